@@ -1,0 +1,95 @@
+"""Every error that Octet raises on purpose, each with the exit code its command ends with.
+
+OctetError
+├── Refused                 exit 1: the operation is understood and the answer is no
+│   ├── NothingToClaim
+│   ├── LockHeld
+│   ├── StaleToken
+│   ├── AgentGone
+│   ├── IllegalTransition
+│   └── NotTrusted
+├── UsageError              exit 2: what was asked for makes no sense
+│   ├── NotFound
+│   ├── ConfigError
+│   └── NoProject
+└── StoreUnreachable        exit 3
+    └── ServerFailed
+"""
+
+from __future__ import annotations
+
+
+class OctetError(Exception):
+    """Root of the tree; `exit_code` is the command line's."""
+
+    exit_code = 1
+
+
+class Refused(OctetError):
+    """The operation is understood and the answer is no."""
+
+
+class NothingToClaim(Refused):
+    """No pending task fits this agent."""
+
+
+class LockHeld(Refused):
+    """Another agent holds the resource."""
+
+    def __init__(self, resource: str, holder: str, *, task: str = "", since_ms: int = 0, ttl_ms: int = 0) -> None:
+        self.resource = resource
+        self.holder = holder
+        self.task = task
+        self.since_ms = since_ms
+        self.ttl_ms = ttl_ms
+        work = f" for task {task}" if task else ""
+        super().__init__(f"{resource} is held by {holder}{work}")
+
+
+class StaleToken(Refused):
+    """The claim or lock has passed on: the fencing token shown is not the current one."""
+
+
+class AgentGone(Refused):
+    """The agent was declared dead and its work given back; register again."""
+
+
+class IllegalTransition(Refused):
+    """The task's state does not allow this step."""
+
+    def __init__(self, task: str, state: str, step: str, allowed: str) -> None:
+        self.task = task
+        self.state = state
+        super().__init__(f"task {task} is {state}: cannot {step} it (allowed from {allowed})")
+
+
+class NotTrusted(Refused):
+    """This machine has not approved the repository's settings; `octet init` does."""
+
+
+class UsageError(OctetError):
+    """What was asked for makes no sense as asked."""
+
+    exit_code = 2
+
+
+class NotFound(UsageError):
+    """No such task, agent or lock."""
+
+
+class ConfigError(UsageError):
+    """A setting cannot be read; the message names file and field."""
+
+
+class NoProject(UsageError):
+    """The directory is in no repository that uses Octet; `octet init` opts one in."""
+
+
+class StoreUnreachable(OctetError):
+    """The Redis server does not answer; the message names it and says what to do."""
+
+    exit_code = 3
+
+
+class ServerFailed(StoreUnreachable):
+    """The embedded server could not be found or started."""

@@ -1,0 +1,1 @@
+"""The store: key names, Lua scripts and the connection to Redis."""

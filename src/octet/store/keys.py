@@ -1,0 +1,119 @@
+"""Every Redis key of a project, built here and nowhere else.
+
+| key | type |
+|---|---|
+| `workflow:{p}:tasks:pending` | LIST, plain FIFO: a value that anyone LPUSHes becomes a task at the next claim |
+| `workflow:{p}:tasks:priority` | ZSET id → priority, minus a tiny part that grows with age (see `task_add.lua`) |
+| `workflow:{p}:tasks:status:<id>` | HASH, the task |
+| `workflow:{p}:tasks:state:<state>` | ZSET id → creation order, for every state but pending |
+| `workflow:{p}:tasks:seq` | STRING, last task number |
+| `workflow:{p}:token` | STRING, last fencing token; claims, locks and registrations share it |
+| `workflow:{p}:agents:registry` | HASH agent → JSON |
+| `workflow:{p}:agents:sessions` | HASH process or session → agent |
+| `workflow:{p}:agents:seq` | HASH role → last number given |
+| `workflow:{p}:agents:claims:<agent>` | SET of task ids |
+| `workflow:{p}:agents:locks:<agent>` | SET of resources |
+| `workflow:{p}:heartbeat:<agent>` | STRING with TTL |
+| `workflow:{p}:locks:<resource>` | STRING with TTL: JSON holder, token, scope, task, since_ms |
+| `workflow:{p}:locks:index` | SET of resources that were locked |
+| `workflow:{p}:events:<type>` | PUB/SUB channel |
+| `workflow:{p}:log` | STREAM of the same events, bounded |
+| `workflow:{p}:inbox:<agent or role>` | STREAM |
+
+`{p}` is the project in braces: a cluster hashes only what stands in braces, so that all keys of a project share a slot.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from octet.errors import UsageError
+
+PROJECT_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Key names of one project.
+
+    Raises:
+        UsageError: the project's name has characters that would change the hash tag.
+    """
+
+    project: str
+
+    def __post_init__(self) -> None:
+        if not PROJECT_PATTERN.fullmatch(self.project):
+            raise UsageError(f"project name {self.project!r}: use letters, digits, '.', '_' and '-' (64 at most)")
+
+    def _key(self, rest: str) -> str:
+        return f"workflow:{{{self.project}}}:{rest}"
+
+    @property
+    def pending(self) -> str:
+        return self._key("tasks:pending")
+
+    @property
+    def priority(self) -> str:
+        return self._key("tasks:priority")
+
+    @property
+    def task_seq(self) -> str:
+        return self._key("tasks:seq")
+
+    @property
+    def token(self) -> str:
+        return self._key("token")
+
+    @property
+    def registry(self) -> str:
+        return self._key("agents:registry")
+
+    @property
+    def sessions(self) -> str:
+        return self._key("agents:sessions")
+
+    @property
+    def agent_seq(self) -> str:
+        return self._key("agents:seq")
+
+    @property
+    def locks_index(self) -> str:
+        return self._key("locks:index")
+
+    @property
+    def log(self) -> str:
+        return self._key("log")
+
+    def task(self, task: str) -> str:
+        """HASH of one task; `task("")` is the prefix passed to scripts."""
+        return self._key(f"tasks:status:{task}")
+
+    def state(self, state: str) -> str:
+        """ZSET of the tasks in one state; `state("")` is the prefix."""
+        return self._key(f"tasks:state:{state}")
+
+    def claims(self, agent: str) -> str:
+        """SET of an agent's tasks; `claims("")` is the prefix."""
+        return self._key(f"agents:claims:{agent}")
+
+    def agent_locks(self, agent: str) -> str:
+        """SET of an agent's resources; `agent_locks("")` is the prefix."""
+        return self._key(f"agents:locks:{agent}")
+
+    def heartbeat(self, agent: str) -> str:
+        """STRING that lives as long as the agent; `heartbeat("")` is the prefix."""
+        return self._key(f"heartbeat:{agent}")
+
+    def lock(self, resource: str) -> str:
+        """STRING of one lock; `lock("")` is the prefix."""
+        return self._key(f"locks:{resource}")
+
+    def inbox(self, name: str) -> str:
+        """STREAM of messages to an agent or role."""
+        return self._key(f"inbox:{name}")
+
+    def channel(self, event_type: str) -> str:
+        """PUB/SUB channel of one event type; `channel("")` is the prefix, `channel("*")` the pattern."""
+        return self._key(f"events:{event_type}")
