@@ -5,11 +5,14 @@
 | `workflow:{p}:tasks:pending` | LIST, plain FIFO: a value that anyone LPUSHes becomes a task at the next claim |
 | `workflow:{p}:tasks:priority` | ZSET id → priority, minus a tiny part that grows with age (see `task_add.lua`) |
 | `workflow:{p}:tasks:status:<id>` | HASH, the task |
-| `workflow:{p}:tasks:state:<state>` | ZSET id → creation order, for every state but pending |
+| `workflow:{p}:tasks:stage:<stage>` | ZSET, the queue of a later stage (merge, …), scored like `priority` |
+| `workflow:{p}:tasks:state:<state>` | ZSET id → when it got there (ms), for every state that is no queue |
 | `workflow:{p}:tasks:seq` | STRING, last task number |
 | `workflow:{p}:token` | STRING, last fencing token; claims, locks and registrations share it |
 | `workflow:{p}:agents:registry` | HASH agent → JSON |
-| `workflow:{p}:agents:sessions` | HASH process or session → agent |
+| `workflow:{p}:agents:incarnations` | HASH agent → incarnation; the list of the living |
+| `workflow:{p}:agents:processes` | HASH process → agent |
+| `workflow:{p}:agents:session:<session>` | STRING with TTL: the agent that a session was, so that it can be again |
 | `workflow:{p}:agents:seq` | HASH role → last number given |
 | `workflow:{p}:agents:claims:<agent>` | SET of task ids |
 | `workflow:{p}:agents:locks:<agent>` | SET of resources |
@@ -18,7 +21,8 @@
 | `workflow:{p}:locks:index` | SET of resources that were locked |
 | `workflow:{p}:events:<type>` | PUB/SUB channel |
 | `workflow:{p}:log` | STREAM of the same events, bounded |
-| `workflow:{p}:inbox:<agent or role>` | STREAM |
+| `workflow:{p}:inbox:<agent or role>` | STREAM of messages, bounded |
+| `workflow:{p}:inboxes:read` | HASH agent or role → id of the last message given out |
 
 `{p}` is the project in braces: a cluster hashes only what stands in braces, so that all keys of a project share a slot.
 """
@@ -71,8 +75,12 @@ class Keys:
         return self._key("agents:registry")
 
     @property
-    def sessions(self) -> str:
-        return self._key("agents:sessions")
+    def incarnations(self) -> str:
+        return self._key("agents:incarnations")
+
+    @property
+    def processes(self) -> str:
+        return self._key("agents:processes")
 
     @property
     def agent_seq(self) -> str:
@@ -83,12 +91,24 @@ class Keys:
         return self._key("locks:index")
 
     @property
+    def inboxes_read(self) -> str:
+        return self._key("inboxes:read")
+
+    @property
     def log(self) -> str:
         return self._key("log")
 
     def task(self, task: str) -> str:
         """HASH of one task; `task("")` is the prefix passed to scripts."""
         return self._key(f"tasks:status:{task}")
+
+    def stage(self, stage: str) -> str:
+        """ZSET of the tasks that wait for a stage; `stage("")` is the prefix. The build stage's is `priority`."""
+        return self._key(f"tasks:stage:{stage}")
+
+    def session(self, session: str) -> str:
+        """STRING: the agent that a session was."""
+        return self._key(f"agents:session:{session}")
 
     def state(self, state: str) -> str:
         """ZSET of the tasks in one state; `state("")` is the prefix."""

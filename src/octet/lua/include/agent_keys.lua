@@ -1,0 +1,10 @@
+-- The keys that retire() needs, in the order in which `Agents` passes them, from KEYS[1] on.
+-- KEYS[1] agents:registry HASH · KEYS[2] agents:incarnations HASH · KEYS[3] agents:processes HASH · KEYS[4] heartbeat: prefix
+-- KEYS[5] agents:claims: prefix · KEYS[6] agents:locks: prefix · KEYS[7] locks: prefix · KEYS[8] locks:index SET
+-- KEYS[9] tasks:status: prefix · KEYS[10] tasks:priority ZSET · KEYS[11] tasks:stage: prefix · KEYS[12] tasks:state: prefix
+-- KEYS[13] log STREAM · ARGV[1] channel prefix
+local K = {
+  registry = KEYS[1], incarnations = KEYS[2], processes = KEYS[3], heartbeats = KEYS[4], claims = KEYS[5], all_locks = KEYS[6],
+  locks = KEYS[7], index = KEYS[8], tasks = KEYS[9], priority = KEYS[10], stages = KEYS[11], states = KEYS[12], log = KEYS[13],
+  channels = ARGV[1],
+}

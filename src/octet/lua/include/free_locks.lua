@@ -1,0 +1,19 @@
+-- free_locks(K, agent, wanted): delete the agent's locks for which wanted(lock) is true; returns their resources.
+-- K: agent_locks SET, locks prefix, index SET, log STREAM, channels. A lock that expired or passed on is only forgotten.
+local function free_locks(K, agent, wanted)
+  local freed = {}
+  for _, resource in ipairs(redis.call('SMEMBERS', K.agent_locks)) do
+    local value = redis.call('GET', K.locks .. resource)
+    local known, lock = pcall(cjson.decode, value or '')
+    if not known or type(lock) ~= 'table' or lock.holder ~= agent then
+      redis.call('SREM', K.agent_locks, resource)
+    elseif wanted(lock) then
+      redis.call('DEL', K.locks .. resource)
+      redis.call('SREM', K.index, resource)
+      redis.call('SREM', K.agent_locks, resource)
+      emit(K.log, K.channels, 'lock_released', { resource = resource, agent = agent, task = lock.task })
+      freed[#freed + 1] = resource
+    end
+  end
+  return freed
+end
