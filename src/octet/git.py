@@ -1,0 +1,170 @@
+"""The git program, run through GitPython in one named directory; cold path only, never in a hook.
+
+GitPython is used as a way to run the program and for nothing else: `octet.worktrees` and `octet.merge` are plain git commands.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from octet.errors import OctetError, UsageError
+
+# What would point git at another repository, index or object store than the directory's own. A git hook or `git rebase --exec`
+# sets these for its children, and an agent's shell may have been started from one.
+REDIRECTIONS = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_QUARANTINE_PATH",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+)
+# No prompt or editor may hold up a process that nobody watches, and no `gc` may stay behind in the background.
+QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true", "GIT_MERGE_AUTOEDIT": "no"}
+NO_GC = ("-c", "gc.auto=0", "-c", "maintenance.auto=false")
+NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
+
+# Messages of a git that met another git at work. Each is gone at the next try.
+BUSY = (
+    "unable to create",  # Unable to create '….lock': File exists
+    "could not lock config file",
+    "cannot lock ref",
+    "failed to read",  # …/worktrees/x/commondir, of a worktree that another process is adding
+    "another git process",
+)
+BUSY_DEADLINE_S = 10.0
+
+
+class GitFailed(OctetError):
+    """The git program is missing or answered with an error; the message is its own first line."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one git command answered: exit status, standard output without its last newline, standard error."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The line of standard error that says what is wrong."""
+        lines = [line for line in self.err.splitlines() if line.strip()]
+        marked = [line for line in lines if line.startswith(("fatal: ", "error: "))]
+        first = (marked or lines or [f"git ended with status {self.status}"])[0]
+        return first.removeprefix("fatal: ").removeprefix("error: ")
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what would redirect git; for programs that may run git themselves."""
+    return {name: value for name, value in os.environ.items() if name not in REDIRECTIONS}
+
+
+@dataclass(frozen=True)
+class Git:
+    """The git program in one directory.
+
+    Args:
+        directory: any directory of the repository; it decides which worktree the command acts on.
+        flags: options given to every command, before its name.
+    """
+
+    directory: Path
+    flags: tuple[str, ...] = field(default=())
+
+    def run(self, *args: str) -> Ran:
+        """Run one command to its end, whatever its exit status.
+
+        Raises:
+            GitFailed: there is no git program.
+        """
+        from git.cmd import Git as Program
+
+        answer = Program().execute(self._command(args), with_extended_output=True, with_exceptions=False, env=QUIET)
+        return Ran(*answer)
+
+    def out(self, *args: str) -> str:
+        """Run one command that must succeed; its standard output.
+
+        Raises:
+            GitFailed: it ended with an error.
+        """
+        ran = self.run(*args)
+        if ran.status != 0:
+            raise GitFailed(f"git {args[0]} in {self.directory}: {ran.complaint}")
+        return ran.out
+
+    def patient(self, *args: str) -> Ran:
+        """`run`, tried again for some seconds while another git process holds one of git's own locks."""
+        deadline = time.monotonic() + BUSY_DEADLINE_S
+        pause = 0.02
+        while True:
+            ran = self.run(*args)
+            if ran.status == 0 or not any(sign in ran.err.lower() for sign in BUSY) or time.monotonic() > deadline:
+                return ran
+            time.sleep(pause)
+            pause = min(pause * 2, 0.5)
+
+    def at(self, directory: Path, *flags: str) -> Git:
+        """The same program in another directory, with more flags."""
+        return Git(directory, self.flags + flags)
+
+    def commit(self, revision: str) -> str:
+        """Object name of the commit that `revision` is, "" when there is none."""
+        if revision.startswith("-"):
+            raise UsageError(f"{revision!r} is no name of a branch or commit")
+        return self.run("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").out
+
+    def contains(self, descendant: str, ancestor: str) -> bool:
+        """Whether `ancestor` is part of the history of `descendant`."""
+        return self.run("merge-base", "--is-ancestor", ancestor, descendant).status == 0
+
+    def common_dir(self) -> Path:
+        """The directory that all worktrees of the repository share."""
+        return (self.directory / self.out("rev-parse", "--git-common-dir")).resolve()
+
+    def path(self, name: str) -> Path:
+        """Where git keeps `name` (`MERGE_HEAD`, `index.lock`) for this worktree."""
+        return self.directory / self.out("rev-parse", "--git-path", name)
+
+    @contextmanager
+    def converse(self, *args: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a command that is spoken to over its standard input; closing that ends it.
+
+        Killed with this process or not, `git update-ref --stdin` then gives up what it has not committed.
+        """
+        from git.cmd import Git as Program
+
+        # Typed as a file to read from; it goes to Popen as it is.
+        pipe = cast(BinaryIO, subprocess.PIPE)
+        process = Program().execute(self._command(args), istream=pipe, as_process=True, env=QUIET).proc
+        assert process is not None  # only once it has been waited for
+        with process:
+            yield process
+
+    def _command(self, args: tuple[str, ...]) -> list[str]:
+        # `-C`, because GitPython falls back to the process's own directory where it cannot enter the named one: that may be
+        # another repository. `env -u`, because it can add to the environment and not take away.
+        program = shutil.which("git")
+        if program is None:
+            raise GitFailed("git is not on PATH: install it")
+        unset = [word for name in REDIRECTIONS if name in os.environ for word in ("-u", name)]
+        return ["env", *unset, program, "-C", str(self.directory), *NO_GC, *self.flags, *args]
