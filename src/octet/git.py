@@ -155,9 +155,9 @@ class Git:
 
         # Typed as a file to read from; it goes to Popen as it is.
         pipe = cast(BinaryIO, subprocess.PIPE)
-        process = Program().execute(self._command(args), istream=pipe, as_process=True, env=QUIET).proc
-        assert process is not None  # only once it has been waited for
-        with process:
+        handle = Program().execute(self._command(args), istream=pipe, as_process=True, env=QUIET)
+        assert handle.proc is not None
+        with handle.proc as process:  # through `handle`, which ends the process when it is collected
             yield process
 
     def _command(self, args: tuple[str, ...]) -> list[str]:
