@@ -1,0 +1,228 @@
+"""`.claude/octet.toml`: what a repository says about Octet, read into a frozen `Config`.
+
+    config = load(Path("/home/ann/shop"))
+    config.protected            # ("main", "master")
+    dangerous(config)           # {"redis.url": "", "test.command": "pytest -q", "worktree.setup": ""}
+
+An unknown key is an error and not a shrug: `on_store_dwon = "deny"` that is silently ignored would be a guard that is silently off.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from octet.errors import ConfigError
+
+FILE = Path(".claude") / "octet.toml"
+
+# The same as `store.keys.PROJECT_PATTERN` (a test holds them together): the name stands in every key's hash tag.
+PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+OnStoreDown = Literal["deny", "allow", "ask"]
+LockMode = Literal["enforce", "warn", "off"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """One repository's settings.
+
+    `protected` and `lock_ignore` hold glob patterns: of branch names, and of repository-relative paths. An empty `redis_url` means the
+    embedded server. `worktree_directory` is relative to the repository's root, or absolute. Commands are for `sh -c`; empty means none.
+    """
+
+    project: str
+    protected: tuple[str, ...] = ("main", "master")
+    on_store_down: OnStoreDown = "deny"
+    redis_url: str = ""
+    lock_paths: LockMode = "enforce"
+    lock_ignore: tuple[str, ...] = ()
+    test_command: str = ""
+    worktree_setup: str = ""
+    worktree_directory: str = ".claude/worktrees"
+
+
+def load(root: Path) -> Config:
+    """Read `root`'s settings.
+
+    Raises:
+        ConfigError: the file cannot be read, or says something that Octet does not know; one line with file, line and key.
+    """
+    path = root / FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Config:
+    """Settings from TOML text; `path` is only named in errors.
+
+    Raises:
+        ConfigError: not TOML, an unknown key, or a value of the wrong kind.
+    """
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {_one_line(str(error))}") from error
+    values: dict[str, Any] = {}
+    for name, value in _flatten(document):
+        setting = _SETTINGS.get(name)
+        if setting is None:
+            raise ConfigError(f"{_where(path, text, name)}: unknown key {_shown(name)}{_suggestion(name)}")
+        try:
+            values[setting.field] = setting.read(value)
+        except ValueError as error:
+            raise ConfigError(f"{_where(path, text, name)}: {name} {error}") from error
+    if "project" not in values:
+        raise ConfigError(f'{path}: project is missing: add a line such as project = "{path.parent.parent.name or "shop"}"')
+    return Config(**values)
+
+
+def dangerous(config: Config) -> dict[str, str]:
+    """The settings that let a repository act on this machine: what it runs and where it connects. Setting name → value, "" when unset."""
+    return {"redis.url": config.redis_url, "test.command": config.test_command, "worktree.setup": config.worktree_setup}
+
+
+def fresh_text(directory: str) -> str:
+    """Text of a new `octet.toml` for a repository in a directory of this name; the project's name gets six random hex digits."""
+    # Two clones named "app" of two different people must not share tasks on one server: hence the random part.
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", directory).strip("-._")[:57].rstrip("-._") or "project"
+    return _TEMPLATE.format(project=f"{slug}-{os.urandom(3).hex()}")
+
+
+@dataclass(frozen=True)
+class _Setting:
+    field: str
+    read: Callable[[Any], Any]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be a string, not {_kind(value)}")
+    if "\0" in value:
+        raise ValueError("must not contain a NUL character")
+    return value
+
+
+def _project(value: Any) -> str:
+    name = _text(value)
+    if not PROJECT_NAME.fullmatch(name):
+        raise ValueError("must be 1 to 64 letters, digits, '.', '_' and '-', beginning with a letter or digit")
+    return name
+
+
+def _directory(value: Any) -> str:
+    if not _text(value).strip():
+        raise ValueError("must not be empty")
+    return _text(value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
+        raise ValueError('must be a list of strings such as ["one", "two"]')
+    return tuple(_text(item) for item in value)
+
+
+def _choice(choices: tuple[str, ...]) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return str(value)
+
+    return read
+
+
+_SETTINGS: Mapping[str, _Setting] = {
+    "project": _Setting("project", _project),
+    "protected": _Setting("protected", _texts),
+    "on_store_down": _Setting("on_store_down", _choice(get_args(OnStoreDown))),
+    "redis.url": _Setting("redis_url", _text),
+    "locks.paths": _Setting("lock_paths", _choice(get_args(LockMode))),
+    "locks.ignore": _Setting("lock_ignore", _texts),
+    "test.command": _Setting("test_command", _text),
+    "worktree.setup": _Setting("worktree_setup", _text),
+    "worktree.directory": _Setting("worktree_directory", _directory),
+}
+_TABLES = frozenset(name.split(".")[0] for name in _SETTINGS if "." in name)
+
+
+def _flatten(document: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in document.items():
+        if key in _TABLES and isinstance(value, dict):
+            flat += [(f"{key}.{inner}", item) for inner, item in value.items()]
+        else:
+            flat.append((key, value))
+    return flat
+
+
+def _where(path: Path, text: str, name: str) -> str:
+    """`file:line` of a key, or the file alone where the key is written in a way this simple search does not follow."""
+    table, _, key = name.rpartition(".")
+    current = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if stripped.startswith("["):
+            current = stripped.split("#")[0].strip(" []\t")
+            if not table and current.split(".")[0].strip(" \"'") == key:
+                return f"{path}:{number}"
+        written = stripped.split("=")[0].strip().replace(" ", "").replace('"', "").replace("'", "")
+        if (current, written) == (table, key) or (not current and written == name):
+            return f"{path}:{number}"
+    return str(path)
+
+
+def _suggestion(name: str) -> str:
+    import difflib  # only a typing mistake pays for it
+
+    last = {known.rpartition(".")[2]: known for known in _SETTINGS}
+    near = difflib.get_close_matches(name, _SETTINGS, 1, 0.6)
+    near = near or [last[key] for key in difflib.get_close_matches(name.rpartition(".")[2], last, 1, 0.75)]
+    return f": did you mean {near[0]}?" if near else f" (known: {', '.join(_SETTINGS)})"
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
+    return names.get(type(value), "a date")
+
+
+def _shown(name: str) -> str:
+    return _one_line(name)[:80]
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+_TEMPLATE = """\
+# Octet: several Claude Code sessions on this repository, no two on the same task, file or merge.
+# Commit this file; each person then runs `octet init` once on each machine.
+project = "{project}"
+
+# Branches that only a merge moves, one at a time.
+protected = ["main", "master"]
+
+# When the Redis server does not answer: deny, allow or ask. An agent's own worktree stays open.
+on_store_down = "deny"
+
+# [redis]
+# url = "redis://localhost:6379/0"   # without it, Octet runs a server of its own
+
+# [locks]
+# paths = "enforce"                  # or "warn", "off"
+# ignore = ["*.log", "build/**"]
+
+# [test]
+# command = "pytest -q"
+
+# [worktree]
+# setup = "npm ci"                   # run once in each new worktree
+# directory = ".claude/worktrees"
+"""
