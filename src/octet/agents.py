@@ -167,7 +167,7 @@ class Agents:
         Raises:
             NotFound: nobody of that name is registered.
         """
-        with translate_errors():
+        with translate_errors(self._store.client):
             text = self._store.client.hget(self._keys.registry, agent_id)
         if text is None:
             raise NotFound(f"no agent {agent_id}: `octet agent list` shows them")
@@ -175,14 +175,14 @@ class Agents:
 
     def find(self, process: str) -> Agent | None:
         """The agent that a process (`host:pid:start`, with `#agent_id` for a sub-agent) is, if it is registered."""
-        with translate_errors():
+        with translate_errors(self._store.client):
             agent_id = self._store.client.hget(self._keys.processes, process)
             text = self._store.client.hget(self._keys.registry, agent_id) if agent_id else None
         return Agent.from_json(text) if text else None
 
     def list(self) -> Sequence[Agent]:
         """All agents, by role and number. An entry that somebody wrote by hand and that is no agent is left out."""
-        with translate_errors():
+        with translate_errors(self._store.client):
             texts = self._store.client.hvals(self._keys.registry)
         found = []
         for text in texts:
@@ -224,7 +224,7 @@ class Agents:
             return []
         keys = self._keys
         script = load_script("agent_beat")
-        with translate_errors():
+        with translate_errors(self._store.client):
             self._store.client.script_load(script.text)
             pipe = self._store.client.pipeline(transaction=False)
             for agent in agents:
@@ -246,7 +246,7 @@ class Agents:
     def without_heartbeat(self) -> Sequence[Agent]:
         """Registered agents whose lease has run out."""
         agents = self.list()
-        with translate_errors():
+        with translate_errors(self._store.client):
             pipe = self._store.client.pipeline(transaction=False)
             for agent in agents:
                 pipe.exists(self._keys.heartbeat(agent.id))

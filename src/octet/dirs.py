@@ -56,7 +56,7 @@ def short_path(path: Path) -> str:
         return str(path)
     links = make_private(Path(tempfile.gettempdir()) / f"octet-{os.getuid()}")
     link = links / hashlib.sha256(os.fsencode(path.parent)).hexdigest()[:16]
-    if not link.is_symlink() or os.readlink(link) != str(path.parent):
+    if not link.is_symlink() or link.readlink() != path.parent:
         link.unlink(missing_ok=True)
         try:
             link.symlink_to(path.parent)
@@ -70,4 +70,4 @@ def _base(own: str, below: str, xdg: str, default: str) -> Path:
         return Path(own_home) / below
     if base := os.environ.get(xdg):
         return Path(base) / "octet"
-    return Path(os.path.expanduser("~")) / default / "octet"
+    return Path.home() / default / "octet"

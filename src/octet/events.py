@@ -48,7 +48,7 @@ class Events:
 
     def log(self, count: int = 50) -> list[Event]:
         """The last `count` events, oldest first."""
-        with translate_errors():
+        with translate_errors(self._store.client):
             entries = self._store.client.xrevrange(self._keys.log, count=count)
         return [_from_entry(entry_id, data) for entry_id, data in reversed(entries)]
 
@@ -57,7 +57,7 @@ class Events:
 
         Subscribed from the first `next()` on; what was published before is in `log`.
         """
-        with translate_errors():
+        with translate_errors(self._store.client):
             channel = self._store.client.pubsub(ignore_subscribe_messages=True)
             channel.psubscribe(self._keys.channel(pattern))
             try:

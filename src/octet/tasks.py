@@ -11,10 +11,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NoReturn
 
 from octet.agents import Agent
-from octet.errors import AgentGone, IllegalTransition, NotFound, NothingToClaim, StaleToken, UsageError
+from octet.errors import AgentGone, IllegalTransition, NotFound, NothingToClaim, OctetError, StaleToken, UsageError
 from octet.store.connection import translate_errors
 from octet.store.keys import Keys
 from octet.store.scripts import Reply, Store, as_mapping
@@ -168,7 +167,7 @@ class Tasks:
         Raises:
             NotFound: there is none with that id.
         """
-        with translate_errors():
+        with translate_errors(self._store.client):
             fields = self._store.client.hgetall(self._keys.task(task_id))
         if not fields:
             raise NotFound(f"no task {task_id}: `octet task list` shows them")
@@ -181,7 +180,7 @@ class Tasks:
             ids += self._ids(wanted, limit - len(ids))
             if len(ids) >= limit:
                 break
-        with translate_errors():
+        with translate_errors(self._store.client):
             pipe = self._store.client.pipeline(transaction=False)
             for task_id in ids:
                 pipe.hgetall(self._keys.task(task_id))
@@ -192,13 +191,13 @@ class Tasks:
         if limit <= 0:
             return []
         key = self._keys.priority if state == State.PENDING else self._keys.state(state)
-        with translate_errors():
+        with translate_errors(self._store.client):
             ids: list[str] = self._store.client.zrevrange(key, 0, limit - 1)
         return ids
 
     def counts(self) -> dict[str, int]:
         """How many tasks are in each state; values that wait unread on the plain list count as pending."""
-        with translate_errors():
+        with translate_errors(self._store.client):
             pipe = self._store.client.pipeline(transaction=False)
             pipe.llen(self._keys.pending)
             for state in State:
@@ -241,7 +240,7 @@ class Tasks:
             return Task.from_hash(as_mapping(reply[1]))
         if reply[0] == Reply.EMPTY:
             raise NothingToClaim(f"nothing waits for the {stage} stage")
-        _refuse(reply, task_id or "", "claim", step.waiting)
+        raise _refusal(reply, task_id or "", "claim", step.waiting)
 
     def progress(self, task_id: str, token: str, percent: float, note: str = "") -> None:
         """Record progress, 0 to 100.
@@ -327,7 +326,7 @@ class Tasks:
 
     def held_by(self, agent_id: str) -> Sequence[Task]:
         """The tasks that an agent holds now, read one by one: an agent holds one, seldom more."""
-        with translate_errors():
+        with translate_errors(self._store.client):
             ids: Iterable[str] = self._store.client.smembers(self._keys.claims(agent_id))
         return [self.get(task_id) for task_id in sorted(ids)]
 
@@ -352,17 +351,17 @@ def _check_new(title: str, description: str, priority: float, task_id: str | Non
 
 def _check(reply: list[str], task_id: str, step: str) -> None:
     if reply[0] != Reply.OK:
-        _refuse(reply, task_id, step, "claimed, merging")
+        raise _refusal(reply, task_id, step, "claimed, merging")
 
 
-def _refuse(reply: list[str], task_id: str, step: str, allowed: str) -> NoReturn:
+def _refusal(reply: list[str], task_id: str, step: str, allowed: str) -> OctetError:
     if reply[0] == Reply.MISSING:
-        raise NotFound(f"no task {task_id}: `octet task list` shows them")
+        return NotFound(f"no task {task_id}: `octet task list` shows them")
     if reply[0] == Reply.STATE:
-        raise IllegalTransition(task_id, reply[1], step, allowed)
+        return IllegalTransition(task_id, reply[1], step, allowed)
     if reply[0] == Reply.STALE:
         now = f"{reply[1]}, held by {reply[2]}" if reply[2] else reply[1]
-        raise StaleToken(f"cannot {step} task {task_id}: this claim has ended (the task is {now} now); stop work on it and claim again")
+        return StaleToken(f"cannot {step} task {task_id}: this claim has ended (the task is {now} now); stop work on it and claim again")
     if reply[0] == Reply.GONE:
-        raise AgentGone("this agent was declared dead and its work given back: claim again")
+        return AgentGone("this agent was declared dead and its work given back: claim again")
     raise AssertionError(f"a script answered {reply!r}")

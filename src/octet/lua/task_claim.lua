@@ -12,16 +12,16 @@
 -- include: take_raw
 local queue, tasks, claims, states, log = KEYS[3], KEYS[4], KEYS[5], KEYS[9], KEYS[10]
 local agent, from, to, wanted, channels = ARGV[1], ARGV[3], ARGV[4], ARGV[6], ARGV[7]
+local K = { pending = KEYS[1], priority = KEYS[2], tasks = tasks, seq = KEYS[8], log = log, channels = channels }
 
--- A value ZADDed by hand has no record yet; one whose record says another state was left by hand: forget it.
+-- What stands in the queue and does not wait was put there by hand: a name without a record becomes a task of that
+-- title and priority, anything else is forgotten.
 local function waits(id)
   local state = redis.call('HGET', tasks .. id, 'state')
   if state == from then return true end
-  if not state and from == 'pending' then
-    new_task(tasks .. id, id, redis.call('INCR', KEYS[8]), { 'title', id, 'created_by', 'redis-cli' })
-    return true
-  end
+  local priority = redis.call('ZSCORE', queue, id)
   redis.call('ZREM', queue, id)
+  if not state and from == 'pending' then add_raw(K, id, tonumber(priority), '', id) end
   return false
 end
 
@@ -37,9 +37,7 @@ if redis.call('HGET', KEYS[6], agent) ~= ARGV[2] then return { 'GONE' } end
 if redis.call('SCARD', claims) >= tonumber(ARGV[5]) then
   return { 'HAS', redis.call('HGETALL', tasks .. redis.call('SRANDMEMBER', claims)) }
 end
-if from == 'pending' then
-  take_raw({ pending = KEYS[1], priority = KEYS[2], tasks = tasks, seq = KEYS[8], log = log, channels = channels }, 100)
-end
+if from == 'pending' then take_raw(K, 100) end
 local id = pick()
 if not id and wanted ~= '' then
   local state = redis.call('HGET', tasks .. wanted, 'state')

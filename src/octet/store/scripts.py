@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -51,7 +51,7 @@ def _read(name: str) -> str:
     return (resources.files("octet") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_script(name: str) -> Script:
     """Read `lua/<name>.lua` and put its includes in place, each once."""
     lines: list[str] = []
@@ -69,7 +69,8 @@ class Store:
     """One project's keys on one Redis; every write goes through `run`."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
-        self.client = client
+        # Any: redis-py's annotations differ between its versions and speak of bytes and text at once; ours are text.
+        self.client: Any = client
         self.keys = keys
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> list[Any]:
@@ -79,7 +80,7 @@ class Store:
             StoreUnreachable: the server does not answer, or answers that it cannot.
         """
         script = load_script(name)
-        with translate_errors():
+        with translate_errors(self.client):
             try:
                 reply = self.client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
             except NoScriptError:  # a restarted or flushed server; EVAL caches the script again

@@ -1,0 +1,96 @@
+"""The `octet` command: a group whose sub-commands are imported when they are called, and one edge for every error."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib import import_module
+
+import click
+
+from octet import __version__
+from octet.errors import OctetError
+
+# command → (module, attribute, one line for --help); `octet --help` imports none of them.
+COMMANDS = {
+    "init": ("octet.cli.init", "init_command", "Opt this repository in on this machine (--undo: out)."),
+    "demo": ("octet.cli.demo", "demo_command", "Watch a crew of eight build a feature in a sample repository."),
+    "status": ("octet.cli.status", "status_command", "Who is here, what is queued, what is locked."),
+    "agent": ("octet.cli.agent", "agent_group", "Agents: list, show, join, leave."),
+    "task": ("octet.cli.task", "task_group", "Tasks: add, list, show, claim, progress, submit, complete, fail, release."),
+    "lock": ("octet.cli.lock", "lock_group", "Locks: acquire, release, list, break."),
+    "msg": ("octet.cli.msg", "msg_group", "Messages: send, inbox."),
+    "event": ("octet.cli.event", "event_group", "Events: publish, watch, log."),
+    "redis": ("octet.cli.redis", "redis_group", "The store: url, cli, stop."),
+    "daemon": ("octet.cli.daemon", "daemon_group", "The daemon: start, stop, status, logs."),
+    "hook": ("octet.cli.hook", "hook_command", "Answer one Claude Code hook event from standard input."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a sub-command's module only when it is called: the daemon's start does not pay for rich, help not for redis."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="octet")
+@click.option("--redis", "redis_url", metavar="URL", help="Redis server; default: OCTET_REDIS_URL, octet.toml, else the embedded one.")
+@click.option("-C", "directory", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Act as if started in DIR.")
+@click.pass_context
+def cli(ctx: click.Context, redis_url: str | None, directory: str | None) -> None:
+    """Many Claude Code sessions on one codebase: no two on the same task, file or merge."""
+    ctx.obj = {"redis_url": redis_url, "directory": directory}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line; every error ends here as one line and an exit code (0 done, 1 refused, 2 usage, 3 store unreachable)."""
+    sys.exit(run(argv))
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Like `main`, but returns the exit code."""
+    try:
+        result = cli.main(argv, prog_name="octet", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except OctetError as error:
+        click.echo(f"octet: {error}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("octet: interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) went away; Python must not complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:  # noqa: BLE001 - the edge: a bug becomes one line, its trace goes where it can be found
+        click.echo(f"octet: internal error: {type(error).__name__}: {error}{_keep_trace()}", err=True)
+        return 70
+
+
+def _keep_trace() -> str:
+    from octet.dirs import make_private, state_dir
+
+    try:
+        path = make_private(state_dir()) / "octet-error.log"
+        path.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
+    except (OctetError, OSError):
+        return ""
+    return f" (details in {path})"

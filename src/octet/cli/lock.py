@@ -1,0 +1,86 @@
+"""`octet lock …`"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from octet.agents import LOCK_TTL_MS
+from octet.cli.output import age, emit, json_option, plain, table
+from octet.cli.session import caller, opened
+from octet.errors import NotFound, Refused
+from octet.locks import Lock
+
+
+@click.group()
+def lock_group() -> None:
+    """Locks: acquire, release, list, break."""
+
+
+@lock_group.command("acquire")
+@click.argument("resources", metavar="RESOURCE…", nargs=-1, required=True)
+@click.option(
+    "--ttl",
+    "ttl_s",
+    type=click.IntRange(1, 86400),
+    default=LOCK_TTL_MS // 1000,
+    show_default=True,
+    help="Seconds it outlives its holder.",
+)
+@json_option
+def acquire(resources: tuple[str, ...], ttl_s: int, as_json: bool) -> None:
+    """Take every RESOURCE or none: path:FILE, repository:BRANCH, name:ANYTHING."""
+    with opened() as octet:
+        agent = caller(octet)
+        tokens = octet.locks.acquire(agent, resources, ttl_ms=ttl_s * 1000)
+    lines = [f"{agent.id} holds {plain(resource)} (token {token})" for resource, token in tokens.items()]
+    emit({"agent": agent.id, "tokens": dict(tokens)}, "\n".join(lines), as_json)
+
+
+@lock_group.command("release")
+@click.argument("resource")
+@click.option("--token", help="Fencing token; default: that of your own lock.")
+@json_option
+def release(resource: str, token: str | None, as_json: bool) -> None:
+    """Free a lock of your own."""
+    with opened() as octet:
+        if not token:
+            lock, agent = _find(octet.locks.list(), resource), caller(octet)
+            if lock.holder != agent.id:
+                raise Refused(f"{resource} is held by {lock.holder}, not by you ({agent.id}): ask with `octet msg send {lock.holder} TEXT`")
+            token = lock.token
+        octet.locks.release(resource, token)
+    emit({"resource": resource, "state": "free"}, f"{plain(resource)} is free", as_json)
+
+
+@lock_group.command("list")
+@json_option
+def list_locks(as_json: bool) -> None:
+    """Who holds what, since when, for which task."""
+    with opened() as octet:
+        locks, now = octet.locks.list(), octet.now_ms()
+    rows = [[lock.resource, lock.holder, lock.task, age(lock.since_ms, now), lock.scope, lock.token] for lock in locks]
+    emit(locks, table(["RESOURCE", "HOLDER", "TASK", "FOR", "UNTIL", "TOKEN"], rows) if rows else "no locks", as_json)
+
+
+@lock_group.command("break")
+@click.argument("resource")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def break_lock(resource: str, yes: bool, as_json: bool) -> None:
+    """Take a lock from its holder: for people, when the holder cannot be asked. The log keeps who did it."""
+    with opened() as octet:
+        lock, by = _find(octet.locks.list(), resource), caller(octet)
+        if not yes:
+            click.confirm(f"{plain(resource)} is held by {lock.holder}, who may be writing it now. Break the lock?", abort=True, err=True)
+        holder = octet.locks.break_lock(resource, by.id)
+        octet.messages.send(holder, f"Your lock on {resource} was broken by {by.id}: stop writing it.", sender=by.id)
+    emit({"resource": resource, "holder": holder}, f"broke {holder}'s lock on {plain(resource)}", as_json)
+
+
+def _find(locks: Sequence[Lock], resource: str) -> Lock:
+    for lock in locks:
+        if lock.resource == resource:
+            return lock
+    raise NotFound(f"{resource} is not locked")

@@ -1,0 +1,64 @@
+"""`octet status`"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from octet.api import Octet
+from octet.cli.output import age, emit, json_option, plain, to_data
+from octet.cli.session import opened
+
+MOST_SHOWN = 12
+
+
+@click.command("status")
+@click.option("--watch", is_flag=True, help="Redraw every second until Ctrl-C.")
+@json_option
+def status_command(watch: bool, as_json: bool) -> None:
+    """Who is here, what is queued, what is locked."""
+    with opened() as octet:
+        while True:
+            data = collect(octet)
+            if watch and not as_json:
+                click.clear()
+            emit(data, render(data), as_json)
+            if not watch:
+                return
+            time.sleep(1)
+
+
+def collect(octet: Octet) -> dict[str, Any]:
+    """One reading of the project, ready for JSON."""
+    agents = [{**to_data(agent), "tasks": [t.id for t in octet.tasks.held_by(agent.id)]} for agent in octet.agents.list()]
+    return {
+        "project": octet.name,
+        "store": octet.store_name,
+        "now_ms": octet.now_ms(),
+        "tasks": octet.tasks.counts(),
+        "agents": agents,
+        "work": to_data([t for t in octet.tasks.list(limit=MOST_SHOWN) if t.holder]),
+        "locks": to_data(octet.locks.list()),
+    }
+
+
+def render(data: dict[str, Any]) -> str:
+    """The reading for people."""
+    now = data["now_ms"]
+    agents, tasks, locks, work = data["agents"], data["tasks"], data["locks"], data["work"]
+    lines = [f"{data['project']}  ({data['store']})"]
+    lines.append("tasks   " + (", ".join(f"{count} {state}" for state, count in tasks.items() if count) or "none"))
+    lines.append("agents  " + (", ".join(f"{a['id']}{_on(a['tasks'])}" for a in agents) or "none"))
+    lines += [f"work    {t['id']} {plain(t['title'], 50)}: {t['holder']}, {t['progress']:g}%, {age(t['claimed_ms'], now)}" for t in work]
+    for lock in locks[:MOST_SHOWN]:
+        on = _on([lock["task"]] if lock["task"] else [])
+        lines.append(f"lock    {plain(lock['resource'], 60)}: {lock['holder']}{on}, {age(lock['since_ms'], now)}")
+    if len(locks) > MOST_SHOWN:
+        lines.append(f"        and {len(locks) - MOST_SHOWN} more locks: octet lock list")
+    return "\n".join(lines)
+
+
+def _on(tasks: list[str]) -> str:
+    return f" (task {', '.join(tasks)})" if tasks else ""
