@@ -73,6 +73,8 @@ def parse(text: str, path: Path) -> Config:
         raise ConfigError(f"{path}: not valid TOML: {_one_line(str(error))}") from error
     values: dict[str, Any] = {}
     for name, value in _flatten(document):
+        if name in _TABLES:
+            raise ConfigError(f"{_where(path, text, name)}: {name} must be a table, written [{name}]")
         setting = _SETTINGS.get(name)
         if setting is None:
             raise ConfigError(f"{_where(path, text, name)}: unknown key {_shown(name)}{_suggestion(name)}")
@@ -182,7 +184,7 @@ def _where(path: Path, text: str, name: str) -> str:
 def _suggestion(name: str) -> str:
     import difflib  # only a typing mistake pays for it
 
-    last = {known.rpartition(".")[2]: known for known in _SETTINGS}
+    last = {known.rpartition(".")[2]: known for known in _SETTINGS} | {table: f"[{table}]" for table in _TABLES}
     near = difflib.get_close_matches(name, _SETTINGS, 1, 0.6)
     near = near or [last[key] for key in difflib.get_close_matches(name.rpartition(".")[2], last, 1, 0.75)]
     return f": did you mean {near[0]}?" if near else f" (known: {', '.join(_SETTINGS)})"

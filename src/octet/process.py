@@ -1,8 +1,8 @@
 """A process's identity: host, pid and start time. A pid alone is given again; the three together are not.
 
-    me = identify(os.getpid())
-    str(me)                                  # "vm-1f0c2a9b:4242:88213"
-    is_alive(ProcessIdentity.parse(str(me))) # True
+me = identify(os.getpid())
+str(me)                                  # "vm-1f0c2a9b:4242:88213"
+is_alive(ProcessIdentity.parse(str(me))) # True
 """
 
 from __future__ import annotations

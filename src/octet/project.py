@@ -21,7 +21,8 @@ from octet.errors import NoProject, UsageError
 
 # What Linux takes; nothing longer can be opened, and resolving it component by component would cost as much as its length.
 PATH_LIMIT = 4096
-_SMALL_FILE = 65536
+_SMALL_FILE = 1 << 16
+_PACKED_REFS = 1 << 24
 
 
 class UnusablePath(UsageError):
@@ -138,11 +139,10 @@ def branch_exists(worktree: Worktree, name: str) -> bool:
     common = worktree.common_dir
     if _is_file(common / "refs" / "heads" / name):
         return True
-    packed = _read_small(common / "packed-refs", limit=1 << 24) or ""
-    if f" refs/heads/{name}\n" in packed + "\n" or f"/{name}\n" in packed + "\n":
+    if any(_is_file(remote / name) for remote in _list(common / "refs" / "remotes")):
         return True
-    remotes = common / "refs" / "remotes"
-    return any(_is_file(remote / name) for remote in _list(remotes))
+    packed = _read_small(common / "packed-refs", limit=_PACKED_REFS) or ""
+    return any(_names_branch(line.partition(" ")[2], name) for line in packed.split("\n") if line.endswith(f"/{name}"))
 
 
 def repository_path(project: Project, path: str | Path) -> str:
@@ -210,7 +210,7 @@ def _worktree_at(directory: Path) -> Worktree | None:
     text = _read_small(entry)
     if text is None or not text.startswith("gitdir: "):
         return None
-    git_dir = Path(os.path.realpath(directory / text.removeprefix("gitdir: ").rstrip("\r\n")))
+    git_dir = Path(os.path.realpath(directory / text.removeprefix("gitdir: ")))
     # Only a linked worktree has `commondir`; a submodule or a separate git directory is a repository of its own.
     if common := _read_small(git_dir / "commondir"):
         return Worktree(directory, git_dir.name, git_dir, Path(os.path.realpath(git_dir / common)), False)
@@ -227,6 +227,11 @@ def _head(git_dir: Path) -> str | None:
         return f"ref: {head.readlink()}"  # git before 2005 and `core.preferSymlinkRefs` link HEAD
     except OSError:
         return _read_small(head)
+
+
+def _names_branch(ref: str, name: str) -> bool:
+    kind, _, rest = ref.removeprefix("refs/").partition("/")
+    return (kind == "heads" and rest == name) or (kind == "remotes" and rest.partition("/")[2] == name)
 
 
 def _core_worktree(git_dir: Path) -> str:
@@ -248,7 +253,8 @@ def _read_small(path: Path, limit: int = _SMALL_FILE) -> str | None:
         if not path.is_file():  # a FIFO in its place would hold us for ever
             return None
         with path.open("rb") as file:
-            return os.fsdecode(file.read(limit)).rstrip("\r\n")
+            text = os.fsdecode(file.read(limit)).rstrip("\r\n")
+        return None if "\0" in text else text  # git's small files are lines of text, and mostly paths
     except (OSError, ValueError):
         return None
 

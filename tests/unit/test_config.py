@@ -1,0 +1,130 @@
+"""`.claude/octet.toml` → `Config`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from octet import config
+from octet.errors import ConfigError
+from octet.store.keys import PROJECT_PATTERN
+
+FILE = Path("/home/ann/shop/.claude/octet.toml")
+
+
+def test_a_project_name_is_enough() -> None:
+    """Everything but the name has a default, and the usual names of the trunk are protected."""
+    read = config.parse('project = "shop"', FILE)
+    assert read == config.Config(project="shop")
+    assert read.protected == ("main", "master")
+    assert (read.on_store_down, read.lock_paths, read.worktree_directory) == ("deny", "enforce", ".claude/worktrees")
+
+
+def test_every_setting_is_read() -> None:
+    """Each key of the file reaches its field."""
+    text = """
+    project = "shop"
+    protected = ["trunk", "release/*"]
+    on_store_down = "ask"
+    redis.url = "redis://db:6379/0"
+    [locks]
+    paths = "warn"
+    ignore = ["*.log"]
+    [test]
+    command = "pytest -q"
+    [worktree]
+    setup = "npm ci"
+    directory = "../trees"
+    """
+    assert config.parse(text, FILE) == config.Config(
+        "shop", ("trunk", "release/*"), "ask", "redis://db:6379/0", "warn", ("*.log",), "pytest -q", "npm ci", "../trees"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('project = "a"\non_store_dwon = "deny"', ["octet.toml:2", "on_store_dwon", "did you mean on_store_down?"]),
+        ('project = "a"\n\n[locks]\npath = "warn"', ["octet.toml:4", "did you mean locks.paths?"]),
+        ('project = "a"\n[lock]\npaths = "warn"', ["octet.toml:2", "did you mean [locks]?"]),
+        ('project = "a"\n[zebra]', ["octet.toml:2", "known: project"]),
+        ('project = "a"\nredis = "redis://x"', ["octet.toml:2", "must be a table"]),
+        ('project = "a"\nredis.url = 6379', ["octet.toml:2", "redis.url", "must be a string", "a number"]),
+        ('project = "a b"', ["octet.toml:1", "project", "64 letters"]),
+        ('project = "a"\non_store_down = "maybe"', ["octet.toml:2", "deny, allow, ask"]),
+        ('project = "a"\nprotected = "main"', ["octet.toml:2", "list of strings"]),
+        ('project = "a"\nprotected = ["main", 3]', ["octet.toml:2", "list of strings"]),
+        ('project = "a"\non_store_down = ["deny"]', ["octet.toml:2", "deny, allow, ask"]),
+        ('project = "a"\n[worktree]\ndirectory = ""', ["octet.toml:3", "must not be empty"]),
+        ('project = "a"\n[test]\ncommand = "\\u0000"', ["octet.toml:3", "NUL"]),
+        ('protected = ["main"]', ["project is missing", 'project = "shop"']),
+        ("", ["project is missing"]),
+        ("project = \n", ["not valid TOML", "line 1"]),
+        ("a = " + "[" * 100_000, ["not valid TOML"]),
+        ("a = " + "9" * 100_000, ["not valid TOML"]),
+        ('project = "a"\nproject = "b"', ["not valid TOML"]),
+    ],
+)
+def test_a_mistake_is_named_with_file_and_line(text: str, expected: list[str]) -> None:
+    """What is wrong is said in one line that names file, line and key, and the nearest known key."""
+    with pytest.raises(ConfigError) as raised:
+        config.parse(text, FILE)
+    message = str(raised.value)
+    assert "\n" not in message
+    for part in (str(FILE), *expected):
+        assert part in message
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """Whatever the file holds, reading it gives a `Config` or a one-line `ConfigError`."""
+    try:
+        outcome = str(config.parse(text, FILE).project)
+    except ConfigError as error:
+        outcome = str(error)
+    assert "\n" not in outcome
+
+
+def test_a_file_that_is_not_there_or_not_text_is_a_config_error(tmp_path: Path) -> None:
+    """A missing file, a directory in its place and bytes that are no text are refused by name."""
+    (tmp_path / ".claude").mkdir()
+    with pytest.raises(ConfigError, match=r"octet\.toml"):
+        config.load(tmp_path)
+    (tmp_path / config.FILE).mkdir()
+    with pytest.raises(ConfigError, match=r"octet\.toml"):
+        config.load(tmp_path)
+    (tmp_path / config.FILE).rmdir()
+    (tmp_path / config.FILE).write_bytes(b"project = '\xff'")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        config.load(tmp_path)
+
+
+@pytest.mark.parametrize("directory", ["shop", "My Shop!", "-.-", "", "ünïcode", "x" * 300, "a" * 56 + " b", '"; rm'])
+def test_the_fresh_file_reads_back(directory: str) -> None:
+    """What `octet init` writes is valid for a directory of any name, and its name is a valid project."""
+    read = config.parse(config.fresh_text(directory), FILE)
+    assert read.protected == ("main", "master")
+    assert PROJECT_PATTERN.fullmatch(read.project)
+
+
+def test_two_fresh_files_are_two_projects() -> None:
+    """Two people with a directory of the same name do not share a project by accident."""
+    assert config.fresh_text("app") != config.fresh_text("app")
+
+
+def test_the_project_name_is_what_keys_take() -> None:
+    """The pattern here and the one of the key names are the same."""
+    assert config.PROJECT_NAME.pattern == PROJECT_PATTERN.pattern
+
+
+def test_dangerous_settings_are_those_that_run_or_connect() -> None:
+    """The server URL and the two commands, also when unset, and nothing else."""
+    assert config.dangerous(config.Config("shop")) == {"redis.url": "", "test.command": "", "worktree.setup": ""}
+    assert config.dangerous(config.Config("shop", redis_url="u", test_command="t", worktree_setup="s")) == {
+        "redis.url": "u",
+        "test.command": "t",
+        "worktree.setup": "s",
+    }
