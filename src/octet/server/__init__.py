@@ -1,0 +1,28 @@
+"""The embedded Redis: find a program, start it once, stop it, revive it. Design: `embedded.py`."""
+
+from octet.server.embedded import (
+    ServerStatus,
+    ensure_server,
+    flush_to_disk,
+    idle_seconds,
+    read_status,
+    server_directory,
+    server_url,
+    stop_server,
+    stop_when_unused,
+)
+from octet.server.program import ServerProgram, find_server
+
+__all__ = [
+    "ServerProgram",
+    "ServerStatus",
+    "ensure_server",
+    "find_server",
+    "flush_to_disk",
+    "idle_seconds",
+    "read_status",
+    "server_directory",
+    "server_url",
+    "stop_server",
+    "stop_when_unused",
+]

@@ -1,0 +1,135 @@
+"""What a failing Redis means to a person: which server, what happened, what to do - one line.
+
+Only failures of the server become `StoreUnreachable`. An error that a wrong call of ours would cause (WRONGTYPE, a script's own
+error) passes unchanged: to call that "unreachable" would send the reader to the wrong place.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextlib import ContextDecorator
+from types import TracebackType
+from typing import Any
+
+import redis
+from redis import exceptions
+from redis.sentinel import MasterNotFoundError, SlaveNotFoundError
+
+from octet.errors import StoreUnreachable
+
+# Reply codes of a server that is there but cannot serve: what it means, what to do. `%s` is the server's own text.
+_CODES = {
+    "NOAUTH": "asks for a login: put it into the URL, redis://user:password@host:port",
+    "WRONGPASS": "refuses the login: correct user and password in the URL, redis://user:password@host:port",
+    "NOPERM": "does not let this user do it (%s): grant it with ACL SETUSER, or use another user",
+    "LOADING": "is still loading its data: try again in a moment",
+    "READONLY": "is a read-only replica: give the primary's address, or redis+sentinel://host:port/service",
+    "OOM": "is out of memory: raise its maxmemory or remove data",
+    "MISCONF": "cannot write to its disk (%s): free space there; it goes on by itself then",
+    "MASTERDOWN": "is a replica that has lost its primary: bring the primary back or give its address",
+    "NOREPLICAS": "has too few replicas to take writes (%s): bring them back",
+    "CLUSTERDOWN": "is a cluster that is down (%s): bring its missing nodes back",
+    "BUSY": "is busy with a long script (%s)",
+}
+_LOGIN = "refuses the login (%s): put the right user and password into the URL, redis://user:password@host:port"
+# The same for what redis-py turns into a class of its own and strips the code from, most specific first.
+_CLASSES: tuple[tuple[type[Exception], str], ...] = (
+    (exceptions.NoPermissionError, _CODES["NOPERM"]),
+    (exceptions.BusyLoadingError, _CODES["LOADING"]),
+    (exceptions.ReadOnlyError, _CODES["READONLY"]),
+    (exceptions.OutOfMemoryError, _CODES["OOM"]),
+    (exceptions.MasterDownError, _CODES["MASTERDOWN"]),
+    (exceptions.ClusterDownError, _CODES["CLUSTERDOWN"]),
+    (exceptions.AuthenticationError, _LOGIN),
+    (exceptions.AuthorizationError, _CODES["NOPERM"]),
+    (MasterNotFoundError, "is not known to any Sentinel that answers (%s): check the service's name and the Sentinels"),
+    (SlaveNotFoundError, "is not known to any Sentinel that answers (%s): check the service's name and the Sentinels"),
+    (exceptions.InvalidResponse, "does not speak the Redis protocol: check host and port"),
+)
+_TOO_OLD = "knows too few commands (%s): Octet needs Redis 6.2 or newer, or Valkey"
+
+
+class translate_errors(ContextDecorator):
+    """Turn a failure of the server into `StoreUnreachable` with one line that says which server, what happened, what to do.
+
+    `client` names the server in the message; without it the message says "the Redis server". An error of ours passes unchanged.
+    A timed-out command may have been carried out: nothing here sends it again.
+    """
+
+    def __init__(self, client: redis.Redis | None = None) -> None:
+        self._client = client
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, (exceptions.RedisError, exceptions.RedisClusterException)):
+            what = explain(error)
+            if what:
+                raise StoreUnreachable(f"{describe(self._client)} {what}") from error
+
+
+def explain(error: Exception) -> str:
+    """What happened and what to do, for a failure of the server; empty for an error that is not the server's state."""
+    text = _one_line(error)
+    for kind, meaning in _CLASSES:
+        if isinstance(error, kind):
+            return _fill(meaning, text)
+    if isinstance(error, exceptions.TimeoutError):
+        return "does not answer in time: it hangs or the network drops its packets; check what was done before doing it again"
+    if isinstance(error, exceptions.ResponseError):
+        return _explain_reply(text)
+    if isinstance(error, exceptions.RedisClusterException):
+        return f"cannot be used as a cluster ({text}): check its nodes, or write redis:// for a single server"
+    return _explain_connection(error, text) if isinstance(error, exceptions.ConnectionError) else ""
+
+
+def describe(client: redis.Redis | None) -> str:
+    """How a message names the server: its address, never its password."""
+    if client is None:
+        return "the Redis server"
+    settings: dict[str, Any] = client.get_connection_kwargs()
+    if "path" in settings:
+        return f"the Redis server at {settings['path']}"
+    service = getattr(getattr(client, "connection_pool", None), "service_name", "")
+    if service:
+        return f"the Redis service {service}"
+    host, port = settings.get("host"), settings.get("port")
+    return f"the Redis server at {host}:{port}" if host else "the Redis cluster"
+
+
+def _explain_reply(text: str) -> str:
+    code = text.partition(" ")[0]
+    for known, meaning in _CODES.items():
+        # Before 7.0 an error inside a script comes as "Error running script (...): @user_script:1: -READONLY You can't ...".
+        if code == known or f"-{known} " in text:
+            return _fill(meaning, text)
+    return _fill(_TOO_OLD, text) if "unknown command" in text.lower() or "unknown redis command" in text.lower() else ""
+
+
+def _explain_connection(error: Exception, text: str) -> str:
+    cause = error.__cause__ or error.__context__
+    if "max number of clients" in text:
+        return "has no free connection: raise its maxclients or stop some clients"
+    if isinstance(cause, ssl.SSLError):
+        return f"fails the TLS handshake ({_reason(cause)}): check rediss:// and port, and give its CA with ?ssl_ca_certs=FILE"
+    if isinstance(cause, socket.gaierror):
+        return f"has an unknown host name ({cause.strerror}): correct the URL"
+    if isinstance(cause, (ConnectionRefusedError, FileNotFoundError)):
+        return "is not running (nothing listens there): start it or correct the URL"
+    if isinstance(cause, PermissionError):
+        return "may not be reached by this user (permission denied): check the socket's mode"
+    return f"has cut the connection ({text.rstrip('.')}): check that it runs, and write rediss:// if it speaks TLS"
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return getattr(error, "verify_message", "") or (error.reason or "").replace("_", " ").lower() or _one_line(error)
+
+
+def _fill(meaning: str, text: str) -> str:
+    return meaning % text.rstrip(".") if "%s" in meaning else meaning
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
