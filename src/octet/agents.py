@@ -180,6 +180,11 @@ class Agents:
             text = self._store.client.hget(self._keys.registry, agent_id) if agent_id else None
         return Agent.from_json(text) if text else None
 
+    def name_of_session(self, session: str) -> str:
+        """The agent that a session is or was; "" when that was never, or long ago."""
+        with translate_errors(self._store.client):
+            return self._store.client.get(self._keys.session(session)) or ""
+
     def list(self) -> Sequence[Agent]:
         """All agents, by role and number. An entry that somebody wrote by hand and that is no agent is left out."""
         with translate_errors(self._store.client):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from octet.agents import ROLES
-from octet.cli.output import age, emit, json_option, plain, table
+from octet.cli.output import emit, json_option, table
 from octet.cli.session import caller, opened
 from octet.errors import Refused
+from octet.text import age, plain
 
 
 @click.group()

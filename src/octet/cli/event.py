@@ -6,10 +6,11 @@ import json
 
 import click
 
-from octet.cli.output import emit, json_option, plain
+from octet.cli.output import emit, json_option
 from octet.cli.session import opened
 from octet.errors import UsageError
 from octet.events import Event
+from octet.text import plain
 
 
 @click.group()

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import click
 
 from octet.agents import LOCK_TTL_MS
-from octet.cli.output import age, emit, json_option, plain, table
+from octet.cli.output import emit, json_option, table
 from octet.cli.session import caller, opened
 from octet.errors import NotFound, Refused
 from octet.locks import Lock
+from octet.text import age, plain
 
 
 @click.group()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from octet.cli.output import age, emit, json_option, plain
+from octet.cli.output import emit, json_option
 from octet.cli.session import caller, opened
+from octet.text import age, plain
 
 
 @click.group()

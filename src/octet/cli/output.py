@@ -9,13 +9,9 @@ from typing import Any
 
 import click
 
+from octet.text import plain
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def plain(text: str, most: int = 200) -> str:
-    """Text from another agent for one line of a terminal: control and formatting characters out, cut to `most`."""
-    shown = "".join(c if c.isprintable() else " " for c in text)
-    return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
 def emit(value: Any, line: str, as_json: bool) -> None:
@@ -40,14 +36,3 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     cells = [list(headings), *[[plain(cell) for cell in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
-
-
-def age(since_ms: int, now_ms: int) -> str:
-    """How long ago, for people: 5 s, 3 min, 2 h, 4 d; empty for never."""
-    if not since_ms:
-        return ""
-    seconds = max(0, now_ms - since_ms) // 1000
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from octet.api import Octet
-from octet.cli.output import age, emit, json_option, plain, to_data
+from octet.cli.output import emit, json_option, to_data
 from octet.cli.session import opened
+from octet.text import age, plain
 
 MOST_SHOWN = 12
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-from octet.cli.output import age, emit, json_option, plain, table
+from octet.cli.output import emit, json_option, table
 from octet.cli.session import caller, opened, own_token
 from octet.errors import Refused
 from octet.git import Git
 from octet.tasks import STAGES, State, Task
+from octet.text import age, plain
 
 token_option = click.option("--token", help="Fencing token; default: that of your own claim.")
 

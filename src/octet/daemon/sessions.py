@@ -1,0 +1,108 @@
+"""Which agent an event comes from; registers it where it is new, takes it off where it ends."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+from octet import identity
+from octet.agents import GUEST, ROLES, Agent, Joined, Registration
+from octet.daemon.crews import Crew
+from octet.daemon.vitals import Vitals, local_process
+from octet.errors import NotFound
+from octet.guard.payload import Event, SessionStart
+from octet.process import ProcessIdentity, identify, is_alive
+from octet.project import current_branch, find_worktree
+
+
+class Sessions:
+    """Agents by the process and session that their events name. The cache only saves a round trip; the store decides."""
+
+    def __init__(self, vitals: Vitals) -> None:
+        self._vitals = vitals
+        self._known: dict[tuple[str, str, str], Agent] = {}
+        self._lock = threading.Lock()
+
+    def agent(self, crew: Crew, event: Event, pid: int) -> Agent:
+        """The agent that an event comes from. One that is not registered (its session began before Octet did) is, as a guest."""
+        key = _cache_key(crew, event, pid)
+        with self._lock:
+            agent = self._known.get(key)
+        return agent or self.register(crew, event, pid).agent
+
+    def register(self, crew: Crew, event: Event, pid: int) -> Joined:
+        """Register the agent of an event, or find it registered, with its directory and branch as they are now."""
+        octet = crew.connected()
+        process = identify(pid)
+        self._bury_predecessor(crew, event)
+        wanted = _registration(event, process)
+        if event.agent_id:
+            parent = self.agent(crew, replace(event, agent_id="", agent_type=""), pid)
+            wanted = replace(wanted, parent=parent.id)
+        joined = octet.agents.register(wanted)
+        with self._lock:
+            self._known[_cache_key(crew, event, pid)] = joined.agent
+        self._vitals.noticed(joined.agent)
+        return joined
+
+    def forget(self, agent: Agent) -> None:
+        """The agent has left, was buried, or has another name now."""
+        with self._lock:
+            for key in [key for key, known in self._known.items() if known.id == agent.id]:
+                del self._known[key]
+
+    def leave(self, crew: Crew, agent: Agent) -> None:
+        """Take an agent off the registry, and with a session its sub-agents."""
+        octet = crew.connected()
+        for other in octet.agents.list():
+            if other.parent == agent.id:
+                self.forget(other)
+                octet.agents.leave(other)
+        self.forget(agent)
+        octet.agents.leave(agent)
+
+    def _bury_predecessor(self, crew: Crew, event: Event) -> None:
+        """A session that is resumed right after its process was killed must find its name free, not taken by the dead."""
+        if not isinstance(event, SessionStart):
+            return
+        octet = crew.connected()
+        name = octet.agents.name_of_session(_session_key(event))
+        if not name:
+            return
+        try:
+            before = octet.agents.get(name)
+        except NotFound:
+            return
+        process = local_process(before)
+        if process and not is_alive(process):
+            octet.agents.bury(before)
+
+
+def role_of(agent_type: str) -> str:
+    """`octet:developer` (plugin) or `developer` (drop-in) → developer; anything else is a guest."""
+    role = agent_type.removeprefix("octet:")
+    return role if role in ROLES else GUEST
+
+
+def _registration(event: Event, process: ProcessIdentity | None) -> Registration:
+    worktree = find_worktree(event.cwd)
+    linked = worktree if worktree and not worktree.is_main else None
+    return Registration(
+        role=role_of(event.agent_type),
+        kind="subagent" if event.agent_id else "session",
+        process=identity.process_key(process, event.agent_id) if process else "",
+        session=_session_key(event),
+        host=process.host if process else "",
+        pid=process.pid if process else 0,
+        cwd=event.cwd,
+        worktree=str(linked.path) if linked else "",
+        branch=(current_branch(worktree) or "") if worktree else "",
+    )
+
+
+def _session_key(event: Event) -> str:
+    return f"{event.session_id}#{event.agent_id}" if event.agent_id else event.session_id
+
+
+def _cache_key(crew: Crew, event: Event, pid: int) -> tuple[str, str, str]:
+    return (crew.project.name, crew.url or "", f"{pid}:{_session_key(event)}")
