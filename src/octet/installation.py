@@ -1,0 +1,247 @@
+"""What `octet init` writes into a repository, remembered so that `--undo` takes back exactly that.
+
+    with locked():
+        changes = install(root, files, edits)    # [Change("created", ".claude/octet.toml"), …]
+        changes = uninstall(root)
+
+Two kinds of writing. A *file* is Octet's own: it is never written over one that somebody else made or changed. An *edit* adds to a
+file that belongs to the user (settings.json, git's exclude list): its bytes from before are kept, and put back.
+
+The manifest lies beside the trust record, outside the repository, and is saved before the first write. So a run that was killed
+half-way is completed by the next one, or undone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from octet import client_settings, dirs
+from octet import manifest as manifests
+from octet.errors import ConfigError, UsageError
+from octet.files import read_file, remove_empty, remove_file, replace_file, temporary_of
+from octet.manifest import Manifest, NotedEdit
+from octet.plugin import Asset
+
+LOCK_TIMEOUT_S = 60.0
+IGNORED = "/.claude/worktrees/"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happened to one file. `action` is created, changed, removed, restored, or skipped (`why` says the reason)."""
+
+    action: str
+    path: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Text that Octet adds to a user's file; `kind` names what takes it out again. `add` returns a text that has it as it is."""
+
+    path: Path
+    kind: str
+    add: Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class _Write:
+    path: Path
+    content: bytes
+    mode: int
+    change: Change
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """One `octet init` of a person at a time: fifty at once write one manifest, one project name.
+
+    Raises:
+        UsageError: another one did not end in time, or the state directory cannot be written.
+    """
+    lock = FileLock(dirs.make_private(dirs.state_dir()) / "init.lock", timeout=LOCK_TIMEOUT_S)
+    try:
+        with lock:
+            yield
+    except Timeout as error:
+        raise UsageError(f"another `octet init` holds {lock.lock_file} for {LOCK_TIMEOUT_S:.0f} s: end it and try again") from error
+
+
+def install(root: Path, files: Mapping[str, Asset], edits: Sequence[Edit] = ()) -> list[Change]:
+    """Write `files` (paths below `root`) and make `edits`; nothing is written if one of them cannot be made.
+
+    Args:
+        root: the main checkout, a real path.
+
+    Raises:
+        ConfigError: a file to be edited cannot be understood.
+        UsageError: a path leads out of the repository, or cannot be written.
+    """
+    manifest = manifests.load(root)
+    planned = [_plan_file(root, manifest, path, asset) for path, asset in files.items()]
+    planned += [_plan_edit(root, manifest, edit) for edit in edits]
+    writes = [step for step in planned if isinstance(step, _Write)]
+    if writes:
+        _note_directories(root, manifest, writes)
+        manifests.save(root, manifest)
+        for step in writes:
+            replace_file(step.path, step.content, step.mode)
+    return [step.change if isinstance(step, _Write) else step for step in planned if step]
+
+
+def uninstall(root: Path) -> list[Change]:
+    """Take back what `install` wrote in `root`; what the user changed since is left to the user, without our part in it.
+
+    Raises:
+        ConfigError: an edited file can no longer be understood; nothing was changed.
+        UsageError: something cannot be removed.
+    """
+    manifest = manifests.load(root)
+    edits = [_plan_undo(root, Path(path), noted) for path, noted in manifest.edits.items()]
+    for path in [*manifest.files, *manifest.edits]:
+        remove_file(temporary_of(_inside(root, path)))  # of a write that was killed
+    changes = [_undo_edit(*edit) for edit in edits if edit]
+    changes += [change for path, hashes in manifest.files.items() if (change := _take_back(root, path, hashes))]
+    for directory in sorted(manifest.directories, key=len, reverse=True):
+        remove_empty(Path(directory))
+    manifests.forget(root)
+    return changes
+
+
+def settings_edit(root: Path, hooks: client_settings.Hooks) -> Edit:
+    """The drop-in's hooks in the repository's settings.json."""
+    return Edit(root / ".claude" / "settings.json", "settings", lambda text: client_settings.add_hooks(text, hooks))
+
+
+def exclude_edit(common_dir: Path) -> Edit:
+    """Agents' worktrees hidden from `git status`, in git's own list and not in the user's .gitignore."""
+    return Edit(common_dir / "info" / "exclude", "exclude", _add_ignored)
+
+
+def _add_ignored(text: str) -> str:
+    if IGNORED in text.splitlines():
+        return text
+    return text + ("\n" if text and not text.endswith("\n") else "") + IGNORED + "\n"
+
+
+def _remove_ignored(text: str) -> str:
+    return "".join(line for line in text.splitlines(keepends=True) if line.rstrip("\r\n") != IGNORED)
+
+
+_REMOVE: Mapping[str, Callable[[str], str]] = {"settings": client_settings.remove_hooks, "exclude": _remove_ignored}
+
+
+def _plan_file(root: Path, manifest: Manifest, path: str, asset: Asset) -> _Write | Change | None:
+    target = _inside(root, path)
+    current = read_file(target)
+    known = manifest.files.get(path, [])
+    if current == asset.content:
+        return None
+    if current is not None and _digest(current) not in known:
+        return Change("skipped", path, "changed since Octet wrote it" if known else "a file of your own is there")
+    manifest.files[path] = sorted({*known, _digest(asset.content)})
+    return _Write(target, asset.content, 0o777 if asset.executable else 0o666, Change("created" if current is None else "changed", path))
+
+
+def _plan_edit(root: Path, manifest: Manifest, edit: Edit) -> _Write | None:
+    target = _inside(root, edit.path)
+    current = read_file(target)
+    noted = manifest.edits.get(str(edit.path))
+    before, after = current, []
+    if noted and current is not None and (current == noted.before or _digest(current) in noted.after):
+        before, after = noted.before, noted.after
+    elif noted and current is not None:  # changed by the user since: without our part it is what there would be without us
+        before, after = _encode(_REMOVE[edit.kind](_decode(current, target))), [_digest(current)]
+    new = _encode(_edited(edit, target, current or b""))
+    if new == (current or b""):
+        return None
+    manifest.edits[str(edit.path)] = NotedEdit(edit.kind, before, [*after, _digest(new)])
+    return _Write(target, new, 0o666, Change("created" if current is None else "changed", _shown(root, edit.path)))
+
+
+def _edited(edit: Edit, target: Path, current: bytes) -> str:
+    try:
+        return edit.add(_decode(current, target))
+    except ConfigError as error:
+        raise ConfigError(f"{target}: {error}: correct it, then run `octet init` again") from error
+
+
+def _plan_undo(root: Path, path: Path, noted: NotedEdit) -> tuple[Path, bytes | None, Change] | None:
+    """Path, the content that it gets (None: it is removed), and what that is called; None where nothing of ours is left."""
+    target = _inside(root, path)
+    current = read_file(target)
+    if current is None or current == noted.before:
+        return None
+    shown = _shown(root, path)
+    if _digest(current) in noted.after:
+        return target, noted.before, Change("removed" if noted.before is None else "restored", shown)
+    try:
+        rest = _REMOVE[noted.kind](_decode(current, target))
+    except ConfigError as error:
+        raise ConfigError(f"{target}: {error}: correct it, then run `octet init --undo` again") from error
+    if noted.before is None and "".join(rest.split()) in ("", "{}"):
+        return target, None, Change("removed", shown)
+    return target, _encode(rest), Change("changed", shown, "only Octet's part was taken out: you changed it since")
+
+
+def _undo_edit(path: Path, content: bytes | None, change: Change) -> Change:
+    if content is None:
+        remove_file(path)
+    else:
+        replace_file(path, content, 0o666)
+    return change
+
+
+def _take_back(root: Path, path: str, hashes: Sequence[str]) -> Change | None:
+    target = _inside(root, path)
+    current = read_file(target)
+    if current is None:
+        return None
+    if _digest(current) not in hashes:
+        return Change("skipped", path, "left there: you changed it since")
+    remove_file(target)
+    return Change("removed", path)
+
+
+def _note_directories(root: Path, manifest: Manifest, writes: Sequence[_Write]) -> None:
+    """The directories that the writes will make, and that of the worktrees, which later commands make."""
+    for path in [*(step.path for step in writes), root / IGNORED.strip("/") / "any"]:
+        missing = [str(parent) for parent in path.parents if not parent.exists()]
+        manifest.directories += [directory for directory in missing if directory not in manifest.directories]
+
+
+def _inside(root: Path, path: str | Path) -> Path:
+    """The real path of a file to write. A cloned repository may hold links: none of them leads a write out of it or into `.git`."""
+    asked, private = root / path, root / ".git"
+    real = Path(os.path.realpath(asked))
+    if private in asked.parents or root not in asked.parents:
+        return real  # git's own directory, here or elsewhere: a clone brings nothing into it
+    if root not in real.parents or private in real.parents:
+        raise UsageError(f"{asked} leads to {real} by a symbolic link: Octet writes only inside the repository; replace the link")
+    return real
+
+
+def _decode(content: bytes, path: Path) -> str:
+    try:
+        return content.decode("utf-8", "surrogateescape" if path.name == "exclude" else "strict")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text: correct it, then run the command again") from error
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _shown(root: Path, path: Path) -> str:
+    return str(path.relative_to(root)) if root in path.parents else str(path)
