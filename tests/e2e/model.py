@@ -12,16 +12,19 @@ side calls of the client (titles, compaction) and advance no script.
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+
+from .answers import Block, Failure, Text, Tool, error_body, message, stream_events
+
+__all__ = ["Failure", "Gate", "Model", "Request", "Text", "Tool", "Turn", "marker"]
 
 DEADLINE_S = 30.0
 MARKER = re.compile(r"\[\[session:([\w.-]+)\]\]")
@@ -31,24 +34,6 @@ SUMMARY_REQUEST = "Your task is to create a detailed summary"
 def marker(session: str) -> str:
     """The text that ties a prompt to the script of `session`."""
     return f"[[session:{session}]]"
-
-
-@dataclass(frozen=True)
-class Text:
-    """A text block of an answer."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Tool:
-    """A tool call of an answer."""
-
-    name: str
-    input: dict[str, Any]
-
-
-Block = Text | Tool
 
 
 class Gate:
@@ -70,15 +55,6 @@ class Gate:
         self._reached.set()
         if not self._opened.wait(DEADLINE_S):
             raise TimeoutError(f"the gate was not opened within {DEADLINE_S:g} s")
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An API error in place of an answer."""
-
-    status: int
-    kind: str
-    message: str
 
 
 class Turn:
@@ -256,7 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_json(200, {})
 
     def do_GET(self) -> None:
-        self._send_json(404, _error(404, "not_found_error", self.path))
+        self._fail(Failure(404, "not_found_error", self.path))
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -266,23 +242,25 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/v1/messages":
             self._answer(json.loads(raw))
         else:
-            self._send_json(404, _error(404, "not_found_error", path))
+            self._fail(Failure(404, "not_found_error", path))
 
     def _answer(self, body: dict[str, Any]) -> None:
         state = self.server.state
         try:
             request = _record(state, body)
             if request.main and state.failure:
-                failure = state.failure
-                return self._send_json(failure.status, _error(failure.status, failure.kind, failure.message))
+                return self._fail(state.failure)
             blocks = _choose(state, request)
         except Exception as error:  # noqa: BLE001 - reported by the test's teardown: a thread's own exception would be lost
             state.errors.append(f"{type(error).__name__}: {error}")
-            return self._send_json(400, _error(400, "invalid_request_error", str(error)))
-        message = _message(body, blocks)
+            return self._fail(Failure(400, "invalid_request_error", str(error)))
+        answer = message(body, blocks)
         if body.get("stream"):
-            return self._send_stream(message)
-        return self._send_json(200, message)
+            return self._send_stream(answer)
+        return self._send_json(200, answer)
+
+    def _fail(self, failure: Failure) -> None:
+        self._send_json(failure.status, error_body(failure))
 
     def _send_json(self, status: int, value: dict[str, Any]) -> None:
         data = json.dumps(value).encode()
@@ -294,12 +272,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(data)
 
-    def _send_stream(self, message: dict[str, Any]) -> None:
+    def _send_stream(self, answer: dict[str, Any]) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
         self.end_headers()
-        for event in _events(message):
+        for event in stream_events(answer):
             self.wfile.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
         self.wfile.flush()
         self.close_connection = True
@@ -329,49 +307,3 @@ def _choose(state: _State, request: Request) -> list[Block]:
         turn = script.turns[script.used] if script.used < len(script.turns) else Turn(Text("Nothing more to do."))
         script.used += 1
     return turn.blocks(request)
-
-
-_numbers = itertools.count(1)
-
-
-def _message(body: dict[str, Any], blocks: list[Block]) -> dict[str, Any]:
-    tools = any(isinstance(block, Tool) for block in blocks)
-    return {
-        "id": f"msg_{next(_numbers):024d}",
-        "type": "message",
-        "role": "assistant",
-        "model": body.get("model", "scripted"),
-        "content": [_block(block) for block in blocks],
-        "stop_reason": "tool_use" if tools else "end_turn",
-        "stop_sequence": None,
-        "usage": {"input_tokens": 100, "output_tokens": 10, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0},
-    }
-
-
-def _block(block: Block) -> dict[str, Any]:
-    if isinstance(block, Text):
-        return {"type": "text", "text": block.text}
-    return {"type": "tool_use", "id": f"toolu_{next(_numbers):024d}", "name": block.name, "input": block.input}
-
-
-def _events(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield {"type": "message_start", "message": message | {"content": [], "stop_reason": None}}
-    for index, block in enumerate(message["content"]):
-        yield from _block_events(index, block)
-    delta = {"stop_reason": message["stop_reason"], "stop_sequence": None}
-    yield {"type": "message_delta", "delta": delta, "usage": {"output_tokens": 10}}
-    yield {"type": "message_stop"}
-
-
-def _block_events(index: int, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    if block["type"] == "text":
-        empty, delta = block | {"text": ""}, {"type": "text_delta", "text": block["text"]}
-    else:
-        empty, delta = block | {"input": {}}, {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
-    yield {"type": "content_block_start", "index": index, "content_block": empty}
-    yield {"type": "content_block_delta", "index": index, "delta": delta}
-    yield {"type": "content_block_stop", "index": index}
-
-
-def _error(status: int, kind: str, message: str) -> dict[str, Any]:
-    return {"type": "error", "error": {"type": kind, "message": message or str(status)}}

@@ -85,19 +85,20 @@ class Recording:
 
     def run(self, prompt: str, *arguments: str) -> str:
         """One `claude -p`; returns its session's id."""
-        with self._headless(prompt, *arguments) as client:
+        with self.start(prompt, *arguments) as client:
             session: str = client.finish()["session_id"]
             return session
 
     def converse(self, *prompts: str) -> None:
         """One client for several prompts."""
-        with self._headless(None, *ALLOW) as client:
+        with self.start(None, *ALLOW) as client:
             for count, prompt in enumerate(prompts, 1):
                 client.send(prompt)
                 client.wait_for_results(count)
             client.finish()
 
-    def _headless(self, prompt: str | None, *arguments: str) -> ClaudeHeadless:
+    def start(self, prompt: str | None, *arguments: str) -> ClaudeHeadless:
+        """`claude -p` with the recording plugin; close it."""
         return ClaudeHeadless(self.binary, self.repository, self.environment, prompt, [*self.arguments, *arguments])
 
     def terminal(self, *arguments: str) -> ClaudeInteractive:
@@ -128,7 +129,7 @@ def record_life(recording: Recording) -> None:
     recording.run(marker("life") + " another way", "--resume", session, "--fork-session")
     recording.run(marker("role") + " work", "--agent", "probe:developer")
     recording.model.fail_with(Failure(529, "overloaded_error", "Overloaded"))
-    with recording._headless(marker("fails")) as client:
+    with recording.start(marker("fails")) as client:
         client.finish()
     recording.model.fail_with(None)
 
@@ -142,7 +143,7 @@ def record_subagents(recording: Recording) -> None:
     recording.model.script("sub", Turn(write, gate=gate), Text("Built it."))
     recording.model.script("isolated", write, Text("Built it."))
     recording.model.script("parent", Tool("Agent", isolated), Tool("Agent", background), Text("Waiting."), Text("All done."))
-    with recording._headless(None, *ALLOW) as client:
+    with recording.start(None, *ALLOW) as client:
         client.send(marker("parent") + " have it built")
         client.wait_for_results(1)
         gate.open()
@@ -228,8 +229,9 @@ def _environment(variables: Mapping[str, str], recording: Recording) -> dict[str
 
 def main() -> None:
     binary = find_claude()
-    if binary is None or (reason := unfit_because(binary)):
-        sys.exit(unfit_because(binary) if binary is None else reason)
+    if reason := unfit_because(binary):
+        sys.exit(reason)
+    assert binary is not None
     with tempfile.TemporaryDirectory() as directory, Model() as model:
         recording = Recording(Path(directory).resolve(), binary, model)
         for record in (record_tools, record_life, record_subagents, record_terminal):

@@ -19,10 +19,11 @@ CLIENTS_OWN = re.compile(r"\.claude/|\.cache/claude|\.local/share/claude|\.local
 
 
 def copy_of_the_plugin(directory: Path, *, without: str) -> Path:
-    """The project's plugin, copied, with one file or directory removed."""
+    """The project's plugin, copied (its package by a link), with one file or directory removed."""
     plugin = directory / "plugin"
     for part in (".claude-plugin", "hooks", "commands", "agents", "bin"):
         shutil.copytree(PROJECT / part, plugin / part)
+    (plugin / "src").symlink_to(PROJECT / "src")
     removed = plugin / without
     shutil.rmtree(removed) if removed.is_dir() else removed.unlink()
     return plugin
