@@ -98,14 +98,8 @@ class Crews:
         fresh = Crew(Path(root), url or None, project, trust.check(project), stamp)
         with self._lock:
             before = self._crews.get(key)
-            if (
-                before
-                and before.octet
-                and before.project.name == project.name
-                and before.project.config.redis_url == project.config.redis_url
-            ):
-                if not fresh.trusted.store_refusal or url:
-                    fresh.octet = Octet(before.octet.store.client, project.name, project)
+            if before and before.octet and _same_store(before, fresh):
+                fresh.octet = Octet(before.octet.store.client, project.name, project)
             self._crews[key] = fresh
         return fresh
 
@@ -143,6 +137,12 @@ class Crews:
                 self.find(str(row["root"]), str(row["url"]))
             except (OctetError, KeyError, TypeError) as error:
                 log.warning("left out a project of %s: %s", _record(), error)
+
+
+def _same_store(before: Crew, after: Crew) -> bool:
+    """Whether the connection may be kept when settings have changed: the same server, and one that is approved."""
+    same = before.project.name == after.project.name and before.project.config.redis_url == after.project.config.redis_url
+    return same and bool(after.url or not after.trusted.store_refusal)
 
 
 def _record() -> Path:

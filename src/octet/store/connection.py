@@ -45,18 +45,19 @@ def resolve_url(explicit: str | None, environ: Mapping[str, str], config_url: st
     return explicit or environ.get(URL_VARIABLE) or config_url or None
 
 
-def connect(url: str | None, *, wait_s: float = 0.0, name: str = "octet") -> redis.Redis:
+def connect(url: str | None, *, wait_s: float = 0.0, answer_s: float = COMMAND_TIMEOUT_S, name: str = "octet") -> redis.Redis:
     """A client whose server has answered; None starts the embedded server, and starts it again whenever a connection finds it dead.
 
-    `wait_s` is the longest blocking wait (XREAD BLOCK, BLPOP) that this client will be asked for. Thread-safe.
+    `wait_s` is the longest blocking wait (XREAD BLOCK, BLPOP) that this client will be asked for; `answer_s` the longest
+    it waits for the answer to anything else. Thread-safe.
 
     Raises:
         StoreUnreachable: no answer, no permission, older than Redis 6.2; `ServerFailed` for the embedded server.
         ConfigError: the URL cannot be read.
     """
     if url is None:
-        return _embedded_client(_settings(wait_s, name))
-    client = open_client(url, wait_s=wait_s, name=name)
+        return _embedded_client(_settings(answer_s + wait_s, name))
+    client = open_client(url, wait_s=wait_s, answer_s=answer_s, name=name)
     try:
         check_version(client)
     except BaseException:
@@ -65,10 +66,10 @@ def connect(url: str | None, *, wait_s: float = 0.0, name: str = "octet") -> red
     return client
 
 
-def open_client(url: str, *, wait_s: float = 0.0, name: str = "octet") -> redis.Redis:
+def open_client(url: str, *, wait_s: float = 0.0, answer_s: float = COMMAND_TIMEOUT_S, name: str = "octet") -> redis.Redis:
     """A client for `url`, not yet connected (a cluster's client asks for the slots at once). Thread-safe.
 
-    Its time-outs: 1 s to connect, 5 s for an answer, and `wait_s` more where a blocking wait is meant.
+    Its time-outs: 1 s to connect, `answer_s` for an answer, and `wait_s` more where a blocking wait is meant.
     For a cluster the object is a `RedisCluster`, which has the same commands; all keys of a project share one slot.
 
     Raises:
@@ -76,7 +77,7 @@ def open_client(url: str, *, wait_s: float = 0.0, name: str = "octet") -> redis.
         StoreUnreachable: a cluster that does not answer.
     """
     address = parse_address(url)
-    settings = _settings(wait_s, name) | _login(address) | dict(address.options)
+    settings = _settings(answer_s + wait_s, name) | _login(address) | dict(address.options)
     if "socket_timeout" in address.options:
         settings["socket_timeout"] = float(address.options["socket_timeout"]) + wait_s
     if address.tls:
@@ -169,10 +170,10 @@ class _EmbeddedConnection(_UnixConnection):
         return sock
 
 
-def _settings(wait_s: float, name: str) -> dict[str, Any]:
+def _settings(timeout_s: float, name: str) -> dict[str, Any]:
     return {
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_timeout": COMMAND_TIMEOUT_S + wait_s,
+        "socket_timeout": timeout_s,
         "health_check_interval": HEALTH_CHECK_S,
         "decode_responses": True,
         "encoding_errors": "surrogateescape",
