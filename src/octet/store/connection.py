@@ -56,7 +56,7 @@ def connect(url: str | None, *, wait_s: float = 0.0, answer_s: float = COMMAND_T
         ConfigError: the URL cannot be read.
     """
     if url is None:
-        return _embedded_client(_settings(answer_s + wait_s, name))
+        return _embedded_client(_settings(wait_s, answer_s, name) | {"answer_s": answer_s})
     client = open_client(url, wait_s=wait_s, answer_s=answer_s, name=name)
     try:
         check_version(client)
@@ -69,7 +69,7 @@ def connect(url: str | None, *, wait_s: float = 0.0, answer_s: float = COMMAND_T
 def open_client(url: str, *, wait_s: float = 0.0, answer_s: float = COMMAND_TIMEOUT_S, name: str = "octet") -> redis.Redis:
     """A client for `url`, not yet connected (a cluster's client asks for the slots at once). Thread-safe.
 
-    Its time-outs: 1 s to connect, `answer_s` for an answer, and `wait_s` more where a blocking wait is meant.
+    Its time-outs: 1 s to connect, `answer_s` for an answer, and `wait_s` more where a blocking wait is meant; options of the URL win.
     For a cluster the object is a `RedisCluster`, which has the same commands; all keys of a project share one slot.
 
     Raises:
@@ -77,7 +77,7 @@ def open_client(url: str, *, wait_s: float = 0.0, answer_s: float = COMMAND_TIME
         StoreUnreachable: a cluster that does not answer.
     """
     address = parse_address(url)
-    settings = _settings(answer_s + wait_s, name) | _login(address) | dict(address.options)
+    settings = _settings(wait_s, answer_s, name) | _login(address) | dict(address.options)
     if "socket_timeout" in address.options:
         settings["socket_timeout"] = float(address.options["socket_timeout"]) + wait_s
     if address.tls:
@@ -171,10 +171,10 @@ class _EmbeddedConnection(_UnixConnection):
         return sock
 
 
-def _settings(timeout_s: float, name: str) -> dict[str, Any]:
+def _settings(wait_s: float, answer_s: float, name: str) -> dict[str, Any]:
     return {
-        "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_timeout": timeout_s,
+        "socket_connect_timeout": min(CONNECT_TIMEOUT_S, answer_s),
+        "socket_timeout": answer_s + wait_s,
         "health_check_interval": HEALTH_CHECK_S,
         "decode_responses": True,
         "encoding_errors": "surrogateescape",
