@@ -235,7 +235,9 @@ def _end(directory: Path, force: bool) -> None:
             clients = line.other_clients()
             if clients and not force:
                 names = ", ".join(sorted({client["name"] or client["id"] for client in clients}))
-                raise Refused(f"{len(clients)} clients use the Redis server ({names}): stop them first, or give --force")
+                raise Refused(
+                    f"{len(clients)} clients use the Redis server ({names}): stop them first (octet daemon stop), or give --force"
+                )
             line.shut_down()
     except ServerFailed:
         if not force:

@@ -1,0 +1,133 @@
+"""`octet redis …`"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import redis
+from redis.exceptions import ResponseError
+
+from octet import server
+from octet.api import open_project, store_url
+from octet.cli.output import emit, json_option
+from octet.errors import NoProject, Refused, UsageError
+from octet.store.address import Address, Kind, parse_address
+from octet.store.connection import connect, resolve_url
+from octet.store.failures import translate_errors
+
+CLI_NAMES = ("redis-cli", "valkey-cli")
+
+
+@click.group("redis")
+def redis_group() -> None:
+    """The store: url, cli, stop."""
+
+
+@redis_group.command("url")
+@json_option
+def url(as_json: bool) -> None:
+    """The store's URL; starts the embedded server where there is no other."""
+    configured = _configured_url()
+    found = configured or server.ensure_server()
+    address = parse_address(found)
+    arguments, _ = cli_arguments(address) if address.kind is not Kind.SENTINEL else ([], {})
+    facts = {"url": found, "embedded": configured is None, "socket": address.path or None, "redis_cli": arguments or None}
+    emit(facts, found, as_json)
+
+
+@redis_group.command("cli", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@json_option
+def cli(arguments: tuple[str, ...], as_json: bool) -> None:
+    """Run redis-cli on the store; without redis-cli, run one command and print its reply."""
+    configured = _configured_url()
+    program = next((path for name in CLI_NAMES if (path := shutil.which(name))), None)
+    if program and not as_json:
+        _become(program, configured or server.ensure_server(), arguments)
+    if not arguments:
+        missing = "--json needs a command" if as_json else "redis-cli is not installed: give a command"
+        raise UsageError(f"{missing}, as in `octet redis cli PING`")
+    with connect(configured) as client:
+        reply = run_command(client, arguments)
+    emit(reply, "\n".join(lines_of(reply)), as_json)
+
+
+@redis_group.command("stop")
+@click.option("--force", is_flag=True, help="Even while clients are connected; kill it if it does not answer.")
+@json_option
+def stop(force: bool, as_json: bool) -> None:
+    """Stop the embedded server; its data stays, and it starts again when it is needed."""
+    stopped = server.stop_server(force=force)
+    emit({"stopped": stopped}, "stopped" if stopped else "the embedded server was not running", as_json)
+
+
+def cli_arguments(address: Address) -> tuple[list[str], dict[str, str]]:
+    """redis-cli's options for one server or a cluster, and the environment that carries the password (argv is for all to see)."""
+    if address.kind is Kind.UNIX:
+        words = ["-s", address.path]
+    else:
+        host, port = address.nodes[0]
+        words = ["-h", host, "-p", str(port)]
+    words += ["-n", str(address.db)] if address.db else []
+    words += ["-c"] if address.kind is Kind.CLUSTER else []
+    words += ["--user", address.username] if address.username else []
+    words += _tls_arguments(address) if address.tls else []
+    secret = {name: address.password for name in ("REDISCLI_AUTH", "VALKEYCLI_AUTH") if address.password}
+    return words, secret
+
+
+def run_command(client: redis.Redis, words: Sequence[str]) -> Any:
+    """One command's reply as the server gives it: text, a number, None, or a list of these.
+
+    Raises:
+        Refused: the server answers with an error.
+    """
+    client.response_callbacks.clear()  # redis-py's own shapes: INFO as a dict, SET as True
+    with translate_errors(client):
+        try:
+            return client.execute_command(*words)  # type: ignore[no-untyped-call]
+        except ResponseError as error:
+            raise Refused(str(error)) from error
+
+
+def lines_of(reply: Any) -> list[str]:
+    """A reply as redis-cli prints it into a pipe: one line an element, an empty one for nil."""
+    if isinstance(reply, list):
+        return [line for element in reply for line in lines_of(element)]
+    return ["" if reply is None else str(reply)]
+
+
+def _configured_url() -> str | None:
+    """The URL that is set for this directory; None for the embedded server. Needs no repository."""
+    given = click.get_current_context().find_root().obj or {}
+    directory = given.get("directory")
+    try:
+        return store_url(open_project(Path(directory) if directory else None), given.get("redis_url"))
+    except NoProject:
+        return resolve_url(given.get("redis_url"), os.environ, None)
+
+
+def _tls_arguments(address: Address) -> list[str]:
+    names = {"ssl_ca_certs": "--cacert", "ssl_ca_path": "--cacertdir", "ssl_certfile": "--cert", "ssl_keyfile": "--key"}
+    words = [word for name, flag in names.items() if name in address.options for word in (flag, str(address.options[name]))]
+    return ["--tls", *words, *(["--insecure"] if address.options.get("ssl_cert_reqs") == "none" else [])]
+
+
+def _become(program: str, url: str, arguments: Sequence[str]) -> None:
+    address = parse_address(url)
+    if address.kind is Kind.SENTINEL:
+        address = _primary(url, address)
+    words, secret = cli_arguments(address)
+    os.execve(program, [program, *words, *arguments], os.environ | secret)
+
+
+def _primary(url: str, address: Address) -> Address:
+    """The address that Sentinel names now, with the same login."""
+    with connect(url) as client, translate_errors(client):
+        host, port = client.connection_pool.get_master_address()
+    return Address(Kind.TCP, ((host, port),), "", "", address.db, address.tls, address.username, address.password, address.options)
