@@ -1,0 +1,265 @@
+"""The daemon's working process: wires service, vitals and server together, and decides when to end.
+
+The supervisor runs this file as a script, with STATE LOCK LISTENER BEAT LIFE SUPERVISOR after it; see `supervisor`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from octet.__main__ import hold
+from octet.daemon import log, spawn, supervisor
+from octet.daemon.build import Build, read_build
+from octet.daemon.failure import failure_reply
+from octet.daemon.server import Handler, Server
+from octet.daemon.status import RECORD, Status, write_record
+from octet.daemon.upgrade import Upgrading
+from octet.daemon.wire import Reply, Request
+
+BEAT_S = 2.0
+IDLE_S = 60.0
+DRAIN_S = 8.0
+SUPERVISOR_RETRY_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Vitals(Protocol):
+    """Keeps this machine's agents alive; `octet.daemon.vitals.Vitals` is the real one."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def live_agents(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Handed:
+    """What the supervisor hands down: the command it ran, the state directory, descriptors, its pid."""
+
+    command: tuple[str, ...]
+    state: Path
+    lock: int
+    listener: int
+    beat: int
+    life: int
+    supervisor: int
+
+    @classmethod
+    def parse(cls, arguments: list[str]) -> Handed:
+        """From a whole command line, of which it is the last six arguments; no child of ours shall inherit the descriptors."""
+        state, *numbers = arguments[-6:]
+        handed = cls(tuple(arguments[:-6]), Path(state), *map(int, numbers))
+        for fd in (handed.lock, handed.listener, handed.beat, handed.life):
+            os.set_inheritable(fd, False)
+        os.set_blocking(handed.beat, False)  # a supervisor that was stopped must not stop us
+        return handed
+
+
+class Worker:
+    """One worker's life."""
+
+    def __init__(self, handed: Handed, handler: Handler, vitals: Vitals, *, idle_s: float = IDLE_S) -> None:
+        self._handed = handed
+        self._beat = handed.beat
+        self._life = handed.life
+        self._supervisor = handed.supervisor
+        self._supervise_again_at = 0.0
+        self._vitals = vitals
+        self._idle_s = idle_s
+        self._build = read_build() or Build("unknown", "", 0)
+        self._started = time.time()
+        self._last_words = b""
+        self._wake_read, self._wake_write = os.pipe()
+        self._listener = socket.socket(fileno=handed.listener)
+        self._socket_id = _identity(handed.state / supervisor.SOCKET)
+        self._server = Server(self._listener, Upgrading(handler, self._build), self._control, failure_reply)
+
+    def run(self) -> None:
+        """Serve until told to end, replaced, idle, or out of reach."""
+        signal.signal(signal.SIGTERM, lambda *_: self.end(supervisor.QUIT))
+        signal.signal(signal.SIGINT, lambda *_: self.end(supervisor.QUIT))
+        self._vitals.start()
+        self._write_record()
+        self._server.start()
+        _log.info("daemon %s serves as pid %d", self._build.version, os.getpid())
+        while not self._last_words:
+            self._tick()
+        self._finish()
+
+    def end(self, words: bytes) -> None:
+        """Begin to end; `words` tell the supervisor what to do then."""
+        self._last_words = self._last_words or words
+        os.write(self._wake_write, b".")
+
+    def _tick(self) -> None:
+        self._tell_supervisor(b".")
+        idle_left_s = self._idle_left_s()
+        if idle_left_s <= 0:
+            _log.info("no live agent and no hook for %g s", self._idle_s)
+            self.end(supervisor.QUIT)
+        elif words := self._out_of_reach():
+            self.end(words)
+        poll = select.poll()
+        poll.register(self._wake_read, select.POLLIN)
+        if time.monotonic() >= self._supervise_again_at:
+            poll.register(self._life, select.POLLIN)
+        events = poll.poll(min(BEAT_S, max(idle_left_s, 0.05)) * 1000)
+        if any(fd == self._life for fd, _ in events):
+            self._replace_supervisor()
+
+    def _tell_supervisor(self, words: bytes) -> None:
+        try:
+            os.write(self._beat, words)
+        except OSError:
+            pass  # it was killed, which `life` says too, or stopped
+
+    def _idle_left_s(self) -> float:
+        if self._vitals.live_agents() > 0 or self._server.in_flight:
+            return self._idle_s
+        return self._server.last_request + self._idle_s - time.monotonic()
+
+    def _out_of_reach(self) -> bytes:
+        """The state directory or the socket was removed: no hook can find us any more."""
+        if _identity(self._handed.state / supervisor.SOCKET) == self._socket_id:
+            return b""
+        lock = os.fstat(self._handed.lock)
+        if _identity(self._handed.state / supervisor.LOCK) == (lock.st_dev, lock.st_ino):
+            _log.warning("the socket was removed: binding it again")
+            return supervisor.REBIND
+        return supervisor.QUIT
+
+    def _replace_supervisor(self) -> None:
+        """A killed supervisor takes neither lock nor socket with it: we have both, and start another that adopts us."""
+        _log.warning("the supervisor was killed: starting another")
+        self._supervise_again_at = time.monotonic() + SUPERVISOR_RETRY_S
+        beat_read, beat = os.pipe()
+        life, life_write = os.pipe()
+        lock, listener = self._handed.lock, self._handed.listener
+        adopt = (os.getpid(), beat_read, life_write)
+        command = spawn.supervisor_command(self._handed.state, lock, listener, self._handed.command, adopt=adopt)
+        try:
+            self._supervisor = spawn.launch(command, (lock, listener, beat_read, life_write))
+        except OSError as error:
+            _log.error("cannot start a supervisor: %s", error)
+        for fd in (self._beat, self._life, beat_read, life_write):
+            os.close(fd)
+        os.set_blocking(beat, False)
+        self._beat, self._life = beat, life
+        self._write_record()
+
+    def _finish(self) -> None:
+        self._server.stop_accepting()
+        self._vitals.stop()
+        if self._last_words == supervisor.QUIT:
+            (self._handed.state / RECORD).unlink(missing_ok=True)
+        self._tell_supervisor(self._last_words)
+        if self._last_words.startswith(supervisor.EXEC):
+            os.close(self._beat)  # the successor starts while we finish what we have taken
+        drained = self._server.drain(DRAIN_S)
+        _log.info("daemon ends, %s", "all answered" if drained else "requests left unanswered")
+
+    def _control(self, request: Request) -> Reply:
+        match request.event.removeprefix("control."):
+            case "ping":
+                return Reply(0, b"{}\n")
+            case "status":
+                return Reply(0, json.dumps(asdict(self._status())).encode())
+            case "stop":
+                self.end(supervisor.QUIT)
+                return Reply(0, b"{}\n")
+            case "replace":
+                return self._begin_replacement(json.loads(request.payload))
+            case verb:
+                return Reply(2, b"", f"the daemon knows no {verb!r}\n".encode())
+
+    def _begin_replacement(self, successor: dict[str, list[str]]) -> Reply:
+        """`supervisor` and `worker` are the newer version's commands; numbers of descriptors go between them."""
+        numbers = [str(self._handed.state), str(self._handed.lock), str(self._handed.listener), "-1", "-1", "-1"]
+        arguments = [*successor["supervisor"], *numbers, *successor["worker"]]
+        self.end(b"\0".join([supervisor.EXEC, *map(os.fsencode, arguments)]))
+        return Reply(0, b"{}\n")
+
+    def _status(self) -> Status:
+        return Status(
+            pid=os.getpid(),
+            supervisor=self._supervisor,
+            version=self._build.version,
+            fingerprint=self._build.fingerprint,
+            modified_ns=self._build.modified_ns,
+            started=self._started,
+            uptime_s=time.time() - self._started,
+            agents=self._vitals.live_agents(),
+            requests=self._server.requests,
+            in_flight=self._server.in_flight,
+            memory_kb=_memory_kb(),
+        )
+
+    def _write_record(self) -> None:
+        write_record(self._handed.state, self._status())
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _memory_kb() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # macOS: bytes, and the most so far
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def run_worker(assemble: Callable[[], tuple[Handler, Vitals]]) -> NoReturn:
+    """A worker process from its command line on; `assemble` makes what it serves."""
+    handed = Handed.parse(sys.orig_argv)
+    logger = log.configure(handed.state, level=os.environ.get("OCTET_LOG", "INFO").upper())
+    status = 1
+    try:
+        handler, vitals = assemble()
+        Worker(handed, handler, vitals, idle_s=float(os.environ.get("OCTET_DAEMON_IDLE_S") or IDLE_S)).run()
+        status = 0
+    except Exception as error:  # the process's edge; the last line is what `octet daemon start` shows
+        logger.exception("the worker failed")
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    logging.shutdown()
+    os._exit(status)  # no thread that hangs in a request can hold us
+
+
+def assemble() -> tuple[Handler, Vitals]:
+    """The real service and vitals."""
+    from octet.daemon.crews import Crews
+    from octet.daemon.hooks import HookService
+    from octet.daemon.vitals import Vitals
+
+    crews = Crews()
+    vitals = Vitals(crews)
+    return HookService(crews, vitals), vitals
+
+
+if __name__ == "__main__":
+    if sys.prefix != sys.base_prefix:
+        hold(sys.prefix)  # else the environment could be removed as unused
+    run_worker(assemble)
