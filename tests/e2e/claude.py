@@ -72,6 +72,7 @@ def accept_first_run_questions(home: Path, *repositories: Path) -> None:
     """Write what the terminal program would otherwise ask a person at its first start: theme, key, trust."""
     state = {
         "hasCompletedOnboarding": True,
+        "bypassPermissionsModeAccepted": True,
         "theme": "dark",
         "customApiKeyResponses": {"approved": [API_KEY[-20:]], "rejected": []},
         "projects": {str(repository): {"hasTrustDialogAccepted": True, "allowedTools": []} for repository in repositories},
@@ -201,6 +202,7 @@ class ClaudeInteractive(_Client):
     def __init__(self, binary: Path, directory: Path, environment: Mapping[str, str], arguments: Sequence[str] = ()) -> None:
         super().__init__()
         self._output = bytearray()
+        self._closed = False
         self._master, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
         self.process = subprocess.Popen(
@@ -240,6 +242,9 @@ class ClaudeInteractive(_Client):
 
     def close(self) -> None:
         super().close()
+        if self._closed:
+            return
+        self._closed = True
         os.close(self._end)
         self._reader.join(DEADLINE_S)
         os.close(self._ended)

@@ -42,6 +42,7 @@ class Sandbox:
         self.home = directory / "home"
         self.repository = directory / "a r\u00e9po"
         self.plugin = PROJECT
+        self.project = ""
         self._open: list[Closable] = []
         self._store: redis.Redis | None = None
         self.home.mkdir()
@@ -73,7 +74,8 @@ class Sandbox:
 
     def opt_in(self) -> None:
         """`octet init`, with the drop-in where this sandbox has one, committed like a team would."""
-        self.octet("init", *(["--drop-in"] if self.has_drop_in else []))
+        told = self.octet("init", "--json", *(["--drop-in"] if self.has_drop_in else []))
+        self.project = json.loads(told.stdout)["project"]
         git(self.repository, "add", "-A")
         git(self.repository, "commit", "-q", "-m", "Use Octet")
 
@@ -89,12 +91,6 @@ class Sandbox:
             url = self.octet("redis", "url").stdout.strip()
             self._store = redis.Redis.from_url(url, decode_responses=True)
         return self._store
-
-    @property
-    def project(self) -> str:
-        """The project's name, as it stands in every key."""
-        keys = poll(lambda: self.store.keys("workflow:{*}:*"), "a key of the project")
-        return str(keys[0]).split("{")[1].split("}")[0]
 
     def key(self, rest: str) -> str:
         return f"workflow:{{{self.project}}}:{rest}"
