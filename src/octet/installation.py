@@ -88,6 +88,7 @@ def install(root: Path, files: Mapping[str, Asset], edits: Sequence[Edit] = ()) 
     planned = [_plan_file(root, manifest, path, asset) for path, asset in files.items()]
     planned += [_plan_edit(root, manifest, edit) for edit in edits]
     writes = [step for step in planned if isinstance(step, _Write)]
+    _sweep(root, manifest)
     if writes:
         _note_directories(root, manifest, writes)
         manifests.save(root, manifest)
@@ -105,8 +106,7 @@ def uninstall(root: Path) -> list[Change]:
     """
     manifest = manifests.load(root)
     edits = [_plan_undo(root, Path(path), noted) for path, noted in manifest.edits.items()]
-    for path in [*manifest.files, *manifest.edits]:
-        remove_file(temporary_of(_inside(root, path)))  # of a write that was killed
+    _sweep(root, manifest)
     changes = [_undo_edit(*edit) for edit in edits if edit]
     changes += [change for path, hashes in manifest.files.items() if (change := _take_back(root, path, hashes))]
     for directory in sorted(manifest.directories, key=len, reverse=True):
@@ -208,6 +208,12 @@ def _take_back(root: Path, path: str, hashes: Sequence[str]) -> Change | None:
         return Change("skipped", path, "left there: you changed it since")
     remove_file(target)
     return Change("removed", path)
+
+
+def _sweep(root: Path, manifest: Manifest) -> None:
+    """Remove what a write left that was killed before it put its file in place."""
+    for path in [*manifest.files, *manifest.edits]:
+        remove_file(temporary_of(_inside(root, path)))
 
 
 def _note_directories(root: Path, manifest: Manifest, writes: Sequence[_Write]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from octet import dirs, trust
 from octet.errors import UsageError
-from octet.files import read_file, remove_empty, remove_file, replace_file
+from octet.files import read_file, remove_empty, remove_file, replace_file, temporary_of
 
 RECORD = "init.json"
 VERSION = 1
@@ -68,6 +68,7 @@ def save(root: Path, manifest: Manifest) -> None:
 def forget(root: Path) -> None:
     """Remove the manifest, and the directories of the record as far as they are empty."""
     path = _path(root)
+    remove_file(temporary_of(path))
     remove_file(path)
     top = dirs.state_dir() / "trust"
     for directory in path.parents:

@@ -1,0 +1,234 @@
+"""A hook's cold path: the daemon gave no valid answer. Start it and ask again, else apply the failure policy.
+
+Imported by `pipe` only then. It runs on the bare interpreter, so on the standard library alone; `octet.guard.failsafe` too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from pipe import GUARD, Alarm, Expired, Malformed, ask, header
+
+if TYPE_CHECKING:
+    from pipe import Answer
+
+POLL_S = 0.015
+# How much of the time that is left goes into starting the daemon at most; the rest is for the failure policy.
+START_SHARE = 0.75
+NOT_READY = 75  # bin/octet's EX_TEMPFAIL: the virtual environment is being built
+# A daemon that takes the request and closes without a valid reply counts as broken after so many times.
+ATTEMPTS = 3
+FIRST_DELAY_S = 1.0
+MAX_DELAY_S = 60.0
+
+
+class Call(NamedTuple):
+    """One hook's run. `raw` is its standard input, None when that did not end in time; `end` is on `time.monotonic`'s clock."""
+
+    hooks: str
+    event: str
+    root: str
+    source: str
+    state: str
+    raw: bytes | None
+    end: float
+
+
+class Unavailable(Exception):
+    """No daemon will answer this call; the message says why, to be shown to people."""
+
+
+class SettingUp(Unavailable):
+    """Only because the virtual environment is still being built."""
+
+
+def answer(call: Call, error: Exception) -> Answer:
+    """The answer to `call`, for which the hot path had `error` instead of one."""
+    try:
+        if call.raw is None:
+            raise Unavailable("Octet did not get the hook's input in time")
+        if isinstance(error, Expired):
+            raise Unavailable("Octet's daemon does not answer in time: `octet daemon stop` ends it")
+        left_s = (call.end - time.monotonic()) * START_SHARE
+        Alarm.set(left_s)
+        return ask_started(call, header(call.event, call.root, call.source) + call.raw, time.monotonic() + left_s)
+    except Unavailable as unavailable:
+        return fail_safe(call, unavailable)
+    except Expired:
+        return fail_safe(call, Unavailable("Octet's daemon is slow to start: see `octet daemon logs`"))
+
+
+def ask_started(call: Call, request: bytes, give_up: float) -> Answer:
+    """Start the daemon unless another process is at it, and ask it as soon as its socket is there.
+
+    Raises:
+        Unavailable: it cannot be started, is not there in time, or talks nonsense.
+    """
+    attempts = 0
+    with Starter(call) as starter:
+        while time.monotonic() < give_up and attempts < ATTEMPTS:
+            try:
+                return ask(request)
+            except (FileNotFoundError, ConnectionRefusedError):
+                starter.look()
+            except (OSError, Malformed):  # it ended while it had our request: the next one gets it
+                attempts += 1
+            time.sleep(POLL_S)
+    if attempts == ATTEMPTS:
+        raise Unavailable("Octet's daemon breaks off: see `octet daemon logs`")
+    raise Unavailable("Octet's daemon does not come up in time: see `octet daemon logs`")
+
+
+class Starter:
+    """Runs `octet daemon start` once, however many hooks want it: whoever has the lock on `daemon.start` does.
+
+    The file also remembers a failed start, so that a broken installation costs an attempt now and then, not one a hook.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._child: subprocess.Popen[bytes] | None = None
+        try:
+            Path(call.state).mkdir(0o700, parents=True, exist_ok=True)
+            os.chdir(call.state)
+            self._gate = Path("daemon.start").open("a+", encoding="utf-8")  # noqa: SIM115  closed by __exit__
+        except OSError as error:
+            raise Unavailable(f"Octet cannot use {call.state} ({error.strerror}): free it or set OCTET_HOME") from error
+
+    def __enter__(self) -> Starter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._gate.close()
+
+    def look(self) -> None:
+        """Start what nobody is starting, or learn how that went.
+
+        Raises:
+            Unavailable: it failed, now or so recently that it is not tried again.
+        """
+        if self._child:
+            self._judge(self._child.poll())
+        elif self._lock():
+            self._refuse_too_early()
+            self._child = self._spawn()
+
+    def _lock(self) -> bool:
+        try:
+            fcntl.flock(self._gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def _refuse_too_early(self) -> None:
+        note = self._read_note()
+        if not 0 < note["until"] - time.time() <= MAX_DELAY_S:
+            return
+        if note["setting_up"]:
+            raise SettingUp(note["why"])
+        if self._call.event != "SessionStart":  # whoever opens a session may just have mended it
+            raise Unavailable(note["why"])
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        command = find_command(self._call)
+        if command is None:
+            self._fail("Octet's command is not there: install it again, or put `octet` on PATH")
+        with open("daemon.start.err", "wb") as errors:
+            return subprocess.Popen(
+                [command, "daemon", "start"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env={**os.environ, "OCTET_SETUP": "background"},
+                start_new_session=True,
+            )
+
+    def _judge(self, status: int | None) -> None:
+        if status == NOT_READY:
+            self._fail("Octet is setting itself up (about 20 s); until then it cannot tell who holds what", setting_up=True)
+        if status:
+            lines = Path("daemon.start.err").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            said = lines[-1].removeprefix("octet: ")[:300] if lines else f"exit status {status}"
+            self._fail(f"Octet's daemon does not start: {said}")
+        if status == 0:
+            self._gate.truncate(0)
+
+    def _fail(self, why: str, *, setting_up: bool = False) -> NoReturn:
+        """Let the next attempt wait; twice as long as this one had to."""
+        delay_s = FIRST_DELAY_S if setting_up else min(max(self._read_note()["delay_s"] * 2, FIRST_DELAY_S), MAX_DELAY_S)
+        note = {"until": time.time() + delay_s, "delay_s": delay_s, "setting_up": setting_up, "why": why}
+        try:
+            self._gate.truncate(0)
+            self._gate.write(json.dumps(note))
+            self._gate.flush()
+        except OSError:
+            pass  # a full disk: then it is tried at each hook
+        raise SettingUp(why) if setting_up else Unavailable(why)
+
+    def _read_note(self) -> dict[str, Any]:
+        nothing = {"until": 0.0, "delay_s": 0.0, "setting_up": False, "why": ""}
+        self._gate.seek(0)
+        try:
+            note = json.loads(self._gate.read())
+            return note if note.keys() == nothing.keys() and float(note["until"]) and float(note["delay_s"]) else nothing
+        except (ValueError, TypeError, AttributeError):
+            return nothing
+
+
+def find_command(call: Call) -> str | None:
+    """The `octet` command: the one last set up, the plugin's, or that on PATH."""
+    beside = [plugin / "bin" / "octet" for plugin in plugin_roots(call)]
+    for command in (*read_interpreter(call)[2:3], *map(str, beside)):
+        if os.access(command, os.X_OK) and Path(command).is_file():
+            return command
+    return shutil.which("octet")
+
+
+def find_package(call: Call) -> str | None:
+    """The directory that holds the package `octet`: the one last set up, the plugin's source, or the wheel around the hooks."""
+    beside = [*(plugin / "src" for plugin in plugin_roots(call)), Path(call.hooks).parents[2]]
+    for directory in (*map(Path, read_interpreter(call)[1:2]), *beside):
+        if (directory / "octet" / "guard" / "failsafe.py").is_file():
+            return str(directory)
+    return None
+
+
+def plugin_roots(call: Call) -> list[Path]:
+    told = os.environ.get("CLAUDE_PLUGIN_ROOT")
+    return [*([Path(told)] if told else []), Path(call.hooks).parent]
+
+
+def read_interpreter(call: Call) -> list[str]:
+    """Lines of the file `interpreter`: Python, the package's directory, the command."""
+    try:
+        return Path(call.state, "interpreter").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return []
+
+
+def fail_safe(call: Call, unavailable: Unavailable) -> Answer:
+    """The guard follows the repository's failure policy; no other event is held up by us."""
+    Alarm.set(call.end - time.monotonic())
+    if call.event == GUARD:
+        return decide(call, str(unavailable))
+    if isinstance(unavailable, SettingUp) and call.event != "SessionStart":
+        return 0, b"", b""  # said once, when the session began
+    return 0, json.dumps({"systemMessage": f"{unavailable}."}).encode() + b"\n", b""
+
+
+def decide(call: Call, why: str) -> Answer:
+    package = find_package(call)
+    if package is None:
+        return 2, b"", f"{why}. So the call is blocked.\n".encode("utf-8", "replace")
+    sys.path.insert(0, package)
+    from octet.guard import failsafe
+
+    return failsafe.decide(call.raw or b"", call.root, why)
