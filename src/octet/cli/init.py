@@ -150,7 +150,7 @@ def _next(root: Path, changes: Sequence[Change], drop_in: bool) -> list[str]:
 
 def _render(outcome: Outcome, start: Path) -> str:
     root = plain(outcome.root)
-    uses = f"uses Octet on this machine, as project {outcome.project}" if outcome.opted_in else "does not use Octet on this machine"
+    uses = f"uses Octet on this machine, as project {outcome.project}" if outcome.opted_in else "no longer uses Octet on this machine"
     lines = [f"{root} {uses}."]
     if outcome.opted_in and (worktree := find_worktree(start)) and not worktree.is_main:
         lines.append(f"  ({plain(str(worktree.path))} is a worktree of it, and takes part with it)")
