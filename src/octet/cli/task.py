@@ -139,9 +139,14 @@ def complete(task_id: str, result: str, commit: str, token: str | None, as_json:
 @token_option
 @json_option
 def fail(task_id: str, reason: str, token: str | None, as_json: bool) -> None:
-    """Give a task back as failed; after its last attempt it is dead."""
+    """Give a task back as failed; after its last attempt it is dead. From the merge stage it goes back to be built again."""
     with opened() as octet:
-        state = octet.tasks.fail(task_id, own_token(octet, task_id, token), reason)
+        shown = own_token(octet, task_id, token)
+        if octet.tasks.get(task_id).state == State.MERGING:
+            octet.tasks.send_back(task_id, shown, reason)
+            state = State.PENDING
+        else:
+            state = octet.tasks.fail(task_id, shown, reason)
     emit({"task": task_id, "state": str(state)}, f"task {task_id} failed and is {state}", as_json)
 
 
