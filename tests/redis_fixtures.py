@@ -49,14 +49,16 @@ def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = DEADL
 class Server:
     """A server of the tests' own, as a child process: `url`, `kill()`, `start()` again with the data it had, `stop()`."""
 
-    def __init__(self, binary: Path, directory: Path, *settings: str) -> None:
+    def __init__(self, binary: Path, directory: Path, *settings: str, config: str = "") -> None:
         self.binary, self.directory, self.settings = binary, directory, settings
+        self.config = directory / "config"  # Sentinel wants a file that it can write
+        self.config.write_text(config)
         self.socket = directory / "s"
         self.url = f"unix://{self.socket}"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Server:
-        own = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.directory), "--save", "", "--logfile", "log"]
+        own = [self.config, "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.directory), "--save", "", "--logfile", "log"]
         self.process = subprocess.Popen([self.binary, *own, *self.settings], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         wait_for(self.answers, f"{self.binary} answers")
         return self

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import redis
+from redis._parsers import Encoder
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
-from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis.connection import Connection, ConnectionPool, PythonRespSerializer, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -38,6 +39,9 @@ COMMAND_TIMEOUT_S = 5.0
 HEALTH_CHECK_S = 30
 MINIMUM_VERSION = (6, 2)
 URL_VARIABLE = "OCTET_REDIS_URL"
+
+# Where hiredis is installed, redis-py packs commands with it, and that knows no `surrogateescape`. 6,000 bytes is redis-py's own cut-off.
+_PACKER = PythonRespSerializer(6000, Encoder("utf-8", "surrogateescape", True).encode)  # type: ignore[no-untyped-call]
 
 
 def resolve_url(explicit: str | None, environ: Mapping[str, str], config_url: str | None) -> str | None:
@@ -194,7 +198,7 @@ def _never() -> Retry:
 
 def _pooled(connection_class: type[Any], settings: dict[str, Any]) -> redis.Redis:
     # No limit: a thread holds one connection at a time, so the threads are the limit, and none is ever refused one.
-    return redis.Redis.from_pool(ConnectionPool(connection_class=connection_class, retry=_never(), **settings))
+    return redis.Redis.from_pool(ConnectionPool(connection_class=connection_class, retry=_never(), command_packer=_PACKER, **settings))
 
 
 def _embedded_client(settings: dict[str, Any]) -> redis.Redis:
@@ -221,6 +225,7 @@ def _sentinel_client(address: Address, settings: dict[str, Any]) -> redis.Redis:
         db=address.db,
         ssl=address.tls,
         retry=_never(),
+        command_packer=_PACKER,
         socket_keepalive=True,
         **settings,
     )
@@ -230,7 +235,12 @@ def _sentinel_client(address: Address, settings: dict[str, Any]) -> redis.Redis:
 def _cluster_client(address: Address, settings: dict[str, Any]) -> redis.Redis:
     # redis-py 6 renamed the setting that says how often a command is sent again; MOVED and ASK are followed all the same.
     once: dict[str, Any] = {"retry": _never()} if redis.VERSION >= (6,) else {"cluster_error_retry_attempts": 0}
+    once["redis_connect_func"] = _use_packer  # a cluster's connections take no packer of their own
     nodes = [ClusterNode(host, port) for host, port in address.nodes]  # type: ignore[no-untyped-call]
     with translate_errors():
         client = RedisCluster(startup_nodes=nodes, ssl=address.tls, socket_keepalive=True, **once, **settings)
     return cast(redis.Redis, client)
+
+
+def _use_packer(connection: Any) -> None:
+    connection._command_packer = _PACKER

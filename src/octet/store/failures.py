@@ -77,6 +77,8 @@ def explain(error: Exception) -> str:
         if isinstance(error, kind):
             return _fill(meaning, text)
     if isinstance(error, exceptions.TimeoutError):
+        if "connecting" in text:  # nothing was sent; a plain server waits for ever for the end of a TLS greeting
+            return "cannot be reached in time: check host, port and network, and whether it wants redis:// or rediss://"
         return "does not answer in time: it hangs or the network drops packets; see what was done, then try again"
     if isinstance(error, exceptions.ResponseError):
         return _explain_reply(text)
