@@ -105,6 +105,11 @@ def stop(*, within_s: float = STOP_WITHIN_S) -> bool:
     return True
 
 
+def socket_path() -> str:
+    """Where the daemon listens, in a form short enough to connect to."""
+    return dirs.short_path(dirs.state_dir() / supervisor.SOCKET)
+
+
 def _replace(command: Sequence[str]) -> None:
     """Ask the older daemon to hand lock and socket to our supervisor; hooks wait in the socket's backlog meanwhile."""
     prefix = spawn.supervisor_command(Path(), -1, -1, ())
@@ -114,8 +119,7 @@ def _replace(command: Sequence[str]) -> None:
 
 
 def _ask(verb: str, timeout_s: float, payload: bytes = b"") -> dict[str, Any]:
-    path = dirs.short_path(dirs.state_dir() / supervisor.SOCKET)
-    reply = wire.call(path, Request(f"control.{verb}", payload=payload), timeout_s)
+    reply = wire.call(socket_path(), Request(f"control.{verb}", payload=payload), timeout_s)
     try:
         answer = json.loads(reply.stdout)
     except ValueError:

@@ -1,0 +1,101 @@
+"""`octet daemon …`"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from octet import dirs
+from octet.cli.output import emit, json_option
+from octet.daemon import control, log
+from octet.daemon.status import Status
+from octet.text import age
+
+FOLLOW_EVERY_S = 0.2
+_CHUNK = 1 << 16
+
+
+@click.group()
+def daemon_group() -> None:
+    """The daemon: start, stop, status, logs. Hooks start it by themselves."""
+
+
+@daemon_group.command("start")
+@json_option
+def start(as_json: bool) -> None:
+    """Start it, or replace one of an older version; returns when it answers."""
+    status = control.start()
+    emit(status, f"the daemon runs: pid {status.pid}, version {status.version}", as_json)
+
+
+@daemon_group.command("stop")
+@json_option
+def stop(as_json: bool) -> None:
+    """End it and wait until it is gone; agents stay registered until their leases run out."""
+    stopped = control.stop()
+    emit({"stopped": stopped}, "the daemon has ended" if stopped else "no daemon runs", as_json)
+
+
+@daemon_group.command("status")
+@json_option
+def show_status(as_json: bool) -> None:
+    """Whether it runs, since when, and what it does."""
+    status = control.status()
+    emit({"running": status is not None, **(asdict(status) if status else {})}, render(status), as_json)
+
+
+@daemon_group.command("logs")
+@click.option("-n", "lines", type=click.IntRange(0), default=50, show_default=True, help="How many of the last lines.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with new lines until Ctrl-C.")
+@json_option
+def logs(lines: int, follow: bool, as_json: bool) -> None:
+    """The last lines of its log."""
+    path = dirs.state_dir() / log.NAME
+    for line in last_lines(path, lines):
+        emit({"line": line}, line, as_json)
+    if follow:
+        for line in new_lines(path):
+            emit({"line": line}, line, as_json)
+
+
+def render(status: Status | None) -> str:
+    """A status for people."""
+    if status is None:
+        return "no daemon runs; a hook or `octet daemon start` starts it"
+    up = age(1, 1 + int(status.uptime_s * 1000))
+    return (
+        f"the daemon runs: pid {status.pid} under {status.supervisor}, version {status.version}, up {up}\n"
+        f"{status.agents} live agents, {status.requests} hooks answered, {status.in_flight} in flight, {status.memory_kb / 1024:.1f} MB"
+    )
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last `count` lines, also where the log was rotated a moment ago."""
+    found: list[str] = []
+    for part in (path, path.with_name(f"{path.name}.1")):
+        if len(found) < count and part.exists():
+            found = part.read_text(encoding="utf-8", errors="replace").splitlines()[-(count - len(found)) :] + found
+    return found
+
+
+def new_lines(path: Path) -> Iterator[str]:
+    """Lines as they are written from now on; follows the log through its rotation."""
+    file = path.open("rb") if path.exists() else None
+    if file:
+        file.seek(0, os.SEEK_END)
+    rest = b""
+    while True:
+        data = file.read(_CHUNK) if file else b""
+        *complete, rest = (rest + data).split(b"\n")
+        yield from (line.decode("utf-8", "replace") for line in complete)
+        if data:
+            continue
+        if path.exists() and not (file and os.path.samestat(os.fstat(file.fileno()), path.stat())):
+            file = path.open("rb")
+            continue
+        time.sleep(FOLLOW_EVERY_S)
