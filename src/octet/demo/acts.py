@@ -1,0 +1,83 @@
+"""What an agent of the demo can do, and what comes back: the tool calls of Claude Code, waiting, and the end of a turn.
+
+A role's behaviour is a generator of acts. It does not know its body: a process that fires the hooks itself (`demo.session`) or a
+real Claude Code whose model is scripted (`demo.clients`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Bash:
+    """A command for the shell."""
+
+    command: str
+
+
+@dataclass(frozen=True)
+class Read:
+    """Look at a file; Claude Code wants that before an edit."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Write:
+    """Write a whole file."""
+
+    path: Path
+    text: str
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Replace text that stands in a file once."""
+
+    path: Path
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Do nothing until there is work of a kind; the answer is not ok when the feature is complete and none will come.
+
+    build: a task waits. submitted: tasks were submitted since the last time; the answer is JSON, a list of their events.
+    messages: something was sent to the role. complete: never work, only the end.
+    """
+
+    until: Literal["build", "submitted", "messages", "complete"]
+
+
+@dataclass(frozen=True)
+class Linger:
+    """Stand still in the middle of the work: the one that is killed is killed here."""
+
+
+@dataclass(frozen=True)
+class EndTurn:
+    """Say something and stop; the next prompt begins the next turn."""
+
+    text: str
+
+
+Tool = Bash | Read | Write | Edit
+Act = Tool | Wait | Linger | EndTurn
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an act came to. `denied`: Octet's guard refused it, and `text` is its reason. `told`: context that hooks added."""
+
+    text: str = ""
+    ok: bool = True
+    denied: bool = False
+    told: str = ""
+
+
+Behaviour = Generator[Act, Answer, None]

@@ -1,0 +1,95 @@
+"""`demo-chore`: what the demo's agents do with git, each a command of one line.
+
+demo-chore worktree TASK ATTEMPT    a worktree for the caller's claim
+demo-chore land TASK COMMIT         claim for the merge, take the repository's lock, merge and test, complete
+demo-chore refuse TASK GATE         claim for the merge and send the task back
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from octet.api import Octet, connect
+from octet.demo.sample import BRANCH
+from octet.errors import OctetError, Refused
+from octet.git import Git
+from octet.identity import current_agent
+from octet.merge import Conflict, Merged, MergeRefused, Outcome, Suite, merge
+from octet.project import Project
+from octet.tasks import Task
+from octet.worktrees import add_worktree
+
+TEST_LIMIT_S = 120.0
+
+
+def main() -> None:
+    """Run the chore that the command line names."""
+    name, *arguments = sys.argv[1:]
+    try:
+        with connect() as octet:
+            assert octet.project is not None
+            print(CHORES[name](octet, octet.project, arguments))
+    except OctetError as error:
+        print(f"demo-chore: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def make_worktree(octet: Octet, project: Project, arguments: Sequence[str]) -> str:
+    task, attempt = arguments
+    agent = current_agent(octet.agents)
+    tree = add_worktree(Git(project.root), worktrees_of(project), task, base=BRANCH, attempt=int(attempt))
+    octet.agents.update(agent, worktree=str(tree.path), branch=tree.branch)
+    return f"{tree.branch} in {tree.path}"
+
+
+def land(octet: Octet, project: Project, arguments: Sequence[str]) -> str:
+    task_id, commit = arguments
+    agent = current_agent(octet.agents)
+    task = octet.tasks.claim(agent, "merge", task_id)
+    resource = f"repository:{BRANCH}"
+    token = octet.locks.acquire(agent, [resource])[resource]
+    try:
+        return settle(octet, task, merge_task(project, task, commit))
+    finally:
+        octet.locks.release(resource, token)
+
+
+def refuse(octet: Octet, _project: Project, arguments: Sequence[str]) -> str:
+    task_id, gate = arguments
+    task = octet.tasks.claim(current_agent(octet.agents), "merge", task_id)
+    octet.tasks.send_back(task.id, task.token, f"rejected by {gate}")
+    return f"{task.id} goes back to a developer"
+
+
+def merge_task(project: Project, task: Task, commit: str) -> Outcome:
+    """Merge the commit that was approved; the branch may have moved on since, and that has been approved by nobody."""
+    suite = Suite(project.config.test_command, TEST_LIMIT_S)
+    message = f"Merge {task.id}: {task.title}"
+    return merge(Git(project.root), commit, BRANCH, suite=suite, scratch=worktrees_of(project), message=message)
+
+
+def settle(octet: Octet, task: Task, outcome: Outcome) -> str:
+    """Complete the task, or give it back for the reason that there is.
+
+    Raises:
+        Refused: the merge cannot be made as things are in the repository.
+    """
+    if isinstance(outcome, Merged):
+        octet.tasks.complete(task.id, task.token, f"merged as {outcome.commit}", outcome.commit)
+        return f"{task.id} is merged as {outcome.commit}"
+    if isinstance(outcome, MergeRefused):
+        octet.tasks.release(task.id, task.token, outcome.why)
+        raise Refused(outcome.why)
+    why = f"conflicts in {', '.join(outcome.paths)}" if isinstance(outcome, Conflict) else f"tests fail when merged: {outcome.tail[-1000:]}"
+    octet.events.publish("merge_failed", {"task": task.id, "conflict": isinstance(outcome, Conflict)})
+    octet.tasks.send_back(task.id, task.token, why)
+    return f"{task.id} goes back to a developer: {why}"
+
+
+def worktrees_of(project: Project) -> Path:
+    return project.root / project.config.worktree_directory
+
+
+CHORES: dict[str, Callable[[Octet, Project, Sequence[str]], str]] = {"worktree": make_worktree, "land": land, "refuse": refuse}

@@ -1,0 +1,213 @@
+"""The crew as real Claude Code processes: the model that they talk to is scripted, and follows the roles' behaviours.
+
+A behaviour's act is the model's next answer: a tool call, or, at the end of a turn, a text. While it waits, the answer waits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+from octet.api import Octet, connect
+from octet.demo.acts import Act, Answer, EndTurn, Linger, Read, Wait
+from octet.demo.crew import Listener, Part
+from octet.demo.lookout import Lookout
+from octet.demo.model import Block, Model, Request, Result, Text, ToolCall, marker
+from octet.demo.roles import BEHAVIOURS
+from octet.demo.session import as_tool_call, scene_of
+from octet.errors import UsageError
+from octet.plugin import plugin_root
+from octet.process import identify
+
+STREAMS = ("--input-format", "stream-json", "--output-format", "stream-json", "--verbose")
+# A Bash call that ran and failed, and a tool that refused its input itself; any other error is the guard's.
+OWN_ERRORS = ("Exit code ", "<tool_use_error>")
+
+
+def find_claude() -> Path:
+    """Claude Code's program: `$OCTET_TEST_CLAUDE`, else `claude` on PATH.
+
+    Raises:
+        UsageError: there is none.
+    """
+    named = os.environ.get("OCTET_TEST_CLAUDE") or shutil.which("claude")
+    if not named or not os.access(named, os.X_OK):
+        raise UsageError("--claude needs Claude Code on PATH: install it, or leave --claude out for a crew of plain processes")
+    return Path(named).resolve()
+
+
+class Actor:
+    """One member: the client's process, and the behaviour that its model follows."""
+
+    def __init__(self, part: Part, process: subprocess.Popen[bytes], listen: Listener) -> None:
+        self.part = part
+        self.process = process
+        self.finished = False
+        self._listen = listen
+        self._agent = part.name
+        self._octet: Octet | None = None
+
+    def start(self) -> Act | None:
+        """The first act, once the client's SessionStart hook has registered it."""
+        self._octet = connect(Path(self.part.root))
+        process = identify(self.process.pid)
+        me = self._octet.agents.find(str(process))
+        scene = scene_of(self.part)
+        if me:
+            self._agent = me.id
+            scene = replace(scene, name=me.id)
+        self._lookout = Lookout(self._octet, self.part.role, len(scene.sample.jobs))
+        self._behaviour = BEHAVIOURS[self.part.role](scene)
+        return next(self._behaviour, None)
+
+    def answer(self, request: Request) -> Sequence[Block]:
+        """The model's next answer."""
+        told = "\n".join(request.news)
+        act = self.start() if self._octet is None else self._next(replace(self._outcome(request), told=told))
+        while isinstance(act, Wait):
+            assert self._octet is not None
+            act = self._next(replace(self._lookout.wait(act), told=told))
+        if isinstance(act, Linger):
+            self.say("lingers")
+            threading.Event().wait()
+        if act is None or isinstance(act, EndTurn):
+            return [Text(act.text if act else "Done.")]
+        assert not isinstance(act, (Wait, Linger))
+        return [ToolCall("Read", {"file_path": str(act.path)}) if isinstance(act, Read) else ToolCall(*as_tool_call(act))]
+
+    def say(self, kind: str, **fields: str) -> None:
+        self._listen(self.part.name, {"kind": kind, "agent": self._agent, **fields})
+
+    def prompt(self, text: str) -> None:
+        """Give the client its next prompt; a client that is gone has ended by itself or was killed."""
+        assert self.process.stdin is not None
+        message = {"type": "user", "message": {"role": "user", "content": f"{marker(self.part.name)} {text}"}}
+        try:
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # `running` tells
+
+    def close(self) -> None:
+        if self._octet:
+            self._octet.close()
+
+    def _next(self, answer: Answer) -> Act | None:
+        try:
+            return self._behaviour.send(answer)
+        except StopIteration:
+            self.finished = True
+            return None
+
+    def _outcome(self, request: Request) -> Answer:
+        result = next(iter(request.results), Result("", failed=False))
+        denied = result.failed and not result.text.startswith(OWN_ERRORS)
+        if denied:
+            self.say("denied", tool="a tool call", reason=result.text)
+        return Answer(result.text, ok=not result.failed, denied=denied)
+
+
+class ClaudeCrew:
+    """As `crew.ProcessCrew`, with Claude Code in each process."""
+
+    def __init__(self, claude: Path, listen: Listener) -> None:
+        self._claude = claude
+        self._listen = listen
+        self._actors: dict[str, Actor] = {}
+        self._readers: list[threading.Thread] = []
+        self._model = Model(self._answer, self._fault)
+        self._model.__enter__()
+
+    def start(self, part: Part) -> None:
+        """Start a client and give it its first prompt."""
+        options = ["--plugin-dir", str(plugin_root()), "--agent", f"octet:{part.role}", "--permission-mode", "bypassPermissions"]
+        process = subprocess.Popen(
+            [str(self._claude), "-p", *STREAMS, *options],
+            cwd=part.root,
+            env=client_environment(self._model.url),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        actor = self._actors[part.name] = Actor(part, process, self._listen)
+        assert process.stdout is not None
+        reader = threading.Thread(target=_read, args=(actor, process.stdout), daemon=True)
+        reader.start()
+        self._readers.append(reader)
+        actor.prompt(f"Work as {part.role}.")
+
+    def running(self) -> list[str]:
+        return [name for name, actor in self._actors.items() if actor.process.poll() is None]
+
+    def kill(self, name: str) -> None:
+        self._actors[name].process.kill()
+
+    def end(self) -> None:
+        for actor in self._actors.values():
+            if actor.process.poll() is None:
+                os.killpg(actor.process.pid, signal.SIGKILL)
+            actor.process.wait()
+        for reader in self._readers:
+            reader.join()
+        for actor in self._actors.values():
+            actor.close()
+            for stream in (actor.process.stdin, actor.process.stdout):
+                assert stream is not None
+                stream.close()
+        self._model.__exit__(None, None, None)
+
+    def _answer(self, request: Request) -> Sequence[Block]:
+        actor = self._actors.get(request.session)
+        return actor.answer(request) if actor else [Text("Nobody of the crew.")]
+
+    def _fault(self, request: Request, error: Exception) -> None:
+        if actor := self._actors.get(request.session):
+            actor.say("failed", reason=f"{type(error).__name__}: {error}")
+
+
+def client_environment(model_url: str) -> dict[str, str]:
+    """The sandbox's environment, the model's address, and a key that opens nothing."""
+    environment = {
+        **os.environ,
+        "ANTHROPIC_BASE_URL": model_url,
+        "ANTHROPIC_API_KEY": "sk-ant-api03-this-key-opens-nothing-at-all",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "CLAUDE_CODE_MAX_RETRIES": "0",
+        "CLAUDE_CONFIG_DIR": f"{os.environ['HOME']}/.claude",
+        "DISABLE_AUTOUPDATER": "1",
+        "SHELL": "/bin/sh",
+    }
+    if os.getuid() == 0:
+        environment["IS_SANDBOX"] = "1"  # root may not skip permissions anywhere else
+    return environment
+
+
+def _read(actor: Actor, output: IO[bytes]) -> None:
+    """Follow the client's events: at the end of a turn comes the next prompt, or the end."""
+    last = b""
+    for line in output:
+        last = line
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if event.get("type") != "result":
+            continue
+        if event.get("is_error"):
+            actor.say("failed", reason=f"Claude Code: {event.get('result', event)}")
+        if actor.finished or event.get("is_error"):
+            assert actor.process.stdin is not None
+            actor.process.stdin.close()
+        else:
+            actor.prompt("Go on.")
+    if not actor.finished and actor.process.wait() >= 0:  # negative: it was killed, as one is
+        actor.say("failed", reason=f"Claude Code ended: {last.decode(errors='replace').strip()[-300:]}")

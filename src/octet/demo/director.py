@@ -1,0 +1,222 @@
+"""Runs a demo from the empty directory to the report: sandbox, repository, crew, one death, checks."""
+
+from __future__ import annotations
+
+import queue
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from octet.api import Octet, connect
+from octet.daemon import control
+from octet.demo.chronicle import Chronicle
+from octet.demo.clients import ClaudeCrew
+from octet.demo.crew import Part, ProcessCrew
+from octet.demo.report import TEST_LIMIT_S, Report, check_repository, check_store, compose
+from octet.demo.roles import DEVELOPER, GUARDIAN, ORCHESTRATOR, REVIEWER, TESTER
+from octet.demo.sample import BRANCH, Sample, load_sample, make_repository, test_command
+from octet.demo.sandbox import Sandbox, make_sandbox, watched
+from octet.errors import OctetError
+from octet.git import Git
+from octet.merge import Suite
+
+LIMIT_S = 240.0
+FRAME_S = 0.1
+PLAN_LOCK = "path:PLAN.md"
+
+Show = Callable[[Chronicle, float], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a demo is to be run.
+
+    `claude`: the program of Claude Code, for a crew of real clients. `keep`: where the sample repository is to stay afterwards.
+    """
+
+    developers: int = 4
+    claude: Path | None = None
+    keep: Path | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Happening:
+    """Something that reached the director: an event of the store (`name` is "") or a line of a member."""
+
+    name: str
+    kind: str
+    fields: Mapping[str, Any]
+    at_s: float
+
+
+class Director:
+    """One run in a sandbox that has been entered."""
+
+    def __init__(self, options: Options, sandbox: Sandbox, sample: Sample, show: Show) -> None:
+        self._options = options
+        self._sandbox = sandbox
+        self._sample = sample
+        self._show = show
+        self._began_s = time.monotonic()
+        self._happenings: queue.Queue[Happening] = queue.Queue()
+        self._story = Chronicle(len(sample.jobs))
+        self._crew = self._gather()
+        self._command = test_command(sys.executable)
+
+    def run(self) -> Report:
+        """Everything, in order; what runs is ended on every way out."""
+        git = make_repository(self._sandbox.root, self._sample, self._command)
+        approve(self._sandbox)
+        try:
+            control.start()
+            with connect(self._sandbox.root) as octet:
+                follower = self._follow(octet)
+                self._play()
+                octet.events.publish("demo_ended")
+                follower.join()
+                self._drain()
+                duration_s = self._clock()
+                self._show(self._story, duration_s)
+                problems = self._check(octet, git)
+        finally:
+            self._crew.end()
+            self._sandbox.stop_services()
+        return self._compose(git, duration_s, problems)
+
+    def _gather(self) -> ProcessCrew | ClaudeCrew:
+        def listen(name: str, record: Mapping[str, str]) -> None:
+            self._hear(name, record["kind"], record)
+
+        return ClaudeCrew(self._options.claude, listen) if self._options.claude else ProcessCrew(listen)
+
+    def _play(self) -> None:
+        """Start the crew and watch it to its end."""
+        orchestrator, *others = self._parts()
+        self._crew.start(orchestrator)
+        # Whoever writes the plan next is to be denied: not before its writer has it.
+        self._watch(until=lambda: self._plan_is_locked)
+        for part in others:
+            self._crew.start(part)
+        self._watch(until=lambda: not self._crew.running())
+
+    def _parts(self) -> list[Part]:
+        developers = self._options.developers
+        victim = random.Random(self._options.seed).randrange(1, developers) if developers > 1 else 0
+        # The more developers there are, the fewer tasks are sure to come to each.
+        lingers_at = 2 if developers <= 4 else 1
+        roles = [ORCHESTRATOR, REVIEWER, TESTER, GUARDIAN]
+        crew = [self._part(role, role) for role in roles]
+        for number in range(developers):
+            lingers = lingers_at if victim and number == victim else 0
+            crew.append(self._part(f"{DEVELOPER}-{number + 1}", DEVELOPER, meddles=number == 0, lingers_at=lingers))
+        return crew
+
+    def _part(self, name: str, role: str, *, meddles: bool = False, lingers_at: int = 0) -> Part:
+        return Part(name, role, str(self._sandbox.root), sys.executable, self._command, meddles, lingers_at)
+
+    def _watch(self, until: Callable[[], bool]) -> None:
+        """Take in what happens and show it, until `until` or a failure.
+
+        Raises:
+            OctetError: a member has failed, or it takes too long.
+        """
+        while not until():
+            self._drain(wait_s=FRAME_S)
+            self._show(self._story, self._clock())
+            if self._story.failures:
+                raise OctetError(f"the demo stopped: {self._story.failures[0]}")
+            if self._clock() > LIMIT_S:
+                raise OctetError(f"the demo did not end within {LIMIT_S:g} s")
+
+    def _drain(self, wait_s: float = 0.0) -> None:
+        end_s = time.monotonic() + wait_s
+        while True:
+            try:
+                self._take_in(self._happenings.get(timeout=max(0.0, end_s - time.monotonic())))
+            except queue.Empty:
+                return
+
+    def _take_in(self, happening: Happening) -> None:
+        if not happening.name:
+            self._story.event(happening.kind, happening.fields, happening.at_s)
+        elif happening.kind == "lingers":
+            self._crew.kill(happening.name)
+            self._story.killed(str(happening.fields["agent"]), self._clock())
+        else:
+            self._story.said(happening.fields, happening.at_s)
+
+    def _follow(self, octet: Octet) -> threading.Thread:
+        """Listen to the store's events from now on; returns once the subscription stands."""
+        subscribed = threading.Event()
+
+        def follow() -> None:
+            try:
+                for event in octet.events.watch("*"):
+                    subscribed.set()
+                    if event.type == "demo_ended":
+                        return
+                    self._hear("", event.type, event.fields)
+            except OctetError as error:
+                self._hear("store", "failed", {"kind": "failed", "agent": "store", "reason": str(error)})
+
+        follower = threading.Thread(target=follow, daemon=True)
+        follower.start()
+        while not subscribed.is_set():
+            octet.events.publish("demo_began")
+            subscribed.wait(0.05)
+        return follower
+
+    def _hear(self, name: str, kind: str, fields: Mapping[str, Any]) -> None:
+        self._happenings.put(Happening(name, kind, fields, self._clock()))
+
+    @property
+    def _plan_is_locked(self) -> bool:
+        return PLAN_LOCK in self._story.locks
+
+    def _check(self, octet: Octet, git: Git) -> list[str]:
+        problems = check_store(octet, self._sample, self._story)
+        tasks = [octet.tasks.get(job.id) for job in self._sample.jobs]
+        problems += check_repository(git, tasks, Suite(self._command, TEST_LIMIT_S))
+        if self._options.developers > 1 and self._story.failover is None:
+            problems.append("no developer was killed")
+        return problems
+
+    def _compose(self, git: Git, duration_s: float, problems: list[str]) -> Report:
+        facts = {
+            "main": git.commit(BRANCH)[:12],
+            "tests": "its tests pass" if not problems else "see the problems",
+            "repository": str(self._options.keep or ""),
+        }
+        return compose(self._story, self._sample.feature, facts, duration_s, problems)
+
+    def _clock(self) -> float:
+        return time.monotonic() - self._began_s
+
+
+def run_demo(options: Options, show: Show) -> Report:
+    """Run a demo; `show` is called about ten times a second with the story so far and its age in seconds.
+
+    Raises:
+        OctetError: it could not be run to its end; nothing is left behind.
+    """
+    sandbox = make_sandbox(options.keep)
+    with watched(sandbox) as keeper, sandbox.entered():
+        report = Director(options, sandbox, load_sample(), show).run()
+        left = sandbox.processes(besides=[keeper])
+    problems = [f"process {pid} is left: {command}" for pid, command in left.items()]
+    return replace(report, problems=(*report.problems, *problems))
+
+
+def approve(sandbox: Sandbox) -> None:
+    """`octet init` in the sample repository, as a person would."""
+    command = [str(sandbox.base / "bin" / "octet"), "init"]
+    done = subprocess.run(command, cwd=sandbox.root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OctetError(f"octet init in the sample repository: {done.stderr.strip()}")

@@ -1,0 +1,28 @@
+"""Cleans up after a demo, however that ended: waits for the end of its standard input, then kills and removes what is left.
+
+    python -m octet.demo.keeper DIRECTORY
+
+The demo holds the other end of the pipe, which closes when it exits, is interrupted, or is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from octet.demo.processes import kill_all
+
+
+def main() -> None:
+    """See the module's docstring."""
+    directory = Path(sys.argv[1])
+    while os.read(0, 4096):
+        pass  # the demo says nothing
+    kill_all(directory)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

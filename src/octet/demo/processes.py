@@ -1,0 +1,52 @@
+"""Every process that belongs to one demo: those whose environment, command line or directory names the demo's own directory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+SETTLE_S = 10.0
+
+
+def processes_of(directory: Path) -> dict[int, str]:
+    """Pid → command line of each running process of the demo, without the one that asks."""
+    find = _from_proc if Path("/proc/self/environ").exists() else _from_ps
+    return {pid: command for pid, command in find(os.fsencode(directory)) if pid != os.getpid()}
+
+
+def kill_all(directory: Path) -> None:
+    """SIGKILL to every process of the demo until none is left: the daemon's two processes start each other anew."""
+    end = time.monotonic() + SETTLE_S
+    while (left := processes_of(directory)) and time.monotonic() < end:
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it ended since we looked
+        time.sleep(0.02)
+
+
+def _from_proc(wanted: bytes) -> Iterator[tuple[int, str]]:
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes()
+            seen = command + (entry / "environ").read_bytes() + os.fsencode((entry / "cwd").readlink())
+        except OSError:  # it ended, or is another user's
+            continue
+        if wanted in seen and command:
+            yield int(entry.name), command.replace(b"\0", b" ").decode(errors="replace").strip()
+
+
+def _from_ps(wanted: bytes) -> Iterator[tuple[int, str]]:
+    # macOS: -E shows the environment of one's own processes behind the command.
+    flags = ["-axEww"] if sys.platform == "darwin" else ["axeww"]
+    listed = subprocess.run(["ps", *flags, "-o", "pid=,command="], capture_output=True, check=False).stdout
+    for line in listed.splitlines():
+        pid, _, command = line.strip().partition(b" ")
+        if wanted in command:
+            yield int(pid), command.decode(errors="replace")

@@ -1,0 +1,211 @@
+"""How the roles of the demo's crew behave, as generators of acts; they follow the instructions in `agents/*.md`.
+
+What refuses them is honoured: a denied write is not tried in another way, only again later.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from octet.demo import sample
+from octet.demo.acts import Act, Answer, Bash, Behaviour, Edit, EndTurn, Linger, Read, Tool, Wait, Write
+from octet.demo.sample import BRANCH, Job, Sample
+from octet.worktrees import BRANCH_PREFIX, branch_of
+
+ORCHESTRATOR = "orchestrator"
+DEVELOPER = "developer"
+REVIEWER = "code-sentinel"
+TESTER = "test-orchestrator"
+GUARDIAN = "repository-guardian"
+
+VERDICT = re.compile(r"(?P<word>approved|rejected) by (?P<gate>review|tests): (?P<task>\S+) at (?P<commit>[0-9a-f]{40})")
+GATES = frozenset({"review", "tests"})
+NOTES = "Notes:\n"
+NOTHING_TO_CLAIM = "nothing waits"
+
+Does = Generator[Act, Answer, Answer]
+
+
+class Unexpected(Exception):
+    """An act came to something that the demo has no answer for; says what was done and what came of it."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where an agent works and on what.
+
+    `meddles`: a developer that also tries to merge, which is not its to do. `lingers_at`: the claim, counted from 1, in whose middle a
+    developer stands still; 0 for none.
+    """
+
+    root: Path
+    sample: Sample
+    python: str
+    test_command: str
+    name: str
+    meddles: bool = False
+    lingers_at: int = 0
+
+    @property
+    def plan(self) -> Path:
+        """A file of the shared checkout that everyone writes to; it is in no commit."""
+        return self.root / "PLAN.md"
+
+    def worktree(self, name: str) -> Path:
+        return self.root / ".claude" / "worktrees" / name
+
+
+def orchestrator(scene: Scene) -> Behaviour:
+    """Write the plan and queue its tasks in one turn, which holds the plan's lock; then watch."""
+    lines = [f"- [{job.id}] {job.title} (priority {job.priority})" for job in scene.sample.jobs]
+    yield from _must(Write(scene.plan, "\n".join([f"# {scene.sample.feature}", "", *lines, "", NOTES])))
+    for job in scene.sample.jobs:
+        paths = shlex.join(word for path in job.paths for word in ("--path", path))
+        yield from _must(Bash(f"octet task add {shlex.quote(job.title)} --id {job.id} --priority {job.priority} {paths}"))
+    yield EndTurn(f"{len(scene.sample.jobs)} tasks are queued.")
+    yield Wait("complete")
+    yield EndTurn(f"{scene.sample.feature}: all tasks are done.")
+
+
+def developer(scene: Scene) -> Behaviour:
+    """Build task after task; leave a note in the shared plan as soon as nobody else is writing it."""
+    noted = yield from _note(scene)
+    claims = 0
+    while True:
+        claimed = yield Bash("octet task claim --json")
+        if claimed.ok:
+            claims += 1
+            task = _read_json(claimed.text)
+            yield from _build(scene, task, lingers=claims == scene.lingers_at, meddles=scene.meddles and claims == 1)
+            yield EndTurn(f"Submitted {task['id']}.")
+            noted = noted or (yield from _note(scene))
+        elif NOTHING_TO_CLAIM not in claimed.text:
+            raise Unexpected(f"octet task claim: {claimed.text}")
+        elif not (yield Wait("build")).ok:
+            break
+    yield EndTurn("Nothing is left to build.")
+
+
+def reviewer(scene: Scene) -> Behaviour:
+    """Read what was submitted: it must bring tests and keep to the task's paths."""
+    while (woken := (yield Wait("submitted"))).ok:
+        for event in json.loads(woken.text):
+            changed = yield from _must(Bash(f"git diff --name-only {BRANCH}...{event['commit']}"))
+            fits = _keeps_to(scene.sample.job(event["task"]), changed.text.split())
+            yield from _must(Bash(_verdict("review", event, fits)))
+        yield EndTurn("Reviewed what was submitted.")
+    yield EndTurn("All is reviewed.")
+
+
+def tester(scene: Scene) -> Behaviour:
+    """Run the tests of what was submitted on top of the protected branch, in a worktree for that alone."""
+    tree = shlex.quote(str(scene.worktree("testing")))
+    yield from _must(Bash(f"git worktree add --quiet --detach {tree} {BRANCH}"))
+    while (woken := (yield Wait("submitted"))).ok:
+        for event in json.loads(woken.text):
+            combine = f"git checkout --quiet --detach {event['commit']} && git merge --quiet --no-edit {BRANCH}"
+            ran = yield Bash(f"(cd {tree} && {combine} && {scene.test_command})")
+            yield from _must(Bash(_verdict("tests", event, ran.ok)))
+        yield EndTurn("Tested what was submitted.")
+    yield EndTurn("All is tested.")
+
+
+def guardian(_scene: Scene) -> Behaviour:
+    """Merge what both gates approve, one task at a time; send back what one rejects."""
+    passed: dict[tuple[str, str], set[str]] = {}
+    told = ""
+    while (woken := (yield Wait("messages"))).ok:
+        inbox = yield from _must(Bash("octet msg inbox --json"))
+        for found in VERDICT.finditer("\n".join([told, woken.told, inbox.told, inbox.text])):
+            task, commit = found["task"], found["commit"]
+            if found["word"] == "rejected":
+                passed.pop((task, commit), None)
+                yield from _must(Bash(f"demo-chore refuse {task} {found['gate']}"))
+                continue
+            gates = passed.setdefault((task, commit), set())
+            gates.add(found["gate"])
+            if gates == GATES:
+                yield from _must(Bash(f"demo-chore land {task} {commit}"))
+                del passed[task, commit]
+        told = (yield EndTurn("Merged what was approved.")).told
+    yield EndTurn("All is merged.")
+
+
+BEHAVIOURS: Mapping[str, Callable[[Scene], Behaviour]] = {
+    ORCHESTRATOR: orchestrator,
+    DEVELOPER: developer,
+    REVIEWER: reviewer,
+    TESTER: tester,
+    GUARDIAN: guardian,
+}
+
+
+def _read_json(text: str) -> dict[str, Any]:
+    """The JSON object in a command's output; the client may have added lines of its own."""
+    found: dict[str, Any] = json.loads(next(line for line in text.splitlines() if line.startswith("{")))
+    return found
+
+
+def _build(scene: Scene, task: Mapping[str, Any], *, lingers: bool, meddles: bool) -> Generator[Act, Answer, None]:
+    job = scene.sample.job(task["id"])
+    branch = branch_of(job.id, task["attempts"])
+    tree = scene.worktree(branch.removeprefix(BRANCH_PREFIX))
+    yield from _must(Bash(f"demo-chore worktree {job.id} {task['attempts']}"))
+    for number, step in enumerate(job.steps, 1):
+        yield from _take_step(tree, step)
+        if number == 1:
+            yield from _must(Bash(f"octet task progress {job.id} 40 --note 'the tests are written'"))
+            if lingers:
+                yield Linger()
+    commit = f"git add --all && git commit --quiet -m {shlex.quote(job.title)} && git merge --quiet --no-edit {BRANCH}"
+    prove = f"{shlex.quote(scene.python)} -B -m unittest -q {job.test_module}"
+    yield from _must(Bash(f"(cd {shlex.quote(str(tree))} && {commit} && {prove})"))
+    if meddles:
+        yield from _try_to_merge(scene, branch)
+    yield from _must(Bash(f"octet task submit {job.id} --branch {branch} --note {shlex.quote(f'{job.test_module} passes')}"))
+
+
+def _take_step(tree: Path, step: sample.Write | sample.Edit) -> Generator[Act, Answer, None]:
+    path = tree / step.path
+    if isinstance(step, sample.Write):
+        yield from _must(Write(path, step.text))
+        return
+    yield from _must(Read(path))
+    yield from _must(Edit(path, step.old, step.new))
+
+
+def _note(scene: Scene) -> Generator[Act, Answer, bool]:
+    """Leave a note in the shared plan; False where another agent is writing there, or has since it was read."""
+    yield Read(scene.plan)
+    return (yield Edit(scene.plan, NOTES, f"{NOTES}- {scene.name} was here\n")).ok
+
+
+def _try_to_merge(scene: Scene, branch: str) -> Generator[Act, Answer, None]:
+    answer = yield Bash(f"git -C {shlex.quote(str(scene.root))} merge --no-edit {branch}")
+    if not answer.denied:
+        raise Unexpected(f"{scene.name} could merge {branch} by hand: {answer.text}")
+
+
+def _keeps_to(job: Job, changed: Sequence[str]) -> bool:
+    """Whether a change brings tests and touches nothing else but the task's paths."""
+    tests = [path for path in changed if path.startswith("tests/")]
+    return bool(tests) and set(changed) - set(tests) <= set(job.paths)
+
+
+def _verdict(gate: str, event: Mapping[str, str], passes: bool) -> str:
+    text = f"{'approved' if passes else 'rejected'} by {gate}: {event['task']} at {event['commit']}"
+    return f"octet msg send {GUARDIAN} {shlex.quote(text)}"
+
+
+def _must(act: Tool) -> Does:
+    answer = yield act
+    if not answer.ok:
+        done = act.command if isinstance(act, Bash) else f"{type(act).__name__} {act.path}"
+        raise Unexpected(f"{done}: {'denied: ' if answer.denied else ''}{answer.text}")
+    return answer

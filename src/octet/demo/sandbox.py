@@ -1,0 +1,119 @@
+"""A machine of its own for one demo: home, state, embedded server, daemon and commands, all below one temporary directory.
+
+The person's daemon, server, settings and git configuration are neither used nor seen.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from octet import dirs, server
+from octet.daemon import control
+from octet.demo.processes import processes_of
+from octet.errors import OctetError
+
+PACKAGES = Path(__file__).resolve().parents[2]
+# What a program needs to run, and nothing that would lead back to the person's own Octet, git or Claude Code.
+PASSED_ON = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
+LEAVE_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """`base` holds everything and is removed at the end; `root` is where the sample repository goes."""
+
+    base: Path
+    root: Path
+    environment: dict[str, str]
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """This process in the sandbox's environment, so that the library finds its state, server and daemon."""
+        before = dict(os.environ)
+        os.environ.clear()
+        os.environ.update(self.environment)
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+    def stop_services(self) -> None:
+        """End daemon and server; to be called in the sandbox's environment."""
+        control.stop()
+        server.stop_server()
+
+    def processes(self, *, besides: Sequence[int] = ()) -> dict[int, str]:
+        """What runs in the sandbox: pid → command line."""
+        return {pid: command for pid, command in processes_of(self.base).items() if pid not in besides}
+
+
+def make_sandbox(root: Path | None) -> Sandbox:
+    """Make the directories, the commands and the environment.
+
+    Args:
+        root: where the sample repository is to be kept; None: inside, to be removed with everything else.
+    """
+    base = Path(tempfile.mkdtemp(prefix="octet-demo-")).resolve()
+    for name in ("home", "state", "bin"):
+        (base / name).mkdir(mode=0o700)
+    # bin/octet finds its virtual environment by the cache: nothing shall be built or downloaded for a demo.
+    cache = dirs.cache_dir()
+    if cache.is_dir():
+        (base / "state" / "cache").symlink_to(cache.resolve())
+    _write_command(base / "bin" / "octet", "octet.__main__")
+    _write_command(base / "bin" / "demo-chore", "octet.demo.chores")
+    environment = {
+        **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+        "HOME": str(base / "home"),
+        "OCTET_HOME": str(base / "state"),
+        "PATH": f"{base / 'bin'}:{os.environ.get('PATH', os.defpath)}",
+        "LANG": "C.UTF-8",
+        "TERM": os.environ.get("TERM", "dumb"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }
+    return Sandbox(base, root or base / "pocket", environment)
+
+
+@contextmanager
+def watched(sandbox: Sandbox) -> Iterator[int]:
+    """Have a keeper clean up after this process, whatever ends it; yields the keeper's pid."""
+    # In a session of its own: Ctrl-C in the terminal must not end it before it has done its work.
+    keeper = subprocess.Popen(
+        python_command("octet.demo.keeper", str(sandbox.base)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield keeper.pid
+    finally:
+        assert keeper.stdin is not None
+        keeper.stdin.close()
+        try:
+            keeper.wait(LEAVE_WITHIN_S)
+        except subprocess.TimeoutExpired as error:
+            raise OctetError(f"the demo cannot be cleaned up: see what runs in {sandbox.base}, and remove it") from error
+
+
+def python_command(module: str, *arguments: str) -> list[str]:
+    """A command line that runs a module of this very package, whatever the environment says of Python."""
+    return [sys.executable, "-I", "-c", _run_module(module), *arguments]
+
+
+def _run_module(module: str) -> str:
+    return f"import sys; sys.path.insert(0, {str(PACKAGES)!r}); from {module} import main; main()"
+
+
+def _write_command(path: Path, module: str) -> None:
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(python_command(module))} "$@"\n', encoding="utf-8")
+    path.chmod(0o755)
