@@ -21,6 +21,7 @@ from octet.errors import UsageError
 
 
 @click.command()
+@click.option("--claude", "with_claude", is_flag=True, help="Real Claude Code processes, on a scripted model: no account is needed.")
 @click.option(
     "--developers", type=click.IntRange(1, 8), default=4, show_default=True, help="How many developers; four other roles join them."
 )
