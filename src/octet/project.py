@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from octet import config as settings
+from octet import git_config
 from octet.config import Config
 from octet.errors import NoProject, UsageError
 
@@ -112,7 +113,7 @@ def main_checkout(worktree: Worktree) -> Path | None:
     if common.name == ".git":
         return common.parent
     # A separate git directory or a submodule says where its checkout is; `repo/.bare` beside a `.git` file is found by that file.
-    if configured := _core_worktree(common):
+    if configured := git_config.section(common / "config", "core").get("worktree"):
         return Path(os.path.realpath(common / configured))
     beside = _worktree_at(common.parent)
     return beside.path if beside and beside.common_dir == common else None
@@ -232,19 +233,6 @@ def _head(git_dir: Path) -> str | None:
 def _names_branch(ref: str, name: str) -> bool:
     kind, _, rest = ref.removeprefix("refs/").partition("/")
     return (kind == "heads" and rest == name) or (kind == "remotes" and rest.partition("/")[2] == name)
-
-
-def _core_worktree(git_dir: Path) -> str:
-    """`core.worktree` of a git directory's own config, "" when unset; includes are not followed."""
-    section = ""
-    for line in (_read_small(git_dir / "config") or "").splitlines():
-        stripped = line.strip()
-        if stripped.startswith("["):
-            section = stripped.strip("[] \t").lower()
-        key, equals, value = stripped.partition("=")
-        if section == "core" and equals and key.strip().lower() == "worktree":
-            return value.strip().strip('"')
-    return ""
 
 
 def _read_small(path: Path, limit: int = _SMALL_FILE) -> str | None:

@@ -23,7 +23,6 @@ from octet.project import (
     repository_path,
 )
 
-
 SETTINGS = ("user.name=Ann", "user.email=ann@example.org", "protocol.file.allow=always", "init.defaultBranch=main")
 
 

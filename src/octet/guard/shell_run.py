@@ -1,0 +1,169 @@
+"""What running a simple command does to the shell that follows it: its directory and its variables.
+
+The parser in `shell.py` hands each simple command to `Shell.record` as it reads it, and asks for the value of variables.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from octet.guard import wrappers
+from octet.guard.shell_words import UNKNOWN, Budget, Word
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DECLARING = frozenset({"export", "local", "declare", "typeset", "readonly"})
+_SETTING = frozenset({"read", "unset", "mapfile", "readarray", "getopts", "printf"})
+PATH_LIMIT = 4096
+_VARIABLE_LIMIT = 500
+_BRANCH_LIMIT = 8
+
+
+class Redirect(NamedTuple):
+    """`operator` is one of `< > >> >| <> &> &>> >& <<<`; duplicated descriptors such as `2>&1` are left out."""
+
+    operator: str
+    target: Word
+
+
+class Where(NamedTuple):
+    """Where the shell is. `fallback`: where it still is if an earlier `cd` failed; `before_cd`: the same for a `cd` whose `&&` chain has
+    not ended yet. `also`: where it is if a branch with a `cd` in it was not taken."""
+
+    directory: str | None
+    fallback: str | None = None
+    before_cd: str | None = None
+    also: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One simple command.
+
+    `directory` is absolute, None when it cannot be known; `fallback` is where the command runs if a `cd` before it failed, and `also`
+    are directories where it may run as well. `assignments` are the variables set for it: name and template.
+    """
+
+    words: tuple[Word, ...]
+    assignments: tuple[tuple[str, str], ...] = ()
+    redirects: tuple[Redirect, ...] = ()
+    directory: str | None = None
+    fallback: str | None = None
+    also: tuple[str | None, ...] = ()
+
+    @property
+    def argv(self) -> tuple[str | None, ...]:
+        """The words; None for one that only the running shell knows."""
+        return tuple([word.text for word in self.words])
+
+    @property
+    def program(self) -> str:
+        """The base name of what runs, "" when it is unknown or when there are only redirections."""
+        return wrappers.program(self.words)
+
+
+class Shell:
+    """The commands found so far and what the shell would remember between them."""
+
+    def __init__(self, directory: str | None, home: str, toplevel: str | None) -> None:
+        self.where = Where(directory)
+        self.home = home
+        self.commands: list[Command] = []
+        self._toplevel = toplevel
+        self._variables: dict[str, str] = {}
+        self._git_variables: dict[str, str] = {}
+        self.budget = Budget()
+
+    def record(self, words: Sequence[Word], assignments: Sequence[tuple[str, str]], redirects: Sequence[Redirect]) -> Command:
+        """Note a command that may run here."""
+        self.budget.step(2)
+        variables = (*self._git_variables.items(), *assignments)
+        where = self.where
+        command = Command(tuple(words), variables, tuple(redirects), where.directory, where.fallback, where.also)
+        self.commands.append(command)
+        return command
+
+    def record_inner(self, outer: Command, inner: wrappers.InnerCommand) -> Command:
+        """Note the command that a wrapper runs."""
+        directory, fallback, also = outer.directory, outer.fallback, outer.also
+        if inner.directory is not None:
+            directory, fallback, also = join(directory, inner.directory), None, ()
+        command = Command(inner.words, (*outer.assignments, *inner.assignments), (), directory, fallback, also)
+        self.commands.append(command)
+        return command
+
+    def follow(self, words: Sequence[Word]) -> None:
+        """Change what a command of the shell itself changes."""
+        name = words[0].text
+        if name in ("cd", "chdir", "pushd"):
+            self._change_directory(words[1:], home=name != "pushd")
+        elif name == "popd":
+            self.where = Where(None)
+        elif name in _DECLARING:
+            for word in words[1:]:
+                variable, equals, value = word.template.partition("=")
+                if equals:
+                    self.assign(variable, value)
+        elif name in _SETTING:
+            for word in words[1:]:
+                self.assign(word.template, UNKNOWN)
+
+    def leave_branch(self, start: Where) -> None:
+        """A compound command that began at `start` has ended, and a `cd` in it may have been passed by."""
+        if self.where.directory != start.directory:
+            also = dict.fromkeys((start.directory, *start.also, *self.where.also))
+            self.where = self.where._replace(also=tuple(also)[:_BRANCH_LIMIT])
+
+    def assign(self, name: str, value: str) -> None:
+        """Set a variable. A second, different value makes it unknown: which one holds where depends on the branches taken."""
+        if not _IDENTIFIER.fullmatch(name):
+            return
+        if name == "IFS":  # words would be split elsewhere
+            self._variables = dict.fromkeys(self._variables, UNKNOWN)
+        if self._variables.get(name, value) != value:
+            value = UNKNOWN
+        if len(self._variables) < _VARIABLE_LIMIT or name in self._variables:
+            self._variables[name] = value
+        if name.startswith("GIT_"):
+            self._git_variables[name] = value
+
+    def value_of(self, name: str) -> str:
+        """The template of a variable."""
+        if name in self._variables:
+            return self._variables[name]
+        if name == "HOME":
+            return self.home
+        if name == "PWD":
+            return self.where.directory or UNKNOWN
+        return UNKNOWN
+
+    def output_of(self, text: str) -> str:
+        """What a substituted command prints, for the two that people put into paths."""
+        directory, top = self.where.directory, self._toplevel
+        if text == "pwd":
+            return directory or UNKNOWN
+        if text == "git rev-parse --show-toplevel" and directory and top and f"{directory}/".startswith(f"{top}/"):
+            return top
+        return UNKNOWN
+
+    def _change_directory(self, operands: Sequence[Word], *, home: bool) -> None:
+        targets = [word for word in operands if not (word.template.startswith("-") and len(word.template) > 1)]
+        before = self.where.before_cd or self.where.directory
+        if not targets:
+            self.where = Where(self.home if home else None)
+        elif len(targets) > 1 or targets[0].glob or targets[0].template.startswith(("-", "+")):
+            self.where = Where(None)
+        else:
+            self.where = self.where._replace(directory=join(self.where.directory, targets[0].template), before_cd=before)
+
+
+def join(directory: str | None, template: str) -> str | None:
+    """A directory seen from another one, as the shell's `cd` sees it (`..` taken off the name); None when it cannot be known."""
+    if UNKNOWN in template or len(template) + len(directory or "") > PATH_LIMIT:
+        return None
+    if template.startswith("/"):
+        return os.path.normpath(template)
+    return None if directory is None else os.path.normpath(f"{directory}/{template}")
