@@ -1,0 +1,135 @@
+"""Heartbeats, burials and their order, with real processes on a real server."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.redis_fixtures import wait_for
+
+from octet import trust
+from octet.agents import Agent, Registration
+from octet.api import Octet
+from octet.config import FILE
+from octet.daemon.crews import Crews
+from octet.daemon.vitals import Vitals
+from octet.errors import StaleToken
+from octet.process import identify
+from octet.project import load_project
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """An approved repository of project `shop`."""
+    (tmp_path / FILE).parent.mkdir()
+    (tmp_path / FILE).write_text('project = "shop"\n')
+    trust.approve(load_project(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def crews() -> Iterator[Crews]:
+    crews = Crews()
+    yield crews
+    for crew in crews.all():
+        if crew.octet:
+            crew.octet.close()
+
+
+@pytest.fixture
+def octet(crews: Crews, repository: Path, redis_url: str) -> Octet:
+    return crews.find(str(repository), redis_url).connected()
+
+
+@pytest.fixture
+def vitals(crews: Crews) -> Iterator[Vitals]:
+    vitals = Vitals(crews)
+    yield vitals
+    vitals.stop()
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(["sleep", "60"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def register(octet: Octet, process: subprocess.Popen[bytes], **more: str) -> Agent:
+    identity = identify(process.pid)
+    assert identity
+    wanted = Registration(role="developer", process=str(identity) + more.pop("suffix", ""), host=identity.host, pid=identity.pid, **more)  # type: ignore[arg-type]
+    return octet.agents.register(wanted).agent
+
+
+def test_a_killed_process_gives_its_work_back_within_two_seconds(octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]) -> None:
+    """SIGKILL: task claimable, locks free, sub-agent buried, the old token refused."""
+    agent = register(octet, sleeper)
+    child = register(octet, sleeper, suffix="#sub", parent=agent.id)
+    octet.tasks.add("contested")
+    task = octet.tasks.claim(agent)
+    octet.locks.acquire(agent, ["path:a.py"])
+    octet.locks.acquire(child, ["path:b.py"])
+    vitals.start()
+    wait_for(lambda: vitals.live_agents() == 2, "the first heartbeat")
+    sleeper.kill()
+    began = time.monotonic()
+    wait_for(lambda: not octet.agents.list(), "both agents are buried", deadline_s=2)
+    assert time.monotonic() - began < 2
+    assert octet.tasks.get(task.id).state == "pending"
+    assert octet.locks.list() == []
+    with pytest.raises(StaleToken):
+        octet.tasks.complete(task.id, task.token)
+
+
+def test_the_living_are_renewed_before_the_expired_are_buried(octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]) -> None:
+    """A daemon that comes back late finds a lease run out whose process lives: the agent keeps task and lock."""
+    agent = register(octet, sleeper)
+    octet.tasks.add("long work")
+    task = octet.tasks.claim(agent)
+    octet.store.client.delete(octet.store.keys.heartbeat(agent.id))
+    vitals.start()
+    wait_for(lambda: bool(octet.store.client.exists(octet.store.keys.heartbeat(agent.id))), "the lease is renewed")
+    octet.tasks.complete(task.id, task.token)
+
+
+def test_an_expired_agent_of_another_machine_is_buried(octet: Octet, vitals: Vitals) -> None:
+    """Elsewhere only the lease can tell: one that has run out is the end."""
+    octet.agents.register(Registration(role="developer", process="elsewhere-0:1:1", host="elsewhere-0", pid=1, lease_ms=50))
+    alive = octet.agents.register(Registration(role="developer", process="elsewhere-0:2:1", host="elsewhere-0", pid=2)).agent
+    wait_for(lambda: len(octet.agents.without_heartbeat()) == 1, "the lease runs out")
+    vitals.start()
+    wait_for(lambda: [agent.id for agent in octet.agents.list()] == [alive.id], "it is buried")
+
+
+def test_a_successor_takes_up_the_projects_of_a_killed_daemon(
+    octet: Octet, crews: Crews, repository: Path, redis_url: str, sleeper: subprocess.Popen[bytes]
+) -> None:
+    """Nothing is kept only in a daemon's memory: the next one renews leases before any hook has come by."""
+    agent = register(octet, sleeper)
+    first = Vitals(crews)
+    first.start()
+    wait_for(lambda: first.live_agents() == 1, "the first heartbeat")
+    first.stop()
+    octet.store.client.delete(octet.store.keys.heartbeat(agent.id))
+    fresh = Crews()
+    second = Vitals(fresh)
+    second.start()
+    wait_for(lambda: second.live_agents() == 1, "the successor's heartbeat")
+    second.stop()
+    assert [(str(crew.root), crew.url) for crew in fresh.all()] == [(str(repository), redis_url)]
+    assert octet.store.client.exists(octet.store.keys.heartbeat(agent.id))
+    for crew in fresh.all():
+        crew.connected().close()
+
+
+def test_fifty_agents_are_renewed_by_one_pipeline(octet: Octet) -> None:
+    """The cost of a round does not grow by a round trip for each agent."""
+    agents = [octet.agents.register(Registration(role="developer", name=f"d{n}")).agent for n in range(50)]
+    before = int(octet.store.client.info("stats")["total_net_input_bytes"])
+    assert octet.agents.beat(agents) == [True] * 50
+    assert int(octet.store.client.info("stats")["total_net_input_bytes"]) - before < 50 * 600
