@@ -213,6 +213,9 @@ class ClaudeInteractive(_Client):
         self._ended, self._end = os.pipe()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    def wait_until_ready(self) -> None:
+        """Block until the program takes input."""
         self.wait_for_screen(PROMPT_SIGN)
 
     def type_line(self, text: str) -> None:

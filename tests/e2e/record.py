@@ -155,6 +155,7 @@ def record_terminal(recording: Recording) -> None:
     """What only the terminal program sends; about seven seconds, as a person is only notified after six."""
     recording.model.script("asks", Tool("Bash", {"command": "touch b", "description": "Make b"}), Text("Made b."))
     with recording.terminal("--permission-mode", "default") as client:
+        client.wait_until_ready()
         client.type_line(marker("asks") + " make b")
         poll(lambda: "notification_permission_prompt" in named(recording), "a notification")
         client.press(b"\r")

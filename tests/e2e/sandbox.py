@@ -139,6 +139,7 @@ class Sandbox:
         accept_first_run_questions(self.home, self.repository)
         client = ClaudeInteractive(self.binary, self.repository, self.client_environment(), self._arguments(arguments, mode))
         self._open.append(client)
+        client.wait_until_ready()
         return client
 
     def _arguments(self, arguments: Sequence[str], mode: str) -> list[str]:
