@@ -64,12 +64,17 @@ def start(*, worker: Sequence[str] | None = None, within_s: float = START_WITHIN
     own = read_build()
     end = time.monotonic() + within_s
     launched = False
+    older: Status | None = None
     while (left_s := end - time.monotonic()) > 0:
         try:
             running = Status.parse(_ask("status", left_s))
             if not (own and own.is_newer_than(running.build)):
                 return running
-            _replace(command)
+            if older is None:
+                _replace(command)
+            elif older.pid != running.pid:
+                raise DaemonFailed(f"version {own.version} does not take over from {running.version}: see `octet daemon logs`")
+            older = running
         except (OSError, MalformedMessage):
             launched = _launch_if_free(state, command, launched)
         time.sleep(POLL_S)

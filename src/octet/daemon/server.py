@@ -116,10 +116,16 @@ class Server:
             _log.warning("refused a connection of uid %d", peer_uid(link))
             return
         try:
-            reply = self._decide(wire.receive_request(link))
+            reply = self._reply(link)
             link.sendall(wire.encode_reply(reply))
         except (wire.MalformedMessage, OSError) as error:
             _log.info("no answer: %s", error or type(error).__name__)
+
+    def _reply(self, link: socket.socket) -> Reply:
+        try:
+            return self._decide(wire.receive_request(link))
+        except wire.TooLarge as error:
+            return self._failure(error.request, f"Octet cannot read this call: {error}")
 
     def _decide(self, request: Request) -> Reply:
         if request.event.startswith(CONTROL):

@@ -206,7 +206,7 @@ class Worker:
             uptime_s=time.time() - self._started,
             agents=self._vitals.live_agents(),
             requests=self._server.requests,
-            in_flight=self._server.in_flight,
+            in_flight=max(0, self._server.in_flight - 1),  # without the one that asks
             memory_kb=_memory_kb(),
         )
 

@@ -1,0 +1,80 @@
+"""A real daemon with a fake service: it says what it was asked, or misbehaves as the payload tells it to.
+
+fake_daemon.py daemon start     what `octet daemon start` does, with this file as the worker
+fake_daemon.py worker …         the worker, as the supervisor runs it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
+
+from octet.daemon import control
+from octet.daemon.wire import Reply, Request
+from octet.daemon.worker import run_worker
+from octet.dirs import state_dir
+from octet.errors import OctetError
+
+WORKER = [sys.executable, "-P", __file__, "worker"]
+
+
+class FakeService:
+    """Replies with the request as JSON, its payload as a digest."""
+
+    def handle(self, request: Request) -> Reply:
+        match instruction(request.payload):
+            case "deny":
+                return Reply(2, b"", b"denied\n")
+            case "crash":
+                raise RuntimeError("a bug")
+            case "die once" if not (mark := state_dir() / "died").exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        digest = hashlib.sha256(request.payload).hexdigest()
+        told = {**asdict(request), "payload": digest, "size": len(request.payload), "worker": os.getpid()}
+        return Reply(0, json.dumps(told).encode())
+
+
+class FakeVitals:
+    """As many live agents as the file `agents` in the state directory says."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def live_agents(self) -> int:
+        try:
+            return int((state_dir() / "agents").read_text())
+        except FileNotFoundError:
+            return 0
+
+
+def instruction(payload: bytes) -> str:
+    try:
+        data: Any = json.loads(payload)
+    except (ValueError, RecursionError):
+        return ""
+    return str(data.get("fake", "")) if isinstance(data, dict) else ""
+
+
+def start() -> int:
+    try:
+        control.start(worker=WORKER)
+    except OctetError as error:
+        print(f"octet: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "worker":
+        run_worker(lambda: (FakeService(), FakeVitals()))
+    sys.exit(start())
