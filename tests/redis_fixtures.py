@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -22,16 +23,17 @@ import pytest
 import redis
 
 from octet import server
-from octet.server import program
+from octet.server.program import carried_program
 from octet.store.connection import open_client
 
 DEADLINE_S = 20.0
 PROGRAMS = ("redis", "valkey")
+PS = shutil.which("ps") or "ps"  # before any test empties PATH
 
 
 def find_program(family: str) -> Path:
     """`redis-server` on PATH, or Valkey's from PATH or the wheel; the test is skipped (in CI: failed) where it is missing."""
-    found = shutil.which(f"{family}-server") or (program.carried_program() if family == "valkey" else None)
+    found = shutil.which(f"{family}-server") or (carried_program() if family == "valkey" else None)
     if not found:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{family}-server is missing")
     return Path(found)
@@ -44,6 +46,13 @@ def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = DEADL
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {deadline_s:.0f} s: {what}")
         time.sleep(0.005)
+
+
+def kill_hard(pid: int) -> None:
+    """kill -9, and wait until nothing of the process is left but, where nobody collects it, its entry in the process table."""
+    os.kill(pid, signal.SIGKILL)
+    state = [PS, "-o", "stat=", "-p", str(pid)]
+    wait_for(lambda: subprocess.run(state, capture_output=True, text=True, check=False).stdout[:1] in {"", "Z"}, f"{pid} is dead")
 
 
 class Server:

@@ -95,7 +95,7 @@ def stop_server(directory: Path | None = None, *, force: bool = False, deadline_
         ServerFailed: it does not answer, or does not end within `deadline_s`.
     """
     directory = directory or server_directory()
-    if not directory.is_dir() or not is_alive(directory):
+    if not is_alive(directory):
         return False
     deadline = time.monotonic() + deadline_s
     with _starting_or_stopping(directory, deadline):
@@ -132,21 +132,21 @@ def read_status(directory: Path | None = None) -> ServerStatus | None:
         ServerFailed: it runs and does not answer.
     """
     directory = directory or server_directory()
-    if not directory.is_dir() or not is_alive(directory):
+    if not is_alive(directory):
         return None
     with _asking(directory) as line:
-        info = line.info()
-        return ServerStatus(
-            pid=int(info["process_id"]),
-            family=info.get("server_name", "redis"),
-            version=info.get("valkey_version", info["redis_version"]),
-            binary=Path(info["executable"]),
-            socket=directory / "redis.sock",
-            uptime_s=int(info["uptime_in_seconds"]),
-            memory_bytes=int(info["used_memory"]),
-            aof_bytes=int(info.get("aof_current_size", 0)),
-            clients=len(line.other_clients()),
-        )
+        info, clients = line.info(), len(line.other_clients())
+    return ServerStatus(
+        pid=int(info["process_id"]),
+        family=info.get("server_name", "redis"),
+        version=info.get("valkey_version", info["redis_version"]),
+        binary=Path(info["executable"]),
+        socket=directory / "redis.sock",
+        uptime_s=int(info["uptime_in_seconds"]),
+        memory_bytes=int(info["used_memory"]),
+        aof_bytes=int(info.get("aof_current_size", 0)),
+        clients=clients,
+    )
 
 
 def flush_to_disk(directory: Path | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from octet.server.line import Answer, ping
 from octet.server.program import ServerProgram
 
 LOG_LIMIT_BYTES = 1_000_000
+FULL_DISK_BYTES = 65_536
 POLL_S = 0.005
 FORK_S = 10.0
 
@@ -135,5 +137,8 @@ def _last_words(log: Path, start: int) -> str:
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()
+    if not lines:  # a full disk takes no log either
+        full = shutil.disk_usage(log.parent).free < FULL_DISK_BYTES
+        return "no space left on its disk" if full else "it ended without a word"
     warnings = [match["text"] for match in map(_LOG_LINE.match, lines) if match and match["level"] == "#"]
-    return (warnings or lines or ["it ended without a word"])[-1].rstrip(".")
+    return (warnings or lines)[-1].rstrip(".")
