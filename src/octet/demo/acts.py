@@ -1,4 +1,4 @@
-"""What an agent of the demo can do, and what comes back: the tool calls of Claude Code, waiting, and the end of a turn.
+"""What an agent of the demo can do, and what comes back: the tool calls of Claude Code, and the end of a turn.
 
 A role's behaviour is a generator of acts. It does not know its body: a process that fires the hooks itself (`demo.session`) or a
 real Claude Code whose model is scripted (`demo.clients`).
@@ -10,6 +10,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+Until = Literal["build", "submitted", "messages", "complete"]
 
 
 @dataclass(frozen=True)
@@ -44,30 +46,26 @@ class Edit:
 
 
 @dataclass(frozen=True)
-class Wait:
-    """Do nothing until there is work of a kind; the answer is not ok when the feature is complete and none will come.
-
-    build: a task waits. submitted: tasks were submitted since the last time; the answer is JSON, a list of their events.
-    messages: something was sent to the role. complete: never work, only the end.
-    """
-
-    until: Literal["build", "submitted", "messages", "complete"]
-
-
-@dataclass(frozen=True)
 class Linger:
     """Stand still in the middle of the work: the one that is killed is killed here."""
 
 
 @dataclass(frozen=True)
 class EndTurn:
-    """Say something and stop; the next prompt begins the next turn."""
+    """Say something and stop. The next prompt comes at once, or when there is work of the kind `until`.
+
+    build: a task waits. submitted: tasks were submitted since the last time; the answer is JSON, a list of them. messages: something was
+    sent to the role; the next prompt's hooks deliver it. complete: no work, only the end.
+
+    The answer is not ok when the feature is complete and nothing will come; the behaviour then ends.
+    """
 
     text: str
+    until: Until | None = None
 
 
 Tool = Bash | Read | Write | Edit
-Act = Tool | Wait | Linger | EndTurn
+Act = Tool | Linger | EndTurn
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def _story(story: Chronicle, lines: int) -> Table:
 
 
 def _counts(story: Chronicle) -> Text:
-    facts = [f"claims {story.claims}", f"conflicts {len(story.conflicts)}", f"denials {story.denials}", f"merges {story.merges}"]
+    facts = [f"claims {story.builds}", f"conflicts {len(story.conflicts)}", f"denials {story.denials}", f"merges {story.merges}"]
     if story.failover and story.failover.heir:
         facts.append(f"failover {story.failover.reclaimed_s - story.failover.killed_s:.2f} s")
     return Text("   ".join(facts), style="bold")

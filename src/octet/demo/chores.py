@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from octet.api import Octet, connect
-from octet.demo.sample import BRANCH
+from octet.demo.sample import BRANCH, load_sample
 from octet.errors import OctetError, Refused
 from octet.git import Git
 from octet.identity import current_agent
@@ -36,6 +36,13 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
+def plan(octet: Octet, _project: Project, arguments: Sequence[str]) -> str:
+    sample, agent = load_sample(), current_agent(octet.agents)
+    for job in map(sample.job, arguments):
+        octet.tasks.add(job.title, priority=job.priority, task_id=job.id, paths=job.paths, created_by=agent.id)
+    return f"{len(arguments)} tasks are queued"
+
+
 def make_worktree(octet: Octet, project: Project, arguments: Sequence[str]) -> str:
     task, attempt = arguments
     agent = current_agent(octet.agents)
@@ -51,9 +58,10 @@ def land(octet: Octet, project: Project, arguments: Sequence[str]) -> str:
     resource = f"repository:{BRANCH}"
     token = octet.locks.acquire(agent, [resource])[resource]
     try:
-        return settle(octet, task, merge_task(project, task, commit))
+        outcome = merge_task(project, task, commit)
     finally:
         octet.locks.release(resource, token)
+    return settle(octet, task, outcome)
 
 
 def refuse(octet: Octet, _project: Project, arguments: Sequence[str]) -> str:
@@ -92,4 +100,9 @@ def worktrees_of(project: Project) -> Path:
     return project.root / project.config.worktree_directory
 
 
-CHORES: dict[str, Callable[[Octet, Project, Sequence[str]], str]] = {"worktree": make_worktree, "land": land, "refuse": refuse}
+CHORES: dict[str, Callable[[Octet, Project, Sequence[str]], str]] = {
+    "plan": plan,
+    "worktree": make_worktree,
+    "land": land,
+    "refuse": refuse,
+}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from octet.demo.roles import GUARDIAN
+from octet.demo.roles import DEVELOPER, GUARDIAN
 from octet.text import plain
 
 KEPT_LINES = 200
@@ -39,7 +39,6 @@ class Work:
     state: str = "pending"
     holder: str = ""
     progress: float = 0
-    claims: int = 0
     completions: int = 0
 
 
@@ -73,7 +72,7 @@ class Chronicle:
     members: dict[str, Member] = field(default_factory=dict)
     work: dict[str, Work] = field(default_factory=dict)
     lines: deque[Line] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
-    claims: int = 0
+    builds: int = 0
     merges: int = 0
     denials: int = 0
     conflicts: list[str] = field(default_factory=list)
@@ -117,6 +116,10 @@ class Chronicle:
     def done(self) -> int:
         return sum(work.state == "done" for work in self.work.values())
 
+    def free_developers(self) -> list[str]:
+        """Who has just handed work on, or found none."""
+        return [member.name for member in self.members.values() if member.role == DEVELOPER and member.state == "idle"]
+
     def _follow(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Who holds a task: two at once, a token that does not grow, or a second completion is a conflict."""
         work = self.work.setdefault(str(fields["task"]), Work(str(fields["task"]), str(fields.get("title", ""))))
@@ -127,8 +130,7 @@ class Chronicle:
             if int(fields["token"]) <= self.last_token:
                 self.conflicts.append(f"the token of {work.id} did not grow")
             self.last_token = int(fields["token"])
-            self.claims += 1
-            work.claims += 1
+            self.builds += fields.get("stage") == "build"
             work.holder, work.state = agent, "merging" if fields.get("stage") == "merge" else "claimed"
             self._busy(agent, work.id)
         elif kind in FREED:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import IO
 
 from octet.api import Octet, connect
-from octet.demo.acts import Act, Answer, EndTurn, Linger, Read, Wait
+from octet.demo.acts import Act, Answer, EndTurn, Linger, Read, Until
 from octet.demo.crew import Listener, Part
 from octet.demo.lookout import Lookout
-from octet.demo.model import Block, Model, Request, Result, Text, ToolCall, marker
+from octet.demo.model import Block, Model, Request, Text, ToolCall, marker
 from octet.demo.roles import BEHAVIOURS
 from octet.demo.session import as_tool_call, scene_of
 from octet.errors import UsageError
@@ -53,6 +53,8 @@ class Actor:
         self.finished = False
         self._listen = listen
         self._agent = part.name
+        self._until: Until | None = None
+        self._woken = Answer()
         self._octet: Octet | None = None
 
     def start(self) -> Act | None:
@@ -72,15 +74,13 @@ class Actor:
         """The model's next answer."""
         told = "\n".join(request.news)
         act = self.start() if self._octet is None else self._next(replace(self._outcome(request), told=told))
-        while isinstance(act, Wait):
-            assert self._octet is not None
-            act = self._next(replace(self._lookout.wait(act), told=told))
         if isinstance(act, Linger):
             self.say("lingers")
             threading.Event().wait()
         if act is None or isinstance(act, EndTurn):
+            self._until = act.until if act else None
             return [Text(act.text if act else "Done.")]
-        assert not isinstance(act, (Wait, Linger))
+        assert not isinstance(act, Linger)
         return [ToolCall("Read", {"file_path": str(act.path)}) if isinstance(act, Read) else ToolCall(*as_tool_call(act))]
 
     def say(self, kind: str, **fields: str) -> None:
@@ -107,8 +107,15 @@ class Actor:
             self.finished = True
             return None
 
+    def rest(self) -> bool:
+        """Between two turns: wait as the behaviour wants; whether there is another turn."""
+        self._woken = self._lookout.wait(self._until) if self._until else Answer()
+        return self._woken.ok and not self.finished
+
     def _outcome(self, request: Request) -> Answer:
-        result = next(iter(request.results), Result("", failed=False))
+        if not request.results:
+            return self._woken
+        result = request.results[0]
         denied = result.failed and not result.text.startswith(OWN_ERRORS)
         if denied:
             self.say("denied", tool="a tool call", reason=result.text)
@@ -204,9 +211,10 @@ def _read(actor: Actor, output: IO[bytes]) -> None:
             continue
         if event.get("is_error"):
             actor.say("failed", reason=f"Claude Code: {event.get('result', event)}")
-        if actor.finished or event.get("is_error"):
+        if event.get("is_error") or not actor.rest():
             assert actor.process.stdin is not None
             actor.process.stdin.close()
+            actor.finished = True
         else:
             actor.prompt("Go on.")
     if not actor.finished and actor.process.wait() >= 0:  # negative: it was killed, as one is

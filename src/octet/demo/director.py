@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from octet.daemon import control
 from octet.demo.chronicle import Chronicle
 from octet.demo.clients import ClaudeCrew
 from octet.demo.crew import Part, ProcessCrew
-from octet.demo.report import TEST_LIMIT_S, Report, check_repository, check_store, compose
-from octet.demo.roles import DEVELOPER, GUARDIAN, ORCHESTRATOR, REVIEWER, TESTER
+from octet.demo.report import TEST_LIMIT_S, Report, check_plan, check_repository, check_store, compose
+from octet.demo.roles import DEVELOPER, GUARDIAN, ORCHESTRATOR, PLAN, REVIEWER, TESTER
 from octet.demo.sample import BRANCH, Sample, load_sample, make_repository, test_command
 from octet.demo.sandbox import Sandbox, make_sandbox, watched
 from octet.errors import OctetError
@@ -28,7 +29,7 @@ from octet.merge import Suite
 
 LIMIT_S = 240.0
 FRAME_S = 0.1
-PLAN_LOCK = "path:PLAN.md"
+JOIN_S = 10.0
 
 Show = Callable[[Chronicle, float], None]
 
@@ -67,6 +68,7 @@ class Director:
         self._began_s = time.monotonic()
         self._happenings: queue.Queue[Happening] = queue.Queue()
         self._story = Chronicle(len(sample.jobs))
+        self._victim: Happening | None = None
         self._crew = self._gather()
         self._command = test_command(sys.executable)
 
@@ -77,12 +79,10 @@ class Director:
         try:
             control.start()
             with connect(self._sandbox.root) as octet:
-                follower = self._follow(octet)
-                self._play()
-                octet.events.publish("demo_ended")
-                follower.join()
-                self._drain()
+                with self._followed(octet):
+                    self._play()
                 duration_s = self._clock()
+                self._drain()
                 self._show(self._story, duration_s)
                 problems = self._check(octet, git)
         finally:
@@ -129,6 +129,7 @@ class Director:
         """
         while not until():
             self._drain(wait_s=FRAME_S)
+            self._kill_when_missed()
             self._show(self._story, self._clock())
             if self._story.failures:
                 raise OctetError(f"the demo stopped: {self._story.failures[0]}")
@@ -147,43 +148,54 @@ class Director:
         if not happening.name:
             self._story.event(happening.kind, happening.fields, happening.at_s)
         elif happening.kind == "lingers":
-            self._crew.kill(happening.name)
-            self._story.killed(str(happening.fields["agent"]), self._clock())
+            self._victim = happening
         else:
             self._story.said(happening.fields, happening.at_s)
 
-    def _follow(self, octet: Octet) -> threading.Thread:
-        """Listen to the store's events from now on; returns once the subscription stands."""
+    def _kill_when_missed(self) -> None:
+        """Kill the one that stands still as soon as another developer is free to claim; that is when its task is missed."""
+        if self._victim and self._story.free_developers():
+            self._crew.kill(self._victim.name)
+            self._story.killed(str(self._victim.fields["agent"]), self._clock())
+            self._victim = None
+
+    @contextmanager
+    def _followed(self, octet: Octet) -> Iterator[None]:
+        """Listen to the store's events: from the first one on, to the last."""
         subscribed = threading.Event()
-
-        def follow() -> None:
-            try:
-                for event in octet.events.watch("*"):
-                    subscribed.set()
-                    if event.type == "demo_ended":
-                        return
-                    self._hear("", event.type, event.fields)
-            except OctetError as error:
-                self._hear("store", "failed", {"kind": "failed", "agent": "store", "reason": str(error)})
-
-        follower = threading.Thread(target=follow, daemon=True)
+        follower = threading.Thread(target=self._follow, args=(octet, subscribed), daemon=True)
         follower.start()
         while not subscribed.is_set():
             octet.events.publish("demo_began")
             subscribed.wait(0.05)
-        return follower
+        try:
+            yield
+        finally:
+            octet.events.publish("demo_ended")
+            follower.join(JOIN_S)
+
+    def _follow(self, octet: Octet, subscribed: threading.Event) -> None:
+        try:
+            for event in octet.events.watch("*"):
+                subscribed.set()
+                if event.type == "demo_ended":
+                    return
+                self._hear("", event.type, event.fields)
+        except OctetError as error:
+            self._hear("store", "failed", {"kind": "failed", "agent": "store", "reason": str(error)})
 
     def _hear(self, name: str, kind: str, fields: Mapping[str, Any]) -> None:
         self._happenings.put(Happening(name, kind, fields, self._clock()))
 
     @property
     def _plan_is_locked(self) -> bool:
-        return PLAN_LOCK in self._story.locks
+        return f"path:{PLAN}" in self._story.locks
 
     def _check(self, octet: Octet, git: Git) -> list[str]:
         problems = check_store(octet, self._sample, self._story)
         tasks = [octet.tasks.get(job.id) for job in self._sample.jobs]
         problems += check_repository(git, tasks, Suite(self._command, TEST_LIMIT_S))
+        problems += check_plan(self._sandbox.root / PLAN, self._sample)
         if self._options.developers > 1 and self._story.failover is None:
             problems.append("no developer was killed")
         return problems

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 
 from octet.api import Octet
-from octet.demo.acts import Answer, Wait
+from octet.demo.acts import Answer, Until
 from octet.events import Event
 from octet.tasks import State
 
@@ -35,9 +35,9 @@ class Lookout:
             "complete": str,
         }
 
-    def wait(self, act: Wait) -> Answer:
-        """Block until there is what `act` waits for, or never will be."""
-        look = self._looks[act.until]
+    def wait(self, until: Until) -> Answer:
+        """Block until there is work of a kind; not ok when there never will be. See `acts.EndTurn`."""
+        look = self._looks[until]
         while True:
             if found := look():
                 return Answer(found)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from octet.api import Octet
 from octet.demo.chronicle import Chronicle
+from octet.demo.roles import plan_text
 from octet.demo.sample import BRANCH, Sample
 from octet.git import Git
 from octet.merge import Suite
@@ -20,7 +22,7 @@ PROMISED_MS = 2000
 class Report:
     """The figures of one demo; `problems` is empty where everything was right.
 
-    `claimable_ms`: from the kill to when the dead agent's task could be claimed; `failover_ms`: to when another had claimed it. None
+    `claims` counts those to build; each merge is a claim of its own. `claimable_ms`: from the kill to when the dead agent's task could be claimed; `failover_ms`: to when another had claimed it. None
     where nobody was killed.
     """
 
@@ -66,6 +68,14 @@ def check_repository(git: Git, tasks: Sequence[Task], suite: Suite) -> list[str]
     return problems
 
 
+def check_plan(plan: Path, sample: Sample) -> list[str]:
+    """What is wrong with the file that everybody wrote to: all that was written must be in it, once."""
+    text = plan.read_text(encoding="utf-8")
+    notes = text.removeprefix(plan_text(sample)).splitlines()
+    whole = text.startswith(plan_text(sample)) and len(notes) == len(set(notes))
+    return [] if whole else [f"{plan.name} was overwritten"]
+
+
 def compose(story: Chronicle, feature: str, facts: Mapping[str, str], duration_s: float, problems: Sequence[str]) -> Report:
     """The report; `facts` has main, tests and repository as they are to be shown."""
     failover = story.failover
@@ -75,7 +85,7 @@ def compose(story: Chronicle, feature: str, facts: Mapping[str, str], duration_s
         agents=len(story.members),
         tasks=story.total,
         done=story.done,
-        claims=story.claims,
+        claims=story.builds,
         conflicts=len(story.conflicts),
         denials=story.denials,
         merges=story.merges,

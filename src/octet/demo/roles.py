@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from octet.demo import sample
-from octet.demo.acts import Act, Answer, Bash, Behaviour, Edit, EndTurn, Linger, Read, Tool, Wait, Write
+from octet.demo import sample as steps
+from octet.demo.acts import Act, Answer, Bash, Behaviour, Edit, EndTurn, Linger, Read, Tool, Write
 from octet.demo.sample import BRANCH, Job, Sample
 from octet.worktrees import BRANCH_PREFIX, branch_of
 
@@ -26,6 +26,7 @@ GUARDIAN = "repository-guardian"
 
 VERDICT = re.compile(r"(?P<word>approved|rejected) by (?P<gate>review|tests): (?P<task>\S+) at (?P<commit>[0-9a-f]{40})")
 GATES = frozenset({"review", "tests"})
+PLAN = "PLAN.md"
 NOTES = "Notes:\n"
 NOTHING_TO_CLAIM = "nothing waits"
 
@@ -55,7 +56,7 @@ class Scene:
     @property
     def plan(self) -> Path:
         """A file of the shared checkout that everyone writes to; it is in no commit."""
-        return self.root / "PLAN.md"
+        return self.root / PLAN
 
     def worktree(self, name: str) -> Path:
         return self.root / ".claude" / "worktrees" / name
@@ -63,14 +64,12 @@ class Scene:
 
 def orchestrator(scene: Scene) -> Behaviour:
     """Write the plan and queue its tasks in one turn, which holds the plan's lock; then watch."""
-    lines = [f"- [{job.id}] {job.title} (priority {job.priority})" for job in scene.sample.jobs]
-    yield from _must(Write(scene.plan, "\n".join([f"# {scene.sample.feature}", "", *lines, "", NOTES])))
-    for job in scene.sample.jobs:
-        paths = shlex.join(word for path in job.paths for word in ("--path", path))
-        yield from _must(Bash(f"octet task add {shlex.quote(job.title)} --id {job.id} --priority {job.priority} {paths}"))
-    yield EndTurn(f"{len(scene.sample.jobs)} tasks are queued.")
-    yield Wait("complete")
-    yield EndTurn(f"{scene.sample.feature}: all tasks are done.")
+    yield from _must(Write(scene.plan, plan_text(scene.sample)))
+    first, *others = scene.sample.jobs
+    paths = shlex.join(word for path in first.paths for word in ("--path", path))
+    yield from _must(Bash(f"octet task add {shlex.quote(first.title)} --id {first.id} --priority {first.priority} {paths}"))
+    yield from _must(Bash(f"demo-chore plan {shlex.join(job.id for job in others)}"))
+    yield EndTurn(f"{len(scene.sample.jobs)} tasks are queued.", until="complete")
 
 
 def developer(scene: Scene) -> Behaviour:
@@ -87,42 +86,35 @@ def developer(scene: Scene) -> Behaviour:
             noted = noted or (yield from _note(scene))
         elif NOTHING_TO_CLAIM not in claimed.text:
             raise Unexpected(f"octet task claim: {claimed.text}")
-        elif not (yield Wait("build")).ok:
-            break
-    yield EndTurn("Nothing is left to build.")
+        elif not (yield EndTurn("Nothing waits to be built.", until="build")).ok:
+            return
 
 
 def reviewer(scene: Scene) -> Behaviour:
     """Read what was submitted: it must bring tests and keep to the task's paths."""
-    while (woken := (yield Wait("submitted"))).ok:
+    while (woken := (yield EndTurn("Waiting for work to review.", until="submitted"))).ok:
         for event in json.loads(woken.text):
             changed = yield from _must(Bash(f"git diff --name-only {BRANCH}...{event['commit']}"))
             fits = _keeps_to(scene.sample.job(event["task"]), changed.text.split())
             yield from _must(Bash(_verdict("review", event, fits)))
-        yield EndTurn("Reviewed what was submitted.")
-    yield EndTurn("All is reviewed.")
 
 
 def tester(scene: Scene) -> Behaviour:
     """Run the tests of what was submitted on top of the protected branch, in a worktree for that alone."""
     tree = shlex.quote(str(scene.worktree("testing")))
     yield from _must(Bash(f"git worktree add --quiet --detach {tree} {BRANCH}"))
-    while (woken := (yield Wait("submitted"))).ok:
+    while (woken := (yield EndTurn("Waiting for work to test.", until="submitted"))).ok:
         for event in json.loads(woken.text):
             combine = f"git checkout --quiet --detach {event['commit']} && git merge --quiet --no-edit {BRANCH}"
             ran = yield Bash(f"(cd {tree} && {combine} && {scene.test_command})")
             yield from _must(Bash(_verdict("tests", event, ran.ok)))
-        yield EndTurn("Tested what was submitted.")
-    yield EndTurn("All is tested.")
 
 
 def guardian(_scene: Scene) -> Behaviour:
-    """Merge what both gates approve, one task at a time; send back what one rejects."""
+    """Merge what both gates approve, one task at a time; send back what one rejects. Their verdicts come as messages."""
     passed: dict[tuple[str, str], set[str]] = {}
-    told = ""
-    while (woken := (yield Wait("messages"))).ok:
-        inbox = yield from _must(Bash("octet msg inbox --json"))
-        for found in VERDICT.finditer("\n".join([told, woken.told, inbox.told, inbox.text])):
+    while (woken := (yield EndTurn("Waiting for verdicts.", until="messages"))).ok:
+        for found in VERDICT.finditer(woken.told):
             task, commit = found["task"], found["commit"]
             if found["word"] == "rejected":
                 passed.pop((task, commit), None)
@@ -133,8 +125,6 @@ def guardian(_scene: Scene) -> Behaviour:
             if gates == GATES:
                 yield from _must(Bash(f"demo-chore land {task} {commit}"))
                 del passed[task, commit]
-        told = (yield EndTurn("Merged what was approved.")).told
-    yield EndTurn("All is merged.")
 
 
 BEHAVIOURS: Mapping[str, Callable[[Scene], Behaviour]] = {
@@ -144,6 +134,12 @@ BEHAVIOURS: Mapping[str, Callable[[Scene], Behaviour]] = {
     TESTER: tester,
     GUARDIAN: guardian,
 }
+
+
+def plan_text(sample: Sample) -> str:
+    """The plan as the orchestrator writes it; notes come after it."""
+    lines = [f"- [{job.id}] {job.title} (priority {job.priority})" for job in sample.jobs]
+    return "\n".join([f"# {sample.feature}", "", *lines, "", NOTES])
 
 
 def _read_json(text: str) -> dict[str, Any]:
@@ -171,9 +167,9 @@ def _build(scene: Scene, task: Mapping[str, Any], *, lingers: bool, meddles: boo
     yield from _must(Bash(f"octet task submit {job.id} --branch {branch} --note {shlex.quote(f'{job.test_module} passes')}"))
 
 
-def _take_step(tree: Path, step: sample.Write | sample.Edit) -> Generator[Act, Answer, None]:
+def _take_step(tree: Path, step: steps.Write | steps.Edit) -> Generator[Act, Answer, None]:
     path = tree / step.path
-    if isinstance(step, sample.Write):
+    if isinstance(step, steps.Write):
         yield from _must(Write(path, step.text))
         return
     yield from _must(Read(path))

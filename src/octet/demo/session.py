@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from octet.api import connect
-from octet.demo.acts import Act, Answer, Bash, Edit, EndTurn, Linger, Read, Tool, Wait, Write
+from octet.demo.acts import Act, Answer, Bash, Edit, EndTurn, Linger, Read, Tool, Write
 from octet.demo.crew import Part
 from octet.demo.hooks import HookAnswer, Hooks, session_environment
 from octet.demo.lookout import Lookout
@@ -60,7 +60,7 @@ class Session:
             behaviour = BEHAVIOURS[self._role](self._scene)
             act = next(behaviour, None)
             while act is not None:
-                answer = lookout.wait(act) if isinstance(act, Wait) else self._do(act)
+                answer = self._do(act, lookout)
                 try:
                     act = behaviour.send(replace(answer, told="\n".join(filter(None, (told, answer.told)))))
                 except StopIteration:
@@ -68,10 +68,11 @@ class Session:
                 told = ""
             self._fire("SessionEnd", reason="prompt_input_exit")
 
-    def _do(self, act: Act) -> Answer:
+    def _do(self, act: Act, lookout: Lookout) -> Answer:
         if isinstance(act, EndTurn):
             self._fire("Stop", stop_hook_active=False, last_assistant_message=act.text, background_tasks=[], session_crons=[])
-            return Answer(told=self._prompt("Go on."))
+            woken = lookout.wait(act.until) if act.until else Answer()
+            return replace(woken, told=self._prompt("Go on.")) if woken.ok else woken
         if isinstance(act, Linger):
             say("lingers", agent=self._scene.name)
             threading.Event().wait()
