@@ -35,6 +35,8 @@ class FakeService:
                 return Reply(2, b"", b"denied\n")
             case "crash":
                 raise RuntimeError("a bug")
+            case wait if wait.startswith("wait "):
+                Path(wait.removeprefix("wait ")).read_bytes()  # a FIFO: until the test closes it
             case "die once" if not (mark := state_dir() / "died").exists():
                 mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -132,13 +132,12 @@ class Supervisor:
         return Worker(pid, beat, life)
 
     def become_worker(self, beat: int, life: int) -> "NoReturn":
-        """In the child: what a broken installation says goes to `daemon.err`, of the last start only."""
+        """In the child: what a broken installation says goes to `daemon.err`, for the last start only."""
         try:
             _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
             for fd in (self.lock, self.listener, beat, life):
                 posix.set_inheritable(fd, True)
-            errors = posix.open("daemon.err", posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o600)
-            posix.dup2(errors, 2)
+            redirect_errors()
             numbers = [str(number) for number in (self.lock, self.listener, beat, life, posix.getppid())]
             posix.execv(self.command[0], [*self.command, self.state, *numbers])
         finally:
@@ -174,6 +173,13 @@ class Supervisor:
                 posix.kill(self.worker.pid, _signal.SIGTERM)
         except ProcessLookupError:
             pass  # it has just ended by itself
+
+
+def redirect_errors() -> None:
+    try:
+        posix.dup2(posix.open("daemon.err", posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o600), 2)
+    except OSError:
+        pass  # a full disk: the daemon does without
 
 
 def bind() -> int:

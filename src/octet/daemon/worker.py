@@ -96,8 +96,9 @@ class Worker:
         signal.signal(signal.SIGINT, lambda *_: self.end(supervisor.QUIT))
         self._vitals.start()
         self._write_record()
-        self._server.start()
         _log.info("daemon %s serves as pid %d", self._build.version, os.getpid())
+        self._tell_supervisor(b".")  # we are up: from here on silence means that we hang
+        self._server.start()
         while not self._last_words:
             self._tick()
         self._finish()
