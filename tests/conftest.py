@@ -1,3 +1,69 @@
-"""What every test may ask for."""
+"""What every test may ask for: a home of its own, a clean environment for subprocesses, programs that may be missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
 
 pytest_plugins = ("tests.redis_fixtures",)
+
+REAL_HOME = Path.home()
+# What it takes to reach the package registry from here, and nothing else of whoever runs the tests.
+REGISTRY_SETTINGS = ("PIP_", "UV_", "SSL_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+PIP_SETTINGS = (".config/pip/pip.conf", ".pip/pip.conf", "Library/Application Support/pip/pip.conf")
+
+
+@pytest.fixture(autouse=True)
+def temporary_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """HOME for the test itself, so that no forgotten variable lets it write in the real one."""
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith(("OCTET_", "XDG_", "CLAUDE")) and not name.startswith("OCTET_TEST_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def clean_env(temporary_home: Path) -> dict[str, str]:
+    """An environment built from nothing, for subprocesses: home, language, and a PATH on which `python3` is new enough."""
+    python = Path(getattr(sys, "_base_executable", sys.executable)).parent
+    return {"HOME": str(temporary_home), "LANG": "C.UTF-8", "PATH": f"{python}:{os.environ['PATH']}"}
+
+
+@pytest.fixture(scope="session")
+def registry_env() -> dict[str, str]:
+    """The settings with which whoever runs the tests reaches the package registry, to be added to `clean_env`."""
+    env = {name: value for name, value in os.environ.items() if name.upper().startswith(REGISTRY_SETTINGS)}
+    for settings in PIP_SETTINGS:
+        if (REAL_HOME / settings).exists():
+            env.setdefault("PIP_CONFIG_FILE", str(REAL_HOME / settings))
+    return env
+
+
+@pytest.fixture(scope="session")
+def missing() -> Callable[[str], NoReturn]:
+    """Ends a test for want of something: it is skipped, but fails in CI."""
+
+    def end(reason: str) -> NoReturn:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+        raise AssertionError
+
+    return end
+
+
+@pytest.fixture(scope="session")
+def require_program(missing: Callable[[str], NoReturn]) -> Callable[[str], Path]:
+    """Finds a program on PATH; without it the test is skipped, but fails in CI."""
+
+    def find(name: str) -> Path:
+        found = shutil.which(name)
+        return Path(found) if found else missing(f"{name} is not on PATH")
+
+    return find

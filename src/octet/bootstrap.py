@@ -130,7 +130,7 @@ def publish(root: str, venv: Path) -> None:
 def forget_lost_trees(cache: Path) -> None:
     """Remove the pointers of source trees that are no longer there."""
     pointers = cache / "ready"
-    for pointer in pointers.rglob("venv"):
+    for pointer in list(pointers.rglob("venv")):
         if pointer.is_file() and not Path("/", pointer.parent.relative_to(pointers), "pyproject.toml").exists():
             with contextlib.suppress(OSError):  # another process was faster
                 pointer.unlink()

@@ -36,9 +36,9 @@ REMOVE_AFTER_S = 7 * 24 * 3600.0
 DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|os error (28|122)\b")
 NO_REGISTRY = re.compile(
     r"NewConnectionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError|Failed to establish|name resolution|Network is unreachable"
-    r"|Connection refused|error sending request|dns error|Failed to fetch"
+    r"|Connection refused|error sending request|dns error|Failed to fetch|from versions: none"
 )
-NO_PIP = re.compile(r"ensurepip is not available|No module named '?(ensurepip|venv)")
+NO_PIP = re.compile(r"ensurepip is not available|'ensurepip'.* returned non-zero|No module named '?venv")
 REASONS = (
     (DISK_FULL, "the disk is full: free some space, or set OCTET_HOME to a directory on another one"),
     (NO_REGISTRY, "the package registry does not answer: check the network, and the proxy and index that pip is set to"),
@@ -47,8 +47,8 @@ REASONS = (
 
 # Settings for the caller's own work, which would send the packages elsewhere or make Python start differently.
 FOREIGN_SETTINGS = re.compile(
-    r"PYTHON|VIRTUAL_ENV|UV_(PYTHON|SYSTEM|PROJECT|TARGET|PREFIX|REQUIRE)"
-    r"|PIP_(TARGET|PREFIX|ROOT|USER|PYTHON|REQUIRE|DRY_RUN|EDITABLE|NO_DEPS)"
+    r"PYTHON|VIRTUAL_ENV|UV_(PYTHON|SYSTEM_PYTHON|PROJECT|WORKING_DIR|TARGET|PREFIX|REQUIRE)"
+    r"|PIP_(TARGET|PREFIX|ROOT|USER|PYTHON|REQUIRE|DRY_RUN|EDITABLE|NO_DEPS|QUIET)"
 )
 
 # Under a prefix of its own Python shares no bytecode with others, the standard library's included: import it all once.
@@ -82,9 +82,13 @@ def real_python() -> str:
     """The interpreter under any virtual environment, by a name that keeps its minor version through upgrades.
 
     `python3` becomes another Python when the system is upgraded, and the file behind a package manager's links is gone with
-    each patch release; `python3.N` in the same directory stays.
+    each patch release; `python3.N` in the same directory stays. So links are followed out of the environment, and no further.
     """
-    base = Path(getattr(sys, "_base_executable", None) or sys.executable)
+    base = Path(sys.executable)
+    while base.is_symlink() and (base.parent.parent / "pyvenv.cfg").exists():
+        base = base.parent / base.readlink()
+    if (base.parent.parent / "pyvenv.cfg").exists():  # made of copies
+        base = Path(getattr(sys, "_base_executable", base))
     versioned = base.with_name("python{}.{}".format(*sys.version_info))
     try:
         return str(versioned if versioned.samefile(base) else base)
@@ -136,8 +140,8 @@ def install(requirements: Sequence[str], target: Path, log: IO[str], held: int) 
             return
         log.seek(begin)
         said = log.read()
-        hopeless = DISK_FULL.search(said) or NO_REGISTRY.search(said)
-        if hopeless and Path(recipe[0][0]).name != "uv":  # which does not know what pip is set to
+        is_pip = Path(recipe[0][0]).name != "uv"  # which does not know what pip is set to
+        if DISK_FULL.search(said) or (is_pip and NO_REGISTRY.search(said)):
             break
     advice = next((advice for pattern, advice in REASONS if pattern.search(said)), "installing the dependencies failed")
     raise SetupFailed(f"cannot set up: {advice} (log: {log.name})")
