@@ -16,6 +16,7 @@ from octet.errors import OctetError
 COMMANDS = {
     "init": ("octet.cli.init", "init_command", "Opt this repository in on this machine (--undo: out)."),
     "demo": ("octet.cli.demo", "demo_command", "Watch a crew of eight build a feature in a sample repository."),
+    "doctor": ("octet.cli.doctor", "doctor_command", "Check this machine and repository; say what to mend."),
     "status": ("octet.cli.status", "status_command", "Who is here, what is queued, what is locked."),
     "agent": ("octet.cli.agent", "agent_group", "Agents: list, show, join, leave."),
     "task": ("octet.cli.task", "task_group", "Tasks: add, list, show, claim, progress, submit, complete, fail, release."),

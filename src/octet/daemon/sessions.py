@@ -25,10 +25,18 @@ class Sessions:
 
     def agent(self, crew: Crew, event: Event, pid: int) -> Agent:
         """The agent that an event comes from. One that is not registered (its session began before Octet did) is, as a guest."""
-        key = _cache_key(crew, event, pid)
+        return self.registered(crew, event, pid) or self.register(crew, event, pid).agent
+
+    def registered(self, crew: Crew, event: Event, pid: int) -> Agent | None:
+        """The agent that an event comes from, if it is registered, as the store has it."""
+        process = identify(pid)
+        return crew.connected().agents.find(identity.process_key(process, event.agent_id)) if process else None
+
+    def cached(self, crew: Crew, event: Event, pid: int) -> Agent:
+        """Like `agent`, from memory where it is known: the store refuses an agent that is no more, so that this may be old."""
         with self._lock:
-            agent = self._known.get(key)
-        return agent or self.register(crew, event, pid).agent
+            agent = self._known.get(_cache_key(crew, event, pid))
+        return agent or self._remember(crew, event, pid, self.agent(crew, event, pid))
 
     def register(self, crew: Crew, event: Event, pid: int) -> Joined:
         """Register the agent of an event, or find it registered, with its directory and branch as they are now."""
@@ -40,10 +48,14 @@ class Sessions:
             parent = self.agent(crew, replace(event, agent_id="", agent_type=""), pid)
             wanted = replace(wanted, parent=parent.id)
         joined = octet.agents.register(wanted)
-        with self._lock:
-            self._known[_cache_key(crew, event, pid)] = joined.agent
-        self._vitals.noticed(joined.agent)
+        self._remember(crew, event, pid, joined.agent)
         return joined
+
+    def _remember(self, crew: Crew, event: Event, pid: int, agent: Agent) -> Agent:
+        with self._lock:
+            self._known[_cache_key(crew, event, pid)] = agent
+        self._vitals.noticed(agent)
+        return agent
 
     def forget(self, agent: Agent) -> None:
         """The agent has left, was buried, or has another name now."""

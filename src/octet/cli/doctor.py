@@ -1,0 +1,128 @@
+"""`octet doctor`: what on this machine or in this repository keeps Octet from working, and the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from octet import __version__, api, trust
+from octet.cli.output import emit, json_option
+from octet.daemon import control
+from octet.dirs import state_dir
+from octet.errors import NoProject, OctetError
+from octet.git import Git
+from octet.project import Project, find_root, load_project
+from octet.store import connection
+from octet.store.failures import describe
+from octet.text import plain
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: `ok` None means that there was nothing to check."""
+
+    subject: str
+    ok: bool | None
+    detail: str
+
+
+@click.command("doctor")
+@json_option
+def doctor_command(as_json: bool) -> int:
+    """Check this machine and repository; say what to mend. Exit code 1 when something is wrong."""
+    findings = list(examine(_start()))
+    marks = {True: "ok  ", False: "BAD ", None: "-   "}
+    lines = [f"{marks[finding.ok]} {finding.subject:<12} {plain(finding.detail, 400)}" for finding in findings]
+    emit(findings, "\n".join(lines), as_json)
+    return int(any(finding.ok is False for finding in findings))
+
+
+def examine(start: Path) -> Iterator[Finding]:
+    """Every check, from the ground up."""
+    yield Finding("octet", True, f"{__version__} in {Path(__file__).parents[1]}, Python {sys.version.split()[0]}")
+    yield _checked("git", lambda: Git(start).out("--version"))
+    yield _checked("hooks", _interpreter)
+    project = None
+    try:
+        project = _project(start)
+        yield Finding("repository", True, f"{project.root}, project {project.name}")
+        yield _approval(project)
+    except NoProject as error:
+        yield Finding("repository", None, str(error))
+    except OctetError as error:
+        yield Finding("repository", False, str(error))
+    # Outside of a project nobody has asked for a server: looking for trouble must not start one.
+    yield (
+        _checked("store", lambda: _store(project))
+        if project or os.environ.get(connection.URL_VARIABLE)
+        else Finding("store", None, "no project, no server")
+    )
+    yield _daemon()
+
+
+def _checked(subject: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, True, check())
+    except OctetError as error:
+        return Finding(subject, False, str(error))
+
+
+def _start() -> Path:
+    given = click.get_current_context().find_root().obj or {}
+    try:
+        return Path(given.get("directory") or Path.cwd())
+    except OSError as error:
+        raise NoProject("the current directory is gone: change into a repository") from error
+
+
+def _project(start: Path) -> Project:
+    root = find_root(start)
+    if root is None:
+        raise NoProject(f"{start} is in no repository that uses Octet: `octet init` opts one in")
+    return load_project(root)
+
+
+def _approval(project: Project) -> Finding:
+    found = trust.check(project)
+    if not found.approved:
+        return Finding(
+            "approval", False, f"this machine has not approved {project.root}: look at .claude/octet.toml, then run `octet init`"
+        )
+    refusals = [refusal for setting in found.changed if (refusal := found.command_refusal(setting))]
+    return Finding("approval", not refusals, "; ".join(refusals) or "this machine takes part")
+
+
+def _interpreter() -> str:
+    record = state_dir() / "interpreter"
+    try:
+        python = record.read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, IndexError) as error:
+        raise OctetError(f"{record} cannot be read: run `octet init` in a repository, which writes it") from error
+    if not os.access(python, os.X_OK):
+        raise OctetError(f"{python} of {record} is gone: run `octet init`, which finds another")
+    on_path = shutil.which("octet")
+    return f"run by {python}" + ("" if on_path else "; `octet` is not on PATH, which the drop-in needs")
+
+
+def _store(project: Project | None) -> str:
+    url = api.store_url(project) if project else connection.resolve_url(None, os.environ, None)
+    with connection.connect(url) as client:
+        described = describe(client)
+        with connection.translate_errors(client):
+            info = client.info("server")
+    return f"{described}, version {info['redis_version']}"
+
+
+def _daemon() -> Finding:
+    status = control.status()
+    if status is None:
+        return Finding("daemon", None, "not running; a hook or `octet daemon start` starts it")
+    ok = status.version == __version__
+    newer = "" if ok else f", but this is {__version__}: run `octet daemon start`, which replaces it"
+    return Finding("daemon", ok, f"version {status.version}, pid {status.pid}, {status.agents} live agents{newer}")

@@ -1,0 +1,211 @@
+"""One function an event: what the guard needs, one library call, what the guard says of the answer.
+
+Whatever the store does, a reply comes: a guarded tool follows the repository's `on_store_down`, any other event goes on
+and says in one line what is wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from octet.agents import Agent
+from octet.api import Octet
+from octet.daemon.briefing import brief, deliver
+from octet.daemon.crews import Crew, Crews
+from octet.daemon.failure import failure_reply
+from octet.daemon.sessions import Sessions
+from octet.daemon.twins import Twins
+from octet.daemon.vitals import Vitals
+from octet.daemon.wire import Reply, Request
+from octet.errors import AgentGone, LockHeld, NotTrusted, OctetError, StoreUnreachable
+from octet.guard import payload, policy
+from octet.guard.payload import (
+    Event,
+    Notification,
+    PreToolUse,
+    SessionEnd,
+    SessionStart,
+    Stop,
+    SubagentStart,
+    SubagentStop,
+    UserPromptSubmit,
+)
+from octet.guard.reply import render_context, render_verdict
+from octet.text import plain
+
+log = logging.getLogger("octet.hooks")
+
+# One notice of the same trouble in this time for each session: a line at every prompt would be noise.
+NOTICE_EVERY_S = 60.0
+
+
+class HookService:
+    """Answers every hook of every project on this machine; thread-safe."""
+
+    def __init__(self, crews: Crews, vitals: Vitals) -> None:
+        self._crews = crews
+        self._sessions = Sessions(vitals)
+        self._twins = Twins()
+        self._notices: dict[tuple[int, str], float] = {}
+        self._handlers: dict[type[Event], Callable[[Crew, Any, int, str], Reply]] = {
+            SessionStart: self._session_start,
+            SubagentStart: self._subagent_start,
+            UserPromptSubmit: self._user_prompt_submit,
+            PreToolUse: self._pre_tool_use,
+            Stop: self._stop,
+            SubagentStop: self._subagent_stop,
+            payload.StopFailure: self._stop_failure,
+            Notification: self._notification,
+            SessionEnd: self._session_end,
+        }
+
+    def handle(self, request: Request) -> Reply:
+        """The reply to one hook; never raises for anything that a payload or a store can do."""
+        if self._twins.is_second(request.source, request.pid, request.payload):
+            return Reply()
+        try:
+            event = payload.parse(request.payload, {"event": request.event, "source": request.source, "pid": str(request.pid)})
+            crew = self._crews.find(request.root, request.redis_url)
+        except OctetError as error:
+            return failure_reply(request, f"Octet: {error}")
+        if not crew.trusted.approved:
+            return Reply()  # `octet init --undo` since the session began
+        try:
+            return self._handlers[type(event)](crew, event, request.pid, request.source)
+        except (StoreUnreachable, NotTrusted) as error:
+            if isinstance(error, StoreUnreachable):
+                crew.failed(error)
+            return self._without_store(crew, event, request, error)
+
+    def _without_store(self, crew: Crew, event: Event, request: Request, error: OctetError) -> Reply:
+        log.warning("%s %s: %s", crew.project.name, request.event, error)
+        if isinstance(event, PreToolUse):
+            needs = policy.needs(event, crew.project)
+            return render_verdict(policy.judge(needs, policy.StoreDown(str(error)), crew.project), event)
+        return self._notice(request.pid, f"Octet: {error}")
+
+    def _notice(self, pid: int, text: str) -> Reply:
+        now = time.monotonic()
+        if self._notices.get((pid, text), -NOTICE_EVERY_S) + NOTICE_EVERY_S > now:
+            return Reply()
+        if len(self._notices) > 1000:
+            self._notices.clear()
+        self._notices[(pid, text)] = now
+        return render_context(None, notice=text)
+
+    # Sessions
+
+    def _session_start(self, crew: Crew, event: SessionStart, pid: int, source: str) -> Reply:
+        agent = self._sessions.register(crew, event, pid).agent
+        octet = crew.connected()
+        told = [brief(octet, agent, _claim_command(source)), deliver(octet.messages.take(agent), octet.now_ms())]
+        return render_context("SessionStart", "\n".join(filter(None, told)))
+
+    def _subagent_start(self, crew: Crew, event: SubagentStart, pid: int, source: str) -> Reply:
+        agent = self._sessions.register(crew, event, pid).agent
+        return render_context("SubagentStart", brief(crew.connected(), agent, _claim_command(source)))
+
+    def _user_prompt_submit(self, crew: Crew, event: UserPromptSubmit, pid: int, _: str) -> Reply:
+        agent = self._sessions.agent(crew, event, pid)
+        octet = crew.connected()
+        return render_context("UserPromptSubmit", deliver(octet.messages.take(agent), octet.now_ms()))
+
+    def _session_end(self, crew: Crew, event: SessionEnd, pid: int, _: str) -> Reply:
+        agent = self._sessions.agent(crew, event, pid)
+        if event.reason in {"clear", "resume"}:  # the process goes on with another session
+            crew.connected().locks.end_turn(agent)
+        else:
+            self._sessions.leave(crew, agent)
+        return Reply()
+
+    # Turns
+
+    def _stop(self, crew: Crew, event: Stop, pid: int, _: str) -> Reply:
+        agent = self._sessions.agent(crew, event, pid)
+        octet = crew.connected()
+        self._retire_ended_subagents(crew, agent, event)
+        octet.locks.end_turn(agent)
+        _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
+        return Reply()
+
+    def _subagent_stop(self, crew: Crew, event: SubagentStop, pid: int, _: str) -> Reply:
+        octet = crew.connected()
+        agent = self._sessions.registered(crew, event, pid)
+        if agent is None:  # compaction ends sub-agents that never began
+            return Reply()
+        _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
+        self._sessions.leave(crew, agent)
+        return Reply()
+
+    def _stop_failure(self, crew: Crew, event: payload.StopFailure, pid: int, _: str) -> Reply:
+        agent = self._sessions.agent(crew, event, pid)
+        octet = crew.connected()
+        octet.locks.end_turn(agent)
+        _publish_turn(octet, agent, "turn_failed", event.last_assistant_message or event.error)
+        return Reply()
+
+    def _notification(self, crew: Crew, event: Notification, pid: int, _: str) -> Reply:
+        # Esc ends a turn without a Stop. A session that has been idle for a while is in no turn.
+        if event.kind == "idle_prompt":
+            crew.connected().locks.end_turn(self._sessions.agent(crew, event, pid))
+        return Reply()
+
+    def _retire_ended_subagents(self, crew: Crew, agent: Agent, event: Stop) -> None:
+        """SubagentStop does not come for one that is stopped by TaskStop; the list of what still runs tells."""
+        running = {task.task_id for task in event.background_tasks}
+        for other in crew.connected().agents.list():
+            if other.parent == agent.id and other.process.partition("#")[2] not in running:
+                self._sessions.leave(crew, other)
+
+    # The guard
+
+    def _pre_tool_use(self, crew: Crew, event: PreToolUse, pid: int, _: str) -> Reply:
+        needs = policy.needs(event, crew.project)
+        if not needs.resources and not needs.names_agent:
+            return render_verdict(policy.judge(needs, policy.Granted(), crew.project), event)
+        agent = self._sessions.cached(crew, event, pid)
+        answer = self._acquire(crew, agent, needs)
+        if isinstance(answer, policy.Gone):
+            self._sessions.forget(agent)
+            joined = self._sessions.register(crew, event, pid)
+            agent = joined.agent
+            if joined.how == "known":  # it took another role, and with it another name
+                answer = self._acquire(crew, agent, needs)
+        return render_verdict(policy.judge(needs, answer, crew.project, agent.id), event)
+
+    def _acquire(self, crew: Crew, agent: Agent, needs: policy.Needs) -> policy.Answer:
+        octet = crew.connected()
+        try:
+            if needs.resources:
+                octet.locks.acquire(agent, needs.resources, scope="turn")
+        except LockHeld as held:
+            return _held(octet, held)
+        except AgentGone:
+            return policy.Gone()
+        return policy.Granted()
+
+
+def _held(octet: Octet, held: LockHeld) -> policy.Held:
+    title = ""
+    if held.task:
+        try:
+            title = octet.tasks.get(held.task).title
+        except OctetError as error:
+            log.info("a lock names the task %s: %s", held.task, error)
+    age_ms = max(0, octet.now_ms() - held.since_ms) if held.since_ms else 0
+    return policy.Held(held.resource, held.holder, task=held.task, title=title, age_s=age_ms / 1000, ttl_s=held.ttl_ms / 1000)
+
+
+def _publish_turn(octet: Octet, agent: Agent, kind: str, message: str) -> None:
+    """Tell watchers that a turn has ended: who, on which task, and the first line of its last message."""
+    tasks = octet.tasks.held_by(agent.id)
+    first_line = next((line for line in message.splitlines() if line.strip()), "")
+    fields = {"agent": agent.id, "role": agent.role, "task": tasks[0].id if tasks else "", "message": plain(first_line, 500)}
+    octet.events.publish(kind, fields)
+
+
+def _claim_command(source: str) -> str:
+    return "/claim-task" if source == "dropin" else "/octet:claim-task"
