@@ -148,9 +148,9 @@ def decode_reply(data: bytes) -> Reply:
     Raises:
         MalformedMessage: it holds none, less than one, or more.
     """
-    head, _, body = data.partition(b"\n")
+    head, newline, body = data.partition(b"\n")
     fields = head.split(b" ")
-    if len(fields) != 3 or not all(field.isdigit() and len(field) < 9 for field in fields):
+    if not newline or len(fields) != 3 or not all(field.isdigit() and len(field) < 9 for field in fields):
         raise MalformedMessage("not a reply's first line")
     exit_code, out, err = map(int, fields)
     if exit_code not in (0, 2) or len(body) != out + err:
