@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from octet import config as settings
@@ -103,6 +103,14 @@ def find_worktree(path: str | Path) -> Worktree | None:
         if worktree := _worktree_at(directory):
             return worktree
     return None
+
+
+def worktree_of_git_dir(git_dir: Path) -> Worktree | None:
+    """The checkout of a git directory (a real path), as `--git-dir` names it; None when that is none. `path` is a guess: the parent."""
+    # Only a linked worktree has `commondir`; a submodule or a separate git directory is a repository of its own.
+    if common := _read_small(git_dir / "commondir"):
+        return Worktree(git_dir.parent, git_dir.name, git_dir, Path(os.path.realpath(git_dir / common)), False)
+    return Worktree(git_dir.parent, "", git_dir, git_dir, True) if _is_git_dir(git_dir) else None
 
 
 def main_checkout(worktree: Worktree) -> Path | None:
@@ -211,11 +219,8 @@ def _worktree_at(directory: Path) -> Worktree | None:
     text = _read_small(entry)
     if text is None or not text.startswith("gitdir: "):
         return None
-    git_dir = Path(os.path.realpath(directory / text.removeprefix("gitdir: ")))
-    # Only a linked worktree has `commondir`; a submodule or a separate git directory is a repository of its own.
-    if common := _read_small(git_dir / "commondir"):
-        return Worktree(directory, git_dir.name, git_dir, Path(os.path.realpath(git_dir / common)), False)
-    return Worktree(directory, "", git_dir, git_dir, True) if _is_git_dir(git_dir) else None
+    found = worktree_of_git_dir(Path(os.path.realpath(directory / text.removeprefix("gitdir: "))))
+    return replace(found, path=directory) if found else None
 
 
 def _is_git_dir(path: Path) -> bool:

@@ -1,0 +1,156 @@
+"""The real target of a write → where it lies and which lock it needs.
+
+    classify(project, "/srv/shop/src/a.py")              # SharedCheckout("src/a.py")
+    classify(project, "/srv/shop/.claude/worktrees/dev-1/src/a.py")   # LinkedWorktree(worktree, "src/a.py")
+    tool_targets(event, project)                         # of a Write, Edit, MultiEdit or NotebookEdit
+    path_resource("src/a.py")                            # "path:src/a.py"
+
+The real path counts (symbolic links resolved), not the directory in which the session is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from octet import dirs
+from octet.guard.payload import PreToolUse
+from octet.process import host_id
+from octet.project import Project, UnusablePath, Worktree, checkout_of, real_path
+
+FILE_FIELDS: Mapping[str, str] = {
+    "Write": "file_path",
+    "Edit": "file_path",
+    "MultiEdit": "file_path",
+    "NotebookEdit": "notebook_path",
+}
+
+# What the client's String.trim() takes off a path before it opens the file; Python's strip() takes off other characters.
+_TRIMMED = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+_RESOURCE_LIMIT = 1000
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Not in this project; none of Octet's business."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class SharedCheckout:
+    """In the main checkout; `path` is relative to it, with slashes."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class LinkedWorktree:
+    """In a linked worktree of the project; `path` is relative to that worktree, "." for the worktree itself."""
+
+    worktree: Worktree
+    path: str
+
+
+@dataclass(frozen=True)
+class GitInternal:
+    """Git's own files of this project."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class OctetInternal:
+    """Octet's own state on this machine: approvals, sockets, the server's data."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """No path that a file can have, or none at all; `why` says what is wrong."""
+
+    why: str
+
+
+Target = Outside | SharedCheckout | LinkedWorktree | GitInternal | OctetInternal | Unreadable
+
+
+def tool_targets(event: PreToolUse, project: Project) -> tuple[Target, ...]:
+    """What a file tool may write: one target, or several where it is open how the client reads the path; () for other tools."""
+    name = FILE_FIELDS.get(event.tool_name)
+    if name is None:
+        return ()
+    value = event.tool_input.get(name)
+    if not isinstance(value, str) or not value:
+        return (Unreadable(f"{event.tool_name} came without a {name}"),)
+    return tuple(dict.fromkeys(classify(project, path) for path in _readings(value, event.cwd)))
+
+
+def classify(project: Project, path: str) -> Target:
+    """Where an absolute path lies. Never raises."""
+    try:
+        path.encode("utf-8")
+        real = real_path(path)
+        state = Path(os.path.realpath(dirs.state_dir()))
+    except UnicodeEncodeError:
+        return Unreadable("the path is not valid Unicode")
+    except UnusablePath as error:
+        return Unreadable(str(error))
+    # A state directory above the project (OCTET_HOME=/tmp in a test) does not make the whole project Octet's own.
+    if state not in (project.root, *project.root.parents) and state in (real, *real.parents):
+        return OctetInternal(str(real))
+    if project.common_dir and project.common_dir in (real, *real.parents):
+        return GitInternal(str(real))
+    checkout = checkout_of(project, real)
+    if checkout is None:
+        return Outside(str(real))
+    relative = real.relative_to(checkout.path if isinstance(checkout, Worktree) else checkout)
+    if relative.parts[:1] == (".git",):
+        return GitInternal(str(real))
+    return LinkedWorktree(checkout, relative.as_posix()) if isinstance(checkout, Worktree) else SharedCheckout(relative.as_posix())
+
+
+def path_resource(path: str) -> str:
+    """The lock of a file, by its path relative to the checkout."""
+    return _resource("path", path)
+
+
+def worktree_resource(worktree: Worktree) -> str:
+    """The lock of a linked worktree: `worktree:<host>-<repository>/<name>`. Two clones, or two machines, have different ones."""
+    place = hashlib.sha256(f"{host_id()}\0{worktree.common_dir}".encode("utf-8", "surrogateescape")).hexdigest()[:6]
+    return _resource("worktree", f"{host_id().rpartition('-')[0]}-{place}/{worktree.name}")
+
+
+def repository_resource(branch: str) -> str:
+    """The lock of a protected branch."""
+    return _resource("repository", branch)
+
+
+def _resource(kind: str, name: str) -> str:
+    """A resource's name is one line of valid text: control characters are written %0A, and what is too long ends in a hash."""
+    safe = "".join(c if c.isprintable() or ord(c) > 0x9F else f"%{ord(c):02X}" for c in name.encode("utf-8", "replace").decode())
+    if len(safe) > _RESOURCE_LIMIT:
+        safe = f"{safe[: _RESOURCE_LIMIT - 17]}~{hashlib.sha256(safe.encode()).hexdigest()[:16]}"
+    return f"{kind}:{safe}"
+
+
+def _readings(value: str, cwd: str) -> list[str]:
+    """The paths that the client may make of a tool's path: it trims blanks, knows `~`, and takes `..` off the name before links are
+    followed, where the kernel does so after. Each is guarded; they are nearly always one."""
+    found: dict[str, None] = {}
+    for text in (value, value.strip(_TRIMMED)):
+        for form in (text, unicodedata.normalize("NFC", text) if not text.isascii() else text):
+            absolute = os.path.join(cwd, _expand_home(form))  # noqa: PTH118 - Path() would drop what matters here
+            found |= dict.fromkeys((absolute, os.path.normpath(absolute)) if ".." in absolute else (absolute,))
+    return list(found)
+
+
+def _expand_home(path: str) -> str:
+    if path == "~" or path.startswith("~/"):
+        return f"{os.environ.get('HOME') or '~'}{path[1:]}"
+    return path

@@ -1,0 +1,301 @@
+"""What an event needs, and what the store's answer to that means. Pure, but for looking at paths.
+
+    needs = needs(event, project)            # Needs(resources=("path:src/a.py",), …)
+    verdict = judge(needs, Granted(), project)                                # Verdict("pass")
+    verdict = judge(needs, Held("path:src/a.py", "developer-2"), project)     # Verdict("deny", "src/a.py is held by developer-2 …")
+    verdict = judge(needs, StoreDown("Redis does not answer"), project)       # by the repository's on_store_down
+
+Where `needs.resources` and `needs.names_agent` are both empty, no store need be asked: judge with `Granted()`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from octet.config import FILE
+from octet.guard import shell
+from octet.guard.git import Moves, git_effects
+from octet.guard.octet_command import approves, read_octet_command, runs_unasked
+from octet.guard.paths import (
+    GitInternal,
+    LinkedWorktree,
+    OctetInternal,
+    SharedCheckout,
+    Target,
+    Unreadable,
+    classify,
+    path_resource,
+    repository_resource,
+    tool_targets,
+    worktree_resource,
+)
+from octet.guard.payload import Event, PreToolUse
+from octet.guard.shell_writes import shell_writes
+from octet.path_globs import matches_any
+from octet.project import Project, UnusablePath, find_worktree
+from octet.text import plain
+
+_WRITE_LIMIT = 500
+_AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an event needs before it may go on.
+
+    `resources`: locks to take, all or none. `refusals`: why it must not go on, whoever holds what. `question`: what a person must be asked.
+    `unasked`: an Octet command that needs no permission. `names_agent`: the verdict puts the agent's name before the command.
+    `names`: each resource as people call it. `tool_input`: what the tool got.
+    """
+
+    resources: tuple[str, ...] = ()
+    names_agent: bool = False
+    refusals: tuple[str, ...] = ()
+    question: str = ""
+    unasked: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
+    tool_input: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Granted:
+    """All resources are this agent's now."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Another agent holds one of them, and none was taken. `title` is the task's, written by whoever added it."""
+
+    resource: str
+    holder: str
+    task: str = ""
+    title: str = ""
+    age_s: float = 0.0
+    scope: str = ""
+    ttl_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Gone:
+    """The agent had been declared dead, and its claims and locks given back."""
+
+
+@dataclass(frozen=True)
+class StoreDown:
+    """Nobody can say who holds what; `why` is one line."""
+
+    why: str
+
+
+Answer = Granted | Held | Gone | StoreDown
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the client is told. `reason` goes to the model with deny and ask, `context` to the model, `notice` to the person."""
+
+    decision: Literal["pass", "allow", "ask", "deny"] = "pass"
+    reason: str = ""
+    context: str = ""
+    notice: str = ""
+    updated_input: Mapping[str, Any] | None = None
+
+
+def needs(event: Event, project: Project) -> Needs:
+    """What the event needs in this project; nothing for any event but the start of a tool that writes."""
+    if not isinstance(event, PreToolUse):
+        return Needs()
+    if event.tool_name == "Bash":
+        return _shell_needs(event, project)
+    return _Collector(project).add_targets(tool_targets(event, project)).result()
+
+
+def judge(needs: Needs, answer: Answer, project: Project, agent: str = "") -> Verdict:
+    """The verdict for `needs` after the store gave `answer`; `agent` is the asking agent's name, "" when unknown."""
+    if needs.refusals:
+        return Verdict("deny", "\n".join(needs.refusals[:3]))
+    if needs.question:
+        return Verdict("ask", needs.question)
+    if isinstance(answer, StoreDown):
+        return _without_store(needs, answer, project)
+    if isinstance(answer, Gone):
+        return Verdict("deny", _gone(agent))
+    if isinstance(answer, Held):
+        return _held(needs, answer, project)
+    return Verdict("allow" if needs.unasked else "pass", updated_input=_named_input(needs, agent))
+
+
+def _shell_needs(event: PreToolUse, project: Project) -> Needs:
+    command = event.tool_input.get("command")
+    if not isinstance(command, str):
+        return Needs(refusals=("Bash came without a command: Octet cannot check it",))
+    start = event.cwd if event.cwd.startswith("/") else None
+    script = shell.parse(command, start, toplevel=_toplevel(start))
+    if not script.complete:
+        return Needs(refusals=("Octet cannot read this command, it is too long or nested too deeply: run it in smaller steps",))
+    words = read_octet_command(command)
+    if words and approves(words):
+        return Needs(question="`octet init` approves this repository's settings on this machine, which only you can do: allow it?")
+    found = _Collector(project)
+    found.names_agent = bool(event.agent_id) and any(command.program == "octet" for command in script.commands)
+    found.unasked = bool(words and runs_unasked(words))
+    found.tool_input = event.tool_input
+    return found.add_git(script, start).add_writes(script).result()
+
+
+class _Collector:
+    """Gathers what the parts of one tool call need."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._names: dict[str, str] = {}
+        self._refusals: dict[str, None] = {}
+        self.names_agent = False
+        self.unasked = False
+        self.tool_input: Mapping[str, Any] = {}
+
+    def add_targets(self, targets: Iterable[Target], *, removes: bool = False) -> _Collector:
+        """Paths that are written; `removes`: taken away as a whole."""
+        for target in targets:
+            if isinstance(target, Unreadable):
+                self._refuse(f"Octet cannot tell what this writes: {target.why}")
+            elif isinstance(target, GitInternal):
+                self._refuse(f"{plain(target.path)} is git's own file, which all worktrees share: change it with git commands")
+            elif isinstance(target, OctetInternal):
+                self._refuse(f"{plain(target.path)} is Octet's own file: use `octet` commands")
+            elif isinstance(target, LinkedWorktree) and removes and target.path == ".":
+                name = plain(target.worktree.name)
+                self._refuse(f"{name} is a git worktree with work that may be nowhere else: use `octet worktree remove {name}`")
+            elif isinstance(target, SharedCheckout | LinkedWorktree):
+                self._add_file(target)
+        return self
+
+    def add_writes(self, script: shell.Script) -> _Collector:
+        """Files that a shell command changes."""
+        for count, write in enumerate(shell_writes(script)):
+            if count == _WRITE_LIMIT:
+                self._refuse(f"Octet checks at most {_WRITE_LIMIT} files at once: run the command in several steps")
+                break
+            self.add_targets([classify(self._project, write.path)], removes=write.removes)
+        return self
+
+    def add_git(self, script: shell.Script, start: str | None) -> _Collector:
+        """What a shell command does with git."""
+        for found in git_effects(script, self._project, start):
+            if isinstance(found.effect, Moves):
+                name = f"the branch {plain(found.effect.branch)} (`{found.command}` moves it)"
+                self._names[repository_resource(found.effect.branch)] = name
+            else:
+                self._refuse(f"`{found.command}` is refused: {found.effect.why}.")
+        return self
+
+    def result(self) -> Needs:
+        """All of it. Under `paths = "warn"` a branch's lock is not put at risk by a file that another agent holds."""
+        resources = tuple(self._names)
+        branches = tuple(resource for resource in resources if resource.startswith("repository:"))
+        if branches and self._project.config.lock_paths == "warn":
+            resources = branches
+        return Needs(
+            resources=resources,
+            names_agent=self.names_agent,
+            refusals=tuple(self._refusals),
+            unasked=self.unasked,
+            names=self._names,
+            tool_input=self.tool_input,
+        )
+
+    def _add_file(self, target: SharedCheckout | LinkedWorktree) -> None:
+        config = self._project.config
+        if config.lock_paths == "off" or matches_any(target.path, config.lock_ignore):
+            return
+        if isinstance(target, LinkedWorktree):
+            self._names[worktree_resource(target.worktree)] = f"the worktree {plain(target.worktree.name)}"
+        else:
+            self._names[path_resource(target.path)] = plain(target.path)
+
+    def _refuse(self, reason: str) -> None:
+        self._refusals[reason] = None
+
+
+def _toplevel(start: str | None) -> str | None:
+    try:
+        worktree = find_worktree(start) if start else None
+    except UnusablePath:
+        return None
+    return str(worktree.path) if worktree else None
+
+
+def _named_input(needs: Needs, agent: str) -> Mapping[str, Any] | None:
+    """The command with the agent's name before it: the command line of a sub-agent looks like its session's."""
+    command = needs.tool_input.get("command")
+    if not needs.names_agent or not isinstance(command, str) or not _AGENT_NAME.fullmatch(agent):
+        return None
+    prefix = f"OCTET_AGENT={agent} " if needs.unasked else f"export OCTET_AGENT={agent}; "
+    return {**needs.tool_input, "command": prefix + command.lstrip(" \t\n")}
+
+
+def _held(needs: Needs, held: Held, project: Project) -> Verdict:
+    name = needs.names.get(held.resource, plain(held.resource))
+    holder = plain(held.holder, 80)
+    title = f': "{_quoted(held.title)}"' if held.title else ""
+    work = f" (task {plain(held.task, 80)}{title})" if held.task else ""
+    said = f"{name} has been held by {holder} for {_duration(held.age_s)}{work}."
+    if project.config.lock_paths == "warn" and not held.resource.startswith("repository:"):
+        return Verdict("pass", context=f"Octet: {said} Agree with it first: `octet msg send {holder} …`.", notice=f"Octet: {said}")
+    advice = f"Write to it (`octet msg send {holder} …`), take another task (`octet task claim`), or wait: it is free {_until(held)}."
+    return Verdict("deny", f"Octet: {said} {advice}")
+
+
+def _quoted(title: str) -> str:
+    """A task's title inside quotation marks: whoever wrote it cannot end the quotation."""
+    return plain(title, 120).replace('"', "'")
+
+
+def _until(held: Held) -> str:
+    if held.task:
+        return "when that task is submitted or given back"
+    return "when it is released" if held.scope == "own" else f"when the turn of {plain(held.holder, 80)} ends"
+
+
+def _gone(agent: str) -> str:
+    name = f" as {plain(agent, 80)}" if agent else ""
+    return (
+        f"Octet had counted this agent as dead and given its task and locks back; it is registered anew{name}. "
+        "Others may have changed files since: look at `octet status` and read the file again, then repeat this."
+    )
+
+
+def _without_store(needs: Needs, down: StoreDown, project: Project) -> Verdict:
+    why = plain(down.why, 300)
+    shared = [name for resource, name in needs.names.items() if resource in needs.resources and _is_enforced(resource, project)]
+    if not needs.resources:
+        return Verdict("allow" if needs.unasked else "pass")
+    if set(needs.resources) == {path_resource(FILE.as_posix())}:
+        return Verdict("ask", f"{why}. This changes {FILE}, which may mend it: allow it?")
+    if not shared:
+        return Verdict("pass", notice=f"Octet: {why}. Nobody's locks are checked meanwhile.")
+    names = ", ".join(shared[:3]) + (f" and {len(shared) - 3} more" if len(shared) > 3 else "")
+    policy = project.config.on_store_down
+    if policy == "allow":
+        return Verdict("pass", notice=f"Octet: {why}. {names} went unchecked (on_store_down is allow).")
+    if policy == "ask":
+        return Verdict("ask", f"{why}, so Octet cannot tell whether another agent holds {names}. Go on all the same?")
+    return Verdict("deny", f"{why}, so Octet cannot tell whether another agent holds {names}. {_STORE_ADVICE}")
+
+
+_STORE_ADVICE = "Try again in a moment, work in a worktree of your own, or ask the user to run `octet doctor`."
+
+
+def _is_enforced(resource: str, project: Project) -> bool:
+    """Whether nothing goes on without this lock: a linked worktree is nearly always its writer's own."""
+    return resource.startswith("repository:") or (resource.startswith("path:") and project.config.lock_paths == "enforce")
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(max(0.0, seconds))} s"

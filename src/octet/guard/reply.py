@@ -1,0 +1,71 @@
+"""A verdict → exit code, standard output and standard error, in the words that Claude Code understands.
+
+    render_verdict(Verdict("deny", "a.py is held by developer-2 …"), event)    # Reply(0, b'{"hookSpecificOutput": …}\\n', b"")
+    render_context("SessionStart", "You are developer-2.")                     # context for the model
+    render_context(None, notice="Octet: Redis does not answer")                # a line for the person
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from octet.guard.payload import PreToolUse
+    from octet.guard.policy import Verdict
+
+# The client cuts longer texts and spills the rest to a file.
+TEXT_LIMIT = 10_000
+
+
+class Reply(NamedTuple):
+    """What the hook's process shall do."""
+
+    exit_code: int = 0
+    stdout: bytes = b""
+    stderr: bytes = b""
+
+
+def render_verdict(verdict: Verdict, event: PreToolUse | None = None) -> Reply:
+    """The answer to a guard event, PreToolUse where `event` is None. One that says nothing is empty: the client goes its usual way."""
+    specific: dict[str, Any] = {}
+    if verdict.decision != "pass":
+        specific |= {"permissionDecision": verdict.decision}
+        if verdict.reason:
+            specific |= {"permissionDecisionReason": _text(verdict.reason)}
+    if verdict.context:
+        specific |= {"additionalContext": _text(verdict.context)}
+    if verdict.updated_input is not None:
+        specific |= {"updatedInput": dict(verdict.updated_input)}
+    return _json(type(event).__name__ if event else "PreToolUse", specific, verdict.notice)
+
+
+def render_context(event_name: str | None, context: str = "", *, notice: str = "") -> Reply:
+    """Context for the model at an event that takes it, and a notice for the person; both may be empty."""
+    specific = {"additionalContext": _text(context)} if event_name and context else {}
+    return _json(event_name or "", specific, notice)
+
+
+def render_feedback(reason: str) -> Reply:
+    """At Stop and SubagentStop: the turn goes on with `reason` as what the model is told."""
+    return Reply(0, _encode({"decision": "block", "reason": _text(reason)}))
+
+
+def _json(event_name: str, specific: Mapping[str, Any], notice: str) -> Reply:
+    answer: dict[str, Any] = {}
+    if notice:
+        answer["systemMessage"] = _text(notice)
+    if specific:
+        answer["hookSpecificOutput"] = {"hookEventName": event_name, **specific}
+    return Reply(0, _encode(answer)) if answer else Reply()
+
+
+def _encode(answer: Mapping[str, Any]) -> bytes:
+    # ASCII escapes keep a lone surrogate of the tool's own input as it came; `_text` has replaced those in ours.
+    return json.dumps(answer).encode("ascii") + b"\n"
+
+
+def _text(text: str) -> str:
+    clean = text.encode("utf-8", "replace").decode("utf-8")
+    return clean if len(clean) <= TEXT_LIMIT else clean[: TEXT_LIMIT - 1] + "…"
