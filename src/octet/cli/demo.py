@@ -38,15 +38,26 @@ def demo_command(ctx: click.Context, with_claude: bool, developers: int, keep: P
     Nothing of yours is touched: the crew, its server and its daemon live in a temporary directory and end with the demo. One developer
     is killed half-way. Exit code 1 if anything was not as it should be.
     """
-    if keep and keep.exists():
-        raise UsageError(f"{keep} exists: name a directory that does not")
     claude = find_claude() if with_claude else None
-    options = Options(developers, claude, keep.absolute() if keep else None, seed)
+    options = Options(developers, claude, make_place(keep) if keep else None, seed)
     with interruptible(), audience(plain, as_json) as show:
         report = run_demo(options, show)
     emit(asdict(report), render_report(report), as_json)
     if report.problems:
         ctx.exit(1)
+
+
+def make_place(keep: Path) -> Path:
+    """Make the directory for the repository that is kept; its real path.
+
+    Raises:
+        UsageError: it is there already, or cannot be made.
+    """
+    try:
+        keep.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"--keep {keep}: {error.strerror}: name a directory that can be made and is not there yet") from error
+    return keep.resolve()
 
 
 @contextmanager

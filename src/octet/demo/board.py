@@ -15,6 +15,7 @@ from octet.demo.chronicle import Chronicle, Line, Member, Work
 COLOURS = {
     "working": "bold green",
     "idle": "dim",
+    "waits": "dim",
     "here": "dim",
     "killed": "bold red",
     "gone": "dim",

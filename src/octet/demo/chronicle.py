@@ -20,7 +20,7 @@ FREED = frozenset({"task_submitted", "task_completed", "task_released", "task_re
 
 @dataclass
 class Member:
-    """One agent of the crew: `state` is here, working, idle, killed or gone."""
+    """One agent of the crew: `state` is here, working, idle (between two tasks), waits (to be woken), killed or gone."""
 
     name: str
     role: str
@@ -91,9 +91,11 @@ class Chronicle:
             handler(self, fields, at_s)
 
     def said(self, record: Mapping[str, str], at_s: float) -> None:
-        """One line that a member of the crew wrote: a denial, or that it failed."""
+        """One line that a member of the crew wrote: that it waits, was denied something, or has failed."""
         agent = record["agent"]
-        if record["kind"] == "denied":
+        if record["kind"] == "rests" and agent in self.members:
+            self.members[agent].state = "waits"
+        elif record["kind"] == "denied":
             self.denials += 1
             self.tell(at_s, agent, f"denied {record['tool']}: {record['reason']}", "bad")
         elif record["kind"] == "failed":
@@ -117,8 +119,8 @@ class Chronicle:
         return sum(work.state == "done" for work in self.work.values())
 
     def free_developers(self) -> list[str]:
-        """Who has just handed work on, or found none."""
-        return [member.name for member in self.members.values() if member.role == DEVELOPER and member.state == "idle"]
+        """Who has found nothing to build and waits to be woken."""
+        return [member.name for member in self.members.values() if member.role == DEVELOPER and member.state == "waits"]
 
     def _follow(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Who holds a task: two at once, a token that does not grow, or a second completion is a conflict."""

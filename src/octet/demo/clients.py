@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -28,8 +29,8 @@ from octet.plugin import plugin_root
 from octet.process import identify
 
 STREAMS = ("--input-format", "stream-json", "--output-format", "stream-json", "--verbose")
-# A Bash call that ran and failed, and a tool that refused its input itself; any other error is the guard's.
-OWN_ERRORS = ("Exit code ", "<tool_use_error>")
+# How the client words a hook's denial for its model. What a tool itself refuses begins otherwise.
+DENIAL = re.compile(r"PreToolUse:(?P<tool>\w+) hook error: (\[.*?\]: )?")
 
 
 def find_claude() -> Path:
@@ -109,6 +110,8 @@ class Actor:
 
     def rest(self) -> bool:
         """Between two turns: wait as the behaviour wants; whether there is another turn."""
+        if self._until:
+            self.say("rests")
         self._woken = self._lookout.wait(self._until) if self._until else Answer()
         return self._woken.ok and not self.finished
 
@@ -116,10 +119,10 @@ class Actor:
         if not request.results:
             return self._woken
         result = request.results[0]
-        denied = result.failed and not result.text.startswith(OWN_ERRORS)
+        denied = DENIAL.match(result.text) if result.failed else None
         if denied:
-            self.say("denied", tool="a tool call", reason=result.text)
-        return Answer(result.text, ok=not result.failed, denied=denied)
+            self.say("denied", tool=denied["tool"], reason=result.text[denied.end() :])
+        return Answer(result.text, ok=not result.failed, denied=denied is not None)
 
 
 class ClaudeCrew:

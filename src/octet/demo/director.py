@@ -6,6 +6,7 @@ import queue
 import random
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -153,7 +154,7 @@ class Director:
             self._story.said(happening.fields, happening.at_s)
 
     def _kill_when_missed(self) -> None:
-        """Kill the one that stands still as soon as another developer is free to claim; that is when its task is missed."""
+        """Kill the one that stands still once another developer waits for work: from then on its task is missed."""
         if self._victim and self._story.free_developers():
             self._crew.kill(self._victim.name)
             self._story.killed(str(self._victim.fields["agent"]), self._clock())
@@ -218,9 +219,11 @@ def run_demo(options: Options, show: Show) -> Report:
     Raises:
         OctetError: it could not be run to its end; nothing is left behind.
     """
-    sandbox = make_sandbox(options.keep)
-    with watched(sandbox) as keeper, sandbox.entered():
-        report = Director(options, sandbox, load_sample(), show).run()
+    base = Path(tempfile.mkdtemp(prefix="octet-demo-")).resolve()
+    with watched(base) as keeper:
+        sandbox = make_sandbox(base, options.keep)
+        with sandbox.entered():
+            report = Director(options, sandbox, load_sample(), show).run()
         left = sandbox.processes(besides=[keeper])
     problems = [f"process {pid} is left: {command}" for pid, command in left.items()]
     return replace(report, problems=(*report.problems, *problems))

@@ -22,8 +22,8 @@ PROMISED_MS = 2000
 class Report:
     """The figures of one demo; `problems` is empty where everything was right.
 
-    `claims` counts those to build; each merge is a claim of its own. `claimable_ms`: from the kill to when the dead agent's task could be claimed; `failover_ms`: to when another had claimed it. None
-    where nobody was killed.
+    `claims` counts those to build; each merge is a claim of its own. `claimable_ms`: from the kill to when the dead agent's task could
+    be claimed; `failover_ms`: to when another had claimed it. None where nobody was killed.
     """
 
     feature: str

@@ -63,12 +63,14 @@ class Scene:
 
 
 def orchestrator(scene: Scene) -> Behaviour:
-    """Write the plan and queue its tasks in one turn, which holds the plan's lock; then watch."""
-    yield from _must(Write(scene.plan, plan_text(scene.sample)))
+    """Hold the plan's lock while the plan is written and its tasks are queued; then watch. The role has a shell and no editor."""
+    written = f"cat > {shlex.quote(str(scene.plan))} <<'END'\n{plan_text(scene.sample)}END\n"
+    yield from _must(Bash(f"octet lock acquire path:{PLAN} && {written}"))
     first, *others = scene.sample.jobs
     paths = shlex.join(word for path in first.paths for word in ("--path", path))
     yield from _must(Bash(f"octet task add {shlex.quote(first.title)} --id {first.id} --priority {first.priority} {paths}"))
     yield from _must(Bash(f"demo-chore plan {shlex.join(job.id for job in others)}"))
+    yield from _must(Bash(f"octet lock release path:{PLAN}"))
     yield EndTurn(f"{len(scene.sample.jobs)} tasks are queued.", until="complete")
 
 

@@ -90,7 +90,7 @@ def make_repository(root: Path, sample: Sample, command: str) -> Git:
 
     Identity and no signing are set in the repository itself, so that nothing of the person's git settings is needed.
     """
-    root.mkdir(parents=True)
+    root.mkdir(exist_ok=True)
     git = Git(root)
     git.out("init", "--quiet", f"--initial-branch={BRANCH}")
     for key, value in (("user.name", "Octet demo"), ("user.email", "demo@octet.invalid"), ("commit.gpgSign", "false")):

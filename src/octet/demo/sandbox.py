@@ -9,7 +9,6 @@ import os
 import shlex
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,13 +55,13 @@ class Sandbox:
         return {pid: command for pid, command in processes_of(self.base).items() if pid not in besides}
 
 
-def make_sandbox(root: Path | None) -> Sandbox:
+def make_sandbox(base: Path, root: Path | None) -> Sandbox:
     """Make the directories, the commands and the environment.
 
     Args:
+        base: an empty directory, which holds everything.
         root: where the sample repository is to be kept; None: inside, to be removed with everything else.
     """
-    base = Path(tempfile.mkdtemp(prefix="octet-demo-")).resolve()
     for name in ("home", "state", "bin"):
         (base / name).mkdir(mode=0o700)
     # bin/octet finds its virtual environment by the cache: nothing shall be built or downloaded for a demo.
@@ -84,11 +83,11 @@ def make_sandbox(root: Path | None) -> Sandbox:
 
 
 @contextmanager
-def watched(sandbox: Sandbox) -> Iterator[int]:
-    """Have a keeper clean up after this process, whatever ends it; yields the keeper's pid."""
+def watched(base: Path) -> Iterator[int]:
+    """Have a keeper clean up what belongs to `base`, whatever ends this process; yields the keeper's pid."""
     # In a session of its own: Ctrl-C in the terminal must not end it before it has done its work.
     keeper = subprocess.Popen(
-        python_command("octet.demo.keeper", str(sandbox.base)),
+        python_command("octet.demo.keeper", str(base)),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -102,7 +101,7 @@ def watched(sandbox: Sandbox) -> Iterator[int]:
         try:
             keeper.wait(LEAVE_WITHIN_S)
         except subprocess.TimeoutExpired as error:
-            raise OctetError(f"the demo cannot be cleaned up: see what runs in {sandbox.base}, and remove it") from error
+            raise OctetError(f"the demo cannot be cleaned up: see what runs in {base}, and remove it") from error
 
 
 def python_command(module: str, *arguments: str) -> list[str]:

@@ -71,6 +71,8 @@ class Session:
     def _do(self, act: Act, lookout: Lookout) -> Answer:
         if isinstance(act, EndTurn):
             self._fire("Stop", stop_hook_active=False, last_assistant_message=act.text, background_tasks=[], session_crons=[])
+            if act.until:
+                say("rests", agent=self._scene.name)
             woken = lookout.wait(act.until) if act.until else Answer()
             return replace(woken, told=self._prompt("Go on.")) if woken.ok else woken
         if isinstance(act, Linger):
