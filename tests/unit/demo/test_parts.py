@@ -1,0 +1,189 @@
+"""The demo's crew in parts: how hooks are read, who keeps to its task, what the scripted model answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from octet.demo.acts import Answer, Bash, EndTurn, Linger
+from octet.demo.hooks import Hooks, read_answer
+from octet.demo.model import Model, Request, Text, ToolCall, marker
+from octet.demo.processes import kill_all, processes_of
+from octet.demo.roles import BEHAVIOURS, GUARDIAN, REVIEWER, Scene, Unexpected
+from octet.demo.sample import load_sample
+
+COMMIT = "a" * 40
+
+
+def specific(**fields: str) -> str:
+    return json.dumps({"hookSpecificOutput": {"hookEventName": "PreToolUse", **fields}})
+
+
+class TestHooks:
+    @pytest.mark.parametrize(
+        ("event", "status", "out", "denied"),
+        [
+            ("PreToolUse", 0, "", False),
+            ("PreToolUse", 0, specific(permissionDecision="allow"), False),
+            ("PreToolUse", 0, specific(permissionDecision="deny"), True),
+            ("PreToolUse", 0, specific(permissionDecision="ask"), True),
+            ("PreToolUse", 2, "", True),
+            ("PreToolUse", 127, "", True),
+            ("Stop", 1, "", False),
+        ],
+    )
+    def test_what_denies(self, event: str, status: int, out: str, denied: bool) -> None:
+        """As in the client: a denial, a question that nobody can answer, and a guard that fails, block a tool."""
+        assert read_answer(event, status, out, "").denied is denied
+
+    def test_only_matching_hooks_run_with_the_plugin_filled_in(self, tmp_path: Path) -> None:
+        """A matcher selects by tool, the plugin's path is put in, and the payload comes on standard input."""
+        (tmp_path / "hooks").mkdir()
+        hook = {"type": "command", "command": "/bin/sh", "args": ["-c", "cat > ${CLAUDE_PLUGIN_ROOT}/seen"]}
+        idle = {"type": "command", "command": "/bin/false", "asyncRewake": True}
+        groups = [{"matcher": "Write|Edit", "hooks": [hook, idle]}]
+        (tmp_path / "hooks" / "hooks.json").write_text(json.dumps({"hooks": {"PreToolUse": groups}}))
+        hooks = Hooks(tmp_path, os.environ)
+        assert hooks.fire({"hook_event_name": "PreToolUse", "tool_name": "Bash"}, tmp_path).denied is False
+        assert not (tmp_path / "seen").exists()
+        hooks.fire({"hook_event_name": "PreToolUse", "tool_name": "Edit"}, tmp_path)
+        assert json.loads((tmp_path / "seen").read_text())["tool_name"] == "Edit"
+
+
+class TestRoles:
+    @pytest.fixture
+    def scene(self, tmp_path: Path) -> Scene:
+        return Scene(tmp_path, load_sample(), sys.executable, "true", "somebody")
+
+    def test_a_developer_honours_a_denial(self, scene: Scene) -> None:
+        """A denied note is not written in any other way: the next act is the claim."""
+        behaviour = BEHAVIOURS["developer"](scene)
+        next(behaviour)
+        behaviour.send(Answer("the plan"))
+        assert behaviour.send(Answer("held", ok=False, denied=True)) == Bash("octet task claim --json")
+
+    def test_a_developer_ends_with_the_feature(self, scene: Scene) -> None:
+        """Nothing to claim: it waits, and ends when there will never be anything."""
+        behaviour = BEHAVIOURS["developer"](scene)
+        next(behaviour)
+        behaviour.send(Answer())
+        behaviour.send(Answer())
+        assert isinstance(behaviour.send(Answer("octet: nothing waits for the build stage", ok=False)), EndTurn)
+        with pytest.raises(StopIteration):
+            behaviour.send(Answer(ok=False))
+
+    def test_an_error_is_not_taken_for_an_empty_queue(self, scene: Scene) -> None:
+        """A claim that fails for another reason stops the demo."""
+        behaviour = BEHAVIOURS["developer"](scene)
+        next(behaviour)
+        behaviour.send(Answer())
+        behaviour.send(Answer())
+        with pytest.raises(Unexpected):
+            behaviour.send(Answer("octet: the server does not answer", ok=False))
+
+    def test_the_one_that_dies_stands_still_after_its_first_step(self, tmp_path: Path) -> None:
+        """A developer that lingers has claimed, has written, and has told how far it is."""
+        scene = Scene(tmp_path, load_sample(), sys.executable, "true", "somebody", lingers_at=1)
+        behaviour = BEHAVIOURS["developer"](scene)
+        acts = [next(behaviour)]
+        claimed = json.dumps({"id": scene.sample.jobs[0].id, "attempts": 1})
+        while not isinstance(acts[-1], Linger):
+            acts.append(behaviour.send(Answer(claimed)))
+        assert any(isinstance(act, Bash) and "task progress" in act.command for act in acts)
+        assert not any(isinstance(act, Bash) and "submit" in act.command for act in acts)
+
+    @pytest.mark.parametrize(
+        ("changed", "word"),
+        [
+            ("pocket/budget.py\ntests/test_budgets.py", "approved"),
+            ("pocket/budget.py", "rejected"),
+            ("pocket/budget.py\npocket/money.py\ntests/test_budgets.py", "rejected"),
+        ],
+    )
+    def test_the_reviewer_wants_tests_and_the_tasks_own_files(self, scene: Scene, changed: str, word: str) -> None:
+        """A change without tests, or beyond its task's paths, is rejected."""
+        behaviour = BEHAVIOURS[REVIEWER](scene)
+        next(behaviour)
+        behaviour.send(Answer(json.dumps([{"task": "budgets", "commit": COMMIT}])))
+        sent = behaviour.send(Answer(changed))
+        assert isinstance(sent, Bash)
+        assert f"{word} by review: budgets at {COMMIT}" in sent.command
+
+    def test_the_guardian_wants_both_gates_for_the_same_commit(self, scene: Scene) -> None:
+        """One approval, or two of different commits, merge nothing."""
+        behaviour = BEHAVIOURS[GUARDIAN](scene)
+        next(behaviour)
+        other = "b" * 40
+        assert isinstance(behaviour.send(Answer(told=f"approved by review: t at {COMMIT}")), EndTurn)
+        assert isinstance(behaviour.send(Answer(told=f"approved by tests: t at {other}")), EndTurn)
+        assert behaviour.send(Answer(told=f"approved by tests: t at {COMMIT}")) == Bash(f"demo-chore land t {COMMIT}")
+
+    def test_the_guardian_sends_back_what_is_rejected(self, scene: Scene) -> None:
+        """A rejection takes the approval that came before it away."""
+        behaviour = BEHAVIOURS[GUARDIAN](scene)
+        next(behaviour)
+        act = behaviour.send(Answer(told=f"approved by review: t at {COMMIT}\nrejected by tests: t at {COMMIT}"))
+        assert act == Bash("demo-chore refuse t tests")
+
+
+class TestModel:
+    def test_it_answers_by_marker_as_a_stream(self) -> None:
+        """The session is found by its marker, the tool results of the last turn are read, the answer is streamed."""
+        seen: list[Request] = []
+
+        def answer(request: Request) -> list[Text | ToolCall]:
+            seen.append(request)
+            return [Text("well"), ToolCall("Bash", {"command": "true"})]
+
+        body = {
+            "stream": True,
+            "tools": [{"name": "Bash"}, {"name": "Read"}],
+            "messages": [
+                {"role": "user", "content": f"{marker('dev-1')} begin"},
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "Bash", "input": {}}]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "is_error": True, "content": "Exit code 1"}]},
+            ],
+        }
+        with Model(answer, lambda _request, _error: None) as model:
+            said = post(model.url, body)
+        assert seen[0].session == "dev-1"
+        assert [(result.text, result.failed) for result in seen[0].results] == [("Exit code 1", True)]
+        assert seen[0].news == []
+        events = [json.loads(line.removeprefix("data: ")) for line in said.splitlines() if line.startswith("data: ")]
+        assert events[0]["type"] == "message_start"
+        assert events[-1]["type"] == "message_stop"
+        assert any(event.get("delta", {}).get("partial_json") == '{"command": "true"}' for event in events)
+
+    def test_a_side_call_does_not_reach_the_behaviour(self) -> None:
+        """A request without tools, for a title, is answered by the server itself."""
+        with Model(lambda _request: pytest.fail("asked"), lambda _request, _error: None) as model:
+            assert json.loads(post(model.url, {"messages": [{"role": "user", "content": "title?"}]}))["stop_reason"] == "end_turn"
+
+
+def post(url: str, body: dict[str, object]) -> str:
+    request = urllib.request.Request(f"{url}/v1/messages", json.dumps(body).encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return str(response.read().decode())
+
+
+class TestProcesses:
+    def test_what_names_the_directory_is_found_and_killed(self, tmp_path: Path) -> None:
+        """A process is found by its environment, in whatever session it is, and no other is."""
+        environment = {**os.environ, "HOME": str(tmp_path)}
+        inside = subprocess.Popen(["sleep", "60"], env=environment, start_new_session=True)
+        outside = subprocess.Popen(["sleep", "60"], start_new_session=True)
+        try:
+            assert list(processes_of(tmp_path)) == [inside.pid]
+            kill_all(tmp_path)
+            assert inside.wait(10) < 0
+            assert outside.poll() is None
+        finally:
+            for process in (inside, outside):
+                process.kill()
+                process.wait()

@@ -1,0 +1,74 @@
+"""The sample project and its feature: right before, right after, in any order."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from octet import merge
+from octet.demo import sample
+from octet.demo.roles import plan_text
+from octet.merge import Merged, Suite
+from octet.worktrees import add_worktree
+
+
+@pytest.fixture(autouse=True)
+def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the person's git settings."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_any_order_of_building_and_merging_passes(tmp_path: Path, seed: int) -> None:
+    """All jobs are built from the first commit and merged in a random order, without a conflict, and the tests pass."""
+    made = sample.load_sample()
+    git = sample.make_repository(tmp_path / "pocket", made, sample.test_command(sys.executable))
+    suite = Suite(sample.test_command(sys.executable), 60)
+    assert suite.run(git.directory) is None
+    order = random.Random(seed).sample(made.jobs, len(made.jobs))
+    for job in order:
+        tree = add_worktree(git, tmp_path / "trees", job.id, base=sample.BRANCH)
+        for step in job.steps:
+            sample.apply_step(tree.path, step)
+        git.at(tree.path).out("add", "--all")
+        git.at(tree.path).out("commit", "--quiet", "-m", job.title)
+    for job in random.Random(seed + 1).sample(made.jobs, len(made.jobs)):
+        outcome = merge.merge(git, f"octet/{job.id}", sample.BRANCH, suite=None, scratch=tmp_path / "trees", message=job.title)
+        assert isinstance(outcome, Merged), (job.id, outcome)
+    assert suite.run(git.directory) is None
+
+
+def test_each_job_brings_a_test_that_fails_without_it(tmp_path: Path) -> None:
+    """The tests of a job are about the job: on the first commit they fail."""
+    made = sample.load_sample()
+    git = sample.make_repository(tmp_path / "pocket", made, "true")
+    for job in made.jobs:
+        sample.apply_step(git.directory, job.steps[0])
+        assert Suite(f"{sys.executable} -B -m unittest -q {job.test_module}", 60).run(git.directory) is not None, job.id
+
+
+def test_a_repository_that_needs_no_settings_of_the_person(tmp_path: Path) -> None:
+    """The first commit is made, and signed by nobody, with no name or key configured anywhere."""
+    git = sample.make_repository(tmp_path / "pocket", sample.load_sample(), "true")
+    assert git.out("status", "--porcelain") == ""
+    assert git.out("log", "--format=%ae %G?") == "demo@octet.invalid N"
+
+
+def test_the_plan_names_every_job() -> None:
+    """The plan that the crew shares has a line for each task, and room for notes at its end."""
+    made = sample.load_sample()
+    assert all(f"[{job.id}]" in plan_text(made) for job in made.jobs)
+    assert len(made.jobs) == 12
+
+
+def test_an_edit_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
+    """Text that stands twice in a file, or not at all, is not replaced."""
+    (tmp_path / "a").write_text("x x")
+    for old in ("x", "y"):
+        with pytest.raises(ValueError, match="times"):
+            sample.apply_step(tmp_path, sample.Edit("a", old, "z"))
+    assert (tmp_path / "a").read_text() == "x x"
