@@ -55,7 +55,7 @@ class Server:
         self._failure = failure
         self._threads = [threading.Thread(target=self._serve, name=f"hook-{n}", daemon=True) for n in range(threads)]
         self._turn = threading.Lock()
-        self._count = threading.Condition()
+        self._count = threading.Lock()
         self._wake_read, self._wake_write = os.pipe()
         self._poll = select.poll()
         self._poll.register(listener, select.POLLIN)
@@ -95,12 +95,14 @@ class Server:
 
     def _accept(self) -> socket.socket | None:
         with self._turn:
-            while not self._stopping:
+            while True:
                 self._poll.poll()
+                if self._stopping:
+                    return None
                 try:
                     link, _ = self._listener.accept()
                 except BlockingIOError:
-                    continue  # we are stopping, or a worker that takes our place was faster
+                    continue  # the peer has gone again
                 except OSError as error:
                     _log.error("cannot accept: %s", error)  # out of descriptors: others have to end first
                     time.sleep(0.05)
@@ -108,7 +110,6 @@ class Server:
                 with self._count:
                     self.in_flight += 1
                 return link
-            return None
 
     def _answer(self, link: socket.socket) -> None:
         link.settimeout(IO_TIMEOUT_S)
