@@ -33,6 +33,7 @@ from octet.guard.payload import (
     SubagentStop,
     UserPromptSubmit,
 )
+from octet.guard.reply import Reply as Answer
 from octet.guard.reply import render_context, render_verdict
 from octet.text import plain
 
@@ -50,7 +51,7 @@ class HookService:
         self._sessions = Sessions(vitals)
         self._twins = Twins()
         self._notices: dict[tuple[int, str], float] = {}
-        self._handlers: dict[type[Event], Callable[[Crew, Any, int, str], Reply]] = {
+        self._handlers: dict[type[Event], Callable[[Crew, Any, int, str], Answer]] = {
             SessionStart: self._session_start,
             SubagentStart: self._subagent_start,
             UserPromptSubmit: self._user_prompt_submit,
@@ -74,23 +75,23 @@ class HookService:
         if not crew.trusted.approved:
             return Reply()  # `octet init --undo` since the session began
         try:
-            return self._handlers[type(event)](crew, event, request.pid, request.source)
+            return Reply(*self._handlers[type(event)](crew, event, request.pid, request.source))
         except (StoreUnreachable, NotTrusted) as error:
             if isinstance(error, StoreUnreachable):
                 crew.failed(error)
-            return self._without_store(crew, event, request, error)
+            return Reply(*self._without_store(crew, event, request, error))
 
-    def _without_store(self, crew: Crew, event: Event, request: Request, error: OctetError) -> Reply:
+    def _without_store(self, crew: Crew, event: Event, request: Request, error: OctetError) -> Answer:
         log.warning("%s %s: %s", crew.project.name, request.event, error)
         if isinstance(event, PreToolUse):
             needs = policy.needs(event, crew.project)
             return render_verdict(policy.judge(needs, policy.StoreDown(str(error)), crew.project), event)
         return self._notice(request.pid, f"Octet: {error}")
 
-    def _notice(self, pid: int, text: str) -> Reply:
+    def _notice(self, pid: int, text: str) -> Answer:
         now = time.monotonic()
         if self._notices.get((pid, text), -NOTICE_EVERY_S) + NOTICE_EVERY_S > now:
-            return Reply()
+            return Answer()
         if len(self._notices) > 1000:
             self._notices.clear()
         self._notices[(pid, text)] = now
@@ -98,60 +99,60 @@ class HookService:
 
     # Sessions
 
-    def _session_start(self, crew: Crew, event: SessionStart, pid: int, source: str) -> Reply:
+    def _session_start(self, crew: Crew, event: SessionStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
         octet = crew.connected()
         told = [brief(octet, agent, _claim_command(source)), deliver(octet.messages.take(agent), octet.now_ms())]
         return render_context("SessionStart", "\n".join(filter(None, told)))
 
-    def _subagent_start(self, crew: Crew, event: SubagentStart, pid: int, source: str) -> Reply:
+    def _subagent_start(self, crew: Crew, event: SubagentStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
         return render_context("SubagentStart", brief(crew.connected(), agent, _claim_command(source)))
 
-    def _user_prompt_submit(self, crew: Crew, event: UserPromptSubmit, pid: int, _: str) -> Reply:
+    def _user_prompt_submit(self, crew: Crew, event: UserPromptSubmit, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
         octet = crew.connected()
         return render_context("UserPromptSubmit", deliver(octet.messages.take(agent), octet.now_ms()))
 
-    def _session_end(self, crew: Crew, event: SessionEnd, pid: int, _: str) -> Reply:
+    def _session_end(self, crew: Crew, event: SessionEnd, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
         if event.reason in {"clear", "resume"}:  # the process goes on with another session
             crew.connected().locks.end_turn(agent)
         else:
             self._sessions.leave(crew, agent)
-        return Reply()
+        return Answer()
 
     # Turns
 
-    def _stop(self, crew: Crew, event: Stop, pid: int, _: str) -> Reply:
+    def _stop(self, crew: Crew, event: Stop, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
         octet = crew.connected()
         self._retire_ended_subagents(crew, agent, event)
         octet.locks.end_turn(agent)
         _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
-        return Reply()
+        return Answer()
 
-    def _subagent_stop(self, crew: Crew, event: SubagentStop, pid: int, _: str) -> Reply:
+    def _subagent_stop(self, crew: Crew, event: SubagentStop, pid: int, _: str) -> Answer:
         octet = crew.connected()
         agent = self._sessions.registered(crew, event, pid)
         if agent is None:  # compaction ends sub-agents that never began
-            return Reply()
+            return Answer()
         _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
         self._sessions.leave(crew, agent)
-        return Reply()
+        return Answer()
 
-    def _stop_failure(self, crew: Crew, event: payload.StopFailure, pid: int, _: str) -> Reply:
+    def _stop_failure(self, crew: Crew, event: payload.StopFailure, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
         octet = crew.connected()
         octet.locks.end_turn(agent)
         _publish_turn(octet, agent, "turn_failed", event.last_assistant_message or event.error)
-        return Reply()
+        return Answer()
 
-    def _notification(self, crew: Crew, event: Notification, pid: int, _: str) -> Reply:
+    def _notification(self, crew: Crew, event: Notification, pid: int, _: str) -> Answer:
         # Esc ends a turn without a Stop. A session that has been idle for a while is in no turn.
         if event.kind == "idle_prompt":
             crew.connected().locks.end_turn(self._sessions.agent(crew, event, pid))
-        return Reply()
+        return Answer()
 
     def _retire_ended_subagents(self, crew: Crew, agent: Agent, event: Stop) -> None:
         """SubagentStop does not come for one that is stopped by TaskStop; the list of what still runs tells."""
@@ -162,7 +163,7 @@ class HookService:
 
     # The guard
 
-    def _pre_tool_use(self, crew: Crew, event: PreToolUse, pid: int, _: str) -> Reply:
+    def _pre_tool_use(self, crew: Crew, event: PreToolUse, pid: int, _: str) -> Answer:
         needs = policy.needs(event, crew.project)
         if not needs.resources and not needs.names_agent:
             return render_verdict(policy.judge(needs, policy.Granted(), crew.project), event)
@@ -196,7 +197,7 @@ def _held(octet: Octet, held: LockHeld) -> policy.Held:
         except OctetError as error:
             log.info("a lock names the task %s: %s", held.task, error)
     age_ms = max(0, octet.now_ms() - held.since_ms) if held.since_ms else 0
-    return policy.Held(held.resource, held.holder, task=held.task, title=title, age_s=age_ms / 1000, ttl_s=held.ttl_ms / 1000)
+    return policy.Held(held.resource, held.holder, held.task, title, age_ms / 1000, held.scope, held.ttl_ms / 1000)
 
 
 def _publish_turn(octet: Octet, agent: Agent, kind: str, message: str) -> None:
