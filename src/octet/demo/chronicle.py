@@ -234,7 +234,8 @@ def _locked(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
     if story.locks.get(resource):
         story.conflicts.append(f"{agent} was given {resource}, which {story.locks[resource]} held")
     story.locks[resource] = agent
-    story.tell(at_s, agent, f"locked {resource}")
+    if not resource.startswith("worktree:"):  # each developer has its own, and nobody else wants it
+        story.tell(at_s, agent, f"locked {resource}")
 
 
 def _unlocked(story: Chronicle, fields: Mapping[str, Any], _at_s: float) -> None:

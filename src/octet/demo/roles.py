@@ -41,7 +41,7 @@ class Unexpected(Exception):
 class Scene:
     """Where an agent works and on what.
 
-    `meddles`: a developer that also tries to merge, which is not its to do. `lingers_at`: the claim, counted from 1, in whose middle a
+    `meddles`: a developer that also tries what endangers the others' work. `lingers_at`: the claim, counted from 1, in whose middle a
     developer stands still; 0 for none.
     """
 
@@ -165,7 +165,7 @@ def _build(scene: Scene, task: Mapping[str, Any], *, lingers: bool, meddles: boo
     prove = f"{shlex.quote(scene.python)} -B -m unittest -q {job.test_module}"
     yield from _must(Bash(f"(cd {shlex.quote(str(tree))} && {commit} && {prove})"))
     if meddles:
-        yield from _try_to_merge(scene, branch)
+        yield from _try_to_stash(scene, tree)
     yield from _must(Bash(f"octet task submit {job.id} --branch {branch} --note {shlex.quote(f'{job.test_module} passes')}"))
 
 
@@ -184,10 +184,11 @@ def _note(scene: Scene) -> Generator[Act, Answer, bool]:
     return (yield Edit(scene.plan, NOTES, f"{NOTES}- {scene.name} was here\n")).ok
 
 
-def _try_to_merge(scene: Scene, branch: str) -> Generator[Act, Answer, None]:
-    answer = yield Bash(f"git -C {shlex.quote(str(scene.root))} merge --no-edit {branch}")
+def _try_to_stash(scene: Scene, tree: Path) -> Generator[Act, Answer, None]:
+    """What a developer must not do: the stash is one for all worktrees, and another agent would get what is put there."""
+    answer = yield Bash(f"git -C {shlex.quote(str(tree))} stash")
     if not answer.denied:
-        raise Unexpected(f"{scene.name} could merge {branch} by hand: {answer.text}")
+        raise Unexpected(f"{scene.name} could stash: {answer.text}")
 
 
 def _keeps_to(job: Job, changed: Sequence[str]) -> bool:
