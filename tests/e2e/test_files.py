@@ -137,6 +137,29 @@ def test_subagents_of_one_session_are_guarded_from_each_other(either_way: Sandbo
     client.finish()
 
 
+def test_subagents_in_worktrees_of_their_own_write_the_same_path(team: Sandbox, model: Model) -> None:
+    """Where nobody can overwrite anybody, nobody is denied; and the shared checkout stays as it was."""
+    calls = [
+        Tool("Agent", {"description": "Write", "prompt": marker(f"A.{n}"), "subagent_type": "general-purpose", "isolation": "worktree"})
+        for n in (1, 2)
+    ]
+    gates = [Gate(), Gate()]
+    model.script("A", Turn(*calls), Text("Waiting."))
+    for number, gate in enumerate(gates, 1):
+        write_it = Tool("Write", {"file_path": "a.py", "content": f"a = {number}\n"})
+        model.script(f"A.{number}", write_it, Turn(Text("Wrote it."), gate=gate))
+    client = team.start(marker("A") + " have it written")
+    for gate in gates:
+        gate.await_arrival()
+    assert denials(model, "A.1") + denials(model, "A.2") == []
+    written = {path.read_text() for path in (team.repository / ".claude" / "worktrees").glob("*/a.py")}
+    assert written == {"a = 1\n", "a = 2\n"}
+    assert not (team.repository / "a.py").exists()
+    for gate in gates:
+        gate.open()
+    client.finish()
+
+
 def test_the_guard_outlives_daemon_and_server(team: Sandbox, model: Model) -> None:
     """Daemon and Redis killed between two sessions' writes: the second is still denied, by the first's name."""
     path = team.repository / "a.py"
