@@ -60,10 +60,10 @@ def missing() -> Callable[[str], NoReturn]:
 
 @pytest.fixture(scope="session")
 def require_program(missing: Callable[[str], NoReturn]) -> Callable[[str], Path]:
-    """Finds a program on PATH; without it the test is skipped, but fails in CI."""
+    """Finds a program beside the tests' Python or on PATH; without it the test is skipped, but fails in CI."""
 
     def find(name: str) -> Path:
-        found = shutil.which(name)
+        found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
         return Path(found) if found else missing(f"{name} is not on PATH")
 
     return find
