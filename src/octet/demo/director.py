@@ -102,7 +102,7 @@ class Director:
         orchestrator, *others = self._parts()
         self._crew.start(orchestrator)
         # Whoever writes the plan next is to be denied: not before its writer has it.
-        self._watch(until=lambda: self._plan_is_locked)
+        self._watch(until=lambda: self._plan_is_being_written)
         for part in others:
             self._crew.start(part)
         self._watch(until=lambda: not self._crew.running())
@@ -189,8 +189,8 @@ class Director:
         self._happenings.put(Happening(name, kind, fields, self._clock()))
 
     @property
-    def _plan_is_locked(self) -> bool:
-        return f"path:{PLAN}" in self._story.locks
+    def _plan_is_being_written(self) -> bool:
+        return (self._sandbox.root / PLAN).exists() and f"path:{PLAN}" in self._story.locks
 
     def _check(self, octet: Octet, git: Git) -> list[str]:
         problems = check_store(octet, self._sample, self._story)

@@ -179,8 +179,9 @@ def _take_step(tree: Path, step: steps.Write | steps.Edit) -> Generator[Act, Ans
 
 
 def _note(scene: Scene) -> Generator[Act, Answer, bool]:
-    """Leave a note in the shared plan; False where another agent is writing there, or has since it was read."""
-    yield Read(scene.plan)
+    """Leave a note in the shared plan; False where another agent is writing there, has since it was read, or is about to."""
+    if not (yield Read(scene.plan)).ok:
+        return False
     return (yield Edit(scene.plan, NOTES, f"{NOTES}- {scene.name} was here\n")).ok
 
 

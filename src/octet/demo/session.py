@@ -83,7 +83,7 @@ class Session:
 
     def _call(self, act: Tool) -> Answer:
         if isinstance(act, Read):
-            return Answer(act.path.read_text(encoding="utf-8"))
+            return read_file(act.path)
         name, given = as_tool_call(act)
         self._calls += 1
         guard = self._fire("PreToolUse", tool_name=name, tool_input=given, tool_use_id=f"toolu_{self._calls:024d}")
@@ -140,6 +140,14 @@ def as_tool_call(act: Bash | Write | Edit) -> tuple[str, dict[str, Any]]:
     if isinstance(act, Write):
         return "Write", {"file_path": str(act.path), "content": act.text}
     return "Edit", {"file_path": str(act.path), "old_string": act.old, "new_string": act.new}
+
+
+def read_file(path: Path) -> Answer:
+    """Look at a file as the tool would; there is no hook in front of it."""
+    try:
+        return Answer(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        return Answer(f"{path}: {error.strerror}", ok=False)
 
 
 def change_file(act: Write | Edit) -> Answer:

@@ -1,0 +1,179 @@
+"""`octet demo` as a person runs it: to its end, interrupted, killed; nothing of the person's is touched and nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from octet.demo.processes import processes_of
+from octet.git import Git
+
+SOURCES = str(Path(__file__).parents[2] / "src")
+DEADLINE_S = 230.0
+pytestmark = pytest.mark.timeout(DEADLINE_S + 20)
+
+
+class Person:
+    """Somebody's machine: a home, a directory for temporary files, and a demo started there."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.home = directory / "home"
+        self.temporary = directory / "tmp"
+        self.home.mkdir()
+        self.temporary.mkdir()
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        # What would lead the demo astray if it looked: another agent's identity, another server, another repository.
+        astray = {"OCTET_AGENT": "somebody-1", "OCTET_REDIS_URL": "redis://127.0.0.1:1/0", "CLAUDE_PID": "1", "GIT_DIR": "/nowhere"}
+        return {
+            "HOME": str(self.home),
+            "TMPDIR": str(self.temporary),
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": SOURCES,
+            **astray,
+            **settings,
+        }
+
+    def start(self, *arguments: str | Path, **settings: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "octet", "demo", *arguments], cwd=self.directory, env=self.environment(**settings),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def demos(self) -> list[Path]:
+        """The temporary directories of demos that are there now."""
+        return list(self.temporary.glob("octet-demo-*"))
+
+    def processes(self) -> dict[int, str]:
+        """What runs for a demo of this person, the demo itself not counted."""
+        return {pid: command for pid, command in processes_of(self.temporary).items() if "-m octet demo" not in command}
+
+
+@pytest.fixture
+def person() -> Iterator[Person]:
+    """A person whose directories are gone afterwards, and who must find no process left."""
+    directory = Path(tempfile.mkdtemp(prefix="octet-person-")).resolve()
+    made = Person(directory)
+    try:
+        yield made
+        poll(lambda: not made.processes(), "the end of every process")
+        assert made.demos() == []
+        assert list(made.home.iterdir()) == []
+    finally:
+        for pid in processes_of(directory):
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(directory)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error."""
+    out, err = process.communicate(timeout=DEADLINE_S)
+    return process.returncode, out, err
+
+
+def poll(condition: Callable[[], object], what: str, deadline_s: float = 60.0) -> None:
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}"
+        time.sleep(0.05)
+
+
+def assert_all_right(report: dict[str, Any]) -> None:
+    assert report["problems"] == []
+    assert (report["agents"], report["tasks"], report["done"], report["merges"]) == (8, 12, 12, 12)
+    assert report["conflicts"] == 0
+    assert report["denials"] > 0
+    assert report["claims"] == 13  # one task was claimed twice: its first holder was killed
+    assert report["killed"] != report["heir"]
+    assert 0 <= report["claimable_ms"] <= report["failover_ms"]
+
+
+def test_a_demo_from_start_to_end(person: Person) -> None:
+    """Every task is built and merged once, one by a second developer; the repository that is kept passes its tests."""
+    kept = person.directory / "kept" / "pocket"
+    status, out, err = finish(person.start("--json", "--keep", kept, "--seed", "5"))
+    assert (status, err) == (0, "")
+    report = json.loads(out)
+    assert_all_right(report)
+    git = Git(kept)
+    assert git.out("rev-list", "--count", "--first-parent", "--merges", "main") == "12"
+    assert git.commit("main").startswith(report["main"])
+    assert subprocess.run([sys.executable, "-m", "unittest", "-q"], cwd=kept, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.e2e
+def test_a_demo_with_the_real_client(person: Person) -> None:
+    """The same with Claude Code in each process and a scripted model behind it."""
+    claude = os.environ.get("OCTET_TEST_CLAUDE") or shutil.which("claude")
+    if not claude:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no Claude Code: set OCTET_TEST_CLAUDE")
+    status, out, err = finish(person.start("--claude", "--json", OCTET_TEST_CLAUDE=claude))
+    assert (status, err) == (0, "")
+    assert_all_right(json.loads(out))
+
+
+@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_demo_that_is_ended_half_way(person: Person, blow: signal.Signals) -> None:
+    """Ctrl-C, kill and kill -9 take the crew, the daemon, the server and the directory with them."""
+    demo = person.start("--plain")
+    assert demo.stdout is not None
+    read_until(demo, "claimed")
+    assert len(person.processes()) > 8
+    demo.send_signal(blow)
+    _, err = demo.communicate(timeout=60)
+    assert demo.returncode == (-signal.SIGKILL if blow == signal.SIGKILL else 130)
+    assert "Traceback" not in err
+    poll(lambda: not person.processes() and not person.demos(), "the end of what the demo had started")
+
+
+def test_lines_tell_the_story(person: Person) -> None:
+    """Without a terminal the story comes as lines, and the report at the end; two developers are enough for a failover."""
+    status, out, err = finish(person.start("--developers", "2"))
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert any("killed (SIGKILL)" in line for line in lines)
+    assert sum("tests passed" in line for line in lines) == 12
+    assert any(line.startswith("Household budgets: 12 of 12") for line in lines)
+    assert "\x1b" not in out
+
+
+def test_without_claude_code(person: Person) -> None:
+    """--claude where there is none is one clear line, and nothing is started."""
+    tools = person.directory / "bin"
+    tools.mkdir()
+    git = shutil.which("git")
+    assert git is not None
+    (tools / "git").symlink_to(git)
+    status, out, err = finish(person.start("--claude", PATH=str(tools)))
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert "--claude" in err
+
+
+def test_a_directory_that_is_there_is_not_written_into(person: Person) -> None:
+    """--keep with a directory that exists is refused."""
+    (person.directory / "mine").mkdir()
+    status, _, err = finish(person.start("--keep", person.directory / "mine"))
+    assert status == 2
+    assert "--keep" in err
+    assert list((person.directory / "mine").iterdir()) == []
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if words in line:
+            return
+    raise AssertionError(f"the demo ended before {words!r}: {process.communicate()[1]}")
