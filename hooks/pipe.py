@@ -53,8 +53,9 @@ def main() -> "NoReturn":
         try:
             while data:
                 data = data[posix.write(fd, data) :]
-        except OSError:
-            pass  # the client has gone, or closed one stream: the exit code still tells it
+        except OSError:  # the client has gone, or gave us no such stream
+            if sys.argv[2] == GUARD:
+                code = 2  # a denial that cannot be said must not become a permission
     posix._exit(code)
 
 

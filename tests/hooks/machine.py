@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ class Machine:
         self.environment = {"HOME": str(home), "PATH": "/usr/bin:/bin", "OCTET_DAEMON_IDLE_S": "30"}
         self.octet = directory / "octet"
         opt_in(self.repository)
+        (self.repository / ".git").mkdir()  # enough for what reads `.git` by hand
         self.approve(self.repository)
         self.set_command(f"exec {shlex.quote(sys.executable)} {shlex.quote(str(FAKE_DAEMON))} \"$@\"")
 
@@ -91,6 +93,16 @@ class Machine:
     def command_runs(self) -> int:
         runs = Path(f"{self.octet}.runs")
         return len(runs.read_text().splitlines()) if runs.exists() else 0
+
+    def use_real_octet(self) -> None:
+        """The command itself, from this source and under this interpreter."""
+        self.set_command(f"PYTHONPATH={shlex.quote(str(PROJECT / 'src'))} exec {shlex.quote(sys.executable)} -m octet \"$@\"")
+
+    def recorded(self, name: str, **changes: Any) -> bytes:
+        """A payload that the real client sent, as if from this repository; fields in `changes` are replaced, None takes one out."""
+        text = (PAYLOADS / f"{name}.json").read_text().replace("@REPO@", json.dumps(str(self.repository))[1:-1])
+        fields = {**json.loads(text), **changes}
+        return json.dumps({key: value for key, value in fields.items() if value is not None}).encode()
 
     def start_daemon(self) -> Status:
         from .fake_daemon import WORKER
@@ -117,17 +129,24 @@ class Machine:
             raise
         return Answer(process.returncode, out, err)
 
+    def run_together(self, count: int, event: str, payload: bytes = b"{}") -> list[Answer]:
+        """That many at once; their input lies ready, so that no time is lost on it."""
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(payload)
+            file.flush()
+            processes = []
+            for _ in range(count):
+                with open(file.name, "rb") as stdin:
+                    processes.append(self.begin(event, stdin=stdin))
+            outputs = [process.communicate(timeout=90) for process in processes]
+        return [Answer(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
+
 
 def opt_in(root: Path) -> Path:
     """Make `root` a repository with Octet's settings in it."""
     (root / ".claude").mkdir(parents=True)
     (root / ".claude" / "octet.toml").write_text('project = "shop"\n')
     return root
-
-
-def recorded(name: str) -> bytes:
-    """A payload that the real client sent."""
-    return (PAYLOADS / f"{name}.json").read_bytes()
 
 
 def wait_for(condition: Callable[[], Any], what: str, within_s: float = 20.0) -> Any:

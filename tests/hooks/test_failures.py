@@ -6,28 +6,28 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from octet.daemon import control
 
-from .machine import EVENTS, GUARD, PROJECT, Answer, Machine, recorded
+from .machine import EVENTS, GUARD, PROJECT, Answer, Machine
 from .test_pipe import ODD_PAYLOADS
 
-WRITE = recorded("pre_tool_use_write")
 # The deadlines of hooks/pipe.py, and what a busy machine may add to the process's own start and end.
 TOTAL_S = {"SessionStart": 8.0, "SessionEnd": 1.2}
 SLACK_S = 5.0
 
 
-def run_in_time(machine: Machine, event: str, payload: bytes = WRITE) -> Answer:
-    """The hook's answer; fails where it takes longer than its deadline."""
-    answer = machine.run(event, payload, within_s=TOTAL_S.get(event, 4.0) + SLACK_S)
+def run_in_time(machine: Machine, event: str, payload: bytes | None = None, **options: Any) -> Answer:
+    """The hook's answer, to a write in the shared checkout by default; fails where it takes longer than its deadline."""
+    payload = machine.recorded("pre_tool_use_write") if payload is None else payload
+    answer = machine.run(event, payload, **options, within_s=TOTAL_S.get(event, 4.0) + SLACK_S)
     answer.assert_valid()
     return answer
 
@@ -223,9 +223,7 @@ def test_the_daemon_keeps_nothing_of_the_hook_that_started_it(machine: Machine) 
 
 def test_two_hundred_hooks_at_once_start_one_daemon(machine: Machine) -> None:
     """All are answered by the same worker."""
-    processes = [machine.begin(GUARD, stdin=subprocess.DEVNULL) for _ in range(200)]
-    outputs = [process.communicate(timeout=60) for process in processes]
-    answers = [Answer(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
+    answers = machine.run_together(200, GUARD)
     assert [answer for answer in answers if answer.code] == []
     assert len({answer.json["worker"] for answer in answers}) == 1
     assert machine.command_runs == 1
@@ -306,6 +304,16 @@ def test_without_the_package_the_guard_still_blocks(machine: Machine) -> None:
     answer = machine.run(GUARD, launch=["/bin/sh", str(hooks / "launch")])
     answer.assert_valid()
     assert answer.blocks
+
+
+def test_the_repositorys_own_policy_counts(machine: Machine) -> None:
+    """`on_store_down` is read without a daemon, too."""
+    machine.set_command("exit 1")
+    settings = machine.repository / ".claude" / "octet.toml"
+    settings.write_text('project = "shop"\non_store_down = "allow"\n')
+    assert not run_in_time(machine, GUARD).blocks
+    settings.write_text('project = "shop"\non_store_dwon = "allow"\n')
+    assert run_in_time(machine, GUARD).blocks
 
 
 def test_a_message_names_what_to_do(machine: Machine) -> None:

@@ -14,7 +14,7 @@ import pytest
 from octet import dirs, project
 from octet.plugin import LOADER
 
-from .machine import EVENTS, GUARD, HOOKS, PYTHON, Answer, Machine, opt_in, recorded, tree
+from .machine import EVENTS, GUARD, HOOKS, PYTHON, Answer, Machine, opt_in, tree
 
 SHELLS = {
     "sh": ["/bin/sh"],
@@ -67,7 +67,7 @@ def test_a_repository_that_has_not_opted_in_sees_nothing(event: str, machine: Ma
     """No output, no file, no process, whatever comes on standard input."""
     shutil.rmtree(machine.state)
     before = tree(temporary_home)
-    for payload in (b"", b"x" * 1_000_000, recorded("pre_tool_use_write")):
+    for payload in (b"", b"x" * 1_000_000, machine.recorded("pre_tool_use_write")):
         assert machine.run(event, payload, cwd=machine.elsewhere) == Answer(0, b"", b"")
     assert tree(temporary_home) == before
     assert machine.command_runs == 0

@@ -93,12 +93,18 @@ def test_a_refusal_reaches_the_client(served: Machine) -> None:
     assert served.run(GUARD, b'{"fake": "deny"}') == Answer(2, b"", b"denied\n")
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_change_nothing(closed: str, served: Machine) -> None:
-    """A client that has gone, or gives no stream, gets the exit code and no trace of an exception."""
-    answer = served.run(GUARD, b'{"fake": "deny"}', launch=["/bin/sh", "-c", f'exec "$0" "$@" {closed}', str(HOOKS / "launch")])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_guard_without_streams_still_blocks(closed: str, served: Machine) -> None:
+    """A denial that cannot be said must not become a permission; and no trace of an exception."""
+    launch = ["/bin/sh", "-c", f'exec "$0" "$@" {closed}', str(HOOKS / "launch")]
+    answer = served.run(GUARD, b'{"fake": "deny"}', launch=launch)
     assert answer.code == 2
     assert b"Traceback" not in answer.err
+
+
+def test_a_guard_without_input_blocks(served: Machine) -> None:
+    """Nothing can be said about a call that cannot be read."""
+    assert served.run(GUARD, launch=["/bin/sh", "-c", 'exec "$0" "$@" <&-', str(HOOKS / "launch")]).blocks
 
 
 def test_a_client_that_stops_reading_gets_no_traceback(served: Machine) -> None:
