@@ -27,6 +27,7 @@ def temporary_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
         if name.startswith(("OCTET_", "XDG_", "CLAUDE")) and not name.startswith("OCTET_TEST_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("OCTET_DAEMON", "never")  # a test that wants a daemon starts it, and ends it
     return home
 
 
@@ -34,7 +35,7 @@ def temporary_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
 def clean_env(temporary_home: Path) -> dict[str, str]:
     """An environment built from nothing, for subprocesses: home, language, and a PATH on which `python3` is new enough."""
     python = Path(getattr(sys, "_base_executable", sys.executable)).parent
-    return {"HOME": str(temporary_home), "LANG": "C.UTF-8", "PATH": f"{python}:{os.environ['PATH']}"}
+    return {"HOME": str(temporary_home), "LANG": "C.UTF-8", "OCTET_DAEMON": "never", "PATH": f"{python}:{os.environ['PATH']}"}
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,9 @@ class FakeVitals:
 
     def stop(self) -> None: ...
 
+    def rest(self) -> None:
+        pass
+
     def live_agents(self) -> int:
         try:
             return int((state_dir() / "agents").read_text())

@@ -42,4 +42,3 @@ def read_build(package: Path = PACKAGE) -> Build | None:
     except (OSError, UnicodeError):
         return None
     return Build(version[1], digest.hexdigest()[:16], modified_ns) if version else None
-

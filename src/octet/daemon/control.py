@@ -1,8 +1,8 @@
 """The daemon from a client's side: start it, stop it, ask how it is.
 
-    status = control.start()     # a daemon that answers and is not older than this code; never a second one
-    control.status()             # None: there is none
-    control.stop()               # returns when it is gone
+status = control.start()     # a daemon that answers and is not older than this code; never a second one
+control.status()             # None: there is none
+control.stop()               # returns when it is gone
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from octet.errors import OctetError
 
 START_WITHIN_S = 15.0
 STOP_WITHIN_S = 15.0
+SERVE_WITHIN_S = 2.0
 POLL_S = 0.01
 
 
@@ -90,6 +91,27 @@ def _launch_if_free(state: Path, command: Sequence[str], launched: bool) -> bool
             raise DaemonFailed(_reason(state))
         spawn.launch(spawn.supervisor_command(state, lock, -1, command), (lock,))
         return True
+
+
+def serve(root: Path, url: str) -> None:
+    """Have a daemon serve a project (heartbeats, sweep, flushes of the embedded server): tell the one that runs, or start one.
+
+    `url` is the store's, where the caller's environment or command line names it; "" for the repository's own.
+
+    Raises:
+        DaemonFailed: none answers.
+    """
+    request = Request(event=wire.SERVE, root=str(root), redis_url=url)
+    try:
+        wire.call(socket_path(), request, SERVE_WITHIN_S)
+    except TimeoutError:
+        raise DaemonFailed(_silent()) from None
+    except (OSError, MalformedMessage):
+        start()
+        try:
+            wire.call(socket_path(), request, SERVE_WITHIN_S)
+        except (OSError, MalformedMessage) as error:
+            raise DaemonFailed(_silent()) from error
 
 
 def stop(*, within_s: float = STOP_WITHIN_S) -> bool:

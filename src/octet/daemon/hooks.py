@@ -19,7 +19,7 @@ from octet.daemon.failure import failure_reply
 from octet.daemon.sessions import Sessions
 from octet.daemon.twins import Twins
 from octet.daemon.vitals import Vitals
-from octet.daemon.wire import Reply, Request
+from octet.daemon.wire import SERVE, Reply, Request
 from octet.errors import AgentGone, LockHeld, NotTrusted, OctetError, StoreUnreachable
 from octet.guard import payload, policy
 from octet.guard.payload import (
@@ -48,6 +48,7 @@ class HookService:
 
     def __init__(self, crews: Crews, vitals: Vitals) -> None:
         self._crews = crews
+        self._vitals = vitals
         self._sessions = Sessions(vitals)
         self._twins = Twins()
         self._notices: dict[tuple[int, str], float] = {}
@@ -65,6 +66,8 @@ class HookService:
 
     def handle(self, request: Request) -> Reply:
         """The reply to one hook; never raises for anything that a payload or a store can do."""
+        if request.event == SERVE:
+            return self._serve(request)
         if self._twins.is_second(request.source, request.pid, request.payload):
             return Reply()
         try:
@@ -80,6 +83,14 @@ class HookService:
             if isinstance(error, StoreUnreachable):
                 crew.failed(error)
             return Reply(*self._without_store(crew, event, request, error))
+
+    def _serve(self, request: Request) -> Reply:
+        try:
+            self._crews.find(request.root, request.redis_url)
+        except OctetError as error:
+            return Reply(2, b"", f"{error}\n".encode("utf-8", "replace"))
+        self._vitals.hasten()
+        return Reply()
 
     def _without_store(self, crew: Crew, event: Event, request: Request, error: OctetError) -> Answer:
         log.warning("%s %s: %s", crew.project.name, request.event, error)

@@ -33,6 +33,7 @@ class Vitals:
         self._deaths = DeathWatch(self._bury_process)
         self._wake = threading.Event()
         self._stopping = False
+        self._hastened = False
         self._live = 0
         self._thread = threading.Thread(target=self._run, name="vitals", daemon=True)
 
@@ -52,6 +53,21 @@ class Vitals:
         """How many agents of this machine were alive at the last round."""
         return self._live
 
+    def hasten(self) -> None:
+        """A project has come up: do a round now."""
+        self._hastened = True
+        self._wake.set()
+
+    def rest(self) -> None:
+        """The daemon ends for want of agents: let the embedded server end too, unless somebody else is connected to it."""
+        for crew in self._crews.all():
+            if crew.octet:
+                crew.octet.close()
+        try:
+            server.stop_when_unused()
+        except OctetError as error:
+            log.warning("the embedded server does not end: %s", error)
+
     def noticed(self, agent: Agent) -> None:
         """A hook has just registered an agent: watch its process from now on."""
         self._live = max(self._live, 1)
@@ -62,10 +78,12 @@ class Vitals:
         next_beat = 0.0
         while not self._stopping:
             now = time.monotonic()
-            if now >= next_beat:
+            if now >= next_beat or self._hastened:
+                self._hastened = False
                 next_beat = now + (BEAT_EVERY_S if self._round() else RETRY_EVERY_S)
             self._flush()
             self._wake.wait(FLUSH_EVERY_S)
+            self._wake.clear()
 
     def _round(self) -> bool:
         """One heartbeat of everything; False when a store did not answer and it should be tried again soon."""
@@ -112,11 +130,16 @@ def local_process(agent: Agent) -> ProcessIdentity | None:
 
 
 def beat(octet: Octet, deaths: DeathWatch) -> int:
-    """Bury the dead of this machine, renew the living, then bury whose lease ran out elsewhere; how many live here."""
+    """Bury the dead of this machine, renew the living, then bury whose lease ran out; how many live here.
+
+    One that only named itself (a script in OCTET_AGENT) has no process to watch: it counts until its lease runs out.
+    """
     living: list[Agent] = []
+    named = 0
     for agent in octet.agents.list():
         process = local_process(agent)
         if process is None:
+            named += agent.kind == "external" and agent.host == host_id()
             continue
         if is_alive(process):
             living.append(agent)
@@ -128,7 +151,7 @@ def beat(octet: Octet, deaths: DeathWatch) -> int:
     for agent in octet.agents.without_heartbeat():
         if agent.id not in alive:
             _log_estate(octet.agents.bury_expired(agent))
-    return len(living)
+    return len(living) + named
 
 
 def bury_process(crew: Crew, process: ProcessIdentity) -> None:

@@ -15,6 +15,8 @@ import time
 from dataclasses import dataclass, replace
 
 VERSION = "1"
+# The command line's event: serve this project from now on (heartbeats, sweep, the embedded server's flushes).
+SERVE = "Serve"
 HEADER_LIMIT = 1 << 17
 PAYLOAD_LIMIT = 64 << 20
 REPLY_LIMIT = 16 << 20

@@ -47,6 +47,8 @@ class Vitals(Protocol):
 
     def live_agents(self) -> int: ...
 
+    def rest(self) -> None: ...
+
 
 @dataclass(frozen=True)
 class Handed:
@@ -85,6 +87,7 @@ class Worker:
         self._build = read_build() or Build("unknown", "", 0)
         self._started = time.time()
         self._last_words = b""
+        self._idle = False
         self._wake_read, self._wake_write = os.pipe()
         self._listener = socket.socket(fileno=handed.listener)
         self._socket_id = _identity(handed.state / supervisor.SOCKET)
@@ -112,6 +115,7 @@ class Worker:
         self._tell_supervisor(b".")
         idle_left_s = self._idle_left_s()
         if idle_left_s <= 0:
+            self._idle = True
             _log.info("no live agent and no hook for %g s", self._idle_s)
             self.end(supervisor.QUIT)
         elif words := self._out_of_reach():
@@ -173,6 +177,8 @@ class Worker:
         if self._last_words.startswith(supervisor.EXEC):
             os.close(self._beat)  # the successor starts while we finish what we have taken
         drained = self._server.drain(DRAIN_S)
+        if self._idle:
+            self._vitals.rest()
         _log.info("daemon ends, %s", "all answered" if drained else "requests left unanswered")
 
     def _control(self, request: Request) -> Reply:
