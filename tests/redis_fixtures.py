@@ -49,10 +49,10 @@ def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = DEADL
 
 
 def kill_hard(pid: int) -> None:
-    """kill -9, and wait until nothing of the process is left but, where nobody collects it, its entry in the process table."""
+    """kill -9, and wait until nothing of the process is left, threads included, but an entry that nobody has collected."""
     os.kill(pid, signal.SIGKILL)
     state = [PS, "-o", "stat=", "-p", str(pid)]
-    wait_for(lambda: subprocess.run(state, capture_output=True, text=True, check=False).stdout[:1] in {"", "Z"}, f"{pid} is dead")
+    wait_for(lambda: subprocess.run(state, capture_output=True, text=True, check=False).stdout.strip() in {"", "Z", "Zs"}, f"{pid} is dead")
 
 
 class Server:

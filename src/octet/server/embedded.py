@@ -42,6 +42,7 @@ from octet.server.program import find_servers
 
 DEADLINE_S = 30.0
 POLL_S = 0.01
+TRIES = 3
 
 _END_IT = "end it with octet redis stop --force (nothing that it acknowledged is lost)"
 
@@ -201,10 +202,12 @@ def _start(directory: Path, deadline: float) -> None:
     writer = data.read_writer(directory)
     failures = []
     for program in sorted(find_servers(), key=lambda program: not (writer and writer.is_read_by(program))):
-        reason = launch(program, directory, deadline)
-        if not reason:
-            data.record_writer(directory, Writer.of(program))
-            return
+        # A server that gives up and one that somebody kills look the same from here; only the first does it every time.
+        for _ in range(TRIES):
+            reason = launch(program, directory, deadline)
+            if not reason:
+                data.record_writer(directory, Writer.of(program))
+                return
         failures.append((program, reason))
     program, reason = failures[0]
     raise ServerFailed(f"{program} cannot start in {directory}: {reason}: {data.advise(directory, reason, writer)}")

@@ -133,12 +133,13 @@ def _rotate(log: Path) -> None:
 
 
 def _last_words(log: Path, start: int) -> str:
-    """The last warning that the server logged since byte `start`, else its last line."""
+    """The last line of weight that the server logged since byte `start`, else its last line; advice on the kernel is none."""
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()
     if not lines:  # a full disk takes no log either
         full = shutil.disk_usage(log.parent).free < FULL_DISK_BYTES
         return "no space left on its disk" if full else "it ended without a word"
-    warnings = [match["text"] for match in map(_LOG_LINE.match, lines) if match and match["level"] == "#"]
-    return (warnings or lines)[-1].rstrip(".")
+    logged = [match for match in map(_LOG_LINE.match, lines) if match and not match["text"].startswith("WARNING")]
+    grave = [match["text"] for match in logged if match["level"] == "#"]
+    return (grave or lines)[-1].rstrip(".")
