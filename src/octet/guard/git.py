@@ -83,8 +83,7 @@ class _Follower:
 
     def _aliased(self, call: Call, alias: str, checkout: Checkout, depth: int) -> Iterator[GitEffect]:
         if alias.startswith("!"):
-            words = " ".join("'" + word.replace("'", "'\\''") + "'" for word in call.words)
-            yield from self.follow(shell.parse(f"{alias[1:]} {words}", checkout.top), depth + 1)
+            yield from self.follow(shell.parse(f"{alias[1:]} {_quoted(call.words)}", checkout.top), depth + 1)
             return
         for found in self._effects(expand_alias(call, alias), depth + 1):
             yield replace(found, command=call.shown)
@@ -96,7 +95,7 @@ class _Follower:
             flags, _ = options(call.words, {"x", "exec", "onto", "s", "X"})
             text = flags.get("x") or flags.get("exec") or ""
         elif call.subcommand == "bisect" and call.words[:1] == ("run",):
-            text = " ".join(call.words[1:])
+            text = _quoted(call.words[1:])
         if text and depth < _ALIAS_DEPTH:
             yield from self.follow(shell.parse(text, checkout.top), depth + 1)
 
@@ -155,6 +154,11 @@ class _Follower:
     def _is_foreign(self, directory: str) -> bool:
         normal = os.path.normpath(directory)
         return any(normal == made or normal.startswith(made + "/") for made in self.foreign)
+
+
+def _quoted(words: tuple[str, ...]) -> str:
+    """Words as a shell reads them back."""
+    return " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
 
 
 def _seen_from(directory: str, path: str) -> str:

@@ -245,7 +245,7 @@ def _held(needs: Needs, held: Held, project: Project) -> Verdict:
     said = f"{name} has been held by {holder} for {_duration(held.age_s)}{work}."
     if project.config.lock_paths == "warn" and not held.resource.startswith("repository:"):
         return Verdict("pass", context=f"Octet: {said} Agree with it first: `octet msg send {holder} …`.", notice=f"Octet: {said}")
-    advice = f"Message the holder (`octet msg send {holder} …`), take another task (`octet task claim`), or wait: it is free {_until(held)}."
+    advice = f"Message the holder (`octet msg send {holder} …`), take another task (`octet task claim`), or wait: free {_until(held)}."
     return Verdict("deny", f"Octet: {said} {advice}")
 
 

@@ -30,7 +30,7 @@ _REDIRECT = re.compile(r"&>>|&>|<<<|<<-|<<|<>|<&|<|>>|>\||>&|>")
 _DELIMITER = re.compile(r"[^ \t\n\\'\";&|<>()]+")
 _OPENING = frozenset({"if", "while", "until", "{"})
 _CLOSING = frozenset({"fi", "done", "}", "esac"})
-_PASSED = frozenset({"then", "elif", "else", "do", "!", "coproc", "in"})
+_PASSED = frozenset({"then", "do", "!", "coproc", "in"})
 _WRAPPER_LIMIT = 12
 
 
@@ -79,21 +79,37 @@ class _HereDocument(NamedTuple):
     owner: _Simple
 
 
-class _Level(NamedTuple):
+class _Level:
     """What a list of commands knows of itself; saved while a list inside it is read.
 
-    Each part of a pipeline runs in a subshell, and so does a list before `&`: both begin where the pipeline or list began.
+    Each part of a pipeline runs in a subshell, and so does a list before `&`: where they went and what they assigned ends with them. What
+    stands behind `&&` or `||` may not run at all.
     """
 
-    begin: Where
-    pipeline_start: Where
-    list_start: Where
-    piped: bool = False
-    function: bool = False
+    __slots__ = (
+        "begin",
+        "body",
+        "condition_mark",
+        "first",
+        "function",
+        "list_mark",
+        "list_start",
+        "mark",
+        "piped",
+        "pipeline_mark",
+        "pipeline_start",
+        "skipped",
+    )
 
-
-def _at(where: Where) -> _Level:
-    return _Level(where, where, where)
+    def __init__(self, shell: Shell) -> None:
+        self.begin = self.pipeline_start = self.list_start = shell.where
+        self.mark = self.pipeline_mark = self.list_mark = shell.mark()
+        self.condition_mark: int | None = None  # behind the list's first `&&` or `||`
+        self.skipped: tuple[Where, ...] = ()  # where the shell is if a conditional `cd` was skipped
+        self.piped = False
+        self.first = len(shell.commands)
+        self.function = ""  # the one whose body comes next, or is this
+        self.body = 0  # where in the text that begins
 
 
 class _Parser(WordReader):
@@ -106,7 +122,7 @@ class _Parser(WordReader):
         self.simple = _Simple()
         self.word_end = -1
         self.pending: list[_HereDocument] = []
-        self.level = _at(shell.where)
+        self.level = _Level(shell)
         self.outer: list[_Level] = []
 
     def value_of(self, name: str) -> str:
@@ -175,25 +191,40 @@ class _Parser(WordReader):
             self._finish(operator)
 
     def _finish(self, operator: str) -> None:
-        """End the simple command at `operator`, and follow what that means for where the next one runs."""
+        """End the simple command at `operator`, and follow what that means for the next one."""
         simple, self.simple = self.simple, _Simple()
+        level, shell = self.level, self.shell
         if not simple.empty or simple.redirects:
             self._run_simple(simple)
-            self.level = self.level._replace(function=False)
-        shell, level = self.shell, self.level
+            level.function = ""
         if operator in ("|", "|&"):
             shell.where = level.pipeline_start
-            self.level = level._replace(piped=True)
+            level.piped = True
             return
         if level.piped:
             shell.where = level.pipeline_start
+            shell.forget(level.pipeline_mark)
+        elif level.condition_mark is not None and shell.where.directory != level.pipeline_start.directory:
+            level.skipped += (level.pipeline_start,)
+        if operator in ("&&", "||"):
+            level.condition_mark = shell.mark() if level.condition_mark is None else level.condition_mark
+        else:
+            self._end_list(operator)
+        if operator != "&&":
+            shell.settle(level.skipped)
+            level.skipped = ()
+        level.piped, level.pipeline_start, level.pipeline_mark = False, shell.where, shell.mark()
+
+    def _end_list(self, operator: str) -> None:
+        level, shell = self.level, self.shell
         if operator == "&":
             shell.where = level.list_start
-        where = shell.where
-        if operator != "&&":
-            where = shell.where = where._replace(fallback=where.before_cd or where.fallback, before_cd=None)
-        list_start = level.list_start if operator in ("&&", "||") else where
-        self.level = _Level(level.begin, where, list_start, False, level.function)
+            shell.forget(level.list_mark)
+        elif level.condition_mark is not None:
+            shell.forget(level.condition_mark)
+        shell.settle(level.skipped)
+        level.skipped = ()
+        level.condition_mark, level.list_start, level.list_mark = None, shell.where, shell.mark()
 
     def _word(self) -> bool:
         """Read one word; True when it was an `esac`."""
@@ -245,8 +276,9 @@ class _Parser(WordReader):
             self._case()
         elif word == "function":
             self._blanks()
-            self.word()
-            self.level = self.level._replace(function=True)
+            self._define(self.word())
+        elif word in ("else", "elif"):
+            self._other_branch()
         elif word == "time":
             self._blanks()
             self.pos += 2 if self.text.startswith("-p ", self.pos) else 0
@@ -256,15 +288,38 @@ class _Parser(WordReader):
 
     def _open(self) -> None:
         self.outer.append(self.level)
-        self.level = _at(self.shell.where)
+        self.level = _Level(self.shell)
 
     def _leave(self, word: str) -> None:
-        if self.outer:
-            begin, self.level = self.level.begin, self.outer.pop()
-            if self.level.function:  # a `cd` in a function happens when it is called
-                self.shell.where = begin
-            elif word != "}":
-                self.shell.leave_branch(begin)
+        if not self.outer:
+            return
+        self._finish("\n")
+        inner, self.level = self.level, self.outer.pop()
+        if self.level.function:
+            self._end_function(inner.begin)
+        elif word != "}":
+            if word == "done":
+                self.shell.repeat(inner.first, inner.begin)
+            self.shell.also_at(inner.begin)
+        if word != "}" or inner.begin is self.shell.where:
+            self.shell.forget(inner.mark)
+
+    def _other_branch(self) -> None:
+        """`else`, `elif` or the next pattern of a `case`: begins where the whole began, or went on from its condition."""
+        ended = self.shell.where
+        self.shell.where = self.level.begin
+        self.shell.also_at(ended)
+        self.level.pipeline_start = self.level.list_start = self.shell.where
+
+    def _define(self, name: list[Word]) -> None:
+        """A function's body comes next."""
+        self.level.function, self.level.body = name[0].template if name else UNKNOWN, self.pos
+
+    def _end_function(self, begin: Where) -> None:
+        """A function's body has ended; what it does to the shell, it does where it is called."""
+        self.shell.functions[self.level.function] = self.text[self.level.body : self.pos]
+        self.shell.where = begin
+        self.level.function = ""
 
     def _loop_head(self) -> None:
         """`for name in words`, up to the `do` or the end of the line."""
@@ -292,7 +347,7 @@ class _Parser(WordReader):
         if self.text.startswith("in", self.pos):
             self.pos += 2
         while self._pattern() and self.run(";;") == ";;":
-            continue
+            self._other_branch()
         self.depth -= 1
 
     def _pattern(self) -> bool:
@@ -327,19 +382,23 @@ class _Parser(WordReader):
         close = following.end() if following else self.pos + 1
         if len(self.simple.words) == 1 and self.text.startswith(")", close):
             self.pos = close + 1
-            self.simple = _Simple()
-            self.level = self.level._replace(function=True)
+            name, self.simple = self.simple.words, _Simple()
+            self._define(name)
         elif not (self.simple.empty and self.text.startswith("((", self.pos) and self.arithmetic()):
             self.pos += 1
             self._subshell()
+            if self.level.function and self.simple.empty:
+                self._end_function(self.shell.where)
 
     def _subshell(self) -> None:
         """Read commands up to the closing parenthesis; where they went ends there."""
         self._deeper()
         outside = self.simple, self.level, self.outer, self.shell.where
         self.simple, self.outer = _Simple(), []
-        self.level = _at(self.shell.where)
+        self.level = _Level(self.shell)
+        mark = self.shell.mark()
         self.run(")")
+        self.shell.forget(mark)
         self.simple, self.level, self.outer, self.shell.where = outside
         self.depth -= 1
 
@@ -442,6 +501,7 @@ class _Parser(WordReader):
             return
         if in_shell:
             self.shell.follow(command.words)
+            self._call(command.words[0].template)
         for inner in unwrap(command.words):
             self.step(4 + len(command.words) // 4)
             if isinstance(inner, InnerText):
@@ -449,8 +509,21 @@ class _Parser(WordReader):
                 continue
             self._look_inside(self.shell.record_inner(command, inner), level + 1, in_shell=in_shell and inner.in_shell)
 
+    def _call(self, name: str) -> None:
+        """Run a function of the script where it is called; one that calls itself does nothing new."""
+        shell = self.shell
+        if name in shell.functions and name not in shell.running:
+            where, mark = shell.where, shell.mark()
+            shell.running.add(name)
+            self._run_inner(InnerText(f"{{ {shell.functions[name]}\n}}", in_shell=True))
+            shell.running.discard(name)
+            shell.also_at(where)  # where it was defined in a subshell, there is no such function here
+            shell.forget(mark)
+
     def _run_inner(self, inner: InnerText) -> None:
-        where = self.shell.where
-        _Parser(inner.text, self.shell, self.depth + 1).run("")
+        shell = self.shell
+        where, mark = shell.where, shell.mark()
+        _Parser(inner.text, shell, self.depth + 1).run("")
         if not inner.in_shell:
-            self.shell.where = where
+            shell.where = where
+            shell.forget(mark)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from octet.guard import wrappers
@@ -72,9 +72,12 @@ class Shell:
         self.where = Where(directory)
         self.home = home
         self.commands: list[Command] = []
+        self.functions: dict[str, str] = {}
+        self.running: set[str] = set()
         self._toplevel = toplevel
         self._variables: dict[str, str] = {}
         self._git_variables: dict[str, str] = {}
+        self._assigned: list[str] = []
         self.budget = Budget()
 
     def record(self, words: Sequence[Word], assignments: Sequence[tuple[str, str]], redirects: Sequence[Redirect]) -> Command:
@@ -105,17 +108,51 @@ class Shell:
         elif name in _DECLARING:
             for word in words[1:]:
                 variable, equals, value = word.template.partition("=")
-                if equals:
-                    self.assign(variable, value)
+                if equals:  # `local` fails outside of a function
+                    self.assign(variable, UNKNOWN if name == "local" else value)
         elif name in _SETTING:
             for word in words[1:]:
                 self.assign(word.template, UNKNOWN)
 
-    def leave_branch(self, start: Where) -> None:
-        """A compound command that began at `start` has ended, and a `cd` in it may have been passed by."""
-        if self.where.directory != start.directory:
-            also = dict.fromkeys((start.directory, *start.also, *self.where.also))
-            self.where = self.where._replace(also=tuple(also)[:_BRANCH_LIMIT])
+    def also_at(self, *places: Where) -> None:
+        """The shell may be at one of these as well: a `cd` since then may have been passed by."""
+        where = self.where
+        also = dict.fromkeys(where.also)
+        for place in places:
+            failed = () if place.fallback is None else (place.fallback,)
+            also |= dict.fromkeys((place.directory, *failed, *place.also))
+        also.pop(where.directory, None)
+        self.where = where._replace(also=tuple(also)[:_BRANCH_LIMIT])
+
+    def settle(self, skipped: Sequence[Where]) -> None:
+        """An `&&` chain has ended: a `cd` in it may have failed, or been `skipped` at one of these places."""
+        where = self.where
+        if where.before_cd is not None:
+            self.where = where._replace(fallback=where.before_cd, before_cd=None)
+        if skipped:
+            self.also_at(*skipped)
+
+    def mark(self) -> int:
+        """A point in the script, for `forget`."""
+        return len(self._assigned)
+
+    def forget(self, mark: int) -> None:
+        """What was assigned since `mark` may not have been, or not in this shell."""
+        self.budget.step((len(self._assigned) - mark) // 8)
+        for name in self._assigned[mark:]:
+            self._variables[name] = UNKNOWN
+
+    def repeat(self, first: int, start: Where) -> None:
+        """The commands from number `first` on were a loop's, begun at `start`: a `cd` in it leads on at each turn."""
+        ended = self.where.directory
+        if ended == start.directory:
+            return
+        self.budget.step((len(self.commands) - first) // 2)
+        for number in range(first, len(self.commands)):
+            command = self.commands[number]
+            also = dict.fromkeys((*command.also, ended, None))
+            self.commands[number] = replace(command, also=tuple(also)[:_BRANCH_LIMIT])
+        self.also_at(Where(None))
 
     def assign(self, name: str, value: str) -> None:
         """Set a variable. A second, different value makes it unknown: which one holds where depends on the branches taken."""
@@ -127,6 +164,7 @@ class Shell:
             value = UNKNOWN
         if len(self._variables) < _VARIABLE_LIMIT or name in self._variables:
             self._variables[name] = value
+            self._assigned.append(name)
         if name.startswith("GIT_"):
             self._git_variables[name] = value
 

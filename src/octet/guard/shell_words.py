@@ -27,7 +27,7 @@ _BACKTICK_ESCAPE = re.compile(r"\\([\\`$])")
 _BACKTICK_DOUBLE_ESCAPE = re.compile(r"\\([\\`$\"])")
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\}|[0-9@*#?$!_-])")
 _PARAMETER_HEAD = re.compile(r"\$\{[!#]?(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!_-])?")
-_TILDE = re.compile(r"~([^/ \t\n;&|<>()]*)")
+_TILDE = re.compile(r"~([A-Za-z0-9._+-]*)(?=[/ \t\n;&|<>()]|\Z)")
 _ANSI_RUN = re.compile(r"(?:[^'\\]|\\.)*", re.DOTALL)
 _ANSI = re.compile(r"\\(?:([abefnrtv\\'\"?])|x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|([0-7]{1,3})|c(.))", re.DOTALL)
 _ANSI_LETTERS = {"a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
@@ -113,8 +113,10 @@ class WordReader:
         self.step()
         draft = _Draft()
         text, end = self.text, self.end
-        if text.startswith("~", self.pos):
-            self._tilde(draft)
+        if match := _TILDE.match(text, self.pos):
+            self.pos = match.end()
+            draft.plain = False
+            draft.parts.append(self.home_of(match[1]))
         while self.pos < end:
             if match := _RUN.match(text, self.pos):
                 draft.parts.append(match[0])
@@ -286,12 +288,6 @@ class WordReader:
         if value[-1] in " \t\n":
             _end_field(draft)
 
-    def _tilde(self, draft: _Draft) -> None:
-        if match := _TILDE.match(self.text, self.pos):
-            self.pos = match.end()
-            draft.plain = False
-            draft.parts.append(self.home_of(match[1]))
-
     def _brace(self, draft: _Draft, char: str) -> None:
         """`{a,b}` and `{1..3}` become unknown; `{}`, `@{1}` and a lone brace stay as they are."""
         draft.parts.append(char)
@@ -303,7 +299,7 @@ class WordReader:
         elif char == "}" and draft.braces:
             draft.braces -= 1
             if draft.comma or ".." in self.text[draft.opened : self.pos]:
-                draft.parts.append(UNKNOWN)
+                draft.parts = [UNKNOWN]
             draft.opened = self.pos
         self.pos += 1
 
