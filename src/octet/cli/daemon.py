@@ -17,7 +17,6 @@ from octet.daemon.status import Status
 from octet.text import age
 
 FOLLOW_EVERY_S = 0.2
-_CHUNK = 1 << 16
 
 
 @click.group()
@@ -55,12 +54,8 @@ def show_status(as_json: bool) -> None:
 @json_option
 def logs(lines: int, follow: bool, as_json: bool) -> None:
     """The last lines of its log."""
-    path = dirs.state_dir() / log.NAME
-    for line in last_lines(path, lines):
+    for line in read_log(dirs.state_dir() / log.NAME, lines, follow=follow):
         emit({"line": line}, line, as_json)
-    if follow:
-        for line in new_lines(path):
-            emit({"line": line}, line, as_json)
 
 
 def render(status: Status | None) -> str:
@@ -74,28 +69,20 @@ def render(status: Status | None) -> str:
     )
 
 
-def last_lines(path: Path, count: int) -> list[str]:
-    """The last `count` lines, also where the log was rotated a moment ago."""
-    found: list[str] = []
-    for part in (path, path.with_name(f"{path.name}.1")):
-        if len(found) < count and part.exists():
-            found = part.read_text(encoding="utf-8", errors="replace").splitlines()[-(count - len(found)) :] + found
-    return found
-
-
-def new_lines(path: Path) -> Iterator[str]:
-    """Lines as they are written from now on; follows the log through its rotation."""
+def read_log(path: Path, count: int, *, follow: bool) -> Iterator[str]:
+    """The last `count` lines, those of the file that was rotated away included; with `follow`, every later one, through rotations."""
     file = path.open("rb") if path.exists() else None
-    if file:
-        file.seek(0, os.SEEK_END)
-    rest = b""
-    while True:
-        data = file.read(_CHUNK) if file else b""
-        *complete, rest = (rest + data).split(b"\n")
-        yield from (line.decode("utf-8", "replace") for line in complete)
-        if data:
-            continue
-        if path.exists() and not (file and os.path.samestat(os.fstat(file.fileno()), path.stat())):
+    earlier = path.with_name(f"{path.name}.1")
+    *lines, rest = ((earlier.read_bytes() if earlier.exists() else b"") + (file.read() if file else b"")).split(b"\n")
+    yield from map(_text, lines[-count:] if count else [])
+    while follow:
+        *lines, rest = (rest + (file.read() if file else b"")).split(b"\n")
+        yield from map(_text, lines)
+        if not lines and path.exists() and not (file and os.path.samestat(os.fstat(file.fileno()), path.stat())):
             file = path.open("rb")
-            continue
-        time.sleep(FOLLOW_EVERY_S)
+        elif not lines:
+            time.sleep(FOLLOW_EVERY_S)
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "replace")

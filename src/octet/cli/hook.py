@@ -49,7 +49,7 @@ def make_request(event: str, root: Path, payload: bytes) -> Request:
         event,
         str(root),
         payload=payload,
-        pid=int(pid) if pid.isdigit() else 0,
+        pid=int(pid) if pid.isdigit() else os.getppid(),
         project=environ.get("CLAUDE_PROJECT_DIR", ""),
         envfile=environ.get("CLAUDE_ENV_FILE", ""),
         redis_url=environ.get("OCTET_REDIS_URL", ""),

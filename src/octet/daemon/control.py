@@ -160,7 +160,11 @@ def _ask(verb: str, timeout_s: float, payload: bytes = b"") -> dict[str, Any]:
 def _try_lock(state: Path) -> Iterator[int | None]:
     """The daemon's lock as a descriptor, None when it is held. flock, and not `filelock`, because it has to pass to our children:
     the supervisor and its worker hold the same open file, and closing ours leaves it locked."""
-    fd = os.open(state / supervisor.LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    path = state / supervisor.LOCK
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DaemonFailed(f"cannot use {path} ({error.strerror}): free it or set OCTET_HOME") from error
     try:
         yield fd if _lock(fd) else None
     finally:

@@ -35,7 +35,7 @@ IDLE_S = 60.0
 DRAIN_S = 8.0
 SUPERVISOR_RETRY_S = 1.0
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("octet.daemon.worker")  # by name: we run as `__main__`
 
 
 class Vitals(Protocol):
