@@ -139,9 +139,11 @@ def test_a_demo_that_is_ended_half_way(person: Person, blow: signal.Signals) -> 
 
 
 def test_lines_tell_the_story(person: Person) -> None:
-    """Without a terminal the story comes as lines, and the report at the end; two developers are enough for a failover."""
-    status, out, err = finish(person.start("--developers", "2"))
+    """Without a terminal the story comes as lines, and the report at the end; a picture of the failover is kept."""
+    picture = person.directory / "board.svg"
+    status, out, err = finish(person.start("--developers", "2", "--picture", picture))
     assert (status, err) == (0, "")
+    assert "killed" in picture.read_text()
     lines = out.splitlines()
     assert any("killed (SIGKILL)" in line for line in lines)
     assert sum("tests passed" in line for line in lines) == 12

@@ -29,10 +29,15 @@ from octet.errors import UsageError
     "--keep", type=click.Path(path_type=Path), metavar="DIR", help="Leave the sample repository in DIR, which must not exist yet."
 )
 @click.option("--plain", is_flag=True, help="Print lines in place of the live board; so it is anyway where no terminal is.")
+@click.option(
+    "--picture", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the board after the failover: SVG or text."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Which developer is killed.")
 @json_option
 @click.pass_context
-def demo_command(ctx: click.Context, with_claude: bool, developers: int, keep: Path | None, plain: bool, seed: int, as_json: bool) -> None:
+def demo_command(
+    ctx: click.Context, with_claude: bool, developers: int, keep: Path | None, plain: bool, picture: Path | None, seed: int, as_json: bool
+) -> None:
     """Watch a crew of eight build a feature in a sample repository.
 
     Nothing of yours is touched: the crew, its server and its daemon live in a temporary directory and end with the demo. One developer
@@ -41,7 +46,7 @@ def demo_command(ctx: click.Context, with_claude: bool, developers: int, keep: P
     claude = find_claude() if with_claude else None
     options = Options(developers, claude, make_place(keep) if keep else None, seed)
     with interruptible(), audience(plain, as_json) as show:
-        report = run_demo(options, show)
+        report = run_demo(options, photographed(show, picture) if picture else show)
     emit(asdict(report), render_report(report), as_json)
     if report.problems:
         ctx.exit(1)
@@ -94,6 +99,23 @@ def audience(plain: bool, as_json: bool) -> Iterator[Show]:
     feature = load_sample().feature
     with Live(console=console, auto_refresh=False, transient=False) as live:
         yield lambda story, at_s: live.update(render_board(story, feature, at_s), refresh=True)
+
+
+def photographed(show: Show, picture: Path) -> Show:
+    """`show`, and the board written to a file as it is once a dead agent's task has passed on; for the documentation."""
+    from octet.demo.board import export_board
+
+    feature = load_sample().feature
+    taken = False
+
+    def show_and_write(story: Chronicle, at_s: float) -> None:
+        nonlocal taken
+        show(story, at_s)
+        if not taken and story.failover and story.failover.heir:
+            taken = True
+            picture.write_text(export_board(story, feature, at_s, picture.suffix.removeprefix(".")), encoding="utf-8")
+
+    return show_and_write
 
 
 def _lines() -> Show:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from octet.demo.chronicle import Chronicle, Line, Member, Work
+from octet.demo.roles import DEVELOPER, GUARDIAN, ORCHESTRATOR, REVIEWER, TESTER
 
 COLOURS = {
     "working": "bold green",
@@ -31,6 +32,7 @@ COLOURS = {
     "kill": "bold red",
 }
 STATE_ORDER = ("claimed", "merging", "submitted", "pending", "done", "dead")
+ROLE_ORDER = (ORCHESTRATOR, DEVELOPER, REVIEWER, TESTER, GUARDIAN)
 BOARD_WIDTH = 110
 SHOWN_LINES = 9
 
@@ -75,10 +77,14 @@ def _crew(story: Chronicle) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, ratio=1)
-    for member in story.members.values():
+    for member in sorted(story.members.values(), key=_place):
         style = COLOURS[member.state]
         table.add_row(Text(member.name, style=style), Text(member.state, style=style), Text(_occupation(member)))
     return table
+
+
+def _place(member: Member) -> tuple[int, str]:
+    return ROLE_ORDER.index(member.role) if member.role in ROLE_ORDER else len(ROLE_ORDER), member.name
 
 
 def _occupation(member: Member) -> str:

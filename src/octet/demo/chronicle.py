@@ -97,7 +97,7 @@ class Chronicle:
             self.members[agent].state = "waits"
         elif record["kind"] == "denied":
             self.denials += 1
-            self.tell(at_s, agent, f"denied {record['tool']}: {record['reason']}", "bad")
+            self.tell(at_s, agent, f"denied {record['tool']}: {record['reason'].removeprefix('Octet: ')}", "bad")
         elif record["kind"] == "failed":
             self.failures.append(f"{agent}: {record['reason']}")
             self.tell(at_s, agent, record["reason"], "bad")

@@ -95,10 +95,11 @@ def developer(scene: Scene) -> Behaviour:
 def reviewer(scene: Scene) -> Behaviour:
     """Read what was submitted: it must bring tests and keep to the task's paths."""
     while (woken := (yield EndTurn("Waiting for work to review.", until="submitted"))).ok:
+        verdicts = []
         for event in json.loads(woken.text):
             changed = yield from _must(Bash(f"git diff --name-only {BRANCH}...{event['commit']}"))
-            fits = _keeps_to(scene.sample.job(event["task"]), changed.text.split())
-            yield from _must(Bash(_verdict("review", event, fits)))
+            verdicts.append(_verdict("review", event, _keeps_to(scene.sample.job(event["task"]), changed.text.split())))
+        yield from _must(Bash(_tell_guardian("; ".join(verdicts))))
 
 
 def tester(scene: Scene) -> Behaviour:
@@ -109,7 +110,7 @@ def tester(scene: Scene) -> Behaviour:
         for event in json.loads(woken.text):
             combine = f"git checkout --quiet --detach {event['commit']} && git merge --quiet --no-edit {BRANCH}"
             ran = yield Bash(f"(cd {tree} && {combine} && {scene.test_command})")
-            yield from _must(Bash(_verdict("tests", event, ran.ok)))
+            yield from _must(Bash(_tell_guardian(_verdict("tests", event, ran.ok))))
 
 
 def guardian(_scene: Scene) -> Behaviour:
@@ -199,7 +200,10 @@ def _keeps_to(job: Job, changed: Sequence[str]) -> bool:
 
 
 def _verdict(gate: str, event: Mapping[str, str], passes: bool) -> str:
-    text = f"{'approved' if passes else 'rejected'} by {gate}: {event['task']} at {event['commit']}"
+    return f"{'approved' if passes else 'rejected'} by {gate}: {event['task']} at {event['commit']}"
+
+
+def _tell_guardian(text: str) -> str:
     return f"octet msg send {GUARDIAN} {shlex.quote(text)}"
 
 
