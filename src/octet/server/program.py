@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -44,14 +45,14 @@ def find_server() -> ServerProgram:
     return find_servers()[0]
 
 
-def find_servers() -> list[ServerProgram]:
-    """Every program that can serve, the one to prefer first; never empty.
+def find_servers(known: Sequence[Path] = ()) -> list[ServerProgram]:
+    """Every program that can serve, the one to prefer first, those of `known` that still exist last; never empty.
 
     Raises:
         ServerFailed: there is none; the message says what was found and why it will not do.
     """
     found, refused = [], []
-    for path in _candidates():
+    for path in [*_candidates(), *(path for path in known if path.exists())]:
         try:
             program = _inspect(path)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
