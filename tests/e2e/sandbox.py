@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from .waiting import DEADLINE_S, poll
 
 PROJECT = Path(__file__).parents[2]
 PLUGIN, DROP_IN, BOTH = "plugin", "drop-in", "both"
+ENDING_S = 10.0
 SERVICE = re.compile(r"(redis|valkey)-server|octet/daemon/")
 
 
@@ -43,6 +45,7 @@ class Sandbox:
         self.repository = directory / "a r\u00e9po"
         self.plugin = PROJECT
         self.project = ""
+        self.extra_environment: dict[str, str] = {}
         self._open: list[Closable] = []
         self._store: redis.Redis | None = None
         self.home.mkdir()
@@ -127,7 +130,7 @@ class Sandbox:
         """A session's: `octet` is on its PATH by the plugin's bin, or, with the drop-in alone, by the person's own PATH."""
         environment = client_environment(self.home, self.model.url) | {"XDG_CACHE_HOME": str(self.cache)}
         path = f"{interpreter_directory()}:{environment['PATH']}"
-        return environment | {"PATH": f"{PROJECT / 'bin'}:{path}" if self.way == DROP_IN else path}
+        return environment | {"PATH": f"{PROJECT / 'bin'}:{path}" if self.way == DROP_IN else path} | self.extra_environment
 
     def start(self, prompt: str | None, *arguments: str, mode: str = "bypassPermissions", cwd: Path | None = None) -> ClaudeHeadless:
         """Start `claude -p`; with None as prompt it waits to be sent some."""
@@ -168,21 +171,29 @@ class Sandbox:
 
     def close(self) -> None:
         """End the sessions, ask Octet to end, and fail if anything is left."""
-        for client in self._open:
-            client.close()
+        with ExitStack() as ends:  # last in, first out, and each of them whatever happens to the others
+            ends.callback(self._remove)
+            ends.callback(self._stop_services)
+            for client in self._open:
+                ends.callback(client.close)
+
+    def _stop_services(self) -> None:
         if self._store is not None:
             self._store.close()
         if (self.home / ".local" / "state" / "octet").exists():
             self.octet("daemon", "stop", check=False)
             self.octet("redis", "stop", check=False)
+
+    def _remove(self) -> None:
         try:
-            poll(lambda: not self.processes(), "the end of every process of the sandbox", deadline_s=5)
+            poll(lambda: not self.processes(), "the end of every process of the sandbox", ENDING_S)
+        except AssertionError as error:
+            raise AssertionError(f"left behind: {self.processes()}") from error
         finally:
-            left = self.processes()
-            for pid in left:
-                os.kill(pid, signal.SIGKILL)
+            for pid in self.processes():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             shutil.rmtree(self.directory, ignore_errors=True)
-        assert not left
 
 
 def git(repository: Path, *arguments: str) -> str:

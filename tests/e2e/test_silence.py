@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 from .claude import ClaudeHeadless
 from .model import Model, Request, Text, Tool, marker
 from .sandbox import DROP_IN, PLUGIN, PROJECT, Sandbox, git, tree
+from .waiting import poll
 
 PARTICULARS = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|toolu_\d+|cc_version=[\w.]+|cch=\w+|[0-9a-f]{64}|/tmp/claude-\d+/\S+"
 )
+NO_REGISTRY = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0", "PIP_CONFIG_FILE": "/dev/null", "UV_OFFLINE": "1"}
 CLIENTS_OWN = re.compile(r"\.claude/|\.cache/claude|\.local/share/claude|\.local/state/claude")
 
 
@@ -105,3 +108,22 @@ def test_a_broken_installation_blocks_writes_only_where_it_was_asked_for(team: S
     assert not (team.repository / "a.py").exists()
     assert model.tool_results("A")[0].startswith("PreToolUse:Write hook error")
     assert (elsewhere / "a.py").read_text() == "a = 1\n"
+
+
+def test_the_first_build_holds_up_no_session(team: Sandbox, model: Model) -> None:
+    """Not set up yet: the session is told and goes on, its write is denied; where setting up failed, a later one is told why."""
+    team.octet("daemon", "stop")
+    team.extra_environment = {"XDG_CACHE_HOME": str(team.directory / "cache")} | NO_REGISTRY
+    model.script("A", Tool("Write", {"file_path": str(team.repository / "a.py"), "content": "a = 1\n"}), Text("Done."))
+    assert "setting itself up" in notice_at_start(team, "A")
+    assert model.tool_results("A")[0].startswith("PreToolUse:Write hook error")
+    assert not (team.repository / "a.py").exists()
+    poll(lambda: "setup.log" in notice_at_start(team, "B"), "the reason why setting up failed")
+
+
+def notice_at_start(sandbox: Sandbox, session: str) -> str:
+    """What the person of a whole session is told at its start."""
+    client = sandbox.start(marker(session) + " write")
+    client.finish()
+    [greeting] = client.hook_responses("SessionStart")
+    return str(json.loads(greeting["stdout"])["systemMessage"])
