@@ -6,14 +6,14 @@ of its registration: what was buried and came back has another one, and scripts 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from redis.exceptions import NoScriptError
+
 from octet.errors import AgentGone, NotFound, Refused, UsageError
-from octet.store.connection import translate_errors
-from octet.store.scripts import Reply, Store, load_script
+from octet.store.scripts import Reply, Store, from_json, load_script, to_json
 
 ROLES = (
     "orchestrator",
@@ -59,15 +59,19 @@ class Agent:
         Raises:
             ValueError: the entry is not one that Octet wrote.
         """
-        record = json.loads(text)
+        record = from_json(text)
         if not isinstance(record, dict):
             raise ValueError("a registry entry is a JSON object")
         known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
-        known["capabilities"] = tuple(known.get("capabilities") or ())
-        try:
-            return cls(**known)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
+        capabilities = known.setdefault("capabilities", [])
+        numbers = [known.get(name, 0) for name in ("pid", "joined_ms")]
+        texts = [known.get(name) for name in ("id", "role", "incarnation")]
+        texts += [value for name, value in known.items() if name not in {"pid", "joined_ms", "capabilities"}]
+        if not (isinstance(capabilities, list) and all(isinstance(text, str) for text in [*texts, *capabilities])):
+            raise ValueError("a field of the registry entry that should be text is not")
+        if not all(isinstance(number, int) for number in numbers):
+            raise ValueError("pid and joined_ms are whole numbers")
+        return cls(**{**known, "capabilities": tuple(capabilities)})
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class Registration:
     worktree: str = ""
     branch: str = ""
     lease_ms: int = LEASE_MS
-    replaces: str = field(default="", compare=False)
+    replaces: Agent | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -118,48 +122,58 @@ class Agents:
         """Register an agent, as the one it was before where process or session tell.
 
         Raises:
-            UsageError: role or name have characters that cannot stand in a key.
+            UsageError: role or name have characters that cannot stand in a key, or the name is a role's.
             Refused: the name asked for belongs to another process.
+            AgentGone: the agent that it replaces was declared dead.
         """
-        if not NAME_PATTERN.fullmatch(wanted.role) or (wanted.name and not NAME_PATTERN.fullmatch(wanted.name)):
-            raise UsageError(f"agent name {wanted.name or wanted.role!r}: use letters, digits, '.', '_' and '-' (64 at most)")
+        _check_registration(wanted)
         record = {
             key: value
             for key, value in asdict(wanted).items()
             if key not in {"role", "name", "lease_ms", "replaces"} and (value or key == "kind")
         }
         keys = self._keys
-        session = wanted.session or wanted.process or wanted.name
+        before = wanted.replaces
         reply = self._store.run(
             "agent_register",
-            [*self._retire_keys(), keys.session(session), keys.agent_seq, keys.token],
+            [*self._retire_keys(), keys.session(wanted.session), keys.agent_seq, keys.token],
             [
                 keys.channel(""),
                 wanted.name,
                 wanted.role,
                 wanted.process,
                 wanted.lease_ms,
-                json.dumps({"status": "active", **record}),
-                SESSION_MEMORY_MS,
-                wanted.replaces,
+                to_json({"status": "active", **record}),
+                SESSION_MEMORY_MS if wanted.session else 0,
+                before.id if before else "",
+                before.incarnation if before else "",
             ],
         )
         if reply[0] == Reply.EXISTS:
             raise Refused(f"{reply[1]} is another process: choose another name, or `octet agent leave {reply[1]}` when it is no more")
+        if reply[0] == Reply.GONE and before:
+            raise AgentGone(f"{before.id} was declared dead and its work given back")
         return Joined(self.get(reply[1]), reply[3])
 
     def join(self, agent: Agent, role: str) -> Agent:
         """Change an agent's role, and with it its name; what it held is given back. Returns the new agent.
 
+        One without a process (a person, a script) is known by its name only, and keeps it.
+
         Raises:
             UsageError: there is no such role.
+            AgentGone: it was declared dead.
         """
         if role not in ROLES:
             raise UsageError(f"no role {role!r}: choose one of {', '.join(ROLES)}")
         if agent.role == role:
             return agent
+        with self._store.errors():
+            left_ms: int = self._store.client.pttl(self._keys.heartbeat(agent.id))
         shared = {name: getattr(agent, name) for name in Registration.__dataclass_fields__ if hasattr(agent, name)}
-        return self.register(Registration(**{**shared, "role": role, "replaces": agent.id})).agent
+        name = "" if agent.process else agent.id
+        wanted = Registration(**{**shared, "role": role, "name": name, "lease_ms": max(LEASE_MS, left_ms), "replaces": agent})
+        return self.register(wanted).agent
 
     def get(self, agent_id: str) -> Agent:
         """Read one agent.
@@ -167,34 +181,30 @@ class Agents:
         Raises:
             NotFound: nobody of that name is registered.
         """
-        with translate_errors(self._store.client):
+        with self._store.errors():
             text = self._store.client.hget(self._keys.registry, agent_id)
-        if text is None:
+        found = _entry(agent_id, text)
+        if found is None:
             raise NotFound(f"no agent {agent_id}: `octet agent list` shows them")
-        return Agent.from_json(text)
+        return found
 
     def find(self, process: str) -> Agent | None:
         """The agent that a process (`host:pid:start`, with `#agent_id` for a sub-agent) is, if it is registered."""
-        with translate_errors(self._store.client):
+        with self._store.errors():
             agent_id = self._store.client.hget(self._keys.processes, process)
             text = self._store.client.hget(self._keys.registry, agent_id) if agent_id else None
-        return Agent.from_json(text) if text else None
+        return _entry(agent_id, text)
 
     def name_of_session(self, session: str) -> str:
         """The agent that a session is or was; "" when that was never, or long ago."""
-        with translate_errors(self._store.client):
+        with self._store.errors():
             return self._store.client.get(self._keys.session(session)) or ""
 
     def list(self) -> Sequence[Agent]:
         """All agents, by role and number. An entry that somebody wrote by hand and that is no agent is left out."""
-        with translate_errors(self._store.client):
-            texts = self._store.client.hvals(self._keys.registry)
-        found = []
-        for text in texts:
-            try:
-                found.append(Agent.from_json(text))
-            except ValueError:
-                continue
+        with self._store.errors():
+            entries = self._store.client.hgetall(self._keys.registry)
+        found = [agent for agent in (_entry(agent_id, text) for agent_id, text in entries.items()) if agent]
         return sorted(found, key=lambda agent: (agent.role, len(agent.id), agent.id))
 
     def update(self, agent: Agent, **changes: str) -> Agent:
@@ -205,7 +215,7 @@ class Agents:
         """
         changed = replace(agent, **changes)  # type: ignore[arg-type]
         reply = self._store.run(
-            "agent_update", [self._keys.incarnations, self._keys.registry], [agent.id, agent.incarnation, json.dumps(asdict(changed))]
+            "agent_update", [self._keys.incarnations, self._keys.registry], [agent.id, agent.incarnation, to_json(asdict(changed))]
         )
         if reply[0] == Reply.GONE:
             raise AgentGone(f"{agent.id} was declared dead and its work given back")
@@ -227,31 +237,27 @@ class Agents:
         """Renew the leases of many agents, and their locks', in one pipeline; False for those that are gone."""
         if not agents:
             return []
-        keys = self._keys
-        script = load_script("agent_beat")
-        with translate_errors(self._store.client):
-            self._store.client.script_load(script.text)
-            pipe = self._store.client.pipeline(transaction=False)
-            for agent in agents:
-                pipe.execute_command(
-                    "EVALSHA",
-                    script.sha,
-                    4,
-                    keys.incarnations,
-                    keys.heartbeat(agent.id),
-                    keys.agent_locks(agent.id),
-                    keys.lock(""),
-                    agent.id,
-                    agent.incarnation,
-                    lease_ms,
-                    max(LOCK_TTL_MS, lease_ms),
-                )
-            return [reply[0] == Reply.OK for reply in pipe.execute()]
+        with self._store.errors():
+            try:
+                replies = self._beat_all(agents, lease_ms)
+            except NoScriptError:  # a restarted or flushed server; to beat twice does no harm
+                self._store.client.script_load(load_script("agent_beat").text)
+                replies = self._beat_all(agents, lease_ms)
+        return [self._store.checked(reply)[0] == Reply.OK for reply in replies]
+
+    def _beat_all(self, agents: Sequence[Agent], lease_ms: int) -> Sequence[Sequence[str]]:
+        keys, sha = self._keys, load_script("agent_beat").sha
+        pipe = self._store.client.pipeline(transaction=False)
+        for agent in agents:
+            own = [keys.incarnations, keys.heartbeat(agent.id), keys.agent_locks(agent.id), keys.lock("")]
+            pipe.execute_command("EVALSHA", sha, 4, *own, agent.id, agent.incarnation, lease_ms, max(LOCK_TTL_MS, lease_ms))
+        replies: Sequence[Sequence[str]] = pipe.execute()
+        return replies
 
     def without_heartbeat(self) -> Sequence[Agent]:
         """Registered agents whose lease has run out."""
         agents = self.list()
-        with translate_errors(self._store.client):
+        with self._store.errors():
             pipe = self._store.client.pipeline(transaction=False)
             for agent in agents:
                 pipe.exists(self._keys.heartbeat(agent.id))
@@ -281,3 +287,21 @@ class Agents:
             keys.state(""),
             keys.log,
         ]
+
+
+def _entry(agent_id: str, text: str | None) -> Agent | None:
+    """The agent of a registry entry; None for one that is missing, or that somebody wrote by hand and that is no agent."""
+    try:
+        agent = Agent.from_json(text) if text else None
+    except ValueError:
+        return None
+    return agent if agent and agent.id == agent_id else None
+
+
+def _check_registration(wanted: Registration) -> None:
+    if not NAME_PATTERN.fullmatch(wanted.role) or (wanted.name and not NAME_PATTERN.fullmatch(wanted.name)):
+        raise UsageError(f"agent name {wanted.name or wanted.role!r}: use letters, digits, '.', '_' and '-' (64 at most)")
+    if wanted.name in (*ROLES, GUEST):
+        raise UsageError(f"{wanted.name} is a role, whose messages anyone of it may take: choose another name, such as {wanted.name}-x")
+    if wanted.lease_ms < 1:
+        raise UsageError(f"a lease lasts 1 ms or longer, not {wanted.lease_ms}")

@@ -75,6 +75,7 @@ def connect(root: Path | None = None, *, url: str | None = None, project: str | 
         StoreUnreachable: the server does not answer.
     """
     if project is not None:
+        Keys(project)  # a name that cannot be is refused before anything is connected or started
         return Octet(connection.connect(connection.resolve_url(url, os.environ, None), wait_s=wait_s), project)
     found = open_project(root)
     return Octet(connection.connect(store_url(found, url), wait_s=wait_s), found.name, found)

@@ -54,7 +54,10 @@ def short_path(path: Path) -> str:
     """
     if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
         return str(path)
-    links = make_private(Path(tempfile.gettempdir()) / f"octet-{os.getuid()}")
+    links = Path(tempfile.gettempdir()) / f"octet-{os.getuid()}"
+    if links.is_symlink():  # planted: whatever it leads to is not ours to change
+        raise UsageError(f"{links} is a link that somebody made: remove it, or set OCTET_HOME to a shorter path")
+    make_private(links)
     link = links / hashlib.sha256(os.fsencode(path.parent)).hexdigest()[:16]
     if not link.is_symlink() or link.readlink() != path.parent:
         link.unlink(missing_ok=True)
@@ -67,7 +70,10 @@ def short_path(path: Path) -> str:
 
 def _base(own: str, below: str, xdg: str, default: str) -> Path:
     if own_home := os.environ.get(own):
-        return Path(own_home) / below
+        return (Path(own_home) / below).absolute()
     if base := os.environ.get(xdg):
-        return Path(base) / "octet"
-    return Path.home() / default / "octet"
+        return (Path(base) / "octet").absolute()
+    try:
+        return (Path.home() / default / "octet").absolute()
+    except RuntimeError as error:
+        raise UsageError("there is no home directory to keep Octet's state in: set HOME or OCTET_HOME") from error

@@ -13,7 +13,8 @@ OctetError
 │   ├── ConfigError
 │   └── NoProject
 └── StoreUnreachable        exit 3
-    └── ServerFailed
+    ├── ServerFailed
+    └── StoreSpoiled
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ class NothingToClaim(Refused):
 class LockHeld(Refused):
     """Another agent holds the resource."""
 
-    def __init__(self, resource: str, holder: str, *, task: str = "", since_ms: int = 0, ttl_ms: int = 0) -> None:
+    def __init__(self, resource: str, holder: str, *, scope: str = "", task: str = "", since_ms: int = 0, ttl_ms: int = 0) -> None:
         self.resource = resource
         self.holder = holder
+        self.scope = scope
         self.task = task
         self.since_ms = since_ms
         self.ttl_ms = ttl_ms
@@ -93,3 +95,7 @@ class StoreUnreachable(OctetError):
 
 class ServerFailed(StoreUnreachable):
     """The embedded server could not be found or started."""
+
+
+class StoreSpoiled(StoreUnreachable):
+    """A key of the project holds what Octet did not put there; nothing was done, and the message names the key where it can."""

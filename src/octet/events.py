@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import math
+import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from octet.errors import UsageError
-from octet.store.connection import translate_errors
-from octet.store.scripts import Store
+from octet.store.scripts import Store, from_json, to_json
 
+TYPE_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MOST_BYTES = 64 * 1024
+OWN_FIELDS = frozenset({"id", "type", "at_ms"})
+# A watcher without a time-out wakes this often, so that Ctrl-C is heard.
+LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,14 @@ class Events:
         """Publish one event.
 
         Raises:
-            UsageError: the type is not one plain word, or the fields are no JSON or too large.
+            UsageError: the type is not one plain word, or the fields are no JSON, too large, or named as Octet's own.
         """
-        if not event_type.replace("_", "").replace("-", "").isalnum():
-            raise UsageError(f"event type {event_type!r}: use letters, digits, '_' and '-'")
+        if not TYPE_PATTERN.fullmatch(event_type):
+            raise UsageError(f"event type {event_type[:80]!r}: use letters, digits, '_' and '-' (64 at most)")
+        if own := OWN_FIELDS & set(fields or {}):
+            raise UsageError(f"the event field {min(own)} is set by Octet: choose another name")
         try:
-            body = json.dumps(dict(fields or {}))
+            body = to_json(dict(fields or {}))
         except (TypeError, ValueError) as error:
             raise UsageError(f"event fields are not JSON: {error}") from error
         if len(body) > MOST_BYTES:
@@ -48,40 +55,37 @@ class Events:
 
     def log(self, count: int = 50) -> list[Event]:
         """The last `count` events, oldest first."""
-        with translate_errors(self._store.client):
+        with self._store.errors():
             entries = self._store.client.xrevrange(self._keys.log, count=count)
-        return [_from_entry(entry_id, data) for entry_id, data in reversed(entries)]
+        return [_event(entry_id, data.get("type", ""), data.get("data", "{}")) for entry_id, data in reversed(entries)]
 
     def watch(self, pattern: str = "*", timeout_s: float | None = None) -> Iterator[Event]:
         """Live events of the types that match `pattern`; ends after `timeout_s` without one, or never.
 
         Subscribed from the first `next()` on; what was published before is in `log`.
         """
-        with translate_errors(self._store.client):
-            channel = self._store.client.pubsub(ignore_subscribe_messages=True)
+        with self._store.errors():
+            channel = self._store.client.pubsub()
             channel.psubscribe(self._keys.channel(pattern))
             try:
-                while True:
-                    message = channel.get_message(timeout=timeout_s if timeout_s is not None else 1.0)
+                deadline = _deadline(timeout_s)
+                while (left_s := deadline - time.monotonic()) > 0:
+                    message = channel.get_message(timeout=min(left_s, LOOK_EVERY_S))
+                    if message is not None and message["type"] == "pmessage":
+                        yield _event("", message["channel"].removeprefix(self._keys.channel("")), message["data"])
                     if message is not None:
-                        yield _from_message(message["data"])
-                    elif timeout_s is not None:
-                        return
+                        deadline = _deadline(timeout_s)
             finally:
                 channel.close()
 
 
-def _from_entry(entry_id: str, data: Mapping[str, str]) -> Event:
-    return _event(entry_id, data.get("type", ""), data.get("data", "{}"))
-
-
-def _from_message(text: str) -> Event:
-    return _event("", "", text)
+def _deadline(timeout_s: float | None) -> float:
+    return math.inf if timeout_s is None else time.monotonic() + timeout_s
 
 
 def _event(entry_id: str, event_type: str, text: str) -> Event:
     try:
-        fields = json.loads(text)
+        fields = from_json(text)
     except ValueError:
         fields = {"raw": text}
     if not isinstance(fields, dict):

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from collections.abc import Mapping
 
 from octet.agents import GUEST, Agent, Agents, Registration
 from octet.errors import UsageError
-from octet.process import ProcessIdentity, identify
+from octet.process import ProcessIdentity, host_id, identify
 
 # A person, or a script that named itself, has no process to watch: its lease is renewed by each command.
 NAMED_LEASE_MS = 15 * 60 * 1000
 PERSON_LEASE_MS = 24 * 3600 * 1000
+LONGEST_LEASE_S = 30 * 24 * 3600
+_PID = re.compile(r"[0-9]{1,10}")
 
 
 def process_key(process: ProcessIdentity, agent_id: str = "") -> str:
@@ -27,7 +30,7 @@ def process_key(process: ProcessIdentity, agent_id: str = "") -> str:
 def claude_process(environ: Mapping[str, str]) -> ProcessIdentity | None:
     """The Claude Code process that an environment names, if it lives on this machine."""
     text = environ.get("CLAUDE_PID", "")
-    return identify(int(text)) if text.isdigit() else None
+    return identify(int(text)) if _PID.fullmatch(text) else None
 
 
 def current_agent(agents: Agents, environ: Mapping[str, str] | None = None) -> Agent:
@@ -42,7 +45,7 @@ def current_agent(agents: Agents, environ: Mapping[str, str] | None = None) -> A
     if process := claude_process(env):
         found = agents.find(process_key(process))
         return found or agents.register(_session(process, env)).agent
-    person = "person-" + "".join(c if c.isalnum() or c in "._-" else "-" for c in _user())
+    person = "person-" + re.sub(r"[^A-Za-z0-9._-]", "-", _user())[:57]
     return agents.register(Registration(role="person", kind="person", name=person, cwd=_cwd(), lease_ms=PERSON_LEASE_MS)).agent
 
 
@@ -51,11 +54,18 @@ def _named(agents: Agents, name: str, env: Mapping[str, str]) -> Agent:
         if agent.id == name and agent.process:
             return agent
     role = env.get("OCTET_ROLE") or GUEST
+    return agents.register(Registration(role=role, kind="external", name=name, host=host_id(), cwd=_cwd(), lease_ms=_lease_ms(env))).agent
+
+
+def _lease_ms(env: Mapping[str, str]) -> int:
+    text = env.get("OCTET_LEASE_S") or str(NAMED_LEASE_MS / 1000)
     try:
-        lease_ms = int(float(env.get("OCTET_LEASE_S", NAMED_LEASE_MS / 1000)) * 1000)
-    except ValueError as error:
-        raise UsageError(f"OCTET_LEASE_S is a number of seconds, not {env['OCTET_LEASE_S']!r}") from error
-    return agents.register(Registration(role=role, kind="external", name=name, cwd=_cwd(), lease_ms=max(1000, lease_ms))).agent
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 1 <= seconds <= LONGEST_LEASE_S:
+        raise UsageError(f"OCTET_LEASE_S is a number of seconds, 1 to {LONGEST_LEASE_S}, not {text[:40]!r}")
+    return int(seconds * 1000)
 
 
 def _session(process: ProcessIdentity, env: Mapping[str, str]) -> Registration:

@@ -5,15 +5,16 @@ A lock lives as long as its agent (whose heartbeat renews it) and ends with its 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from octet.agents import LOCK_TTL_MS, Agent
 from octet.errors import AgentGone, LockHeld, NotFound, StaleToken, UsageError
-from octet.store.scripts import Reply, Store
+from octet.store.scripts import Reply, Store, from_json
 
+SCOPES = ("turn", "own")
 RESOURCE_PATTERN = re.compile(r"(repository|worktree|path|task|name):[^\x00-\x1f\x7f]{1,4096}", re.DOTALL)
 
 
@@ -33,15 +34,14 @@ class Lock:
     def from_value(cls, resource: str, value: str, ttl_ms: int) -> Lock:
         """A lock from its Redis value; one set by hand holds nothing but the holder's name."""
         try:
-            record = json.loads(value)
+            record = from_json(value)
         except ValueError:
             record = None
-        if not isinstance(record, dict):
+        if not isinstance(record, dict) or not isinstance(record.get("holder"), str):
             return cls(resource, value, ttl_ms=ttl_ms)
-        texts = {name: str(record[name]) for name in ("holder", "token", "scope", "task") if name in record}
+        texts = {name: record[name] for name in ("holder", "token", "scope", "task") if isinstance(record.get(name), str)}
         since = record.get("since_ms")
-        texts.setdefault("holder", "?")
-        return cls(resource, **texts, since_ms=int(since) if isinstance(since, (int, float)) else 0, ttl_ms=ttl_ms)
+        return cls(resource, **texts, since_ms=int(since) if isinstance(since, float | int) and isfinite(since) else 0, ttl_ms=ttl_ms)
 
 
 class Locks:
@@ -61,10 +61,12 @@ class Locks:
         Raises:
             LockHeld: another agent holds one of them; nothing was taken.
             AgentGone: the agent was declared dead in the meantime.
-            UsageError: a resource is not of a known kind.
+            UsageError: a resource is not of a known kind, or the scope or TTL makes no sense.
         """
         for resource in resources:
             check_resource(resource)
+        if scope not in SCOPES or ttl_ms < 1:
+            raise UsageError(f"a lock's scope is turn or own and its TTL 1 ms or more, not {scope!r} and {ttl_ms}")
         keys = self._keys
         reply = self._store.run(
             "lock_acquire",
@@ -77,13 +79,13 @@ class Locks:
                 keys.token,
                 keys.log,
             ],
-            [keys.channel(""), agent.id, agent.incarnation, agent.parent, ttl_ms, scope, *resources],
+            [keys.channel(""), agent.id, agent.incarnation, agent.parent, int(ttl_ms), scope, *resources],
         )
         if reply[0] == Reply.GONE:
             raise AgentGone(f"{agent.id} was declared dead and its work given back")
         if reply[0] == Reply.HELD:
             lock = Lock.from_value(reply[1], reply[2], reply[3])
-            raise LockHeld(lock.resource, lock.holder, task=lock.task, since_ms=lock.since_ms, ttl_ms=lock.ttl_ms)
+            raise LockHeld(lock.resource, lock.holder, scope=lock.scope, task=lock.task, since_ms=lock.since_ms, ttl_ms=lock.ttl_ms)
         return dict(zip(resources, reply[1:], strict=True))
 
     def release(self, resource: str, token: str) -> None:
@@ -96,18 +98,37 @@ class Locks:
         self._release(resource, token, "")
 
     def break_lock(self, resource: str, by: str) -> str:
-        """A person frees another's lock; the log says who. Returns the holder that lost it."""
-        return self._release(resource, "*", by)
+        """A person frees another's lock; the log says who. Returns the holder that lost it.
+
+        Raises:
+            NotFound: it is not locked.
+        """
+        return self._release(resource, "", by or "?")
 
     def end_turn(self, agent: Agent) -> Sequence[str]:
-        """Free what the agent took for its turn and for no task; returns the resources."""
+        """Free what the agent took for its turn and for no task; returns the resources, none for an agent that was buried."""
         keys = self._keys
         reply = self._store.run(
             "lock_end_turn",
-            [keys.agent_locks(agent.id), keys.lock(""), keys.locks_index, keys.log],
-            [keys.channel(""), agent.id],
+            [keys.agent_locks(agent.id), keys.lock(""), keys.locks_index, keys.log, keys.incarnations],
+            [keys.channel(""), agent.id, agent.incarnation],
         )
         return reply[1:]
+
+    def get(self, resource: str) -> Lock:
+        """One lock, also one that was set by hand.
+
+        Raises:
+            NotFound: it is not locked.
+        """
+        check_resource(resource)
+        key = self._keys.lock(resource)
+        with self._store.errors():
+            pipe = self._store.client.pipeline(transaction=False)
+            value, ttl_ms = pipe.get(key).pttl(key).execute()
+        if value is None:
+            raise NotFound(f"{resource} is not locked")
+        return Lock.from_value(resource, value, ttl_ms)
 
     def list(self) -> Sequence[Lock]:
         """Every lock in force, by resource."""

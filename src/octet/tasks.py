@@ -6,17 +6,16 @@ and one that is no longer the current claim's is refused with `StaleToken`.
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from octet.agents import Agent
-from octet.errors import AgentGone, IllegalTransition, NotFound, NothingToClaim, OctetError, StaleToken, UsageError
-from octet.store.connection import translate_errors
+from octet.errors import AgentGone, IllegalTransition, NotFound, NothingToClaim, OctetError, Refused, StaleToken, UsageError
 from octet.store.keys import Keys
-from octet.store.scripts import Reply, Store, as_mapping
+from octet.store.scripts import Reply, Store, as_mapping, from_json, to_json
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MOST_TITLE = 500
@@ -101,14 +100,15 @@ class Task:
 
 def _number(text: str | None) -> float:
     try:
-        return float((text or "0").rstrip("%"))
+        number = float((text or "0").rstrip("%"))
     except ValueError:
         return 0.0
+    return number if math.isfinite(number) else 0.0
 
 
 def _strings(text: str | None) -> tuple[str, ...]:
     try:
-        found = json.loads(text or "[]")
+        found = from_json(text or "[]")
     except ValueError:
         return ()
     return tuple(str(item) for item in found) if isinstance(found, list) else ()
@@ -136,7 +136,7 @@ class Tasks:
         """Store a task and queue it; when this returns, the task is in the store.
 
         Args:
-            priority: -1000 to 1000, higher is claimed first.
+            priority: -1000 to 1000 in thousandths, higher is claimed first.
             paths: globs, relative to the repository, that the work is expected to touch.
 
         Raises:
@@ -145,8 +145,8 @@ class Tasks:
         _check_new(title, description, priority, task_id, max_attempts)
         fields = {
             "description": description,
-            "labels": json.dumps(list(labels)),
-            "paths": json.dumps(list(paths)),
+            "labels": to_json(list(labels)),
+            "paths": to_json(list(paths)),
             "max_attempts": str(max_attempts),
             "created_by": created_by,
         }
@@ -155,7 +155,7 @@ class Tasks:
         reply = self._store.run(
             "task_add",
             [keys.task_seq, keys.task(""), keys.priority, keys.log],
-            [task_id or "", priority, keys.channel(""), title, *flat],
+            [task_id or "", round(float(priority), 3), keys.channel(""), title, *flat],
         )
         if reply[0] == Reply.EXISTS:
             raise UsageError(f"task id {task_id} is taken: leave --id out or choose another")
@@ -167,37 +167,46 @@ class Tasks:
         Raises:
             NotFound: there is none with that id.
         """
-        with translate_errors(self._store.client):
+        with self._store.errors():
             fields = self._store.client.hgetall(self._keys.task(task_id))
         if not fields:
             raise NotFound(f"no task {task_id}: `octet task list` shows them")
-        return Task.from_hash({"id": task_id, **fields})
+        return Task.from_hash({**fields, "id": task_id})
 
     def list(self, state: str | None = None, limit: int = 100) -> Sequence[Task]:
-        """At most `limit` tasks, those in work first, then the queues in order of claim, then the finished, latest first."""
-        ids: list[str] = []
+        """At most `limit` tasks, those in work first, then the queues in order of claim, then the finished, latest first.
+
+        Raises:
+            UsageError: there is no such state.
+        """
+        if state is not None and state not in set(State):
+            raise UsageError(f"no state {state!r}: choose one of {', '.join(State)}")
+        ids: dict[str, None] = {}  # in order; a task that moves on while this reads is met twice
         for wanted in [State(state)] if state else _LISTED:
-            ids += self._ids(wanted, limit - len(ids))
-            if len(ids) >= limit:
-                break
-        with translate_errors(self._store.client):
+            ids |= dict.fromkeys(self._ids(wanted, limit - len(ids)))
+        return self._read(ids)
+
+    def _read(self, ids: Iterable[str]) -> Sequence[Task]:
+        """The tasks of `ids`, without those that have no record."""
+        with self._store.errors():
             pipe = self._store.client.pipeline(transaction=False)
             for task_id in ids:
                 pipe.hgetall(self._keys.task(task_id))
-            found = pipe.execute()
-        return [Task.from_hash({"id": task_id, **fields}) for task_id, fields in zip(ids, found, strict=True) if fields]
+            found = pipe.execute(raise_on_error=False)
+        records = zip(ids, found, strict=True)
+        return [Task.from_hash({**fields, "id": task_id}) for task_id, fields in records if fields and isinstance(fields, dict)]
 
     def _ids(self, state: State, limit: int) -> Sequence[str]:
         if limit <= 0:
             return []
         key = self._keys.priority if state == State.PENDING else self._keys.state(state)
-        with translate_errors(self._store.client):
+        with self._store.errors():
             ids: list[str] = self._store.client.zrevrange(key, 0, limit - 1)
         return ids
 
     def counts(self) -> dict[str, int]:
         """How many tasks are in each state; values that wait unread on the plain list count as pending."""
-        with translate_errors(self._store.client):
+        with self._store.errors():
             pipe = self._store.client.pipeline(transaction=False)
             pipe.llen(self._keys.pending)
             for state in State:
@@ -214,9 +223,13 @@ class Tasks:
 
         Raises:
             NothingToClaim: the queue is empty.
+            Refused: it holds `most` claims, none of which is the task or of the stage asked for.
             NotFound, IllegalTransition: the task asked for does not exist or does not wait.
             AgentGone: the agent was declared dead in the meantime.
+            UsageError: there is no such stage.
         """
+        if stage not in STAGES:
+            raise UsageError(f"no stage {stage!r}: choose one of {', '.join(STAGES)}")
         step = STAGES[stage]
         keys = self._keys
         queue = keys.priority if stage == "build" else keys.stage(stage)
@@ -237,7 +250,10 @@ class Tasks:
             [agent.id, agent.incarnation, step.waiting, step.working, most, task_id or "", keys.channel(""), stage],
         )
         if reply[0] in (Reply.OK, Reply.HAS):
-            return Task.from_hash(as_mapping(reply[1]))
+            task = Task.from_hash({**as_mapping(reply[2]), "id": reply[1]})
+            if reply[0] == Reply.HAS and (task.stage != stage or (task_id and task.id != task_id)):
+                raise Refused(f"{agent.id} holds task {task.id} already: submit, complete, fail or release it first")
+            return task
         if reply[0] == Reply.EMPTY:
             raise NothingToClaim(f"nothing waits for the {stage} stage")
         raise _refusal(reply, task_id or "", "claim", step.waiting)
@@ -254,7 +270,7 @@ class Tasks:
         reply = self._store.run(
             "task_progress", [keys.task(task_id), keys.log], [task_id, token, f"{percent:g}", note[:MOST_TITLE], keys.channel("")]
         )
-        _check(reply, task_id, "report progress on")
+        _check(reply, task_id, "report progress on", "claimed, merging")
 
     def submit(self, task_id: str, token: str, *, branch: str = "", commit: str = "", note: str = "") -> None:
         """Hand built work on to the next stage; the claim and the task's locks end with it."""
@@ -273,7 +289,7 @@ class Tasks:
             ],
             [task_id, token, branch, commit, note[:MOST_TEXT], keys.channel(""), "merge"],
         )
-        _check(reply, task_id, "submit")
+        _check(reply, task_id, "submit", State.CLAIMED)
 
     def complete(self, task_id: str, token: str, result: str = "", merge_commit: str = "") -> None:
         """Mark the task done. One with a branch is done only from the merge stage. Repeating it with the same token is harmless."""
@@ -283,7 +299,7 @@ class Tasks:
             [keys.task(task_id), keys.state(""), keys.claims(""), keys.agent_locks(""), keys.lock(""), keys.locks_index, keys.log],
             [task_id, token, result[:MOST_TEXT], merge_commit, keys.channel("")],
         )
-        _check(reply, task_id, "complete")
+        _check(reply, task_id, "complete", State.MERGING)
 
     def fail(self, task_id: str, token: str, reason: str) -> State:
         """Give the task back as failed; after `max_attempts` it is dead. Returns its new state."""
@@ -298,10 +314,19 @@ class Tasks:
         keys = self._keys
         reply = self._store.run(
             "task_return",
-            [keys.task(task_id), keys.priority, keys.state(""), keys.claims(""), keys.log],
+            [
+                keys.task(task_id),
+                keys.priority,
+                keys.state(""),
+                keys.claims(""),
+                keys.agent_locks(""),
+                keys.lock(""),
+                keys.locks_index,
+                keys.log,
+            ],
             [task_id, token, findings[:MOST_TEXT], keys.channel("")],
         )
-        _check(reply, task_id, "send back")
+        _check(reply, task_id, "send back", State.MERGING)
 
     def _give_back(self, task_id: str, token: str, reason: str, *, counts: bool) -> State:
         keys = self._keys
@@ -321,14 +346,14 @@ class Tasks:
             ],
             [task_id, token, reason[:MOST_TEXT], "1" if counts else "0", keys.channel("")],
         )
-        _check(reply, task_id, "fail" if counts else "release")
+        _check(reply, task_id, "fail" if counts else "release", "claimed, merging")
         return State(reply[1])
 
     def held_by(self, agent_id: str) -> Sequence[Task]:
-        """The tasks that an agent holds now, read one by one: an agent holds one, seldom more."""
-        with translate_errors(self._store.client):
-            ids: Iterable[str] = self._store.client.smembers(self._keys.claims(agent_id))
-        return [self.get(task_id) for task_id in sorted(ids)]
+        """The tasks that an agent holds now."""
+        with self._store.errors():
+            ids = sorted(self._store.client.smembers(self._keys.claims(agent_id)))
+        return [task for task in self._read(ids) if task.holder == agent_id] if ids else []
 
 
 _LISTED = (State.CLAIMED, State.MERGING, State.SUBMITTED, State.PENDING, State.DEAD, State.DONE)
@@ -349,9 +374,9 @@ def _check_new(title: str, description: str, priority: float, task_id: str | Non
         raise UsageError(f"max_attempts is 1 or more, not {max_attempts}")
 
 
-def _check(reply: list[str], task_id: str, step: str) -> None:
+def _check(reply: list[str], task_id: str, step: str, allowed: str) -> None:
     if reply[0] != Reply.OK:
-        raise _refusal(reply, task_id, step, "claimed, merging")
+        raise _refusal(reply, task_id, step, allowed)
 
 
 def _refusal(reply: list[str], task_id: str, step: str, allowed: str) -> OctetError:

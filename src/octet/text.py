@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def plain(text: str, most: int = 200) -> str:
     """`text` on one line, without control, formatting and bidirectional characters, cut to `most` characters."""
-    shown = "".join(c if c.isprintable() else " " for c in text[: most * 2])
+    shown = "".join(c if c.isprintable() else " " for c in text[:most])
     return shown if len(text) <= most else shown[: most - 1] + "…"
 
 

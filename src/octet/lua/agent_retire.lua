@@ -2,10 +2,12 @@
 -- KEYS[1..13] as in include/agent_keys.lua
 -- ARGV[1] channel prefix · ARGV[2] agent · ARGV[3] incarnation · ARGV[4] left | died | expired
 -- `expired` is believed only while there is no heartbeat; `died` comes from one who saw the process end.
--- Returns {OK, tasks array, resources array} · {GONE} · {ALIVE}.
+-- Returns {OK, tasks array, resources array} · {GONE} · {ALIVE} · {SPOILED, key}.
 -- include: clock
+-- include: expect
 -- include: emit
 -- include: enqueue
+-- include: read_lock
 -- include: free_locks
 -- include: give_back
 -- include: retire

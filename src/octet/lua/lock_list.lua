@@ -1,9 +1,10 @@
 -- lock_list.lua: every lock in force, with its TTL; forgets the names of those that ran out.
 -- KEYS[1] locks:index SET · KEYS[2] locks: prefix
 -- Returns {OK, resource, value, PTTL in ms, …}.
+-- include: read_lock
 local reply = { 'OK' }
 for _, resource in ipairs(redis.call('SMEMBERS', KEYS[1])) do
-  local value = redis.call('GET', KEYS[2] .. resource)
+  local _, value = read_lock(KEYS[2] .. resource)
   if value then
     reply[#reply + 1] = resource
     reply[#reply + 1] = value

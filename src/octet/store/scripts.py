@@ -7,7 +7,9 @@ first element is a `Reply` code. Design: docs/architecture.md, "Script replies".
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -15,8 +17,9 @@ from importlib import resources
 from typing import Any
 
 import redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
+from octet.errors import StoreSpoiled, UsageError
 from octet.store.connection import translate_errors
 from octet.store.keys import Keys
 
@@ -36,6 +39,7 @@ class Reply(StrEnum):
     GONE = "GONE"  # the agent, in this incarnation, is not registered
     HELD = "HELD"  # another agent holds the resource; resource, value and TTL follow
     ALIVE = "ALIVE"  # the agent's heartbeat has not run out
+    SPOILED = "SPOILED"  # a key (follows) is not of the type it should be; nothing was written
 
 
 @dataclass(frozen=True)
@@ -77,15 +81,63 @@ class Store:
         """Run one script atomically; returns its array, `Reply` code first.
 
         Raises:
-            StoreUnreachable: the server does not answer, or answers that it cannot.
+            StoreUnreachable: the server does not answer, or answers that it cannot; `StoreSpoiled` for a key of the wrong type.
+            UsageError: a text is not valid Unicode.
         """
         script = load_script(name)
-        with translate_errors(self.client):
+        with self.errors():
             try:
                 reply = self.client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
             except NoScriptError:  # a restarted or flushed server; EVAL caches the script again
                 reply = self.client.execute_command("EVAL", script.text, len(keys), *keys, *args)
+        return self.checked(reply)
+
+    def checked(self, reply: Sequence[Any]) -> list[Any]:
+        """A script's reply as it came.
+
+        Raises:
+            StoreSpoiled: the script met a key of the wrong type, and wrote nothing.
+        """
+        if reply[0] == Reply.SPOILED:
+            raise StoreSpoiled(f"the key {reply[1]} holds something else than Octet's data: look at it with redis-cli, then DEL it")
         return list(reply)
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Around every command: a failure of the server, a key of the wrong type and text that cannot be sent, as errors of ours."""
+        try:
+            with translate_errors(self.client):
+                yield
+        except ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            raise StoreSpoiled(f"a key of project {self.keys.project} holds something else than Octet's data: find it with TYPE") from error
+        except UnicodeEncodeError as error:
+            raise UsageError("a text has characters in it that are not valid Unicode (lone surrogates): remove them") from error
+
+
+def to_json(value: Any) -> str:
+    """`value` as JSON that keeps every byte of a surrogate-escaped text, because Lua's decoder refuses `\\udc80`.
+
+    Raises:
+        ValueError, TypeError: it is no JSON: a number that is none, an object of another type, too deep.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def from_json(text: str) -> Any:
+    """What `text` holds; whoever wrote it may have been no friend.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deep.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
 
 
 def as_mapping(flat: Sequence[str]) -> dict[str, str]:

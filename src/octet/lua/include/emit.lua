@@ -1,9 +1,21 @@
 -- emit(log, channels, kind, fields): one event, kept in the bounded log and published to live watchers.
--- The published body carries the log entry's id, so that a watcher can join both without a gap or a double.
+-- publish(log, channels, kind, body): the same for a body that is encoded already, a JSON object with at least one field.
+-- The published body carries the log entry's id, so that a watcher can join both without a gap or a double. Neither step may stop
+-- a script half-way: an ACL without this channel forbids publishing (whoever watches is told), a stream can run out of ids.
+-- brief(text): as much of a text as an event carries, without half a character at its end.
+local function publish(log, channels, kind, body)
+  local id = redis.pcall('XADD', log, 'MAXLEN', '~', 10000, '*', 'type', kind, 'data', body)
+  if type(id) ~= 'string' then id = '' end
+  redis.pcall('PUBLISH', channels .. kind, string.sub(body, 1, -2) .. ',"id":"' .. id .. '"}')
+end
+
 local function emit(log, channels, kind, fields)
   fields.type = kind
   fields.at_ms = now_ms()
-  local body = cjson.encode(fields)
-  local id = redis.call('XADD', log, 'MAXLEN', '~', 10000, '*', 'type', kind, 'data', body)
-  redis.call('PUBLISH', channels .. kind, '{"id":"' .. id .. '",' .. string.sub(body, 2))
+  publish(log, channels, kind, cjson.encode(fields))
+end
+
+local function brief(text)
+  if #text <= 500 then return text end
+  return (string.gsub(string.sub(text, 1, 500), '[\194-\244][\128-\191]*$', ''))
 end

@@ -3,9 +3,8 @@
 local function free_locks(K, agent, wanted)
   local freed = {}
   for _, resource in ipairs(redis.call('SMEMBERS', K.agent_locks)) do
-    local value = redis.call('GET', K.locks .. resource)
-    local known, lock = pcall(cjson.decode, value or '')
-    if not known or type(lock) ~= 'table' or lock.holder ~= agent then
+    local lock = read_lock(K.locks .. resource)
+    if not lock or lock.holder ~= agent then
       redis.call('SREM', K.agent_locks, resource)
     elseif wanted(lock) then
       redis.call('DEL', K.locks .. resource)

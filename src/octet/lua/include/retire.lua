@@ -1,20 +1,40 @@
 -- retire(K, agent, why, counts): take an agent off the registry: its claims go back, its locks are freed.
 -- K: registry HASH, incarnations HASH, processes HASH, heartbeats prefix, claims prefix, all_locks prefix, and what give_back and free_locks take.
--- Returns the tasks and the resources it had.
+-- Returns the tasks and the resources it had. Nothing that stands in the agent's own keys may keep it from ending.
+-- record_of(K, agent): its registry entry, an empty table for one that somebody spoiled by hand.
+local function record_of(K, agent)
+  local known, record = pcall(cjson.decode, redis.call('HGET', K.registry, agent) or '')
+  return known and type(record) == 'table' and record or {}
+end
+
+local function forget_process(K, agent, process)
+  if type(process) == 'string' and redis.call('HGET', K.processes, process) == agent then
+    redis.call('HDEL', K.processes, process)
+  elseif type(process) ~= 'string' then
+    local all = redis.call('HGETALL', K.processes)
+    for i = 1, #all, 2 do
+      if all[i + 1] == agent then redis.call('HDEL', K.processes, all[i]) end
+    end
+  end
+end
+
 local function retire(K, agent, why, counts)
-  local tasks = redis.call('SMEMBERS', K.claims .. agent)
-  for _, id in ipairs(tasks) do give_back(K, id, agent, why, counts) end
+  for _, sets in ipairs({ K.claims, K.all_locks }) do
+    if expect('SCARD', sets .. agent) then redis.call('DEL', sets .. agent) end
+  end
+  local tasks = {}
+  for _, id in ipairs(redis.call('SMEMBERS', K.claims .. agent)) do
+    if give_back(K, id, agent, why, counts) then tasks[#tasks + 1] = id end
+  end
   redis.call('DEL', K.claims .. agent)
   K.agent_locks = K.all_locks .. agent
   local freed = free_locks(K, agent, function() return true end)
-  local record = cjson.decode(redis.call('HGET', K.registry, agent) or '{}')
-  if record.process and redis.call('HGET', K.processes, record.process) == agent then
-    redis.call('HDEL', K.processes, record.process)
-  end
+  local record = record_of(K, agent)
+  forget_process(K, agent, record.process)
   redis.call('HDEL', K.registry, agent)
   redis.call('HDEL', K.incarnations, agent)
   redis.call('DEL', K.heartbeats .. agent)
   emit(K.log, K.channels, (why == 'died' or why == 'expired') and 'agent_died' or 'agent_left',
-    { agent = agent, role = record.role, reason = why, tasks = table.concat(tasks, ' '), locks = #freed })
+    { agent = agent, role = type(record.role) == 'string' and record.role or '', reason = why, tasks = table.concat(tasks, ' '), locks = #freed })
   return tasks, freed
 end
