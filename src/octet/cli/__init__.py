@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -11,7 +12,10 @@ import click
 
 from octet import __version__
 from octet.errors import OctetError
+from octet.text import plain
 
+MOST_ERROR = 2000
+READER_GONE = 141  # as a shell shows the end by SIGPIPE
 # command → (module, attribute, one line for --help); `octet --help` imports none of them.
 COMMANDS = {
     "init": ("octet.cli.init", "init_command", "Opt this repository in on this machine (--undo: out)."),
@@ -66,24 +70,51 @@ def main(argv: list[str] | None = None) -> None:
 def run(argv: list[str] | None = None) -> int:
     """Like `main`, but returns the exit code."""
     try:
+        return _run(argv)
+    except BrokenPipeError:  # the reader of the error line is gone too
+        return _reader_gone()
+
+
+def _run(argv: list[str] | None) -> int:
+    try:
+        _write_anything()
         result = cli.main(argv, prog_name="octet", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except OctetError as error:
-        click.echo(f"octet: {error}", err=True)
+        _complain(str(error))
         return error.exit_code
     except click.ClickException as error:
         error.show()
         return 2
     except (click.Abort, KeyboardInterrupt):
-        click.echo("octet: interrupted", err=True)
+        _complain("interrupted")
         return 130
-    except BrokenPipeError:
-        # The reader (head, less) went away; Python must not complain again when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # click makes it an exit with 1, which here means refused
+            return _reader_gone()
+        raise
     except Exception as error:  # noqa: BLE001 - the edge: a bug becomes one line, its trace goes where it can be found
-        click.echo(f"octet: internal error: {type(error).__name__}: {error}{_keep_trace()}", err=True)
+        _complain(f"internal error: {type(error).__name__}: {error}{_keep_trace()}")
         return 70
+
+
+def _complain(text: str) -> None:
+    click.echo(f"octet: {plain(text, MOST_ERROR)}", err=True)
+
+
+def _write_anything() -> None:
+    """A title in a script that the terminal's encoding lacks is shown as an escape; it must not end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _reader_gone() -> int:
+    """The reader (head, less) went away; Python must not complain again when it closes stdout."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return READER_GONE
 
 
 def _keep_trace() -> str:

@@ -57,5 +57,6 @@ def log(count: int, as_json: bool) -> None:
 
 def line_of(event: Event) -> str:
     """One event on one line."""
-    facts = " ".join(f"{name}={plain(str(value), 80)}" for name, value in event.fields.items() if name != "at_ms" and value != "")
-    return f"{event.id}  {plain(event.type)}  {facts}"
+    shown = {name: value for name, value in event.fields.items() if name != "at_ms" and value != ""}
+    facts = " ".join(f"{plain(name, 80)}={plain(str(value), 80)}" for name, value in shown.items())
+    return f"{plain(event.id, 80)}  {plain(event.type, 80)}  {facts}"

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
 from octet.agents import LOCK_TTL_MS
 from octet.cli.output import emit, json_option, table
 from octet.cli.session import caller, opened
-from octet.errors import NotFound, Refused
-from octet.locks import Lock
+from octet.errors import LockHeld, Refused
 from octet.text import age, plain
 
 
@@ -34,7 +31,11 @@ def acquire(resources: tuple[str, ...], ttl_s: int, as_json: bool) -> None:
     """Take every RESOURCE or none: path:FILE, repository:BRANCH, name:ANYTHING."""
     with opened() as octet:
         agent = caller(octet)
-        tokens = octet.locks.acquire(agent, resources, ttl_ms=ttl_s * 1000)
+        try:
+            tokens = octet.locks.acquire(agent, resources, ttl_ms=ttl_s * 1000)
+        except LockHeld as held:
+            since = f", {age(held.since_ms, octet.now_ms())}" if held.since_ms else ""
+            raise Refused(f"{held}{since}: wait, take other work, or ask with `octet msg send {held.holder} TEXT`") from held
     lines = [f"{agent.id} holds {plain(resource)} (token {token})" for resource, token in tokens.items()]
     emit({"agent": agent.id, "tokens": dict(tokens)}, "\n".join(lines), as_json)
 
@@ -47,7 +48,7 @@ def release(resource: str, token: str | None, as_json: bool) -> None:
     """Free a lock of your own."""
     with opened() as octet:
         if not token:
-            lock, agent = _find(octet.locks.list(), resource), caller(octet)
+            lock, agent = octet.locks.get(resource), caller(octet)
             if lock.holder != agent.id:
                 raise Refused(f"{resource} is held by {lock.holder}, not by you ({agent.id}): ask with `octet msg send {lock.holder} TEXT`")
             token = lock.token
@@ -72,16 +73,19 @@ def list_locks(as_json: bool) -> None:
 def break_lock(resource: str, yes: bool, as_json: bool) -> None:
     """Take a lock from its holder: for people, when the holder cannot be asked. The log keeps who did it."""
     with opened() as octet:
-        lock, by = _find(octet.locks.list(), resource), caller(octet)
-        if not yes:
-            click.confirm(f"{plain(resource)} is held by {lock.holder}, who may be writing it now. Break the lock?", abort=True, err=True)
+        lock, by = octet.locks.get(resource), caller(octet)
+        if not (yes or _confirmed(f"{plain(resource)} is held by {plain(lock.holder)}, who may be writing it now. Break the lock?")):
+            raise Refused(f"{resource} stays locked by {lock.holder}")
         holder = octet.locks.break_lock(resource, by.id)
-        octet.messages.send(holder, f"Your lock on {resource} was broken by {by.id}: stop writing it.", sender=by.id)
-    emit({"resource": resource, "holder": holder}, f"broke {holder}'s lock on {plain(resource)}", as_json)
+        if any(agent.id == holder for agent in octet.agents.list()):
+            octet.messages.send(holder, f"Your lock on {resource} was broken by {by.id}: stop writing it.", sender=by.id)
+    emit({"resource": resource, "holder": holder}, f"broke {plain(holder)}'s lock on {plain(resource)}", as_json)
 
 
-def _find(locks: Sequence[Lock], resource: str) -> Lock:
-    for lock in locks:
-        if lock.resource == resource:
-            return lock
-    raise NotFound(f"{resource} is not locked")
+def _confirmed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as error:
+        if not isinstance(error.__context__, EOFError):
+            raise
+        raise Refused("nobody is there to confirm it: add --yes when you are sure") from error

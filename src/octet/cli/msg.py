@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from octet.agents import ROLES
 from octet.cli.output import emit, json_option
 from octet.cli.session import caller, opened
+from octet.errors import NotFound
 from octet.text import age, plain
 
 
@@ -21,7 +23,9 @@ def msg_group() -> None:
 def send(to: str, text: str, as_json: bool) -> None:
     """Leave a message for an agent, or for a role (its first member to look takes it)."""
     with opened() as octet:
-        sender = caller(octet)
+        sender, agents = caller(octet), octet.agents.list()
+        if to not in {*ROLES, *(agent.id for agent in agents), *(agent.role for agent in agents)}:
+            raise NotFound(f"no agent or role {to}: `octet agent list` shows them")
         message_id = octet.messages.send(to, text, sender=sender.id)
     emit({"id": message_id, "to": to, "from": sender.id}, f"sent to {to}", as_json)
 

@@ -1,4 +1,7 @@
-"""What commands print: a line or a table for people, JSON for programs; text from elsewhere cannot move the cursor."""
+"""What commands print: a line or a table for people, JSON for programs; text from elsewhere cannot move the cursor.
+
+Each cell and fact is made `plain` where its line is built; `emit` takes out once more whatever a terminal would act on.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,31 @@ from typing import Any
 
 import click
 
+from octet.errors import OctetError
 from octet.text import plain
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def emit(value: Any, line: str, as_json: bool) -> None:
-    """Print `value` as JSON, or `line`."""
-    if as_json:
-        click.echo(json.dumps(to_data(value), ensure_ascii=True))
-    elif line:
-        click.echo(line.encode("utf-8", "replace").decode("utf-8"))
+    """Print `value` as JSON, or `line`, which may be several.
+
+    Raises:
+        OctetError: what is printed cannot be written, on a full disk for instance.
+    """
+    text = json.dumps(to_data(value), ensure_ascii=True) if as_json else visible(line)
+    try:
+        if text:
+            click.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OctetError(f"cannot print: {error.strerror}") from error
+
+
+def visible(text: str) -> str:
+    """`text` without the characters that a terminal would act on; line ends and tabs stay."""
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in "\n\t" else " " for c in text)
 
 
 def to_data(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,9 @@ import click
 
 from octet.agents import Agent
 from octet.api import Octet, connect
-from octet.errors import Refused
+from octet.errors import OctetError, Refused
 from octet.identity import current_agent
+from octet.store.connection import URL_VARIABLE
 from octet.tasks import Task
 
 
@@ -19,9 +21,27 @@ from octet.tasks import Task
 def opened(wait_s: float = 0.0) -> Iterator[Octet]:
     """The `Octet` of the directory that the command runs in, or that -C names."""
     given = click.get_current_context().find_root().obj or {}
-    directory = given.get("directory")
-    with connect(Path(directory) if directory else None, url=given.get("redis_url"), wait_s=wait_s) as octet:
+    url = given.get("redis_url")
+    with connect(start_directory(), url=url, wait_s=wait_s) as octet:
+        if octet.project and os.environ.get("OCTET_DAEMON") != "never":
+            _have_served(octet.project.root, url or os.environ.get(URL_VARIABLE, ""))
         yield octet
+
+
+def _have_served(root: Path, url: str) -> None:
+    """Without a daemon a command works all the same; but nobody sweeps up after the dead until one runs."""
+    from octet.daemon import control
+
+    try:
+        control.serve(root, url)
+    except OctetError as error:
+        click.echo(f"octet: {error}", err=True)
+
+
+def start_directory() -> Path | None:
+    """The directory that -C names; None for the current one."""
+    directory = (click.get_current_context().find_root().obj or {}).get("directory")
+    return Path(directory) if directory else None
 
 
 def caller(octet: Octet) -> Agent:
@@ -40,6 +60,7 @@ def own_token(octet: Octet, task_id: str, given: str | None) -> str:
     task: Task = octet.tasks.get(task_id)
     agent = caller(octet)
     if task.holder != agent.id:
-        holder = f"{task.holder} holds it" if task.holder else f"it is {task.state}"
-        raise Refused(f"task {task_id} is not yours ({agent.id}): {holder}; claim it with `octet task claim {task_id}`")
+        if task.holder:
+            raise Refused(f"task {task_id} is not yours ({agent.id}): {task.holder} holds it; ask with `octet msg send {task.holder} TEXT`")
+        raise Refused(f"task {task_id} is not yours ({agent.id}): it is {task.state}; claim what waits with `octet task claim`")
     return task.token

@@ -7,9 +7,12 @@ from typing import Any
 
 import click
 
+from octet import server
 from octet.api import Octet
 from octet.cli.output import emit, json_option, to_data
 from octet.cli.session import opened
+from octet.daemon import control
+from octet.errors import NoProject
 from octet.text import age, plain
 
 MOST_SHOWN = 12
@@ -19,7 +22,15 @@ MOST_SHOWN = 12
 @click.option("--watch", is_flag=True, help="Redraw every second until Ctrl-C.")
 @json_option
 def status_command(watch: bool, as_json: bool) -> None:
-    """Who is here, what is queued, what is locked."""
+    """Who is here, what is queued, what is locked. Outside of a project: what runs on this machine."""
+    try:
+        _show_project(watch, as_json)
+    except NoProject as error:
+        machine = collect_machine()
+        emit(machine, f"{error}\n{render_machine(machine)}", as_json)
+
+
+def _show_project(watch: bool, as_json: bool) -> None:
     with opened() as octet:
         while True:
             data = collect(octet)
@@ -45,6 +56,20 @@ def collect(octet: Octet) -> dict[str, Any]:
     }
 
 
+def collect_machine() -> dict[str, Any]:
+    """What runs on this machine for this user; starts nothing."""
+    running = server.read_status()
+    return {"project": None, "store": server.server_url() if running else None, "daemon": to_data(control.status())}
+
+
+def render_machine(data: dict[str, Any]) -> str:
+    """The machine's reading for people."""
+    daemon = data["daemon"]
+    lines = [f"daemon  pid {daemon['pid']}, {daemon['agents']} live agents" if daemon else "daemon  not running"]
+    lines.append(f"server  {data['store'] or 'not running'}")
+    return "\n".join(lines)
+
+
 def render(data: dict[str, Any]) -> str:
     """The reading for people."""
     now = data["now_ms"]
@@ -52,14 +77,16 @@ def render(data: dict[str, Any]) -> str:
     lines = [f"{data['project']}  ({data['store']})"]
     lines.append("tasks   " + (", ".join(f"{count} {state}" for state, count in tasks.items() if count) or "none"))
     lines.append("agents  " + (", ".join(f"{a['id']}{_on(a['tasks'])}" for a in agents) or "none"))
-    lines += [f"work    {t['id']} {plain(t['title'], 50)}: {t['holder']}, {t['progress']:g}%, {age(t['claimed_ms'], now)}" for t in work]
+    for t in work:
+        holder = plain(t["holder"], 80)
+        lines.append(f"work    {t['id']} {plain(t['title'], 50)}: {holder}, {t['progress']:g}%, {age(t['claimed_ms'], now)}")
     for lock in locks[:MOST_SHOWN]:
         on = _on([lock["task"]] if lock["task"] else [])
-        lines.append(f"lock    {plain(lock['resource'], 60)}: {lock['holder']}{on}, {age(lock['since_ms'], now)}")
+        lines.append(f"lock    {plain(lock['resource'], 60)}: {plain(lock['holder'], 80)}{on}, {age(lock['since_ms'], now)}")
     if len(locks) > MOST_SHOWN:
         lines.append(f"        and {len(locks) - MOST_SHOWN} more locks: octet lock list")
     return "\n".join(lines)
 
 
 def _on(tasks: list[str]) -> str:
-    return f" (task {', '.join(tasks)})" if tasks else ""
+    return f" (task {plain(', '.join(tasks), 80)})" if tasks else ""

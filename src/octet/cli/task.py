@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from octet.cli.output import emit, json_option, table
-from octet.cli.session import caller, opened, own_token
+from octet.cli.session import caller, opened, own_token, start_directory
 from octet.errors import Refused
 from octet.git import Git
 from octet.tasks import STAGES, State, Task
@@ -114,7 +114,7 @@ def submit(task_id: str, branch: str, note: str, token: str | None, as_json: boo
     """Hand built work on to the merge; your claim ends."""
     with opened() as octet:
         shown = own_token(octet, task_id, token)
-        branch, commit = committed_work(Path.cwd(), branch)
+        branch, commit = committed_work(start_directory() or Path.cwd(), branch)
         octet.tasks.submit(task_id, shown, branch=branch, commit=commit, note=note)
     data = {"task": task_id, "state": "submitted", "branch": branch, "commit": commit}
     emit(data, f"task {task_id} submitted: {branch} at {commit[:12]}", as_json)
