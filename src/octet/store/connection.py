@@ -11,6 +11,7 @@ Three choices, each against a default of redis-py:
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,7 @@ COMMAND_TIMEOUT_S = 5.0
 HEALTH_CHECK_S = 30
 MINIMUM_VERSION = (6, 2)
 URL_VARIABLE = "OCTET_REDIS_URL"
+_VERSION = re.compile(r"(\d+)\.(\d+)[.\d]*")
 
 # Where hiredis is installed, redis-py packs commands with it, and that knows no `surrogateescape`. 6,000 bytes is redis-py's own cut-off.
 _PACKER = PythonRespSerializer(6000, Encoder("utf-8", "surrogateescape", True).encode)  # type: ignore[no-untyped-call]
@@ -105,10 +107,10 @@ def check_version(client: redis.Redis) -> None:
             reply = cast(Any, client.info("server"))
         except NoPermissionError:
             return  # an ACL user need not be allowed INFO; a command that is missing will say so
-    info = reply if "redis_version" in reply else next(iter(reply.values()))  # a cluster may answer by node
-    version = str(info["redis_version"])
-    if tuple(int(part) for part in version.split(".")[:2]) < MINIMUM_VERSION:
-        raise StoreUnreachable(f"{describe(client)} is Redis {version}: Octet needs 6.2 or newer, or Valkey")
+    info = reply if "redis_version" in reply else next(iter(reply.values()), {})  # a cluster may answer by node
+    version = _VERSION.match(str(info.get("redis_version", "")))
+    if version and (int(version[1]), int(version[2])) < MINIMUM_VERSION:
+        raise StoreUnreachable(f"{describe(client)} is Redis {version[0]}: Octet needs 6.2 or newer, or Valkey")
 
 
 class _HealthCheck:
