@@ -25,6 +25,6 @@ redis.call('ZREM', states .. held.state, id)
 redis.call('ZADD', states .. 'done', now, id)
 redis.call('SREM', claims, id)
 free_locks({ agent_locks = locks, locks = KEYS[5], index = index, log = log, channels = channels }, agent,
-  function(lock) return lock.task == id end)
+  function(lock) return lock.scope == 'task' and lock.task == id end)
 emit(log, channels, 'task_completed', { task = id, title = held.title, agent = agent, result = brief(ARGV[3]), commit = ARGV[4] })
 return { 'OK' }

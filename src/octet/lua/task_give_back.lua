@@ -24,5 +24,5 @@ if ARGV[4] == '1' then emit(log, channels, 'task_failed', { task = id, agent = a
 local state = give_back(K, id, agent, ARGV[3], ARGV[4] == '1')
 redis.call('SREM', claims, id)
 free_locks({ agent_locks = locks, locks = KEYS[8], index = index, log = log, channels = channels }, agent,
-  function(lock) return lock.task == id end)
+  function(lock) return lock.scope == 'task' and lock.task == id end)
 return { 'OK', state }

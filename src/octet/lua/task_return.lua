@@ -23,6 +23,6 @@ redis.call('ZREM', states .. 'merging', id)
 redis.call('SREM', claims, id)
 enqueue(queue, id, held.priority, held.order)
 free_locks({ agent_locks = locks, locks = KEYS[6], index = index, log = log, channels = channels }, agent,
-  function(lock) return lock.task == id end)
+  function(lock) return lock.scope == 'task' and lock.task == id end)
 emit(log, channels, 'task_returned', { task = id, title = held.title, agent = agent, author = held.author, findings = brief(ARGV[3]) })
 return { 'OK' }

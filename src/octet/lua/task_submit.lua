@@ -26,6 +26,6 @@ redis.call('ZADD', states .. 'submitted', now, id)
 redis.call('SREM', claims, id)
 enqueue(queue, id, held.priority, held.order)
 free_locks({ agent_locks = locks, locks = KEYS[6], index = index, log = log, channels = channels }, agent,
-  function(lock) return lock.task == id end)
+  function(lock) return lock.scope == 'task' and lock.task == id end)
 emit(log, channels, 'task_submitted', { task = id, title = held.title, agent = agent, branch = ARGV[3], commit = ARGV[4] })
 return { 'OK' }
