@@ -291,6 +291,22 @@ def test_an_older_version_leaves_a_newer_one_alone(newer: Path, machine: Machine
     assert (after.pid, after.version) == (before.pid, before.version)
 
 
+def test_a_broken_update_leaves_the_old_one(newer: Path, machine: Machine) -> None:
+    """It is tried out before the old one is asked to go, and the reason is told."""
+    old = machine.start_daemon()
+    newer.write_text(newer.read_text().replace("class FakeVitals:", "import nothing_like_this\n\n\nclass FakeVitals:"))
+    broken = newer.with_name("worker.py")
+    newer.rename(broken)
+    shutil.copy(FAKE_DAEMON, newer)
+    newer.write_text(newer.read_text().replace('"-P", __file__, "worker"', f'"-P", {str(broken)!r}, "worker"'))
+    done = start_with(newer, machine)
+    assert done.returncode == 1
+    assert "nothing_like_this" in done.stderr
+    now = control.status()
+    assert now
+    assert now.pid == old.pid
+
+
 def test_a_newer_version_that_does_not_start_leaves_the_old_one(machine: Machine) -> None:
     """Its supervisor cannot even be run: the old version's starts a worker of its own again."""
     old = machine.start_daemon()

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -138,7 +139,14 @@ def socket_path() -> str:
 
 
 def _replace(command: Sequence[str]) -> None:
-    """Ask the older daemon to hand lock and socket to our supervisor; hooks wait in the socket's backlog meanwhile."""
+    """Ask the older daemon to hand lock and socket to our supervisor; hooks wait in the socket's backlog meanwhile.
+
+    Not before our worker has shown that it can be run: a broken update must not end a daemon that keeps agents alive.
+    """
+    check = subprocess.run([*command, spawn.CHECK], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
+    if check.returncode:
+        said = check.stderr.strip().splitlines()[-1:] or [f"exit status {check.returncode}"]
+        raise DaemonFailed(f"this version's daemon does not start ({said[0][:200]}); the older one goes on")
     prefix = spawn.supervisor_command(Path(), -1, -1, ())
     successor = {"supervisor": prefix[: prefix.index(spawn.CONTRACT) + 1], "worker": list(command)}
     with suppress(OSError, MalformedMessage):  # somebody else has replaced it in this moment

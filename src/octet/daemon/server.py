@@ -61,6 +61,7 @@ class Server:
         self._poll.register(listener, select.POLLIN)
         self._poll.register(self._wake_read, select.POLLIN)
         self._stopping = False
+        self._leave_backlog = False
         self.in_flight = 0
         self.requests = 0
         self.last_request = time.monotonic()
@@ -70,8 +71,9 @@ class Server:
         for thread in self._threads:
             thread.start()
 
-    def stop_accepting(self) -> None:
-        """Leave further connections to the socket's backlog, for a successor."""
+    def stop_accepting(self, *, leave_backlog: bool) -> None:
+        """Take no more connections than those that wait already; or not even those, where a successor answers them."""
+        self._leave_backlog = leave_backlog
         self._stopping = True
         os.write(self._wake_write, b".")
 
@@ -97,11 +99,13 @@ class Server:
         with self._turn:
             while True:
                 self._poll.poll()
-                if self._stopping:
+                if self._stopping and self._leave_backlog:
                     return None
                 try:
                     link, _ = self._listener.accept()
                 except BlockingIOError:
+                    if self._stopping:
+                        return None
                     continue  # the peer has gone again
                 except OSError as error:
                     _log.error("cannot accept: %s", error)  # out of descriptors: others have to end first

@@ -15,6 +15,7 @@ from octet.environment import real_python
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 WORKER = Path(__file__).with_name("worker.py")
 CONTRACT = "1"
+CHECK = "check"  # a worker's only argument, where it shall show that it can be run and no more
 
 # The daemon outlives the session whose hook starts it and serves all others: it must not carry that session's keys, ids, virtual
 # environment or OCTET_REDIS_URL. Only what is the user's or the machine's passes.

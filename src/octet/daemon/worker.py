@@ -169,17 +169,23 @@ class Worker:
         self._write_record()
 
     def _finish(self) -> None:
-        self._server.stop_accepting()
+        for_good = self._last_words == supervisor.QUIT
+        if for_good:
+            self._remove_files()  # first the socket: whoever comes now shall start another daemon, not wait for our end
+        self._server.stop_accepting(leave_backlog=not for_good)
         self._vitals.stop()
-        if self._last_words == supervisor.QUIT:
-            (self._handed.state / RECORD).unlink(missing_ok=True)
         self._tell_supervisor(self._last_words)
-        if self._last_words.startswith(supervisor.EXEC):
+        if not for_good:
             os.close(self._beat)  # the successor starts while we finish what we have taken
         drained = self._server.drain(DRAIN_S)
         if self._idle:
             self._vitals.rest()
         _log.info("daemon ends, %s", "all answered" if drained else "requests left unanswered")
+
+    def _remove_files(self) -> None:
+        names = [RECORD, supervisor.SOCKET] if _identity(self._handed.state / supervisor.SOCKET) == self._socket_id else []
+        for name in names:
+            (self._handed.state / name).unlink(missing_ok=True)
 
     def _control(self, request: Request) -> Reply:
         match request.event.removeprefix("control."):
@@ -240,7 +246,10 @@ def _memory_kb() -> int:
 
 
 def run_worker(assemble: Callable[[], tuple[Handler, Vitals]]) -> NoReturn:
-    """A worker process from its command line on; `assemble` makes what it serves."""
+    """A worker process from its command line on; `assemble` makes what it serves. With `CHECK` as its last argument it ends there."""
+    if sys.argv[-1] == spawn.CHECK:
+        assemble()
+        os._exit(0)
     handed = Handed.parse(sys.orig_argv)
     logger = log.configure(handed.state, level=os.environ.get("OCTET_LOG", "INFO").upper())
     status = 1

@@ -66,7 +66,7 @@ def running(short_directory: Path) -> Iterator[Running]:
     running = Running(short_directory)
     yield running
     running.service.gate.set()
-    running.server.stop_accepting()
+    running.server.stop_accepting(leave_backlog=True)
     assert running.server.drain(20)
     running.listener.close()
 
@@ -161,7 +161,7 @@ def test_a_successor_gets_what_comes_after(running: Running) -> None:
     with ThreadPoolExecutor(2) as pool:
         taken = pool.submit(running.ask, b"wait")
         assert running.service.waiting.acquire(timeout=20)
-        running.server.stop_accepting()
+        running.server.stop_accepting(leave_backlog=True)
         left = pool.submit(running.ask, b"left")
         successor = running.another()
         successor.start()
@@ -171,5 +171,25 @@ def test_a_successor_gets_what_comes_after(running: Running) -> None:
         assert taken.result().stdout == b"wait"
         assert running.server.drain(20)
         assert running.server.requests == successor.requests == 1
-        successor.stop_accepting()
+        successor.stop_accepting(leave_backlog=True)
         assert successor.drain(20)
+
+
+def test_without_a_successor_the_backlog_is_answered(running: Running) -> None:
+    """Who was queueing when the end began is not turned away."""
+    with ThreadPoolExecutor(20) as pool:
+        busy = [pool.submit(running.ask, b"wait") for _ in range(4)]
+        for _ in busy:
+            assert running.service.waiting.acquire(timeout=20)
+        links = [socket.socket(socket.AF_UNIX) for _ in range(10)]
+        for link in links:
+            link.connect(running.path)
+            link.sendall(wire.encode_request(Request("Stop", payload=b"queued")))
+            link.shutdown(socket.SHUT_WR)
+        running.server.stop_accepting(leave_backlog=False)
+        running.service.gate.set()
+        assert [future.result().stdout for future in busy] == [b"wait"] * 4
+        for link in links:
+            assert link.recv(100).endswith(b"queued")
+            link.close()
+        assert running.server.drain(20)
