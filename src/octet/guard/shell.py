@@ -95,6 +95,7 @@ class _Level:
         "list_mark",
         "list_start",
         "mark",
+        "operator",
         "piped",
         "pipeline_mark",
         "pipeline_start",
@@ -106,6 +107,7 @@ class _Level:
         self.mark = self.pipeline_mark = self.list_mark = shell.mark()
         self.condition_mark: int | None = None  # behind the list's first `&&` or `||`
         self.skipped: tuple[Where, ...] = ()  # where the shell is if a conditional `cd` was skipped
+        self.operator = ""  # before this pipeline
         self.piped = False
         self.first = len(shell.commands)
         self.function = ""  # the one whose body comes next, or is this
@@ -206,6 +208,8 @@ class _Parser(WordReader):
             shell.forget(level.pipeline_mark)
         elif level.condition_mark is not None and shell.where.directory != level.pipeline_start.directory:
             level.skipped += (level.pipeline_start,)
+            if level.operator == "||":  # `a || cd x && b`: b runs in either place
+                shell.settle(level.skipped)
         if operator in ("&&", "||"):
             level.condition_mark = shell.mark() if level.condition_mark is None else level.condition_mark
         else:
@@ -213,7 +217,8 @@ class _Parser(WordReader):
         if operator != "&&":
             shell.settle(level.skipped)
             level.skipped = ()
-        level.piped, level.pipeline_start, level.pipeline_mark = False, shell.where, shell.mark()
+        level.operator, level.piped = operator, False
+        level.pipeline_start, level.pipeline_mark = shell.where, shell.mark()
 
     def _end_list(self, operator: str) -> None:
         level, shell = self.level, self.shell

@@ -93,7 +93,8 @@ class Shell:
         """Note the command that a wrapper runs."""
         directory, fallback, also = outer.directory, outer.fallback, outer.also
         if inner.directory is not None:
-            directory, fallback, also = join(directory, inner.directory), None, ()
+            directory, also = join(directory, inner.directory), tuple(join(place, inner.directory) for place in also)
+            fallback = fallback and join(fallback, inner.directory)
         command = Command(inner.words, (*outer.assignments, *inner.assignments), (), directory, fallback, also)
         self.commands.append(command)
         return command

@@ -60,10 +60,12 @@ def _literal(word: Word) -> bool:
 
 def _absolute(directory: str | None, operand: _Operand) -> str | None:
     path = operand.path
-    if UNKNOWN in path + operand.name or (directory is None and not path.startswith("/")):
+    if UNKNOWN in path or (directory is None and not path.startswith("/")):
         return None
     path = path if path.startswith("/") else f"{directory}/{path}"
-    return f"{path}/{operand.name}" if operand.name and _is_directory(path) else path
+    if not operand.name or not _is_directory(path):
+        return path
+    return None if UNKNOWN in operand.name else f"{path}/{operand.name}"
 
 
 def _is_directory(path: str) -> bool:

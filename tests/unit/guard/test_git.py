@@ -328,7 +328,8 @@ def test_protected_branches_may_be_patterns(tmp_path: Path) -> None:
 def test_aliases_of_the_repository_and_of_the_user_are_followed(tmp_path: Path, homes: Path) -> None:
     """An alias is what it stands for, wherever it is written, and git's own commands cannot be aliased."""
     project = opt_in(make_repository(tmp_path / "shop"))
-    write(project.root / ".git/config", '[core]\n\tbare = false\n[alias]\n\tci = commit -v\n\tstatus = push origin main\n[alias "x"]\n\ty = gc\n')
+    own = '[core]\n\tbare = false\n[alias]\n\tci = commit -v\n\tstatus = push origin main\n[alias "x"]\n\ty = gc\n'
+    write(project.root / ".git/config", own)
     write(homes / ".gitconfig", '[Alias] up = "!f() { git push origin \\"$@\\"; }; f" # mine\n\tpub = push origin \\\n  main\n')
     assert effects_of("git ci -m x", project) == MAIN
     assert effects_of("git CI -m x", project) == MAIN

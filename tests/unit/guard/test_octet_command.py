@@ -1,0 +1,90 @@
+"""Octet's own commands, recognised with no doubt left."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from octet.guard.octet_command import approves, read_octet_command, runs_unasked
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("octet", ("octet",)),
+        ("octet task list --json", ("octet", "task", "list", "--json")),
+        ("  octet  status\n", ("octet", "status")),
+        ("octet msg send developer-2 'it is free; go $on `now`'", ("octet", "msg", "send", "developer-2", "it is free; go $on `now`")),
+        ('octet task add "Say \\"hi\\" \\\\ it\'s"', ("octet", "task", "add", 'Say "hi" \\ it\'s')),
+        ("octet task add 'two\nlines'", ("octet", "task", "add", "two\nlines")),
+        ("octet task add a'b'\"c\"", ("octet", "task", "add", "abc")),
+        ("octet task add '' --priority=3", ("octet", "task", "add", "", "--priority=3")),
+    ],
+)
+def test_one_plain_call_is_read(text: str, words: tuple[str, ...]) -> None:
+    """Plain and quoted words, and nothing else."""
+    assert read_octet_command(text) == words
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "octets task list",
+        "./octet task list",
+        "/tmp/octet task list",
+        "sudo octet task list",
+        "A=1 octet task list",
+        "octet status; rm -rf x",
+        "octet status && rm x",
+        "octet status | sh",
+        "octet status & rm x",
+        "octet status\nrm x",
+        "octet status > x",
+        "octet status < x",
+        "octet task add $(rm x)",
+        'octet task add "$(rm x)"',
+        'octet task add "`rm x`"',
+        "octet task add `rm x`",
+        "octet task add $HOME",
+        'octet task add "$HOME"',
+        "octet task add *",
+        "octet task add ~",
+        "octet task add {a,b}",
+        "octet task add 'open",
+        'octet task add "a\\`b"',
+        "octet task add a\\ b",
+        "octet task list # rm",
+        "(octet status)",
+        "octet status)",
+        "octet task add 'a\0b'",
+        "octet task add \u00a0x",
+    ],
+)
+def test_anything_else_is_not(text: str) -> None:
+    """Whatever might run, expand or redirect something is left to the usual permission."""
+    assert read_octet_command(text) is None
+
+
+def test_work_runs_unasked_and_power_does_not() -> None:
+    """An agent's own commands need no permission; what starts, stops, breaks or approves does."""
+    for text in ("task claim", "task submit T1", "msg send a b", "lock acquire name:x", "status", "worktree list", "merge queue"):
+        assert runs_unasked(("octet", *text.split())), text
+    refused = ("", "init", "up", "down", "daemon stop", "redis stop", "lock break path:a", "merge run", "pipeline run x", "lock", "hook")
+    for text in (*refused, "nosuch"):
+        assert not runs_unasked(("octet", *text.split())), text
+    assert approves(("octet", "init"))
+    assert not approves(("octet", "task", "init"))
+
+
+@given(st.lists(st.sampled_from([*"ab '\"\\$`;&|<>(){}*~#!\n=-é", "octet "]), max_size=12).map("".join))
+def test_what_is_read_is_what_the_shell_gives(text: str) -> None:
+    """Words read here are the very words that a shell would pass to `octet`."""
+    words = read_octet_command(f"octet {text}")
+    if words is not None:
+        command = f"octet() {{ printf '%s\\036' octet \"$@\"; }}\noctet {text}"
+        done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=True, env={"PATH": "", "LC_ALL": "C.UTF-8"})
+        assert tuple(done.stdout.decode().split("\x1e")[:-1]) == words
