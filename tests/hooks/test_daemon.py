@@ -107,6 +107,31 @@ def test_a_killed_supervisor_is_replaced(machine: Machine) -> None:
     wait_for(lambda: is_gone(fourth.pid, fourth.supervisor), "both processes to end")
 
 
+@pytest.mark.chaos
+def test_no_hook_is_lost_while_its_processes_are_killed(machine: Machine) -> None:
+    """Six kills among hooks that never pause: each hook is answered by some worker, and none is blocked."""
+    status = machine.start_daemon()
+    answers, done = [], threading.Event()
+
+    def keep_asking() -> None:
+        while not done.is_set():
+            answers.append(machine.run(GUARD))
+
+    threads = [threading.Thread(target=keep_asking) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for what in ("pid", "supervisor") * 3:
+            kill(getattr(status, what))
+            status = another(status, what)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert [answer for answer in answers if answer.code or answer.blocks] == []
+    assert len({answer.json["worker"] for answer in answers}) >= 3
+
+
 def test_both_killed_are_replaced_by_the_next_hook(machine: Machine) -> None:
     """The socket they leave behind is stale and is taken over."""
     status = machine.start_daemon()
