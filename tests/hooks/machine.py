@@ -73,7 +73,7 @@ class Machine:
         opt_in(self.repository)
         (self.repository / ".git").mkdir()  # enough for what reads `.git` by hand
         self.approve(self.repository)
-        self.set_command(f"exec {shlex.quote(sys.executable)} {shlex.quote(str(FAKE_DAEMON))} \"$@\"")
+        self.set_command(f'exec {shlex.quote(sys.executable)} {shlex.quote(str(FAKE_DAEMON))} "$@"')
 
     def approve(self, root: Path) -> None:
         record = self.state / "trust" / root.relative_to("/") / "octet.json"
@@ -96,7 +96,7 @@ class Machine:
 
     def use_real_octet(self) -> None:
         """The command itself, from this source and under this interpreter."""
-        self.set_command(f"PYTHONPATH={shlex.quote(str(PROJECT / 'src'))} exec {shlex.quote(sys.executable)} -m octet \"$@\"")
+        self.set_command(f'PYTHONPATH={shlex.quote(str(PROJECT / "src"))} exec {shlex.quote(sys.executable)} -m octet "$@"')
 
     def recorded(self, name: str, **changes: Any) -> bytes:
         """A payload that the real client sent, as if from this repository; fields in `changes` are replaced, None takes one out."""
