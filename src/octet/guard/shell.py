@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from octet.guard.shell_run import Command, Redirect, Shell, Where
+from octet.guard.shell_run import Command, Level, Redirect, Shell, Where
 from octet.guard.shell_words import DEPTH_LIMIT, UNKNOWN, TooComplex, Word, WordReader
 from octet.guard.wrappers import InnerText, reads_commands_from_input, unwrap
 
@@ -79,41 +79,6 @@ class _HereDocument(NamedTuple):
     owner: _Simple
 
 
-class _Level:
-    """What a list of commands knows of itself; saved while a list inside it is read.
-
-    Each part of a pipeline runs in a subshell, and so does a list before `&`: where they went and what they assigned ends with them. What
-    stands behind `&&` or `||` may not run at all.
-    """
-
-    __slots__ = (
-        "begin",
-        "body",
-        "condition_mark",
-        "first",
-        "function",
-        "list_mark",
-        "list_start",
-        "mark",
-        "operator",
-        "piped",
-        "pipeline_mark",
-        "pipeline_start",
-        "skipped",
-    )
-
-    def __init__(self, shell: Shell) -> None:
-        self.begin = self.pipeline_start = self.list_start = shell.where
-        self.mark = self.pipeline_mark = self.list_mark = shell.mark()
-        self.condition_mark: int | None = None  # behind the list's first `&&` or `||`
-        self.skipped: tuple[Where, ...] = ()  # where the shell is if a conditional `cd` was skipped
-        self.operator = ""  # before this pipeline
-        self.piped = False
-        self.first = len(shell.commands)
-        self.function = ""  # the one whose body comes next, or is this
-        self.body = 0  # where in the text that begins
-
-
 class _Parser(WordReader):
     """Reads command lists: one parser for the command line, and one for each text inside it (`bash -c`, backticks)."""
 
@@ -124,8 +89,8 @@ class _Parser(WordReader):
         self.simple = _Simple()
         self.word_end = -1
         self.pending: list[_HereDocument] = []
-        self.level = _Level(shell)
-        self.outer: list[_Level] = []
+        self.level = Level(shell)
+        self.outer: list[Level] = []
 
     def value_of(self, name: str) -> str:
         return self.shell.value_of(name)
@@ -195,41 +160,10 @@ class _Parser(WordReader):
     def _finish(self, operator: str) -> None:
         """End the simple command at `operator`, and follow what that means for the next one."""
         simple, self.simple = self.simple, _Simple()
-        level, shell = self.level, self.shell
         if not simple.empty or simple.redirects:
             self._run_simple(simple)
-            level.function = ""
-        if operator in ("|", "|&"):
-            shell.where = level.pipeline_start
-            level.piped = True
-            return
-        if level.piped:
-            shell.where = level.pipeline_start
-            shell.forget(level.pipeline_mark)
-        elif level.condition_mark is not None and shell.where.directory != level.pipeline_start.directory:
-            level.skipped += (level.pipeline_start,)
-            if level.operator == "||":  # `a || cd x && b`: b runs in either place
-                shell.settle(level.skipped)
-        if operator in ("&&", "||"):
-            level.condition_mark = shell.mark() if level.condition_mark is None else level.condition_mark
-        else:
-            self._end_list(operator)
-        if operator != "&&":
-            shell.settle(level.skipped)
-            level.skipped = ()
-        level.operator, level.piped = operator, False
-        level.pipeline_start, level.pipeline_mark = shell.where, shell.mark()
-
-    def _end_list(self, operator: str) -> None:
-        level, shell = self.level, self.shell
-        if operator == "&":
-            shell.where = level.list_start
-            shell.forget(level.list_mark)
-        elif level.condition_mark is not None:
-            shell.forget(level.condition_mark)
-        shell.settle(level.skipped)
-        level.skipped = ()
-        level.condition_mark, level.list_start, level.list_mark = None, shell.where, shell.mark()
+            self.level.function = ""
+        self.level.end_command(operator)
 
     def _word(self) -> bool:
         """Read one word; True when it was an `esac`."""
@@ -283,7 +217,7 @@ class _Parser(WordReader):
             self._blanks()
             self._define(self.word())
         elif word in ("else", "elif"):
-            self._other_branch()
+            self.level.other_branch()
         elif word == "time":
             self._blanks()
             self.pos += 2 if self.text.startswith("-p ", self.pos) else 0
@@ -293,7 +227,7 @@ class _Parser(WordReader):
 
     def _open(self) -> None:
         self.outer.append(self.level)
-        self.level = _Level(self.shell)
+        self.level = Level(self.shell)
 
     def _leave(self, word: str) -> None:
         if not self.outer:
@@ -308,13 +242,6 @@ class _Parser(WordReader):
             self.shell.also_at(inner.begin)
         if word != "}" or inner.begin is self.shell.where:
             self.shell.forget(inner.mark)
-
-    def _other_branch(self) -> None:
-        """`else`, `elif` or the next pattern of a `case`: begins where the whole began, or went on from its condition."""
-        ended = self.shell.where
-        self.shell.where = self.level.begin
-        self.shell.also_at(ended)
-        self.level.pipeline_start = self.level.list_start = self.shell.where
 
     def _define(self, name: list[Word]) -> None:
         """A function's body comes next."""
@@ -352,7 +279,7 @@ class _Parser(WordReader):
         if self.text.startswith("in", self.pos):
             self.pos += 2
         while self._pattern() and self.run(";;") == ";;":
-            self._other_branch()
+            self.level.other_branch()
         self.depth -= 1
 
     def _pattern(self) -> bool:
@@ -400,7 +327,7 @@ class _Parser(WordReader):
         self._deeper()
         outside = self.simple, self.level, self.outer, self.shell.where
         self.simple, self.outer = _Simple(), []
-        self.level = _Level(self.shell)
+        self.level = Level(self.shell)
         mark = self.shell.mark()
         self.run(")")
         self.shell.forget(mark)

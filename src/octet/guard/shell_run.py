@@ -1,6 +1,7 @@
-"""What running a simple command does to the shell that follows it: its directory and its variables.
+"""What running a command does to the shell: its directory and its variables.
 
-The parser in `shell.py` hands each simple command to `Shell.record` as it reads it, and asks for the value of variables.
+The parser in `shell.py` hands each simple command to `Shell.record` as it reads it, asks for the value of variables, and tells a `Level`
+where commands and lists end.
 """
 
 from __future__ import annotations
@@ -197,6 +198,85 @@ class Shell:
             self.where = Where(None)
         else:
             self.where = self.where._replace(directory=join(self.where.directory, targets[0].template), before_cd=before)
+
+
+class Level:
+    """What a list of commands knows of itself; saved while a list inside it is read.
+
+    Each part of a pipeline runs in a subshell, and so does a list before `&`: where they went and what they assigned ends with them. What
+    stands behind `&&` or `||` may not run at all.
+    """
+
+    __slots__ = (
+        "_shell",
+        "begin",
+        "body",
+        "condition_mark",
+        "first",
+        "function",
+        "list_mark",
+        "list_start",
+        "mark",
+        "operator",
+        "piped",
+        "pipeline_mark",
+        "pipeline_start",
+        "skipped",
+    )
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self.begin = self.pipeline_start = self.list_start = shell.where
+        self.mark = self.pipeline_mark = self.list_mark = shell.mark()
+        self.condition_mark: int | None = None  # behind the list's first `&&` or `||`
+        self.skipped: tuple[Where, ...] = ()  # where the shell is if a conditional `cd` was skipped
+        self.operator = ""  # before this pipeline
+        self.piped = False
+        self.first = len(shell.commands)
+        self.function = ""  # the one whose body comes next, or is this
+        self.body = 0  # where in the text that begins
+
+    def end_command(self, operator: str) -> None:
+        """A simple or compound command ends at `operator`: where and with what the next one begins."""
+        shell = self._shell
+        if operator in ("|", "|&"):
+            shell.where = self.pipeline_start
+            self.piped = True
+            return
+        if self.piped:
+            shell.where = self.pipeline_start
+            shell.forget(self.pipeline_mark)
+        elif self.condition_mark is not None and shell.where.directory != self.pipeline_start.directory:
+            self.skipped += (self.pipeline_start,)
+            if self.operator == "||":  # `a || cd x && b`: b runs in either place
+                shell.settle(self.skipped)
+        if operator in ("&&", "||"):
+            self.condition_mark = shell.mark() if self.condition_mark is None else self.condition_mark
+        else:
+            self._end_list(operator)
+        if operator != "&&":
+            shell.settle(self.skipped)
+            self.skipped = ()
+        self.operator, self.piped = operator, False
+        self.pipeline_start, self.pipeline_mark = shell.where, shell.mark()
+
+    def _end_list(self, operator: str) -> None:
+        shell = self._shell
+        if operator == "&":
+            shell.where = self.list_start
+            shell.forget(self.list_mark)
+        elif self.condition_mark is not None:
+            shell.forget(self.condition_mark)
+        shell.settle(self.skipped)
+        self.skipped = ()
+        self.condition_mark, self.list_start, self.list_mark = None, shell.where, shell.mark()
+
+    def other_branch(self) -> None:
+        """`else`, `elif` or the next pattern of a `case`: begins where the whole began, or went on from its condition."""
+        ended = self._shell.where
+        self._shell.where = self.begin
+        self._shell.also_at(ended)
+        self.pipeline_start = self.list_start = self._shell.where
 
 
 def join(directory: str | None, template: str) -> str | None:
