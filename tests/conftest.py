@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import pytest
 
-pytest_plugins = ("tests.redis_fixtures",)
+pytest_plugins = ("tests.redis_fixtures", "tests.store_fixtures")
 
 REAL_HOME = Path.home()
 # What it takes to reach the package registry from here, and nothing else of whoever runs the tests.

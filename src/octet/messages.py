@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,4 +58,5 @@ class Messages:
 
 def _message(entry_id: str, fields: dict[str, str]) -> Message:
     sent = fields.get("sent_ms", "")
-    return Message(entry_id, fields.get("from", "?"), fields.get("to", ""), fields.get("text", ""), int(sent) if sent.isdigit() else 0)
+    sent_ms = int(sent) if re.fullmatch("[0-9]{1,15}", sent) else 0
+    return Message(entry_id, fields.get("from", "?"), fields.get("to", ""), fields.get("text", ""), sent_ms)

@@ -4,7 +4,8 @@
 -- KEYS[1..13] as in include/agent_keys.lua · KEYS[14] agents:session:<session> STRING · KEYS[15] agents:seq HASH · KEYS[16] token STRING
 -- ARGV[1] channel prefix · ARGV[2] name wanted, or '' · ARGV[3] role · ARGV[4] process, or '' · ARGV[5] lease, ms
 -- ARGV[6] record, a JSON object with at least one field, without id, incarnation, role, joined_ms
--- ARGV[7] how long the session's name is kept, ms; '0' where there is no session · ARGV[8] agent replaced, or '' · ARGV[9] its incarnation
+-- ARGV[7] how long the session's name is kept, ms; '0' where there is no session
+-- ARGV[8] agent replaced, or '' · ARGV[9] its incarnation
 -- Returns {OK, agent, incarnation, 'known' | 'back' | 'new', role} · {EXISTS, agent} when the wanted name is borne by another
 -- · {GONE} when the agent replaced is not registered · {SPOILED, key}.
 -- include: clock

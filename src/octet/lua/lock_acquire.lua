@@ -3,7 +3,8 @@
 -- KEYS[1] agents:incarnations HASH · KEYS[2] agents:claims:<agent> SET · KEYS[3] agents:locks: prefix · KEYS[4] locks: prefix
 -- KEYS[5] locks:index SET · KEYS[6] token STRING · KEYS[7] log STREAM
 -- ARGV[1] channel prefix · ARGV[2] agent · ARGV[3] incarnation · ARGV[4] parent, or '' · ARGV[5] TTL, ms
--- ARGV[6] scope turn | own (turn becomes task while the agent has one; of two scopes asked for, the longer-lived holds) · ARGV[7..] resources
+-- ARGV[6] scope turn | own (turn becomes task while the agent has one; of two scopes asked for, the longer-lived holds)
+-- ARGV[7..] resources
 -- Returns {OK, token, …} in the order asked · {HELD, resource, value, PTTL in ms} · {GONE} · {SPOILED, key}.
 -- include: clock
 -- include: expect
@@ -18,7 +19,8 @@ local function renew(resource, lock)
   local key = locks .. resource
   local left_ms = redis.call('PTTL', key)
   if lock.holder == agent and strength[scope] > (strength[lock.scope] or 3) then
-    local stronger = { holder = agent, token = lock.token, scope = scope, task = lock.task or task, since_ms = number(lock.since_ms, now_ms()) }
+    local since_ms = number(lock.since_ms, now_ms())
+    local stronger = { holder = agent, token = lock.token, scope = scope, task = lock.task or task, since_ms = since_ms }
     redis.call('SET', key, cjson.encode(stronger), 'KEEPTTL')
   end
   if left_ms >= 0 and left_ms < ttl_ms then redis.call('PEXPIRE', key, ttl_ms) end

@@ -52,7 +52,8 @@ local function pick()
 end
 
 if redis.call('HGET', KEYS[6], agent) ~= ARGV[2] then return { 'GONE' } end
-local spoiled = expect('ZCARD', queue, states .. from, states .. to) or expect_number(KEYS[7]) or expect_number(K.seq) or expect('XLEN', log)
+local spoiled = expect('ZCARD', queue, states .. from, states .. to) or expect('XLEN', log)
+  or expect_number(KEYS[7]) or expect_number(K.seq)
 if spoiled then return spoiled end
 local same = redis.call('SCARD', claims) > 0 and has()
 if same then return { 'HAS', same, redis.call('HGETALL', tasks .. same) } end

@@ -17,7 +17,8 @@ local refused, held = held_task(task, ARGV[2])
 if refused then return refused end
 if held.state ~= 'claimed' then return { 'STATE', held.state } end
 local agent, claims, locks = held.holder, KEYS[4] .. held.holder, KEYS[5] .. held.holder
-local spoiled = expect('ZCARD', queue, states .. 'claimed', states .. 'submitted') or expect('SCARD', claims, locks, index) or expect('XLEN', log)
+local spoiled = expect('ZCARD', queue, states .. 'claimed', states .. 'submitted') or expect('SCARD', claims, locks, index)
+  or expect('XLEN', log)
 if spoiled then return spoiled end
 redis.call('HSET', task, 'state', 'submitted', 'stage', ARGV[7], 'holder', '', 'author', agent, 'branch', ARGV[3], 'commit', ARGV[4],
   'note', ARGV[5], 'progress', 100, 'submitted_ms', now, 'updated_ms', now)

@@ -1,5 +1,6 @@
 -- retire(K, agent, why, counts): take an agent off the registry: its claims go back, its locks are freed.
--- K: registry HASH, incarnations HASH, processes HASH, heartbeats prefix, claims prefix, all_locks prefix, and what give_back and free_locks take.
+-- K: registry HASH, incarnations HASH, processes HASH, heartbeats prefix, claims prefix, all_locks prefix, and what give_back
+-- and free_locks take.
 -- Returns the tasks and the resources it had. Nothing that stands in the agent's own keys may keep it from ending.
 -- record_of(K, agent): its registry entry, an empty table for one that somebody spoiled by hand.
 local function record_of(K, agent)
@@ -34,7 +35,8 @@ local function retire(K, agent, why, counts)
   redis.call('HDEL', K.registry, agent)
   redis.call('HDEL', K.incarnations, agent)
   redis.call('DEL', K.heartbeats .. agent)
+  local role = type(record.role) == 'string' and record.role or ''
   emit(K.log, K.channels, (why == 'died' or why == 'expired') and 'agent_died' or 'agent_left',
-    { agent = agent, role = type(record.role) == 'string' and record.role or '', reason = why, tasks = table.concat(tasks, ' '), locks = #freed })
+    { agent = agent, role = role, reason = why, tasks = table.concat(tasks, ' '), locks = #freed })
   return tasks, freed
 end

@@ -1,0 +1,122 @@
+"""One life of a project that runs every script and meets every reply code; a client that notes the calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from tests.store_fixtures import join, merging
+
+from octet.agents import Agent, Registration
+from octet.api import Octet
+from octet.errors import AgentGone, IllegalTransition, LockHeld, NotFound, NothingToClaim, Refused, StaleToken, UsageError
+
+Call = tuple[Any, ...]
+
+
+class Noting:
+    """A client that notes every EVALSHA that passes, also through its pipelines."""
+
+    def __init__(self, client: Any, calls: list[Call]) -> None:
+        self._client, self._calls = client, calls
+
+    def execute_command(self, *words: Any, **options: Any) -> Any:
+        if words[0] == "EVALSHA":
+            self._calls.append(words)
+        reply = self._client.execute_command(*words, **options)
+        return self if reply is self._client else reply
+
+    def pipeline(self, **options: Any) -> Noting:
+        return Noting(self._client.pipeline(**options), self._calls)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+@contextmanager
+def noted(octet: Octet) -> Iterator[list[Call]]:
+    """The EVALSHA calls that the library makes in the block."""
+    calls: list[Call] = []
+    real, octet.store.client = octet.store.client, Noting(octet.store.client, calls)
+    yield calls
+    octet.store.client = real
+
+
+def refuses(kind: type[Exception], call: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+    with pytest.raises(kind):
+        call(*arguments, **named)
+
+
+def live(octet: Octet) -> Agent:
+    """From the first task to the last burial; returns the developer that is left, with a claim and a lock."""
+    developer, guardian, other = join(octet, session="s1"), join(octet, "repository-guardian"), join(octet, session="s2")
+    _build(octet, developer, guardian, other)
+    _locks(octet, developer, other)
+    octet.messages.send(developer.id, "hello", sender=other.id)
+    assert [message.text for message in octet.messages.take(developer)] == ["hello"]
+    octet.events.publish("note", {"list": [], "deep": [[[]]]})
+    _ends(octet, developer, guardian, other)
+    octet.tasks.add("last")
+    octet.tasks.claim(developer)
+    octet.locks.acquire(developer, ["path:last.py"], scope="turn")
+    return developer
+
+
+def _build(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None:
+    tasks = octet.tasks
+    tasks.add("first", task_id="named", labels=["ui"], paths=["src/*"], description="do it")
+    refuses(UsageError, tasks.add, "again", task_id="named")
+    octet.store.client.lpush(octet.store.keys.pending, '{"title": "raw", "priority": -5}')
+    refuses(NotFound, tasks.claim, developer, task_id="nothing")
+    task = tasks.claim(developer)
+    assert tasks.claim(developer) == task
+    refuses(IllegalTransition, tasks.claim, other, task_id="named")
+    tasks.progress(task.id, task.token, 50, "half")
+    refuses(StaleToken, tasks.progress, task.id, "0", 51)
+    refuses(NotFound, tasks.complete, "nothing", "0")
+    tasks.submit(task.id, task.token, branch="b", commit="c")
+    merge = tasks.claim(guardian, "merge")
+    refuses(IllegalTransition, tasks.submit, merge.id, merge.token)
+    tasks.send_back(merge.id, merge.token, "it breaks")
+    again = tasks.claim(other, task_id="named")
+    refuses(IllegalTransition, tasks.complete, again.id, again.token)
+    tasks.fail(again.id, again.token, "cannot")
+    last = tasks.claim(other)
+    tasks.release(last.id, last.token)
+    merge = merging(octet, guardian, developer)
+    tasks.complete(merge.id, merge.token, "merged", merge_commit="d")
+    for _ in range(2):
+        task = tasks.claim(developer)
+        tasks.complete(task.id, task.token) if not task.branch else tasks.submit(task.id, task.token, branch="b")
+    refuses(NothingToClaim, tasks.claim, developer)
+
+
+def _locks(octet: Octet, developer: Agent, other: Agent) -> None:
+    tokens = octet.locks.acquire(developer, ["path:a", "path:b"], scope="turn")
+    assert octet.locks.acquire(developer, ["path:a"], scope="turn") == {"path:a": tokens["path:a"]}
+    refuses(LockHeld, octet.locks.acquire, other, ["path:c", "path:b"])
+    refuses(StaleToken, octet.locks.release, "path:a", "0")
+    refuses(NotFound, octet.locks.release, "path:z", "0")
+    octet.locks.release("path:a", tokens["path:a"])
+    assert octet.locks.end_turn(developer) == ["path:b"]
+    octet.locks.acquire(other, ["name:x"])
+    assert octet.locks.break_lock("name:x", "ann") == other.id
+    assert octet.locks.list() == []
+
+
+def _ends(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None:
+    octet.agents.update(developer, branch="topic")
+    assert list(octet.agents.beat([developer, guardian])) == [True, True]
+    assert octet.agents.bury_expired(other) is None
+    assert octet.agents.bury(other) is not None
+    refuses(AgentGone, octet.tasks.claim, other)
+    refuses(AgentGone, octet.locks.acquire, other, ["path:a"])
+    refuses(AgentGone, octet.agents.update, other)
+    refuses(AgentGone, octet.agents.join, other, "architect")
+    assert list(octet.agents.beat([other])) == [False]
+    assert octet.locks.end_turn(other) == []
+    refuses(Refused, octet.agents.register, Registration(role="developer", name=developer.id))
+    architect = octet.agents.join(guardian, "architect")
+    assert octet.agents.leave(architect) is not None

@@ -1,0 +1,113 @@
+"""The library on a server of the tests' own: `octet` on each real one, `any_octet` also on fakeredis; and what tests ask of the store.
+
+fakeredis is not Redis: it decodes cjson's input as UTF-8, knows no ACL and forgives a leaked global. What must be true is
+asked of the real servers; fakeredis shows that the scripts keep to what every server has.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import fakeredis
+import pytest
+import redis
+from tests.redis_fixtures import PROGRAMS, Server
+
+from octet.agents import Agent, Registration
+from octet.api import Octet
+from octet.store.connection import open_client
+
+Snapshot = dict[str, Any]
+_pids = itertools.count(1000)
+
+
+@pytest.fixture
+def octet(redis_url: str) -> Iterator[Octet]:
+    """Project `p` on each real server, empty."""
+    with Octet(open_client(redis_url), "p") as found:
+        yield found
+
+
+@pytest.fixture(params=["fakeredis", *PROGRAMS])
+def any_octet(request: pytest.FixtureRequest, redis_servers: Callable[[str], Server]) -> Iterator[Octet]:
+    """Project `p` on fakeredis and on each real server, empty. A fresh fake each time: a global that leaks spoils it for good."""
+    client = contextmanager(_fake if request.param == "fakeredis" else _real)
+    with client(request.param, redis_servers) as connected, Octet(connected, "p") as found:
+        yield found
+
+
+def _fake(_: str, __: object) -> Iterator[redis.Redis]:
+    yield fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True, encoding_errors="surrogateescape", protocol=2)
+
+
+def _real(family: str, servers: Callable[[str], Server]) -> Iterator[redis.Redis]:
+    client = open_client(servers(family).url)
+    client.flushall()
+    client.script_flush()
+    yield client
+
+
+@pytest.fixture
+def single_octet(redis_servers: Callable[[str], Server]) -> Iterator[Octet]:
+    """Project `p` on one real server, for what is slow and would tell nothing new on the other."""
+    with contextmanager(_real)("redis", redis_servers) as client, Octet(client, "p") as found:
+        yield found
+
+
+def join(octet: Octet, role: str = "developer", **facts: Any) -> Agent:
+    """A new agent with a process of its own."""
+    pid = next(_pids)
+    wanted = {"role": role, "kind": "session", "process": f"test-host:{pid}:1", "pid": pid, "host": "test-host", **facts}
+    return octet.agents.register(Registration(**wanted)).agent
+
+
+def merging(octet: Octet, guardian: Agent, developer: Agent, title: str = "built") -> Any:
+    """A task that `developer` has built and `guardian` is merging."""
+    added = octet.tasks.add(title, priority=900)
+    built = octet.tasks.claim(developer, task_id=added.id)
+    octet.tasks.submit(built.id, built.token, branch=f"octet/{built.id}", commit="c0ffee")
+    return octet.tasks.claim(guardian, "merge", task_id=added.id)
+
+
+def snapshot(client: Any) -> Snapshot:
+    """Every key with its type and all it holds, except TTLs."""
+    readers = {
+        "string": client.get,
+        "hash": client.hgetall,
+        "set": client.smembers,
+        "list": lambda key: client.lrange(key, 0, -1),
+        "zset": lambda key: client.zrange(key, 0, -1, withscores=True),
+        "stream": client.xrange,
+    }
+    return {key: (kind := client.type(key), readers[kind](key)) for key in client.scan_iter(count=1000)}
+
+
+def contradictions(octet: Octet) -> list[str]:
+    """What in the store contradicts itself: a task in two places or in none, a claim or lock without its other half."""
+    client, keys = octet.store.client, octet.store.keys
+    places = {"pending": keys.priority} | {s: keys.state(s) for s in ("claimed", "submitted", "merging", "done", "dead")}
+    indexes = {name: set(client.zrange(key, 0, -1)) for name, key in places.items()}
+    found = []
+    tasks = {key.removeprefix(keys.task("")): client.hgetall(key) for key in client.scan_iter(keys.task("") + "*", count=1000)}
+    for task_id, task in tasks.items():
+        where = [name for name, ids in indexes.items() if task_id in ids]
+        if where != [task.get("state")]:
+            found.append(f"task {task_id} is {task.get('state')} and stands under {where}")
+        if (task["state"] == "submitted") != (client.zscore(keys.stage("merge"), task_id) is not None):
+            found.append(f"task {task_id} is {task['state']}: its place in the merge queue contradicts that")
+        held = task["state"] in {"claimed", "merging"}
+        if held != bool(task.get("holder")) or (held and not client.sismember(keys.claims(task["holder"]), task_id)):
+            found.append(f"task {task_id} is {task['state']}, held by {task.get('holder')!r}, which its holder's claims contradict")
+    for key in client.scan_iter(keys.claims("") + "*"):
+        agent = key.removeprefix(keys.claims(""))
+        found += [f"{agent} claims {i}, which is not its" for i in client.smembers(key) if tasks.get(i, {}).get("holder") != agent]
+    registered, living = set(client.hkeys(keys.registry)), set(client.hkeys(keys.incarnations))
+    if registered != living or set(client.hvals(keys.processes)) - living:
+        found.append(f"registry {registered}, incarnations {living}, processes {client.hgetall(keys.processes)}")
+    for lock in octet.locks.list():
+        if lock.token and not client.sismember(keys.agent_locks(lock.holder), lock.resource):
+            found.append(f"{lock.resource} is not in the locks of its holder {lock.holder}")
+    return found
