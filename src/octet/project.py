@@ -201,9 +201,27 @@ def real_path(path: str | Path) -> Path:
         raise UnusablePath(f"the path cannot be resolved: {error.strerror}") from error
 
 
+def is_within(path: Path, directory: Path) -> bool:
+    """Whether a real path is a real directory or lies in it; without the two thousand objects that `parents` makes of a deep path."""
+    return path == directory or str(path).startswith(f"{str(directory).rstrip('/')}/")
+
+
 def _upward(path: Path) -> Iterator[Path]:
-    yield path
-    yield from path.parents
+    """The directories that exist from `path` upwards."""
+    text = str(path)
+    while not _exists(text) and text != "/":
+        text = text.rpartition("/")[0] or "/"
+    there = Path(text)
+    yield there
+    yield from there.parents
+
+
+def _exists(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _opted_in(directory: Path) -> bool:
@@ -213,6 +231,10 @@ def _opted_in(directory: Path) -> bool:
 def _worktree_at(directory: Path) -> Worktree | None:
     """The checkout whose top is `directory`; None when its `.git` is missing or is none."""
     entry = directory / ".git"
+    try:
+        entry.lstat()
+    except (OSError, ValueError):
+        return None  # the one look that most directories on the way up cost
     if _is_git_dir(entry):
         git_dir = Path(os.path.realpath(entry))
         return Worktree(directory, "", git_dir, git_dir, True)

@@ -20,7 +20,7 @@ from pathlib import Path
 from octet import dirs
 from octet.guard.payload import PreToolUse
 from octet.process import host_id
-from octet.project import Project, UnusablePath, Worktree, checkout_of, real_path
+from octet.project import Project, UnusablePath, Worktree, checkout_of, is_within, real_path
 
 FILE_FIELDS: Mapping[str, str] = {
     "Write": "file_path",
@@ -102,9 +102,9 @@ def classify(project: Project, path: str) -> Target:
     except UnusablePath as error:
         return Unreadable(str(error))
     # A state directory above the project (OCTET_HOME=/tmp in a test) does not make the whole project Octet's own.
-    if state not in (project.root, *project.root.parents) and state in (real, *real.parents):
+    if is_within(real, state) and not is_within(project.root, state):
         return OctetInternal(str(real))
-    if project.common_dir and project.common_dir in (real, *real.parents):
+    if project.common_dir and is_within(real, project.common_dir):
         return GitInternal(str(real))
     checkout = checkout_of(project, real)
     if checkout is None:

@@ -48,7 +48,7 @@ class Needs:
 
     `resources`: locks to take, all or none. `refusals`: why it must not go on, whoever holds what. `question`: what a person must be asked.
     `unasked`: an Octet command that needs no permission. `names_agent`: the verdict puts the agent's name before the command.
-    `names`: each resource as people call it. `tool_input`: what the tool got.
+    `names`: each resource as people call it. `shared`: paths written in the main checkout. `tool_input`: what the tool got.
     """
 
     resources: tuple[str, ...] = ()
@@ -57,6 +57,7 @@ class Needs:
     question: str = ""
     unasked: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
+    shared: tuple[str, ...] = ()
     tool_input: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -79,6 +80,14 @@ class Held:
 
 
 @dataclass(frozen=True)
+class Reserved:
+    """A protected branch, and the agent's role is not one that moves it. None was taken."""
+
+    resource: str
+    role: str
+
+
+@dataclass(frozen=True)
 class Gone:
     """The agent had been declared dead, and its claims and locks given back."""
 
@@ -90,7 +99,7 @@ class StoreDown:
     why: str
 
 
-Answer = Granted | Held | Gone | StoreDown
+Answer = Granted | Held | Reserved | Gone | StoreDown
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,20 @@ def judge(needs: Needs, answer: Answer, project: Project, agent: str = "") -> Ve
         return Verdict("deny", _gone(agent))
     if isinstance(answer, Held):
         return _held(needs, answer, project)
+    if isinstance(answer, Reserved):
+        return Verdict("deny", _reserved(needs, answer))
     return Verdict("allow" if needs.unasked else "pass", updated_input=_named_input(needs, agent))
+
+
+def misplaced(needs: Needs, worktree: str) -> Verdict | None:
+    """A denial for an agent whose own worktree is the directory `worktree` and that writes in the main checkout; None when it does not.
+
+    To be asked before any lock is taken. `worktree` is "" for an agent without one.
+    """
+    if not worktree or not needs.shared:
+        return None
+    meant = ", ".join(plain(f"{worktree}/{path}") for path in needs.shared[:3])
+    return Verdict("deny", f"Octet: this checkout is shared by all agents, and you have a worktree of your own: write {meant} instead.")
 
 
 def _shell_needs(event: PreToolUse, project: Project) -> Needs:
@@ -153,6 +175,7 @@ class _Collector:
         self._project = project
         self._names: dict[str, str] = {}
         self._refusals: dict[str, None] = {}
+        self._shared: dict[str, None] = {}
         self.names_agent = False
         self.unasked = False
         self.tool_input: Mapping[str, Any] = {}
@@ -204,6 +227,7 @@ class _Collector:
             refusals=tuple(self._refusals),
             unasked=self.unasked,
             names=self._names,
+            shared=tuple(self._shared),
             tool_input=self.tool_input,
         )
 
@@ -214,6 +238,7 @@ class _Collector:
         if isinstance(target, LinkedWorktree):
             self._names[worktree_resource(target.worktree)] = f"the worktree {plain(target.worktree.name)}"
         else:
+            self._shared[target.path] = None
             self._names[path_resource(target.path)] = plain(target.path)
 
     def _refuse(self, reason: str) -> None:
@@ -258,6 +283,14 @@ def _until(held: Held) -> str:
     if held.task:
         return "when that task is submitted or given back"
     return "when it is released" if held.scope == "own" else f"when the turn of {plain(held.holder, 80)} ends"
+
+
+def _reserved(needs: Needs, reserved: Reserved) -> str:
+    name = needs.names.get(reserved.resource, plain(reserved.resource))
+    return (
+        f"Octet: {name} is moved by the repository-guardian, tested, and not by a {reserved.role}. "
+        "Commit your work on a branch of your own, in your own worktree, and hand it on with `octet task submit`."
+    )
 
 
 def _gone(agent: str) -> str:

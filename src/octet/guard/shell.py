@@ -13,9 +13,9 @@ syntax checker, and reads on where a shell gives up. What a variable holds is kn
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from octet.guard.shell_run import Command, Level, Redirect, Shell, Where
@@ -47,7 +47,8 @@ def parse(text: str, directory: str | None, *, home: str | None = None, toplevel
 
     `home` is what `~` stands for. `toplevel` is what `git rev-parse --show-toplevel` would print in `directory`.
     """
-    shell = Shell(directory, str(Path("~").expanduser()) if home is None else home, toplevel)
+    # Path.expanduser() raises where a uid has no name and HOME is not set, as in many containers.
+    shell = Shell(directory, os.path.expanduser("~") if home is None else home, toplevel)  # noqa: PTH111
     try:
         _Parser(text, shell, 0).run("")
     except TooComplex:

@@ -59,6 +59,7 @@ _WRAPPERS: Mapping[str, _Options] = {
     "exec": _options("a"),
     "noglob": _options(in_shell=True),
     "nocorrect": _options(in_shell=True),
+    "repeat": _options(operands=1, in_shell=True),
     "nohup": _options(),
     "time": _options("f format o output"),
     "nice": _options("n adjustment"),

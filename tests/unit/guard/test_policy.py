@@ -212,3 +212,14 @@ def test_nobody_elses_commands_are_changed(needs_of: Callable[..., Needs], shop:
     needs = needs_of(bash="octet task claim", agent_id="a1")
     for name in ("", "x; rm y", "$(x)", "a b"):
         assert policy.judge(needs, Granted(), shop, name).updated_input is None
+
+
+def test_an_agent_with_a_worktree_is_sent_there(needs_of: Callable[..., Needs]) -> None:
+    """A developer that writes in the shared checkout meant the same path in its own; elsewhere it may write."""
+    verdict = policy.misplaced(needs_of("src/a.py"), "/srv/trees/dev-1")
+    assert verdict is not None
+    assert (verdict.decision, "/srv/trees/dev-1/src/a.py" in verdict.reason) == ("deny", True)
+    assert policy.misplaced(needs_of(bash="echo > a.py"), "/srv/trees/dev-1") is not None
+    for needs in (needs_of(".claude/worktrees/dev-1/a.py"), needs_of("../other/a.py"), needs_of(bash="git push origin main")):
+        assert policy.misplaced(needs, "/srv/trees/dev-1") is None
+    assert policy.misplaced(needs_of("src/a.py"), "") is None
