@@ -161,4 +161,4 @@ def _stamp(root: str) -> tuple[float, ...]:
             parts += [0, 0, 0]
         else:
             parts += [status.st_mtime_ns, status.st_size, status.st_ino]
-    return tuple(parts)
+    return (*parts, os.path.exists(Path(root, ".git")))  # noqa: PTH110 - `git init` may come later

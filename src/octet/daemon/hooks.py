@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from octet.agents import Agent
+from octet.agents import GUEST, Agent
 from octet.api import Octet
 from octet.daemon.briefing import brief, deliver
 from octet.daemon.crews import Crew, Crews
@@ -20,7 +20,7 @@ from octet.daemon.sessions import Sessions
 from octet.daemon.twins import Twins
 from octet.daemon.vitals import Vitals
 from octet.daemon.wire import SERVE, Reply, Request
-from octet.errors import AgentGone, LockHeld, NotTrusted, OctetError, StoreUnreachable
+from octet.errors import AgentGone, LockHeld, NotFound, NotTrusted, OctetError, StoreUnreachable
 from octet.guard import payload, policy
 from octet.guard.payload import (
     Event,
@@ -39,6 +39,8 @@ from octet.text import plain
 
 log = logging.getLogger("octet.hooks")
 
+# A guest is a person's ordinary session: it commits where the person lets it, one at a time.
+MAY_MOVE_BRANCHES = frozenset({GUEST, "repository-guardian"})
 # One notice of the same trouble in this time for each session: a line at every prompt would be noise.
 NOTICE_EVERY_S = 60.0
 
@@ -190,6 +192,8 @@ class HookService:
 
     def _acquire(self, crew: Crew, agent: Agent, needs: policy.Needs) -> policy.Answer:
         octet = crew.connected()
+        if reserved := _reserved(octet, agent, needs):
+            return reserved
         try:
             if needs.resources:
                 octet.locks.acquire(agent, needs.resources, scope="turn")
@@ -198,6 +202,23 @@ class HookService:
         except AgentGone:
             return policy.Gone()
         return policy.Granted()
+
+
+def _reserved(octet: Octet, agent: Agent, needs: policy.Needs) -> policy.Reserved | None:
+    """A crew's main moves by its guardian only; whoever took the branch's lock by its own command knows what it does."""
+    if agent.role in MAY_MOVE_BRANCHES:
+        return None
+    for resource in needs.resources:
+        if resource.startswith("repository:") and not _holds(octet, agent, resource):
+            return policy.Reserved(resource, agent.role)
+    return None
+
+
+def _holds(octet: Octet, agent: Agent, resource: str) -> bool:
+    try:
+        return octet.locks.get(resource).holder == agent.id
+    except NotFound:
+        return False
 
 
 def _held(octet: Octet, held: LockHeld) -> policy.Held:

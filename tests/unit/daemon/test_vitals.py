@@ -10,38 +10,12 @@ from pathlib import Path
 import pytest
 from tests.redis_fixtures import wait_for
 
-from octet import trust
 from octet.agents import Agent, Registration
 from octet.api import Octet
-from octet.config import FILE
 from octet.daemon.crews import Crews
 from octet.daemon.vitals import Vitals
 from octet.errors import StaleToken
 from octet.process import identify
-from octet.project import load_project
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """An approved repository of project `shop`."""
-    (tmp_path / FILE).parent.mkdir()
-    (tmp_path / FILE).write_text('project = "shop"\n')
-    trust.approve(load_project(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def crews() -> Iterator[Crews]:
-    crews = Crews()
-    yield crews
-    for crew in crews.all():
-        if crew.octet:
-            crew.octet.close()
-
-
-@pytest.fixture
-def octet(crews: Crews, repository: Path, redis_url: str) -> Octet:
-    return crews.find(str(repository), redis_url).connected()
 
 
 @pytest.fixture
@@ -49,14 +23,6 @@ def vitals(crews: Crews) -> Iterator[Vitals]:
     vitals = Vitals(crews)
     yield vitals
     vitals.stop()
-
-
-@pytest.fixture
-def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(["sleep", "60"])
-    yield process
-    process.kill()
-    process.wait()
 
 
 def register(octet: Octet, process: subprocess.Popen[bytes], **more: str) -> Agent:

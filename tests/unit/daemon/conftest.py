@@ -1,0 +1,46 @@
+"""An approved repository, its crew on a real server, and processes to be agents."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from octet import trust
+from octet.api import Octet
+from octet.config import FILE
+from octet.daemon.crews import Crews
+from octet.project import load_project
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """An approved repository of project `shop`."""
+    (tmp_path / FILE).parent.mkdir()
+    (tmp_path / FILE).write_text('project = "shop"\n')
+    trust.approve(load_project(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def crews() -> Iterator[Crews]:
+    crews = Crews()
+    yield crews
+    for crew in crews.all():
+        if crew.octet:
+            crew.octet.close()
+
+
+@pytest.fixture
+def octet(crews: Crews, repository: Path, redis_url: str) -> Octet:
+    return crews.find(str(repository), redis_url).connected()
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(["sleep", "60"])
+    yield process
+    process.kill()
+    process.wait()
