@@ -19,9 +19,10 @@ from typing import IO
 
 from octet.api import Octet, connect
 from octet.demo.acts import Act, Answer, EndTurn, Linger, Read, Until
+from octet.demo.answers import Block, Text, ToolCall
 from octet.demo.crew import Listener, Part
 from octet.demo.lookout import Lookout
-from octet.demo.model import Block, Model, Request, Text, ToolCall, marker
+from octet.demo.model import ModelServer, Request, marker
 from octet.demo.roles import BEHAVIOURS
 from octet.demo.session import as_tool_call, scene_of
 from octet.errors import UsageError
@@ -133,7 +134,7 @@ class ClaudeCrew:
         self._listen = listen
         self._actors: dict[str, Actor] = {}
         self._readers: list[threading.Thread] = []
-        self._model = Model(self._answer, self._fault)
+        self._model = ModelServer(self._answer, self._fault)
         self._model.__enter__()
 
     def start(self, part: Part) -> None:
@@ -176,8 +177,8 @@ class ClaudeCrew:
         self._model.__exit__(None, None, None)
 
     def _answer(self, request: Request) -> Sequence[Block]:
-        actor = self._actors.get(request.session)
-        return actor.answer(request) if actor else [Text("Nobody of the crew.")]
+        actor = self._actors.get(request.session) if request.is_main else None
+        return actor.answer(request) if actor else [Text("A session of the demo")]
 
     def _fault(self, request: Request, error: Exception) -> None:
         if actor := self._actors.get(request.session):

@@ -1,10 +1,9 @@
 """A stand-in for the model: an HTTP server on 127.0.0.1 that speaks as much of the Messages API as Claude Code needs.
 
-    with Model(lambda request: [Text("done")]) as model:
+    with ModelServer(lambda request: [Text("done")], lambda request, error: print(error)) as model:
         subprocess.run(["claude", "-p", marker("A") + " begin"], env={..., "ANTHROPIC_BASE_URL": model.url})
 
-What to answer is asked for each request of a session's main loop; a marker in the prompt tells whose it is. Requests with few or no
-tools are side calls of the client (titles, summaries), and get a short text.
+What to answer is asked for each request; a marker in the prompt tells whose it is. The end-to-end tests script it too.
 """
 
 from __future__ import annotations
@@ -13,33 +12,19 @@ import itertools
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+from octet.demo.answers import Block, Failure, compose_message, stream_events
+
 MARKER = re.compile(r"\[\[session:([\w.-]+)\]\]")
 MAIN_LOOP_TOOLS = 2
 STOP_WITHIN_S = 10.0
 
-
-@dataclass(frozen=True)
-class Text:
-    """A text block of an answer."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class ToolCall:
-    """A tool call of an answer."""
-
-    name: str
-    input: dict[str, Any]
-
-
-Block = Text | ToolCall
+Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,39 +37,44 @@ class Result:
 
 @dataclass(frozen=True)
 class Request:
-    """One call of the Messages API, as it came; `session` is "" where no marker was found."""
+    """One call of the Messages API, as it came."""
 
     body: dict[str, Any]
 
     @property
     def session(self) -> str:
-        found = [name for message in self._messages for text in _texts(message["content"]) for name in MARKER.findall(text)]
+        """Whose request it is, by the last marker that came from outside; "" where there is none."""
+        found = [name for text in texts_in(self.messages) for name in MARKER.findall(text)]
         return found[-1] if found else ""
 
     @property
     def is_main(self) -> bool:
+        """Whether it is of a session's main loop. Those with few or no tools are side calls of the client: titles, summaries."""
         return len(self.body.get("tools", [])) >= MAIN_LOOP_TOOLS
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation, oldest first."""
+        found: list[Message] = self.body.get("messages", [])
+        return found
 
     @property
     def news(self) -> list[str]:
         """The texts that came from outside since the model's last answer: prompts, reminders, context of hooks."""
-        return [text for message in self._since_the_answer() for text in _texts(message["content"])]
+        return texts_in(self._since_the_answer())
 
     @property
     def results(self) -> list[Result]:
         """What the tool calls of the model's last answer came to."""
-        blocks = [block for message in self._since_the_answer() if isinstance(message["content"], list) for block in message["content"]]
-        found = [block for block in blocks if block["type"] == "tool_result"]
-        return [Result("\n".join(_texts(block.get("content", ""))), bool(block.get("is_error"))) for block in found]
+        return results_in(self._since_the_answer())
 
-    @property
-    def _messages(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.body.get("messages", [])
-        return found
+    def _since_the_answer(self) -> list[Message]:
+        latest = itertools.takewhile(lambda message: message["role"] != "assistant", reversed(self.messages))
+        return list(latest)[::-1]
 
-    def _since_the_answer(self) -> list[dict[str, Any]]:
-        mine = itertools.takewhile(lambda message: message["role"] != "assistant", reversed(self._messages))
-        return list(mine)[::-1]
+
+Answer = Callable[[Request], Sequence[Block] | Failure]
+Fault = Callable[[Request, Exception], None]
 
 
 def marker(session: str) -> str:
@@ -92,15 +82,34 @@ def marker(session: str) -> str:
     return f"[[session:{session}]]"
 
 
-class Model:
+def texts_in(messages: Iterable[Message]) -> list[str]:
+    """The texts of the user's side that are no tool results, in order."""
+    return [text for message in messages if message["role"] != "assistant" for text in texts_of(message["content"])]
+
+
+def results_in(messages: Iterable[Message]) -> list[Result]:
+    """The tool results, in order, errors included."""
+    blocks = [block for message in messages if isinstance(message["content"], list) for block in message["content"]]
+    found = [block for block in blocks if block["type"] == "tool_result"]
+    return [Result("\n".join(texts_of(block.get("content", ""))), bool(block.get("is_error"))) for block in found]
+
+
+def texts_of(content: str | list[dict[str, Any]]) -> list[str]:
+    """The texts of one message or tool result, which are a bare string or among its blocks."""
+    if isinstance(content, str):
+        return [content]
+    return [block["text"] for block in content if block["type"] == "text"]
+
+
+class ModelServer:
     """The server; a context manager that listens from entry to exit.
 
     Args:
-        answer: from a request to the blocks of its answer; called in a thread of the request's own, and may block.
+        answer: from a request to the blocks of its answer, or a failure; called in a thread of the request's own, and may block.
         fault: told of an exception in `answer`; the client then gets an error.
     """
 
-    def __init__(self, answer: Callable[[Request], Sequence[Block]], fault: Callable[[Request, Exception], None]) -> None:
+    def __init__(self, answer: Answer, fault: Fault) -> None:
         self._server = _Server(answer, fault)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
@@ -119,11 +128,10 @@ class Model:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False  # an answer may wait for what never comes once its client is dead
+    daemon_threads = True  # an answer may wait for what never comes once its client is dead: closing waits for none
     request_queue_size = 64
 
-    def __init__(self, answer: Callable[[Request], Sequence[Block]], fault: Callable[[Request, Exception], None]) -> None:
+    def __init__(self, answer: Answer, fault: Fault) -> None:
         self.answer = answer
         self.fault = fault
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -143,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_json(200, {})
 
     def do_GET(self) -> None:
-        self._send_json(404, _error("not_found_error", self.path))
+        self._fail(Failure(404, "not_found_error", self.path))
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -153,16 +161,21 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/v1/messages":
             self._answer(Request(json.loads(raw)))
         else:
-            self._send_json(404, _error("not_found_error", path))
+            self._fail(Failure(404, "not_found_error", path))
 
     def _answer(self, request: Request) -> None:
         try:
-            blocks = self.server.answer(request) if request.is_main else [Text("A session of the demo")]
+            answered = self.server.answer(request)
         except Exception as error:  # noqa: BLE001 - the thread's edge: the client gets an error, and `fault` the exception
             self.server.fault(request, error)
-            return self._send_json(400, _error("invalid_request_error", str(error)))
-        message = _message(request.body, blocks)
+            answered = Failure(400, "invalid_request_error", str(error))
+        if isinstance(answered, Failure):
+            return self._fail(answered)
+        message = compose_message(request.body, answered)
         return self._send_stream(message) if request.body.get("stream") else self._send_json(200, message)
+
+    def _fail(self, failure: Failure) -> None:
+        self._send_json(failure.status, failure.body)
 
     def _send_json(self, status: int, value: dict[str, Any]) -> None:
         data = json.dumps(value).encode()
@@ -179,60 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
         self.end_headers()
-        for event in _events(message):
+        for event in stream_events(message):
             self.wfile.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
         self.wfile.flush()
         self.close_connection = True
-
-
-_numbers = itertools.count(1)
-
-
-def _message(body: dict[str, Any], blocks: Sequence[Block]) -> dict[str, Any]:
-    calls = any(isinstance(block, ToolCall) for block in blocks)
-    return {
-        "id": f"msg_{next(_numbers):024d}",
-        "type": "message",
-        "role": "assistant",
-        "model": body.get("model", "scripted"),
-        "content": [_block(block) for block in blocks],
-        "stop_reason": "tool_use" if calls else "end_turn",
-        "stop_sequence": None,
-        "usage": {"input_tokens": 100, "output_tokens": 10, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0},
-    }
-
-
-def _block(block: Block) -> dict[str, Any]:
-    if isinstance(block, Text):
-        return {"type": "text", "text": block.text}
-    return {"type": "tool_use", "id": f"toolu_{next(_numbers):024d}", "name": block.name, "input": block.input}
-
-
-def _events(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A message as server-sent events, each block in one piece."""
-    yield {"type": "message_start", "message": message | {"content": [], "stop_reason": None}}
-    for index, block in enumerate(message["content"]):
-        yield from _block_events(index, block)
-    delta = {"stop_reason": message["stop_reason"], "stop_sequence": None}
-    yield {"type": "message_delta", "delta": delta, "usage": {"output_tokens": 10}}
-    yield {"type": "message_stop"}
-
-
-def _block_events(index: int, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    if block["type"] == "text":
-        empty, delta = block | {"text": ""}, {"type": "text_delta", "text": block["text"]}
-    else:
-        empty, delta = block | {"input": {}}, {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
-    yield {"type": "content_block_start", "index": index, "content_block": empty}
-    yield {"type": "content_block_delta", "index": index, "delta": delta}
-    yield {"type": "content_block_stop", "index": index}
-
-
-def _error(kind: str, words: str) -> dict[str, Any]:
-    return {"type": "error", "error": {"type": kind, "message": words}}
-
-
-def _texts(content: str | list[dict[str, Any]]) -> list[str]:
-    if isinstance(content, str):
-        return [content]
-    return [block["text"] for block in content if block["type"] == "text"]

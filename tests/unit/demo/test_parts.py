@@ -6,14 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
 from octet.demo.acts import Answer, Bash, EndTurn, Linger
+from octet.demo.answers import Failure, Text, ToolCall
 from octet.demo.hooks import Hooks, read_answer
-from octet.demo.model import Model, Request, Text, ToolCall, marker
+from octet.demo.model import ModelServer, Request, marker
 from octet.demo.processes import kill_all, processes_of
 from octet.demo.roles import BEHAVIOURS, GUARDIAN, REVIEWER, Scene, Unexpected
 from octet.demo.sample import load_sample
@@ -150,7 +152,7 @@ class TestModel:
                 {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "is_error": True, "content": "Exit code 1"}]},
             ],
         }
-        with Model(answer, lambda _request, _error: None) as model:
+        with ModelServer(answer, unexpected) as model:
             said = post(model.url, body)
         assert seen[0].session == "dev-1"
         assert [(result.text, result.failed) for result in seen[0].results] == [("Exit code 1", True)]
@@ -160,16 +162,53 @@ class TestModel:
         assert events[-1]["type"] == "message_stop"
         assert any(event.get("delta", {}).get("partial_json") == '{"command": "true"}' for event in events)
 
-    def test_a_side_call_does_not_reach_the_behaviour(self) -> None:
-        """A request without tools, for a title, is answered by the server itself."""
-        with Model(lambda _request: pytest.fail("asked"), lambda _request, _error: None) as model:
-            assert json.loads(post(model.url, {"messages": [{"role": "user", "content": "title?"}]}))["stop_reason"] == "end_turn"
+    def test_a_side_call_is_told_from_the_main_loop(self) -> None:
+        """A request without tools, for a title, is not the main loop's, whose marker it carries; its answer is one JSON object."""
+        seen: list[Request] = []
+
+        def answer(request: Request) -> list[Text]:
+            seen.append(request)
+            return [Text("a title")]
+
+        with ModelServer(answer, unexpected) as model:
+            said = json.loads(post(model.url, {"messages": [{"role": "user", "content": f"{marker('dev-1')} title?"}]}))
+        assert [(request.session, request.is_main) for request in seen] == [("dev-1", False)]
+        assert (said["content"], said["stop_reason"]) == ([{"type": "text", "text": "a title"}], "end_turn")
+
+    def test_a_failure_is_answered_as_the_api_does(self) -> None:
+        """A scripted failure comes with its status and kind."""
+        overloaded = Failure(529, "overloaded_error", "Overloaded")
+        with ModelServer(lambda _request: overloaded, unexpected) as model:
+            assert refusal(model.url) == (529, {"type": "overloaded_error", "message": "Overloaded"})
+
+    def test_an_exception_is_reported_and_answered(self) -> None:
+        """What goes wrong in an answer is told to its owner, and to the client as an error that it does not retry."""
+        faults: list[str] = []
+
+        def answer(_request: Request) -> list[Text]:
+            raise Unexpected("nobody knows")
+
+        with ModelServer(answer, lambda _request, error: faults.append(str(error))) as model:
+            assert refusal(model.url) == (400, {"type": "invalid_request_error", "message": "nobody knows"})
+        assert faults == ["nobody knows"]
+
+
+def unexpected(_request: Request, error: Exception) -> None:
+    raise AssertionError("the answer failed") from error
 
 
 def post(url: str, body: dict[str, object]) -> str:
     request = urllib.request.Request(f"{url}/v1/messages", json.dumps(body).encode(), {"content-type": "application/json"})
     with urllib.request.urlopen(request, timeout=10) as response:
         return str(response.read().decode())
+
+
+def refusal(url: str) -> tuple[int, dict[str, str]]:
+    """Status and error of a request that is refused."""
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        post(url, {"messages": []})
+    with caught.value as response:
+        return response.code, json.loads(response.read())["error"]
 
 
 class TestProcesses:

@@ -1,10 +1,14 @@
-"""Answers of the Messages API, as the scripted model gives them: blocks, whole messages, streamed events, errors."""
+"""What a model answers, as the Messages API sends it: blocks, the whole message, the events of a stream, errors.
+
+message = compose_message(request_body, [Text("done")])      # the answer as one JSON object
+for event in stream_events(message): ...                     # the same, piece by piece
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,57 +21,61 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Tool:
+class ToolCall:
     """A tool call of an answer."""
 
     name: str
     input: dict[str, Any]
 
 
-Block = Text | Tool
+Block = Text | ToolCall
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An API error in place of an answer."""
+    """An API error in place of an answer: the HTTP status, and the API's own name for the kind of error."""
 
     status: int
     kind: str
     message: str
 
+    @property
+    def body(self) -> dict[str, Any]:
+        return {"type": "error", "error": {"type": self.kind, "message": self.message}}
+
 
 _numbers = itertools.count(1)
 
 
-def message(body: dict[str, Any], blocks: list[Block]) -> dict[str, Any]:
+def compose_message(body: dict[str, Any], blocks: Sequence[Block]) -> dict[str, Any]:
     """The whole answer to a request's `body`; ids are unique in the process."""
-    tools = any(isinstance(block, Tool) for block in blocks)
+    calls = any(isinstance(block, ToolCall) for block in blocks)
     return {
         "id": f"msg_{next(_numbers):024d}",
         "type": "message",
         "role": "assistant",
         "model": body.get("model", "scripted"),
-        "content": [_block(block) for block in blocks],
-        "stop_reason": "tool_use" if tools else "end_turn",
+        "content": [_compose_block(block) for block in blocks],
+        "stop_reason": "tool_use" if calls else "end_turn",
         "stop_sequence": None,
         "usage": {"input_tokens": 100, "output_tokens": 10, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0},
     }
 
 
-def _block(block: Block) -> dict[str, Any]:
+def stream_events(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A message as server-sent events, each block in one piece."""
+    yield {"type": "message_start", "message": message | {"content": [], "stop_reason": None}}
+    for index, block in enumerate(message["content"]):
+        yield from _block_events(index, block)
+    delta = {"stop_reason": message["stop_reason"], "stop_sequence": None}
+    yield {"type": "message_delta", "delta": delta, "usage": {"output_tokens": 10}}
+    yield {"type": "message_stop"}
+
+
+def _compose_block(block: Block) -> dict[str, Any]:
     if isinstance(block, Text):
         return {"type": "text", "text": block.text}
     return {"type": "tool_use", "id": f"toolu_{next(_numbers):024d}", "name": block.name, "input": block.input}
-
-
-def stream_events(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """An answer as server-sent events, each block in one piece."""
-    yield {"type": "message_start", "message": answer | {"content": [], "stop_reason": None}}
-    for index, block in enumerate(answer["content"]):
-        yield from _block_events(index, block)
-    delta = {"stop_reason": answer["stop_reason"], "stop_sequence": None}
-    yield {"type": "message_delta", "delta": delta, "usage": {"output_tokens": 10}}
-    yield {"type": "message_stop"}
 
 
 def _block_events(index: int, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -78,7 +86,3 @@ def _block_events(index: int, block: dict[str, Any]) -> Iterator[dict[str, Any]]
     yield {"type": "content_block_start", "index": index, "content_block": empty}
     yield {"type": "content_block_delta", "index": index, "delta": delta}
     yield {"type": "content_block_stop", "index": index}
-
-
-def error_body(failure: Failure) -> dict[str, Any]:
-    return {"type": "error", "error": {"type": failure.kind, "message": failure.message}}
