@@ -74,15 +74,31 @@ def merging(octet: Octet, guardian: Agent, developer: Agent, title: str = "built
 
 def snapshot(client: Any) -> Snapshot:
     """Every key with its type and all it holds, except TTLs."""
-    readers = {
-        "string": client.get,
-        "hash": client.hgetall,
-        "set": client.smembers,
-        "list": lambda key: client.lrange(key, 0, -1),
-        "zset": lambda key: client.zrange(key, 0, -1, withscores=True),
-        "stream": client.xrange,
-    }
-    return {key: (kind := client.type(key), readers[kind](key)) for key in client.scan_iter(count=1000)}
+    keys = sorted(client.scan_iter(count=1000))
+    types = client.pipeline(transaction=False)
+    for key in keys:
+        types.type(key)
+    kinds = types.execute()
+    values = client.pipeline(transaction=False)
+    for key, kind in zip(keys, kinds, strict=True):
+        _read(values, key, kind)
+    return dict(zip(keys, zip(kinds, values.execute(), strict=True), strict=True))
+
+
+def _read(client: Any, key: str, kind: str) -> None:
+    match kind:
+        case "string":
+            client.get(key)
+        case "hash":
+            client.hgetall(key)
+        case "set":
+            client.smembers(key)
+        case "list":
+            client.lrange(key, 0, -1)
+        case "zset":
+            client.zrange(key, 0, -1, withscores=True)
+        case _:
+            client.xrange(key)
 
 
 def contradictions(octet: Octet) -> list[str]:
