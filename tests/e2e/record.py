@@ -129,7 +129,9 @@ def record_life(recording: Recording) -> None:
     recording.run(marker("life") + " another way", "--resume", session, "--fork-session")
     recording.run(marker("role") + " work", "--agent", "probe:developer")
     recording.model.fail_with(Failure(529, "overloaded_error", "Overloaded"))
-    with recording.start(marker("fails")) as client:
+    with recording.start(None) as client:
+        client.send(marker("fails"))
+        poll(lambda: "stop_failure" in named(recording), "StopFailure")  # a client that ends does not wait for this hook
         client.finish()
     recording.model.fail_with(None)
 
