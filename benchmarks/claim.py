@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.table import Row, render
-
 from octet.agents import Agent, Agents, Registration
 from octet.errors import NothingToClaim
 from octet.server import program

@@ -1,6 +1,6 @@
 """Git's configuration files, read by hand: the sections that have no subsection. Includes are not followed.
 
-    section(Path.home() / ".gitconfig", "alias")      # {"ci": "commit", "pub": "!git push origin HEAD"}
+section(Path.home() / ".gitconfig", "alias")      # {"ci": "commit", "pub": "!git push origin HEAD"}
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Glob patterns over repository-relative paths, as people know them from `.gitignore`.
 
-    matches("src/a.py", "src/**")       # True: everything below
-    matches("src/a.log", "*.log")       # True: a pattern without a slash is a name at any depth
-    matches("src/a.py", "/a.py")        # False: a slash binds it to the root
+matches("src/a.py", "src/**")       # True: everything below
+matches("src/a.log", "*.log")       # True: a pattern without a slash is a name at any depth
+matches("src/a.py", "/a.py")        # False: a slash binds it to the root
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The plugin's own files: where they lie, and the drop-in `.claude` rendered from the same sources.
 
-    root = plugin_root()              # holds hooks/, commands/, agents/
-    render_files(root)                # {"commands/claim-task.md": Asset(…), "octet/launch": Asset(…), …}, paths below .claude
-    render_hooks(root)                # what goes under "hooks" in .claude/settings.json
+root = plugin_root()              # holds hooks/, commands/, agents/
+render_files(root)                # {"commands/claim-task.md": Asset(…), "octet/launch": Asset(…), …}, paths below .claude
+render_hooks(root)                # what goes under "hooks" in .claude/settings.json
 """
 
 from __future__ import annotations

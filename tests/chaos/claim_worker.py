@@ -12,15 +12,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from history import Recorder  # noqa: E402
+from history import Recorder
 
-from octet.agents import Agents, Registration  # noqa: E402
-from octet.errors import AgentGone, NothingToClaim, StaleToken  # noqa: E402
-from octet.process import identify  # noqa: E402
-from octet.store.connection import open_client  # noqa: E402
-from octet.store.keys import Keys  # noqa: E402
-from octet.store.scripts import Store  # noqa: E402
-from octet.tasks import Tasks  # noqa: E402
+from octet.agents import Agents, Registration
+from octet.errors import AgentGone, NothingToClaim, StaleToken
+from octet.process import identify
+from octet.store.connection import open_client
+from octet.store.keys import Keys
+from octet.store.scripts import Store
+from octet.tasks import Tasks
 
 
 def main() -> None:
@@ -29,7 +29,9 @@ def main() -> None:
     agents, tasks = Agents(store), Tasks(store)
     recorder = Recorder(Path(history), name)
     me = identify(os.getpid())
-    agent = agents.register(Registration(role="worker", kind="external", process=str(me), pid=os.getpid(), host=me.host if me else "")).agent
+    assert me
+    wanted = Registration(role="worker", kind="external", process=str(me), pid=me.pid, host=me.host)
+    agent = agents.register(wanted).agent
     print("ready", flush=True)
     while not Path(start).exists():
         time.sleep(0.005)

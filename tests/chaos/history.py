@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,6 @@ def _check_holders(operations: list[Operation]) -> Iterator[str]:
             spans[task].append((op.answered, ends.get((task, op.answer["token"]), op.answered), op.worker))
     for task, held in spans.items():
         held.sort()
-        for (_, end, first), (start, _, second) in zip(held, held[1:], strict=False):
+        for (_, end, first), (start, _, second) in pairwise(held):
             if start < end:
                 yield f"task {task} was held by {first} and {second} at once"

@@ -14,7 +14,7 @@ from octet import plugin
 from octet.client_settings import MARK
 
 ROOT = Path(__file__).resolve().parents[2]
-LAUNCH = "#!/bin/sh\nprintf '%s|' \"${0##*/}\" \"$@\"\nexec cat\n"
+LAUNCH = '#!/bin/sh\nprintf \'%s|\' "${0##*/}" "$@"\nexec cat\n'
 
 
 @pytest.fixture

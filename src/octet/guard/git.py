@@ -119,7 +119,7 @@ class _Follower:
         found = list(call.directories)
         first = found[0]
         if call.fallback and first and first not in self.mentioned and not _is_directory(first):
-            found.append(call.fallback)
+            found += call.fallback
         return found
 
     def _worktree(self, call: Call, directory: str | None) -> Worktree | None:

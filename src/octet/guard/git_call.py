@@ -1,9 +1,9 @@
 """One invocation of git: its subcommand, words, settings and the checkout it works on.
 
-    call = read_call(command)                # Command of "git -C lib push -f origin main" run in /srv/shop
-    call.subcommand, call.words              # "push", ("-f", "origin", "main"): templates, UNKNOWN where only the shell knows
-    call.directory                           # "/srv/shop/lib"
-    options(call.words, {"o"})               # ({"f": ""}, ["origin", "main"])
+call = read_call(command)                # Command of "git -C lib push -f origin main" run in /srv/shop
+call.subcommand, call.words              # "push", ("-f", "origin", "main"): templates, UNKNOWN where only the shell knows
+call.directory                           # "/srv/shop/lib"
+options(call.words, {"o"})               # ({"f": ""}, ["origin", "main"])
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Call:
     subcommand: str
     words: tuple[str, ...]
     directories: tuple[str | None, ...]
-    fallback: str | None = None
+    fallback: tuple[str | None, ...] = ()
     git_dir: str = ""
     settings: tuple[tuple[str, str], ...] = ()
     shown: str = field(default="git", compare=False)
@@ -107,8 +107,8 @@ def _cluster(word: str, following: Sequence[str], valued: Collection[str], found
 
 def _global_option(call: Call, name: str, value: str) -> Call:
     if name == "-C":
-        directories = tuple(_below(directory, value) for directory in call.directories)
-        return replace(call, directories=directories, fallback=_below(call.fallback, value) if call.fallback else None)
+        below = [tuple(_below(directory, value) for directory in directories) for directories in (call.directories, call.fallback)]
+        return replace(call, directories=below[0], fallback=below[1])
     if name == "--git-dir":
         return replace(call, git_dir=value)
     if name in ("-c", "--config-env"):

@@ -1,8 +1,8 @@
 """A checkout of the project as the rules of git's subcommands see it: after the commands that came before.
 
-    checkout = Checkout(project, find_worktree("/srv/shop"), "/srv/shop", {})
-    checkout.branch()                        # "main"
-    checkout.may_be_protected("main")        # True
+checkout = Checkout(project, find_worktree("/srv/shop"), "/srv/shop", {})
+checkout.branch()                        # "main"
+checkout.may_be_protected("main")        # True
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A verdict → exit code, standard output and standard error, in the words that Claude Code understands.
 
-    render_verdict(Verdict("deny", "a.py is held by developer-2 …"), event)    # Reply(0, b'{"hookSpecificOutput": …}\\n', b"")
-    render_context("SessionStart", "You are developer-2.")                     # context for the model
-    render_context(None, notice="Octet: Redis does not answer")                # a line for the person
+render_verdict(Verdict("deny", "a.py is held by developer-2 …"), event)    # Reply(0, b'{"hookSpecificOutput": …}\\n', b"")
+render_context("SessionStart", "You are developer-2.")                     # context for the model
+render_context(None, notice="Octet: Redis does not answer")                # a line for the person
 """
 
 from __future__ import annotations

@@ -31,12 +31,12 @@ class Redirect(NamedTuple):
 
 
 class Where(NamedTuple):
-    """Where the shell is. `fallback`: where it still is if an earlier `cd` failed; `before_cd`: the same for a `cd` whose `&&` chain has
+    """Where the shell is. `fallback`: where it may be if an earlier `cd` failed; `before_cd`: the same for `cd`s whose `&&` chain has
     not ended yet. `also`: where it is if a branch with a `cd` in it was not taken."""
 
     directory: str | None
-    fallback: str | None = None
-    before_cd: str | None = None
+    fallback: tuple[str | None, ...] = ()
+    before_cd: tuple[str | None, ...] = ()
     also: tuple[str | None, ...] = ()
 
 
@@ -44,15 +44,15 @@ class Where(NamedTuple):
 class Command:
     """One simple command.
 
-    `directory` is absolute, None when it cannot be known; `fallback` is where the command runs if a `cd` before it failed, and `also`
-    are directories where it may run as well. `assignments` are the variables set for it: name and template.
+    `directory` is absolute, None when it cannot be known; `fallback` are those where it may run if a `cd` before it failed, and `also`
+    those where it may run in any case. `assignments` are the variables set for it: name and template.
     """
 
     words: tuple[Word, ...]
     assignments: tuple[tuple[str, str], ...] = ()
     redirects: tuple[Redirect, ...] = ()
     directory: str | None = None
-    fallback: str | None = None
+    fallback: tuple[str | None, ...] = ()
     also: tuple[str | None, ...] = ()
 
     @property
@@ -94,8 +94,7 @@ class Shell:
         """Note the command that a wrapper runs."""
         directory, fallback, also = outer.directory, outer.fallback, outer.also
         if inner.directory is not None:
-            directory, also = join(directory, inner.directory), tuple(join(place, inner.directory) for place in also)
-            fallback = fallback and join(fallback, inner.directory)
+            directory, fallback, also = join(directory, inner.directory), _join_all(fallback, inner.directory), _join_all(also, inner.directory)
         command = Command(inner.words, (*outer.assignments, *inner.assignments), (), directory, fallback, also)
         self.commands.append(command)
         return command
@@ -121,16 +120,16 @@ class Shell:
         where = self.where
         also = dict.fromkeys(where.also)
         for place in places:
-            failed = () if place.fallback is None else (place.fallback,)
-            also |= dict.fromkeys((place.directory, *failed, *place.also))
+            also |= dict.fromkeys((place.directory, *place.fallback, *place.also))
         also.pop(where.directory, None)
         self.where = where._replace(also=tuple(also)[:_BRANCH_LIMIT])
 
     def settle(self, skipped: Sequence[Where]) -> None:
         """An `&&` chain has ended: a `cd` in it may have failed, or been `skipped` at one of these places."""
         where = self.where
-        if where.before_cd is not None:
-            self.where = where._replace(fallback=where.before_cd, before_cd=None)
+        if where.before_cd:
+            fallback = dict.fromkeys((*where.before_cd, *where.fallback))
+            self.where = where._replace(fallback=tuple(fallback)[:_BRANCH_LIMIT], before_cd=())
         if skipped:
             self.also_at(*skipped)
 
@@ -177,27 +176,34 @@ class Shell:
         if name == "HOME":
             return self.home
         if name == "PWD":
-            return self.where.directory or UNKNOWN
+            return self._certain_directory() or UNKNOWN
         return UNKNOWN
 
     def output_of(self, text: str) -> str:
         """What a substituted command prints, for the two that people put into paths."""
-        directory, top = self.where.directory, self._toplevel
+        directory, top = self._certain_directory(), self._toplevel
         if text == "pwd":
             return directory or UNKNOWN
         if text == "git rev-parse --show-toplevel" and directory and top and f"{directory}/".startswith(f"{top}/"):
             return top
         return UNKNOWN
 
+    def _certain_directory(self) -> str | None:
+        where = self.where
+        return None if where.also or where.fallback else where.directory
+
     def _change_directory(self, operands: Sequence[Word], *, home: bool) -> None:
         targets = [word for word in operands if not (word.template.startswith("-") and len(word.template) > 1)]
-        before = self.where.before_cd or self.where.directory
         if not targets:
             self.where = Where(self.home if home else None)
         elif len(targets) > 1 or targets[0].glob or targets[0].template.startswith(("-", "+")):
             self.where = Where(None)
         else:
-            self.where = self.where._replace(directory=join(self.where.directory, targets[0].template), before_cd=before)
+            where, target = self.where, targets[0].template
+            before = dict.fromkeys((where.directory, *where.before_cd))
+            fallback = dict.fromkeys((*where.fallback, *_join_all(where.fallback, target)))
+            also = dict.fromkeys(_join_all(where.also, target))
+            self.where = Where(join(where.directory, target), tuple(fallback)[:_BRANCH_LIMIT], tuple(before)[:_BRANCH_LIMIT], tuple(also))
 
 
 class Level:
@@ -286,3 +292,7 @@ def join(directory: str | None, template: str) -> str | None:
     if template.startswith("/"):
         return os.path.normpath(template)
     return None if directory is None else os.path.normpath(f"{directory}/{template}")
+
+
+def _join_all(directories: Sequence[str | None], template: str) -> tuple[str | None, ...]:
+    return tuple([join(directory, template) for directory in directories])

@@ -67,7 +67,7 @@ class Word(NamedTuple):
 class _Draft:
     """A word being read; `fields` are those that an unquoted variable with blanks in it has already finished."""
 
-    __slots__ = ("braces", "comma", "fields", "glob", "opened", "parts", "plain", "present")
+    __slots__ = ("braces", "comma", "fields", "glob", "opened", "parts", "plain", "present", "unknown")
 
     def __init__(self) -> None:
         self.fields: list[str] = []
@@ -78,6 +78,7 @@ class _Draft:
         self.braces = 0
         self.opened = 0
         self.comma = False
+        self.unknown = False
 
 
 class WordReader:
@@ -299,7 +300,7 @@ class WordReader:
         elif char == "}" and draft.braces:
             draft.braces -= 1
             if draft.comma or ".." in self.text[draft.opened : self.pos]:
-                draft.parts = [UNKNOWN]
+                draft.unknown = True  # expanded before all else: even the variables' names in `$U{1,2}` are made by it
             draft.opened = self.pos
         self.pos += 1
 
@@ -321,6 +322,8 @@ def _end_field(draft: _Draft) -> None:
 
 
 def _finished(draft: _Draft) -> list[Word]:
+    if draft.unknown:
+        return [Word(UNKNOWN)]
     if not draft.fields:  # the common case
         template = "".join(draft.parts)
         return [Word(template, draft.plain, draft.glob)] if template or draft.present else []

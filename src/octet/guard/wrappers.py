@@ -1,8 +1,8 @@
 """Programs that run another command: `sudo`, `env`, `xargs`, `bash -c` and their like.
 
-    unwrap(words of "sudo -u ann git push")     # [InnerCommand(words of "git push", …)]
-    unwrap(words of "bash -lc 'git push'")      # [InnerText("git push", …)]
-    unwrap(words of "git push")                 # []
+unwrap(words of "sudo -u ann git push")     # [InnerCommand(words of "git push", …)]
+unwrap(words of "bash -lc 'git push'")      # [InnerText("git push", …)]
+unwrap(words of "git push")                 # []
 """
 
 from __future__ import annotations

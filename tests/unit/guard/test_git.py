@@ -72,7 +72,7 @@ IN_MAIN_CHECKOUT: list[tuple[str, set[str]]] = [
     # The current branch.
     ("git commit -m 'Fix it'", MAIN),
     ("git commit --amend --no-edit", MAIN),
-    ('git commit -m "$(cat <<\'EOF\'\nFix it\n\nWith a body; and more\nEOF\n)"', MAIN),
+    ("git commit -m \"$(cat <<'EOF'\nFix it\n\nWith a body; and more\nEOF\n)\"", MAIN),
     ("git merge feature", MAIN),
     ("git merge --no-ff feature -m 'Merge'", MAIN),
     ("git merge --abort", MAIN),
@@ -250,7 +250,7 @@ IN_MAIN_CHECKOUT: list[tuple[str, set[str]]] = [
     ("if git diff --quiet; then git push origin main; fi", MAIN),
     ("for b in feature; do git push origin $b; done", REFUSED),
     ("B=feature; git push origin $B", NOTHING),
-    ("B=main; git push origin \"$B\"", MAIN),
+    ('B=main; git push origin "$B"', MAIN),
     ("cmd='git push origin main'; $cmd", MAIN),
     ("x=$(git push origin main)", MAIN),
     ("echo `git push origin main`", MAIN),

@@ -28,18 +28,18 @@ WORDS: list[tuple[str, Expected]] = [
     ("a b;c|d&&e||f&g", [("a", "b"), ("c",), ("d",), ("e",), ("f",), ("g",)]),
     ("a 'b c' \"d e\" f\\ g", [("a", "b c", "d e", "f g")]),
     ("a 'it'\\''s'", [("a", "it's")]),
-    ("a \"x\\\"y\\$z\\n\"", [("a", 'x"y$z\\n')]),
+    ('a "x\\"y\\$z\\n"', [("a", 'x"y$z\\n')]),
     ("a $'t\\tn\\n\\x41\\u00e9\\'q'", [("a", "t\tn\nAé'q")]),
     ("a ''", [("a", "")]),
     ("a b#c #d", [("a", "b#c")]),
     ("a \\\n b", [("a", "b")]),
     ("a\\\nb", [("ab",)]),
-    ("a $X \"$X\" ${X} $(b) `c` $((1+2)) $?", [("b",), ("c",), ("a", *[None] * 7)]),
+    ('a $X "$X" ${X} $(b) `c` $((1+2)) $?', [("b",), ("c",), ("a", *[None] * 7)]),
     ("a '$X' \\$X", [("a", "$X", "$X")]),
     ("X=1 Y='2 3' a", [("a",)]),
-    ("X=main; a $X \"$X\" x${X}y", [("a", "main", "main", "xmainy")]),
+    ('X=main; a $X "$X" x${X}y', [("a", "main", "main", "xmainy")]),
     ("X='b c'; a $X \"$X\"", [("a", "b", "c", "b c")]),
-    ("X=; a $X \"$X\"", [("a", "")]),
+    ('X=; a $X "$X"', [("a", "")]),
     ("X=1; X=2; a $X", [("a", None)]),
     ("if b; then X=1; fi; a $X", [("b",), ("a", None)]),
     ("(X=1); a $X", [("a", None)]),
@@ -72,7 +72,7 @@ WORDS: list[tuple[str, Expected]] = [
     ("for x in 1 $(a); do b $x; done", [("a",), ("b", None)]),
     ("for ((i=0; i<3; i++)); do a; done", [("a",)]),
     ("case x in a|b) c ;; (d) e ;& *) f;; esac; g", [("c",), ("e",), ("f",), ("g",)]),
-    ("a \"$(case x in x) b;; esac)\"; c", [("b",), ("a", None), ("c",)]),
+    ('a "$(case x in x) b;; esac)"; c', [("b",), ("a", None), ("c",)]),
     ("[[ a < b && (c > d) || $x =~ ^(a|b)$ ]] && e", [("e",)]),
     ("((x = 1 < 2)); a", [("a",)]),
     ("((a); b)", [("a",), ("b",)]),
@@ -84,11 +84,11 @@ WORDS: list[tuple[str, Expected]] = [
     ("a <(b) >(c)", [("b",), ("c",), ("a", None, None)]),
     ("a \"${x:-it's}\"; b 'c'", [("a", None), ("b", "c")]),
     ("a ${x#'}'}; b", [("a", None), ("b",)]),
-    ("a \"${x:-$(b)}\"", [("b",), ("a", None)]),
+    ('a "${x:-$(b)}"', [("b",), ("a", None)]),
     ("a `b \\`c\\``", [("c",), ("b", None), ("a", None)]),
     ("a 'unclosed; b", [("a", "unclosed; b")]),
     ("a ) b", [("a",), ("b",)]),
-    ("a $(pwd) \"$(git rev-parse --show-toplevel)\"", [("pwd",), ("git", "rev-parse", "--show-toplevel"), ("a", "/w", "/w")]),
+    ('a $(pwd) "$(git rev-parse --show-toplevel)"', [("pwd",), ("git", "rev-parse", "--show-toplevel"), ("a", "/w", "/w")]),
     ("a\0b", [(None,)]),
 ]
 
@@ -123,17 +123,17 @@ WRAPPED: list[tuple[str, tuple[str | None, ...]]] = [
     ("bash -c 'g x'", ("g", "x")),
     ("bash -euo pipefail -c 'g x' name arg", ("g", "x")),
     ("bash --norc -lc 'g x'", ("g", "x")),
-    ("/bin/sh -c \"g x\"", ("g", "x")),
+    ('/bin/sh -c "g x"', ("g", "x")),
     ("zsh -ic 'g x'", ("g", "x")),
-    ("bash -c \"cd $D && g x\"", ("g", "x")),
+    ('bash -c "cd $D && g x"', ("g", "x")),
     ("bash <<E\ng x\nE", ("g", "x")),
     ("sh -s -- a <<'E'\ng x\nE", ("g", "x")),
     ("bash <<< 'g x'", ("g", "x")),
     ("eval g x", ("g", "x")),
     ("eval 'g' \"x\"", ("g", "x")),
     ("trap 'g x' EXIT", ("g", "x")),
-    ("echo \"$(g x)\"", ("g", "x")),
-    ("bash -c \"bash -c 'eval \\\"g x\\\"'\"", ("g", "x")),
+    ('echo "$(g x)"', ("g", "x")),
+    ('bash -c "bash -c \'eval \\"g x\\"\'"', ("g", "x")),
     ("c='g x'; $c", ("g", "x")),
     ("{ { ( g x ) } }", ("g", "x")),
     ("coproc g x", ("g", "x")),
@@ -185,6 +185,9 @@ PLACES: list[tuple[str, str | None, tuple[str | None, ...]]] = [
     ("if a; then cd x; fi; g", "/w/x", ("/w",)),
     ("if cd x; then a; else g; fi", "/w", ("/w/x",)),
     ("X=/x; cd $X && g", "/x", ()),
+    ("cd x && cd y; g", "/w/x/y", ("/w/x", "/w")),
+    ("cd x; cd y; g", "/w/x/y", ("/w/x", "/w", "/w/y")),
+    ("a && cd x; cd y; g", "/w/x/y", ("/w/x", "/w", "/w/y")),
 ]
 
 
@@ -192,8 +195,7 @@ PLACES: list[tuple[str, str | None, tuple[str | None, ...]]] = [
 def test_the_directory_is_followed(text: str, directory: str | None, others: tuple[str | None, ...]) -> None:
     """Where `g` runs, and where else it may run."""
     [command] = [command for command in shell.parse(text, "/w", home="/h").commands if command.argv == ("g",)]
-    fallback = () if command.fallback is None else (command.fallback,)
-    assert (command.directory, tuple(dict.fromkeys((*fallback, *command.also)))) == (directory, others)
+    assert (command.directory, tuple(dict.fromkeys((*command.fallback, *command.also)))) == (directory, others)
 
 
 def test_a_loop_that_moves_on_runs_where_it_got_to() -> None:
@@ -326,8 +328,8 @@ def test_whatever_the_real_shell_runs_was_found(bash: Bash, seed: int) -> None:
 
 def _covers(command: shell.Command, directory: str, words: list[str]) -> bool:
     places = [command.directory, *command.also]
-    if command.fallback and not (command.directory and Path(command.directory).is_dir()):
-        places.append(command.fallback)
+    if not (command.directory and Path(command.directory).is_dir()):
+        places += command.fallback
     if command.program != "g" or not (None in places or directory in [os.path.realpath(place) for place in places if place]):
         return False
     # A word with an unknown part may have become any number of words.
