@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("octet", deadline=None)
+settings.load_profile("octet")
 
 pytest_plugins = ("tests.redis_fixtures", "tests.store_fixtures")
 

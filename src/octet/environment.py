@@ -38,7 +38,7 @@ NO_REGISTRY = re.compile(
     r"NewConnectionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError|Failed to establish|name resolution|Network is unreachable"
     r"|Connection refused|error sending request|dns error|Failed to fetch|from versions: none"
 )
-NO_PIP = re.compile(r"ensurepip is not available|'ensurepip'.* returned non-zero|No module named '?venv")
+NO_PIP = re.compile(r"ensurepip is not\s+available|'ensurepip'.* returned non-zero|No module named '?venv")
 REASONS = (
     (DISK_FULL, "the disk is full: free some space, or set OCTET_HOME to a directory on another one"),
     (NO_REGISTRY, "the package registry does not answer: check the network, and the proxy and index that pip is set to"),
