@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -94,7 +94,8 @@ class Shell:
         """Note the command that a wrapper runs."""
         directory, fallback, also = outer.directory, outer.fallback, outer.also
         if inner.directory is not None:
-            directory, fallback, also = join(directory, inner.directory), _join_all(fallback, inner.directory), _join_all(also, inner.directory)
+            directory = join(directory, inner.directory)
+            fallback, also = _join_all(fallback, inner.directory), _join_all(also, inner.directory)
         command = Command(inner.words, (*outer.assignments, *inner.assignments), (), directory, fallback, also)
         self.commands.append(command)
         return command
@@ -122,14 +123,14 @@ class Shell:
         for place in places:
             also |= dict.fromkeys((place.directory, *place.fallback, *place.also))
         also.pop(where.directory, None)
-        self.where = where._replace(also=tuple(also)[:_BRANCH_LIMIT])
+        self.where = where._replace(also=_few(also))
 
     def settle(self, skipped: Sequence[Where]) -> None:
         """An `&&` chain has ended: a `cd` in it may have failed, or been `skipped` at one of these places."""
         where = self.where
         if where.before_cd:
             fallback = dict.fromkeys((*where.before_cd, *where.fallback))
-            self.where = where._replace(fallback=tuple(fallback)[:_BRANCH_LIMIT], before_cd=())
+            self.where = where._replace(fallback=_few(fallback), before_cd=())
         if skipped:
             self.also_at(*skipped)
 
@@ -152,7 +153,7 @@ class Shell:
         for number in range(first, len(self.commands)):
             command = self.commands[number]
             also = dict.fromkeys((*command.also, ended, None))
-            self.commands[number] = replace(command, also=tuple(also)[:_BRANCH_LIMIT])
+            self.commands[number] = replace(command, also=_few(also))
         self.also_at(Where(None))
 
     def assign(self, name: str, value: str) -> None:
@@ -199,11 +200,18 @@ class Shell:
         elif len(targets) > 1 or targets[0].glob or targets[0].template.startswith(("-", "+")):
             self.where = Where(None)
         else:
-            where, target = self.where, targets[0].template
-            before = dict.fromkeys((where.directory, *where.before_cd))
-            fallback = dict.fromkeys((*where.fallback, *_join_all(where.fallback, target)))
-            also = dict.fromkeys(_join_all(where.also, target))
-            self.where = Where(join(where.directory, target), tuple(fallback)[:_BRANCH_LIMIT], tuple(before)[:_BRANCH_LIMIT], tuple(also))
+            self.where = self._moved(self.where, targets[0].template)
+
+    def _moved(self, where: Where, target: str) -> Where:
+        """Where a `cd` leads from all places where the shell may be."""
+        self.budget.step(2 + len(where.fallback) + len(where.also))
+        before = dict.fromkeys((where.directory, *where.before_cd))
+        failed = dict.fromkeys(_join_all(where.fallback, target))
+        also = dict.fromkeys(_join_all(where.also, target))
+        if ".." in target:  # `cd nosuch; cd ..`: the place it leads to is there even if the first `cd` failed
+            also |= failed
+        fallback = dict.fromkeys((*where.fallback, *failed))
+        return Where(join(where.directory, target), _few(fallback), _few(before), _few(also))
 
 
 class Level:
@@ -247,7 +255,8 @@ class Level:
         shell = self._shell
         if operator in ("|", "|&"):
             shell.where = self.pipeline_start
-            self.piped = True
+            shell.forget(self.pipeline_mark)
+            self.piped, self.pipeline_mark = True, shell.mark()
             return
         if self.piped:
             shell.where = self.pipeline_start
@@ -292,6 +301,10 @@ def join(directory: str | None, template: str) -> str | None:
     if template.startswith("/"):
         return os.path.normpath(template)
     return None if directory is None else os.path.normpath(f"{directory}/{template}")
+
+
+def _few(places: Iterable[str | None]) -> tuple[str | None, ...]:
+    return tuple(places)[:_BRANCH_LIMIT]
 
 
 def _join_all(directories: Sequence[str | None], template: str) -> tuple[str | None, ...]:

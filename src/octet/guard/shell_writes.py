@@ -40,9 +40,17 @@ def shell_writes(script: Script) -> Iterator[Write]:
     """Every path that the script is seen to change, in order."""
     for command in script.commands:
         for operand in _command_writes(command):
-            for directory in (command.directory, *command.also):
+            for directory in _directories(command):
                 if path := _absolute(directory, operand):
                     yield Write(path, operand.removes)
+
+
+def _directories(command: Command) -> Iterator[str | None]:
+    """Where it may run; where a `cd` before it may have failed, because there is no such directory, also where that began."""
+    yield command.directory
+    yield from command.also
+    if command.fallback and command.directory and not _is_directory(command.directory):
+        yield from command.fallback
 
 
 def _command_writes(command: Command) -> _Found:

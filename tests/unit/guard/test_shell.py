@@ -187,6 +187,7 @@ PLACES: list[tuple[str, str | None, tuple[str | None, ...]]] = [
     ("X=/x; cd $X && g", "/x", ()),
     ("cd x && cd y; g", "/w/x/y", ("/w/x", "/w")),
     ("cd x; cd y; g", "/w/x/y", ("/w/x", "/w", "/w/y")),
+    ("cd x; cd ..; g", "/w", ("/w/x", "/w", "/")),
     ("a && cd x; cd y; g", "/w/x/y", ("/w/x", "/w", "/w/y")),
 ]
 
@@ -299,20 +300,22 @@ class Bash:
         self.top = top
         self.home = top / "home"
         self.start = top / "work"
-        for directory in (self.home, top / "bin", top / "log", self.start / "a/b", self.start / "c"):
+        for directory in (self.home, top / "bin", self.start / "a/b", self.start / "c"):
             directory.mkdir(parents=True)
         stub = top / "bin/g"
-        stub.write_text(f"#!/bin/sh\nprintf '%s\\036' \"$PWD\" \"$@\" > '{top}/log/'$$\n")
+        stub.write_text("#!/bin/sh\nprintf '%s\\036' \"$PWD\" \"$@\" > \"$G_LOG/$$\"\n")
         stub.chmod(0o755)
+        self._runs = 0
 
     def calls(self, text: str) -> list[list[str]]:
         """Directory and words of each call of `g` in the script."""
-        for file in (self.top / "log").iterdir():
-            file.unlink()
-        environment = {"PATH": f"{self.top}/bin:/usr/bin:/bin", "HOME": str(self.home), "LC_ALL": "C.UTF-8"}
+        self._runs += 1  # what a script leaves running in a process substitution must not write into the next one's log
+        log = self.top / f"log-{self._runs}"
+        log.mkdir()
+        environment = {"PATH": f"{self.top}/bin:/usr/bin:/bin", "HOME": str(self.home), "LC_ALL": "C.UTF-8", "G_LOG": str(log)}
         command = [self.program, "-f", "-c", text]
         subprocess.run(command, cwd=self.start, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
-        return [file.read_text().split("\x1e")[:-1] for file in (self.top / "log").iterdir()]
+        return [file.read_text().split("\x1e")[:-1] for file in log.iterdir()]
 
 
 @pytest.mark.parametrize("seed", range(4))
