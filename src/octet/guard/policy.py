@@ -212,7 +212,7 @@ class _Collector:
                 name = f"the branch {plain(found.effect.branch)} (`{found.command}` moves it)"
                 self._names[repository_resource(found.effect.branch)] = name
             else:
-                self._refuse(f"`{found.command}` is refused: {found.effect.why}.")
+                self._refuse(f"Octet refuses `{found.command}`: {found.effect.why}.")
         return self
 
     def result(self) -> Needs:

@@ -237,12 +237,13 @@ class _Parser(WordReader):
         inner, self.level = self.level, self.outer.pop()
         if self.level.function:
             self._end_function(inner.begin)
-        elif word != "}":
+        elif word == "}":
+            return
+        else:
             if word == "done":
                 self.shell.repeat(inner.first, inner.begin)
             self.shell.also_at(inner.begin)
-        if word != "}" or inner.begin is self.shell.where:
-            self.shell.forget(inner.mark)
+        self.shell.forget(inner.mark)  # what was assigned in a branch, or where a function is defined, may not have been
 
     def _define(self, name: list[Word]) -> None:
         """A function's body comes next."""

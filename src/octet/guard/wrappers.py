@@ -161,12 +161,15 @@ def _wrapped(name: str, options: _Options, words: Sequence[Word]) -> list[InnerC
             index += 1
         else:
             break
-    inner = tuple(words[index + (operands if index <= len(words) else 0) :])
-    if name == "xargs":
-        inner = _with_input(words[1:index], inner)
+    inner = _inner_words(name, words, index + operands)
     if name in ("watch", "flock") and len(inner) == 1:  # a single word there is a command for a shell
         return [*found, InnerText(inner[0].template)]
     return [*found, InnerCommand(inner, tuple(assignments), directory, options.in_shell)] if inner else found
+
+
+def _inner_words(name: str, words: Sequence[Word], begin: int) -> tuple[Word, ...]:
+    inner = tuple(words[begin:])
+    return _with_input(words[1:begin], inner) if name == "xargs" else inner
 
 
 def _option(words: Sequence[Word], index: int, options: _Options) -> tuple[str, str, int]:
