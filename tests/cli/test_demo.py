@@ -113,15 +113,31 @@ def test_a_demo_from_start_to_end(person: Person) -> None:
     assert subprocess.run([sys.executable, "-m", "unittest", "-q"], cwd=kept, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.e2e
-def test_a_demo_with_the_real_client(person: Person) -> None:
-    """The same with Claude Code in each process and a scripted model behind it."""
-    claude = os.environ.get("OCTET_TEST_CLAUDE") or shutil.which("claude")
-    if not claude:
+@pytest.fixture
+def claude() -> str:
+    """The real client; without it the tests are skipped, but fail in CI."""
+    found = os.environ.get("OCTET_TEST_CLAUDE") or shutil.which("claude")
+    if not found:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no Claude Code: set OCTET_TEST_CLAUDE")
+    return found
+
+
+@pytest.mark.e2e
+def test_a_demo_with_the_real_client(person: Person, claude: str) -> None:
+    """The same with Claude Code in each process and a scripted model behind it."""
     status, out, err = finish(person.start("--claude", "--json", OCTET_TEST_CLAUDE=claude))
     assert (status, err) == (0, "")
     assert_all_right(json.loads(out))
+
+
+@pytest.mark.e2e
+def test_a_demo_with_the_real_client_that_is_interrupted(person: Person, claude: str) -> None:
+    """Ctrl-C ends those that wait for work, too."""
+    demo = person.start("--claude", "--plain", OCTET_TEST_CLAUDE=claude)
+    read_until(demo, "claimed")
+    demo.send_signal(signal.SIGINT)
+    _, err = demo.communicate(timeout=60)
+    assert (demo.returncode, "Traceback" in err) == (130, False)
 
 
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -58,6 +58,7 @@ class Actor:
         self._until: Until | None = None
         self._woken = Answer()
         self._octet: Octet | None = None
+        self._lookout: Lookout | None = None
 
     def start(self) -> Act | None:
         """The first act, once the client's SessionStart hook has registered it."""
@@ -98,6 +99,11 @@ class Actor:
         except BrokenPipeError:
             pass  # `running` tells
 
+    def stop(self) -> None:
+        """End a wait of `rest`: nothing will come of it, the client is dead."""
+        if self._lookout:
+            self._lookout.stop()
+
     def close(self) -> None:
         if self._octet:
             self._octet.close()
@@ -113,7 +119,7 @@ class Actor:
         """Between two turns: wait as the behaviour wants; whether there is another turn."""
         if self._until:
             self.say("rests")
-        self._woken = self._lookout.wait(self._until) if self._until else Answer()
+        self._woken = self._lookout.wait(self._until) if self._until and self._lookout else Answer()
         return self._woken.ok and not self.finished
 
     def _outcome(self, request: Request) -> Answer:
@@ -167,6 +173,7 @@ class ClaudeCrew:
             if actor.process.poll() is None:
                 os.killpg(actor.process.pid, signal.SIGKILL)
             actor.process.wait()
+            actor.stop()
         for reader in self._readers:
             reader.join()
         for actor in self._actors.values():

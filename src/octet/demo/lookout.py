@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping
 
 from octet.api import Octet
@@ -28,6 +29,7 @@ class Lookout:
         self._role = role
         self._total = total
         self._seen = ""
+        self._stopped = threading.Event()
         self._looks: Mapping[str, Callable[[], str]] = {
             "build": self._waiting_task,
             "submitted": self._submissions,
@@ -36,14 +38,19 @@ class Lookout:
         }
 
     def wait(self, until: Until) -> Answer:
-        """Block until there is work of a kind; not ok when there never will be. See `acts.EndTurn`."""
+        """Block until there is work of a kind; not ok when there never will be, or after `stop`. See `acts.EndTurn`."""
         look = self._looks[until]
-        while True:
+        while not self._stopped.is_set():
             if found := look():
                 return Answer(found)
             if self._is_complete():
-                return Answer(ok=False)
+                break
             next(self._octet.events.watch("*", timeout_s=LOOK_AGAIN_S), None)
+        return Answer(ok=False)
+
+    def stop(self) -> None:
+        """End a wait in another thread, within `LOOK_AGAIN_S`: the demo ends without the feature being complete."""
+        self._stopped.set()
 
     def _is_complete(self) -> bool:
         counts = self._octet.tasks.counts()
