@@ -1,6 +1,6 @@
 """The plugin's own files: where they lie, and the drop-in `.claude` rendered from the same sources.
 
-root = plugin_root()              # holds hooks/, commands/, agents/
+root = plugin_root()              # holds .claude-plugin/, hooks/, commands/, agents/
 render_files(root)                # {"commands/claim-task.md": Asset(…), "octet/launch": Asset(…), …}, paths below .claude
 render_hooks(root)                # what goes under "hooks" in .claude/settings.json
 """
@@ -38,7 +38,7 @@ class Asset:
 
 
 def plugin_root() -> Path:
-    """The directory with hooks/, commands/ and agents/: inside the installed package, else the checkout around it.
+    """The directory to give to Claude Code as a plugin: inside the installed package, else the checkout around it.
 
     Raises:
         OctetError: neither has them; the installation is incomplete.

@@ -46,7 +46,7 @@ def test_everything_is_inside(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
     package = {path.relative_to(PROJECT / "src") for path in tracked("src/octet")}
-    plugin = {Path("octet", "_plugin", path.relative_to(PROJECT)) for path in tracked("hooks", "commands", "agents")}
+    plugin = {Path("octet", "_plugin", path.relative_to(PROJECT)) for path in tracked(".claude-plugin", "hooks", "commands", "agents")}
     assert {Path("octet/py.typed"), Path("octet/lua/task_claim.lua"), Path("octet/_plugin/hooks/hooks.json")} <= package | plugin
     assert {str(path) for path in package | plugin} - packed == set()
 
