@@ -16,6 +16,8 @@ from typing import NoReturn
 import pytest
 from tests.cli.machine import PROJECT, PYTHON, Ended, Machine, depend, finish, make_python, make_wheel, wait_for
 
+pytestmark = pytest.mark.timeout(300)  # fifty at once, on a machine that has other things to do
+
 NOT_READY = 75
 ANNOUNCEMENT = "octet: setting up (once, about 20 s) ...\n"
 

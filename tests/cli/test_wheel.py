@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,12 @@ def test_everything_is_inside(wheel: Path) -> None:
     plugin = {Path("octet", "_plugin", path.relative_to(PROJECT)) for path in tracked(".claude-plugin", "hooks", "commands", "agents")}
     assert {Path("octet/py.typed"), Path("octet/lua/task_claim.lua"), Path("octet/_plugin/hooks/hooks.json")} <= package | plugin
     assert {str(path) for path in package | plugin} - packed == set()
+
+
+def test_the_hooks_can_be_run(installed: Path) -> None:
+    """What Claude Code starts directly is still a program when pip has installed it."""
+    launch = next(installed.glob("lib/python*/site-packages/octet/_plugin/hooks/launch"))
+    assert os.access(launch, os.X_OK)
 
 
 def test_the_command_works(installed: Path, clean_env: dict[str, str]) -> None:
