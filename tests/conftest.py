@@ -47,9 +47,9 @@ def clean_env(temporary_home: Path) -> dict[str, str]:
 def registry_env() -> dict[str, str]:
     """The settings with which whoever runs the tests reaches the package registry, to be added to `clean_env`."""
     env = {name: value for name, value in os.environ.items() if name.upper().startswith(REGISTRY_SETTINGS)}
-    for settings in PIP_SETTINGS:
-        if (REAL_HOME / settings).exists():
-            env.setdefault("PIP_CONFIG_FILE", str(REAL_HOME / settings))
+    for name in PIP_SETTINGS:
+        if (REAL_HOME / name).exists():
+            env.setdefault("PIP_CONFIG_FILE", str(REAL_HOME / name))
     return env
 
 
