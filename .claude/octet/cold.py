@@ -1,23 +1,26 @@
 """A hook's cold path: the daemon gave no valid answer. Start it and ask again, else apply the failure policy.
 
-Imported by `pipe` only then. It runs on the bare interpreter, so on the standard library alone; `octet.guard.failsafe` too.
+Imported by `pipe` only then, on the bare interpreter. Two hundred hooks may come here at once while one of them starts the daemon, so
+what they all need imports little; `json` and the failure policy are for those that are left without an answer.
 """
+
+# pathlib would cost more than all that is imported here.
+# ruff: noqa: PTH103, PTH113, PTH120
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import fcntl
-import json
 import os
-import shutil
-import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from pipe import GUARD, Alarm, Expired, Malformed, ask, header
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
     from pipe import Answer
 
 POLL_S = 0.015
@@ -26,20 +29,23 @@ START_SHARE = 0.75
 NOT_READY = 75  # bin/octet's EX_TEMPFAIL: the virtual environment is being built
 # A daemon that takes the request and closes without a valid reply counts as broken after so many times.
 ATTEMPTS = 3
+GATE = "daemon.start"
+ERRORS = "daemon.start.err"
 FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 60.0
 
 
-class Call(NamedTuple):
+class Call:
     """One hook's run. `raw` is its standard input, None when that did not end in time; `end` is on `time.monotonic`'s clock."""
 
-    hooks: str
-    event: str
-    root: str
-    source: str
-    state: str
-    raw: bytes | None
-    end: float
+    def __init__(self, hooks: str, event: str, root: str, source: str, state: str, raw: bytes | None, end: float) -> None:
+        self.hooks = hooks
+        self.event = event
+        self.root = root
+        self.source = source
+        self.state = state
+        self.raw = raw
+        self.end = end
 
 
 class Unavailable(Exception):
@@ -88,18 +94,18 @@ def ask_started(call: Call, request: bytes, give_up: float) -> Answer:
 
 
 class Starter:
-    """Runs `octet daemon start` once, however many hooks want it: whoever has the lock on `daemon.start` does.
+    """Runs `octet daemon start` once, however many hooks want it: whoever has the lock on `GATE` does.
 
     The file also remembers a failed start, so that a broken installation costs an attempt now and then, not one a hook.
     """
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child = 0
         try:
-            Path(call.state).mkdir(0o700, parents=True, exist_ok=True)
+            os.makedirs(call.state, 0o700, exist_ok=True)
             os.chdir(call.state)
-            self._gate = Path("daemon.start").open("a+", encoding="utf-8")  # noqa: SIM115  closed by __exit__
+            self._gate = os.open(GATE, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise Unavailable(f"Octet cannot use {call.state} ({error.strerror}): free it or set OCTET_HOME") from error
 
@@ -107,7 +113,7 @@ class Starter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._gate.close()
+        os.close(self._gate)
 
     def look(self) -> None:
         """Start what nobody is starting, or learn how that went.
@@ -116,7 +122,10 @@ class Starter:
             Unavailable: it failed, now or so recently that it is not tried again.
         """
         if self._child:
-            self._judge(self._child.poll())
+            ended, status = os.waitpid(self._child, os.WNOHANG)
+            if ended:
+                self._child = 0
+                self._judge(os.waitstatus_to_exitcode(status))
         elif self._lock():
             self._refuse_too_early()
             self._child = self._spawn()
@@ -137,47 +146,55 @@ class Starter:
         if self._call.event != "SessionStart":  # whoever opens a session may just have mended it
             raise Unavailable(note["why"])
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _spawn(self) -> int:
+        """Run `octet daemon start` with nothing of ours open: a pipe of the hook kept open would block the tool."""
         command = find_command(self._call)
         if command is None:
             self._fail("Octet's command is not there: install it again, or put `octet` on PATH")
-        with open("daemon.start.err", "wb") as errors:
-            return subprocess.Popen(
-                [command, "daemon", "start"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                env={**os.environ, "OCTET_SETUP": "background"},
-                start_new_session=True,
-            )
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setsid()
+                _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)  # Python ignores it, and a program would inherit that
+                os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+                os.dup2(0, 1)
+                os.dup2(os.open(ERRORS, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 2)
+                os.execve(command, [command, "daemon", "start"], {**os.environ, "OCTET_SETUP": "background"})
+            finally:
+                os._exit(127)
+        return pid
 
-    def _judge(self, status: int | None) -> None:
+    def _judge(self, status: int) -> None:
         if status == NOT_READY:
             self._fail("Octet is setting itself up (about 20 s); until then it cannot tell who holds what", setting_up=True)
         if status:
-            lines = Path("daemon.start.err").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            lines = read_lines(ERRORS)
             said = lines[-1].removeprefix("octet: ")[:300] if lines else f"exit status {status}"
             self._fail(f"Octet's daemon does not start: {said}")
-        if status == 0:
-            self._gate.truncate(0)
+        os.truncate(self._gate, 0)
 
     def _fail(self, why: str, *, setting_up: bool = False) -> NoReturn:
         """Let the next attempt wait; twice as long as this one had to."""
+        import json
+
         delay_s = FIRST_DELAY_S if setting_up else min(max(self._read_note()["delay_s"] * 2, FIRST_DELAY_S), MAX_DELAY_S)
         note = {"until": time.time() + delay_s, "delay_s": delay_s, "setting_up": setting_up, "why": why}
         try:
-            self._gate.truncate(0)
-            self._gate.write(json.dumps(note))
-            self._gate.flush()
+            os.truncate(self._gate, 0)
+            os.pwrite(self._gate, json.dumps(note).encode(), 0)
         except OSError:
             pass  # a full disk: then it is tried at each hook
         raise SettingUp(why) if setting_up else Unavailable(why)
 
     def _read_note(self) -> dict[str, Any]:
         nothing = {"until": 0.0, "delay_s": 0.0, "setting_up": False, "why": ""}
-        self._gate.seek(0)
+        text = os.pread(self._gate, 4096, 0)
+        if not text:
+            return nothing
+        import json
+
         try:
-            note = json.loads(self._gate.read())
+            note = json.loads(text)
             return note if note.keys() == nothing.keys() and float(note["until"]) and float(note["delay_s"]) else nothing
         except (ValueError, TypeError, AttributeError):
             return nothing
@@ -185,31 +202,37 @@ class Starter:
 
 def find_command(call: Call) -> str | None:
     """The `octet` command: the one last set up, the plugin's, or that on PATH."""
-    beside = [plugin / "bin" / "octet" for plugin in plugin_roots(call)]
-    for command in (*read_interpreter(call)[2:3], *map(str, beside)):
-        if os.access(command, os.X_OK) and Path(command).is_file():
+    beside = [f"{plugin}/bin" for plugin in plugin_roots(call)]
+    on_path = os.environ.get("PATH", os.defpath).split(":")
+    for command in (*interpreter_lines(call)[2:3], *(f"{directory}/octet" for directory in (*beside, *on_path) if directory)):
+        if os.path.isfile(command) and os.access(command, os.X_OK):
             return command
-    return shutil.which("octet")
+    return None
 
 
 def find_package(call: Call) -> str | None:
     """The directory that holds the package `octet`: the one last set up, the plugin's source, or the wheel around the hooks."""
-    beside = [*(plugin / "src" for plugin in plugin_roots(call)), Path(call.hooks).parents[2]]
-    for directory in (*map(Path, read_interpreter(call)[1:2]), *beside):
-        if (directory / "octet" / "guard" / "failsafe.py").is_file():
-            return str(directory)
+    beside = [*(f"{plugin}/src" for plugin in plugin_roots(call)), f"{call.hooks}/../../.."]
+    for directory in (*interpreter_lines(call)[1:2], *beside):
+        if os.path.isfile(f"{directory}/octet/guard/failsafe.py"):
+            return directory
     return None
 
 
-def plugin_roots(call: Call) -> list[Path]:
+def plugin_roots(call: Call) -> list[str]:
     told = os.environ.get("CLAUDE_PLUGIN_ROOT")
-    return [*([Path(told)] if told else []), Path(call.hooks).parent]
+    return [*([told] if told else []), os.path.dirname(call.hooks)]
 
 
-def read_interpreter(call: Call) -> list[str]:
-    """Lines of the file `interpreter`: Python, the package's directory, the command."""
+def interpreter_lines(call: Call) -> list[str]:
+    """Of the state file `interpreter`: Python, the package's directory, the command."""
+    return read_lines(f"{call.state}/interpreter")
+
+
+def read_lines(path: str) -> list[str]:
     try:
-        return Path(call.state, "interpreter").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().strip().split("\n")
     except OSError:
         return []
 
@@ -221,6 +244,8 @@ def fail_safe(call: Call, unavailable: Unavailable) -> Answer:
         return decide(call, str(unavailable))
     if isinstance(unavailable, SettingUp) and call.event != "SessionStart":
         return 0, b"", b""  # said once, when the session began
+    import json
+
     return 0, json.dumps({"systemMessage": f"{unavailable}."}).encode() + b"\n", b""
 
 

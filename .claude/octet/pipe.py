@@ -53,8 +53,9 @@ def main() -> "NoReturn":
         try:
             while data:
                 data = data[posix.write(fd, data) :]
-        except OSError:
-            pass  # the client has gone, or closed one stream: the exit code still tells it
+        except OSError:  # the client has gone, or gave us no such stream
+            if sys.argv[2] == GUARD:
+                code = 2  # a denial that cannot be said must not become a permission
     posix._exit(code)
 
 
@@ -134,9 +135,9 @@ def ask(request: bytes) -> "Answer":
 
 def parse(reply: bytes) -> "Answer":
     """`<exit code> <stdout bytes> <stderr bytes>` and a newline, then those bytes, nothing more."""
-    head, _, body = reply.partition(b"\n")
+    head, newline, body = reply.partition(b"\n")
     fields = head.split(b" ")
-    if len(fields) != 3 or not all(field.isdigit() and len(field) < 9 for field in fields):
+    if not newline or len(fields) != 3 or not all(field.isdigit() and len(field) < 9 for field in fields):
         raise Malformed("header")
     code, out, err = map(int, fields)
     if code not in (0, 2) or len(body) != out + err:
