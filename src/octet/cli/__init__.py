@@ -16,6 +16,7 @@ from octet.text import plain
 
 MOST_ERROR = 2000
 READER_GONE = 141  # as a shell shows the end by SIGPIPE
+COMPLETION = "_OCTET_COMPLETE"  # how a shell asks click for completions
 # command → (module, attribute, one line for --help); `octet --help` imports none of them.
 COMMANDS = {
     "init": ("octet.cli.init", "init_command", "Opt this repository in on this machine (--undo: out)."),
@@ -70,16 +71,24 @@ def main(argv: list[str] | None = None) -> None:
 def run(argv: list[str] | None = None) -> int:
     """Like `main`, but returns the exit code."""
     try:
-        return _run(argv)
-    except BrokenPipeError:  # the reader of the error line is gone too
+        return _run(sys.argv[1:] if argv is None else argv)
+    except BrokenPipeError:
         return _reader_gone()
 
 
-def _run(argv: list[str] | None) -> int:
+def _run(argv: list[str]) -> int:
+    if COMPLETION in os.environ:
+        cli.main(prog_name="octet")
     try:
         _write_anything()
-        result = cli.main(argv, prog_name="octet", standalone_mode=False)
+        # Not click's own main(): it turns a pipe that broke into exit code 1, which here means refused.
+        with cli.make_context("octet", list(argv)) as context:
+            result = cli.invoke(context)
         return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except BrokenPipeError:
+        raise
     except OctetError as error:
         _complain(str(error))
         return error.exit_code
@@ -87,12 +96,10 @@ def _run(argv: list[str] | None) -> int:
         error.show()
         return 2
     except (click.Abort, KeyboardInterrupt):
+        if sys.stderr and sys.stderr.isatty():
+            click.echo(err=True)  # the terminal has just shown ^C
         _complain("interrupted")
         return 130
-    except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # click makes it an exit with 1, which here means refused
-            return _reader_gone()
-        raise
     except Exception as error:  # noqa: BLE001 - the edge: a bug becomes one line, its trace goes where it can be found
         _complain(f"internal error: {type(error).__name__}: {error}{_keep_trace()}")
         return 70

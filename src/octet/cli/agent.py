@@ -56,7 +56,7 @@ def join(role: str, as_json: bool) -> None:
         if held := octet.tasks.held_by(before.id):
             raise Refused(f"{before.id} holds task {held[0].id}: submit, complete or release it first")
         agent = octet.agents.join(before, role)
-    emit(agent, f"you are {agent.id} now", as_json)
+    emit(agent, f"you are {agent.id} ({agent.role}) now", as_json)
 
 
 @agent_group.command("leave")

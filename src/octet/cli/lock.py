@@ -88,4 +88,5 @@ def _confirmed(question: str) -> bool:
     except click.Abort as error:
         if not isinstance(error.__context__, EOFError):
             raise
+        click.echo(err=True)  # the question has no line end of its own
         raise Refused("nobody is there to confirm it: add --yes when you are sure") from error

@@ -1,0 +1,65 @@
+"""`octet agent …`"""
+
+from __future__ import annotations
+
+import os
+
+from tests.cli.conftest import Shop
+from tests.store_fixtures import join
+
+
+def test_list_and_show(shop: Shop) -> None:
+    """Agents are listed with what they hold; without a name, `show` is about oneself."""
+    assert shop.run("agent", "list").out == "no agents\n"
+    agent = join(shop.octet, cwd="/work\x1b[2J", branch="topic\u202e")
+    shop.octet.tasks.add("x", task_id="login")
+    shop.octet.tasks.claim(agent)
+    shop.octet.locks.acquire(agent, ["path:a.py"])
+    listed = shop.run("agent", "list").out
+    assert "developer-1" in listed
+    assert "login" in listed
+    assert all(c.isprintable() or c == "\n" for c in listed)
+    shown = shop.json("agent", "show", agent.id)
+    assert (shown["agent"]["id"], shown["tasks"], shown["locks"]) == (agent.id, ["login"], ["path:a.py"])
+    assert "lock  path:a.py" in shop.run("agent", "show", agent.id).out
+    assert shop.json("agent", "show")["agent"]["id"] == "person-ann"
+    assert [found["id"] for found in shop.json("agent", "list")] == ["developer-1", "person-ann"]
+    assert "no agent nobody" in shop.refuses("agent", "show", "nobody", code=2)
+
+
+def test_join_keeps_for_the_next_command(shop: Shop) -> None:
+    """A person, a named script and a session that take a role have it at their next command."""
+    for env in ({}, {"OCTET_AGENT": "ci"}, {"CLAUDE_PID": str(os.getpid()), "CLAUDE_CODE_SESSION_ID": "s1"}):
+        joined = shop.json("agent", "join", "developer", **env)
+        shown = shop.json("agent", "show", **env)["agent"]
+        assert (shown["id"], shown["role"]) == (joined["id"], "developer")
+    assert len(shop.octet.agents.list()) == 3
+    assert shop.run("agent", "join", "developer").out == "you are person-ann (developer) now\n"
+    assert shop.run("agent", "join", "architect", CLAUDE_PID=str(os.getpid())).out == "you are architect-1 (architect) now\n"
+
+
+def test_join_waits_for_the_task(shop: Shop) -> None:
+    """Who holds a task keeps its role until that is settled; an unknown role is an error of usage."""
+    shop.run("task", "add", "x")
+    shop.run("task", "claim")
+    assert "holds task 1" in shop.refuses("agent", "join", "architect")
+    assert "Invalid value" in shop.run("agent", "join", "pirate", code=2).err
+
+
+def test_leave(shop: Shop) -> None:
+    """Who leaves gives back its claims and locks; somebody else can be taken off by name."""
+    agent = join(shop.octet)
+    shop.octet.tasks.add("x")
+    shop.octet.tasks.claim(agent)
+    shop.octet.locks.acquire(agent, ["path:a"])
+    assert shop.json("agent", "leave", agent.id) == {"agent": agent.id, "tasks": ["1"], "locks": ["path:a"]}
+    assert shop.octet.tasks.get("1").state == "pending"
+    assert shop.run("agent", "leave").out == "person-ann has left\n"
+    assert shop.octet.agents.list() == []
+    assert "no agent" in shop.refuses("agent", "leave", agent.id, code=2)
+
+
+def test_names_that_cannot_be(shop: Shop) -> None:
+    """A bad OCTET_AGENT, OCTET_ROLE or OCTET_LEASE_S is 2, in one line."""
+    for env in ({"OCTET_AGENT": "a b"}, {"OCTET_AGENT": "x", "OCTET_ROLE": "\x1b"}, {"OCTET_AGENT": "x", "OCTET_LEASE_S": "inf"}):
+        shop.refuses("agent", "show", code=2, **env)

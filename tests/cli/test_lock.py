@@ -1,0 +1,70 @@
+"""`octet lock …`"""
+
+from __future__ import annotations
+
+from tests.cli.conftest import Shop
+from tests.store_fixtures import join
+
+
+def test_acquire_list_release(shop: Shop) -> None:
+    """A lock is taken with a token, listed with its holder, and freed by its own holder without naming the token."""
+    assert shop.run("lock", "list").out == "no locks\n"
+    taken = shop.json("lock", "acquire", "path:a.py", "name:db", "--ttl", "300")
+    assert (taken["agent"], set(taken["tokens"])) == ("person-ann", {"path:a.py", "name:db"})
+    assert [(lock["resource"], lock["holder"]) for lock in shop.json("lock", "list")] == [
+        ("name:db", "person-ann"),
+        ("path:a.py", "person-ann"),
+    ]
+    assert all(290_000 < lock["ttl_ms"] <= 300_000 for lock in shop.json("lock", "list"))
+    assert "person-ann holds path:a.py" in shop.run("lock", "acquire", "path:a.py").out
+    assert shop.run("lock", "release", "path:a.py").out == "path:a.py is free\n"
+    assert shop.json("lock", "release", "name:db", "--token", taken["tokens"]["name:db"]) == {"resource": "name:db", "state": "free"}
+    assert shop.json("lock", "list") == []
+
+
+def test_a_held_lock(shop: Shop) -> None:
+    """1 for a lock of somebody else, with who, for what, and what to do; nothing of what was asked for is taken."""
+    other = join(shop.octet)
+    shop.octet.tasks.add("x", task_id="login")
+    shop.octet.tasks.claim(other)
+    shop.octet.locks.acquire(other, ["path:a"], scope="turn")
+    line = shop.refuses("lock", "acquire", "path:b", "path:a")
+    assert f"path:a is held by {other.id} for task login" in line
+    assert f"octet msg send {other.id}" in line
+    assert f"held by {other.id}, not by you" in shop.refuses("lock", "release", "path:a")
+    assert "has passed on" in shop.refuses("lock", "release", "path:a", "--token", "*")
+    assert [lock.resource for lock in shop.octet.locks.list()] == ["path:a"]
+
+
+def test_break(shop: Shop) -> None:
+    """A person who says yes takes a lock away, and its holder is told; who says no, or nothing, does not."""
+    other = join(shop.octet)
+    shop.octet.locks.acquire(other, ["repository:main"])
+    assert "add --yes" in shop.run("lock", "break", "repository:main", code=1).err.splitlines()[-1]
+    assert "stays locked" in shop.run("lock", "break", "repository:main", code=1, stdin="n\n").err
+    assert shop.octet.locks.get("repository:main").holder == other.id
+    assert "broke developer-1's lock" in shop.run("lock", "break", "repository:main", stdin="y\n").out
+    (message,) = shop.octet.messages.take(other)
+    assert (message.sender, "repository:main was broken" in message.text) == ("person-ann", True)
+    assert "is not locked" in shop.refuses("lock", "break", "repository:main", "--yes", code=2)
+
+
+def test_a_lock_by_hand(shop: Shop) -> None:
+    """A lock that redis-cli set is shown by name, cannot be acquired or released, and can be broken; its holder need not exist."""
+    shop.octet.store.client.set(shop.octet.store.keys.lock("repository:main"), "agent:dev:001\x1b[2J", nx=True, ex=300)
+    assert "held by agent:dev:001 [2J" in shop.refuses("lock", "release", "repository:main")
+    assert "held by agent:dev:001 [2J" in shop.refuses("lock", "acquire", "repository:main")
+    listed = shop.run("lock", "list").out
+    assert "agent:dev:001" in listed
+    assert "\x1b" not in listed
+    assert shop.json("lock", "break", "repository:main", "--yes") == {"resource": "repository:main", "holder": "agent:dev:001\x1b[2J"}
+    shop.run("lock", "acquire", "repository:main")
+
+
+def test_what_makes_no_sense(shop: Shop) -> None:
+    """2 for a resource of no known kind, for one that is not locked, and for a TTL that is none."""
+    assert "path:FILE" in shop.refuses("lock", "acquire", "a.py", code=2)
+    assert "path:FILE" in shop.refuses("lock", "acquire", "path:a\x1b[2J", code=2)
+    assert "is not locked" in shop.refuses("lock", "release", "path:a", code=2)
+    shop.run("lock", "acquire", "path:a", "--ttl", "0", code=2)
+    shop.run("lock", "acquire", code=2)
