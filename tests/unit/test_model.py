@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -381,9 +382,50 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_any_sequence_of_steps(redis_servers: Callable[[str], Server]) -> None:
-    """A hundred and twenty random sequences of up to fifty steps each."""
+    """Forty random sequences, short ones, that hypothesis shortens further where one fails."""
     Machine.url = redis_servers("redis").url
     run_state_machine_as_test(
         Machine,
-        settings=settings(max_examples=120, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)),
+        settings=settings(max_examples=40, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)),
     )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_long_walks(redis_servers: Callable[[str], Server], seed: int) -> None:
+    """Five walks of a thousand steps, which come as far as merges, last attempts and names that return."""
+    Machine.url = redis_servers("redis").url
+    chance, machine = random.Random(seed), Machine()
+    machine.begin([0, 5, 0])
+    try:
+        for _ in range(1000):
+            step = chance.choice(WALK)
+            step(machine, chance, chance.randrange(10))
+            machine.same()
+    finally:
+        machine.teardown()
+
+
+def _names(chance: random.Random) -> list[str]:
+    return chance.choices(RESOURCES, k=chance.randint(1, 3))
+
+
+Walked = Callable[[Machine, random.Random, int], None]
+# Ends of agents are few and claims many, so that work comes to its end.
+WALK: list[Walked] = [
+    lambda m, c, pick: m.register(c.choice(ROLES), c.choice(["", "s1", "s2"]), c.random() < 0.3, pick),
+    lambda m, c, pick: m.end(pick, c.choice(["leave", "bury", "expire"])),
+    lambda m, c, pick: m.join(pick, c.choice(["architect", *ROLES])),
+    lambda m, _, pick: m.register_again(pick),
+    lambda m, _, pick: m.beat(pick),
+    lambda m, c, _: m.add(c.choice([0, 0, -1000, 0.001, 1000]), c.randint(1, 3)),
+    lambda m, *_: m.push(),
+    *[lambda m, c, pick: m.claim(pick, c.choice(["build", "merge"]), c.choice([None, None, c.randint(1, 30)]))] * 6,
+    lambda m, c, pick: m.claims and m.progress(pick, c.randint(0, 100)),
+    *[lambda m, _, pick: m.claims and m.submit(pick)] * 2,
+    lambda m, _, pick: m.claims and m.complete(pick),
+    lambda m, c, pick: m.claims and m.give_back(pick, c.random() < 0.7),
+    lambda m, _, pick: m.claims and m.send_back(pick),
+    *[lambda m, c, pick: m.acquire(pick, _names(c), c.choice(["turn", "turn", "own"]))] * 4,
+    lambda m, c, _: m.release(c.choice(RESOURCES), c.random() < 0.3),
+    *[lambda m, _, pick: m.end_turn(pick)] * 2,
+]
