@@ -24,13 +24,13 @@ from octet.errors import AgentGone, LockHeld, NotFound, OctetError, Refused, Sta
 from octet.git import Git, GitFailed
 from octet.guard.paths import worktree_resource
 from octet.ports import allocate_ports, free_ports
-from octet.project import Project, Worktree, is_within
+from octet.project import Project, Worktree, find_worktree, is_within
 from octet.provision import copy_included, write_ports
 from octet.rescue import base_branch, note_rescue
 from octet.setup_command import LIMIT_S, Setup, run_setup
 from octet.snapshot import Snapshot, has_work, keep_commit, take_snapshot
 from octet.tasks import Task
-from octet.tenancy import Tenancy, is_here, is_lock_dead, linked_checkouts, linked_worktree, read_tenancy, write_tenancy
+from octet.tenancy import Tenancy, is_here, is_lock_dead, linked_checkouts, linked_worktree, owner_of, read_tenancy, write_tenancy
 from octet.worktrees import BRANCH_PREFIX, add_worktree, branch_of
 from octet.worktrees import Worktree as Checkout
 
@@ -95,10 +95,10 @@ def move_out(octet: Octet, tree: Checkout, *, by: Agent | None, force: bool = Fa
     """
     project = _project(octet)
     worktree = linked_worktree(project, tree.path)
-    if not force and (why := _in_use(octet, tree, by)):
+    tenancy = read_tenancy(worktree.git_dir) if worktree else None
+    if not force and (why := _in_use(octet, tree, tenancy, by)):
         raise Refused(f"{tree.path} stays: {why}")
     base, git = base_branch(project), Git(project.root)
-    tenancy = read_tenancy(worktree.git_dir) if worktree else None
     name = tenancy.task if tenancy else _snapshot_name(tree)
     with _alone(project, name):
         kept = _keep(git, tree, name, str(tenancy.attempt) if tenancy else "1", base, worktree.git_dir if worktree else None)
@@ -192,12 +192,12 @@ def _provide(project: Project, worktree: Worktree, branch: str, task: Task) -> M
     return Moved(str(worktree.path), branch, task.id, ports, setup, tuple(notices))
 
 
-def _in_use(octet: Octet, tree: Checkout, by: Agent | None) -> str:
+def _in_use(octet: Octet, tree: Checkout, tenancy: Tenancy | None, by: Agent | None) -> str:
     if tree.locked and not is_lock_dead(tree.reason):
         return f"it is locked ({tree.reason or 'no reason given'}): `git worktree unlock` it, or add --force"
-    for agent in octet.agents.list():
-        if (by is None or agent.id != by.id) and agent.worktree == str(tree.path) and is_here(agent.host):
-            return f"{agent.id} works in it: ask with `octet msg send {agent.id} TEXT`, or add --force"
+    owner = owner_of(octet.agents.list(), tree.path, tenancy)
+    if owner and (by is None or owner.id != by.id):
+        return f"{owner.id} works in it: ask with `octet msg send {owner.id} TEXT`, or add --force"
     return ""
 
 
@@ -208,9 +208,9 @@ def _is_inhabited(octet: Octet, tree: Checkout) -> bool:
             continue
         if agent.cwd and is_within(Path(agent.cwd), tree.path):
             return True
-        if agent.worktree == str(tree.path) and octet.tasks.held_by(agent.id):
-            return True
-    return False
+    worktree = find_worktree(tree.path)
+    owner = owner_of(octet.agents.list(), tree.path, read_tenancy(worktree.git_dir) if worktree else None)
+    return owner is not None and bool(octet.tasks.held_by(owner.id))
 
 
 def _keep(git: Git, tree: Checkout, name: str, attempt: str, base: str, git_dir: Path | None) -> Snapshot | None:

@@ -14,7 +14,7 @@ from octet.merge import SCRATCH
 from octet.project import Project, is_within, real_path
 from octet.rescue import base_branch
 from octet.snapshot import read_changes
-from octet.tenancy import is_here, is_lock_dead, linked_checkouts, linked_worktree, read_tenancy
+from octet.tenancy import is_lock_dead, linked_checkouts, linked_worktree, owner_of, read_tenancy
 from octet.worktrees import Worktree as Checkout
 
 
@@ -112,6 +112,7 @@ def disk_use(directory: Path) -> int:
 def _stand(project: Project, tree: Checkout, base: str, agents: Sequence[Agent], sizes: bool) -> Standing:
     worktree = linked_worktree(project, tree.path)
     tenancy = read_tenancy(worktree.git_dir) if worktree else None
+    owner = owner_of(agents, tree.path, tenancy)
     git = Git(project.root)
     changes = read_changes(git.at(tree.path)) if worktree else None
     unmerged = git.run("rev-list", "--count", tree.head, f"^refs/heads/{base}").out if tree.head else ""
@@ -121,7 +122,7 @@ def _stand(project: Project, tree: Checkout, base: str, agents: Sequence[Agent],
         branch=tree.branch,
         head=tree.head,
         task=tenancy.task if tenancy else "",
-        owner=next((agent.id for agent in agents if agent.worktree == str(tree.path) and is_here(agent.host)), ""),
+        owner=owner.id if owner else "",
         made_for=tenancy.agent if tenancy else "",
         changed=len(changes.paths) + len(changes.foreign) if changes else 0,
         unmerged=int(unmerged or 0),

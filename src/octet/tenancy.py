@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -77,6 +78,17 @@ def worktrees_of(project: Project, agent: Agent, task: Task) -> list[Worktree]:
 def linked_checkouts(project: Project) -> list[Checkout]:
     """The worktrees that git knows, without the main checkout."""
     return [tree for tree in list_worktrees(Git(project.root))[1:] if not tree.bare] if project.common_dir else []
+
+
+def owner_of(agents: Sequence[Agent], path: Path, tenancy: Tenancy | None) -> Agent | None:
+    """The living agent whose worktree that is: registered with it, or recorded there and registered with no other.
+
+    A script that only names itself (OCTET_AGENT) is registered anew by each of its commands, without a worktree.
+    """
+    here = [agent for agent in agents if is_here(agent.host)]
+    registered = (agent for agent in here if agent.worktree == str(path))
+    recorded = (agent for agent in here if tenancy and agent.id == tenancy.agent and not agent.worktree)
+    return next(registered, None) or next(recorded, None)
 
 
 def is_lock_dead(reason: str) -> bool:

@@ -37,6 +37,16 @@ def list_worktrees(git: Git) -> list[Worktree]:
     return [_read_block(block) for block in ran.out.split("\n\n") if block.strip()]
 
 
+def check_name(name: str) -> None:
+    """Refuse what cannot be part of a ref and of a path at once.
+
+    Raises:
+        UsageError: with the characters that can.
+    """
+    if not TASK_PATTERN.fullmatch(name) or ".." in name or name.endswith((".", ".lock")):
+        raise UsageError(f"{name!r} cannot name a branch: use letters, digits, '.', '_' and '-'")
+
+
 def branch_of(task: str, attempt: int = 1) -> str:
     """The branch of an attempt at a task: `octet/<task>`, from the second attempt on `octet/<task>-<attempt>`.
 
@@ -45,8 +55,7 @@ def branch_of(task: str, attempt: int = 1) -> str:
     Raises:
         UsageError: the task's id cannot be part of a branch's name.
     """
-    if not TASK_PATTERN.fullmatch(task) or ".." in task or task.endswith((".", ".lock")):
-        raise UsageError(f"task id {task!r} cannot name a branch: use letters, digits, '.', '_' and '-'")
+    check_name(task)
     return f"{BRANCH_PREFIX}{task}" if attempt == 1 else f"{BRANCH_PREFIX}{task}-{attempt}"
 
 

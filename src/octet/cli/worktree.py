@@ -23,7 +23,7 @@ from octet.survey import Finding, Standing, diagnose, survey
 from octet.tasks import State, Task
 from octet.tenancy import linked_checkouts, linked_worktree, read_tenancy
 from octet.text import plain
-from octet.worktrees import Worktree
+from octet.worktrees import Worktree, check_name
 
 
 @click.group()
@@ -97,8 +97,7 @@ def snapshot(name: str | None, as_json: bool) -> None:
             raise Refused("this directory is in no checkout of the project")
         tenancy = read_tenancy(here.git_dir) if not here.is_main else None
         label = name or (tenancy.task if tenancy else here.name or "main-checkout")
-        if not Git(project.root).run("check-ref-format", f"refs/octet/rescue/{label}/1").status == 0:
-            raise UsageError(f"{label!r} cannot be part of a ref: use letters, digits, '.', '_' and '-'")
+        check_name(label)
         kept = take_snapshot(Git(here.path), label, str(tenancy.attempt) if tenancy else "1", base=base_branch(project))
     if kept is None:
         emit({"snapshot": None}, "nothing to keep: all of it is committed and merged", as_json)

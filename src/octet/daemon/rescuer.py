@@ -18,7 +18,7 @@ from octet.rescue import rescue_claims
 from octet.tasks import State
 
 # Of the two seconds from a death to a claimable task. Many that die together share one budget.
-BURIAL_S = 1.5
+BURIAL_S = 1.2
 # An agent that leaves does so in a hook that the client gives 1.5 s in all.
 LEAVE_S = 0.7
 SAME_BURST_S = 1.0
