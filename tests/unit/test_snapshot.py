@@ -167,7 +167,7 @@ def test_in_the_middle_of_a_conflict(git: Git) -> None:
 
 
 def test_what_git_cannot_hold_is_named_and_does_not_lose_the_rest(git: Git) -> None:
-    """A repository inside and an unreadable file are left out by name."""
+    """A repository inside is left out by name."""
     (git.directory / "changed").write_text("kept")
     inner = git.directory / "inner"
     inner.mkdir()
