@@ -23,6 +23,8 @@ FILE = Path(".claude") / "octet.toml"
 
 # The same as `store.keys.PROJECT_PATTERN` (a test holds them together): the name stands in every key's hash tag.
 PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+PORT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+MOST_PORTS = 20
 
 OnStoreDown = Literal["deny", "allow", "ask"]
 LockMode = Literal["enforce", "warn", "off"]
@@ -33,7 +35,8 @@ class Config:
     """One repository's settings.
 
     `protected` and `lock_ignore` hold glob patterns: of branch names, and of repository-relative paths. An empty `redis_url` means the
-    embedded server. `worktree_directory` is relative to the repository's root, or absolute. Commands are for `sh -c`; empty means none.
+    embedded server. `worktree_directory` is relative to the repository's root, or absolute; `worktree_ports` names variables that each
+    worktree gets a port of its own for. Commands are for `sh -c`; empty means none.
     """
 
     project: str
@@ -45,6 +48,7 @@ class Config:
     test_command: str = ""
     worktree_setup: str = ""
     worktree_directory: str = ".claude/worktrees"
+    worktree_ports: tuple[str, ...] = ()
 
 
 def load(root: Path) -> Config:
@@ -132,6 +136,13 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(_text(item) for item in value)
 
 
+def _ports(value: Any) -> tuple[str, ...]:
+    names = _texts(value)
+    if len(names) > MOST_PORTS or len(set(names)) < len(names) or not all(map(PORT_NAME.fullmatch, names)):
+        raise ValueError(f'must be at most {MOST_PORTS} different names of variables such as ["PORT", "DB_PORT"]')
+    return names
+
+
 def _choice(choices: tuple[str, ...]) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         if value not in choices:
@@ -151,6 +162,7 @@ _SETTINGS: Mapping[str, _Setting] = {
     "test.command": _Setting("test_command", _text),
     "worktree.setup": _Setting("worktree_setup", _text),
     "worktree.directory": _Setting("worktree_directory", _directory),
+    "worktree.ports": _Setting("worktree_ports", _ports),
 }
 _TABLES = frozenset(name.split(".")[0] for name in _SETTINGS if "." in name)
 
@@ -227,4 +239,5 @@ on_store_down = "deny"
 # [worktree]
 # setup = "npm ci"                   # run once in each new worktree
 # directory = ".claude/worktrees"
+# ports = ["PORT", "DB_PORT"]          # each worktree gets its own, in its .env.octet
 """

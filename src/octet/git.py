@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -85,10 +86,12 @@ class Git:
     Args:
         directory: any directory of the repository; it decides which worktree the command acts on.
         flags: options given to every command, before its name.
+        variables: `NAME=value`, added to every command's environment.
     """
 
     directory: Path
     flags: tuple[str, ...] = field(default=())
+    variables: tuple[str, ...] = field(default=())
 
     def run(self, *args: str) -> Ran:
         """Run one command to its end, whatever its exit status.
@@ -112,6 +115,24 @@ class Git:
             raise GitFailed(f"git {args[0]} in {self.directory}: {ran.complaint}")
         return ran.out
 
+    def fed(self, text: bytes, *args: str) -> str:
+        """Like `out`, with `text` on the command's standard input.
+
+        Raises:
+            GitFailed: it ended with an error.
+        """
+        from git.cmd import Git as Program
+
+        with tempfile.TemporaryFile() as file:
+            file.write(text)
+            file.seek(0)
+            command = self._command(args)
+            answer = Program().execute(command, istream=cast(BinaryIO, file), with_extended_output=True, with_exceptions=False, env=QUIET)
+        ran = Ran(*answer)
+        if ran.status != 0:
+            raise GitFailed(f"git {args[0]} in {self.directory}: {ran.complaint}")
+        return ran.out
+
     def patient(self, *args: str) -> Ran:
         """`run`, tried again for some seconds while another git process holds one of git's own locks."""
         deadline = time.monotonic() + BUSY_DEADLINE_S
@@ -125,7 +146,11 @@ class Git:
 
     def at(self, directory: Path, *flags: str) -> Git:
         """The same program in another directory, with more flags."""
-        return Git(directory, self.flags + flags)
+        return replace(self, directory=directory, flags=self.flags + flags)
+
+    def having(self, **variables: str) -> Git:
+        """The same program with more variables in its environment."""
+        return replace(self, variables=self.variables + tuple(f"{name}={value}" for name, value in variables.items()))
 
     def commit(self, revision: str) -> str:
         """Object name of the commit that `revision` is, "" when there is none."""
@@ -167,4 +192,4 @@ class Git:
         if program is None:
             raise GitFailed("git is not on PATH: install it")
         unset = [word for name in REDIRECTIONS if name in os.environ for word in ("-u", name)]
-        return ["env", *unset, program, "-C", str(self.directory), *NO_GC, *self.flags, *args]
+        return ["env", *unset, *self.variables, program, "-C", str(self.directory), *NO_GC, *self.flags, *args]

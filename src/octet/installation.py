@@ -31,6 +31,7 @@ from octet.plugin import Asset
 
 LOCK_TIMEOUT_S = 60.0
 IGNORED = "/.claude/worktrees/"
+OURS = (IGNORED, "/.env.octet")  # the second has a worktree's ports
 
 
 @dataclass(frozen=True)
@@ -126,13 +127,14 @@ def exclude_edit(common_dir: Path) -> Edit:
 
 
 def _add_ignored(text: str) -> str:
-    if IGNORED in text.splitlines():
+    missing = [line for line in OURS if line not in text.splitlines()]
+    if not missing:
         return text
-    return text + ("\n" if text and not text.endswith("\n") else "") + IGNORED + "\n"
+    return text + ("\n" if text and not text.endswith("\n") else "") + "\n".join(missing) + "\n"
 
 
 def _remove_ignored(text: str) -> str:
-    return "".join(line for line in text.splitlines(keepends=True) if line.rstrip("\r\n") != IGNORED)
+    return "".join(line for line in text.splitlines(keepends=True) if line.rstrip("\r\n") not in OURS)
 
 
 _REMOVE: Mapping[str, Callable[[str], str]] = {"settings": client_settings.remove_hooks, "exclude": _remove_ignored}

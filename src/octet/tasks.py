@@ -75,6 +75,8 @@ class Task:
     result: str = ""
     findings: str = ""
     last_reason: str = ""
+    rescue_ref: str = ""
+    rescue_size: str = ""
     created_by: str = ""
     created_ms: int = 0
     claimed_ms: int = 0

@@ -15,13 +15,14 @@ BRANCH_PREFIX = "octet/"
 
 @dataclass(frozen=True)
 class Worktree:
-    """One checkout of the repository; `branch` is "" where HEAD is detached, `head` "" where there is no commit yet."""
+    """One checkout; `branch` is "" where HEAD is detached, `head` "" where there is no commit yet, `reason` why it is locked."""
 
     path: Path
     head: str = ""
     branch: str = ""
     bare: bool = False
     locked: bool = False
+    reason: str = ""
 
 
 def list_worktrees(git: Git) -> list[Worktree]:
@@ -30,8 +31,20 @@ def list_worktrees(git: Git) -> list[Worktree]:
     Raises:
         GitFailed: the directory is in no repository.
     """
-    blocks = git.out("worktree", "list", "--porcelain").split("\n\n")
-    return [_read_block(block) for block in blocks if block.strip()]
+    ran = git.patient("worktree", "list", "--porcelain")  # git fails on one that another process is just adding or removing
+    if ran.status != 0:
+        raise GitFailed(f"git worktree in {git.directory}: {ran.complaint}")
+    return [_read_block(block) for block in ran.out.split("\n\n") if block.strip()]
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be part of a ref and of a path at once.
+
+    Raises:
+        UsageError: with the characters that can.
+    """
+    if not TASK_PATTERN.fullmatch(name) or ".." in name or name.endswith((".", ".lock")):
+        raise UsageError(f"{name!r} cannot name a branch: use letters, digits, '.', '_' and '-'")
 
 
 def branch_of(task: str, attempt: int = 1) -> str:
@@ -42,8 +55,7 @@ def branch_of(task: str, attempt: int = 1) -> str:
     Raises:
         UsageError: the task's id cannot be part of a branch's name.
     """
-    if not TASK_PATTERN.fullmatch(task) or ".." in task or task.endswith((".", ".lock")):
-        raise UsageError(f"task id {task!r} cannot name a branch: use letters, digits, '.', '_' and '-'")
+    check_name(task)
     return f"{BRANCH_PREFIX}{task}" if attempt == 1 else f"{BRANCH_PREFIX}{task}-{attempt}"
 
 
@@ -134,4 +146,5 @@ def _read_block(block: str) -> Worktree:
         branch=fields.get("branch", "").removeprefix("refs/heads/"),
         bare="bare" in fields,
         locked="locked" in fields,
+        reason=fields.get("locked", ""),
     )

@@ -12,6 +12,8 @@ from tests.store_fixtures import join, merging
 from octet.agents import Agent, Registration
 from octet.api import Octet
 from octet.errors import AgentGone, IllegalTransition, LockHeld, NotFound, NothingToClaim, Refused, StaleToken, UsageError
+from octet.rescue import note_rescue
+from octet.snapshot import Snapshot
 
 Call = tuple[Any, ...]
 
@@ -74,6 +76,10 @@ def _build(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> Non
     assert tasks.claim(developer) == task
     refuses(IllegalTransition, tasks.claim, other, task_id="named")
     tasks.progress(task.id, task.token, 50, "half")
+    snapshot = Snapshot("refs/octet/rescue/t/1", "c0ffee", "1 file changed")
+    note_rescue(octet, developer.id, task.id, snapshot)
+    note_rescue(octet, developer.id, "nothing", snapshot)
+    assert tasks.get(task.id).rescue_size == "1 file changed"
     refuses(StaleToken, tasks.progress, task.id, "0", 51)
     refuses(NotFound, tasks.complete, "nothing", "0")
     tasks.submit(task.id, task.token, branch="b", commit="c")

@@ -8,6 +8,7 @@ from octet.agents import ROLES
 from octet.cli.output import emit, json_option, table
 from octet.cli.session import caller, opened
 from octet.errors import Refused
+from octet.rescue import keep_work
 from octet.text import age, plain
 
 
@@ -66,6 +67,8 @@ def leave(agent_id: str | None, as_json: bool) -> None:
     """Take an agent (default: yourself) off; its claims go back, its locks are freed."""
     with opened() as octet:
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
+        for task in octet.tasks.held_by(agent.id):
+            keep_work(octet, task.id)
         estate = octet.agents.leave(agent)
     tasks, freed = (estate.tasks, estate.resources) if estate else ((), ())
     given = f"; gave back {', '.join(tasks)}" if tasks else ""

@@ -11,6 +11,7 @@ from octet.cli.output import emit, json_option, table
 from octet.cli.session import caller, opened, own_token, start_directory
 from octet.errors import Refused
 from octet.git import Git
+from octet.rescue import keep_work
 from octet.tasks import STAGES, State, Task
 from octet.text import age, plain
 
@@ -142,6 +143,7 @@ def fail(task_id: str, reason: str, token: str | None, as_json: bool) -> None:
     """Give a task back as failed; after its last attempt it is dead. From the merge stage it goes back to be built again."""
     with opened() as octet:
         shown = own_token(octet, task_id, token)
+        keep_work(octet, task_id)
         if octet.tasks.get(task_id).state == State.MERGING:
             octet.tasks.send_back(task_id, shown, reason)
             state = State.PENDING
@@ -158,7 +160,9 @@ def fail(task_id: str, reason: str, token: str | None, as_json: bool) -> None:
 def release(task_id: str, note: str, token: str | None, as_json: bool) -> None:
     """Give a task back untried; no attempt is counted."""
     with opened() as octet:
-        state = octet.tasks.release(task_id, own_token(octet, task_id, token), note)
+        shown = own_token(octet, task_id, token)
+        keep_work(octet, task_id)
+        state = octet.tasks.release(task_id, shown, note)
     emit({"task": task_id, "state": str(state)}, f"task {task_id} is {state} again", as_json)
 
 
@@ -191,6 +195,7 @@ def describe(task: Task) -> str:
         "result": task.result,
         "findings": task.findings,
         "last": f"attempt {task.attempts} of {task.max_attempts} ended: {task.last_reason}" if task.last_reason else "",
+        "rescued": f"{task.rescue_ref} ({task.rescue_size}): `octet worktree rescue {task.id}` applies it" if task.rescue_ref else "",
         "labels": ", ".join(task.labels),
         "paths": ", ".join(task.paths),
     }

@@ -21,6 +21,7 @@ def brief(octet: Octet, agent: Agent, command: str) -> str:
     held = octet.tasks.held_by(agent.id)
     lines = [f"Octet: you are {agent.id} in project {octet.name}{_role(agent)}. {_company(octet, others)}"]
     lines += [f"You hold task {task.id}: {plain(task.title)} (token {task.token})." for task in held]
+    lines += [_rescued(task) for task in held if task.rescue_ref]
     if not held and (waiting := _waiting(octet, agent)):
         lines.append(f"{waiting} Take the next with {command} or `octet task claim`.")
     lines.append("Files that another agent is editing are locked: a denial says who holds them and what to do.")
@@ -36,6 +37,11 @@ def deliver(messages: Sequence[Message], now_ms: int) -> str:
         text = plain(message.text, MOST_MESSAGE)
         lines.append(f"- from {plain(message.sender, 80)}, {age(message.sent_ms, now_ms)} ago: {text}")
     return "\n".join(lines)[:MOST_MESSAGES_CHARS]
+
+
+def _rescued(task: Task) -> str:
+    left = f"An earlier attempt at {task.id} left unfinished work, {plain(task.rescue_ref)} ({plain(task.rescue_size)})"
+    return f"{left}: `octet worktree rescue {task.id}` applies it in your worktree."
 
 
 def _role(agent: Agent) -> str:

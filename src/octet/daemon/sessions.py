@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from octet import identity
 from octet.agents import GUEST, ROLES, Agent, Joined, Registration
+from octet.api import Octet
 from octet.daemon.crews import Crew
+from octet.daemon.rescuer import LEAVE_S
 from octet.daemon.vitals import Vitals, local_process
 from octet.errors import NotFound
 from octet.guard.payload import Event, SessionStart
@@ -68,9 +70,12 @@ class Sessions:
         octet = crew.connected()
         for other in octet.agents.list():
             if other.parent == agent.id:
-                self.forget(other)
-                octet.agents.leave(other)
+                self._part(octet, other)
+        self._part(octet, agent)
+
+    def _part(self, octet: Octet, agent: Agent) -> None:
         self.forget(agent)
+        self._vitals.rescuer.save(octet, agent, LEAVE_S)
         octet.agents.leave(agent)
 
     def _bury_predecessor(self, crew: Crew, event: Event) -> None:
@@ -87,6 +92,7 @@ class Sessions:
             return
         process = local_process(before)
         if process and not is_alive(process):
+            self._vitals.rescuer.save(octet, before, LEAVE_S)
             octet.agents.bury(before)
 
 

@@ -15,8 +15,10 @@ from octet.agents import Agent, Estate
 from octet.api import Octet
 from octet.daemon.crews import Crew, Crews
 from octet.daemon.deaths import DeathWatch
+from octet.daemon.rescuer import Rescuer
 from octet.errors import OctetError, StoreUnreachable
 from octet.process import ProcessIdentity, host_id, is_alive
+from octet.tenancy import is_here
 
 log = logging.getLogger("octet.vitals")
 
@@ -30,6 +32,7 @@ class Vitals:
 
     def __init__(self, crews: Crews) -> None:
         self._crews = crews
+        self.rescuer = Rescuer()
         self._deaths = DeathWatch(self._bury_process)
         self._wake = threading.Event()
         self._stopping = False
@@ -48,6 +51,7 @@ class Vitals:
         self._wake.set()
         self._thread.join(timeout=5)
         self._deaths.stop()
+        self.rescuer.stop()
 
     def live_agents(self) -> int:
         """How many agents of this machine were alive at the last round."""
@@ -90,7 +94,7 @@ class Vitals:
         complete, live, busy = True, 0, []
         for crew in self._crews.all():
             try:
-                count = beat(crew.connected(), self._deaths)
+                count = beat(crew.connected(), self._deaths, self.rescuer)
             except StoreUnreachable as error:
                 crew.failed(error)
                 log.warning("%s: %s", crew.project.name, error)
@@ -114,7 +118,7 @@ class Vitals:
     def _bury_process(self, process: ProcessIdentity) -> None:
         for crew in self._crews.all():
             try:
-                bury_process(crew, process)
+                bury_process(crew, process, self.rescuer)
             except OctetError as error:
                 log.warning("%s: the end of %s is left to the sweep: %s", crew.project.name, process, error)
 
@@ -129,7 +133,7 @@ def local_process(agent: Agent) -> ProcessIdentity | None:
         return None
 
 
-def beat(octet: Octet, deaths: DeathWatch) -> int:
+def beat(octet: Octet, deaths: DeathWatch, rescuer: Rescuer) -> int:
     """Bury the dead of this machine, renew the living, then bury whose lease ran out; how many live here.
 
     One that only named itself (a script in OCTET_AGENT) has no process to watch: it counts until its lease runs out.
@@ -145,20 +149,24 @@ def beat(octet: Octet, deaths: DeathWatch) -> int:
             living.append(agent)
             deaths.watch(process)
         else:
+            rescuer.save(octet, agent)
             _log_estate(octet.agents.bury(agent))
     octet.agents.beat(living)
     alive = {agent.id for agent in living}
     for agent in octet.agents.without_heartbeat():
         if agent.id not in alive:
+            if is_here(agent.host):  # what lies on another machine only a daemon there can keep
+                rescuer.save(octet, agent)
             _log_estate(octet.agents.bury_expired(agent))
     return len(living) + named
 
 
-def bury_process(crew: Crew, process: ProcessIdentity) -> None:
+def bury_process(crew: Crew, process: ProcessIdentity, rescuer: Rescuer) -> None:
     """Bury every agent (a session and its sub-agents) of a process that has ended."""
     octet = crew.connected()
     for agent in octet.agents.list():
         if local_process(agent) == process:
+            rescuer.save(octet, agent)
             _log_estate(octet.agents.bury(agent))
 
 

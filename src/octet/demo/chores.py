@@ -17,9 +17,9 @@ from octet.errors import OctetError, Refused
 from octet.git import Git
 from octet.identity import current_agent
 from octet.merge import Conflict, Merged, MergeRefused, Outcome, Suite, merge
+from octet.moving import clean_up_merged, move_in
 from octet.project import Project
 from octet.tasks import Task
-from octet.worktrees import add_worktree
 
 TEST_LIMIT_S = 120.0
 
@@ -43,12 +43,10 @@ def plan(octet: Octet, _project: Project, arguments: Sequence[str]) -> str:
     return f"{len(arguments)} tasks are queued"
 
 
-def make_worktree(octet: Octet, project: Project, arguments: Sequence[str]) -> str:
+def make_worktree(octet: Octet, _project: Project, arguments: Sequence[str]) -> str:
     task, attempt = arguments
-    agent = current_agent(octet.agents)
-    tree = add_worktree(Git(project.root), worktrees_of(project), task, base=BRANCH, attempt=int(attempt))
-    octet.agents.update(agent, worktree=str(tree.path), branch=tree.branch)
-    return f"{tree.branch} in {tree.path}"
+    moved = move_in(octet, current_agent(octet.agents), octet.tasks.get(task), int(attempt))
+    return f"{moved.branch} in {moved.path}"
 
 
 def land(octet: Octet, project: Project, arguments: Sequence[str]) -> str:
@@ -86,6 +84,7 @@ def settle(octet: Octet, task: Task, outcome: Outcome) -> str:
     """
     if isinstance(outcome, Merged):
         octet.tasks.complete(task.id, task.token, f"merged as {outcome.commit}", outcome.commit)
+        clean_up_merged(octet, task.branch)
         return f"{task.id} is merged as {outcome.commit}"
     if isinstance(outcome, MergeRefused):
         octet.tasks.release(task.id, task.token, outcome.why)

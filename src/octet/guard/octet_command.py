@@ -35,7 +35,7 @@ _UNASKED: dict[str, frozenset[str] | None] = {
     "state": None,
     "status": None,
     "task": None,
-    "worktree": frozenset({"add", "list", "doctor"}),
+    "worktree": frozenset({"add", "list", "doctor", "snapshot", "rescue"}),
 }
 _APPROVING = frozenset({"init"})
 
