@@ -303,7 +303,7 @@ class Bash:
         for directory in (self.home, top / "bin", self.start / "a/b", self.start / "c"):
             directory.mkdir(parents=True)
         stub = top / "bin/g"
-        stub.write_text("#!/bin/sh\nprintf '%s\\036' \"$PWD\" \"$@\" > \"$G_LOG/$$\"\n")
+        stub.write_text('#!/bin/sh\nprintf \'%s\\036\' "$PWD" "$@" > "$G_LOG/$$"\n')
         stub.chmod(0o755)
         self._runs = 0
 
