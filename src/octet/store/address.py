@@ -75,12 +75,10 @@ def parse_address(url: str) -> Address:
     Raises:
         ConfigError: another scheme, an unknown option, a port or database that is no number. The message holds no password.
     """
-    try:
-        parts = urlsplit(url.strip())
-    except ValueError as error:  # an IPv6 address with a bracket missing
-        raise ConfigError(f"a Redis URL cannot be read ({error}): use {FORMS}") from None
+    # Some Pythons refuse an IPv6 address that is not the first host; escaped, its brackets are characters like any other.
+    parts = urlsplit(url.strip().replace("[", "%5B").replace("]", "%5D"))
     kind, tls = _kind(parts.scheme)
-    login, _, hosts = parts.netloc.rpartition("@")
+    login, _, hosts = parts.netloc.replace("%5B", "[").replace("%5D", "]").rpartition("@")
     username, _, password = login.partition(":")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     path, service, database = _path(parts, kind, hosts)
