@@ -109,8 +109,10 @@ def _number(text: str | None) -> float:
 
 
 def _strings(text: str | None) -> tuple[str, ...]:
+    if not text or text == "[]":
+        return ()
     try:
-        found = from_json(text or "[]")
+        found = from_json(text)
     except ValueError:
         return ()
     return tuple(str(item) for item in found) if isinstance(found, list) else ()

@@ -85,11 +85,14 @@ class Store:
             UsageError: a text is not valid Unicode.
         """
         script = load_script(name)
-        with self.errors():
-            try:
-                reply = self.client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
-            except NoScriptError:  # a restarted or flushed server; EVAL caches the script again
+        try:
+            reply = self.client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
+        except NoScriptError:  # a restarted or flushed server; EVAL caches the script again
+            with self.errors():
                 reply = self.client.execute_command("EVAL", script.text, len(keys), *keys, *args)
+        except Exception:
+            with self.errors():
+                raise
         return self.checked(reply)
 
     def checked(self, reply: Sequence[Any]) -> list[Any]:
