@@ -3,12 +3,12 @@
 Standard library only, run by bin/octet on the system's Python: whatever this would import is what it is about to install.
 Only the dependencies go into the environment; Octet itself runs from its source.
 
-    <base>/venv-<key>/          the environment; base is $CLAUDE_PLUGIN_DATA where that is set, else the cache directory
-    <cache>/venv-<key>          a link, where base is the plugin's data: a tool's command is not told of that directory
-    <cache>/ready/<root>/venv   for bin/octet: the path of the environment of the source tree <root>, and its stamp
-    <cache>/venv.lock           held by whoever builds
-    <cache>/setup.log           what the installers said
-    <cache>/setup.failed        why the last build failed, for those who do not wait for it
+    <base>/venv-<key>/                  the environment; base is $CLAUDE_PLUGIN_DATA where that is set, else the cache directory
+    <cache>/venv-<key>                  a link, where base is the plugin's data: a tool's command is not told of that directory
+    <cache>/ready/<root>/octet.venv     for bin/octet: the path of the environment of the source tree <root>, and its stamp
+    <cache>/venv.lock                   held by whoever builds
+    <cache>/setup.log                   what the installers said
+    <cache>/setup.failed                why the last build failed, for those who do not wait for it
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def publish(root: str, venv: Path) -> None:
             link.unlink(missing_ok=True)
             link.symlink_to(venv)
     with contextlib.suppress(OSError):
-        write_if_changed(Path(f"{cache}/ready{root}/venv"), f"{venv}\n{stamp(root)}\n")
+        write_if_changed(Path(f"{cache}/ready{root}/octet.venv"), f"{venv}\n{stamp(root)}\n")
     with contextlib.suppress(OSError, UsageError):
         record_interpreter()
 
@@ -130,8 +130,8 @@ def publish(root: str, venv: Path) -> None:
 def forget_lost_trees(cache: Path) -> None:
     """Remove the pointers of source trees that are no longer there."""
     pointers = cache / "ready"
-    for pointer in list(pointers.rglob("venv")):
-        if pointer.is_file() and not Path("/", pointer.parent.relative_to(pointers), "pyproject.toml").exists():
+    for pointer in list(pointers.rglob("octet.venv")):
+        if not Path("/", pointer.parent.relative_to(pointers), "pyproject.toml").exists():
             with contextlib.suppress(OSError):  # another process was faster
                 pointer.unlink()
                 os.removedirs(pointer.parent)
@@ -215,9 +215,10 @@ def build(cache: Path, root: str, requirements: Sequence[str]) -> Path:
         environment.remove_unused(base)
         try:
             environment.build(venv, requirements, log)
-        except SetupFailed as error:
-            note.write_text(str(error))
-            raise
+        except (SetupFailed, OSError) as error:
+            reason = error if isinstance(error, SetupFailed) else unusable(base, error)
+            note.write_text(str(reason))
+            raise reason from error
         note.unlink(missing_ok=True)
         environment.compile_all(venv, Path(root, "src"), log)
     environment.remove_unused(base)  # again: what an installer was still writing whose parent had been killed
@@ -253,7 +254,12 @@ def open_lock(cache: Path) -> Iterator[IO[bytes]]:
         with open(cache / "venv.lock", "ab") as lock:
             yield lock
     except OSError as error:
-        raise SetupFailed(f"cannot set up in {cache}: {error.strerror}: free it or set OCTET_HOME") from error
+        raise unusable(cache, error) from error
+
+
+def unusable(directory: Path, error: OSError) -> SetupFailed:
+    """What to tell of a directory that the system does not let us write in."""
+    return SetupFailed(f"cannot set up in {directory}: {error.strerror}: free it or set OCTET_HOME")
 
 
 @contextlib.contextmanager
@@ -270,8 +276,20 @@ def announced() -> Iterator[None]:
         timer.cancel()
 
 
+def fill_standard_streams() -> None:
+    """Put something in the place of a standard stream that is closed, lest the lock or the log get its number.
+
+    It is not inherited: the command starts with the stream closed, as it would have.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - stays open
+
+
 def enter(root: str, arguments: Sequence[str]) -> int:
     """`main`, with one line for what it did not foresee."""
+    fill_standard_streams()
     try:
         return main(root, arguments)
     except Exception as error:  # noqa: BLE001 - the edge of the process

@@ -71,7 +71,7 @@ class Machine:
     @property
     def pointer(self) -> Path:
         """What bin/octet reads for the tree."""
-        return Path(f"{self.cache}/ready{self.tree}/venv")
+        return Path(f"{self.cache}/ready{self.tree}/octet.venv")
 
     def spawn(
         self, *arguments: str | Path, command: Path | str | None = None, cwd: Path | None = None, **settings: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -15,6 +16,9 @@ from typing import NoReturn
 
 import pytest
 from tests.cli.machine import PROJECT, PYTHON, Ended, Machine, depend, finish, make_python, make_wheel, wait_for
+
+from octet import bootstrap, dirs, environment
+from octet.environment import SetupFailed
 
 pytestmark = pytest.mark.timeout(300)  # fifty at once, on a machine that has other things to do
 
@@ -195,6 +199,14 @@ class TestStart:
         assert all(path.is_file() and path.is_relative_to(told["venv"]) for path in compiled)
         assert compiled[0].stat().st_mtime >= errors.stat().st_mtime
         assert not list(used_machine.tree.rglob("*.pyc"))
+
+    def test_closed_streams(self, machine: Machine) -> None:
+        """Started with its standard streams closed, it does not take a file of its own for one of them."""
+        closed = f'exec <&- >&- 2>&-; "{machine.command}" exit 7'
+        for mode, status in (("background", NOT_READY), ("", 7), ("", 7)):
+            ended = machine.run("-c", closed, command="/bin/sh", OCTET_SETUP=mode)
+            assert (ended.status, ended.out, ended.err) == (status, "", "")
+        assert (machine.builds, machine.leftovers()) == (1, [])
 
     def test_without_a_home_variable(self, used_machine: Machine) -> None:
         """Where HOME is not set, the way is longer, not closed."""
@@ -488,6 +500,18 @@ class TestWithoutWaiting:
         os.close(reading)
         os.killpg(os.getpgid(int(reached.read_text())), signal.SIGKILL)
 
+    def test_what_the_system_refuses_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The same for a disk that fills up under the build."""
+
+        def fill_up(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(environment, "build", fill_up)
+        cache = dirs.make_private(dirs.cache_dir())
+        with pytest.raises(SetupFailed, match="OCTET_HOME"):
+            bootstrap.build(cache, str(PROJECT), ["octet-test-dependency"])
+        assert bootstrap.recent_failure(cache)
+
     def test_a_background_build_that_fails_is_told(self, machine: Machine) -> None:
         """The next hook has the reason; the one that has it does not try again at once, a person's command does."""
         depend(machine.tree, "octet-test-dependency>=3")
@@ -530,7 +554,7 @@ class TestSweep:
         machine.start(command=other / "bin" / "octet")
         shutil.rmtree(other)
         self.start_at(machine, "octet-test-dependency<2")
-        assert [path for path in (machine.cache / "ready").rglob("venv") if path.is_file()] == [machine.pointer]
+        assert [path for path in (machine.cache / "ready").rglob("*") if path.is_file()] == [machine.pointer]
 
     @staticmethod
     def start_at(machine: Machine, requirement: str) -> Path:
@@ -553,3 +577,12 @@ def test_the_whole_of_octet_starts(clean_env: dict[str, str], registry_env: dict
     assert ended.returncode == 0, ended.stderr
     shown = subprocess.run(command, env=clean_env, cwd=home, capture_output=True, text=True, check=True)
     assert (shown.stdout, shown.stderr) == (ended.stdout, "")
+
+
+def test_the_version_is_told_without_the_store() -> None:
+    """The shortest command loads neither the client of the store nor what draws tables."""
+    command = [sys.executable, "-X", "importtime", PROJECT / "src" / "octet", "--version"]
+    traced = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in traced.splitlines()}
+    assert "click" in loaded
+    assert loaded & {"redis", "rich", "git", "filelock", "tomllib", "subprocess", "asyncio"} == set()
