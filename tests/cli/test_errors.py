@@ -200,6 +200,7 @@ def test_an_error_that_nobody_reads(shop: Shop) -> None:
     assert process.wait(30) == 141
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full on this system")
 def test_a_full_disk(shop: Shop) -> None:
     """What cannot be printed is 1 and one line."""
     with open("/dev/full", "wb") as full:
