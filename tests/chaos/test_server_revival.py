@@ -24,7 +24,8 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 
 # Prints the server's pid and then waits for the end of its input.
 STARTER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 from octet import server
 if sys.argv[1:]:
     print("ready", flush=True)

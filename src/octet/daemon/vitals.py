@@ -134,11 +134,14 @@ def local_process(agent: Agent) -> ProcessIdentity | None:
 
 
 def beat(octet: Octet, deaths: DeathWatch, rescuer: Rescuer) -> int:
-    """Bury the dead of this machine, renew the living, then bury whose lease ran out; how many live here.
+    """Renew the living of this machine, then bury its dead and whose lease ran out; how many live here.
+
+    In this order, because a burial takes its time (the dead one's work is saved first) and may fail.
 
     One that only named itself (a script in OCTET_AGENT) has no process to watch: it counts until its lease runs out.
     """
     living: list[Agent] = []
+    dead: list[Agent] = []
     named = 0
     for agent in octet.agents.list():
         process = local_process(agent)
@@ -149,9 +152,11 @@ def beat(octet: Octet, deaths: DeathWatch, rescuer: Rescuer) -> int:
             living.append(agent)
             deaths.watch(process)
         else:
-            rescuer.save(octet, agent)
-            _log_estate(octet.agents.bury(agent))
+            dead.append(agent)
     octet.agents.beat(living)
+    for agent in dead:
+        rescuer.save(octet, agent)
+        _log_estate(octet.agents.bury(agent))
     alive = {agent.id for agent in living}
     for agent in octet.agents.without_heartbeat():
         if agent.id not in alive:
