@@ -115,7 +115,7 @@ class HookService:
     def _session_start(self, crew: Crew, event: SessionStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
         octet = crew.connected()
-        told = [brief(octet, agent, _claim_command(source)), deliver(octet.messages.take(agent), octet.now_ms())]
+        told = [brief(octet, agent, _claim_command(source)), deliver(octet, agent)]
         return render_context("SessionStart", "\n".join(filter(None, told)))
 
     def _subagent_start(self, crew: Crew, event: SubagentStart, pid: int, source: str) -> Answer:
@@ -124,8 +124,7 @@ class HookService:
 
     def _user_prompt_submit(self, crew: Crew, event: UserPromptSubmit, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
-        octet = crew.connected()
-        return render_context("UserPromptSubmit", deliver(octet.messages.take(agent), octet.now_ms()))
+        return render_context("UserPromptSubmit", deliver(crew.connected(), agent))
 
     def _session_end(self, crew: Crew, event: SessionEnd, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)

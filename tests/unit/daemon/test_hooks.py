@@ -294,6 +294,20 @@ def test_messages_are_delivered_once_as_a_colleagues_words(clients: list[Client]
     assert one.fire("UserPromptSubmit", prompt="go on") == Reply()
 
 
+def test_messages_that_do_not_fit_wait_for_the_next_prompt(clients: list[Client], octet: Octet) -> None:
+    """Six long messages reach the model whole, in order, over several prompts; none is cut off unseen."""
+    one = clients[0]
+    one.start()
+    for number in range(6):
+        octet.messages.send("guest-1", f"<{number}>" + "x" * 1990 + f"</{number}>", sender="guest-9")
+    told = [one.told(one.fire("UserPromptSubmit", prompt=str(n))) for n in range(4)]
+    assert told[-1] == ""
+    assert all(len(text) < 10_000 for text in told)
+    heard = "".join(told)
+    places = [heard.index(f"<{number}>{'x' * 1990}</{number}>") for number in range(6)]
+    assert places == sorted(places)
+
+
 def test_an_undone_repository_is_silent_at_once(clients: list[Client], repository: Path) -> None:
     """`octet init --undo` in the middle of a session: no guard, no word."""
     one = clients[0]
