@@ -13,6 +13,7 @@ import click
 
 from octet import __version__, api, trust
 from octet.cli.output import emit, json_option
+from octet.cli.session import start_directory
 from octet.daemon import control
 from octet.dirs import state_dir
 from octet.errors import NoProject, OctetError
@@ -74,9 +75,8 @@ def _checked(subject: str, check: Callable[[], str]) -> Finding:
 
 
 def _start() -> Path:
-    given = click.get_current_context().find_root().obj or {}
     try:
-        return Path(given.get("directory") or Path.cwd())
+        return start_directory() or Path.cwd()
     except OSError as error:
         raise NoProject("the current directory is gone: change into a repository") from error
 

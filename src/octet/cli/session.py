@@ -20,8 +20,7 @@ from octet.tasks import Task
 @contextmanager
 def opened(wait_s: float = 0.0) -> Iterator[Octet]:
     """The `Octet` of the directory that the command runs in, or that -C names."""
-    given = click.get_current_context().find_root().obj or {}
-    url = given.get("redis_url")
+    url = _given().get("redis_url")
     with connect(start_directory(), url=url, wait_s=wait_s) as octet:
         if octet.project and os.environ.get("OCTET_DAEMON") != "never":
             _have_served(octet.project.root, url or os.environ.get(URL_VARIABLE, ""))
@@ -40,8 +39,13 @@ def _have_served(root: Path, url: str) -> None:
 
 def start_directory() -> Path | None:
     """The directory that -C names; None for the current one."""
-    directory = (click.get_current_context().find_root().obj or {}).get("directory")
+    directory = _given().get("directory")
     return Path(directory) if directory else None
+
+
+def _given() -> dict[str, str | None]:
+    """The root command's own options."""
+    return click.get_current_context().find_root().obj or {}
 
 
 def caller(octet: Octet) -> Agent:

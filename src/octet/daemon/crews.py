@@ -16,6 +16,7 @@ from pathlib import Path
 
 from octet import trust
 from octet.api import Octet
+from octet.config import FILE
 from octet.dirs import state_dir
 from octet.errors import NotTrusted, OctetError, StoreUnreachable
 from octet.project import Project, load_project
@@ -151,8 +152,6 @@ def _record() -> Path:
 
 def _stamp(root: str) -> tuple[float, ...]:
     """What changes when the settings or their approval do."""
-    from octet.config import FILE
-
     parts: list[float] = []
     for path in (Path(root) / FILE, trust.record_path(Path(root))):
         try:
