@@ -286,6 +286,8 @@ class Agents:
             keys.stage(""),
             keys.state(""),
             keys.log,
+            keys.queues,
+            keys.scopes,
         ]
 
 

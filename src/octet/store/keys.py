@@ -7,6 +7,12 @@
 | `workflow:{p}:tasks:status:<id>` | HASH, the task |
 | `workflow:{p}:tasks:stage:<stage>` | ZSET, the queue of a later stage (merge, …), scored like `priority` |
 | `workflow:{p}:tasks:state:<state>` | ZSET id → when it got there (ms), for every state that is no queue |
+| `workflow:{p}:tasks:stage:<stage>:<capability>,…` | ZSET, the queue of those tasks of a stage that need just these |
+| `workflow:{p}:tasks:queues` | SET `<stage>:<capabilities>`: which queues of pending tasks there are beside `priority` |
+| `workflow:{p}:tasks:scopes` | HASH id → `+` (in flight) or `?` (kept for it) and its globs, JSON |
+| `workflow:{p}:tasks:after:<id>` | SET of the tasks that it still waits for |
+| `workflow:{p}:tasks:before:<id>` | SET of the tasks that wait for it |
+| `workflow:{p}:tasks:waiters:<stage>:<capabilities>` | ZSET agent → since when it waits for a claim (ms), with TTL |
 | `workflow:{p}:tasks:seq` | STRING, last task number |
 | `workflow:{p}:token` | STRING, last fencing token; claims, locks and registrations share it |
 | `workflow:{p}:agents:registry` | HASH agent → JSON |
@@ -15,6 +21,7 @@
 | `workflow:{p}:agents:session:<session>` | STRING with TTL: the agent that a session was, so that it can be again |
 | `workflow:{p}:agents:seq` | HASH role → last number given |
 | `workflow:{p}:agents:claims:<agent>` | SET of task ids |
+| `workflow:{p}:agents:returned:<agent>` | SET of the tasks that were sent back to it, with TTL |
 | `workflow:{p}:agents:locks:<agent>` | SET of resources |
 | `workflow:{p}:heartbeat:<agent>` | STRING with TTL |
 | `workflow:{p}:locks:<resource>` | STRING with TTL: JSON holder, token, scope, task, since_ms |
@@ -67,6 +74,14 @@ class Keys:
         return self._key("tasks:seq")
 
     @property
+    def queues(self) -> str:
+        return self._key("tasks:queues")
+
+    @property
+    def scopes(self) -> str:
+        return self._key("tasks:scopes")
+
+    @property
     def token(self) -> str:
         return self._key("token")
 
@@ -105,6 +120,22 @@ class Keys:
     def stage(self, stage: str) -> str:
         """ZSET of the tasks that wait for a stage; `stage("")` is the prefix. The build stage's is `priority`."""
         return self._key(f"tasks:stage:{stage}")
+
+    def after(self, task: str) -> str:
+        """SET of what a task still waits for; `after("")` is the prefix."""
+        return self._key(f"tasks:after:{task}")
+
+    def before(self, task: str) -> str:
+        """SET of what waits for a task; `before("")` is the prefix."""
+        return self._key(f"tasks:before:{task}")
+
+    def waiters(self, stage: str, capabilities: str) -> str:
+        """ZSET of the agents that wait for a claim and fit the same tasks."""
+        return self._key(f"tasks:waiters:{stage}:{capabilities}")
+
+    def returned(self, agent: str) -> str:
+        """SET of the tasks that were sent back to an agent; `returned("")` is the prefix."""
+        return self._key(f"agents:returned:{agent}")
 
     def session(self, session: str) -> str:
         """STRING: the agent that a session was."""
