@@ -339,7 +339,6 @@ class Tasks:
             ids = sorted(self._store.client.smembers(self._keys.claims(agent_id)))
         return [task for task in self._read(ids) if task.holder == agent_id] if ids else []
 
-
     def read(self, task_ids: Iterable[str]) -> Sequence[Task]:
         """Those of the tasks that exist."""
         wanted = list(task_ids)

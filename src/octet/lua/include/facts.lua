@@ -1,8 +1,9 @@
--- facts_of(task): what a transition needs to know of a task, nil where there is none; what was spoiled by hand has its default.
+-- facts_of(task): what a transition must know of a task, nil where there is none; what was spoiled by hand has its default.
 local function facts_of(task)
   local f = redis.pcall('HMGET', task, 'state', 'token', 'holder', 'title', 'priority', 'order', 'branch', 'author', 'stage', 'work',
     'needs', 'gates')
   if f.err or not f[1] then return nil end
   return { state = f[1], token = f[2], holder = f[3] or '', title = f[4] or '', priority = number(f[5], 0), order = number(f[6], 0),
-    branch = f[7] or '', author = f[8] or '', stage = f[9] or 'build', work = f[10] or 'build', needs = f[11] or '', gates = f[12] or 'merge' }
+    branch = f[7] or '', author = f[8] or '', stage = f[9] or 'build', work = f[10] or 'build',
+    needs = f[11] or '', gates = f[12] or 'merge' }
 end
