@@ -71,6 +71,8 @@ class Tasks:
             UsageError: a field is out of its bounds, or the id is taken.
             NotFound: a dependency does not exist.
         """
+        if task_id == "":
+            raise UsageError("a task id is not empty: leave it out for the next number")
         wanted = NewTask(
             title=title,
             id=task_id or "",

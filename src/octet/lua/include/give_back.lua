@@ -14,7 +14,8 @@ local function give_back(K, id, agent, why, counts)
   if state == 'pending' then to_work(K, id, task.work, task.needs, task.priority, task.order) end
   if state == 'submitted' then to_gate(K, id, task.stage, task.priority, task.order) end
   if build then redis.call('HDEL', K.scopes, id) end
-  redis.call('HSET', key, 'state', state, 'holder', '', 'attempts', attempts, 'updated_ms', now_ms(), 'last_reason', why)
+  redis.call('HSET', key, 'state', state, 'stage', task.stage, 'holder', '', 'attempts', attempts, 'updated_ms', now_ms(),
+    'last_reason', why)
   emit(K.log, K.channels, state == 'dead' and 'task_dead' or 'task_released',
     { task = id, title = task.title, agent = agent, reason = brief(why), attempts = attempts })
   return state
