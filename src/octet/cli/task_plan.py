@@ -35,10 +35,10 @@ def import_plan(file: Path, as_json: bool) -> None:
 
 
 def _line_of(message: str, plan: Sequence[Planned]) -> str:
-    """`:LINE` of the last task that the message names, by its id or as what it depends on; "" when it names none."""
+    """`:LINE` of the first task that the message names, by its id or as what it depends on; "" when it names none."""
     words = set(message.replace(";", " ").replace(":", " ").split())
-    named = [planned.line for planned in plan if planned.task.id in words or words & set(planned.task.after)]
-    return f":{named[-1]}" if named else ""
+    named = [planned.line for planned in plan if planned.task.id in words] or [p.line for p in plan if words & set(p.task.after)]
+    return f":{named[0]}" if named else ""
 
 
 @click.command("graph")
