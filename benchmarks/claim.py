@@ -26,7 +26,7 @@ from octet.errors import NothingToClaim
 from octet.server import program
 from octet.store.connection import open_client
 from octet.store.keys import Keys
-from octet.store.scripts import Store, load_script
+from octet.store.scripts import Store, load_script, to_json
 from octet.tasks import Task, Tasks
 
 WORKERS = 50
@@ -132,7 +132,7 @@ def bare_worker(path: str, number: int, barrier: BarrierType, out: Path) -> None
         def claim() -> bool:
             nonlocal reply
             reply = ask(link, claim_command)
-            return not reply.startswith(b"*1\r\n")  # EMPTY has no task with it
+            return b"\r\nEMPTY\r\n" not in reply[:20]
 
         def complete() -> None:
             task, token = field(reply, b"id"), field(reply, b"token")
@@ -182,10 +182,10 @@ def sent_by(store: Store, *calls: Callable[[Tasks], object]) -> list[list[str]]:
     class Recorder(Store):
         def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> list[str]:
             words.append(["EVALSHA", load_script(name).sha, str(len(keys)), *keys, *map(str, args)])
-            return ["EMPTY"] if name == "task_claim" else ["OK"]
+            return ["EMPTY", "0", "0"] if name == "task_claim" else ["OK"]
 
     for call in calls:
-        with suppress(NothingToClaim):
+        with suppress(NothingToClaim, IndexError):  # what was added is nowhere
             call(Tasks(Recorder(store.client, store.keys)))
     return words
 
@@ -196,12 +196,18 @@ def fill_octet(path: str) -> None:
     keys = Keys("bench")
     for name in ("task_add", "task_claim", "task_complete"):
         client.script_load(load_script(name).text)
+    names = add_keys(Store(client, keys))
     for start in range(0, QUEUED, 5000):
         pipe = client.pipeline(transaction=False)
         for n in range(start, start + 5000):
-            four = (keys.task_seq, keys.task(""), keys.priority, keys.log)
-            pipe.execute_command("EVALSHA", load_script("task_add").sha, 4, *four, "", n % 7, keys.channel(""), f"task {n}")
+            task = {"id": "", "title": f"task {n}", "priority": n % 7, "stage": "build", "needs": "", "after": [], "fields": []}
+            pipe.execute_command("EVALSHA", load_script("task_add").sha, len(names), *names, keys.channel(""), to_json(task))
         pipe.execute()
+
+
+def add_keys(store: Store) -> list[str]:
+    """KEYS of the script that adds."""
+    return sent_by(store, lambda tasks: tasks.add("title"))[0][3:17]
 
 
 def fill_least(path: str) -> None:

@@ -7,6 +7,7 @@ asked of the real servers; fakeredis shows that the scripts keep to what every s
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,8 @@ from tests.redis_fixtures import PROGRAMS, Server
 from octet.agents import Agent, Registration
 from octet.api import Octet
 from octet.store.connection import open_client
+from octet.task_record import GATES, State
+from octet.tasks import HELD_STATES
 
 Snapshot = dict[str, Any]
 _pids = itertools.count(1000)
@@ -104,19 +107,30 @@ def _read(client: Any, key: str, kind: str) -> None:
 def contradictions(octet: Octet) -> list[str]:
     """What in the store contradicts itself: a task in two places or in none, a claim or lock without its other half."""
     client, keys = octet.store.client, octet.store.keys
-    places = {"pending": keys.priority} | {s: keys.state(s) for s in ("claimed", "submitted", "merging", "done", "dead")}
-    indexes = {name: set(client.zrange(key, 0, -1)) for name, key in places.items()}
-    found = []
+    names = client.smembers(keys.queues)
+    queues = {keys.priority, *(keys.stage(name.removesuffix(":")) for name in names)}
+    indexes = {str(state): set(client.zrange(keys.state(state), 0, -1)) for state in State if state != State.PENDING}
+    queued = [task_id for queue in queues for task_id in client.zrange(queue, 0, -1)]
+    indexes["pending"] = set(queued)
+    found = [f"{task_id} stands in two queues" for task_id in indexes["pending"] if queued.count(task_id) > 1]
     tasks = {key.removeprefix(keys.task("")): client.hgetall(key) for key in client.scan_iter(keys.task("") + "*", count=1000)}
     for task_id, task in tasks.items():
         where = [name for name, ids in indexes.items() if task_id in ids]
         if where != [task.get("state")]:
             found.append(f"task {task_id} is {task.get('state')} and stands under {where}")
-        if (task["state"] == "submitted") != (client.zscore(keys.stage("merge"), task_id) is not None):
-            found.append(f"task {task_id} is {task['state']}: its place in the merge queue contradicts that")
-        held = task["state"] in {"claimed", "merging"}
+        gates = [gate for gate in GATES if client.zscore(keys.stage(gate), task_id) is not None]
+        if gates != ([task["stage"]] if task["state"] == "submitted" else []):
+            found.append(f"task {task_id} is {task['state']} at {task['stage']} and stands in the queues {gates}")
+        held = task["state"] in HELD_STATES
         if held != bool(task.get("holder")) or (held and not client.sismember(keys.claims(task["holder"]), task_id)):
             found.append(f"task {task_id} is {task['state']}, held by {task.get('holder')!r}, which its holder's claims contradict")
+        flies = task["state"] in {*HELD_STATES, "submitted"} and task.get("paths", "[]") != "[]"
+        scope = client.hget(keys.scopes, task_id)
+        if (flies and scope != "+" + task["paths"]) or (not flies and scope and task["state"] != "pending"):
+            found.append(f"task {task_id} is {task['state']} and its scope is {scope}")
+        waits = {other for other in json.loads(task.get("after", "[]")) if tasks[other]["state"] != "done"}
+        if client.smembers(keys.after(task_id)) != waits or (task["state"] == "blocked" and not waits):
+            found.append(f"task {task_id} is {task['state']} and waits for {waits}: {client.smembers(keys.after(task_id))}")
     for key in client.scan_iter(keys.claims("") + "*"):
         agent = key.removeprefix(keys.claims(""))
         found += [f"{agent} claims {i}, which is not its" for i in client.smembers(key) if tasks.get(i, {}).get("holder") != agent]

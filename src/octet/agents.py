@@ -155,8 +155,10 @@ class Agents:
             raise AgentGone(f"{before.id} was declared dead and its work given back")
         return Joined(self.get(reply[1]), reply[3])
 
-    def join(self, agent: Agent, role: str) -> Agent:
+    def join(self, agent: Agent, role: str, capabilities: Sequence[str] = ()) -> Agent:
         """Change an agent's role, and with it its name; what it held is given back. Returns the new agent.
+
+        `capabilities`, where given, take the place of those that it has.
 
         One without a process (a person, a script) is known by its name only, and keeps it.
 
@@ -166,8 +168,10 @@ class Agents:
         """
         if role not in ROLES:
             raise UsageError(f"no role {role!r}: choose one of {', '.join(ROLES)}")
+        if capabilities:
+            agent = replace(agent, capabilities=tuple(sorted(set(capabilities))))
         if agent.role == role:
-            return agent
+            return self.update(agent) if capabilities else agent
         with self._store.errors():
             left_ms: int = self._store.client.pttl(self._keys.heartbeat(agent.id))
         shared = {name: getattr(agent, name) for name in Registration.__dataclass_fields__ if hasattr(agent, name)}
@@ -286,6 +290,8 @@ class Agents:
             keys.stage(""),
             keys.state(""),
             keys.log,
+            keys.queues,
+            keys.scopes,
         ]
 
 

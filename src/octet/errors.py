@@ -3,6 +3,7 @@
 OctetError
 ├── Refused                 exit 1: the operation is understood and the answer is no
 │   ├── NothingToClaim
+│   │   └── NotYourTurn
 │   ├── LockHeld
 │   ├── StaleToken
 │   ├── AgentGone
@@ -31,7 +32,15 @@ class Refused(OctetError):
 
 
 class NothingToClaim(Refused):
-    """No pending task fits this agent."""
+    """No pending task fits this agent; in `offer_ms` (0: never) one that is kept for somebody else may."""
+
+    def __init__(self, message: str, *, offer_ms: int = 0) -> None:
+        self.offer_ms = offer_ms
+        super().__init__(message)
+
+
+class NotYourTurn(NothingToClaim):
+    """A task waits, and so do other agents, for longer than this one."""
 
 
 class LockHeld(Refused):

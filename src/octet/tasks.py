@@ -1,4 +1,4 @@
-"""Tasks: add, claim by priority then age, progress, submit, complete, fail, release.
+"""Tasks: add, claim, progress, submit, pass on, send back, complete, fail, release, cancel, retry.
 
 Each method is one Lua script. A claim returns a fencing token that only grows; every later write shows it,
 and one that is no longer the current claim's is refused with `StaleToken`.
@@ -6,116 +6,38 @@ and one that is no longer the current claim's is refused with `StaleToken`.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from octet.agents import Agent
-from octet.errors import AgentGone, IllegalTransition, NotFound, NothingToClaim, OctetError, Refused, StaleToken, UsageError
+from octet.errors import (
+    AgentGone,
+    IllegalTransition,
+    NotFound,
+    NothingToClaim,
+    NotYourTurn,
+    OctetError,
+    Refused,
+    StaleToken,
+    UsageError,
+)
+from octet.plans import MOST_TEXT, MOST_TITLE, NewTask, check_plan
 from octet.store.keys import Keys
-from octet.store.scripts import Reply, Store, as_mapping, from_json, to_json
+from octet.store.scripts import Reply, Store, as_mapping, to_json
+from octet.task_record import DEFAULT_GATES, STAGES, Stage, State, Task, stage_of_role
 
-ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-MOST_TITLE = 500
-MOST_TEXT = 64 * 1024
-MOST_PRIORITY = 1000
+# How long what a gate sent back is kept for its author.
+OFFER_MS = 120_000
 
-
-class State(StrEnum):
-    """Where a task is in its life; `pending` and `submitted` wait in a queue."""
-
-    PENDING = "pending"
-    CLAIMED = "claimed"
-    SUBMITTED = "submitted"
-    MERGING = "merging"
-    DONE = "done"
-    DEAD = "dead"
+__all__ = ["OFFER_MS", "STAGES", "NewTask", "Stage", "State", "Task", "Tasks", "Turn", "capabilities_of"]
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A step of the path from task to merge: what waits for it, and what a task is called while it is worked on."""
+class Turn(StrEnum):
+    """Whose turn a claim must be: anybody's, the longest waiter's, or this agent's now, because those before it did not come."""
 
-    name: str
-    waiting: State
-    working: State
-    role: str
-
-
-STAGES = {
-    "build": Stage("build", State.PENDING, State.CLAIMED, "developer"),
-    "merge": Stage("merge", State.SUBMITTED, State.MERGING, "repository-guardian"),
-}
-
-
-@dataclass(frozen=True)
-class Task:
-    """One task as it was when it was read. Times are server time in ms since the epoch, 0 when it never happened."""
-
-    id: str
-    title: str
-    state: str
-    stage: str = "build"
-    priority: float = 0
-    description: str = ""
-    labels: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-    holder: str = ""
-    token: str = ""
-    attempts: int = 0
-    max_attempts: int = 3
-    progress: float = 0
-    note: str = ""
-    author: str = ""
-    branch: str = ""
-    commit: str = ""
-    merge_commit: str = ""
-    result: str = ""
-    findings: str = ""
-    last_reason: str = ""
-    rescue_ref: str = ""
-    rescue_size: str = ""
-    created_by: str = ""
-    created_ms: int = 0
-    claimed_ms: int = 0
-    updated_ms: int = 0
-    done_ms: int = 0
-
-    @classmethod
-    def from_hash(cls, fields: dict[str, str]) -> Task:
-        """A task from its Redis hash; a field that somebody spoiled by hand falls back to its default."""
-        known = {name: fields[name] for name in cls.__dataclass_fields__ if name in fields}
-        values: dict[str, object] = dict(known)
-        for name in ("attempts", "max_attempts", "created_ms", "claimed_ms", "updated_ms", "done_ms"):
-            values[name] = int(_number(known.get(name)))
-        for name in ("priority", "progress"):
-            values[name] = _number(known.get(name))
-        for name in ("labels", "paths"):
-            values[name] = _strings(known.get(name))
-        values.setdefault("id", "")
-        values.setdefault("title", "")
-        values.setdefault("state", "")
-        return cls(**values)  # type: ignore[arg-type]
-
-
-def _number(text: str | None) -> float:
-    try:
-        number = float((text or "0").rstrip("%"))
-    except ValueError:
-        return 0.0
-    return number if math.isfinite(number) else 0.0
-
-
-def _strings(text: str | None) -> tuple[str, ...]:
-    if not text or text == "[]":
-        return ()
-    try:
-        found = from_json(text)
-    except ValueError:
-        return ()
-    return tuple(str(item) for item in found) if isinstance(found, list) else ()
+    ANY = ""
+    WAIT = "wait"
+    NOW = "now"
 
 
 class Tasks:
@@ -134,36 +56,81 @@ class Tasks:
         task_id: str | None = None,
         labels: Sequence[str] = (),
         paths: Sequence[str] = (),
+        needs: Sequence[str] = (),
+        after: Sequence[str] = (),
+        stage: str = "build",
+        gates: Sequence[str] = DEFAULT_GATES,
+        accept: str = "",
+        feature: str = "",
         max_attempts: int = 3,
         created_by: str = "",
     ) -> Task:
-        """Store a task and queue it; when this returns, the task is in the store.
-
-        Args:
-            priority: -1000 to 1000 in thousandths, higher is claimed first.
-            paths: globs, relative to the repository, that the work is expected to touch.
+        """Store one task; when this returns, it is in the store. The arguments are those of `NewTask`.
 
         Raises:
             UsageError: a field is out of its bounds, or the id is taken.
+            NotFound: a dependency does not exist.
         """
-        _check_new(title, description, priority, task_id, max_attempts)
-        fields = {
-            "description": description,
-            "labels": to_json(list(labels)),
-            "paths": to_json(list(paths)),
-            "max_attempts": str(max_attempts),
-            "created_by": created_by,
-        }
-        keys = self._keys
-        flat = [part for pair in fields.items() for part in pair]
-        reply = self._store.run(
-            "task_add",
-            [keys.task_seq, keys.task(""), keys.priority, keys.log],
-            [task_id or "", round(float(priority), 3), keys.channel(""), title, *flat],
+        if task_id == "":
+            raise UsageError("a task id is not empty: leave it out for the next number")
+        wanted = NewTask(
+            title=title,
+            id=task_id or "",
+            description=description,
+            priority=priority,
+            labels=tuple(labels),
+            paths=tuple(paths),
+            needs=tuple(needs),
+            after=tuple(after),
+            stage=stage,
+            gates=tuple(gates),
+            accept=accept,
+            feature=feature,
+            max_attempts=max_attempts,
         )
+        return self.add_many([wanted], created_by=created_by)[0]
+
+    def add_many(self, plan: Sequence[NewTask], *, created_by: str = "") -> Sequence[Task]:
+        """Store tasks that may depend on each other, all of them or none, in one script.
+
+        Raises:
+            UsageError: a field is out of its bounds, an id is taken or given twice, dependencies go round, or the plan is too long.
+            NotFound: a dependency does not exist.
+        """
+        check_plan(plan)
+        if not plan:
+            return []
+        keys = self._keys
+        reply = self._store.run("task_add", [*self._task_keys(), keys.task_seq], [keys.channel(""), *(_spec(t, created_by) for t in plan)])
         if reply[0] == Reply.EXISTS:
-            raise UsageError(f"task id {task_id} is taken: leave --id out or choose another")
-        return self.get(reply[1])
+            raise UsageError(f"task id {reply[1]} is taken: leave the id out or choose another")
+        if reply[0] == Reply.FULL:
+            raise UsageError("there are too many different sets of needed capabilities in the queue: use fewer")
+        if reply[0] == Reply.MISSING:
+            raise NotFound(f"no task {reply[1]} to depend on: `octet task list` shows them")
+        return self._read(reply[1:])
+
+    def _task_keys(self) -> list[str]:
+        """KEYS of every script that moves a task: `lua/include/task_keys.lua`."""
+        keys = self._keys
+        return [
+            keys.task(""),
+            keys.priority,
+            keys.stage(""),
+            keys.state(""),
+            keys.queues,
+            keys.scopes,
+            keys.after(""),
+            keys.before(""),
+            keys.claims(""),
+            keys.agent_locks(""),
+            keys.lock(""),
+            keys.locks_index,
+            keys.log,
+        ]
+
+    def _move(self, script: str, *arguments: str | int, more_keys: Sequence[str] = ()) -> list[str]:
+        return self._store.run(script, [*self._task_keys(), *more_keys], [self._keys.channel(""), *arguments])
 
     def get(self, task_id: str) -> Task:
         """Read one task.
@@ -203,55 +170,84 @@ class Tasks:
     def _ids(self, state: State, limit: int) -> Sequence[str]:
         if limit <= 0:
             return []
-        key = self._keys.priority if state == State.PENDING else self._keys.state(state)
+        if state == State.PENDING:
+            return self._pending_ids(limit)
         with self._store.errors():
-            ids: list[str] = self._store.client.zrevrange(key, 0, limit - 1)
+            ids: list[str] = self._store.client.zrevrange(self._keys.state(state), 0, limit - 1)
         return ids
+
+    def _pending_ids(self, limit: int) -> Sequence[str]:
+        """Of all queues together, in order of claim."""
+        with self._store.errors():
+            pipe = self._store.client.pipeline(transaction=False)
+            for queue in self._pending_queues():
+                pipe.zrevrange(queue, 0, limit - 1, withscores=True)
+            found = [entry for entries in pipe.execute() for entry in entries]
+        return [task_id for task_id, _ in sorted(found, key=lambda entry: -entry[1])][:limit]
+
+    def _pending_queues(self) -> Sequence[str]:
+        names = sorted(self._store.client.smembers(self._keys.queues))
+        return [self._keys.priority, *(self._keys.stage(name.removesuffix(":")) for name in names)]
 
     def counts(self) -> dict[str, int]:
         """How many tasks are in each state; values that wait unread on the plain list count as pending."""
+        others = [state for state in State if state != State.PENDING]
         with self._store.errors():
             pipe = self._store.client.pipeline(transaction=False)
+            for state in others:
+                pipe.zcard(self._keys.state(state))
             pipe.llen(self._keys.pending)
-            for state in State:
-                pipe.zcard(self._keys.priority if state == State.PENDING else self._keys.state(state))
-            raw, *counts = pipe.execute()
-        found = dict(zip((str(state) for state in State), counts, strict=True))
-        found[State.PENDING] += raw
-        return found
+            for queue in self._pending_queues():
+                pipe.zcard(queue)
+            found = pipe.execute()
+        counts = dict(zip(others, found, strict=False)) | {State.PENDING: sum(found[len(others) :])}
+        return {str(state): counts[state] for state in State}
 
-    def claim(self, agent: Agent, stage: str = "build", task_id: str | None = None, most: int = 1) -> Task:
-        """Give `agent` the first waiting task of a stage: highest priority, then oldest.
-
-        An agent that holds `most` claims already gets one of those again: a claim repeated after a lost answer is safe.
+    def waiting(self, stage: str) -> int:
+        """How many tasks wait for a stage.
 
         Raises:
-            NothingToClaim: the queue is empty.
-            Refused: it holds `most` claims, none of which is the task or of the stage asked for.
+            UsageError: there is no such stage.
+        """
+        keys, step = self._keys, _stage(stage)
+        with self._store.errors():
+            queues = [keys.stage(stage)]
+            if step.waiting == State.PENDING:
+                names = self._store.client.smembers(keys.queues)
+                own = {keys.stage(name.removesuffix(":")) for name in names if name.startswith(f"{stage}:")}
+                queues = [keys.priority, keys.pending, *own] if stage == "build" else [*own]
+            pipe = self._store.client.pipeline(transaction=False)
+            for queue in queues:
+                (pipe.llen if queue == keys.pending else pipe.zcard)(queue)
+            return sum(pipe.execute())
+
+    def claim(self, agent: Agent, stage: str = "build", task_id: str | None = None, most: int = 1, turn: Turn = Turn.ANY) -> Task:
+        """Give `agent` the first task of a stage that fits it: what was sent back to it, then highest priority, then oldest.
+
+        It fits when the agent has the capabilities it needs and its declared paths overlap no task in flight. An agent that holds
+        `most` claims already gets one of those again: a claim repeated after a lost answer is safe.
+
+        Raises:
+            NothingToClaim: nothing that fits waits. `NotYourTurn`, a kind of it: something does, and others wait longer (`turn`).
+            Refused: it holds `most` claims, none of which is the task or of the stage asked for; or the task asked for does not fit.
             NotFound, IllegalTransition: the task asked for does not exist or does not wait.
             AgentGone: the agent was declared dead in the meantime.
             UsageError: there is no such stage.
         """
-        if stage not in STAGES:
-            raise UsageError(f"no stage {stage!r}: choose one of {', '.join(STAGES)}")
-        step = STAGES[stage]
+        step = _stage(stage)
         keys = self._keys
-        queue = keys.priority if stage == "build" else keys.stage(stage)
-        reply = self._store.run(
+        capabilities = capabilities_of(agent)
+        reply = self._move(
             "task_claim",
-            [
+            *(agent.id, agent.incarnation, step.waiting, step.working, most, task_id or "", stage, f",{capabilities},", turn),
+            more_keys=[
                 keys.pending,
-                keys.priority,
-                queue,
-                keys.task(""),
-                keys.claims(agent.id),
+                keys.task_seq,
                 keys.incarnations,
                 keys.token,
-                keys.task_seq,
-                keys.state(""),
-                keys.log,
+                keys.returned(agent.id),
+                keys.waiters(f"{stage}:{capabilities}"),
             ],
-            [agent.id, agent.incarnation, step.waiting, step.working, most, task_id or "", keys.channel(""), stage],
         )
         if reply[0] in (Reply.OK, Reply.HAS):
             task = Task.from_hash({**as_mapping(reply[2]), "id": reply[1]})
@@ -259,7 +255,13 @@ class Tasks:
                 raise Refused(f"{agent.id} holds task {task.id} already: submit, complete, fail or release it first")
             return task
         if reply[0] == Reply.EMPTY:
-            raise NothingToClaim(f"nothing waits for the {stage} stage")
+            raise _nothing(stage, int(reply[1]), int(reply[2]))
+        if reply[0] == Reply.LATER:
+            raise NotYourTurn(f"others have waited longer for the {stage} stage")
+        if reply[0] == Reply.NEEDS:
+            raise Refused(f"task {task_id} needs {reply[1]!r}, which {agent.id} has not: `octet agent join ROLE --capability {reply[1]}`")
+        if reply[0] == Reply.SCOPE:
+            raise Refused(f"task {task_id} may touch the same files as task {reply[1]}, which is in flight: wait for that, or take another")
         raise _refusal(reply, task_id or "", "claim", step.waiting)
 
     def progress(self, task_id: str, token: str, percent: float, note: str = "") -> None:
@@ -274,35 +276,25 @@ class Tasks:
         reply = self._store.run(
             "task_progress", [keys.task(task_id), keys.log], [task_id, token, f"{percent:g}", note[:MOST_TITLE], keys.channel("")]
         )
-        _check(reply, task_id, "report progress on", "claimed, merging")
+        _check(reply, task_id, "report progress on", ", ".join(HELD_STATES))
 
     def submit(self, task_id: str, token: str, *, branch: str = "", commit: str = "", note: str = "") -> None:
-        """Hand built work on to the next stage; the claim and the task's locks end with it."""
-        keys = self._keys
-        reply = self._store.run(
-            "task_submit",
-            [
-                keys.task(task_id),
-                keys.stage("merge"),
-                keys.state(""),
-                keys.claims(""),
-                keys.agent_locks(""),
-                keys.lock(""),
-                keys.locks_index,
-                keys.log,
-            ],
-            [task_id, token, branch, commit, note[:MOST_TEXT], keys.channel(""), "merge"],
-        )
+        """Hand built work on to the task's first gate; the claim and the task's locks end with it."""
+        reply = self._move("task_submit", task_id, token, branch, commit, note[:MOST_TEXT])
         _check(reply, task_id, "submit", State.CLAIMED)
 
+    def pass_on(self, task_id: str, token: str, note: str = "") -> str:
+        """From a gate before the merge: the work may go on. Returns the next stage."""
+        reply = self._move("task_pass", task_id, token, note[:MOST_TEXT])
+        _check(reply, task_id, "pass on", "in-review, testing")
+        return reply[1]
+
     def complete(self, task_id: str, token: str, result: str = "", merge_commit: str = "") -> None:
-        """Mark the task done. One with a branch is done only from the merge stage. Repeating it with the same token is harmless."""
-        keys = self._keys
-        reply = self._store.run(
-            "task_complete",
-            [keys.task(task_id), keys.state(""), keys.claims(""), keys.agent_locks(""), keys.lock(""), keys.locks_index, keys.log],
-            [task_id, token, result[:MOST_TEXT], merge_commit, keys.channel("")],
-        )
+        """Mark the task done, and queue what waited for nothing else.
+
+        One with a branch is done only from the merge stage. Repeating it with the same token is harmless.
+        """
+        reply = self._move("task_complete", task_id, token, result[:MOST_TEXT], merge_commit)
         _check(reply, task_id, "complete", State.MERGING)
 
     def fail(self, task_id: str, token: str, reason: str) -> State:
@@ -313,44 +305,34 @@ class Tasks:
         """Give the task back untried; no attempt is counted. Returns its new state."""
         return self._give_back(task_id, token, note or "released", counts=False)
 
-    def send_back(self, task_id: str, token: str, findings: str) -> None:
-        """From a later stage: the work is to be built again, for the reasons given."""
-        keys = self._keys
-        reply = self._store.run(
-            "task_return",
-            [
-                keys.task(task_id),
-                keys.priority,
-                keys.state(""),
-                keys.claims(""),
-                keys.agent_locks(""),
-                keys.lock(""),
-                keys.locks_index,
-                keys.log,
-            ],
-            [task_id, token, findings[:MOST_TEXT], keys.channel("")],
-        )
-        _check(reply, task_id, "send back", State.MERGING)
+    def send_back(self, task_id: str, token: str, findings: str, offer_ms: int = OFFER_MS) -> None:
+        """From a gate: the work is to be built again, for the reasons given; for `offer_ms` by its author, if that lives."""
+        reply = self._move("task_return", task_id, token, findings[:MOST_TEXT], offer_ms, more_keys=[self._keys.returned("")])
+        _check(reply, task_id, "send back", "in-review, testing, merging")
+
+    def cancel(self, task_id: str, reason: str = "") -> str:
+        """The task is not wanted any more; what depends on it stays blocked. Returns its holder, whose claim has ended, or "".
+
+        Raises:
+            IllegalTransition: it is done, cancelled already, or being merged.
+        """
+        reply = self._move("task_cancel", task_id, reason[:MOST_TEXT] or "cancelled")
+        _check(reply, task_id, "cancel", "blocked, pending, claimed, submitted, in-review, testing, dead")
+        return reply[1]
+
+    def retry(self, task_id: str) -> State:
+        """Queue a dead or cancelled task again, with all its attempts. Returns its new state.
+
+        Raises:
+            IllegalTransition: it is neither.
+        """
+        reply = self._move("task_retry", task_id)
+        _check(reply, task_id, "retry", "dead, cancelled")
+        return State(reply[1])
 
     def _give_back(self, task_id: str, token: str, reason: str, *, counts: bool) -> State:
-        keys = self._keys
-        reply = self._store.run(
-            "task_give_back",
-            [
-                keys.task(task_id),
-                keys.task(""),
-                keys.priority,
-                keys.stage(""),
-                keys.state(""),
-                keys.claims(""),
-                keys.agent_locks(""),
-                keys.lock(""),
-                keys.locks_index,
-                keys.log,
-            ],
-            [task_id, token, reason[:MOST_TEXT], "1" if counts else "0", keys.channel("")],
-        )
-        _check(reply, task_id, "fail" if counts else "release", "claimed, merging")
+        reply = self._move("task_give_back", task_id, token, reason[:MOST_TEXT], "1" if counts else "0")
+        _check(reply, task_id, "fail" if counts else "release", ", ".join(HELD_STATES))
         return State(reply[1])
 
     def held_by(self, agent_id: str) -> Sequence[Task]:
@@ -359,23 +341,61 @@ class Tasks:
             ids = sorted(self._store.client.smembers(self._keys.claims(agent_id)))
         return [task for task in self._read(ids) if task.holder == agent_id] if ids else []
 
+    def read(self, task_ids: Iterable[str]) -> Sequence[Task]:
+        """Those of the tasks that exist."""
+        wanted = list(task_ids)
+        return self._read(wanted) if wanted else []
 
-_LISTED = (State.CLAIMED, State.MERGING, State.SUBMITTED, State.PENDING, State.DEAD, State.DONE)
+    def stop_waiting(self, agent: Agent, stage: str) -> None:
+        """Give up the agent's place among those that wait for a claim."""
+        with self._store.errors():
+            self._store.client.zrem(self._keys.waiters(f"{stage}:{capabilities_of(agent)}"), agent.id)
 
 
-def _check_new(title: str, description: str, priority: float, task_id: str | None, max_attempts: int) -> None:
-    if not title.strip():
-        raise UsageError("a task needs a title")
-    if len(title) > MOST_TITLE:
-        raise UsageError(f"a title has at most {MOST_TITLE} characters: put the rest into the description")
-    if len(description) > MOST_TEXT:
-        raise UsageError(f"a description has at most {MOST_TEXT} characters: put the rest into a file of the repository")
-    if not -MOST_PRIORITY <= priority <= MOST_PRIORITY:
-        raise UsageError(f"priority is -{MOST_PRIORITY} to {MOST_PRIORITY}, not {priority:g}")
-    if task_id is not None and not ID_PATTERN.fullmatch(task_id):
-        raise UsageError(f"task id {task_id!r}: use letters, digits, '.', '_' and '-' (64 at most)")
-    if max_attempts < 1:
-        raise UsageError(f"max_attempts is 1 or more, not {max_attempts}")
+HELD_STATES = (State.CLAIMED, State.IN_REVIEW, State.TESTING, State.MERGING)
+_LISTED = (*HELD_STATES, State.SUBMITTED, State.PENDING, State.BLOCKED, State.DEAD, State.CANCELLED, State.DONE)
+
+
+def capabilities_of(agent: Agent) -> str:
+    """What an agent can do, sorted, with commas between: what it registered, and the stage that its role serves."""
+    return ",".join(sorted({*agent.capabilities, stage_of_role(agent.role)} - {""}))
+
+
+def _stage(name: str) -> Stage:
+    if name not in STAGES:
+        raise UsageError(f"no stage {name!r}: choose one of {', '.join(STAGES)}")
+    return STAGES[name]
+
+
+def _nothing(stage: str, overlapping: int, offer_ms: int) -> NothingToClaim:
+    why = f"nothing waits for the {stage} stage that you could take"
+    if overlapping:
+        why = f"{overlapping} of the tasks that wait for the {stage} stage may touch the same files as tasks in flight, and no other fits"
+    return NothingToClaim(why, offer_ms=offer_ms)
+
+
+def _spec(task: NewTask, created_by: str) -> str:
+    fields = {
+        "description": task.description,
+        "labels": to_json(list(task.labels)),
+        "paths": to_json(list(task.paths)),
+        "accept": task.accept,
+        "feature": task.feature,
+        "gates": " ".join(task.gates),
+        "max_attempts": str(task.max_attempts),
+        "created_by": created_by,
+    }
+    return to_json(
+        {
+            "id": task.id,
+            "title": task.title,
+            "priority": round(float(task.priority), 3),
+            "stage": task.stage,
+            "needs": ",".join(sorted(set(task.needs))),
+            "after": list(dict.fromkeys(task.after)),
+            "fields": [part for pair in fields.items() for part in pair],
+        }
+    )
 
 
 def _check(reply: list[str], task_id: str, step: str, allowed: str) -> None:

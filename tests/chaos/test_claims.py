@@ -167,7 +167,8 @@ def test_checker_reports_each_broken_invariant(operations: list[history.Operatio
 def test_checker_catches_a_script_without_fencing(race: Race, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the token check taken out of the real script, a stale holder's completion counts and the checker says so."""
     real = scripts.load_script
-    text = real("task_complete").text.replace("if not in_force then", "if false then").replace("if held[1] == 'done'", "if false")
+    text = real("task_complete").text.replace("if not in_force then", "if false then")
+    text = text.replace("if held.state ~= 'claimed' and held.state ~= 'merging' then", "if false then")
     broken = scripts.Script("task_complete", text, race.store.client.script_load(text))
     monkeypatch.setattr(scripts, "load_script", lambda name: broken if name == "task_complete" else real(name))
     recorder = history.Recorder(race.directory / "w.jsonl", "w")

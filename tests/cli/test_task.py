@@ -33,7 +33,7 @@ def test_from_add_to_done(shop: Shop) -> None:
 
 def test_for_people(shop: Shop) -> None:
     """The same for people says what happened, and shows the task."""
-    assert shop.run("task", "add", "Fix the cart").out == "added task 1: Fix the cart\n"
+    assert shop.run("task", "add", "Fix the cart").out == "added task 1 (pending): Fix the cart\n"
     assert "person-ann holds task 1" in shop.run("task", "claim").out
     assert shop.run("task", "progress", "1", "12.5").out == "task 1: 12.5%\n"
     assert "12.5%" in shop.run("task", "list").out

@@ -11,9 +11,21 @@ from tests.store_fixtures import join, merging
 
 from octet.agents import Agent, Registration
 from octet.api import Octet
-from octet.errors import AgentGone, IllegalTransition, LockHeld, NotFound, NothingToClaim, Refused, StaleToken, UsageError
+from octet.errors import (
+    AgentGone,
+    IllegalTransition,
+    LockHeld,
+    NotFound,
+    NothingToClaim,
+    NotYourTurn,
+    Refused,
+    StaleToken,
+    UsageError,
+)
+from octet.plans import NewTask
 from octet.rescue import note_rescue
 from octet.snapshot import Snapshot
+from octet.tasks import Turn
 
 Call = tuple[Any, ...]
 
@@ -97,6 +109,58 @@ def _build(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> Non
         task = tasks.claim(developer)
         tasks.complete(task.id, task.token) if not task.branch else tasks.submit(task.id, task.token, branch="b")
     refuses(NothingToClaim, tasks.claim, developer)
+    _graph(octet, developer, guardian, other)
+
+
+def _graph(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None:
+    tasks = octet.tasks
+    refuses(NotFound, tasks.add, "of nothing", after=["nothing"])
+    base = tasks.add("base", paths=["lib/**"], gates=["review", "merge"])
+    tasks.add_many([NewTask("on top", id="top", after=(base.id,)), NewTask("near", id="near", paths=("lib/a.py",))])
+    tasks.add("special", task_id="special", needs=["sql"])
+    refuses(Refused, tasks.claim, developer, task_id="special")
+    refuses(IllegalTransition, tasks.claim, developer, task_id="top")
+    task = tasks.claim(developer, task_id=base.id)
+    refuses(Refused, tasks.claim, other, task_id="near")
+    refuses(NothingToClaim, tasks.claim, other)
+    tasks.submit(task.id, task.token, branch="b")
+    review = tasks.claim(guardian, "review")
+    refuses(IllegalTransition, tasks.complete, review.id, review.token)
+    assert tasks.pass_on(review.id, review.token) == "merge"
+    merge = tasks.claim(guardian, "merge", task_id=base.id)
+    refuses(IllegalTransition, tasks.pass_on, merge.id, merge.token)
+    refuses(IllegalTransition, tasks.cancel, merge.id)
+    tasks.complete(merge.id, merge.token)
+    refuses(NotYourTurn, _in_turn, octet, developer, other)
+    tasks.cancel("top", "not wanted")
+    refuses(IllegalTransition, tasks.retry, "near")
+    assert tasks.retry("top") == "pending"
+    for task_id in ("top", "near", "special"):
+        tasks.cancel(task_id)
+    refuses(NotFound, tasks.cancel, "nothing")
+    refuses(NotFound, tasks.retry, "nothing")
+    _fill(octet)
+
+
+def _in_turn(octet: Octet, developer: Agent, other: Agent) -> None:
+    """The developer waits first, so that it is not the other's turn."""
+    with pytest.raises(NothingToClaim):
+        octet.tasks.claim(developer, "docs", turn=Turn.WAIT)
+    octet.tasks.add("docs", task_id="docs", stage="docs")
+    try:
+        octet.tasks.claim(other, "docs", turn=Turn.WAIT)
+    finally:
+        task = octet.tasks.claim(other, "docs", turn=Turn.NOW)
+        octet.tasks.complete(task.id, task.token)
+
+
+def _fill(octet: Octet) -> None:
+    """As many queues as there may be, by hand."""
+    client, keys = octet.store.client, octet.store.keys
+    names = [f"build:{number}" for number in range(256)]
+    client.sadd(keys.queues, *names)
+    refuses(UsageError, octet.tasks.add, "one more")
+    client.srem(keys.queues, *names)
 
 
 def _locks(octet: Octet, developer: Agent, other: Agent) -> None:

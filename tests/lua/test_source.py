@@ -14,7 +14,7 @@ COMMANDS = {
     *{"DEL", "EXISTS", "GET", "SET", "INCR", "PEXPIRE", "PTTL", "TIME", "PUBLISH"},
     *{"HDEL", "HEXISTS", "HGET", "HGETALL", "HINCRBY", "HMGET", "HSET"},
     *{"LINDEX", "RPOP", "SADD", "SCARD", "SMEMBERS", "SREM", "SRANDMEMBER"},
-    *{"XADD", "XRANGE", "ZADD", "ZREM", "ZREVRANGE", "ZSCORE"},
+    *{"XADD", "XRANGE", "ZADD", "ZREM", "ZRANGE", "ZREVRANGE", "ZSCORE"},
 }
 PROBES = {"HLEN", "SCARD", "XLEN", "ZCARD"}
 GLOBALS = {"ARGV", "KEYS", "cjson", "ipairs", "math", "pcall", "redis", "string", "table", "tonumber", "type", "unpack"}

@@ -38,6 +38,8 @@ class ModelTask:
     token: str = ""
     attempts: int = 0
     branch: str = ""
+    author: str = ""
+    returned_to: str = ""
 
 
 @dataclass
@@ -66,6 +68,9 @@ class Model:
     def first(self, state: str) -> ModelTask | None:
         waiting = [task for task in self.tasks.values() if task.state == state]
         return min(waiting, key=lambda task: (-task.priority, task.order), default=None)
+
+    def sent_back_to(self, agent: Agent, state: str) -> list[ModelTask]:
+        return [task for task in self.tasks.values() if task.state == state == "pending" and task.returned_to == agent.id]
 
     def give_back(self, task: ModelTask, counts: bool) -> None:
         if task.state == "merging":
@@ -236,11 +241,14 @@ class Machine(RuleBasedStateMachine):
         elif expected.state != waits:
             self.refused(IllegalTransition, step)
         else:
-            self.claimed(expected, step(), agent, works)
+            task = step()
+            own = [] if wanted else self.model.sent_back_to(agent, waits)
+            self.claimed(next((mine for mine in own if mine.id == task.id), own[0]) if own else expected, task, agent, works)
 
     def claimed(self, expected: ModelTask, task: Task, agent: Agent, works: str) -> None:
         expected.state, expected.holder, expected.token = works, agent.id, self.model.new_token(task.token)
         expected.attempts += works == "claimed"
+        expected.returned_to = ""
         assert (task.id, task.state, task.holder, task.attempts) == (expected.id, works, agent.id, expected.attempts)
         self.claims.append((task.id, task.token))
 
@@ -264,7 +272,7 @@ class Machine(RuleBasedStateMachine):
             self.refused(IllegalTransition, step)
         else:
             step()
-            task.state, task.branch = "submitted", "b"
+            task.state, task.branch, task.author = "submitted", "b", task.holder
             self.model.end_claim(task)
 
     @precondition(lambda self: self.claims)
@@ -304,14 +312,14 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def send_back(self, pick: int) -> None:
         claim = self.a_claim(pick)
-        task, step = self.current(claim), lambda: self.octet.tasks.send_back(*claim, "x")
+        task, step = self.current(claim), lambda: self.octet.tasks.send_back(*claim, "x", offer_ms=0)
         if task is None:
             self.refused(StaleToken, step)
         elif task.state != "merging":
             self.refused(IllegalTransition, step)
         else:
             step()
-            task.state = "pending"
+            task.state, task.returned_to = "pending", task.author
             self.model.end_claim(task)
 
     # Locks

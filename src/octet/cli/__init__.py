@@ -24,7 +24,7 @@ COMMANDS = {
     "doctor": ("octet.cli.doctor", "doctor_command", "Check this machine and repository; say what to mend."),
     "status": ("octet.cli.status", "status_command", "Who is here, what is queued, what is locked."),
     "agent": ("octet.cli.agent", "agent_group", "Agents: list, show, join, leave."),
-    "task": ("octet.cli.task", "task_group", "Tasks: add, list, show, claim, progress, submit, complete, fail, release."),
+    "task": ("octet.cli.task", "task_group", "Tasks: add, import, list, show, graph, claim, submit, complete, fail, cancel, …"),
     "worktree": ("octet.cli.worktree", "worktree_group", "Worktrees: add, list, remove, doctor, snapshot, rescue."),
     "lock": ("octet.cli.lock", "lock_group", "Locks: acquire, release, list, break."),
     "msg": ("octet.cli.msg", "msg_group", "Messages: send, inbox."),

@@ -8,6 +8,7 @@ from octet.agents import ROLES
 from octet.cli.output import emit, json_option, table
 from octet.cli.session import caller, opened
 from octet.errors import Refused
+from octet.plans import check_capability
 from octet.rescue import keep_work
 from octet.text import age, plain
 
@@ -49,14 +50,15 @@ def show(agent_id: str | None, as_json: bool) -> None:
 
 @agent_group.command("join")
 @click.argument("role", type=click.Choice(ROLES))
+@click.option("--capability", "capabilities", multiple=True, metavar="NAME", help="What you can do that tasks may need (repeat).")
 @json_option
-def join(role: str, as_json: bool) -> None:
+def join(role: str, capabilities: tuple[str, ...], as_json: bool) -> None:
     """Take a role; your name changes with it."""
     with opened() as octet:
         before = caller(octet)
         if held := octet.tasks.held_by(before.id):
             raise Refused(f"{before.id} holds task {held[0].id}: submit, complete or release it first")
-        agent = octet.agents.join(before, role)
+        agent = octet.agents.join(before, role, capabilities=tuple(map(check_capability, capabilities)))
     emit(agent, f"you are {agent.id} ({agent.role}) now", as_json)
 
 

@@ -4,23 +4,47 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
+from octet.agents import Agent
 from octet.cli.output import emit, json_option, table
 from octet.cli.session import caller, opened, own_token, start_directory
-from octet.errors import Refused
+from octet.cli.task_plan import graph, import_plan
+from octet.errors import Refused, UsageError
 from octet.git import Git
 from octet.rescue import keep_work
-from octet.tasks import STAGES, State, Task
+from octet.task_graph import stuck_on
+from octet.task_record import DEFAULT_GATES, GATES, STAGES, WORK_STAGES, State, Task, stage_of_role
 from octet.text import age, plain
+from octet.waiting import claim_when_there
 
 token_option = click.option("--token", help="Fencing token; default: that of your own claim.")
+CHECK_S = 5.0
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A time such as 90s, 10m, 2h, in seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds; whatever is no time is a usage error."""
+        number, unit = (value[:-1], UNITS_S.get(value[-1:])) if isinstance(value, str) else (value, 1)
+        try:
+            seconds = float(number) * (unit or float("nan"))
+        except ValueError:
+            seconds = float("nan")
+        if not 0 <= seconds <= 30 * 86400:
+            self.fail(f"{value!r} is no time: write it as 90s, 10m or 2h", param, ctx)
+        return seconds
 
 
 @click.group()
 def task_group() -> None:
-    """Tasks: add, list, show, claim, progress, submit, complete, fail, release."""
+    """Tasks: add, import, list, show, graph, claim, progress, submit, complete, fail, release, cancel, retry."""
 
 
 @task_group.command("add")
@@ -30,31 +54,21 @@ def task_group() -> None:
 @click.option("--path", "paths", multiple=True, metavar="GLOB", help="What it is expected to touch (repeat).")
 @click.option("--label", "labels", multiple=True, help="A label (repeat).")
 @click.option("--id", "task_id", help="A name of your own; default: the next number.")
+@click.option("--after", multiple=True, metavar="ID", help="A task that must be done before (repeat).")
+@click.option("--needs", multiple=True, metavar="CAPABILITY", help="What an agent must be able to do to claim it (repeat).")
+@click.option("--stage", type=click.Choice(WORK_STAGES), default="build", show_default=True, help="Where its path begins.")
+@click.option("--gate", "gates", multiple=True, type=click.Choice(GATES), help="A stage after that (repeat); default: merge.")
+@click.option("--accept", default="", help="How anybody sees that it is done.")
+@click.option("--feature", default="", help="What it is a part of.")
 @click.option("--max-attempts", type=int, default=3, show_default=True)
 @json_option
-def add(
-    title: str,
-    priority: float,
-    description: str,
-    paths: tuple[str, ...],
-    labels: tuple[str, ...],
-    task_id: str | None,
-    max_attempts: int,
-    as_json: bool,
-) -> None:
-    """Store a task and queue it."""
+def add(title: str, gates: tuple[str, ...], as_json: bool, **fields: Any) -> None:
+    """Store a task and queue it; it is blocked until the tasks named by --after are done."""
     with opened() as octet:
-        task = octet.tasks.add(
-            title,
-            description=description,
-            priority=priority,
-            task_id=task_id,
-            labels=labels,
-            paths=paths,
-            max_attempts=max_attempts,
-            created_by=caller(octet).id,
-        )
-    emit(task, f"added task {task.id}: {plain(task.title)}", as_json)
+        task = octet.tasks.add(title, gates=gates or DEFAULT_GATES, created_by=caller(octet).id, **fields)
+        stuck = stuck_on(task, {other.id: other for other in octet.tasks.read(task.after)})
+    warning = f"\n  it waits for {', '.join(stuck)}: `octet task retry ID` queues that again" if stuck else ""
+    emit(task, f"added task {task.id} ({task.state}): {plain(task.title)}{warning}", as_json)
 
 
 @task_group.command("list")
@@ -77,19 +91,40 @@ def show(task_id: str, as_json: bool) -> None:
     """Everything about one task."""
     with opened() as octet:
         task = octet.tasks.get(task_id)
-    emit(task, describe(task), as_json)
+        before = octet.tasks.read(task.after)
+    lines = [f"  after     {other.id} ({other.state}) {plain(other.title)}" for other in before]
+    emit(task, "\n".join([describe(task), *lines]), as_json)
 
 
 @task_group.command("claim")
 @click.argument("task_id", metavar="ID", required=False)
-@click.option("--stage", type=click.Choice(list(STAGES)), default="build", show_default=True)
+@click.option("--stage", type=click.Choice(list(STAGES)), help="Default: the stage that your role serves, else build.")
+@click.option("--wait", "wait_s", type=Duration(), default="0s", metavar="TIME", help="Wait for one, as in 90s, 10m or 2h.")
 @json_option
-def claim(task_id: str | None, stage: str, as_json: bool) -> None:
-    """Take the first waiting task (or ID): highest priority, then oldest. You hold it until you submit, complete, fail or release it."""
-    with opened() as octet:
+def claim(task_id: str | None, stage: str | None, wait_s: float, as_json: bool) -> None:
+    """Take the first waiting task that fits you (or ID): what was sent back to you, then highest priority, then oldest.
+
+    You hold it until you submit, complete, fail or release it.
+    """
+    if task_id and wait_s:
+        raise UsageError("--wait takes whatever comes first: leave out the task's id, or --wait")
+    with opened(wait_s=CHECK_S if wait_s else 0.0) as octet:
         agent = caller(octet)
-        task = octet.tasks.claim(agent, stage, task_id)
+        stage = served_stage(agent, stage)
+        task = claim_when_there(octet.store, agent, stage, wait_s) if wait_s else octet.tasks.claim(agent, stage, task_id)
     emit(task, f"{agent.id} holds task {task.id} (token {task.token})\n{describe(task)}", as_json)
+
+
+def served_stage(agent: Agent, asked: str | None) -> str:
+    """The stage that an agent claims for.
+
+    Raises:
+        Refused: its role serves another, and it has not the capability for this one. A guest may take any.
+    """
+    own = stage_of_role(agent.role)
+    if asked and own and asked not in {own, *agent.capabilities}:
+        raise Refused(f"{agent.id} serves the {own} stage: `octet agent join {STAGES[asked].role}` to serve {asked}")
+    return asked or own or "build"
 
 
 @task_group.command("progress")
@@ -144,7 +179,7 @@ def fail(task_id: str, reason: str, token: str | None, as_json: bool) -> None:
     with opened() as octet:
         shown = own_token(octet, task_id, token)
         keep_work(octet, task_id)
-        if octet.tasks.get(task_id).state == State.MERGING:
+        if octet.tasks.get(task_id).state in {State.IN_REVIEW, State.TESTING, State.MERGING}:
             octet.tasks.send_back(task_id, shown, reason)
             state = State.PENDING
         else:
@@ -164,6 +199,32 @@ def release(task_id: str, note: str, token: str | None, as_json: bool) -> None:
         keep_work(octet, task_id)
         state = octet.tasks.release(task_id, shown, note)
     emit({"task": task_id, "state": str(state)}, f"task {task_id} is {state} again", as_json)
+
+
+@task_group.command("cancel")
+@click.argument("task_id", metavar="ID")
+@click.option("--reason", default="", help="Why it is not wanted any more.")
+@json_option
+def cancel(task_id: str, reason: str, as_json: bool) -> None:
+    """Take a task out of the queue for good; whoever holds it holds it no longer."""
+    with opened() as octet:
+        holder = octet.tasks.cancel(task_id, reason)
+    ended = f"; {holder} holds it no longer" if holder else ""
+    emit({"task": task_id, "state": "cancelled", "holder": holder}, f"task {task_id} is cancelled{ended}", as_json)
+
+
+@task_group.command("retry")
+@click.argument("task_id", metavar="ID")
+@json_option
+def retry(task_id: str, as_json: bool) -> None:
+    """Queue a dead or cancelled task again, with all its attempts."""
+    with opened() as octet:
+        state = octet.tasks.retry(task_id)
+    emit({"task": task_id, "state": str(state)}, f"task {task_id} is {state} again", as_json)
+
+
+task_group.add_command(import_plan)
+task_group.add_command(graph)
 
 
 def committed_work(directory: Path, branch: str) -> tuple[str, str]:
@@ -196,6 +257,9 @@ def describe(task: Task) -> str:
         "findings": task.findings,
         "last": f"attempt {task.attempts} of {task.max_attempts} ended: {task.last_reason}" if task.last_reason else "",
         "rescued": f"{task.rescue_ref} ({task.rescue_size}): `octet worktree rescue {task.id}` applies it" if task.rescue_ref else "",
+        "needs": ", ".join(task.needs),
+        "accept": task.accept,
+        "feature": task.feature,
         "labels": ", ".join(task.labels),
         "paths": ", ".join(task.paths),
     }

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from octet.agents import GUEST, Agent
 from octet.api import Octet
-from octet.tasks import STAGES, Task
+from octet.task_record import stage_of_role
+from octet.tasks import Task
 from octet.text import age, plain
 
 MOST_NAMED = 8
@@ -64,7 +65,5 @@ def _named(octet: Octet, agent: Agent) -> str:
 
 
 def _waiting(octet: Octet, agent: Agent) -> str:
-    counts = octet.tasks.counts()
-    stage = next((stage for stage in STAGES.values() if stage.role == agent.role), STAGES["build"])
-    count = counts[stage.waiting]
+    count = octet.tasks.waiting(stage_of_role(agent.role) or "build")
     return f"{count} task{'s' if count != 1 else ''} wait{'s' if count == 1 else ''}." if count else ""

@@ -39,7 +39,8 @@ def main() -> None:
 def plan(octet: Octet, _project: Project, arguments: Sequence[str]) -> str:
     sample, agent = load_sample(), current_agent(octet.agents)
     for job in map(sample.job, arguments):
-        octet.tasks.add(job.title, priority=job.priority, task_id=job.id, paths=job.paths, created_by=agent.id)
+        # Without its paths: the demo shows what happens when two branches meet in one file, and scopes would keep them apart.
+        octet.tasks.add(job.title, priority=job.priority, task_id=job.id, created_by=agent.id)
     return f"{len(arguments)} tasks are queued"
 
 

@@ -1,76 +1,58 @@
--- task_claim.lua: give an agent the first task of a queue, with a new fencing token.
--- KEYS[1] tasks:pending LIST · KEYS[2] tasks:priority ZSET · KEYS[3] the stage's queue ZSET · KEYS[4] tasks:status: prefix
--- KEYS[5] agents:claims:<agent> SET · KEYS[6] agents:incarnations HASH · KEYS[7] token STRING · KEYS[8] tasks:seq STRING
--- KEYS[9] tasks:state: prefix · KEYS[10] log STREAM
--- ARGV[1] agent · ARGV[2] incarnation · ARGV[3] waiting state · ARGV[4] working state · ARGV[5] most claims at once
--- ARGV[6] id wanted, or '' · ARGV[7] channel prefix · ARGV[8] stage
--- Returns {OK, id, HGETALL} · {HAS, id, HGETALL} of one it holds · {EMPTY} · {MISSING} · {STATE, state} · {GONE} · {SPOILED, key}.
+-- task_claim.lua: give an agent the first task of a stage that fits it, with a new fencing token.
+-- First comes what was sent back to the agent itself, then the highest priority, then the oldest; but now and then the one that was
+-- overtaken most (include/choose.lua).
+-- KEYS[1..13] as in include/task_keys.lua · KEYS[14] tasks:pending LIST · KEYS[15] tasks:seq STRING · KEYS[16] agents:incarnations HASH
+-- KEYS[17] token STRING · KEYS[18] agents:returned:<agent> SET · KEYS[19] tasks:waiters:<who fits alike> ZSET
+-- ARGV[2] agent · ARGV[3] incarnation · ARGV[4] waiting state · ARGV[5] working state · ARGV[6] most claims at once
+-- ARGV[7] id wanted, or '' · ARGV[8] stage · ARGV[9] capabilities, a comma before and behind each
+-- ARGV[10] '' | wait (leave it to those who wait longer) | now (has waited, and those did not come)
+-- Returns {OK, id, HGETALL} · {HAS, id, HGETALL} of one it holds · {EMPTY, tasks that overlap others in flight, ms until an offer to
+-- somebody else ends} · {LATER} · {MISSING} · {STATE, state} · {NEEDS, capability} · {SCOPE, other task} · {GONE} · {SPOILED, key}.
 -- include: clock
 -- include: expect
 -- include: emit
 -- include: enqueue
+-- include: queues
 -- include: new_task
 -- include: take_raw
-local queue, tasks, claims, states, log = KEYS[3], KEYS[4], KEYS[5], KEYS[9], KEYS[10]
-local agent, from, to, wanted, channels = ARGV[1], ARGV[3], ARGV[4], ARGV[6], ARGV[7]
-local K = { pending = KEYS[1], priority = KEYS[2], tasks = tasks, seq = KEYS[8], log = log, channels = channels }
+-- include: scopes
+-- include: walk
+-- include: claimable
+-- include: task_keys
+-- include: choose
+local agent, from, to, wanted, stage, turn = ARGV[2], ARGV[4], ARGV[5], ARGV[7], ARGV[8], ARGV[10]
+local claims, returned, waiters = K.claims .. agent, KEYS[18], KEYS[19]
+K.pending, K.seq = KEYS[14], KEYS[15]
+local C = { K = K, agent = agent, from = from, stage = stage, works = from == 'pending', capabilities = ARGV[9], incarnations = KEYS[16],
+  returned = returned, most = 512, overlapping = 0 }
 
--- The task to give again: the one wanted, or any when the agent holds as many as it may. A claim that is none any more is forgotten.
-local function has()
-  local held = {}
-  for _, id in ipairs(redis.call('SMEMBERS', claims)) do
-    local task = redis.pcall('HMGET', tasks .. id, 'holder', 'state')
-    if task[1] == agent and (task[2] == 'claimed' or task[2] == 'merging') then
-      if id == wanted then return id end
-      held[#held + 1] = id
-    else
-      redis.call('SREM', claims, id)
-    end
-  end
-  return #held >= tonumber(ARGV[5]) and held[1]
-end
-
--- What stands in the queue and does not wait was put there by hand: a name without a record becomes a task of that
--- title and priority, anything else is forgotten. Returns the id of what waits.
-local function waiting(id)
-  local state = redis.pcall('HGET', tasks .. id, 'state')
-  if state == from then return id end
-  local priority = redis.call('ZSCORE', queue, id)
-  redis.call('ZREM', queue, id)
-  if state or from ~= 'pending' then return nil end
-  return add_raw(K, id, priority, '', id)
-end
-
-local function pick()
-  if wanted ~= '' then return redis.call('ZSCORE', queue, wanted) and waiting(wanted) end
-  local id
-  repeat
-    local first = redis.call('ZREVRANGE', queue, 0, 0)[1]
-    id = first and waiting(first)
-  until id or not first
-  return id
-end
-
-if redis.call('HGET', KEYS[6], agent) ~= ARGV[2] then return { 'GONE' } end
-local spoiled = expect('ZCARD', queue, states .. from, states .. to) or expect('XLEN', log)
-  or expect_number(KEYS[7]) or expect_number(K.seq)
+if redis.call('HGET', KEYS[16], agent) ~= ARGV[3] then return { 'GONE' } end
+spoiled = expect('ZCARD', K.states .. from, K.states .. to, waiters) or expect('SCARD', claims, returned) or expect_number(KEYS[17])
+  or expect_number(K.seq)
 if spoiled then return spoiled end
-local same = redis.call('SCARD', claims) > 0 and has()
-if same then return { 'HAS', same, redis.call('HGETALL', tasks .. same) } end
-if from == 'pending' then take_raw(K, 100) end
-local id = pick()
-if not id and wanted ~= '' then
-  local state = redis.pcall('HGET', tasks .. wanted, 'state')
-  return type(state) == 'string' and { 'STATE', state } or { 'MISSING' }
+local same = redis.call('SCARD', claims) > 0 and has(C, claims, wanted, tonumber(ARGV[6]))
+if same then return { 'HAS', same, redis.call('HGETALL', K.tasks .. same) } end
+if C.works then take_raw(K, 100) end
+local id, refused
+if wanted ~= '' then id, refused = named(C, wanted) else id = mine_again(C) or first(C) end
+if refused then return refused end
+if turn == 'wait' and not redis.call('ZSCORE', waiters, agent) then
+  redis.call('ZADD', waiters, now_ms(), agent)
+  redis.call('PEXPIRE', waiters, 86400000)
 end
-if not id then return { 'EMPTY' } end
-local key, now = tasks .. id, now_ms()
-local before, token = redis.call('HMGET', key, 'attempts', 'title'), string.format('%.0f', redis.call('INCR', KEYS[7]))
-redis.call('ZREM', queue, id)
-if from ~= 'pending' then redis.call('ZREM', states .. from, id) end
-redis.call('ZADD', states .. to, now, id)
+if not id then return { 'EMPTY', C.overlapping, C.offer_ms or 0 } end
+if turn == 'wait' and redis.call('ZREVRANGE', waiters, -1, -1)[1] ~= agent then return { 'LATER' } end
+if turn == 'now' then redis.call('ZREM', waiters, redis.call('ZREVRANGE', waiters, -1, -1)[1] or agent) end
+if turn ~= '' then redis.call('ZREM', waiters, agent) end
+local key, now = K.tasks .. id, now_ms()
+local f, token = redis.call('HMGET', key, 'attempts', 'title', 'paths', 'needs'), string.format('%.0f', redis.call('INCR', KEYS[17]))
+unqueue(C.works and queue_of(K, stage, f[4] or '') or K.stages .. stage, id)
+take_turn(K, stage)
+move(K, id, from, to)
 redis.call('SADD', claims, id)
-redis.call('HSET', key, 'id', id, 'state', to, 'stage', ARGV[8], 'holder', agent, 'token', token, 'claimed_ms', now, 'updated_ms', now,
-  'attempts', number(before[1], 0) + (from == 'pending' and 1 or 0))
-emit(log, channels, 'task_claimed', { task = id, agent = agent, token = token, stage = ARGV[8], title = before[2] or '' })
+if C.works and f[3] and f[3] ~= '[]' then redis.call('HSET', K.scopes, id, '+' .. f[3]) end
+redis.call('SREM', returned, id)
+redis.call('HSET', key, 'id', id, 'state', to, 'stage', stage, 'holder', agent, 'token', token, 'claimed_ms', now, 'updated_ms', now,
+  'attempts', number(f[1], 0) + (C.works and 1 or 0), 'passed_over', 0, 'offered_to', '')
+emit(K.log, K.channels, 'task_claimed', { task = id, agent = agent, token = token, stage = stage, title = f[2] or '' })
 return { 'OK', id, redis.call('HGETALL', key) }

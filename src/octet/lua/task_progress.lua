@@ -5,6 +5,9 @@
 -- include: clock
 -- include: expect
 -- include: emit
+-- include: enqueue
+-- include: queues
+-- include: facts
 -- include: held_task
 local refused, held = held_task(KEYS[1], ARGV[2])
 if refused then return refused end

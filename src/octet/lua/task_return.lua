@@ -1,28 +1,37 @@
--- task_return.lua: a later stage sends submitted work back to be built again, with what is to change.
--- KEYS[1] tasks:status:<id> HASH · KEYS[2] tasks:priority ZSET · KEYS[3] tasks:state: prefix · KEYS[4] agents:claims: prefix
--- KEYS[5] agents:locks: prefix · KEYS[6] locks: prefix · KEYS[7] locks:index SET · KEYS[8] log STREAM
--- ARGV[1] id · ARGV[2] token · ARGV[3] findings · ARGV[4] channel prefix
+-- task_return.lua: a gate sends submitted work back to be built again, with what is to change. For a while it is offered to its
+-- author alone, as long as that lives; its scope stays taken, because the branch with the work is still there.
+-- KEYS[1..13] as in include/task_keys.lua · KEYS[14] agents:returned: prefix
+-- ARGV[2] id · ARGV[3] token · ARGV[4] findings · ARGV[5] how long it is on offer to its author, ms
 -- Returns {OK} · {MISSING} · {STALE, state, holder} · {STATE, state} · {SPOILED, key}.
 -- include: clock
 -- include: expect
 -- include: emit
 -- include: enqueue
+-- include: queues
+-- include: facts
 -- include: held_task
 -- include: read_lock
 -- include: free_locks
-local task, queue, states, index, log, id, channels = KEYS[1], KEYS[2], KEYS[3], KEYS[7], KEYS[8], ARGV[1], ARGV[4]
+-- include: task_keys
+-- include: end_claim
+local id, now, offer_ms = ARGV[2], now_ms(), tonumber(ARGV[5])
+local task = K.tasks .. id
 
-local refused, held = held_task(task, ARGV[2])
+local refused, held = held_task(task, ARGV[3])
 if refused then return refused end
-if held.state ~= 'merging' then return { 'STATE', held.state } end
-local agent, claims, locks = held.holder, KEYS[4] .. held.holder, KEYS[5] .. held.holder
-local spoiled = expect('ZCARD', queue, states .. 'merging') or expect('SCARD', claims, locks, index) or expect('XLEN', log)
+if held.state == 'claimed' then return { 'STATE', held.state } end
+local returned = KEYS[14] .. held.author
+spoiled = expect_claim(K, held.holder, held.state, held.state) or expect('SCARD', returned)
 if spoiled then return spoiled end
-redis.call('HSET', task, 'state', 'pending', 'stage', 'build', 'holder', '', 'findings', ARGV[3], 'updated_ms', now_ms())
-redis.call('ZREM', states .. 'merging', id)
-redis.call('SREM', claims, id)
-enqueue(queue, id, held.priority, held.order)
-free_locks({ agent_locks = locks, locks = KEYS[6], index = index, log = log, channels = channels }, agent,
-  function(lock) return lock.scope == 'task' and lock.task == id end)
-emit(log, channels, 'task_returned', { task = id, title = held.title, agent = agent, author = held.author, findings = brief(ARGV[3]) })
+redis.call('HSET', task, 'state', 'pending', 'stage', held.work, 'holder', '', 'findings', ARGV[4], 'updated_ms', now,
+  'offered_to', held.author, 'offered_ms', now + offer_ms)
+move(K, id, held.state, 'pending')
+to_work(K, id, held.work, held.needs, held.priority, held.order)
+if held.author ~= '' then
+  redis.call('SADD', returned, id)
+  redis.call('PEXPIRE', returned, 86400000)
+end
+end_claim(K, id, held.holder)
+emit(K.log, K.channels, 'task_returned',
+  { task = id, title = held.title, agent = held.holder, author = held.author, findings = brief(ARGV[4]) })
 return { 'OK' }

@@ -3,10 +3,15 @@
 | key | type |
 |---|---|
 | `workflow:{p}:tasks:pending` | LIST, plain FIFO: a value that anyone LPUSHes becomes a task at the next claim |
-| `workflow:{p}:tasks:priority` | ZSET id → priority, minus a tiny part that grows with age (see `task_add.lua`) |
+| `workflow:{p}:tasks:priority` | ZSET id → priority, minus a tiny part that grows with age (`include/enqueue.lua`); with `:oldest`, ZSET id → how many claims there were when it came; with `:turns`, HASH stage → claims |
 | `workflow:{p}:tasks:status:<id>` | HASH, the task |
-| `workflow:{p}:tasks:stage:<stage>` | ZSET, the queue of a later stage (merge, …), scored like `priority` |
+| `workflow:{p}:tasks:stage:<stage>` | ZSET, the queue of another stage (merge, …) like `priority`, with an `:oldest` too; with `:<capability>,…` that of the tasks that need just these |
 | `workflow:{p}:tasks:state:<state>` | ZSET id → when it got there (ms), for every state that is no queue |
+| `workflow:{p}:tasks:queues` | SET `<stage>:<capabilities>`: which queues of pending tasks there are beside `priority` |
+| `workflow:{p}:tasks:scopes` | HASH id → `+` (in flight) or `?` (kept for it) and its globs, JSON |
+| `workflow:{p}:tasks:after:<id>` | SET of the tasks that it still waits for |
+| `workflow:{p}:tasks:before:<id>` | SET of the tasks that wait for it |
+| `workflow:{p}:tasks:waiters:<stage>:<capabilities>` | ZSET agent → since when it waits for a claim (ms), with TTL |
 | `workflow:{p}:tasks:seq` | STRING, last task number |
 | `workflow:{p}:token` | STRING, last fencing token; claims, locks and registrations share it |
 | `workflow:{p}:agents:registry` | HASH agent → JSON |
@@ -15,6 +20,7 @@
 | `workflow:{p}:agents:session:<session>` | STRING with TTL: the agent that a session was, so that it can be again |
 | `workflow:{p}:agents:seq` | HASH role → last number given |
 | `workflow:{p}:agents:claims:<agent>` | SET of task ids |
+| `workflow:{p}:agents:returned:<agent>` | SET of the tasks that were sent back to it, with TTL |
 | `workflow:{p}:agents:locks:<agent>` | SET of resources |
 | `workflow:{p}:heartbeat:<agent>` | STRING with TTL |
 | `workflow:{p}:locks:<resource>` | STRING with TTL: JSON holder, token, scope, task, since_ms |
@@ -67,6 +73,14 @@ class Keys:
         return self._key("tasks:seq")
 
     @property
+    def queues(self) -> str:
+        return self._key("tasks:queues")
+
+    @property
+    def scopes(self) -> str:
+        return self._key("tasks:scopes")
+
+    @property
     def token(self) -> str:
         return self._key("token")
 
@@ -105,6 +119,22 @@ class Keys:
     def stage(self, stage: str) -> str:
         """ZSET of the tasks that wait for a stage; `stage("")` is the prefix. The build stage's is `priority`."""
         return self._key(f"tasks:stage:{stage}")
+
+    def after(self, task: str) -> str:
+        """SET of what a task still waits for; `after("")` is the prefix."""
+        return self._key(f"tasks:after:{task}")
+
+    def before(self, task: str) -> str:
+        """SET of what waits for a task; `before("")` is the prefix."""
+        return self._key(f"tasks:before:{task}")
+
+    def waiters(self, fit: str) -> str:
+        """ZSET of the agents that wait for a claim and fit the same tasks: `<stage>:<capabilities>`."""
+        return self._key(f"tasks:waiters:{fit}")
+
+    def returned(self, agent: str) -> str:
+        """SET of the tasks that were sent back to an agent; `returned("")` is the prefix."""
+        return self._key(f"agents:returned:{agent}")
 
     def session(self, session: str) -> str:
         """STRING: the agent that a session was."""

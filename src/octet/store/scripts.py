@@ -33,6 +33,10 @@ class Reply(StrEnum):
     HAS = "HAS"  # the agent holds as many claims as it may; the task follows
     EMPTY = "EMPTY"  # nothing to claim
     EXISTS = "EXISTS"  # the id is taken
+    LATER = "LATER"  # there is a task, and others have waited longer
+    FULL = "FULL"  # there are too many different sets of needed capabilities
+    NEEDS = "NEEDS"  # the agent lacks a capability (follows)
+    SCOPE = "SCOPE"  # the task overlaps one in flight (follows)
     MISSING = "MISSING"  # no such task, agent or lock
     STATE = "STATE"  # the state (follows) does not allow the step
     STALE = "STALE"  # the fencing token is not the current one

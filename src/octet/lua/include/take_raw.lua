@@ -11,7 +11,7 @@ local function add_raw(K, title, priority, description, raw)
   local id, order = next_id(K.seq, K.tasks)
   new_task(K.tasks .. id, id, order, { 'title', title, 'priority', priority, 'description', string.sub(description, 1, 65536),
     'created_by', 'redis-cli', 'raw', string.sub(raw, 1, 65536) })
-  enqueue(K.priority, id, priority, order)
+  put(K, K.priority, 'build', id, priority, order)
   emit(K.log, K.channels, 'task_added', { task = id, title = title, priority = priority })
   return id
 end

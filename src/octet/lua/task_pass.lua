@@ -1,0 +1,30 @@
+-- task_pass.lua: a gate (review, security, test) lets submitted work through to the next one.
+-- KEYS[1..13] as in include/task_keys.lua
+-- ARGV[2] id · ARGV[3] token · ARGV[4] note
+-- Returns {OK, next stage} · {MISSING} · {STALE, state, holder} · {STATE, state} · {SPOILED, key}.
+-- include: clock
+-- include: expect
+-- include: emit
+-- include: enqueue
+-- include: queues
+-- include: facts
+-- include: held_task
+-- include: read_lock
+-- include: free_locks
+-- include: task_keys
+-- include: end_claim
+local id, now = ARGV[2], now_ms()
+local task = K.tasks .. id
+
+local refused, held = held_task(task, ARGV[3])
+if refused then return refused end
+local gate = next_gate(held)
+if held.state == 'claimed' or not gate then return { 'STATE', held.state } end
+spoiled = expect_claim(K, held.holder, held.state, 'submitted')
+if spoiled then return spoiled end
+redis.call('HSET', task, 'state', 'submitted', 'stage', gate, 'holder', '', 'note', ARGV[4], 'updated_ms', now)
+move(K, id, held.state, 'submitted')
+to_gate(K, id, gate, held.priority, held.order)
+end_claim(K, id, held.holder)
+emit(K.log, K.channels, 'task_passed', { task = id, title = held.title, agent = held.holder, gate = held.stage, stage = gate })
+return { 'OK', gate }

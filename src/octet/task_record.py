@@ -1,0 +1,138 @@
+"""A task's record: its states, the stages of its path, its fields as they are read from the store."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from octet.store.scripts import from_json
+
+
+class State(StrEnum):
+    """Where a task is in its life; `pending` and `submitted` wait in a queue, `blocked` waits for other tasks.
+
+    What was asked to be changed and what failed is `pending` again (after the last attempt `dead`).
+    """
+
+    BLOCKED = "blocked"
+    PENDING = "pending"
+    CLAIMED = "claimed"
+    SUBMITTED = "submitted"
+    IN_REVIEW = "in-review"
+    TESTING = "testing"
+    MERGING = "merging"
+    DONE = "done"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the path from task to merge: what waits for it, and what a task is called while it is worked on."""
+
+    name: str
+    waiting: State
+    working: State
+    role: str
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("plan", State.PENDING, State.CLAIMED, "orchestrator"),
+        Stage("design", State.PENDING, State.CLAIMED, "architect"),
+        Stage("build", State.PENDING, State.CLAIMED, "developer"),
+        Stage("docs", State.PENDING, State.CLAIMED, "documentation-keeper"),
+        Stage("review", State.SUBMITTED, State.IN_REVIEW, "code-sentinel"),
+        Stage("security", State.SUBMITTED, State.IN_REVIEW, "security-auditor"),
+        Stage("test", State.SUBMITTED, State.TESTING, "test-orchestrator"),
+        Stage("merge", State.SUBMITTED, State.MERGING, "repository-guardian"),
+    )
+}
+# Where a task's path begins, and what it may pass from there on. A task's own path is data: its `work` stage and its `gates`.
+WORK_STAGES = tuple(stage.name for stage in STAGES.values() if stage.waiting == State.PENDING)
+GATES = tuple(stage.name for stage in STAGES.values() if stage.waiting == State.SUBMITTED)
+DEFAULT_GATES = ("merge",)
+
+
+def stage_of_role(role: str) -> str:
+    """The stage that a role serves; "" for a guest or a role of somebody's own."""
+    return next((stage.name for stage in STAGES.values() if stage.role == role), "")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task as it was when it was read. Times are server time in ms since the epoch, 0 when it never happened.
+
+    `stage` is where it is on its path, which begins at `work` and leads through `gates`; `after` are the tasks it depends on.
+    """
+
+    id: str
+    title: str
+    state: str
+    stage: str = "build"
+    work: str = "build"
+    gates: tuple[str, ...] = DEFAULT_GATES
+    priority: float = 0
+    description: str = ""
+    labels: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    accept: str = ""
+    feature: str = ""
+    holder: str = ""
+    token: str = ""
+    attempts: int = 0
+    max_attempts: int = 3
+    progress: float = 0
+    note: str = ""
+    author: str = ""
+    branch: str = ""
+    commit: str = ""
+    merge_commit: str = ""
+    result: str = ""
+    findings: str = ""
+    last_reason: str = ""
+    rescue_ref: str = ""
+    rescue_size: str = ""
+    created_by: str = ""
+    created_ms: int = 0
+    claimed_ms: int = 0
+    updated_ms: int = 0
+    done_ms: int = 0
+
+    @classmethod
+    def from_hash(cls, fields: dict[str, str]) -> Task:
+        """A task from its Redis hash; a field that somebody spoiled by hand falls back to its default."""
+        known = {name: fields[name] for name in cls.__dataclass_fields__ if name in fields}
+        values: dict[str, object] = dict(known)
+        for name in ("attempts", "max_attempts", "created_ms", "claimed_ms", "updated_ms", "done_ms"):
+            values[name] = int(_number(known.get(name)))
+        for name in ("priority", "progress"):
+            values[name] = _number(known.get(name))
+        for name in ("labels", "paths", "after"):
+            values[name] = _strings(known.get(name))
+        values["needs"] = tuple(part for part in known.get("needs", "").split(",") if part)
+        values["gates"] = tuple(known["gates"].split()) if "gates" in known else DEFAULT_GATES
+        values.setdefault("id", "")
+        values.setdefault("title", "")
+        values.setdefault("state", "")
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def _number(text: str | None) -> float:
+    try:
+        number = float((text or "0").rstrip("%"))
+    except ValueError:
+        return 0.0
+    return number if math.isfinite(number) else 0.0
+
+
+def _strings(text: str | None) -> tuple[str, ...]:
+    try:
+        found = from_json(text or "[]")
+    except ValueError:
+        return ()
+    return tuple(str(item) for item in found) if isinstance(found, list) else ()

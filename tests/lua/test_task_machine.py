@@ -1,0 +1,225 @@
+"""Random lives of tasks, step by step beside a model in plain Python, on the real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from tests.redis_fixtures import Server
+from tests.store_fixtures import contradictions, join
+
+from octet.agents import Agent
+from octet.api import Octet
+from octet.errors import IllegalTransition, NothingToClaim, Refused, StaleToken
+from octet.store.connection import open_client
+from octet.tasks import STAGES
+
+SCOPES = ["", "a", "b"]  # two are in each other's way when they are the same
+GATES = [("merge",), ("review", "merge"), ("review", "test", "merge")]
+PICK = st.integers(0, 1_000_000)
+
+
+@dataclass
+class Model:
+    """What a task must be."""
+
+    id: str
+    priority: int
+    after: tuple[str, ...]
+    needs: tuple[str, ...]
+    scope: str
+    gates: tuple[str, ...]
+    state: str = "pending"
+    stage: str = "build"
+    holder: str = ""
+    token: str = ""
+    attempts: int = 0
+    branch: bool = False
+    offered_to: str = ""
+    in_flight: bool = False
+
+
+class TaskMachine(RuleBasedStateMachine):
+    """Three agents, one of which can do more; every step on the server and in the model."""
+
+    octet: ClassVar[Octet]
+
+    @initialize()
+    def begin(self) -> None:
+        self.octet.store.client.flushall()
+        self.agents = {agent.id: agent for agent in (join(self.octet), join(self.octet), join(self.octet, capabilities=("sql",)))}
+        self.tasks: dict[str, Model] = {}
+        self.last_token = 0
+
+    def of(self, *states: str) -> list[Model]:
+        return [task for task in self.tasks.values() if task.state in states]
+
+    def held(self) -> list[Model]:
+        return self.of("claimed", "in-review", "testing", "merging")
+
+    @rule(
+        priority=st.integers(-2, 2),
+        after=st.lists(PICK, max_size=2),
+        sql=st.booleans(),
+        scope=st.sampled_from(SCOPES),
+        gates=st.sampled_from(GATES),
+    )
+    def add(self, priority: int, after: list[int], sql: bool, scope: str, gates: tuple[str, ...]) -> None:
+        ids = list(self.tasks)
+        wanted = tuple(dict.fromkeys(ids[pick % len(ids)] for pick in after)) if ids else ()
+        needs = ("sql",) if sql else ()
+        task = self.octet.tasks.add("t", priority=priority, after=wanted, needs=needs, paths=[f"{scope}/**"] if scope else [], gates=gates)
+        self.tasks[task.id] = Model(task.id, priority, wanted, needs, scope, gates, self.ready_state(wanted))
+
+    def ready_state(self, after: tuple[str, ...]) -> str:
+        return "pending" if all(self.tasks[other].state == "done" for other in after) else "blocked"
+
+    def free(self, task: Model) -> bool:
+        return not task.scope or not any(
+            other.in_flight and other.scope == task.scope and other is not task for other in self.tasks.values()
+        )
+
+    def expected(self, agent: Agent, stage: str) -> Model | None:
+        if STAGES[stage].waiting == "submitted":
+            fit = [task for task in self.of("submitted") if task.stage == stage]
+            return min(fit, key=self.order, default=None)
+        fit = [task for task in self.of("pending") if set(task.needs) <= set(agent.capabilities) and self.free(task)]
+        own = [task for task in fit if task.offered_to == agent.id]
+        return own[0] if own else min((task for task in fit if not task.offered_to), key=self.order, default=None)
+
+    @staticmethod
+    def order(task: Model) -> tuple[int, int]:
+        return (-task.priority, int(task.id))
+
+    @rule(who=PICK, stage=st.sampled_from(["build", "build", "build", "review", "test", "merge", "merge"]))
+    def claim(self, who: int, stage: str) -> None:
+        agent = list(self.agents.values())[who % 3]
+        wanted = self.expected(agent, stage)
+        if wanted is None:
+            with pytest.raises(NothingToClaim):
+                self.octet.tasks.claim(agent, stage, most=99)
+            return
+        task = self.octet.tasks.claim(agent, stage, most=99)
+        found = self.tasks[task.id]
+        assert found is wanted or (wanted.offered_to == agent.id and found.offered_to == agent.id)
+        assert int(task.token) > self.last_token
+        self.last_token = int(task.token)
+        found.state, found.stage, found.holder, found.token = str(STAGES[stage].working), stage, agent.id, task.token
+        if stage == "build":
+            found.attempts += 1
+            found.offered_to, found.in_flight = "", bool(found.scope)
+
+    def step(self, task: Model, allowed: bool, call: Callable[..., Any], *arguments: Any) -> bool:
+        """Make the step where it is allowed; elsewhere it must be refused, and change nothing."""
+        if allowed:
+            call(task.id, *arguments)
+        else:
+            with pytest.raises(IllegalTransition):
+                call(task.id, *arguments)
+        return allowed
+
+    @precondition(lambda self: self.held())
+    @rule(pick=PICK)
+    def submit(self, pick: int) -> None:
+        task = self.held()[pick % len(self.held())]
+        author = task.holder
+        if self.step(task, task.state == "claimed", self.octet.tasks.submit, task.token):
+            task.state, task.stage, task.holder, task.branch = "submitted", task.gates[0], "", True
+            self.authors = {**getattr(self, "authors", {}), task.id: author}
+            self.octet.store.client.hset(self.octet.store.keys.task(task.id), "branch", "b")
+
+    @precondition(lambda self: self.held())
+    @rule(pick=PICK)
+    def pass_on(self, pick: int) -> None:
+        task = self.held()[pick % len(self.held())]
+        if self.step(task, task.state in ("in-review", "testing"), self.octet.tasks.pass_on, task.token):
+            task.state, task.stage, task.holder = "submitted", task.gates[task.gates.index(task.stage) + 1], ""
+
+    @precondition(lambda self: self.held())
+    @rule(pick=PICK)
+    def send_back(self, pick: int) -> None:
+        task = self.held()[pick % len(self.held())]
+        if self.step(task, task.state != "claimed", self.octet.tasks.send_back, task.token, "why"):
+            task.state, task.stage, task.holder, task.offered_to = "pending", "build", "", self.authors[task.id]
+
+    @precondition(lambda self: self.held())
+    @rule(pick=PICK)
+    def complete(self, pick: int) -> None:
+        task = self.held()[pick % len(self.held())]
+        allowed = task.state == "merging" or (task.state == "claimed" and not task.branch)
+        if self.step(task, allowed, self.octet.tasks.complete, task.token):
+            task.state, task.holder, task.in_flight = "done", "", False
+            for other in self.of("blocked"):
+                other.state = self.ready_state(other.after)
+
+    @precondition(lambda self: self.held())
+    @rule(pick=PICK, counts=st.booleans())
+    def give_back(self, pick: int, counts: bool) -> None:
+        task = self.held()[pick % len(self.held())]
+        (self.octet.tasks.fail if counts else self.octet.tasks.release)(task.id, task.token, "why")
+        task.holder = ""
+        if task.state != "claimed":
+            task.state = "submitted"
+            return
+        task.in_flight = False
+        task.attempts -= 0 if counts else 1
+        task.state = "dead" if counts and task.attempts >= 3 else "pending"
+
+    @precondition(lambda self: self.tasks)
+    @rule(pick=PICK)
+    def cancel(self, pick: int) -> None:
+        task = list(self.tasks.values())[pick % len(self.tasks)]
+        if self.step(task, task.state not in ("merging", "done", "cancelled"), self.octet.tasks.cancel):
+            task.state, task.holder, task.in_flight = "cancelled", "", False
+
+    @precondition(lambda self: self.tasks)
+    @rule(pick=PICK)
+    def retry(self, pick: int) -> None:
+        task = list(self.tasks.values())[pick % len(self.tasks)]
+        if self.step(task, task.state in ("dead", "cancelled"), self.octet.tasks.retry):
+            task.state, task.stage, task.attempts = self.ready_state(task.after), "build", 0
+
+    @precondition(lambda self: self.tasks)
+    @rule(pick=PICK, token=st.sampled_from(["", "0", "old"]))
+    def stale(self, pick: int, token: str) -> None:
+        task = list(self.tasks.values())[pick % len(self.tasks)]
+        with pytest.raises((StaleToken, Refused)):
+            self.octet.tasks.fail(task.id, token, "why")
+
+    @precondition(lambda self: self.agents)
+    @rule(who=PICK)
+    def die(self, who: int) -> None:
+        agent = list(self.agents.values())[who % 3]
+        assert self.octet.agents.bury(agent) is not None
+        for task in [task for task in self.held() if task.holder == agent.id]:
+            build, task.holder = task.state == "claimed", ""
+            task.state = ("dead" if task.attempts >= 3 else "pending") if build else "submitted"
+            task.in_flight = task.in_flight and not build
+        for task in self.tasks.values():
+            task.offered_to = "" if task.offered_to == agent.id else task.offered_to
+        del self.agents[agent.id]
+        new = join(self.octet, capabilities=agent.capabilities)
+        self.agents[new.id] = new
+
+    @invariant()
+    def same(self) -> None:
+        if not hasattr(self, "tasks"):
+            return
+        found = {task.id: task for task in self.octet.tasks.list(limit=10_000)}
+        assert {i: (t.state, t.stage, t.holder, t.attempts) for i, t in found.items()} == {
+            i: (t.state, t.stage, t.holder, t.attempts) for i, t in self.tasks.items()
+        }
+        assert contradictions(self.octet) == []
+
+
+def test_tasks_live_as_the_model_says(redis_servers: Callable[[str], Server]) -> None:
+    """Whatever is done to tasks in whatever order, each is in the state that the model says, and no key contradicts another."""
+    with Octet(open_client(redis_servers("redis").url), "p") as octet:
+        TaskMachine.octet = octet
+        few = settings(max_examples=25, stateful_step_count=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        run_state_machine_as_test(TaskMachine, settings=few)
