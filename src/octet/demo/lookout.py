@@ -64,7 +64,8 @@ class Lookout:
         return json.dumps([{"task": event.fields["task"], "commit": event.fields["commit"]} for event in events]) if events else ""
 
     def _messages(self) -> str:
-        return str(len(self._unseen(lambda event: event.type == "message_sent" and event.fields.get("to") == self._role)) or "")
+        # Not by the events: a prompt takes the oldest few, and what it leaves has no event of its own any more.
+        return "yes" if self._octet.messages.waiting(self._role) else ""
 
     def _unseen(self, wanted: Callable[[Event], bool]) -> list[Event]:
         log = self._octet.events.log(WHOLE_LOG)
