@@ -3,9 +3,9 @@
 | key | type |
 |---|---|
 | `workflow:{p}:tasks:pending` | LIST, plain FIFO: a value that anyone LPUSHes becomes a task at the next claim |
-| `workflow:{p}:tasks:priority` | ZSET id → priority, minus a tiny part that grows with age (`include/enqueue.lua`); with `:oldest`, ZSET id → how many claims there were when it came; with `:turns`, HASH stage → claims |
+| `workflow:{p}:tasks:priority` | ZSET id → priority, minus a tiny part that grows with age |
 | `workflow:{p}:tasks:status:<id>` | HASH, the task |
-| `workflow:{p}:tasks:stage:<stage>` | ZSET, the queue of another stage (merge, …) like `priority`, with an `:oldest` too; with `:<capability>,…` that of the tasks that need just these |
+| `workflow:{p}:tasks:stage:<stage>` | ZSET, such a queue of another stage, or of tasks that need `:<capability>,…` |
 | `workflow:{p}:tasks:state:<state>` | ZSET id → when it got there (ms), for every state that is no queue |
 | `workflow:{p}:tasks:queues` | SET `<stage>:<capabilities>`: which queues of pending tasks there are beside `priority` |
 | `workflow:{p}:tasks:scopes` | HASH id → `+` (in flight) or `?` (kept for it) and its globs, JSON |
@@ -30,6 +30,8 @@
 | `workflow:{p}:inbox:<agent or role>` | STREAM of messages, bounded |
 | `workflow:{p}:inboxes:read` | HASH agent or role → id of the last message given out |
 
+Beside each queue stands `<queue>:oldest`, ZSET id → how many claims its stage had seen when it came; the HASH
+`tasks:priority:turns` counts those.
 `{p}` is the project in braces: a cluster hashes only what stands in braces, so that all keys of a project share a slot.
 """
 
