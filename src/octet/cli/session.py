@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
 
-from octet.agents import Agent
+from octet.agents import ROLES, Agent, Registration
 from octet.api import Octet, connect
-from octet.errors import OctetError, Refused
-from octet.identity import current_agent
+from octet.errors import OctetError, Refused, UsageError
+from octet.identity import current_agent, process_key
+from octet.process import identify
+from octet.project import Project
 from octet.store.connection import URL_VARIABLE
 from octet.tasks import Task
 
@@ -51,6 +53,53 @@ def _given() -> dict[str, str | None]:
 def caller(octet: Octet) -> Agent:
     """The agent that this command acts for."""
     return current_agent(octet.agents)
+
+
+def project_of(octet: Octet) -> Project:
+    """The project, which must be a git repository.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if octet.project is None or octet.project.common_dir is None:
+        raise UsageError("this needs a git repository: run `git init` and make a first commit")
+    return octet.project
+
+
+def by_an_agent() -> bool:
+    """Whether this command was started by a Claude Code session or a script that named itself an agent."""
+    return bool(os.environ.get("CLAUDE_PID") or os.environ.get("OCTET_AGENT"))
+
+
+@contextmanager
+def own_process(octet: Octet, role: str) -> Iterator[Callable[[], Agent]]:
+    """How to register the agent that does a role's work in this command: the calling session where that is its role, else this process.
+
+    A process of its own is watched: when it is killed, its claims go back at once. It leaves at the end.
+
+    Raises:
+        Refused: the caller is an agent in another role.
+    """
+    asking = caller(octet) if by_an_agent() else None
+    if asking and asking.role in ROLES and asking.role != role:
+        raise Refused(f"{asking.id} is no {role}: ask one with `octet msg send {role} TEXT`")
+    if asking and asking.role == role and asking.process:
+        yield lambda: caller(octet)
+        return
+    process = identify(os.getpid())
+    assert process is not None, "this process lives"
+    wanted = Registration(role=role, process=process_key(process), host=process.host, pid=process.pid, cwd=str(Path.cwd()))
+    made: list[Agent] = []
+
+    def register() -> Agent:
+        made.append(octet.agents.register(wanted).agent)
+        return made[-1]
+
+    try:
+        yield register
+    finally:
+        with suppress(OctetError):
+            octet.agents.leave(made[-1])
 
 
 def own_token(octet: Octet, task_id: str, given: str | None) -> str:

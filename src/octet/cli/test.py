@@ -1,0 +1,70 @@
+"""`octet test …`"""
+
+from __future__ import annotations
+
+import click
+
+from octet.agents import Agent
+from octet.api import Octet
+from octet.cli.duration import Duration
+from octet.cli.output import emit, json_option
+from octet.cli.session import opened, own_process, project_of
+from octet.errors import NothingToClaim, Refused, StaleToken
+from octet.merge_queue import how_to_merge, suite_of
+from octet.task_record import State, Task
+from octet.test_gate import STAGE, judge
+from octet.waiting import claim_when_there
+
+TESTER = "test-orchestrator"
+CHECK_S = 5.0
+
+
+@click.group()
+def test_group() -> None:
+    """The test gate: run."""
+
+
+@test_group.command("run")
+@click.argument("task_id", metavar="[ID]", required=False)
+@click.option("--all", "everything", is_flag=True, help="All that wait, one after the other, until nothing has come for --wait.")
+@click.option("--wait", "wait_s", type=Duration(), default="0s", metavar="TIME", help="Wait for work, as in 90s, 10m or 2h.")
+@json_option
+def run(task_id: str | None, everything: bool, wait_s: float, as_json: bool) -> None:
+    """Run the project's tests on submitted work (the first that waits, or ID) combined with the protected branch; keep the evidence.
+
+    What passes goes on to the next stage, what fails goes back to its developer. Exit code 1 where it failed or could not be run.
+    """
+    with opened(wait_s=CHECK_S if wait_s else 0.0) as octet:
+        project = project_of(octet)
+        how, failed = how_to_merge(project, suite_of(project)), ""
+        with own_process(octet, TESTER) as register:
+            agent, task = register(), _claim(octet, register(), task_id, wait_s)
+            while task:
+                try:
+                    verdict = judge(octet, how, task)
+                except StaleToken as stale:
+                    raise Refused(f"the claim on {task.id} was lost while its tests ran: run them again") from stale
+                except BaseException:
+                    octet.tasks.release(task.id, task.token, "the test run was ended")
+                    raise
+                emit(verdict, verdict.text, as_json)
+                failed = "" if verdict.passed else verdict.text
+                task = _next(octet, agent, wait_s) if everything and not verdict.waiting else None
+    if failed:
+        raise Refused(failed)
+
+
+def _claim(octet: Octet, agent: Agent, task_id: str | None, wait_s: float) -> Task:
+    left = next((task for task in octet.tasks.held_by(agent.id) if task.state == State.TESTING), None)
+    if left and task_id in {None, left.id}:
+        return left
+    if wait_s and not task_id:
+        return claim_when_there(octet.store, agent, STAGE, wait_s)
+    return octet.tasks.claim(agent, STAGE, task_id)
+
+
+def _next(octet: Octet, agent: Agent, wait_s: float) -> Task | None:
+    try:
+        return _claim(octet, agent, None, wait_s)
+    except NothingToClaim:
+        return None
