@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -39,7 +38,7 @@ from octet.waiting import claim_when_there
 
 SEED = 7
 LOOK_S = 2.0
-CHECK = '''
+CHECK = """
 import json, pathlib
 deps = json.loads(pathlib.Path("deps.json").read_text())
 steps = {}
@@ -52,7 +51,7 @@ for step, count in steps.items():
     task = step.split()[1]
     assert count == deps[task]["parts"], f"{step} came {count} times"
     assert all(f"step {other}" in steps for other in deps[task]["after"]), f"{step} came too early"
-'''
+"""
 
 
 @dataclass(frozen=True)

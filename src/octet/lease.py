@@ -1,8 +1,8 @@
 """A lock that is kept for as long as a piece of work takes, and that says when it was lost after all.
 
-    with Lease(octet, agent, "repository:main") as lease:
-        ...                      # however long
-        lease.check()            # immediately before the step that needs it
+with Lease(octet, agent, "repository:main") as lease:
+    ...                      # however long
+    lease.check()            # immediately before the step that needs it
 """
 
 from __future__ import annotations

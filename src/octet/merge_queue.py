@@ -36,6 +36,8 @@ from octet.text import plain
 from octet.waiting import claim_when_there
 
 STAGE = "merge"
+WAITING = "merge_waiting"
+LOOKED_AT = 200
 MOST_FINDINGS = 2000
 TESTS_LIMIT_S = 3600.0
 PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
@@ -96,6 +98,16 @@ def suite_of(project: Project, *, without: bool = False) -> Suite | None:
     if refusal := trust.check(project).command_refusal("test.command"):
         raise Refused(refusal)
     return Suite(command, TESTS_LIMIT_S)
+
+
+def why_waiting(octet: Octet) -> str:
+    """What keeps the queue from moving, as it said last, if it has merged nothing since; else ""."""
+    for event in reversed(octet.events.log(LOOKED_AT)):
+        if event.type == "task_completed":
+            return ""
+        if event.type == WAITING:
+            return str(event.fields.get("why", ""))
+    return ""
 
 
 class MergeQueue:
@@ -204,7 +216,6 @@ class MergeQueue:
 
     def _record(self, tasks: dict[str, Task], outcome: Outcome) -> Report:
         if isinstance(outcome, Waiting):
-            self._note(tasks, outcome.why)
             return Report("waiting", outcome.why)
         task = tasks.pop(outcome.work.task)
         with suppress(StaleToken):  # the claim was lost meanwhile: whoever merges next finds what has landed
@@ -227,19 +238,13 @@ class MergeQueue:
         self._octet.tasks.send_back(task.id, task.token, found, commit=task.commit, record=record)
         return Report("returned", f"{task.id} goes back to its developer: {first_line(found)}", task.id)
 
-    def _note(self, tasks: dict[str, Task], why: str) -> None:
-        """So that whoever looks at a task sees why it is not merged."""
-        for task in tasks.values():
-            with suppress(StaleToken):
-                self._octet.tasks.progress(task.id, task.token, task.progress, f"the merge waits: {why}")
-
     def _news(self, report: Report) -> Iterator[Report]:
         if report.kind != "waiting":
             yield report
         elif report.text != self._said:
             self._said = report.text
             with suppress(OctetError):
-                self._octet.events.publish("merge_waiting", {"branch": self._how.target.branch, "why": plain(report.text, 500)})
+                self._octet.events.publish(WAITING, {"branch": self._how.target.branch, "why": plain(report.text, 500)})
             yield report
 
     def _pause(self, seconds: float) -> None:

@@ -19,13 +19,13 @@ from octet.config import FILE
 from octet.errors import NothingToClaim, Refused
 from octet.git import Git
 from octet.lease import Lease, LeaseLost
-from octet.merge_queue import MergeQueue, Report, how_to_merge, suite_of
+from octet.merge_queue import MergeQueue, Report, how_to_merge, suite_of, why_waiting
 from octet.moving import move_in
 from octet.process import host_id
 from octet.project import load_project
 from octet.records import Verdict
 from octet.task_record import State, Task
-from octet.test_gate import judge
+from octet.trials import judge
 
 SETTINGS = 'project = "shop"\n[test]\ncommand = "sh check.sh"\n'
 # Passes where the files of two works that exclude each other are not both there.
@@ -55,7 +55,7 @@ def guardian(octet: Octet) -> Agent:
     return join(octet, "repository-guardian", host=host_id())
 
 
-def queue_of(octet: Octet, agent: Agent, **changes: Any) -> MergeQueue:
+def queue_of(octet: Octet, agent: Agent) -> MergeQueue:
     assert octet.project
     return MergeQueue(octet, how_to_merge(octet.project, suite_of(octet.project)), lambda: agent)
 
@@ -142,7 +142,7 @@ def test_a_dirty_checkout_keeps_the_queue_waiting(octet: Octet, git: Git, guardi
     reports: list[Report] = []
     working = threading.Thread(target=lambda: reports.extend(queue_of(octet, guardian).serve(wait_s=0.2)))
     working.start()
-    until(lambda: "waits" in octet.tasks.get(task.id).note, "the reason on the task")
+    until(lambda: "the shop" in why_waiting(octet), "the reason")
     assert octet.tasks.get(task.id).state == State.MERGING
     assert (git.directory / "a.txt").read_text() == "a person's own\n"
     git.out("checkout", "--", "a.txt")
@@ -150,6 +150,7 @@ def test_a_dirty_checkout_keeps_the_queue_waiting(octet: Octet, git: Git, guardi
     assert [report.kind for report in reports] == ["waiting", "merged"]
     assert "the shop" in reports[0].text
     assert (git.directory / "a.txt").read_text() == "new\n"
+    assert why_waiting(octet) == ""
 
 
 def test_once_gives_back_what_cannot_be_merged_now(octet: Octet, git: Git, guardian: Agent) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from octet.api import Octet
-from octet.cli.duration import Duration
 from octet.cli.output import emit, json_option, table
 from octet.cli.session import by_an_agent, opened, own_process, project_of
+from octet.cli.task import Duration
 from octet.errors import NotFound, Refused
 from octet.foresight import ahead_of
 from octet.git import Git
-from octet.merge_queue import STAGE, How, MergeQueue, Report, how_to_merge, merging, suite_of
+from octet.merge_queue import STAGE, How, MergeQueue, Report, how_to_merge, merging, suite_of, why_waiting
 from octet.task_record import State, Task
 from octet.text import age, plain
 
@@ -35,14 +35,17 @@ def queue(as_json: bool) -> None:
         how = how_to_merge(project_of(octet), None)
         tasks = [*octet.tasks.list(State.MERGING), *_waiting(octet)]
         found = ahead_of(Git(how.root), how.target.branch, tasks)
-        holder, now = _holder(octet, how), octet.now_ms()
+        holder, why, now = _holder(octet, how), why_waiting(octet), octet.now_ms()
     rows = [
-        [t.id, str(t.state), f"{t.priority:g}", t.commit[:12], t.author, age(t.updated_ms, now), found.get(t.id, ""), t.title] for t in tasks
+        [t.id, str(t.state), f"{t.priority:g}", t.commit[:12], t.author, age(t.updated_ms, now), found.get(t.id, ""), t.title]
+        for t in tasks
     ]
-    lines = [table(["ID", "STATE", "PRIO", "COMMIT", "AUTHOR", "FOR", "CONFLICTS WITH", "TITLE"], rows) if rows else "nothing waits to be merged"]
+    lines = [
+        table(["ID", "STATE", "PRIO", "COMMIT", "AUTHOR", "FOR", "CONFLICTS WITH", "TITLE"], rows) if rows else "nothing waits to be merged"
+    ]
     lines += [f"{plain(how.resource)} is held by {plain(holder)}"] if holder else []
-    lines += sorted({f"{t.id}: {plain(t.note, 500)}" for t in tasks if t.state == State.MERGING and t.note})
-    data = {"branch": how.target.branch, "holder": holder, "tasks": [{**_data(t), "conflicts": found.get(t.id, "")} for t in tasks]}
+    lines += [f"waiting: {plain(why, 500)}"] if why and tasks else []
+    data = {"branch": how.target.branch, "holder": holder, "waiting": why, "tasks": [{**_data(t), "conflicts": found.get(t.id, "")} for t in tasks]}
     emit(data, "\n".join(lines), as_json)
 
 
@@ -89,4 +92,4 @@ def _holder(octet: Octet, how: How) -> str:
 
 
 def _data(task: Task) -> dict[str, Any]:
-    return {name: getattr(task, name) for name in ("id", "title", "state", "priority", "branch", "commit", "author", "note", "updated_ms")}
+    return {name: getattr(task, name) for name in ("id", "title", "state", "priority", "branch", "commit", "author", "updated_ms")}

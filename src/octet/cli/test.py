@@ -6,13 +6,13 @@ import click
 
 from octet.agents import Agent
 from octet.api import Octet
-from octet.cli.duration import Duration
 from octet.cli.output import emit, json_option
 from octet.cli.session import opened, own_process, project_of
+from octet.cli.task import Duration
 from octet.errors import NothingToClaim, Refused, StaleToken
 from octet.merge_queue import how_to_merge, suite_of
 from octet.task_record import State, Task
-from octet.test_gate import STAGE, judge
+from octet.trials import STAGE, judge
 from octet.waiting import claim_when_there
 
 TESTER = "test-orchestrator"
@@ -38,7 +38,8 @@ def run(task_id: str | None, everything: bool, wait_s: float, as_json: bool) -> 
         project = project_of(octet)
         how, failed = how_to_merge(project, suite_of(project)), ""
         with own_process(octet, TESTER) as register:
-            agent, task = register(), _claim(octet, register(), task_id, wait_s)
+            agent = register()
+            task: Task | None = _claim(octet, agent, task_id, wait_s)
             while task:
                 try:
                     verdict = judge(octet, how, task)

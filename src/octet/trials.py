@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from octet.api import Octet
 from octet.git import Git
-from octet.landing import Conflict, Unusable, Waiting, Work
+from octet.landing import Conflict, TestsFailed, Unusable, Waiting, Work
 from octet.merge import try_out
 from octet.merge_queue import How, evidence_of, findings_of, first_line
-from octet.landing import TestsFailed
 from octet.records import NewRecord, Verdict
 from octet.suite import Evidence
 from octet.task_record import Task
@@ -18,7 +17,7 @@ STAGE = "test"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judged:
     """What became of a task at the gate: `passed`, or sent back; `waiting` where the tests could not be run, and the task waits again."""
 
     task: str
@@ -28,7 +27,7 @@ class Verdict:
     evidence: Evidence | None = None
 
 
-def judge(octet: Octet, how: How, task: Task) -> Verdict:
+def judge(octet: Octet, how: How, task: Task) -> Judged:
     """Run the tests on a task that the caller has claimed for the gate, and pass it on or send it back.
 
     Raises:
@@ -39,14 +38,14 @@ def judge(octet: Octet, how: How, task: Task) -> Verdict:
     tried = try_out(Git(how.root), work, how.target, strategy=how.strategy, suite=how.suite, scratch=how.scratch)
     if isinstance(tried, Waiting):
         octet.tasks.release(task.id, task.token, tried.why)
-        return Verdict(task.id, passed=False, text=tried.why, waiting=True)
+        return Judged(task.id, passed=False, text=tried.why, waiting=True)
     if isinstance(tried, Evidence) and tried.passed:
         record = NewRecord(Verdict.PASS, evidence=evidence_of(tried))
         proof = f"{tried.command}: passed in {tried.duration_ms / 1000:.1f} s on {how.target.branch} at {tried.onto[:12]}"
         stage = octet.tasks.pass_on(task.id, task.token, proof, commit=task.commit, record=record)
-        return Verdict(task.id, passed=True, text=f"{task.id} passed ({proof}) and waits for the {stage} stage", evidence=tried)
+        return Judged(task.id, passed=True, text=f"{task.id} passed ({proof}) and waits for the {stage} stage", evidence=tried)
     failed: Conflict | TestsFailed | Unusable = TestsFailed(work, tried) if isinstance(tried, Evidence) else tried
     found, record = findings_of(failed, how.target.branch)
     octet.tasks.send_back(task.id, task.token, found, commit=task.commit, record=record)
     evidence = tried if isinstance(tried, Evidence) else None
-    return Verdict(task.id, passed=False, text=f"{task.id} goes back to its developer: {first_line(found)}", evidence=evidence)
+    return Judged(task.id, passed=False, text=f"{task.id} goes back to its developer: {first_line(found)}", evidence=evidence)
