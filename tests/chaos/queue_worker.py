@@ -1,0 +1,59 @@
+"""Works the merge queue off once, and kills itself with SIGKILL at the step it was told: before or after a call of the store.
+
+queue_worker.py ROOT URL STEP       # STEP 0: no kill
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from octet.agents import Agent, Registration
+from octet.api import connect
+from octet.errors import NothingToClaim
+from octet.identity import process_key
+from octet.merge_queue import MergeQueue, how_to_merge, suite_of
+from octet.process import identify
+from octet.project import load_project
+from octet.store.scripts import Store
+
+
+def main(root: str, url: str, step: str) -> None:
+    left, run = int(step), Store.run
+
+    def count() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def counted(*args: Any) -> Any:
+        count()
+        answer = run(*args)
+        count()
+        return answer
+
+    Store.run = counted  # type: ignore[method-assign]
+    with connect(Path(root), url=url) as octet:
+        project = load_project(root)
+
+        def register() -> Agent:
+            process = identify(os.getpid())
+            assert process is not None
+            wanted = Registration(role="repository-guardian", process=process_key(process), host=process.host, pid=process.pid)
+            return octet.agents.register(wanted).agent
+
+        queue = MergeQueue(octet, how_to_merge(project, suite_of(project)), register)
+        try:
+            for report in queue.merge_once():
+                print(report.kind, report.text, flush=True)
+        except NothingToClaim:
+            print("nothing", flush=True)
+        octet.agents.leave(octet.agents.list()[0])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
