@@ -1,7 +1,7 @@
 """Lands works and kills itself with SIGKILL at the step it was told: before or after a git command, a word to git, a test run.
 
     landing_worker.py STRATEGY REMOTE REPOSITORY STEP WORK=COMMIT…    # STEP 0: no kill
-    landing_worker.py serve                                           # such lines on standard input, each in a fork; answers "killed" or "done"
+    landing_worker.py serve                                           # such lines on standard input, each in a fork; answers how it ended
 
 Outcomes go to `outcomes` beside the repository, a line each: work, kind.
 """
@@ -49,9 +49,9 @@ class Killer:
 
     def around_conversation(self, converse: Callable[..., Any]) -> Callable[..., Any]:
         @contextmanager
-        def conversing(*args: Any) -> Iterator[Any]:
+        def conversing(*args: Any, **kwargs: Any) -> Iterator[Any]:
             self.step()
-            with converse(*args) as process:
+            with converse(*args, **kwargs) as process:
                 self.step()
                 yield process
             self.step()
@@ -70,6 +70,7 @@ def main(strategy: str, remote: str, repository: str, step: str, *works: str) ->
     os.environ["TESTED"] = str(root.parent / f"tested-{root.name}")
     submitted = [Work(task, f"do {task}", commit, task) for task, _, commit in (word.partition("=") for word in works)]
     target = Target("main", remote.removeprefix("-"))
+    (root.parent / f"started-{root.name}").touch()
     with open(root.parent / f"outcomes-{root.name}", "a") as log:
         for outcome in land(
             Git(root), submitted, target, strategy=Strategy(strategy), suite=Suite(TESTS, 60), scratch=root.parent / f"trees-{root.name}"
