@@ -159,7 +159,7 @@ class MergeQueue:
             raise NothingToClaim("nothing waits for the merge stage")
         while tasks:
             for report in self.merge(tasks):
-                yield report
+                yield from self._news(report)
                 if report.kind == "waiting":
                     self.give_back(report.text)
                     return

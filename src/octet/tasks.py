@@ -205,6 +205,16 @@ class Tasks:
         counts = dict(zip(others, found, strict=False)) | {State.PENDING: sum(found[len(others) :])}
         return {str(state): counts[state] for state in State}
 
+    def queued(self, stage: str, limit: int = 100) -> Sequence[Task]:
+        """The tasks that wait for a gate, in order of claim.
+
+        Raises:
+            UsageError: there is no such stage.
+        """
+        with self._store.errors():
+            ids = self._store.client.zrevrange(self._keys.stage(_stage(stage).name), 0, limit - 1)
+        return self._read(ids)
+
     def waiting(self, stage: str) -> int:
         """How many tasks wait for a stage.
 

@@ -50,9 +50,7 @@ def bury_the_dead(octet: Octet) -> None:
             octet.agents.bury(agent)
 
 
-def test_killed_at_every_call_of_the_store(
-    alone: Path, monkeypatch: pytest.MonkeyPatch, redis_servers: Callable[[str], Server]
-) -> None:
+def test_killed_at_every_call_of_the_store(alone: Path, monkeypatch: pytest.MonkeyPatch, redis_servers: Callable[[str], Server]) -> None:
     """SIGKILL before and after each script that the queue runs; then the next queue ends the work."""
     monkeypatch.setenv("OCTET_HOME", str(alone / "state"))
     git = make_repository(alone / "the shop")
@@ -82,7 +80,9 @@ def test_killed_at_every_call_of_the_store(
             assert tips in ([], after)
             for task in done:
                 assert git.contains("main", task.commit)
-                merges = git.out("rev-list", "--merges", "--basic-regexp", f"--grep=^Octet-Task: {task.id}$", f"{before}..main").splitlines()
+                merges = git.out(
+                    "rev-list", "--merges", "--basic-regexp", f"--grep=^Octet-Task: {task.id}$", f"{before}..main"
+                ).splitlines()
                 assert task.merge_commit in merges
             assert_in_step(git)
             assert contradictions(octet) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -20,6 +20,7 @@ from octet.text import age, plain
 
 GUARDIAN = "repository-guardian"
 CHECK_S = 5.0
+MOST_SHOWN = 1000
 
 
 @click.group()
@@ -33,7 +34,7 @@ def queue(as_json: bool) -> None:
     """What waits for the merge, in order, what it conflicts with, and why nothing moves."""
     with opened() as octet:
         how = how_to_merge(project_of(octet), None)
-        tasks = [*octet.tasks.list(State.MERGING), *_waiting(octet)]
+        tasks = [*octet.tasks.list(State.MERGING), *octet.tasks.queued(STAGE, MOST_SHOWN)]
         found = ahead_of(Git(how.root), how.target.branch, tasks)
         holder, why, now = _holder(octet, how), why_waiting(octet), octet.now_ms()
     rows = [
@@ -45,7 +46,12 @@ def queue(as_json: bool) -> None:
     ]
     lines += [f"{plain(how.resource)} is held by {plain(holder)}"] if holder else []
     lines += [f"waiting: {plain(why, 500)}"] if why and tasks else []
-    data = {"branch": how.target.branch, "holder": holder, "waiting": why, "tasks": [{**_data(t), "conflicts": found.get(t.id, "")} for t in tasks]}
+    data = {
+        "branch": how.target.branch,
+        "holder": holder,
+        "waiting": why,
+        "tasks": [{**_data(t), "conflicts": found.get(t.id, "")} for t in tasks],
+    }
     emit(data, "\n".join(lines), as_json)
 
 
@@ -78,10 +84,6 @@ def _tell(reports: Iterable[Report], as_json: bool) -> str:
         emit(report, f"waiting: {report.text}" if report.kind == "waiting" else report.text, as_json)
         last = report.text if report.kind == "waiting" else ""
     return last
-
-
-def _waiting(octet: Octet) -> Sequence[Task]:
-    return [task for task in octet.tasks.list(State.SUBMITTED, 1000) if task.stage == STAGE]
 
 
 def _holder(octet: Octet, how: How) -> str:
