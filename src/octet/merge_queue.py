@@ -29,11 +29,13 @@ from octet.merge import land
 from octet.moving import clean_up_merged
 from octet.project import Project
 from octet.records import NewRecord, Verdict
+from octet.remote import Remote
 from octet.rescue import base_branch
 from octet.suite import Evidence, Suite
 from octet.task_record import State, Task
 from octet.text import plain
 from octet.waiting import claim_when_there
+from octet.worktrees import BRANCH_PREFIX
 
 STAGE = "merge"
 WAITING = "merge_waiting"
@@ -229,9 +231,17 @@ class MergeQueue:
         proof = f"{ran.command}: passed in {ran.duration_ms / 1000:.1f} s" if ran else "no tests were run for it"
         record = NewRecord(Verdict.MERGED, evidence=evidence_of(ran))
         self._octet.tasks.complete(task.id, task.token, f"merged as {landed.commit}; {proof}", landed.commit, record=record)
-        stays = clean_up_merged(self._octet, task.branch)
+        stays = self._clean_up(task)
         text = f"merged {task.id} as {landed.commit[:12]} ({proof})"
         return Report("merged", f"{text}; {stays}" if stays else text, task.id, landed.commit)
+
+    def _clean_up(self, task: Task) -> str:
+        """Remove the task's worktree and branch, here and at the remote, where nobody and nothing needs them; why one stays, or ""."""
+        stays = clean_up_merged(self._octet, task.branch)
+        target = self._how.target
+        if target.remote and task.branch.startswith(BRANCH_PREFIX):
+            Remote(Git(self._how.root), target.remote, target.branch).withdraw(task.branch, task.commit)
+        return stays
 
     def _send_back(self, task: Task, outcome: Conflict | TestsFailed | Unusable) -> Report:
         found, record = findings_of(outcome, self._how.target.branch)

@@ -55,6 +55,17 @@ def build(shop: Shop, files: dict[str, str], *more: str) -> str:
     return task
 
 
+def worked_on(shop: Shop) -> str:
+    """A claimed task with a commit on its branch."""
+    task: str = shop.json("task", "add", "work")["id"]
+    shop.run("task", "claim", task)
+    tree = Path(shop.json("worktree", "add", task)["path"])
+    (tree / "more").write_text("x\n")
+    git(tree, "add", "-A")
+    git(tree, "commit", "-q", "-m", "More")
+    return task
+
+
 def test_from_submission_to_merged_main(tested: Shop) -> None:
     """The test gate passes it on with evidence, the queue shows it, the merge ends it; each says so."""
     task = build(tested, {"new": "x\n"})
@@ -150,3 +161,36 @@ def test_it_waits_for_work(tested: Shop) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=DEADLINE_S)
     assert host_id()
+
+
+def test_work_that_conflicts_is_not_even_submitted(tested: Shop) -> None:
+    """The developer is told at once in which files, and has its claim still."""
+    task = worked_on(tested)
+    tree = Path(tested.json("worktree", "add", task)["path"])
+    for directory, text in ((tree, "mine\n"), (tested.root, "theirs\n")):
+        (directory / ".gitignore").write_text(text)
+        git(directory, "commit", "-q", "-a", "-m", "Change")
+    refusal = tested.refuses("task", "submit", task, "--branch", f"octet/{task}")
+    assert ".gitignore" in refusal
+    assert "git merge main" in refusal
+    assert tested.json("task", "show", task)["state"] == "claimed"
+
+
+def test_at_a_remote(tested: Shop) -> None:
+    """A submitted branch is pushed, the merge moves the remote's branch and the person's checkout, the task's branch is gone everywhere."""
+    remote = tested.root.parent / "hub.git"
+    git(tested.root, "clone", "-q", "--bare", ".", str(remote))
+    git(tested.root, "remote", "add", "hub", str(remote))
+    with open(tested.root / ".claude" / "octet.toml", "a") as file:
+        file.write('[merge]\nremote = "hub"\n')
+    git(tested.root, "commit", "-q", "-a", "-m", "Merge at the hub")
+    git(tested.root, "push", "-q", "hub", "main")
+    task = build(tested, {"new": "x\n"}, "--gate", "merge")
+    assert git(remote, "rev-parse", f"octet/{task}") == git(tested.root, "rev-parse", f"octet/{task}")
+    assert f"merged {task}" in tested.run("merge", "run", "--once").out
+    assert git(remote, "rev-parse", "main") == git(tested.root, "rev-parse", "main")
+    assert (tested.root / "new").exists()
+    assert git(remote, "branch", "--list", "octet/*") == ""
+    git(tested.root, "remote", "set-url", "hub", str(remote) + ".gone")
+    other = worked_on(tested)
+    assert "hub" in tested.refuses("task", "submit", other, "--branch", f"octet/{other}")
