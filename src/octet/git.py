@@ -1,12 +1,13 @@
 """The git program, run through GitPython in one named directory; cold path only, never in a hook.
 
-GitPython is used as a way to run the program and for nothing else: `octet.worktrees` and `octet.merge` are plain git commands.
+GitPython is used as a way to run the program and for nothing else: `octet.worktrees`, `octet.merge` and their like are plain git commands.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -132,6 +133,26 @@ class Git:
         if ran.status != 0:
             raise GitFailed(f"git {args[0]} in {self.directory}: {ran.complaint}")
         return ran.out
+
+    def within(self, limit_s: float, *args: str) -> Ran:
+        """`run` for a command that talks to another machine: at the end of the time it is killed with all that it started.
+
+        It has no terminal, so that neither git nor ssh can ask anybody anything.
+        """
+        from git.cmd import Git as Program
+
+        handle = Program().execute(self._command(args), as_process=True, env=QUIET, start_new_session=True)
+        assert handle.proc is not None
+        process = handle.proc
+        try:
+            out, err = process.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            return Ran(-signal.SIGKILL, "", f"fatal: no answer within {limit_s:g} s")
+        finally:
+            if process.returncode is None:  # not reaped, so the group is still its own
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+        return Ran(process.returncode, out.decode(errors="surrogateescape").rstrip("\n"), err.decode(errors="replace"))
 
     def patient(self, *args: str) -> Ran:
         """`run`, tried again for some seconds while another git process holds one of git's own locks."""

@@ -1,266 +1,281 @@
-"""One branch merged onto a protected branch: combined and tested in a worktree of its own, then moved by compare-and-swap.
+"""Works landed on a protected branch: combined and tested in a worktree of their own, then the branch is moved by compare-and-swap.
 
-Nothing moves before the combined tree has passed. The branch and a checkout that has it move in two phases, as seen from
-`_move`: git's reference transaction is *prepared* (the branch is locked and still where it was), the checkout's files and
-index follow, the transaction is *committed*. A step that fails gives up the transaction, so that no checkout is left with an
-index that disagrees with its branch. Only a kill between the last two steps leaves one, ahead of its branch and with nothing
-lost; `refs/octet/merging/<branch>` says so, and the next merge takes it back.
+    for outcome in land(git, works, Target("main", "origin"), strategy=Strategy.MERGE, suite=suite, scratch=directory):
+        ...                          # record it: it is final, and the next is not begun
 
-The caller holds the branch's `repository:` lock; here a file lock keeps a second merge on this machine out.
+Nothing moves before the combined tree has passed, and the branch moves from one tested commit to the next. A batch is combined
+in a chain and tested once, at its end, so the branch gets one commit of it on its first-parent line, a merge with the branch's
+old tip and the chain for parents; each work's own merge lies behind that, and can be reverted alone. A batch that fails is
+halved. Squash and rebase have no side line where untested commits could lie; there each work goes alone.
+
+Where there is a remote, its branch is the truth and the push decides; the local branch follows. A kill at any instant leaves
+the branch where it was or where it was to go, and the next landing takes up from there: what is in the branch, by its commits or
+by the `Octet-Commit` trailer, has landed.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
-import tempfile
-from collections.abc import Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from filelock import FileLock, Timeout
 
-from octet.git import NO_HOOKS, Git, clean_environment
+from octet.branch import Branch, Hold
+from octet.checkouts import Place, find_place, find_untracked, marker, move, take_back
+from octet.combine import Builder, Chain, Submitted, Tip, merge_flags, roll_up
+from octet.git import BUSY, Git, GitFailed
+from octet.landing import Conflict, Landed, Outcome, Strategy, Target, TestsFailed, Unusable, Waiting, Work
+from octet.remote import is_crowded
+from octet.scratch import SCRATCH, TRIAL, Scratch, clear_path
+from octet.suite import Evidence, Suite
 from octet.worktrees import list_worktrees
 
-SCRATCH = "octet-merge"
-TAIL_BYTES = 4000
-UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
+ROUNDS = 5
+TRIALS = 32
+BUSY_LIMIT_S = 5.0
+_BUSY_PAUSE_S = 0.05
 
 
-@dataclass(frozen=True)
-class Merged:
-    """The branch is at `commit`; equal to `previous` where it had the work already."""
-
-    commit: str
-    previous: str
+def no_fence() -> None:
+    """A landing that nobody else can make."""
 
 
-@dataclass(frozen=True)
-class Conflict:
-    """The two sides changed the same lines of these files; nothing moved."""
+def land(
+    git: Git,
+    works: Sequence[Work],
+    target: Target,
+    *,
+    strategy: Strategy,
+    suite: Suite | None,
+    scratch: Path,
+    fence: Callable[[], None] = no_fence,
+) -> Iterator[Outcome]:
+    """Land `works` in this order as far as they go; one landing at a time on this machine.
 
-    paths: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class TestsFailed:
-    """The combined tree did not pass; nothing moved. `status` is negative for a signal, None where the time ran out."""
-
-    status: int | None
-    tail: str
-
-
-@dataclass(frozen=True)
-class MergeRefused:
-    """The merge cannot be made as things are; nothing moved. `why` says what to do."""
-
-    why: str
-
-
-Outcome = Merged | Conflict | TestsFailed | MergeRefused
-
-
-@dataclass(frozen=True)
-class Suite:
-    """The project's test command, a line for the shell. The caller has checked that this machine trusts it."""
-
-    command: str
-    timeout_s: float
-
-    def run(self, directory: Path) -> TestsFailed | None:
-        """Run it in `directory`; None when it passes. At the end of the time it is killed with all it started."""
-        with tempfile.TemporaryFile() as output:
-            # Output goes to a file: a pipe would be held open by whatever the tests leave running.
-            process = subprocess.Popen(
-                self.command,
-                shell=True,
-                cwd=directory,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env=clean_environment(),
-            )
-            status = self._wait(process)
-            return None if status == 0 else TestsFailed(status, _tail(output))
-
-    def _wait(self, process: subprocess.Popen[bytes]) -> int | None:
-        try:
-            return process.wait(self.timeout_s)
-        except subprocess.TimeoutExpired:
-            return None
-        finally:
-            if process.returncode is None:  # time-out or interrupt; not reaped, so the group is still its own
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-
-def merge(git: Git, source: str, onto: str, *, suite: Suite | None, scratch: Path, message: str) -> Outcome:
-    """Merge `source` onto the branch `onto`, if the combined tree passes.
-
-    The repository's own commit and merge hooks do not run on the combination; its reference-transaction hook does.
+    An outcome is given when it is final, and Waiting at the very end. The repository's commit and merge hooks do not run on the
+    combination; its reference-transaction hook does.
 
     Args:
-        source: a branch or, better, the commit that was submitted and reviewed.
-        suite: None only where a person has said that this merge needs no tests.
+        suite: None only where a person has said that these need no tests.
         scratch: directory where the combining worktree is made; removed again at the end.
-        message: of the merge commit; there is one even where a fast-forward would do.
+        fence: called when the branch is about to move; what it raises ends the landing, and nothing has moved.
 
     Raises:
         GitFailed: git is missing, or the directory is in no repository.
     """
-    lock = FileLock(git.common_dir() / "octet-merge.lock", timeout=0)
+    common = git.common_dir()
+    with _only_one(common, SCRATCH) as alone:
+        if not alone:
+            yield Waiting("another merge is running in this repository: wait for it")
+            return
+        with Scratch(git, scratch.resolve() / SCRATCH) as room:
+            yield from _Landing(Branch(git, target), strategy, suite, room, fence).run(works)
+
+
+def try_out(
+    git: Git, work: Work, target: Target, *, strategy: Strategy, suite: Suite, scratch: Path
+) -> Evidence | Conflict | Unusable | Waiting:
+    """Combine a work with the branch as it is and run the tests on that; nothing moves. Several at once are no matter.
+
+    Raises:
+        GitFailed: git is missing, or the directory is in no repository.
+    """
+    common, branch = git.common_dir(), Branch(git, target)
     try:
-        with lock:
-            return _merge(git, source, onto, suite, scratch, message)
-    except Timeout:
-        return MergeRefused("another merge is running in this repository: wait for it")
+        branch.fetch()
+        tip = branch.tip(branch.refs(branch.truth))
+        found = branch.find([work])[0]
+        if isinstance(found, Unusable):
+            return found
+        with _trial(git, common, scratch.resolve()) as room:
+            chain = _combine(room, git, tip, strategy, [found])
+            return chain.failed[0] if chain.failed else _test(suite, room, chain.tip, (found.commit,), tip)
+    except (Hold, GitFailed) as error:
+        return Waiting(str(error))
 
 
-def _merge(git: Git, source: str, onto: str, suite: Suite | None, scratch: Path, message: str) -> Outcome:
-    old, new = git.commit(f"refs/heads/{onto}"), git.commit(source)
-    if not (old and new):
-        return MergeRefused(f"there is no {source if old else f'branch {onto}'}")
-    if git.contains(old, new):
-        return Merged(old, old)
-    _take_back(git, onto, old)
-    if why := _obstacle(git, onto):  # before the tests, which are long; `_move` looks again
-        return MergeRefused(why)
-    path = scratch.resolve() / SCRATCH
-    if path.exists() and not any(tree.path == path for tree in list_worktrees(git)):
-        return MergeRefused(f"{path} is in the way: move it")
-    with _detached(git, path, old) as tree:
-        outcome = _combine(tree, new, message)
-        if not isinstance(outcome, str):
-            return outcome
-        if suite is not None and (failed := suite.run(path)):
-            return failed
-    return _move(git, onto, outcome, old)
+@dataclass(frozen=True)
+class _State:
+    """How things are at the beginning of a round. `local` is "" where this repository has no such branch."""
+
+    tip: Tip
+    local: str
+    place: Place
+
+
+@dataclass
+class _Landing:
+    branch: Branch
+    strategy: Strategy
+    suite: Suite | None
+    room: Scratch
+    fence: Callable[[], None]
+    _groups: deque[Sequence[Submitted]] = field(default_factory=deque)
+
+    def run(self, works: Sequence[Work]) -> Iterator[Outcome]:
+        try:
+            self._check_room()
+            found = self.branch.find(works)
+            yield from (work for work in found if isinstance(work, Unusable))
+            ready = [work for work in found if isinstance(work, Submitted)]
+            self._groups.extend([ready] if self.strategy is Strategy.MERGE else [[work] for work in ready])
+            while self._groups:
+                yield from self._rounds(self._groups.popleft())
+        except (Hold, GitFailed) as error:
+            yield Waiting(str(error))
+
+    def _rounds(self, group: Sequence[Submitted]) -> Iterator[Outcome]:
+        """A group's end: landed, refused, or halved and put back."""
+        for _ in range(ROUNDS):
+            state = self._begin()
+            group = yield from self._sift(group, state.tip)
+            if not group:
+                return
+            chain = _combine(self.room, self.branch.git, state.tip, self.strategy, group)
+            yield from chain.failed
+            yield from (Landed(work, state.tip.commit, state.tip.commit, None) for work in chain.empty)
+            if chain.later:
+                self._groups.append(chain.later)
+            if not chain.steps or (yield from self._try(state, chain)):
+                return
+            group = [step.submitted for step in chain.steps]
+        raise Hold(f"others moved {self.branch.target.branch} {ROUNDS} times while the tests ran: try again when it is quieter")
+
+    def _begin(self) -> _State:
+        """Bring everything to where the branch is, and see that it can move."""
+        branch, name = self.branch, self.branch.target.branch
+        branch.fetch()
+        refs = branch.refs(branch.local, branch.truth, marker(name))
+        tip, local = branch.tip(refs), refs.get(branch.local)
+        known = list_worktrees(branch.git)
+        if local and (started := refs.get(marker(name))):
+            take_back(branch.git, name, local.commit, started.commit, known)
+        place = _or_hold(find_place(branch.git, name, known))
+        if local and local != tip:
+            if not branch.git.contains(tip.commit, local.commit):
+                raise Hold(f"{name} has commits that {branch.target.remote} lacks: push them, or reset it")
+            if why := move(branch.git, place, tip.commit, local.commit, no_fence):
+                raise Hold(why)
+        return _State(tip, tip.commit if local else "", place)
+
+    def _sift(self, group: Sequence[Submitted], tip: Tip) -> Generator[Outcome, None, list[Submitted]]:
+        """Answer for those that are in the branch; the others are returned."""
+        unmerged = self.branch.unmerged((work.commit for work in group), tip)
+        left = []
+        for submitted in group:
+            there = submitted.commit not in unmerged
+            sought = there or self.strategy is not Strategy.MERGE
+            by = self.branch.trace(submitted.commit, tip, merged=there) if sought else ""
+            if there or by:
+                yield Landed(submitted.work, by or tip.commit, tip.commit, None)
+            else:
+                left.append(submitted)
+        return left
+
+    def _try(self, state: _State, chain: Chain) -> Generator[Outcome, None, bool]:
+        """Test and move; whether that settles the chain, which it does not where the branch has moved meanwhile."""
+        combined = roll_up(self.branch.git, chain)
+        if state.local and (why := find_untracked(state.place, state.local, combined.commit)):
+            raise Hold(why)
+        evidence = None
+        if self.suite is not None:
+            evidence = _test(self.suite, self.room, combined, chain.commits, state.tip)
+            if not evidence.passed:
+                yield from self._halve(chain, evidence)
+                return True
+        if not self._advance(state, combined.commit):
+            return False
+        yield from (Landed(step.submitted.work, step.commit, combined.commit, evidence) for step in chain.steps)
+        return True
+
+    def _halve(self, chain: Chain, evidence: Evidence) -> Iterator[Outcome]:
+        works = [step.submitted for step in chain.steps]
+        if len(works) == 1:
+            yield TestsFailed(works[0].work, evidence)
+            return
+        middle = len(works) // 2
+        self._groups.extendleft([works[middle:], works[:middle]])
+
+    def _advance(self, state: _State, new: str) -> bool:
+        """Move the branch to `new`; whether it has, False where it is no longer where it was."""
+        branch, name = self.branch, self.branch.target.branch
+        place = _or_hold(find_place(branch.git, name, list_worktrees(branch.git)))
+        if branch.remote is None:
+            why = _move_patiently(branch.git, place, new, state.tip.commit, self.fence)
+        else:
+            self.fence()
+            why = branch.remote.push(new, state.tip.commit)
+            if why:
+                branch.fetch()
+        if why and (now := branch.tip(branch.refs(branch.truth)).commit) != new:
+            if now == state.tip.commit and not is_crowded(why):
+                raise Hold(why)
+            return branch.git.contains(now, new)
+        if branch.remote and state.local:
+            # It has landed, whatever becomes of the checkout: where that cannot follow now, the next landing brings it along.
+            _move_patiently(branch.git, place, new, state.local, no_fence)
+        return True
+
+    def _check_room(self) -> None:
+        if why := clear_path(self.branch.git, self.room.path, list_worktrees(self.branch.git)):
+            raise Hold(why)
+
+
+def _combine(room: Scratch, git: Git, tip: Tip, strategy: Strategy, works: Sequence[Submitted]) -> Chain:
+    tree = room.show(tip.commit)  # its `.gitattributes` is the one that counts
+    return Builder(tree.at(tree.directory, *merge_flags(git)), tip, strategy).chain(works)
+
+
+def _test(suite: Suite, room: Scratch, combined: Tip, commits: tuple[str, ...], onto: Tip) -> Evidence:
+    room.show(combined.commit)
+    return suite.run(room.spoil(), commits=commits, onto=onto.commit, combined=combined.commit, tree=combined.tree)
+
+
+def _move_patiently(git: Git, place: Place, new: str, old: str, fence: Callable[[], None]) -> str:
+    """`move`, again while another git process (an editor's `git status`) has one of git's locks."""
+    deadline = time.monotonic() + BUSY_LIMIT_S
+    while True:
+        why = move(git, place, new, old, fence)
+        if not any(sign in why.lower() for sign in BUSY) or time.monotonic() > deadline:
+            return why
+        time.sleep(_BUSY_PAUSE_S)
+
+
+def _or_hold(place: Place | str) -> Place:
+    if isinstance(place, str):
+        raise Hold(place)
+    return place
 
 
 @contextmanager
-def _detached(git: Git, path: Path, commit: str) -> Iterator[Git]:
-    """A worktree at `commit` that is on no branch and runs no hooks; one that a killed merge left is thrown away first."""
-    quiet = git.at(git.directory, *NO_HOOKS)
-    _discard(quiet, path)
+def _only_one(common: Path, name: str) -> Iterator[bool]:
+    """Whether no other process on this machine is at it."""
+    lock = FileLock(common / f"{name}.lock", timeout=0)
     try:
-        quiet.out("worktree", "add", "--quiet", "--force", "--detach", str(path), commit)
-        yield quiet.at(path)
-    finally:
-        _discard(quiet, path)
-
-
-def _discard(quiet: Git, path: Path) -> None:
-    # Files first: git removes a worktree whose directory is gone, but none that has lost its `.git` file half-way. What cannot be
-    # removed now, because the tests left something writing there, is for the next merge.
-    shutil.rmtree(path, ignore_errors=True)
-    quiet.run("worktree", "remove", "--force", "--force", str(path))
-
-
-def _combine(tree: Git, source: str, message: str) -> str | Conflict | MergeRefused:
-    """Make the merge commit; its name, or why there is none."""
-    # rerere could settle a conflict by how an earlier one was settled, and nobody would look.
-    ran = tree.at(tree.directory, "-c", "rerere.enabled=false").run("merge", "--no-ff", "--quiet", "-m", message, source)
-    if ran.status == 0:
-        return tree.commit("HEAD")
-    unmerged = tree.out("diff", "--name-only", "--diff-filter=U", "-z").split("\0")
-    paths = tuple(path for path in unmerged if path)
-    return Conflict(paths) if paths else MergeRefused(ran.complaint)
-
-
-def _move(git: Git, branch: str, new: str, old: str) -> Merged | MergeRefused:
-    if why := _obstacle(git, branch):
-        return MergeRefused(why)
-    checkout = next(iter(_checkouts(git, branch)), None)
-    git.out("update-ref", _marker(branch), new)
-    why = _move_both(git, checkout, f"update refs/heads/{branch} {new} {old}", new, old)
-    git.out("update-ref", "-d", _marker(branch))
-    return MergeRefused(why) if why else Merged(new, old)
-
-
-def _move_both(git: Git, checkout: Git | None, update: str, new: str, old: str) -> str:
-    """Prepare the reference, bring the checkout along, commit the reference; why not, or ""."""
-    # Run in the checkout where there is one, so that its HEAD's reflog has the step too.
-    with (checkout or git).converse("update-ref", "-m", "octet: merge", "--stdin") as transaction:
-        if not _say(transaction, f"start\n{update}\nprepare\n", "prepare: ok"):
-            return _complaint(transaction)
-        if checkout and (why := _bring(checkout, old, new)):
-            return why
-        if _say(transaction, "commit\n", "commit: ok"):
-            return ""
-        why = _complaint(transaction)
-    if checkout:
-        _bring(checkout, new, old)
-    return why
-
-
-def _bring(checkout: Git, old: str, new: str) -> str:
-    """Take a checkout's index and files from one commit to another, all or nothing; why not, or ""."""
-    checkout.run("update-index", "-q", "--refresh")  # else a file that was only touched counts as changed
-    ran = checkout.at(checkout.directory, *NO_HOOKS).run("read-tree", "-m", "-u", old, new)
-    return f"{checkout.directory} cannot follow: {ran.complaint}" if ran.status else ""
-
-
-def _take_back(git: Git, branch: str, tip: str) -> None:
-    """Where a merge was killed between files and branch, bring the checkout's files back to the branch."""
-    started = git.commit(_marker(branch))
-    if not started:
+        lock.acquire()
+    except Timeout:
+        yield False
         return
-    for checkout in _checkouts(git, branch):
-        ahead = started != tip and checkout.run("write-tree").out == git.out("rev-parse", f"{started}^{{tree}}")
-        if ahead and _bring(checkout, started, tip):
-            return  # its owner has changed files since; `_obstacle` says so
-    git.out("update-ref", "-d", _marker(branch))
-
-
-def _obstacle(git: Git, branch: str) -> str:
-    """Why the branch cannot move under the checkouts that have it, or ""."""
-    checkouts = _checkouts(git, branch)
-    if len(checkouts) > 1:
-        return f"{branch} is checked out in {len(checkouts)} places: leave it in one at most"
-    for checkout in checkouts:
-        where = f"{checkout.directory} has {branch} checked out"
-        if not checkout.directory.is_dir():
-            return f"{where} and is not on disk: `git worktree prune`, or bring it back"
-        if any(checkout.path(name).exists() for name in UNDER_WAY):
-            return f"{where}, with a merge, cherry-pick or revert under way: finish it there"
-        if checkout.out("--no-optional-locks", "status", "--porcelain", "--untracked-files=no"):
-            return f"{where}, with uncommitted changes: commit them, or check out another branch there"
-    return ""
-
-
-def _checkouts(git: Git, branch: str) -> list[Git]:
-    return [git.at(tree.path) for tree in list_worktrees(git) if tree.branch == branch and not tree.bare]
-
-
-def _marker(branch: str) -> str:
-    return f"refs/octet/merging/{branch}"
-
-
-def _say(process: subprocess.Popen[bytes], words: str, answer: str) -> bool:
-    """Send lines; whether `answer` came before the end of the output."""
-    assert process.stdin is not None
-    assert process.stdout is not None
     try:
-        process.stdin.write(words.encode())
-        process.stdin.flush()
-    except BrokenPipeError:
-        return False
-    return any(line.strip() == answer.encode() for line in iter(process.stdout.readline, b""))
+        yield True
+    finally:
+        lock.release()
 
 
-def _complaint(process: subprocess.Popen[bytes]) -> str:
-    assert process.stderr is not None
-    lines = process.stderr.read().decode(errors="replace").splitlines()
-    return next((line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")), "git would not move the branch")
-
-
-def _tail(output: IO[bytes]) -> str:
-    size = output.seek(0, os.SEEK_END)
-    output.seek(max(0, size - TAIL_BYTES))
-    return output.read().decode(errors="replace")
+@contextmanager
+def _trial(git: Git, common: Path, directory: Path) -> Iterator[Scratch]:
+    for number in range(1, TRIALS + 1):
+        path = directory / f"{TRIAL}{number}"
+        with _only_one(common, path.name) as alone:
+            if not alone:
+                continue
+            if why := clear_path(git, path, list_worktrees(git)):
+                raise Hold(why)
+            with Scratch(git, path) as room:
+                yield room
+            return
+    raise Hold(f"{TRIALS} test runs are under way in this repository: wait for one to end")

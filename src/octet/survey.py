@@ -10,9 +10,9 @@ from pathlib import Path
 from octet.agents import Agent
 from octet.api import Octet
 from octet.git import Git
-from octet.merge import SCRATCH
 from octet.project import Project, is_within, real_path
 from octet.rescue import base_branch
+from octet.scratch import is_scratch
 from octet.snapshot import read_changes
 from octet.tenancy import is_lock_dead, linked_checkouts, linked_worktree, owner_of, read_tenancy
 from octet.worktrees import Worktree as Checkout
@@ -74,9 +74,9 @@ class Finding:
 
 
 def survey(octet: Octet, project: Project, *, sizes: bool = True) -> Sequence[Standing]:
-    """All linked worktrees but the one in which merges are tested."""
+    """All linked worktrees but those in which merges are tested."""
     base, agents = base_branch(project), octet.agents.list()
-    trees = [tree for tree in linked_checkouts(project) if tree.path.name != SCRATCH]
+    trees = [tree for tree in linked_checkouts(project) if not is_scratch(tree.path)]
     return [_stand(project, tree, base, agents, sizes) for tree in trees]
 
 

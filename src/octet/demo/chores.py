@@ -16,9 +16,11 @@ from octet.demo.sample import BRANCH, load_sample
 from octet.errors import OctetError, Refused
 from octet.git import Git
 from octet.identity import current_agent
-from octet.merge import Conflict, Merged, MergeRefused, Outcome, Suite, merge
+from octet.landing import Conflict, Landed, Outcome, Strategy, Target, TestsFailed, Unusable, Waiting, Work
+from octet.merge import land as land_works
 from octet.moving import clean_up_merged, move_in
 from octet.project import Project
+from octet.suite import Suite
 from octet.tasks import Task
 
 TEST_LIMIT_S = 120.0
@@ -73,8 +75,9 @@ def refuse(octet: Octet, _project: Project, arguments: Sequence[str]) -> str:
 def merge_task(project: Project, task: Task, commit: str) -> Outcome:
     """Merge the commit that was approved; the branch may have moved on since, and that has been approved by nobody."""
     suite = Suite(project.config.test_command, TEST_LIMIT_S)
-    message = f"Merge {task.id}: {task.title}"
-    return merge(Git(project.root), commit, BRANCH, suite=suite, scratch=worktrees_of(project), message=message)
+    works = [Work(task.id, task.title, commit, task.branch)]
+    (outcome,) = land_works(Git(project.root), works, Target(BRANCH), strategy=Strategy.MERGE, suite=suite, scratch=worktrees_of(project))
+    return outcome
 
 
 def settle(octet: Octet, task: Task, outcome: Outcome) -> str:
@@ -83,17 +86,25 @@ def settle(octet: Octet, task: Task, outcome: Outcome) -> str:
     Raises:
         Refused: the merge cannot be made as things are in the repository.
     """
-    if isinstance(outcome, Merged):
+    if isinstance(outcome, Landed):
         octet.tasks.complete(task.id, task.token, f"merged as {outcome.commit}", outcome.commit)
         clean_up_merged(octet, task.branch)
         return f"{task.id} is merged as {outcome.commit}"
-    if isinstance(outcome, MergeRefused):
+    if isinstance(outcome, Waiting):
         octet.tasks.release(task.id, task.token, outcome.why)
         raise Refused(outcome.why)
-    why = f"conflicts in {', '.join(outcome.paths)}" if isinstance(outcome, Conflict) else f"tests fail when merged: {outcome.tail[-1000:]}"
+    why = _reason(outcome)
     octet.events.publish("merge_failed", {"task": task.id, "conflict": isinstance(outcome, Conflict)})
     octet.tasks.send_back(task.id, task.token, why)
     return f"{task.id} goes back to a developer: {why}"
+
+
+def _reason(outcome: Conflict | TestsFailed | Unusable) -> str:
+    if isinstance(outcome, Conflict):
+        return f"conflicts in {', '.join(outcome.paths)}"
+    if isinstance(outcome, TestsFailed):
+        return f"tests fail when merged: {outcome.evidence.tail[-1000:]}"
+    return outcome.why
 
 
 def worktrees_of(project: Project) -> Path:

@@ -26,7 +26,7 @@ from octet.demo.sample import BRANCH, Sample, load_sample, make_repository, test
 from octet.demo.sandbox import Sandbox, make_sandbox, watched
 from octet.errors import OctetError
 from octet.git import Git
-from octet.merge import Suite
+from octet.suite import Suite
 
 LIMIT_S = 240.0
 FRAME_S = 0.1

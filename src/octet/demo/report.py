@@ -11,7 +11,7 @@ from octet.demo.chronicle import Chronicle
 from octet.demo.roles import plan_text
 from octet.demo.sample import BRANCH, Sample
 from octet.git import Git
-from octet.merge import Suite
+from octet.suite import Suite
 from octet.tasks import State, Task
 
 TEST_LIMIT_S = 120.0
@@ -63,8 +63,9 @@ def check_repository(git: Git, tasks: Sequence[Task], suite: Suite) -> list[str]
         problems.append(f"{BRANCH} was moved by something else than the merges of the tasks")
     if git.out("status", "--porcelain", "--untracked-files=no"):
         problems.append(f"the checkout of {BRANCH} does not agree with its branch")
-    if failed := suite.run(git.directory):
-        problems.append(f"the tests of {BRANCH} fail: {failed.tail[-300:]}")
+    evidence = suite.run(git.directory)
+    if not evidence.passed:
+        problems.append(f"the tests of {BRANCH} fail: {evidence.tail[-300:]}")
     return problems
 
 

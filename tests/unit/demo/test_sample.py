@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from octet import merge
 from octet.demo import sample
 from octet.demo.roles import plan_text
-from octet.merge import Merged, Suite
+from octet.landing import Landed, Strategy, Target, Work
+from octet.merge import land
+from octet.suite import Suite
 from octet.worktrees import add_worktree
 
 
@@ -28,7 +29,7 @@ def test_any_order_of_building_and_merging_passes(tmp_path: Path, seed: int) -> 
     made = sample.load_sample()
     git = sample.make_repository(tmp_path / "pocket", made, sample.test_command(sys.executable))
     suite = Suite(sample.test_command(sys.executable), 60)
-    assert suite.run(git.directory) is None
+    assert suite.run(git.directory).passed
     order = random.Random(seed).sample(made.jobs, len(made.jobs))
     for job in order:
         tree = add_worktree(git, tmp_path / "trees", job.id, base=sample.BRANCH)
@@ -37,9 +38,10 @@ def test_any_order_of_building_and_merging_passes(tmp_path: Path, seed: int) -> 
         git.at(tree.path).out("add", "--all")
         git.at(tree.path).out("commit", "--quiet", "-m", job.title)
     for job in random.Random(seed + 1).sample(made.jobs, len(made.jobs)):
-        outcome = merge.merge(git, f"octet/{job.id}", sample.BRANCH, suite=None, scratch=tmp_path / "trees", message=job.title)
-        assert isinstance(outcome, Merged), (job.id, outcome)
-    assert suite.run(git.directory) is None
+        works, target = [Work(job.id, job.title, f"octet/{job.id}")], Target(sample.BRANCH)
+        (outcome,) = land(git, works, target, strategy=Strategy.MERGE, suite=None, scratch=tmp_path / "trees")
+        assert isinstance(outcome, Landed), (job.id, outcome)
+    assert suite.run(git.directory).passed
 
 
 def test_each_job_brings_a_test_that_fails_without_it(tmp_path: Path) -> None:
@@ -48,7 +50,7 @@ def test_each_job_brings_a_test_that_fails_without_it(tmp_path: Path) -> None:
     git = sample.make_repository(tmp_path / "pocket", made, "true")
     for job in made.jobs:
         sample.apply_step(git.directory, job.steps[0])
-        assert Suite(f"{sys.executable} -B -m unittest -q {job.test_module}", 60).run(git.directory) is not None, job.id
+        assert Suite(f"{sys.executable} -B -m unittest -q {job.test_module}", 60).run(git.directory).passed is False, job.id
 
 
 def test_a_repository_that_needs_no_settings_of_the_person(tmp_path: Path) -> None:

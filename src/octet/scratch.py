@@ -1,0 +1,98 @@
+"""The worktree in which works are combined and tested: on no branch, runs no hooks, thrown away in the end.
+
+    with Scratch(git, path) as scratch:
+        scratch.show(commit)         # its files are that commit's, and nothing else
+
+What the tests do to its `.git` leads git nowhere else: commands here name the directories themselves.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import TracebackType
+
+from octet.git import NO_HOOKS, Git, GitFailed
+from octet.worktrees import Worktree
+
+SCRATCH = "octet-merge"
+TRIAL = f"{SCRATCH}-try"
+# A person's settings that would change the files that are tested.
+_PLAIN = (*NO_HOOKS, "-c", "core.autocrlf=false", "-c", "advice.detachedHead=false")
+
+
+def is_scratch(path: Path) -> bool:
+    """Whether a worktree is one of these, from its name."""
+    return path.name == SCRATCH or path.name.startswith(TRIAL)
+
+
+class Scratch:
+    """One such worktree. The caller sees to it that no other process uses the same path."""
+
+    def __init__(self, git: Git, path: Path) -> None:
+        self.path = path
+        self._quiet = git.at(git.directory, *_PLAIN)
+        self._tree: Git | None = None
+        self._shown = ""
+        self._used = False
+
+    def __enter__(self) -> Scratch:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._tree is not None:
+            self._tree = None
+            discard(self._quiet, self.path)
+
+    def show(self, commit: str) -> Git:
+        """The worktree at `commit`.
+
+        Raises:
+            GitFailed: git cannot make it.
+        """
+        if self._tree is None or not self._turn(self._tree, commit):
+            self._tree = self._make(commit)
+        self._shown = commit
+        return self._tree
+
+    def spoil(self) -> Path:
+        """Its path, for tests that leave files there; the next `show` clears them away."""
+        self._used = True
+        return self.path
+
+    def _turn(self, tree: Git, commit: str) -> bool:
+        # Not `reset`: the tests may have put the worktree on a branch, and that would move.
+        if not self._used and commit == self._shown:
+            return True
+        ran = tree.run("checkout", "--quiet", "--force", "--detach", "--no-recurse-submodules", commit, "--")
+        if ran.status == 0 and self._used:
+            ran = tree.run("clean", "-ffdxq")
+            self._used = False
+        return ran.status == 0
+
+    def _make(self, commit: str) -> Git:
+        if self._tree is not None or self.path.exists():
+            discard(self._quiet, self.path)
+        self._used = False
+        ran = self._quiet.patient("worktree", "add", "--quiet", "--force", "--detach", str(self.path), commit)
+        if ran.status != 0:
+            raise GitFailed(f"no worktree for the tests: {ran.complaint}")
+        link = (self.path / ".git").read_text().strip().removeprefix("gitdir: ")
+        return self._quiet.at(self.path).having(GIT_DIR=str((self.path / link).resolve()), GIT_WORK_TREE=str(self.path))
+
+
+def clear_path(git: Git, path: Path, known: list[Worktree]) -> str:
+    """Throw away the scratch worktree that a killed process left at `path`; why that cannot be, or ""."""
+    if any(tree.path == path for tree in known):
+        discard(git.at(git.directory, *NO_HOOKS), path)
+    elif path.exists():
+        return f"{path} is in the way: move it"
+    return ""
+
+
+def discard(quiet: Git, path: Path) -> None:
+    """Remove a scratch worktree as far as that can be done now."""
+    # Files first: git removes a worktree whose directory is gone, but none that has lost its `.git` file half-way. What cannot be
+    # removed now, because the tests left something writing there, is for the next landing.
+    shutil.rmtree(path, ignore_errors=True)
+    quiet.run("worktree", "remove", "--force", "--force", str(path))
