@@ -118,7 +118,6 @@ class _Landing:
 
     def run(self, works: Sequence[Work]) -> Iterator[Outcome]:
         try:
-            self._check_room()
             found = self.branch.find(works)
             yield from (work for work in found if isinstance(work, Unusable))
             ready = [work for work in found if isinstance(work, Submitted)]
@@ -152,6 +151,8 @@ class _Landing:
         refs = branch.refs(branch.local, branch.truth, marker(name))
         tip, local = branch.tip(refs), refs.get(branch.local)
         known = list_worktrees(branch.git)
+        if not self.room.is_made and (why := clear_path(branch.git, self.room.path, known)):
+            raise Hold(why)
         if local and (started := refs.get(marker(name))):
             take_back(branch.git, name, local.commit, started.commit, known)
         place = _or_hold(find_place(branch.git, name, known))
@@ -220,10 +221,6 @@ class _Landing:
             _move_patiently(branch.git, place, new, state.local, no_fence)
         return True
 
-    def _check_room(self) -> None:
-        if why := clear_path(self.branch.git, self.room.path, list_worktrees(self.branch.git)):
-            raise Hold(why)
-
 
 def _combine(room: Scratch, git: Git, tip: Tip, strategy: Strategy, works: Sequence[Submitted]) -> Chain:
     tree = room.show(tip.commit)  # its `.gitattributes` is the one that counts
@@ -240,7 +237,8 @@ def _move_patiently(git: Git, place: Place, new: str, old: str, fence: Callable[
     deadline = time.monotonic() + BUSY_LIMIT_S
     while True:
         why = move(git, place, new, old, fence)
-        if not any(sign in why.lower() for sign in BUSY) or time.monotonic() > deadline:
+        is_busy = any(sign in why.lower() for sign in BUSY) and git.commit(f"refs/heads/{place.branch}") == old
+        if not is_busy or time.monotonic() > deadline:
             return why
         time.sleep(_BUSY_PAUSE_S)
 

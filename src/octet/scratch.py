@@ -44,6 +44,10 @@ class Scratch:
             self._tree = None
             discard(self._quiet, self.path)
 
+    @property
+    def is_made(self) -> bool:
+        return self._tree is not None
+
     def show(self, commit: str) -> Git:
         """The worktree at `commit`.
 

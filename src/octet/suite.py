@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -15,9 +18,9 @@ from octet.git import clean_environment
 
 TAIL_BYTES = 4000
 _GROUP_END_S = 1.0
-# The watcher reads from a pipe that nobody writes to: it ends when the process that runs the tests ends, be it by SIGKILL, and
-# then nothing of the tests goes on in a directory that the next run clears. It is no child of the tests, whose shell or `make`
-# would wait for it.
+# The watcher waits for the end of a socket that nobody writes to. That comes when the process that runs the tests closes its side or
+# is killed, and then nothing of the tests goes on in a directory that the next run clears. The watcher is no child of the tests,
+# whose shell or `make` would wait for it.
 _WATCHED = 'exec 3<&0 </dev/null; ( { read -r _ <&3; kill -9 0; } >/dev/null 2>&1 & ); exec 3<&-; exec /bin/sh -c "$1"'
 
 
@@ -58,22 +61,23 @@ class Suite:
     def run(self, directory: Path, *, commits: tuple[str, ...] = (), onto: str = "", combined: str = "", tree: str = "") -> Evidence:
         """Run it in `directory`. At its end, at the end of the time and on an interrupt, all that it started is killed."""
         started_ms, start = time.time_ns() // 1_000_000, time.monotonic()
-        with tempfile.TemporaryFile() as output:
-            # Output goes to a file: a pipe would be held open by whatever the tests leave running.
+        # Output goes to a file: a pipe would be held open by whatever the tests leave running.
+        with tempfile.TemporaryFile() as output, _watcher() as (line, ours):
             process = subprocess.Popen(
                 ["/bin/sh", "-c", _WATCHED, "octet", self.command],
                 cwd=directory,
-                stdin=subprocess.PIPE,
+                stdin=line.fileno(),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env=clean_environment(),
             )
-            status = self._wait(process)
+            line.close()
+            status = self._wait(process, ours)
             duration_ms = round((time.monotonic() - start) * 1000)
             return Evidence(self.command, commits, onto, combined, tree, status, started_ms, duration_ms, _tail(output))
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> int | None:
+    def _wait(self, process: subprocess.Popen[bytes], watcher: socket.socket) -> int | None:
         try:
             return process.wait(self.timeout_s)
         except subprocess.TimeoutExpired:
@@ -82,19 +86,25 @@ class Suite:
             if process.returncode is None:  # time-out or interrupt; not reaped, so the group is still its own
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-            assert process.stdin is not None
-            process.stdin.close()  # the watcher kills what is left
-            _await_group_end(process.pid)
+            _end_watcher(watcher)
 
 
-def _await_group_end(group: int) -> None:
-    deadline = time.monotonic() + _GROUP_END_S  # zombies that nobody reaps are no reason to wait longer
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except (ProcessLookupError, PermissionError):
-            return
-        time.sleep(0.001)
+@contextmanager
+def _watcher() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The watcher's side of its line, and ours."""
+    theirs, ours = socket.socketpair()
+    with theirs, ours:
+        yield theirs, ours
+
+
+def _end_watcher(watcher: socket.socket) -> None:
+    """Have it kill what is left of the tests, itself with them, and wait for that."""
+    watcher.settimeout(_GROUP_END_S)
+    watcher.shutdown(socket.SHUT_WR)
+    try:
+        watcher.recv(1)
+    except (TimeoutError, ConnectionError):
+        return  # it is stopped, or was gone already
 
 
 def _tail(output: IO[bytes]) -> str:

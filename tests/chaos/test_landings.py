@@ -1,0 +1,152 @@
+"""Landings killed at every step, and many at once: main is old or new, tested, and nothing is lost or landed twice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from tests.repositories import assert_in_step, commit, name_somebody
+
+from octet.git import Git
+from octet.landing import COMMIT_TRAILER, Strategy
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600), pytest.mark.usefixtures("alone")]
+
+WORKER = Path(__file__).parent / "landing_worker.py"
+# Fails where a work is half there.
+CHECK = 'for f in *.a; do test -e "$f" || continue; test -e "${f%.a}.b" || exit 1; done\n'
+
+
+class Lander:
+    """A process that lands, in a fork for each line it is sent."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, str(WORKER), "serve"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def land(self, *words: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(*words, file=self._process.stdin, flush=True)
+        return self._process.stdout.readline().strip()
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture
+def lander(alone: Path) -> Iterator[Lander]:
+    started = Lander()
+    yield started
+    started.close()
+
+
+class Story:
+    """A repository with works on branches, and perhaps a bare remote beside it; made once and copied for each kill."""
+
+    def __init__(self, directory: Path, count: int, remote: str) -> None:
+        self.directory, self.remote = directory, remote
+        directory.mkdir()
+        git = self.git
+        git.directory.mkdir()
+        git.out("init", "--quiet", "--initial-branch=main", "--template=")
+        name_somebody(git)
+        self.base = commit(git, {"check.sh": CHECK, "shared.txt": "1\n2\n3\n4\n5\n"})
+        self.works = {f"t{number}": self._work(git, f"t{number}") for number in range(count)}
+        git.out("checkout", "--quiet", "main")
+        if remote:
+            git.out("clone", "--quiet", "--bare", "--template=", ".", "../remote.git")
+            git.out("remote", "add", remote, "../remote.git")
+
+    @property
+    def git(self) -> Git:
+        return Git(self.directory / "repo")
+
+    @property
+    def remote_git(self) -> Git:
+        return Git(self.directory / "remote.git")
+
+    def copy(self, to: Path) -> Story:
+        shutil.copytree(self.directory, to, symlinks=True)
+        copied = object.__new__(Story)
+        copied.__dict__.update(self.__dict__, directory=to)
+        return copied
+
+    def land(self, lander: Lander, strategy: Strategy, step: int) -> str:
+        works = [f"{task}={submitted}" for task, submitted in self.works.items()]
+        return lander.land(strategy, f"-{self.remote}", str(self.git.directory), str(step), *works)
+
+    def check_safe(self) -> None:
+        """What holds at any instant: every commit that a protected branch has been at was tested, and no branch is lost."""
+        check_tested(self.git, self.base, [self.directory / "tested-repo"])
+        for task, submitted in self.works.items():
+            assert self.git.commit(f"refs/heads/{task}") == submitted
+        if self.remote:
+            check_tested(self.remote_git, self.base, [self.directory / "tested-repo"])
+
+    def check_landed(self, strategy: Strategy) -> None:
+        """What holds at the end: each work is there once, and nothing else is left."""
+        self.check_safe()
+        for git in [self.git, *([self.remote_git] if self.remote else [])]:
+            check_once(git, self.works, strategy)
+        assert_in_step(self.git)
+        assert len(self.git.out("worktree", "list").splitlines()) == 1
+        assert self.git.out("for-each-ref", "refs/octet") == ""
+        inside = self.git.directory / ".git"
+        assert [path.name for path in inside.rglob("*.lock") if path.name != "octet-merge.lock"] == []
+        assert not list((inside / "worktrees").glob("*"))
+        assert not list((self.directory / "trees-repo").glob("*"))
+
+    def _work(self, git: Git, task: str) -> str:
+        git.out("checkout", "--quiet", "-b", task, "main")
+        commit(git, {f"{task}.a": "a\n"}, f"half of {task}")
+        return commit(git, {f"{task}.b": "b\n"}, f"other half of {task}")
+
+
+def check_tested(git: Git, base: str, logs: Sequence[Path]) -> None:
+    tested = {line for log in logs if log.exists() for line in log.read_text().split()}
+    line = git.out("rev-list", "--first-parent", "--reverse", "main").split()
+    assert line[0] == base
+    trees = {step: git.out("rev-parse", f"{step}^{{tree}}") for step in line[1:]}
+    assert [step for step, tree in trees.items() if tree not in tested] == []
+
+
+def check_once(git: Git, works: dict[str, str], strategy: Strategy) -> None:
+    """Each work has one commit that brought it in, and its files are in main."""
+    files = set(git.out("ls-tree", "--name-only", "main").split())
+    assert {f"{task}.{half}" for task in works for half in "ab"} <= files
+    if strategy is Strategy.MERGE:
+        seconds = Counter(line.split()[2] for line in git.out("rev-list", "--merges", "--parents", "main").splitlines())
+        assert {submitted: seconds[submitted] for submitted in works.values()} == dict.fromkeys(works.values(), 1)
+        return
+    for submitted in works.values():
+        found = git.out("rev-list", f"--grep=^{COMMIT_TRAILER}: {submitted}$", "main").split()
+        assert len(found) == (2 if strategy is Strategy.REBASE else 1)
+
+
+@pytest.mark.parametrize("remote", ["", "origin"])
+@pytest.mark.parametrize(("strategy", "count"), [(Strategy.MERGE, 1), (Strategy.MERGE, 3), (Strategy.SQUASH, 2), (Strategy.REBASE, 1)])
+def test_a_kill_at_every_step(alone: Path, lander: Lander, strategy: Strategy, count: int, remote: str) -> None:
+    """Killed before or after any git command, the next landing mends what was left and lands each work exactly once."""
+    template = Story(alone / "template", count, remote)
+    for step in range(1, 1000):
+        story = template.copy(alone / f"step-{step}")
+        first = story.land(lander, strategy, step)
+        story.check_safe()
+        if first == "done":
+            break
+        assert first == "killed"
+        assert story.land(lander, strategy, 0) == "done", step
+        outcomes = dict(line.split() for line in (story.directory / "outcomes-repo").read_text().splitlines())
+        assert outcomes == dict.fromkeys(story.works, "Landed"), step
+        story.check_landed(strategy)
+        shutil.rmtree(story.directory)
+    story.check_landed(strategy)
+    assert step > 40
+    print(strategy, count, remote, step, os.getpid())
