@@ -226,13 +226,18 @@ def _squash(git: Git, tip: Tip, submitted: Submitted) -> Tip | Paths:
 
 
 def _rebase(git: Git, tip: Tip, submitted: Submitted) -> Tip | Paths:
-    commits = git.out("rev-list", "--reverse", "--topo-order", "--no-merges", submitted.commit, f"^{tip.commit}").split()
-    for commit in commits:
-        replayed = _replay(git, tip, commit, submitted)
+    lines = git.out("rev-list", "--reverse", "--topo-order", "--parents", submitted.commit, f"^{tip.commit}").splitlines()
+    history = [line.split() for line in lines]
+    last = tip
+    for commit, *parents in history:
+        replayed = _replay(git, last, commit, submitted) if len(parents) < 2 else last
         if isinstance(replayed, Paths):
             return replayed
-        tip = replayed
-    return tip
+        last = replayed
+    if any(len(parents) > 1 for _, *parents in history) and merge_trees(git, tip.commit, submitted.commit) != last.tree:
+        # A merge is not replayed, and here that would lose what was settled in it.
+        raise GitFailed("its history holds merges with changes of their own: rebase it, or land it by merge or squash")
+    return last
 
 
 def _replay(git: Git, tip: Tip, commit: str, submitted: Submitted) -> Tip | Paths:

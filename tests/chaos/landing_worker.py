@@ -1,7 +1,7 @@
 """Lands works and kills itself with SIGKILL at the step it was told: before or after a git command, a word to git, a test run.
 
     landing_worker.py STRATEGY REMOTE REPOSITORY STEP WORK=COMMIT…    # STEP 0: no kill
-    landing_worker.py serve                                           # such lines on standard input, each in a fork; answers "killed" or "done"
+    landing_worker.py serve                                           # such lines on standard input, each in a fork; answers how it ended
 
 Outcomes go to `outcomes` beside the repository, a line each: work, kind.
 """

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from tests.repositories import assert_in_step, commit, name_somebody
 
+import octet
 from octet.git import Git
 from octet.landing import COMMIT_TRAILER, Strategy
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600), pytest.mark.usefixtures("alone")]
 
+SOURCES = str(Path(octet.__file__).parents[1])
 WORKER = Path(__file__).parent / "landing_worker.py"
 # Fails where a work is half there.
 CHECK = 'for f in *.a; do test -e "$f" || continue; test -e "${f%.a}.b" || exit 1; done\n'
@@ -26,9 +28,10 @@ CHECK = 'for f in *.a; do test -e "$f" || continue; test -e "${f%.a}.b" || exit 
 class Lander:
     """A process that lands, in a fork for each line it is sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
         command = [sys.executable, str(WORKER), "serve"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        environment = {**os.environ, "PYTHONPATH": SOURCES}
+        self._process = subprocess.Popen(command, cwd=directory, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def land(self, *words: str) -> str:
         assert self._process.stdin is not None
@@ -42,7 +45,7 @@ class Lander:
 
 @pytest.fixture
 def lander(alone: Path) -> Iterator[Lander]:
-    started = Lander()
+    started = Lander(alone)
     yield started
     started.close()
 
