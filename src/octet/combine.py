@@ -111,7 +111,7 @@ def merge_trees(git: Git, ours: str, theirs: str) -> str | Paths:
     ran = git.run("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs)
     if ran.status == _NO_SUCH_OPTION:
         return _merge_by_index(git, ours, theirs)
-    if ran.status not in (0, 1):
+    if ran.status not in (0, 1) or not ran.out:
         raise GitFailed(f"git cannot merge {theirs}: {ran.complaint}")
     tree, *paths = ran.out.split("\0")
     return Paths(tuple(path for path in paths if path)) if ran.status else tree

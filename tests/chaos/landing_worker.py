@@ -70,6 +70,7 @@ def main(strategy: str, remote: str, repository: str, step: str, *works: str) ->
     os.environ["TESTED"] = str(root.parent / f"tested-{root.name}")
     submitted = [Work(task, f"do {task}", commit, task) for task, _, commit in (word.partition("=") for word in works)]
     target = Target("main", remote.removeprefix("-"))
+    (root.parent / f"started-{root.name}").touch()
     with open(root.parent / f"outcomes-{root.name}", "a") as log:
         for outcome in land(
             Git(root), submitted, target, strategy=Strategy(strategy), suite=Suite(TESTS, 60), scratch=root.parent / f"trees-{root.name}"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.repositories import assert_in_step, commit, name_somebody
+from tests.repositories import assert_in_step, commit, name_somebody, poll
 
 import octet
 from octet.git import Git
@@ -20,6 +24,7 @@ from octet.landing import COMMIT_TRAILER, Strategy
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600), pytest.mark.usefixtures("alone")]
 
 SOURCES = str(Path(octet.__file__).parents[1])
+KILLS = 12
 WORKER = Path(__file__).parent / "landing_worker.py"
 # Fails where a work is half there.
 CHECK = 'for f in *.a; do test -e "$f" || continue; test -e "${f%.a}.b" || exit 1; done\n'
@@ -81,21 +86,52 @@ class Story:
         copied.__dict__.update(self.__dict__, directory=to)
         return copied
 
-    def land(self, lander: Lander, strategy: Strategy, step: int) -> str:
-        works = [f"{task}={submitted}" for task, submitted in self.works.items()]
-        return lander.land(strategy, f"-{self.remote}", str(self.git.directory), str(step), *works)
+    def words(self, strategy: Strategy, step: int, *tasks: str) -> list[str]:
+        works = [f"{task}={self.works[task]}" for task in tasks or self.works]
+        return [strategy, f"-{self.remote}", str(self.git.directory), str(step), *works]
 
-    def check_safe(self) -> None:
+    def land(self, lander: Lander, strategy: Strategy, step: int) -> str:
+        return lander.land(*self.words(strategy, step))
+
+    def land_all(self, lander: Lander, strategy: Strategy) -> bool:
+        """Whether everything has landed; git commands that outlived a killed landing may still be at work."""
+        assert self.land(lander, strategy, 0) == "done"
+        return self.outcomes() == dict.fromkeys(self.works, "Landed")
+
+    def land_each(self, lander: Lander) -> int:
+        """One after the other, each again until it has landed; how many have."""
+        for task in self.works:
+            while self.outcomes().get(task) != "Landed":
+                assert lander.land(*self.words(Strategy.MERGE, 0, task)) == "done"
+        return len(self.works)
+
+    def outcomes(self) -> dict[str, str]:
+        """The last of each work; those of the repository as a whole do not count."""
+        log = self.directory / "outcomes-repo"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return {task: kind for task, kind in (line.split() for line in lines) if task != "-"}
+
+    def join(self, hub: Path, count: int) -> None:
+        """Take the bare repository as origin, its main for ours, and make works."""
+        self.remote = "origin"
+        self.git.out("remote", "add", "origin", str(hub))
+        self.git.out("fetch", "--quiet", "origin")
+        self.git.out("reset", "--quiet", "--hard", "origin/main")
+        self.base = self.git.commit("main")
+        self.works = {task: self._work(self.git, task) for task in (f"{self.directory.name}{n}" for n in range(count))}
+        self.git.out("checkout", "--quiet", "main")
+
+    def check_safe(self, strategy: Strategy) -> None:
         """What holds at any instant: every commit that a protected branch has been at was tested, and no branch is lost."""
-        check_tested(self.git, self.base, [self.directory / "tested-repo"])
+        only_tip = strategy is Strategy.REBASE
+        for git in [self.git, *([self.remote_git] if self.remote else [])]:
+            check_tested(git, self.base, [self.directory / "tested-repo"], only_tip)
         for task, submitted in self.works.items():
             assert self.git.commit(f"refs/heads/{task}") == submitted
-        if self.remote:
-            check_tested(self.remote_git, self.base, [self.directory / "tested-repo"])
 
     def check_landed(self, strategy: Strategy) -> None:
         """What holds at the end: each work is there once, and nothing else is left."""
-        self.check_safe()
+        self.check_safe(strategy)
         for git in [self.git, *([self.remote_git] if self.remote else [])]:
             check_once(git, self.works, strategy)
         assert_in_step(self.git)
@@ -112,11 +148,55 @@ class Story:
         return commit(git, {f"{task}.b": "b\n"}, f"other half of {task}")
 
 
-def check_tested(git: Git, base: str, logs: Sequence[Path]) -> None:
+@pytest.mark.parametrize("group", [False, True])
+@pytest.mark.parametrize("remote", ["", "origin"])
+def test_a_kill_at_any_moment(alone: Path, lander: Lander, remote: str, group: bool) -> None:
+    """Killed while a git command is at work, alone or with that command, the next landing goes on; nothing is lost or landed twice."""
+    chance = random.Random(7)
+    template = Story(alone / "template", 2, remote)
+    for number in range(KILLS):
+        story = template.copy(alone / f"kill-{number}")
+        victim = subprocess.Popen(
+            [sys.executable, str(WORKER), *story.words(Strategy.MERGE, 0)],
+            env={**os.environ, "PYTHONPATH": SOURCES},
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
+        )
+        poll(lambda story=story: (story.directory / "started-repo").exists())
+        time.sleep(chance.uniform(0, 0.25))  # the moment of the kill
+        (os.killpg if group else os.kill)(victim.pid, signal.SIGKILL)
+        victim.wait()
+        poll(lambda story=story: story.land_all(lander, Strategy.MERGE), 30)
+        story.check_landed(Strategy.MERGE)
+        shutil.rmtree(story.directory)
+
+
+def test_two_queues_on_two_clones(alone: Path, lander: Lander) -> None:
+    """They land ten works each at once: all twenty are in the remote's branch once, on a line of tested commits."""
+    left, right = (Story(alone / name, 0, "") for name in ("left", "right"))
+    hub = alone / "hub.git"
+    left.git.out("clone", "--quiet", "--bare", "--template=", ".", str(hub))
+    for story in (left, right):
+        story.join(hub, 10)
+    second = Lander(alone)
+    with ThreadPoolExecutor(2) as pool:
+        queues = [pool.submit(story.land_each, one) for story, one in ((left, lander), (right, second))]
+        assert [queue.result() for queue in queues] == [10, 10]
+    second.close()
+    works = left.works | right.works
+    assert len(works) == 20
+    check_tested(Git(hub), left.base, [story.directory / "tested-repo" for story in (left, right)])
+    check_once(Git(hub), works, Strategy.MERGE)
+    for story in (left, right):
+        assert_in_step(story.git)
+        assert Git(hub).contains("main", story.git.commit("main"))
+
+
+def check_tested(git: Git, base: str, logs: Sequence[Path], only_tip: bool = False) -> None:
     tested = {line for log in logs if log.exists() for line in log.read_text().split()}
     line = git.out("rev-list", "--first-parent", "--reverse", "main").split()
     assert line[0] == base
-    trees = {step: git.out("rev-parse", f"{step}^{{tree}}") for step in line[1:]}
+    trees = {step: git.out("rev-parse", f"{step}^{{tree}}") for step in line[1:][-1 if only_tip else 0 :]}
     assert [step for step, tree in trees.items() if tree not in tested] == []
 
 
@@ -134,22 +214,20 @@ def check_once(git: Git, works: dict[str, str], strategy: Strategy) -> None:
 
 
 @pytest.mark.parametrize("remote", ["", "origin"])
-@pytest.mark.parametrize(("strategy", "count"), [(Strategy.MERGE, 1), (Strategy.MERGE, 3), (Strategy.SQUASH, 2), (Strategy.REBASE, 1)])
+@pytest.mark.parametrize(("strategy", "count"), [(Strategy.MERGE, 1), (Strategy.MERGE, 3), (Strategy.SQUASH, 1), (Strategy.REBASE, 1)])
 def test_a_kill_at_every_step(alone: Path, lander: Lander, strategy: Strategy, count: int, remote: str) -> None:
     """Killed before or after any git command, the next landing mends what was left and lands each work exactly once."""
     template = Story(alone / "template", count, remote)
     for step in range(1, 1000):
         story = template.copy(alone / f"step-{step}")
         first = story.land(lander, strategy, step)
-        story.check_safe()
+        story.check_safe(strategy)
         if first == "done":
             break
         assert first == "killed"
         assert story.land(lander, strategy, 0) == "done", step
-        outcomes = dict(line.split() for line in (story.directory / "outcomes-repo").read_text().splitlines())
-        assert outcomes == dict.fromkeys(story.works, "Landed"), step
+        assert story.outcomes() == dict.fromkeys(story.works, "Landed"), step
         story.check_landed(strategy)
         shutil.rmtree(story.directory)
     story.check_landed(strategy)
     assert step > 40
-    print(strategy, count, remote, step, os.getpid())

@@ -173,11 +173,7 @@ def test_a_network_that_hangs(git: Git, tmp_path: Path, monkeypatch: pytest.Monk
     """A connection that never answers ends in time, with every process of it."""
     program = tmp_path / "ssh"
     pids, args = (shlex.quote(str(tmp_path / name)) for name in ("pids", "args"))
-    program.write_text(f"#!/bin/sh
-echo $$ >> {pids}
-printf '%s\n' \"$@\" > {args}
-exec sleep 300
-")
+    program.write_text(f"#!/bin/sh\necho $$ >> {pids}\nprintf '%s\\n' \"$@\" > {args}\nexec sleep 300\n")
     program.chmod(0o755)
     work(git, "t", {"t.txt": "t\n"})
     git.out("remote", "set-url", "origin", "ssh://nowhere.invalid/x.git")
