@@ -2,21 +2,28 @@
 
 They move in two phases: git's reference transaction is *prepared* (the branch is locked and still where it was), the checkout's
 files and index follow, the transaction is *committed*. A step that fails gives up the transaction, so that no checkout is left
-with an index that disagrees with its branch. Only a kill between the last two steps leaves one, ahead of its branch and with
-nothing lost; `refs/octet/merging/<branch>` says so until the branch has moved, and `take_back` mends it.
+with an index that disagrees with its branch. Only a kill in the midst of it leaves one; `octet.mending` keeps a record of the move,
+and `mend` brings the checkout to where the branch is.
+
+The index is made beside the real one, which then takes its place at once: so the lock on it is Octet's own and tells whose it is.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from octet.git import NO_HOOKS, Git
+from octet.mending import INDEX_LOCK, Move, clear_locks, forget, read_record, recorded, restore_files
 from octet.text import plain
-from octet.worktrees import Worktree
+from octet.worktrees import Worktree, list_worktrees
 
-UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
+UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
+OWN_INDEX = "octet-index"
 _MOST_NAMED = 5
 
 
@@ -26,11 +33,6 @@ class Place:
 
     branch: str
     checkout: Git | None
-
-
-def marker(branch: str) -> str:
-    """The reference that says where a landing was about to move `branch`."""
-    return f"refs/octet/merging/{branch}"
 
 
 def find_place(git: Git, branch: str, known: list[Worktree]) -> Place | str:
@@ -61,77 +63,112 @@ def find_untracked(place: Place, old: str, new: str) -> str:
     return _cannot_follow(place.checkout, old, new, ran.complaint) if ran.status else ""
 
 
-def move(git: Git, place: Place, new: str, old: str, fence: Callable[[], None]) -> str:
+def move(git: Git, common: Path, place: Place, new: str, old: str, fence: Callable[[], None]) -> str:
     """Move branch and checkout from `old` to `new`; why nothing moved, or "".
 
     `fence` is called when both can still stay where they are; what it raises goes through.
     """
-    sign = marker(place.branch)
-    git.at(git.directory, *NO_HOOKS).out("update-ref", sign, new)
-    moved = False
     try:
-        why = _move_both(git, place, new, old, fence)
-        moved = not why
-    finally:
-        if not moved:
-            git.at(git.directory, *NO_HOOKS).run("update-ref", "-d", sign)
-    return why
+        with recorded(common, Move(place.branch, old, new)) as record:
+            return _move_both(git, place, new, old, fence, record)
+    except BaseException:
+        mend(git, common, list_worktrees(git))
+        raise
 
 
-def take_back(git: Git, branch: str, tip: str, started: str, known: list[Worktree]) -> None:
-    """Where a landing that was to reach `started` was killed between files and branch, bring the files back to the branch."""
-    for checkout in _checkouts(git, branch, known):
-        ahead = started != tip and checkout.run("write-tree").out == git.out("rev-parse", f"{started}^{{tree}}")
-        if ahead:
-            checkout.run("update-index", "-q", "--refresh")
-            if _bring(checkout, started, tip):
-                return  # its owner has changed files since; `find_place` says so
-    git.at(git.directory, *NO_HOOKS).out("update-ref", "-d", marker(branch))
+def mend(git: Git, common: Path, known: list[Worktree]) -> str:
+    """Bring the checkout of a move that was killed to where its branch is; why that cannot be done now, or ""."""
+    record = read_record(common)
+    if not isinstance(record, Move):
+        return record or ""
+    tip = git.commit(f"refs/heads/{record.branch}")
+    checkouts = [checkout for checkout in _checkouts(git, record.branch, known) if checkout.directory.is_dir()]
+    if why := clear_locks(common, [_git_path(checkout, "HEAD").parent for checkout in checkouts], record):
+        return why
+    if tip in (record.old, record.new):
+        other = record.old if tip == record.new else record.new
+        for checkout in checkouts:
+            _bring_back(checkout, other, tip)
+    forget(common)
+    return ""
 
 
-def _move_both(git: Git, place: Place, new: str, old: str, fence: Callable[[], None]) -> str:
+def _bring_back(checkout: Git, other: str, tip: str) -> None:
+    if checkout.out("write-tree") == checkout.out("rev-parse", f"{other}^{{tree}}"):
+        checkout.run("update-index", "-q", "--refresh")
+        _quiet(checkout).run("read-tree", "-m", "-u", other, tip)  # refused where its owner changed files since; `find_place` says so
+    else:
+        restore_files(checkout, other, tip)
+
+
+def _move_both(git: Git, place: Place, new: str, old: str, fence: Callable[[], None], record: int) -> str:
     """Prepare the reference, bring the checkout along, commit the reference; why not, or ""."""
-    checkout = place.checkout
-    # The marker goes with the same transaction, one git command less. Run in the checkout where there is one, so that its HEAD's
-    # reflog has the step too.
-    updates = f"start\nupdate refs/heads/{place.branch} {new} {old}\ndelete {marker(place.branch)} {new}\nprepare\n"
-    with (checkout or git).converse("update-ref", "-m", "octet: merge", "--stdin") as transaction:
+    updates = f"start\nupdate refs/heads/{place.branch} {new} {old}\nprepare\n"
+    # Run in the checkout where there is one, so that its HEAD's reflog has the step too.
+    with (place.checkout or git).converse("update-ref", "-m", "octet: merge", "--stdin", keep=(record,)) as transaction:
         if not _say(transaction, updates, "prepare: ok"):
             return _complaint(transaction)
         fence()
-        if checkout and (why := _bring(checkout, old, new)):
+        if why := _bring(place, old, new, record):
             return why
         if _say(transaction, "commit\n", "commit: ok"):
             return ""
         why = _complaint(transaction)
-    if checkout:
-        _bring(checkout, new, old)
+    _bring(place, new, old, record)
     return why
 
 
-def _bring(checkout: Git, old: str, new: str) -> str:
+def _bring(place: Place, old: str, new: str, record: int) -> str:
     """Take a checkout's index and files from one commit to another, all or nothing; why not, or ""."""
-    ran = _quiet(checkout).run("read-tree", "-m", "-u", old, new)
-    return _cannot_follow(checkout, old, new, ran.complaint) if ran.status else ""
+    if place.checkout is None:
+        return ""
+    index = _git_path(place.checkout, "index")
+    lock, ours = index.with_name("index.lock"), index.with_name(OWN_INDEX)
+    try:
+        _take_lock(lock)
+    except FileExistsError:
+        return f"Unable to create '{lock}': File exists"
+    try:
+        ours.with_name(f"{OWN_INDEX}.lock").unlink(missing_ok=True)  # of a killed landing; nobody else uses that name
+        shutil.copyfile(index, ours)
+        ran = _quiet(place.checkout).having(GIT_INDEX_FILE=str(ours)).run("read-tree", "-m", "-u", old, new, keep=(record,))
+        if ran.status == 0:
+            ours.replace(index)
+            return ""
+    finally:
+        ours.unlink(missing_ok=True)
+        lock.unlink()
+    return _undo(place.checkout, old, new, ran.complaint)
+
+
+def _undo(checkout: Git, old: str, new: str, complaint: str) -> str:
+    why = _cannot_follow(checkout, old, new, complaint)
+    if checkout.out("status", "--porcelain", "--untracked-files=no"):  # git stopped half-way, for want of space or rights
+        restore_files(checkout, new, old)
+    return why
+
+
+def _take_lock(lock: Path) -> None:
+    with open(lock, "x", encoding="utf-8") as file:
+        file.write(INDEX_LOCK)
 
 
 def _cannot_follow(checkout: Git, old: str, new: str, complaint: str) -> str:
     added = checkout.out("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=A", old, new).split("\0")
-    there = [plain(path) for path in added if path and _in_the_way(checkout, path)]
+    there = [plain(path) for path in added if path and os.path.lexists(checkout.directory / path)]
     if not there:
         return f"{checkout.directory} cannot follow: {complaint}"
     more = f" and {len(there) - _MOST_NAMED} more" if len(there) > _MOST_NAMED else ""
     return f"{checkout.directory} has untracked files in the way: {', '.join(there[:_MOST_NAMED])}{more}; move them"
 
 
-def _in_the_way(checkout: Git, path: str) -> bool:
-    place = checkout.directory / path
-    return place.exists() or place.is_symlink()
-
-
 def _is_under_way(checkout: Git) -> bool:
     paths = checkout.out("rev-parse", *[word for name in UNDER_WAY for word in ("--git-path", name)])
     return any((checkout.directory / path).exists() for path in paths.splitlines())
+
+
+def _git_path(checkout: Git, name: str) -> Path:
+    return checkout.path(name).resolve()
 
 
 def _checkouts(git: Git, branch: str, known: list[Worktree]) -> list[Git]:

@@ -94,15 +94,18 @@ class Git:
     flags: tuple[str, ...] = field(default=())
     variables: tuple[str, ...] = field(default=())
 
-    def run(self, *args: str) -> Ran:
+    def run(self, *args: str, keep: tuple[int, ...] = ()) -> Ran:
         """Run one command to its end, whatever its exit status.
+
+        Args:
+            keep: descriptors that it and its children hold open as long as they live.
 
         Raises:
             GitFailed: there is no git program.
         """
         from git.cmd import Git as Program
 
-        answer = Program().execute(self._command(args), with_extended_output=True, with_exceptions=False, env=QUIET)
+        answer = Program().execute(self._command(args), with_extended_output=True, with_exceptions=False, env=QUIET, pass_fds=keep)
         return Ran(*answer)
 
     def out(self, *args: str) -> str:
@@ -192,7 +195,7 @@ class Git:
         return self.directory / self.out("rev-parse", "--git-path", name)
 
     @contextmanager
-    def converse(self, *args: str) -> Iterator[subprocess.Popen[bytes]]:
+    def converse(self, *args: str, keep: tuple[int, ...] = ()) -> Iterator[subprocess.Popen[bytes]]:
         """Run a command that is spoken to over its standard input; closing that ends it.
 
         Killed with this process or not, `git update-ref --stdin` then gives up what it has not committed.
@@ -201,7 +204,7 @@ class Git:
 
         # Typed as a file to read from; it goes to Popen as it is.
         pipe = cast(BinaryIO, subprocess.PIPE)
-        handle = Program().execute(self._command(args), istream=pipe, as_process=True, env=QUIET)
+        handle = Program().execute(self._command(args), istream=pipe, as_process=True, env=QUIET, pass_fds=keep)
         assert handle.proc is not None
         with handle.proc as process:  # through `handle`, which ends the process when it is collected
             yield process

@@ -25,7 +25,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from octet.branch import Branch, Hold
-from octet.checkouts import Place, find_place, find_untracked, marker, move, take_back
+from octet.checkouts import Place, find_place, find_untracked, mend, move
 from octet.combine import Builder, Chain, Submitted, Tip, merge_flags, roll_up
 from octet.git import BUSY, Git, GitFailed
 from octet.landing import Conflict, Landed, Outcome, Strategy, Target, TestsFailed, Unusable, Waiting, Work
@@ -73,7 +73,7 @@ def land(
             yield Waiting("another merge is running in this repository: wait for it")
             return
         with Scratch(git, scratch.resolve() / SCRATCH) as room:
-            yield from _Landing(Branch(git, target), strategy, suite, room, fence).run(works)
+            yield from _Landing(common, Branch(git, target), strategy, suite, room, fence).run(works)
 
 
 def try_out(
@@ -109,6 +109,7 @@ class _State:
 
 @dataclass
 class _Landing:
+    common: Path
     branch: Branch
     strategy: Strategy
     suite: Suite | None
@@ -148,18 +149,18 @@ class _Landing:
         """Bring everything to where the branch is, and see that it can move."""
         branch, name = self.branch, self.branch.target.branch
         branch.fetch()
-        refs = branch.refs(branch.local, branch.truth, marker(name))
-        tip, local = branch.tip(refs), refs.get(branch.local)
         known = list_worktrees(branch.git)
         if not self.room.is_made and (why := clear_path(branch.git, self.room.path, known)):
             raise Hold(why)
-        if local and (started := refs.get(marker(name))):
-            take_back(branch.git, name, local.commit, started.commit, known)
+        if why := _patiently(lambda: mend(branch.git, self.common, known)):
+            raise Hold(why)
+        refs = branch.refs(branch.local, branch.truth)
+        tip, local = branch.tip(refs), refs.get(branch.local)
         place = _or_hold(find_place(branch.git, name, known))
         if local and local != tip:
             if not branch.git.contains(tip.commit, local.commit):
                 raise Hold(f"{name} has commits that {branch.target.remote} lacks: push them, or reset it")
-            if why := move(branch.git, place, tip.commit, local.commit, no_fence):
+            if why := move(branch.git, self.common, place, tip.commit, local.commit, no_fence):
                 raise Hold(why)
         return _State(tip, tip.commit if local else "", place)
 
@@ -206,7 +207,7 @@ class _Landing:
         branch, name = self.branch, self.branch.target.branch
         place = _or_hold(find_place(branch.git, name, list_worktrees(branch.git)))
         if branch.remote is None:
-            why = _move_patiently(branch.git, place, new, state.tip.commit, self.fence)
+            why = self._move(place, new, state.tip.commit, self.fence)
         else:
             self.fence()
             why = branch.remote.push(new, state.tip.commit)
@@ -218,8 +219,12 @@ class _Landing:
             return branch.git.contains(now, new)
         if branch.remote and state.local:
             # It has landed, whatever becomes of the checkout: where that cannot follow now, the next landing brings it along.
-            _move_patiently(branch.git, place, new, state.local, no_fence)
+            self._move(place, new, state.local, no_fence)
         return True
+
+    def _move(self, place: Place, new: str, old: str, fence: Callable[[], None]) -> str:
+        git, ref = self.branch.git, self.branch.local
+        return _patiently(lambda: move(git, self.common, place, new, old, fence), lambda: git.commit(ref) == old)
 
 
 def _combine(room: Scratch, git: Git, tip: Tip, strategy: Strategy, works: Sequence[Submitted]) -> Chain:
@@ -232,13 +237,13 @@ def _test(suite: Suite, room: Scratch, combined: Tip, commits: tuple[str, ...], 
     return suite.run(room.spoil(), commits=commits, onto=onto.commit, combined=combined.commit, tree=combined.tree)
 
 
-def _move_patiently(git: Git, place: Place, new: str, old: str, fence: Callable[[], None]) -> str:
-    """`move`, again while another git process (an editor's `git status`) has one of git's locks."""
+def _patiently(act: Callable[[], str], is_worth_it: Callable[[], bool] = lambda: True) -> str:
+    """Why `act` did not do it, or ""; again for a while where another git process (an editor's `git status`) is at work."""
     deadline = time.monotonic() + BUSY_LIMIT_S
     while True:
-        why = move(git, place, new, old, fence)
-        is_busy = any(sign in why.lower() for sign in BUSY) and git.commit(f"refs/heads/{place.branch}") == old
-        if not is_busy or time.monotonic() > deadline:
+        why = act()
+        is_busy = any(sign in why.lower() for sign in (*BUSY, "still at work"))
+        if not is_busy or time.monotonic() > deadline or not is_worth_it():
             return why
         time.sleep(_BUSY_PAUSE_S)
 

@@ -49,9 +49,9 @@ class Killer:
 
     def around_conversation(self, converse: Callable[..., Any]) -> Callable[..., Any]:
         @contextmanager
-        def conversing(*args: Any) -> Iterator[Any]:
+        def conversing(*args: Any, **kwargs: Any) -> Iterator[Any]:
             self.step()
-            with converse(*args) as process:
+            with converse(*args, **kwargs) as process:
                 self.step()
                 yield process
             self.step()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.repositories import alive, assert_in_step, install_hook, poll, trees, work
 
-from octet import landing
+from octet import landing, mending
 from octet.git import Git
 from octet.landing import Conflict, Landed, Outcome, Strategy, Target, Unusable, Waiting, Work
 from octet.merge import land
@@ -241,7 +242,8 @@ class TestOneWork:
         work(git, "two", {"two.txt": "2\n"})
         old = git.commit("main")
         ahead = git.out("commit-tree", "octet/one^{tree}", "-p", old, "-m", "combined")
-        git.out("update-ref", "refs/octet/merging/main", ahead)
+        record = {"branch": "main", "old": old, "new": ahead}
+        (git.directory / ".git" / mending.RECORD).write_text(json.dumps(record))
         git.out("read-tree", "-m", "-u", old, ahead)
         assert isinstance(land_one(git, "octet/two"), Landed)
         assert not (git.directory / "one.txt").exists()
