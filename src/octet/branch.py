@@ -9,7 +9,7 @@ from functools import cached_property
 from octet.combine import Submitted, Tip
 from octet.git import Git
 from octet.landing import COMMIT_TRAILER, Target, Unusable, Work
-from octet.remote import Remote
+from octet.remote import Remote, is_missing
 
 
 class Hold(Exception):
@@ -63,11 +63,17 @@ class Branch:
         raise Hold(f"{where} {self.target.branch}: make its first commit")
 
     def find(self, works: Sequence[Work]) -> list[Submitted | Unusable]:
-        """The works' commits, fetched from the remote where this repository lacks them."""
+        """The works' commits, fetched from the remote where this repository lacks them.
+
+        Raises:
+            Hold: the remote does not answer.
+        """
         names = self._resolve(work.commit for work in works)
         for work in works:
             if self.remote and work.branch and not names[work.commit]:
-                self.remote.fetch_branch(work.branch)
+                why = self.remote.fetch_branch(work.branch)
+                if why and not is_missing(why):
+                    raise Hold(why)
                 names |= self._resolve([work.commit])
         return [Submitted(work, names[work.commit]) if names[work.commit] else Unusable(work, self._missing(work)) for work in works]
 

@@ -47,7 +47,7 @@ def find_place(git: Git, branch: str, known: list[Worktree]) -> Place | str:
         where = f"{checkout.directory} has {branch} checked out"
         if not checkout.directory.is_dir():
             return f"{where} and is not on disk: `git worktree prune`, or bring it back"
-        if _is_under_way(checkout):
+        if any((_git_dir(checkout) / name).exists() for name in UNDER_WAY):
             return f"{where}, with a merge, rebase, cherry-pick or revert under way: finish it there"
         if checkout.out("status", "--porcelain", "--untracked-files=no"):
             return f"{where}, with uncommitted changes: commit them, or check out another branch there"
@@ -83,7 +83,7 @@ def mend(git: Git, common: Path, known: list[Worktree]) -> str:
         return record or ""
     tip = git.commit(f"refs/heads/{record.branch}")
     checkouts = [checkout for checkout in _checkouts(git, record.branch, known) if checkout.directory.is_dir()]
-    if why := clear_locks(common, [_git_path(checkout, "HEAD").parent for checkout in checkouts], record):
+    if why := clear_locks(common, [_git_dir(checkout) for checkout in checkouts], record):
         return why
     if tip in (record.old, record.new):
         other = record.old if tip == record.new else record.new
@@ -122,7 +122,7 @@ def _bring(place: Place, old: str, new: str, record: int) -> str:
     """Take a checkout's index and files from one commit to another, all or nothing; why not, or ""."""
     if place.checkout is None:
         return ""
-    index = _git_path(place.checkout, "index")
+    index = _git_dir(place.checkout) / "index"
     lock, ours = index.with_name("index.lock"), index.with_name(OWN_INDEX)
     try:
         _take_lock(lock)
@@ -162,13 +162,14 @@ def _cannot_follow(checkout: Git, old: str, new: str, complaint: str) -> str:
     return f"{checkout.directory} has untracked files in the way: {', '.join(there[:_MOST_NAMED])}{more}; move them"
 
 
-def _is_under_way(checkout: Git) -> bool:
-    paths = checkout.out("rev-parse", *[word for name in UNDER_WAY for word in ("--git-path", name)])
-    return any((checkout.directory / path).exists() for path in paths.splitlines())
-
-
-def _git_path(checkout: Git, name: str) -> Path:
-    return checkout.path(name).resolve()
+def _git_dir(checkout: Git) -> Path:
+    """Git's directory of a worktree; read rather than asked for, because a landing asks often."""
+    link = checkout.directory / ".git"
+    if link.is_dir():
+        return link.resolve()
+    if link.is_file():
+        return (checkout.directory / link.read_text().strip().removeprefix("gitdir: ")).resolve()
+    return Path(checkout.out("rev-parse", "--absolute-git-dir"))
 
 
 def _checkouts(git: Git, branch: str, known: list[Worktree]) -> list[Git]:

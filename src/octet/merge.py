@@ -115,45 +115,43 @@ class _Landing:
     suite: Suite | None
     room: Scratch
     fence: Callable[[], None]
-    _groups: deque[Sequence[Submitted]] = field(default_factory=deque)
+    _groups: deque[Sequence[Work]] = field(default_factory=deque)
 
     def run(self, works: Sequence[Work]) -> Iterator[Outcome]:
         try:
-            found = self.branch.find(works)
-            yield from (work for work in found if isinstance(work, Unusable))
-            ready = [work for work in found if isinstance(work, Submitted)]
-            self._groups.extend([ready] if self.strategy is Strategy.MERGE else [[work] for work in ready])
+            self._groups.extend([works] if self.strategy is Strategy.MERGE else [[work] for work in works])
             while self._groups:
                 yield from self._rounds(self._groups.popleft())
         except (Hold, GitFailed) as error:
             yield Waiting(str(error))
 
-    def _rounds(self, group: Sequence[Submitted]) -> Iterator[Outcome]:
+    def _rounds(self, group: Sequence[Work]) -> Iterator[Outcome]:
         """A group's end: landed, refused, or halved and put back."""
         for _ in range(ROUNDS):
             state = self._begin()
-            group = yield from self._sift(group, state.tip)
-            if not group:
+            open_works = yield from self._sift(group, state.tip)
+            if not open_works:
                 return
-            chain = _combine(self.room, self.branch.git, state.tip, self.strategy, group)
+            chain = _combine(self.room, self.branch.git, state.tip, self.strategy, open_works)
             yield from chain.failed
             yield from (Landed(work, state.tip.commit, state.tip.commit, None) for work in chain.empty)
             if chain.later:
-                self._groups.append(chain.later)
+                self._groups.append([submitted.work for submitted in chain.later])
             if not chain.steps or (yield from self._try(state, chain)):
                 return
-            group = [step.submitted for step in chain.steps]
+            group = [step.submitted.work for step in chain.steps]
         raise Hold(f"others moved {self.branch.target.branch} {ROUNDS} times while the tests ran: try again when it is quieter")
 
     def _begin(self) -> _State:
         """Bring everything to where the branch is, and see that it can move."""
         branch, name = self.branch, self.branch.target.branch
-        branch.fetch()
         known = list_worktrees(branch.git)
-        if not self.room.is_made and (why := clear_path(branch.git, self.room.path, known)):
+        # First: while there is half a worktree, `git fetch` fails.
+        if not self.room.is_made and (why := clear_path(branch.git, self.common, self.room.path, known)):
             raise Hold(why)
         if why := _patiently(lambda: mend(branch.git, self.common, known)):
             raise Hold(why)
+        branch.fetch()
         refs = branch.refs(branch.local, branch.truth)
         tip, local = branch.tip(refs), refs.get(branch.local)
         place = _or_hold(find_place(branch.git, name, known))
@@ -164,11 +162,14 @@ class _Landing:
                 raise Hold(why)
         return _State(tip, tip.commit if local else "", place)
 
-    def _sift(self, group: Sequence[Submitted], tip: Tip) -> Generator[Outcome, None, list[Submitted]]:
-        """Answer for those that are in the branch; the others are returned."""
-        unmerged = self.branch.unmerged((work.commit for work in group), tip)
+    def _sift(self, group: Sequence[Work], tip: Tip) -> Generator[Outcome, None, list[Submitted]]:
+        """Answer for those that are in the branch, and those that are nowhere; the others are returned."""
+        found = self.branch.find(group)
+        yield from (work for work in found if isinstance(work, Unusable))
+        known = [work for work in found if isinstance(work, Submitted)]
+        unmerged = self.branch.unmerged((work.commit for work in known), tip)
         left = []
-        for submitted in group:
+        for submitted in known:
             there = submitted.commit not in unmerged
             sought = there or self.strategy is not Strategy.MERGE
             by = self.branch.trace(submitted.commit, tip, merged=there) if sought else ""
@@ -195,9 +196,9 @@ class _Landing:
         return True
 
     def _halve(self, chain: Chain, evidence: Evidence) -> Iterator[Outcome]:
-        works = [step.submitted for step in chain.steps]
+        works = [step.submitted.work for step in chain.steps]
         if len(works) == 1:
-            yield TestsFailed(works[0].work, evidence)
+            yield TestsFailed(works[0], evidence)
             return
         middle = len(works) // 2
         self._groups.extendleft([works[middle:], works[:middle]])
@@ -276,7 +277,7 @@ def _trial(git: Git, common: Path, directory: Path) -> Iterator[Scratch]:
         with _only_one(common, path.name) as alone:
             if not alone:
                 continue
-            if why := clear_path(git, path, list_worktrees(git)):
+            if why := clear_path(git, common, path, list_worktrees(git)):
                 raise Hold(why)
             with Scratch(git, path) as room:
                 yield room

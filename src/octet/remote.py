@@ -23,9 +23,16 @@ _PLAIN = (
 )
 # Another push was at work in the same moment; the remote's branch may not show it yet.
 _CROWDED = ("cannot lock ref", "failed to update ref", "failed to lock", "unable to create", "stale info", "incorrect old value")
+_HALF_MADE = "bad object worktrees/"  # of a worktree that another process is adding
 _PAUSE_S = 0.2
 _TRIES = 5
+_MISSING = "couldn't find remote ref"
 _NO_BRANCH = re.compile(r"[\s:*?\[\\^~\x00-\x1f\x7f]|^[+-]")
+
+
+def is_missing(why: str) -> bool:
+    """Whether a fetch failed because the remote has no such branch."""
+    return _MISSING in why
 
 
 def is_crowded(why: str) -> bool:
@@ -53,7 +60,7 @@ class Remote:
     def fetch_branch(self, branch: str) -> str:
         """Get another branch's commits, under no name; what went wrong, or ""."""
         if _NO_BRANCH.search(branch):
-            return f"{branch!r} is no name of a branch"
+            return f"{_MISSING} {branch!r}: that is no name of a branch"
         return self._fetch(f"refs/heads/{branch}")
 
     def push(self, new: str, old: str) -> str:
@@ -75,7 +82,7 @@ class Remote:
             ran = self._run("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", self.name, refspec)
             if ran.status == 0:
                 return ""
-            if not any(sign in ran.err.lower() for sign in BUSY):
+            if not any(sign in ran.err.lower() for sign in (*BUSY, _HALF_MADE)):
                 break
             time.sleep(_PAUSE_S)
         return f"{self.name}: {ran.complaint}"

@@ -85,8 +85,11 @@ class Scratch:
         return self._quiet.at(self.path).having(GIT_DIR=str((self.path / link).resolve()), GIT_WORK_TREE=str(self.path))
 
 
-def clear_path(git: Git, path: Path, known: list[Worktree]) -> str:
+def clear_path(git: Git, common: Path, path: Path, known: list[Worktree]) -> str:
     """Throw away the scratch worktree that a killed process left at `path`; why that cannot be, or ""."""
+    half_made = common / "worktrees" / path.name
+    if half_made.is_dir() and not (half_made / "gitdir").exists():
+        shutil.rmtree(half_made, ignore_errors=True)  # git was killed before it wrote where the worktree is, and does not list it
     if any(tree.path == path for tree in known):
         discard(git.at(git.directory, *NO_HOOKS), path)
     elif path.exists():

@@ -24,7 +24,7 @@ from octet.landing import COMMIT_TRAILER, Strategy
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600), pytest.mark.usefixtures("alone")]
 
 SOURCES = str(Path(octet.__file__).parents[1])
-KILLS = 12
+KILLS = 8
 WORKER = Path(__file__).parent / "landing_worker.py"
 # Fails where a work is half there.
 CHECK = 'for f in *.a; do test -e "$f" || continue; test -e "${f%.a}.b" || exit 1; done\n'

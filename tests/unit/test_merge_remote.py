@@ -199,6 +199,14 @@ def test_a_commit_that_is_only_on_the_remote(git: Git, other: Git) -> None:
     assert (git.directory / "far.txt").exists()
 
 
+def test_a_commit_that_cannot_be_asked_for_now(git: Git, bare: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that goes down is no verdict on the work."""
+    monkeypatch.setattr(remote.Remote, "fetch_branch", lambda _self, _branch: "origin: Could not resolve host")
+    outcome = land_one(git, "1" * 40, branch="octet/far")
+    assert outcome == Waiting("origin: Could not resolve host")
+    assert bare.commit("main") == git.commit("main")
+
+
 @pytest.mark.parametrize("branch", ["", "octet/none", "main:refs/heads/victim", "--upload-pack=touch x", "*"])
 @pytest.mark.usefixtures("bare")
 def test_a_commit_that_is_nowhere(git: Git, branch: str) -> None:
