@@ -94,10 +94,10 @@ def restore_files(checkout: Git, other: str, tip: str) -> None:
     paths = _paths(quiet.out("diff-tree", "-r", "-z", "--name-only", "--no-renames", other, tip))
     in_tip = _paths(quiet.out("ls-tree", "-r", "-z", "--full-tree", "--name-only", tip)) & paths
     gone_astray = paths - _strange(quiet, other, tip, paths)
-    if back := sorted(gone_astray & in_tip):
-        quiet.fed("".join(f"{path}\0" for path in back).encode("utf-8", "surrogateescape"), "checkout-index", "-q", "-f", "-z", "--stdin")
     for path in sorted(gone_astray - in_tip):
         _remove(checkout.directory, path)
+    if back := sorted(gone_astray & in_tip):
+        quiet.fed("".join(f"{path}\0" for path in back).encode("utf-8", "surrogateescape"), "checkout-index", "-q", "-f", "-z", "--stdin")
     quiet.run("update-index", "-q", "--refresh")
 
 

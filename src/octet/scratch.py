@@ -18,7 +18,7 @@ from octet.worktrees import Worktree
 SCRATCH = "octet-merge"
 TRIAL = f"{SCRATCH}-try"
 # A person's settings that would change the files that are tested.
-_PLAIN = (*NO_HOOKS, "-c", "core.autocrlf=false", "-c", "advice.detachedHead=false")
+_PLAIN = (*NO_HOOKS, "-c", "core.autocrlf=false", "-c", "core.fsmonitor=false", "-c", "submodule.recurse=false")
 
 
 def is_scratch(path: Path) -> bool:
