@@ -157,12 +157,12 @@ class Git:
                 handle.proc.wait()
         return Ran(handle.proc.returncode, out.decode(errors="surrogateescape").rstrip("\n"), err.decode(errors="replace"))
 
-    def patient(self, *args: str) -> Ran:
+    def patient(self, *args: str, keep: tuple[int, ...] = ()) -> Ran:
         """`run`, tried again for some seconds while another git process holds one of git's own locks."""
         deadline = time.monotonic() + BUSY_DEADLINE_S
         pause = 0.02
         while True:
-            ran = self.run(*args)
+            ran = self.run(*args, keep=keep)
             if ran.status == 0 or not any(sign in ran.err.lower() for sign in BUSY) or time.monotonic() > deadline:
                 return ran
             time.sleep(pause)

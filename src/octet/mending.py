@@ -20,6 +20,7 @@ from pathlib import Path
 
 from octet.git import NO_HOOKS, Git
 
+STILL_AT_WORK = "git commands of a landing that was killed are still at work: wait for them to end"
 RECORD = "octet-merge.moving"
 INDEX_LOCK = "octet: a landing is bringing this checkout along\n"
 _EMPTY_LOCK_S = 1.0
@@ -57,7 +58,7 @@ def read_record(common: Path) -> Move | str | None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return "git commands of a landing that was killed are still at work: wait for them to end"
+                return STILL_AT_WORK
             return _parse(file.read())
     except FileNotFoundError:
         return None

@@ -158,6 +158,18 @@ def test_a_git_that_outlived_its_landing(wreck: Wreck) -> None:
     wreck.check()
 
 
+@pytest.mark.usefixtures("short_patience")
+def test_a_git_that_still_fills_the_worktree_of_its_landing(git: Git) -> None:
+    """A killed landing's `git worktree add` would write into the worktree in which the next one tests."""
+    work(git, "t", {"t.txt": "t\n"})
+    with open(git.directory / ".git" / "octet-merge.busy", "w") as busy:
+        fcntl.flock(busy, fcntl.LOCK_EX)
+        outcome = land_one(git, "octet/t")
+        assert isinstance(outcome, Waiting)
+        assert "still at work" in outcome.why
+    assert isinstance(land_one(git, "octet/t"), Landed)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"branch": 1}', '{"x": "y"}', "\0"])
 def test_a_record_that_cannot_be_read(git: Git, text: str) -> None:
     """It is put aside."""
