@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from tests.repositories import assert_in_step, commit, install_hook, make_repository, name_somebody, trees, work
+from tests.repositories import alive, assert_in_step, commit, install_hook, name_somebody, poll, trees, work
 
 from octet import landing, remote
 from octet.git import Git
@@ -276,10 +278,18 @@ def test_try_out_on_the_remote_branch(git: Git, bare: Git, other: Git) -> None:
     assert (git.commit("main"), bare.commit("main")) == (tip, theirs)
 
 
-def test_the_time_limit_leaves_no_process(git: Git) -> None:
-    """A git command past its time is killed with what it started."""
+def test_a_git_past_its_time(git: Git, tmp_path: Path) -> None:
+    """It is killed with what it started."""
+    pid_file = tmp_path / "pid"
     start = time.monotonic()
-    ran = git.at(git.directory, "-c", "alias.hang=!sleep 300 & sleep 300").within(0.3, "hang")
+    ran = git.at(git.directory, "-c", f"alias.hang=!sleep 300 & echo $! > {pid_file}; wait").within(0.5, "hang")
     assert ran.status < 0
     assert time.monotonic() - start < 60
-    assert make_repository(git.directory.parent / "again").run("status").status == 0
+    poll(lambda: not alive(int(pid_file.read_text())))
+
+
+def test_a_git_that_leaves_somebody_behind(git: Git) -> None:
+    """Its answer comes when it ends, though another process still holds its output."""
+    ran = git.at(git.directory, "-c", "alias.leave=!sleep 300 & echo $!; echo err >&2").within(100, "leave")
+    os.kill(int(ran.out), signal.SIGKILL)  # it lives
+    assert (ran.status, ran.err) == (0, "err\n")
