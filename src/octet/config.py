@@ -23,11 +23,17 @@ FILE = Path(".claude") / "octet.toml"
 
 # The same as `store.keys.PROJECT_PATTERN` (a test holds them together): the name stands in every key's hash tag.
 PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# The same as `task_record.GATES` (a test holds them together).
+GATE_NAMES = ("review", "security", "test", "merge")
+# A remote that git has by this name. `git push` would take a URL or a path as well, and run what `ext::` names.
+REMOTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MOST_BATCH = 64
 PORT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 MOST_PORTS = 20
 
 OnStoreDown = Literal["deny", "allow", "ask"]
 LockMode = Literal["enforce", "warn", "off"]
+MergeStrategy = Literal["merge", "squash", "rebase"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,9 @@ class Config:
     `protected` and `lock_ignore` hold glob patterns: of branch names, and of repository-relative paths. An empty `redis_url` means the
     embedded server. `worktree_directory` is relative to the repository's root, or absolute; `worktree_ports` names variables that each
     worktree gets a port of its own for. Commands are for `sh -c`; empty means none.
+
+    `gates` are what submitted work passes, in order, merge the last; `security_labels` and `security_paths` (glob patterns) call for
+    the security gate beside them. `merge_batch` is how many tasks are tested together at most; an empty `merge_remote` means none.
     """
 
     project: str
@@ -49,6 +58,12 @@ class Config:
     worktree_setup: str = ""
     worktree_directory: str = ".claude/worktrees"
     worktree_ports: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ("review", "test", "merge")
+    security_labels: tuple[str, ...] = ("security",)
+    security_paths: tuple[str, ...] = ()
+    merge_strategy: MergeStrategy = "merge"
+    merge_batch: int = 8
+    merge_remote: str = ""
 
 
 def load(root: Path) -> Config:
@@ -143,6 +158,25 @@ def _ports(value: Any) -> tuple[str, ...]:
     return names
 
 
+def _gates(value: Any) -> tuple[str, ...]:
+    gates = _texts(value)
+    if list(gates) != [name for name in GATE_NAMES if name in gates] or gates[-1:] != GATE_NAMES[-1:]:
+        raise ValueError(f"must be of {', '.join(GATE_NAMES)}, in this order, merge the last")
+    return gates
+
+
+def _batch(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_BATCH:
+        raise ValueError(f"must be a number from 1 to {MOST_BATCH}")
+    return value
+
+
+def _remote(value: Any) -> str:
+    if _text(value) and not REMOTE_NAME.fullmatch(value):
+        raise ValueError('must be the name of a remote that git knows, such as "origin"')
+    return _text(value)
+
+
 def _choice(choices: tuple[str, ...]) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         if value not in choices:
@@ -163,6 +197,12 @@ _SETTINGS: Mapping[str, _Setting] = {
     "worktree.setup": _Setting("worktree_setup", _text),
     "worktree.directory": _Setting("worktree_directory", _directory),
     "worktree.ports": _Setting("worktree_ports", _ports),
+    "gates.default": _Setting("gates", _gates),
+    "gates.security_labels": _Setting("security_labels", _texts),
+    "gates.security_paths": _Setting("security_paths", _texts),
+    "merge.strategy": _Setting("merge_strategy", _choice(get_args(MergeStrategy))),
+    "merge.batch": _Setting("merge_batch", _batch),
+    "merge.remote": _Setting("merge_remote", _remote),
 }
 _TABLES = frozenset(name.split(".")[0] for name in _SETTINGS if "." in name)
 
@@ -240,4 +280,14 @@ on_store_down = "deny"
 # setup = "npm ci"                   # run once in each new worktree
 # directory = ".claude/worktrees"
 # ports = ["PORT", "DB_PORT"]          # each worktree gets its own, in its .env.octet
+
+# [gates]
+# default = ["review", "test", "merge"]   # what submitted work passes
+# security_labels = ["security"]          # what calls for the security gate beside them
+# security_paths = ["src/auth/**"]
+
+# [merge]
+# strategy = "merge"                 # or "squash", "rebase"
+# batch = 8                          # tasks that are tested together at most, 1 to 64
+# remote = "origin"                  # where the protected branch is fetched from and pushed to
 """

@@ -6,6 +6,7 @@ OctetError
 │   │   └── NotYourTurn
 │   ├── LockHeld
 │   ├── StaleToken
+│   ├── WorkMoved
 │   ├── AgentGone
 │   ├── IllegalTransition
 │   └── NotTrusted
@@ -59,6 +60,15 @@ class LockHeld(Refused):
 
 class StaleToken(Refused):
     """The claim or lock has passed on: the fencing token shown is not the current one."""
+
+
+class WorkMoved(Refused):
+    """The verdict is about another commit than the one that the task is at now (`commit`)."""
+
+    def __init__(self, task: str, commit: str) -> None:
+        self.task = task
+        self.commit = commit
+        super().__init__(f"task {task} is at commit {commit[:12]} now, which you have not judged: look at that one")
 
 
 class AgentGone(Refused):

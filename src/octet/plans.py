@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from octet.errors import UsageError
-from octet.task_record import DEFAULT_GATES, GATES, WORK_STAGES
+from octet.task_record import GATES, WORK_STAGES
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CAPABILITY_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
@@ -28,7 +28,8 @@ class NewTask:
         paths: globs, relative to the repository, that the work is expected to touch: no two tasks in flight overlap in them.
         needs: capabilities that an agent must have to claim it.
         after: ids of tasks that must be done before.
-        stage: where its path begins (plan, design, build, docs); gates: the stages that it passes after that, merge the last.
+        stage: where its path begins (plan, design, build, docs); gates: the stages that it passes after that, merge the last;
+            empty where the project decides when the work is submitted.
         accept: how anybody sees that it is done. feature: what it is a part of.
     """
 
@@ -41,7 +42,7 @@ class NewTask:
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     stage: str = "build"
-    gates: tuple[str, ...] = DEFAULT_GATES
+    gates: tuple[str, ...] = ()
     accept: str = ""
     feature: str = ""
     max_attempts: int = 3
@@ -120,9 +121,17 @@ def _check_lists(task: NewTask) -> None:
         check_capability(need)
     if task.stage not in WORK_STAGES:
         raise UsageError(f"a task cannot begin at {task.stage!r}: choose one of {', '.join(WORK_STAGES)}")
-    order = [GATES.index(gate) if gate in GATES else -1 for gate in task.gates]
-    if not order or min(order) < 0 or order != sorted(set(order)) or task.gates[-1] != GATES[-1]:
-        raise UsageError(f"gates {' '.join(task.gates)!r}: choose of {', '.join(GATES)}, in this order, merge the last")
+    check_gates(task.gates)
+
+
+def check_gates(gates: Sequence[str]) -> None:
+    """Whether a task can pass these gates; none means that they are not decided yet.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if list(gates) != [gate for gate in GATES if gate in gates] or (gates and gates[-1] != GATES[-1]):
+        raise UsageError(f"gates {' '.join(gates)!r}: choose of {', '.join(GATES)}, in this order, merge the last")
 
 
 def check_capability(name: str) -> str:

@@ -53,7 +53,6 @@ STAGES = {
 # Where a task's path begins, and what it may pass from there on. A task's own path is data: its `work` stage and its `gates`.
 WORK_STAGES = tuple(stage.name for stage in STAGES.values() if stage.waiting == State.PENDING)
 GATES = tuple(stage.name for stage in STAGES.values() if stage.waiting == State.SUBMITTED)
-DEFAULT_GATES = ("merge",)
 
 
 def stage_of_role(role: str) -> str:
@@ -65,7 +64,8 @@ def stage_of_role(role: str) -> str:
 class Task:
     """One task as it was when it was read. Times are server time in ms since the epoch, 0 when it never happened.
 
-    `stage` is where it is on its path, which begins at `work` and leads through `gates`; `after` are the tasks it depends on.
+    `stage` is where it is on its path, which begins at `work` and leads through `gates` (empty until they are decided, when the work is
+    submitted); `gate_attempts` counts how often its present gate ended badly; `after` are the tasks it depends on.
     """
 
     id: str
@@ -73,7 +73,7 @@ class Task:
     state: str
     stage: str = "build"
     work: str = "build"
-    gates: tuple[str, ...] = DEFAULT_GATES
+    gates: tuple[str, ...] = ()
     priority: float = 0
     description: str = ""
     labels: tuple[str, ...] = ()
@@ -86,6 +86,7 @@ class Task:
     token: str = ""
     attempts: int = 0
     max_attempts: int = 3
+    gate_attempts: int = 0
     progress: float = 0
     note: str = ""
     author: str = ""
@@ -108,14 +109,14 @@ class Task:
         """A task from its Redis hash; a field that somebody spoiled by hand falls back to its default."""
         known = {name: fields[name] for name in cls.__dataclass_fields__ if name in fields}
         values: dict[str, object] = dict(known)
-        for name in ("attempts", "max_attempts", "created_ms", "claimed_ms", "updated_ms", "done_ms"):
+        for name in ("attempts", "max_attempts", "gate_attempts", "created_ms", "claimed_ms", "updated_ms", "done_ms"):
             values[name] = int(_number(known.get(name)))
         for name in ("priority", "progress"):
             values[name] = _number(known.get(name))
         for name in ("labels", "paths", "after"):
             values[name] = _strings(known.get(name))
         values["needs"] = tuple(part for part in known.get("needs", "").split(",") if part)
-        values["gates"] = tuple(known["gates"].split()) if "gates" in known else DEFAULT_GATES
+        values["gates"] = tuple(known.get("gates", "").split())
         values.setdefault("id", "")
         values.setdefault("title", "")
         values.setdefault("state", "")

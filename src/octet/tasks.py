@@ -1,4 +1,4 @@
-"""Tasks: add, claim, progress, submit, pass on, send back, complete, fail, release, cancel, retry.
+"""Tasks: add, claim, progress, submit, renew, pass on, send back, complete, fail, release, cancel, retry.
 
 Each method is one Lua script. A claim returns a fencing token that only grows; every later write shows it,
 and one that is no longer the current claim's is refused with `StaleToken`.
@@ -20,11 +20,13 @@ from octet.errors import (
     Refused,
     StaleToken,
     UsageError,
+    WorkMoved,
 )
-from octet.plans import MOST_TEXT, MOST_TITLE, NewTask, check_plan
+from octet.plans import MOST_TEXT, MOST_TITLE, NewTask, check_gates, check_plan
+from octet.records import NewRecord, Record, read_records
 from octet.store.keys import Keys
 from octet.store.scripts import Reply, Store, as_mapping, to_json
-from octet.task_record import DEFAULT_GATES, STAGES, Stage, State, Task, stage_of_role
+from octet.task_record import STAGES, Stage, State, Task, stage_of_role
 
 # How long what a gate sent back is kept for its author.
 OFFER_MS = 120_000
@@ -59,7 +61,7 @@ class Tasks:
         needs: Sequence[str] = (),
         after: Sequence[str] = (),
         stage: str = "build",
-        gates: Sequence[str] = DEFAULT_GATES,
+        gates: Sequence[str] = (),
         accept: str = "",
         feature: str = "",
         max_attempts: int = 3,
@@ -224,7 +226,8 @@ class Tasks:
     def claim(self, agent: Agent, stage: str = "build", task_id: str | None = None, most: int = 1, turn: Turn = Turn.ANY) -> Task:
         """Give `agent` the first task of a stage that fits it: what was sent back to it, then highest priority, then oldest.
 
-        It fits when the agent has the capabilities it needs and its declared paths overlap no task in flight. An agent that holds
+        It fits when the agent has the capabilities it needs and its declared paths overlap no task in flight; at the review and security
+        gates when the agent did not write it. An agent that holds
         `most` claims already gets one of those again: a claim repeated after a lost answer is safe.
 
         Raises:
@@ -239,7 +242,18 @@ class Tasks:
         capabilities = capabilities_of(agent)
         reply = self._move(
             "task_claim",
-            *(agent.id, agent.incarnation, step.waiting, step.working, most, task_id or "", stage, f",{capabilities},", turn),
+            *(
+                agent.id,
+                agent.incarnation,
+                step.waiting,
+                step.working,
+                most,
+                task_id or "",
+                stage,
+                f",{capabilities},",
+                turn,
+                agent.process,
+            ),
             more_keys=[
                 keys.pending,
                 keys.task_seq,
@@ -255,7 +269,7 @@ class Tasks:
                 raise Refused(f"{agent.id} holds task {task.id} already: submit, complete, fail or release it first")
             return task
         if reply[0] == Reply.EMPTY:
-            raise _nothing(stage, int(reply[1]), int(reply[2]))
+            raise _nothing(stage, int(reply[1]), int(reply[2]), int(reply[3]))
         if reply[0] == Reply.LATER:
             raise NotYourTurn(f"others have waited longer for the {stage} stage")
         if reply[0] == Reply.NEEDS:
@@ -278,36 +292,88 @@ class Tasks:
         )
         _check(reply, task_id, "report progress on", ", ".join(HELD_STATES))
 
-    def submit(self, task_id: str, token: str, *, branch: str = "", commit: str = "", note: str = "") -> None:
-        """Hand built work on to the task's first gate; the claim and the task's locks end with it."""
-        reply = self._move("task_submit", task_id, token, branch, commit, note[:MOST_TEXT])
-        _check(reply, task_id, "submit", State.CLAIMED)
+    def submit(self, task_id: str, token: str, *, branch: str = "", commit: str = "", note: str = "", gates: Sequence[str] = ()) -> str:
+        """Hand built work on to its first gate; the claim and the task's locks end with it. Returns that gate.
 
-    def pass_on(self, task_id: str, token: str, note: str = "") -> str:
-        """From a gate before the merge: the work may go on. Returns the next stage."""
-        reply = self._move("task_pass", task_id, token, note[:MOST_TEXT])
+        `gates`: what the work passes (`gates_for`), stored with it; without them the task's own, and the merge alone for one without any.
+        """
+        check_gates(gates)
+        reply = self._move("task_submit", task_id, token, branch, commit, note[:MOST_TEXT], " ".join(gates))
+        _check(reply, task_id, "submit", State.CLAIMED)
+        return reply[1]
+
+    def renew(
+        self, task_id: str, *, agent: Agent, branch: str, commit: str, token: str = "", note: str = "", gates: Sequence[str] = ()
+    ) -> str:
+        """Put a new commit in the place of the one submitted: the task goes to its first gate again. Returns the gate it is at.
+
+        Its author may until it is being merged; with the claim's token, who holds it at a gate. Whoever held it holds it no longer. The
+        commit that it is at already changes nothing.
+
+        Raises:
+            Refused: neither author nor holder. StaleToken, IllegalTransition, NotFound, AgentGone: as for every write.
+        """
+        check_gates(gates)
+        reply = self._move(
+            "task_renew",
+            *(task_id, agent.id, agent.incarnation, agent.process, token, branch, commit, note[:MOST_TEXT], " ".join(gates)),
+            more_keys=[self._keys.incarnations],
+        )
+        if reply[0] == Reply.AUTHOR:
+            raise Refused(f"task {task_id} is {reply[1]}'s work: only its author or who holds it at a gate gives it a new commit")
+        _check(reply, task_id, "renew", "submitted, in-review, testing")
+        return reply[1]
+
+    def pass_on(self, task_id: str, token: str, note: str = "", *, commit: str = "", record: NewRecord | None = None) -> str:
+        """From a gate before the merge: the work may go on. Returns the next stage. `record` is kept with it.
+
+        Raises:
+            WorkMoved: the task is at another commit than the one judged, `commit`.
+            Refused: from review or security, by the agent that wrote it.
+        """
+        kept = record.pack() if record else ""
+        reply = self._move("task_pass", task_id, token, note[:MOST_TEXT], commit, kept, more_keys=[self._keys.reviews("")])
         _check(reply, task_id, "pass on", "in-review, testing")
         return reply[1]
 
-    def complete(self, task_id: str, token: str, result: str = "", merge_commit: str = "") -> None:
-        """Mark the task done, and queue what waited for nothing else.
+    def complete(self, task_id: str, token: str, result: str = "", merge_commit: str = "", *, record: NewRecord | None = None) -> None:
+        """Mark the task done, and queue what waited for nothing else. `record` is kept with it.
 
         One with a branch is done only from the merge stage. Repeating it with the same token is harmless.
         """
-        reply = self._move("task_complete", task_id, token, result[:MOST_TEXT], merge_commit)
+        kept = record.pack() if record else ""
+        reply = self._move("task_complete", task_id, token, result[:MOST_TEXT], merge_commit, kept, more_keys=[self._keys.reviews("")])
         _check(reply, task_id, "complete", State.MERGING)
 
     def fail(self, task_id: str, token: str, reason: str) -> State:
-        """Give the task back as failed; after `max_attempts` it is dead. Returns its new state."""
+        """Give the task back as failed; after `max_attempts` at building it, or at one gate, it is dead. Returns its new state."""
         return self._give_back(task_id, token, reason, counts=True)
 
     def release(self, task_id: str, token: str, note: str = "") -> State:
         """Give the task back untried; no attempt is counted. Returns its new state."""
         return self._give_back(task_id, token, note or "released", counts=False)
 
-    def send_back(self, task_id: str, token: str, findings: str, offer_ms: int = OFFER_MS) -> None:
-        """From a gate: the work is to be built again, for the reasons given; for `offer_ms` by its author, if that lives."""
-        reply = self._move("task_return", task_id, token, findings[:MOST_TEXT], offer_ms, more_keys=[self._keys.returned("")])
+    def send_back(
+        self,
+        task_id: str,
+        token: str,
+        findings: str = "",
+        offer_ms: int = OFFER_MS,
+        *,
+        commit: str = "",
+        record: NewRecord | None = None,
+    ) -> None:
+        """From a gate: the work is to be built again, for `offer_ms` by its author, if that lives; a message tells it.
+
+        `findings` is what to change; without it, what the `record` says, which is kept.
+
+        Raises:
+            WorkMoved: the task is at another commit than the one judged, `commit`.
+        """
+        keys = self._keys
+        text, kept = findings or (record.text() if record else ""), record.pack() if record else ""
+        more = [keys.returned(""), keys.reviews(""), keys.inbox("")]
+        reply = self._move("task_return", task_id, token, text[:MOST_TEXT], offer_ms, commit, kept, more_keys=more)
         _check(reply, task_id, "send back", "in-review, testing, merging")
 
     def cancel(self, task_id: str, reason: str = "") -> str:
@@ -334,6 +400,11 @@ class Tasks:
         reply = self._move("task_give_back", task_id, token, reason[:MOST_TEXT], "1" if counts else "0")
         _check(reply, task_id, "fail" if counts else "release", ", ".join(HELD_STATES))
         return State(reply[1])
+
+    def records(self, task_id: str) -> Sequence[Record]:
+        """What gates found out about the task, oldest first; the last hundred."""
+        with self._store.errors():
+            return read_records(self._store.client.hgetall(self._keys.reviews(task_id)))
 
     def held_by(self, agent_id: str) -> Sequence[Task]:
         """The tasks that an agent holds now."""
@@ -367,8 +438,10 @@ def _stage(name: str) -> Stage:
     return STAGES[name]
 
 
-def _nothing(stage: str, overlapping: int, offer_ms: int) -> NothingToClaim:
+def _nothing(stage: str, overlapping: int, offer_ms: int, own: int) -> NothingToClaim:
     why = f"nothing waits for the {stage} stage that you could take"
+    if own:
+        why = f"all that waits for the {stage} stage is your own work, which another agent must judge"
     if overlapping:
         why = f"{overlapping} of the tasks that wait for the {stage} stage may touch the same files as tasks in flight, and no other fits"
     return NothingToClaim(why, offer_ms=offer_ms)
@@ -411,6 +484,10 @@ def _refusal(reply: list[str], task_id: str, step: str, allowed: str) -> OctetEr
     if reply[0] == Reply.STALE:
         now = f"{reply[1]}, held by {reply[2]}" if reply[2] else reply[1]
         return StaleToken(f"cannot {step} task {task_id}: this claim has ended (the task is {now} now); stop work on it and claim again")
+    if reply[0] == Reply.MOVED:
+        return WorkMoved(task_id, reply[1])
+    if reply[0] == Reply.OWN:
+        return Refused(f"task {task_id} is your own work: another agent must judge it")
     if reply[0] == Reply.GONE:
         return AgentGone("this agent was declared dead and its work given back: claim again")
     raise AssertionError(f"a script answered {reply!r}")

@@ -16,7 +16,7 @@ from octet.errors import Refused, UsageError
 from octet.git import Git
 from octet.rescue import keep_work
 from octet.task_graph import stuck_on
-from octet.task_record import DEFAULT_GATES, GATES, STAGES, WORK_STAGES, State, Task, stage_of_role
+from octet.task_record import GATES, STAGES, WORK_STAGES, State, Task, stage_of_role
 from octet.text import age, plain
 from octet.waiting import claim_when_there
 
@@ -57,7 +57,7 @@ def task_group() -> None:
 @click.option("--after", multiple=True, metavar="ID", help="A task that must be done before (repeat).")
 @click.option("--needs", multiple=True, metavar="CAPABILITY", help="What an agent must be able to do to claim it (repeat).")
 @click.option("--stage", type=click.Choice(WORK_STAGES), default="build", show_default=True, help="Where its path begins.")
-@click.option("--gate", "gates", multiple=True, type=click.Choice(GATES), help="A stage after that (repeat); default: merge.")
+@click.option("--gate", "gates", multiple=True, type=click.Choice(GATES), help="A stage after that (repeat); default: the project's.")
 @click.option("--accept", default="", help="How anybody sees that it is done.")
 @click.option("--feature", default="", help="What it is a part of.")
 @click.option("--max-attempts", type=int, default=3, show_default=True)
@@ -65,7 +65,7 @@ def task_group() -> None:
 def add(title: str, gates: tuple[str, ...], as_json: bool, **fields: Any) -> None:
     """Store a task and queue it; it is blocked until the tasks named by --after are done."""
     with opened() as octet:
-        task = octet.tasks.add(title, gates=gates or DEFAULT_GATES, created_by=caller(octet).id, **fields)
+        task = octet.tasks.add(title, gates=gates, created_by=caller(octet).id, **fields)
         stuck = stuck_on(task, {other.id: other for other in octet.tasks.read(task.after)})
     warning = f"\n  it waits for {', '.join(stuck)}: `octet task retry ID` queues that again" if stuck else ""
     emit(task, f"added task {task.id} ({task.state}): {plain(task.title)}{warning}", as_json)

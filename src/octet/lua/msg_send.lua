@@ -5,8 +5,7 @@
 -- include: clock
 -- include: expect
 -- include: emit
+-- include: post
 local spoiled = expect('XLEN', KEYS[1], KEYS[2])
 if spoiled then return spoiled end
-local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', 1000, '*', 'from', ARGV[3], 'to', ARGV[2], 'text', ARGV[4], 'sent_ms', now_ms())
-emit(KEYS[2], ARGV[1], 'message_sent', { to = ARGV[2], from = ARGV[3], message = id })
-return { 'OK', id }
+return { 'OK', post(KEYS[2], ARGV[1], KEYS[1], ARGV[2], ARGV[3], ARGV[4]) }

@@ -5,9 +5,10 @@
 -- KEYS[17] token STRING · KEYS[18] agents:returned:<agent> SET · KEYS[19] tasks:waiters:<who fits alike> ZSET
 -- ARGV[2] agent · ARGV[3] incarnation · ARGV[4] waiting state · ARGV[5] working state · ARGV[6] most claims at once
 -- ARGV[7] id wanted, or '' · ARGV[8] stage · ARGV[9] capabilities, a comma before and behind each
--- ARGV[10] '' | wait (leave it to those who wait longer) | now (has waited, and those did not come)
+-- ARGV[10] '' | wait (leave it to those who wait longer) | now (has waited, and those did not come) · ARGV[11] its process, or ''
 -- Returns {OK, id, HGETALL} · {HAS, id, HGETALL} of one it holds · {EMPTY, tasks that overlap others in flight, ms until an offer to
--- somebody else ends} · {LATER} · {MISSING} · {STATE, state} · {NEEDS, capability} · {SCOPE, other task} · {GONE} · {SPOILED, key}.
+-- somebody else ends, tasks that are its own work} · {LATER} · {MISSING} · {STATE, state} · {NEEDS, capability} · {SCOPE, other task}
+-- {OWN} · {GONE} · {SPOILED, key}.
 -- include: clock
 -- include: expect
 -- include: emit
@@ -17,6 +18,7 @@
 -- include: take_raw
 -- include: scopes
 -- include: walk
+-- include: author
 -- include: claimable
 -- include: task_keys
 -- include: choose
@@ -24,7 +26,7 @@ local agent, from, to, wanted, stage, turn = ARGV[2], ARGV[4], ARGV[5], ARGV[7],
 local claims, returned, waiters = K.claims .. agent, KEYS[18], KEYS[19]
 K.pending, K.seq = KEYS[14], KEYS[15]
 local C = { K = K, agent = agent, from = from, stage = stage, works = from == 'pending', capabilities = ARGV[9], incarnations = KEYS[16],
-  returned = returned, most = 512, overlapping = 0 }
+  returned = returned, most = 512, overlapping = 0, process = ARGV[11], own = 0 }
 
 if redis.call('HGET', KEYS[16], agent) ~= ARGV[3] then return { 'GONE' } end
 spoiled = expect('ZCARD', K.states .. from, K.states .. to, waiters) or expect('SCARD', claims, returned) or expect_number(KEYS[17])
@@ -40,7 +42,7 @@ if turn == 'wait' and not redis.call('ZSCORE', waiters, agent) then
   redis.call('ZADD', waiters, now_ms(), agent)
   redis.call('PEXPIRE', waiters, 86400000)
 end
-if not id then return { 'EMPTY', C.overlapping, C.offer_ms or 0 } end
+if not id then return { 'EMPTY', C.overlapping, C.offer_ms or 0, C.own } end
 if turn == 'wait' and redis.call('ZREVRANGE', waiters, -1, -1)[1] ~= agent then return { 'LATER' } end
 if turn == 'now' then redis.call('ZREM', waiters, redis.call('ZREVRANGE', waiters, -1, -1)[1] or agent) end
 if turn ~= '' then redis.call('ZREM', waiters, agent) end
@@ -52,7 +54,7 @@ move(K, id, from, to)
 redis.call('SADD', claims, id)
 if C.works and f[3] and f[3] ~= '[]' then redis.call('HSET', K.scopes, id, '+' .. f[3]) end
 redis.call('SREM', returned, id)
-redis.call('HSET', key, 'id', id, 'state', to, 'stage', stage, 'holder', agent, 'token', token, 'claimed_ms', now, 'updated_ms', now,
-  'attempts', number(f[1], 0) + (C.works and 1 or 0), 'passed_over', 0, 'offered_to', '')
+redis.call('HSET', key, 'id', id, 'state', to, 'stage', stage, 'holder', agent, 'process', ARGV[11], 'token', token, 'claimed_ms', now,
+  'updated_ms', now, 'attempts', number(f[1], 0) + (C.works and 1 or 0), 'passed_over', 0, 'offered_to', '')
 emit(K.log, K.channels, 'task_claimed', { task = id, agent = agent, token = token, stage = stage, title = f[2] or '' })
 return { 'OK', id, redis.call('HGETALL', key) }

@@ -1,6 +1,6 @@
 -- task_complete.lua: the task is done, and what waited for it may begin. One that has a branch is done only from the merge stage.
--- KEYS[1..13] as in include/task_keys.lua
--- ARGV[2] id · ARGV[3] token · ARGV[4] result · ARGV[5] merge commit, or ''
+-- KEYS[1..13] as in include/task_keys.lua · KEYS[14] reviews: prefix
+-- ARGV[2] id · ARGV[3] token · ARGV[4] result · ARGV[5] merge commit, or '' · ARGV[6] record, a JSON object, or ''
 -- Returns {OK} (also when this very token completed it before) · {MISSING} · {STALE, state, holder} · {STATE, state} · {SPOILED, key}.
 -- include: clock
 -- include: expect
@@ -14,6 +14,7 @@
 -- include: task_keys
 -- include: end_claim
 -- include: unblock
+-- include: record
 local id, now = ARGV[2], now_ms()
 local task = K.tasks .. id
 
@@ -23,9 +24,11 @@ if refused then return refused end
 if held.state == 'claimed' and held.branch ~= '' then return { 'STATE', 'claimed with a branch' } end
 if held.state ~= 'claimed' and held.state ~= 'merging' then return { 'STATE', held.state } end
 spoiled = expect_claim(K, held.holder, held.state, 'done') or expect('SCARD', K.before .. id) or expect('ZCARD', K.states .. 'blocked')
+  or expect_record(KEYS[14], id, ARGV[6])
 if spoiled then return spoiled end
 redis.call('HSET', task, 'state', 'done', 'holder', '', 'result', ARGV[4], 'merge_commit', ARGV[5], 'done_by', held.holder,
   'progress', 100, 'done_ms', now, 'updated_ms', now)
+add_record(K, KEYS[14], id, held, ARGV[6])
 move(K, id, held.state, 'done')
 redis.call('HDEL', K.scopes, id)
 end_claim(K, id, held.holder)

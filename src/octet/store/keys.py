@@ -13,6 +13,7 @@
 | `workflow:{p}:tasks:before:<id>` | SET of the tasks that wait for it |
 | `workflow:{p}:tasks:waiters:<stage>:<capabilities>` | ZSET agent → since when it waits for a claim (ms), with TTL |
 | `workflow:{p}:tasks:seq` | STRING, last task number |
+| `workflow:{p}:reviews:<id>` | HASH number → what a gate found out about the task, JSON; the last 100 |
 | `workflow:{p}:token` | STRING, last fencing token; claims, locks and registrations share it |
 | `workflow:{p}:agents:registry` | HASH agent → JSON |
 | `workflow:{p}:agents:incarnations` | HASH agent → incarnation; the list of the living |
@@ -130,6 +131,10 @@ class Keys:
         """SET of what waits for a task; `before("")` is the prefix."""
         return self._key(f"tasks:before:{task}")
 
+    def reviews(self, task: str) -> str:
+        """HASH of what gates found out about a task; `reviews("")` is the prefix."""
+        return self._key(f"reviews:{task}")
+
     def waiters(self, fit: str) -> str:
         """ZSET of the agents that wait for a claim and fit the same tasks: `<stage>:<capabilities>`."""
         return self._key(f"tasks:waiters:{fit}")
@@ -163,7 +168,7 @@ class Keys:
         return self._key(f"locks:{resource}")
 
     def inbox(self, name: str) -> str:
-        """STREAM of messages to an agent or role."""
+        """STREAM of messages to an agent or role; `inbox("")` is the prefix."""
         return self._key(f"inbox:{name}")
 
     def channel(self, event_type: str) -> str:

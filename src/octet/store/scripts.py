@@ -40,6 +40,9 @@ class Reply(StrEnum):
     MISSING = "MISSING"  # no such task, agent or lock
     STATE = "STATE"  # the state (follows) does not allow the step
     STALE = "STALE"  # the fencing token is not the current one
+    MOVED = "MOVED"  # the task is at another commit (follows) than the one judged
+    OWN = "OWN"  # the work is the agent's own, which it may not judge
+    AUTHOR = "AUTHOR"  # only the task's author (follows) may
     GONE = "GONE"  # the agent, in this incarnation, is not registered
     HELD = "HELD"  # another agent holds the resource; resource, value and TTL follow
     ALIVE = "ALIVE"  # the agent's heartbeat has not run out

@@ -56,7 +56,7 @@ local function named(C, wanted)
   if id then
     local lacks = missing(needs, C.capabilities)
     local other = C.works and id == wanted and f[3] and f[3] ~= '[]' and in_the_way(C.K, id, f[3], true)
-    return id, lacks and { 'NEEDS', lacks } or other and { 'SCOPE', other } or nil
+    return id, lacks and { 'NEEDS', lacks } or other and { 'SCOPE', other } or own_work(C, id) and { 'OWN' } or nil
   end
   if not state then return nil, { 'MISSING' } end
   return nil, { 'STATE', state == C.from and state .. ' for ' .. ((C.works and f[4] or f[5]) or 'build') or state }

@@ -1,7 +1,9 @@
 -- waiting(queue, id): the id of what waits there, nil for what was put into the queue by hand and does not wait. A name without a
 -- record becomes a task of that title and priority, anything else is forgotten.
--- allowed(id): whether this agent may have the task now: it is not on offer to its author, and nothing in flight is in its way.
--- C: agent, from (the waiting state), works (whether work begins here), K, incarnations; overlapping and offer_ms are counted.
+-- allowed(C, id): whether this agent may have the task now: it is not on offer to its author, and nothing in flight is in its way; or
+-- it is to be judged, and is not the agent's own. own_work(C, id): that last alone.
+-- C: agent, process, from (the waiting state), stage, works (whether work begins here), K, incarnations; own, overlapping and
+-- offer_ms are counted.
 local PASSED_OVER_MOST = 32
 
 local function waiting(C, queue, id)
@@ -21,8 +23,15 @@ local function on_offer(C, author, until_ms)
   return true
 end
 
+local function own_work(C, id)
+  local f = JUDGING[C.stage] and redis.call('HMGET', C.K.tasks .. id, 'author', 'author_process')
+  local own = f and is_author({ author = f[1], author_process = f[2] }, C.agent, C.process)
+  C.own = C.own + (own and 1 or 0)
+  return own
+end
+
 local function allowed(C, id)
-  if not C.works then return true end
+  if not C.works then return not own_work(C, id) end
   local key = C.K.tasks .. id
   local f = redis.call('HMGET', key, 'paths', 'offered_to', 'offered_ms', 'passed_over')
   if on_offer(C, f[2], f[3]) then return false end

@@ -1,12 +1,14 @@
 -- facts_of(task): what a transition must know of a task, nil where there is none; what was spoiled by hand has its default.
+-- `gates` is empty until they are decided, at the latest when the work is submitted.
 local function facts_of(task)
   local f = redis.pcall('HMGET', task, 'state', 'token', 'holder', 'title', 'priority', 'order', 'branch', 'author', 'stage', 'work',
-    'needs', 'gates')
+    'needs', 'gates', 'commit', 'process', 'author_process')
   if f.err or not f[1] then return nil end
-  local work, gates, stage = f[10] or 'build', f[12] or 'merge', f[9] or ''
+  local work, gates, stage = f[10] or 'build', f[12] or '', f[9] or ''
   if stage ~= work and not (stage ~= '' and string.find(' ' .. gates .. ' ', ' ' .. stage .. ' ', 1, true)) then
     stage = f[1] == 'claimed' and work or 'merge'
   end
   return { state = f[1], token = f[2], holder = f[3] or '', title = f[4] or '', priority = number(f[5], 0), order = number(f[6], 0),
-    branch = f[7] or '', author = f[8] or '', stage = stage, work = work, needs = f[11] or '', gates = gates }
+    branch = f[7] or '', author = f[8] or '', stage = stage, work = work, needs = f[11] or '', gates = gates,
+    commit = f[13] or '', process = f[14] or '', author_process = f[15] or '' }
 end

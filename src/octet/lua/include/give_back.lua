@@ -1,23 +1,26 @@
--- give_back(K, id, agent, why, counts): end the agent's claim without a result: back to its queue, or dead after max_attempts.
+-- give_back(K, id, agent, why, counts): end the agent's claim without a result: back to its queue, or dead after max_attempts, which
+-- the build and each gate have for themselves: one that ends badly every time must not go round for ever.
 -- K: tasks prefix, priority ZSET, stages prefix, states prefix, queues SET, scopes HASH, log, channels. `counts` false takes the
 -- attempt back. Returns the new state; nil when the agent does not hold the task.
 local function give_back(K, id, agent, why, counts)
   local key = K.tasks .. id
   local task = facts_of(key)
   if not task or task.holder ~= agent or not WORKING[task.state] then return nil end
-  local f = redis.call('HMGET', key, 'attempts', 'max_attempts')
-  local build, attempts = task.state == 'claimed', number(f[1], 0)
-  local state = build and 'pending' or 'submitted'
-  if build and not counts then attempts = math.max(0, attempts - 1) end
-  if build and counts and attempts >= number(f[2], 3) then state = 'dead' end
+  local build = task.state == 'claimed'
+  local counter = build and 'attempts' or 'gate_attempts'
+  local f = redis.call('HMGET', key, counter, 'max_attempts')
+  local attempts, state = number(f[1], 0), build and 'pending' or 'submitted'
+  if build and not counts then attempts = math.max(0, attempts - 1) end -- its claim had counted it
+  if not build and counts then attempts = attempts + 1 end
+  if counts and attempts >= number(f[2], 3) then state = 'dead' end
   move(K, id, task.state, state)
   if state == 'pending' then to_work(K, id, task.work, task.needs, task.priority, task.order) end
   if state == 'submitted' then to_gate(K, id, task.stage, task.priority, task.order) end
-  if build then redis.call('HDEL', K.scopes, id) end
-  redis.call('HSET', key, 'state', state, 'stage', task.stage, 'holder', '', 'attempts', attempts, 'updated_ms', now_ms(),
+  if build or state == 'dead' then redis.call('HDEL', K.scopes, id) end
+  redis.call('HSET', key, 'state', state, 'stage', task.stage, 'holder', '', counter, attempts, 'updated_ms', now_ms(),
     'last_reason', why)
   emit(K.log, K.channels, state == 'dead' and 'task_dead' or 'task_released',
-    { task = id, title = task.title, agent = agent, reason = brief(why), attempts = attempts })
+    { task = id, title = task.title, agent = agent, stage = task.stage, reason = brief(why), attempts = attempts })
   return state
 end
 

@@ -1,5 +1,5 @@
 -- held_task(task, token): the refusal to return, nil when the token is that of the claim now in force; and the task's facts.
--- next_gate(held): the stage after the one that the task is in, nil after the last.
+-- next_gate(held): the gate after the one that the task is at, nil after the last and where it is at none.
 local function held_task(task, token)
   local held = facts_of(task)
   if not held then return { 'MISSING' }, nil end
@@ -9,7 +9,7 @@ local function held_task(task, token)
 end
 
 local function next_gate(held)
-  local found = held.stage == held.work
+  local found
   for gate in string.gmatch(held.gates, '%S+') do
     if found then return gate end
     found = gate == held.stage
