@@ -164,7 +164,7 @@ def _fit(record: NewRecord) -> str:
         packed = _json(record)
     while (over := _bytes(packed) - MOST_BYTES) > 0 and (record.findings or record.note):
         shorter = {"findings": record.findings[:-1]} if record.findings else {"note": record.note[: max(0, len(record.note) - over)]}
-        record = replace(record, **shorter)  # type: ignore[arg-type]
+        record = replace(record, **shorter)
         packed = _json(record)
     if over > 0:
         raise UsageError(f"the evidence has at most {MOST_BYTES} bytes: put the rest into a file")

@@ -21,8 +21,10 @@ from octet.errors import (
     Refused,
     StaleToken,
     UsageError,
+    WorkMoved,
 )
 from octet.plans import NewTask
+from octet.records import NewRecord
 from octet.rescue import note_rescue
 from octet.snapshot import Snapshot
 from octet.tasks import Turn
@@ -69,7 +71,7 @@ def live(octet: Octet) -> Agent:
     _build(octet, developer, guardian, other)
     _locks(octet, developer, other)
     octet.messages.send(developer.id, "hello", sender=other.id)
-    assert [message.text for message in octet.messages.take(developer)] == ["hello"]
+    assert [message.text for message in octet.messages.take(developer)][-1] == "hello"
     octet.events.publish("note", {"list": [], "deep": [[[]]]})
     _ends(octet, developer, guardian, other)
     octet.tasks.add("last")
@@ -97,7 +99,8 @@ def _build(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> Non
     tasks.submit(task.id, task.token, branch="b", commit="c")
     merge = tasks.claim(guardian, "merge")
     refuses(IllegalTransition, tasks.submit, merge.id, merge.token)
-    tasks.send_back(merge.id, merge.token, "it breaks")
+    refuses(WorkMoved, tasks.send_back, merge.id, merge.token, commit="another")
+    tasks.send_back(merge.id, merge.token, record=NewRecord("fail", "it breaks"))
     again = tasks.claim(other, task_id="named")
     refuses(IllegalTransition, tasks.complete, again.id, again.token)
     tasks.fail(again.id, again.token, "cannot")
@@ -123,14 +126,14 @@ def _graph(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> Non
     task = tasks.claim(developer, task_id=base.id)
     refuses(Refused, tasks.claim, other, task_id="near")
     refuses(NothingToClaim, tasks.claim, other)
-    tasks.submit(task.id, task.token, branch="b")
-    review = tasks.claim(guardian, "review")
-    refuses(IllegalTransition, tasks.complete, review.id, review.token)
-    assert tasks.pass_on(review.id, review.token) == "merge"
+    tasks.submit(task.id, task.token, branch="b", commit="c")
+    _review(octet, developer, guardian, other)
     merge = tasks.claim(guardian, "merge", task_id=base.id)
     refuses(IllegalTransition, tasks.pass_on, merge.id, merge.token)
     refuses(IllegalTransition, tasks.cancel, merge.id)
-    tasks.complete(merge.id, merge.token)
+    refuses(IllegalTransition, tasks.renew, merge.id, agent=developer, branch="b", commit="e")
+    tasks.complete(merge.id, merge.token, record=NewRecord("merged"))
+    assert [record.verdict for record in tasks.records(base.id)] == ["approve", "merged"]
     refuses(NotYourTurn, _in_turn, octet, developer, other)
     tasks.cancel("top", "not wanted")
     refuses(IllegalTransition, tasks.retry, "near")
@@ -140,6 +143,25 @@ def _graph(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> Non
     refuses(NotFound, tasks.cancel, "nothing")
     refuses(NotFound, tasks.retry, "nothing")
     _fill(octet)
+
+
+def _review(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None:
+    """The task that waits for review is renewed under its reviewer, and approved."""
+    tasks = octet.tasks
+    refuses(NothingToClaim, tasks.claim, developer, "review")
+    review = tasks.claim(guardian, "review")
+    refuses(IllegalTransition, tasks.complete, review.id, review.token)
+    refuses(NotFound, tasks.renew, "nothing", agent=developer, branch="b", commit="d")
+    refuses(Refused, tasks.renew, review.id, agent=other, branch="b", commit="d")
+    assert tasks.renew(review.id, agent=developer, branch="b", commit="d") == "review"
+    refuses(StaleToken, tasks.renew, review.id, agent=guardian, token=review.token, branch="b", commit="d")
+    refuses(Refused, tasks.claim, developer, "review", task_id=review.id)
+    review = tasks.claim(guardian, "review")
+    refuses(WorkMoved, tasks.pass_on, review.id, review.token, commit="c")
+    octet.store.client.hset(octet.store.keys.task(review.id), "author", guardian.id)
+    refuses(Refused, tasks.pass_on, review.id, review.token)
+    octet.store.client.hset(octet.store.keys.task(review.id), "author", developer.id)
+    assert tasks.pass_on(review.id, review.token, commit="d", record=NewRecord("approve")) == "merge"
 
 
 def _in_turn(octet: Octet, developer: Agent, other: Agent) -> None:
@@ -182,6 +204,7 @@ def _ends(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None
     assert octet.agents.bury_expired(other) is None
     assert octet.agents.bury(other) is not None
     refuses(AgentGone, octet.tasks.claim, other)
+    refuses(AgentGone, octet.tasks.renew, "1", agent=other, branch="b", commit="c")
     refuses(AgentGone, octet.locks.acquire, other, ["path:a"])
     refuses(AgentGone, octet.agents.update, other)
     refuses(AgentGone, octet.agents.join, other, "architect")

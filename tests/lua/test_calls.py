@@ -14,6 +14,7 @@ from tests.store_fixtures import contradictions, snapshot
 
 from octet.api import Octet
 from octet.errors import StaleToken, StoreUnreachable
+from octet.records import NewRecord
 from octet.store.connection import open_client
 from octet.store.scripts import load_script
 
@@ -112,7 +113,9 @@ def test_a_stale_token_changes_nothing(any_octet: Octet) -> None:
             lambda token: tasks.complete(again.id, token),
             lambda token: tasks.fail(again.id, token, "why"),
             lambda token: tasks.release(again.id, token),
-            lambda token: tasks.send_back(again.id, token, "why"),
+            lambda token: tasks.send_back(again.id, token, "why", record=NewRecord("changes")),
+            lambda token: tasks.pass_on(again.id, token, record=NewRecord("approve")),
+            lambda token: tasks.renew(again.id, agent=developer, token=token or "0", branch="b", commit="d"),
             lambda token: any_octet.locks.release("path:x", token if token != lock else again.token),
         ):
             with pytest.raises(StaleToken):

@@ -15,12 +15,13 @@ from tests.store_fixtures import contradictions, join
 
 from octet.agents import Agent
 from octet.api import Octet
-from octet.errors import IllegalTransition, NothingToClaim, Refused, StaleToken
+from octet.errors import IllegalTransition, NothingToClaim, Refused, StaleToken, WorkMoved
+from octet.records import Finding, NewRecord
 from octet.store.connection import open_client
 from octet.tasks import STAGES
 
 SCOPES = ["", "a", "b"]  # two are in each other's way when they are the same
-GATES = [("merge",), ("review", "merge"), ("review", "test", "merge")]
+GATES = [(), ("merge",), ("review", "merge"), ("review", "security", "test", "merge")]
 PICK = st.integers(0, 1_000_000)
 
 
@@ -39,7 +40,10 @@ class Model:
     holder: str = ""
     token: str = ""
     attempts: int = 0
-    branch: bool = False
+    gate_attempts: int = 0
+    author: str = ""
+    commit: str = ""
+    records: int = 0
     offered_to: str = ""
     in_flight: bool = False
 
@@ -86,17 +90,21 @@ class TaskMachine(RuleBasedStateMachine):
 
     def expected(self, agent: Agent, stage: str) -> Model | None:
         if STAGES[stage].waiting == "submitted":
-            fit = [task for task in self.of("submitted") if task.stage == stage]
+            fit = [task for task in self.of("submitted") if task.stage == stage and self.may_judge(agent, task)]
             return min(fit, key=self.order, default=None)
         fit = [task for task in self.of("pending") if set(task.needs) <= set(agent.capabilities) and self.free(task)]
         own = [task for task in fit if task.offered_to == agent.id]
         return own[0] if own else min((task for task in fit if not task.offered_to), key=self.order, default=None)
 
     @staticmethod
+    def may_judge(agent: Agent, task: Model) -> bool:
+        return task.author != agent.id or task.stage not in ("review", "security")
+
+    @staticmethod
     def order(task: Model) -> tuple[int, int]:
         return (-task.priority, int(task.id))
 
-    @rule(who=PICK, stage=st.sampled_from(["build", "build", "build", "review", "test", "merge", "merge"]))
+    @rule(who=PICK, stage=st.sampled_from(["build", "build", "build", "review", "review", "security", "test", "merge", "merge"]))
     def claim(self, who: int, stage: str) -> None:
         agent = list(self.agents.values())[who % 3]
         wanted = self.expected(agent, stage)
@@ -114,44 +122,84 @@ class TaskMachine(RuleBasedStateMachine):
             found.attempts += 1
             found.offered_to, found.in_flight = "", bool(found.scope)
 
-    def step(self, task: Model, allowed: bool, call: Callable[..., Any], *arguments: Any) -> bool:
+    def step(self, task: Model, allowed: bool, call: Callable[..., Any], *arguments: Any, **named: Any) -> bool:
         """Make the step where it is allowed; elsewhere it must be refused, and change nothing."""
         if allowed:
-            call(task.id, *arguments)
+            call(task.id, *arguments, **named)
         else:
             with pytest.raises(IllegalTransition):
-                call(task.id, *arguments)
+                call(task.id, *arguments, **named)
         return allowed
 
+    def judge(self, task: Model, allowed: bool, call: Callable[..., Any], verdict: str, *arguments: Any, moved: bool = False) -> bool:
+        """Such a step with a record; one about another commit is refused."""
+        record = NewRecord(verdict, findings=(Finding("a", 1, "minor", "x"),))
+        if allowed and moved:
+            with pytest.raises(WorkMoved):
+                call(task.id, *arguments, record=record, commit="another")
+            return False
+        task.records += allowed
+        return self.step(task, allowed, call, *arguments, record=record)
+
     @precondition(lambda self: self.held())
-    @rule(pick=PICK)
-    def submit(self, pick: int) -> None:
-        task = self.held()[pick % len(self.held())]
+    @rule(pick=PICK, gates=st.sampled_from(GATES))
+    def submit(self, pick: int, gates: tuple[str, ...]) -> None:
+        task, commit = self.held()[pick % len(self.held())], self.new_commit()
         author = task.holder
-        if self.step(task, task.state == "claimed", self.octet.tasks.submit, task.token):
-            task.state, task.stage, task.holder, task.branch = "submitted", task.gates[0], "", True
-            self.authors = {**getattr(self, "authors", {}), task.id: author}
-            self.octet.store.client.hset(self.octet.store.keys.task(task.id), "branch", "b")
+        if self.step(task, task.state == "claimed", self.octet.tasks.submit, task.token, branch="b", commit=commit, gates=gates):
+            self.submitted(task, commit, gates)
+            task.author = author
+
+    def new_commit(self) -> str:
+        self.commits = getattr(self, "commits", 0) + 1
+        return f"c{self.commits}"
+
+    def submitted(self, task: Model, commit: str, gates: tuple[str, ...]) -> None:
+        task.gates = gates or task.gates or ("merge",)
+        task.state, task.stage, task.holder, task.commit, task.gate_attempts = "submitted", task.gates[0], "", commit, 0
+
+    @precondition(lambda self: self.tasks)
+    @rule(pick=PICK, who=PICK, same=st.booleans(), gates=st.sampled_from(GATES))
+    def renew(self, pick: int, who: int, same: bool, gates: tuple[str, ...]) -> None:
+        """Without a token: by the author while nobody merges."""
+        task, agent = list(self.tasks.values())[pick % len(self.tasks)], list(self.agents.values())[who % 3]
+        commit = task.commit if same and task.commit else self.new_commit()
+        open_ = task.state in ("submitted", "in-review", "testing")
+        if open_ and agent.id != task.author:
+            with pytest.raises(Refused, match="its author"):
+                self.octet.tasks.renew(task.id, agent=agent, branch="b", commit=commit)
+        elif self.step(task, open_, self.octet.tasks.renew, agent=agent, branch="b", commit=commit, gates=gates) and commit != task.commit:
+            self.submitted(task, commit, gates)
 
     @precondition(lambda self: self.held())
     @rule(pick=PICK)
-    def pass_on(self, pick: int) -> None:
+    def renew_as_holder(self, pick: int) -> None:
+        task, commit = self.held()[pick % len(self.held())], self.new_commit()
+        named = {"agent": self.agents[task.holder], "token": task.token, "branch": "b", "commit": commit}
+        if self.step(task, task.state != "claimed", self.octet.tasks.renew, **named):
+            self.submitted(task, commit, ())
+
+    @precondition(lambda self: self.held())
+    @rule(pick=PICK, moved=st.booleans())
+    def pass_on(self, pick: int, moved: bool) -> None:
         task = self.held()[pick % len(self.held())]
-        if self.step(task, task.state in ("in-review", "testing"), self.octet.tasks.pass_on, task.token):
+        if self.judge(task, task.state in ("in-review", "testing"), self.octet.tasks.pass_on, "approve", task.token, moved=moved):
             task.state, task.stage, task.holder = "submitted", task.gates[task.gates.index(task.stage) + 1], ""
+            task.gate_attempts = 0
 
     @precondition(lambda self: self.held())
-    @rule(pick=PICK)
-    def send_back(self, pick: int) -> None:
+    @rule(pick=PICK, moved=st.booleans())
+    def send_back(self, pick: int, moved: bool) -> None:
         task = self.held()[pick % len(self.held())]
-        if self.step(task, task.state != "claimed", self.octet.tasks.send_back, task.token, "why"):
-            task.state, task.stage, task.holder, task.offered_to = "pending", "build", "", self.authors[task.id]
+        if self.judge(task, task.state != "claimed", self.octet.tasks.send_back, "changes", task.token, moved=moved):
+            task.state, task.stage, task.holder = "pending", "build", ""
+            task.offered_to = task.author if task.author in self.agents else ""
 
     @precondition(lambda self: self.held())
     @rule(pick=PICK)
     def complete(self, pick: int) -> None:
         task = self.held()[pick % len(self.held())]
-        allowed = task.state == "merging" or (task.state == "claimed" and not task.branch)
+        allowed = task.state == "merging" or (task.state == "claimed" and not task.commit)
         if self.step(task, allowed, self.octet.tasks.complete, task.token):
             task.state, task.holder, task.in_flight = "done", "", False
             for other in self.of("blocked"):
@@ -164,11 +212,17 @@ class TaskMachine(RuleBasedStateMachine):
         (self.octet.tasks.fail if counts else self.octet.tasks.release)(task.id, task.token, "why")
         task.holder = ""
         if task.state != "claimed":
-            task.state = "submitted"
+            self.ended_at_gate(task, counts)
             return
         task.in_flight = False
         task.attempts -= 0 if counts else 1
         task.state = "dead" if counts and task.attempts >= 3 else "pending"
+
+    @staticmethod
+    def ended_at_gate(task: Model, counts: bool) -> None:
+        task.gate_attempts += counts
+        dead = counts and task.gate_attempts >= 3
+        task.state, task.in_flight = "dead" if dead else "submitted", task.in_flight and not dead
 
     @precondition(lambda self: self.tasks)
     @rule(pick=PICK)
@@ -182,7 +236,7 @@ class TaskMachine(RuleBasedStateMachine):
     def retry(self, pick: int) -> None:
         task = list(self.tasks.values())[pick % len(self.tasks)]
         if self.step(task, task.state in ("dead", "cancelled"), self.octet.tasks.retry):
-            task.state, task.stage, task.attempts = self.ready_state(task.after), "build", 0
+            task.state, task.stage, task.attempts, task.gate_attempts = self.ready_state(task.after), "build", 0, 0
 
     @precondition(lambda self: self.tasks)
     @rule(pick=PICK, token=st.sampled_from(["", "0", "old"]))
@@ -198,8 +252,10 @@ class TaskMachine(RuleBasedStateMachine):
         assert self.octet.agents.bury(agent) is not None
         for task in [task for task in self.held() if task.holder == agent.id]:
             build, task.holder = task.state == "claimed", ""
-            task.state = ("dead" if task.attempts >= 3 else "pending") if build else "submitted"
-            task.in_flight = task.in_flight and not build
+            if not build:
+                self.ended_at_gate(task, counts=True)
+                continue
+            task.state, task.in_flight = "dead" if task.attempts >= 3 else "pending", False
         for task in self.tasks.values():
             task.offered_to = "" if task.offered_to == agent.id else task.offered_to
         del self.agents[agent.id]
@@ -211,10 +267,15 @@ class TaskMachine(RuleBasedStateMachine):
         if not hasattr(self, "tasks"):
             return
         found = {task.id: task for task in self.octet.tasks.list(limit=10_000)}
-        assert {i: (t.state, t.stage, t.holder, t.attempts) for i, t in found.items()} == {
-            i: (t.state, t.stage, t.holder, t.attempts) for i, t in self.tasks.items()
-        }
+        assert {i: self.facts(t) for i, t in found.items()} == {i: self.facts(t) for i, t in self.tasks.items()}
+        for task in self.tasks.values():
+            records = self.octet.tasks.records(task.id)
+            assert [record.n for record in records] == list(range(1, task.records + 1))
         assert contradictions(self.octet) == []
+
+    @staticmethod
+    def facts(task: Any) -> tuple[Any, ...]:
+        return (task.state, task.stage, task.holder, task.attempts, task.gate_attempts, task.gates, task.author, task.commit)
 
 
 def test_tasks_live_as_the_model_says(redis_servers: Callable[[str], Server]) -> None:

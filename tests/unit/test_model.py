@@ -37,6 +37,7 @@ class ModelTask:
     holder: str = ""
     token: str = ""
     attempts: int = 0
+    gate_attempts: int = 0
     branch: str = ""
     author: str = ""
     returned_to: str = ""
@@ -74,7 +75,8 @@ class Model:
 
     def give_back(self, task: ModelTask, counts: bool) -> None:
         if task.state == "merging":
-            task.state = "submitted"
+            task.gate_attempts += counts
+            task.state = "dead" if counts and task.gate_attempts >= task.most else "submitted"
         else:
             task.attempts -= not counts
             task.state = "dead" if counts and task.attempts >= task.most else "pending"
@@ -272,7 +274,7 @@ class Machine(RuleBasedStateMachine):
             self.refused(IllegalTransition, step)
         else:
             step()
-            task.state, task.branch, task.author = "submitted", "b", task.holder
+            task.state, task.branch, task.author, task.gate_attempts = "submitted", "b", task.holder, 0
             self.model.end_claim(task)
 
     @precondition(lambda self: self.claims)

@@ -19,6 +19,7 @@ if spoiled then return spoiled end
 local state = redis.call('SCARD', K.after .. id) > 0 and 'blocked' or 'pending'
 move(K, id, task.state, state)
 if state == 'pending' then to_work(K, id, task.work, task.needs, task.priority, task.order) end
-redis.call('HSET', K.tasks .. id, 'state', state, 'stage', task.work, 'attempts', 0, 'gate_attempts', 0, 'progress', 0, 'updated_ms', now_ms())
+redis.call('HSET', K.tasks .. id, 'state', state, 'stage', task.work, 'attempts', 0, 'gate_attempts', 0, 'progress', 0,
+  'updated_ms', now_ms())
 emit(K.log, K.channels, 'task_retried', { task = id, title = task.title, state = state })
 return { 'OK', state }
