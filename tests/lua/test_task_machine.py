@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -284,3 +285,44 @@ def test_tasks_live_as_the_model_says(redis_servers: Callable[[str], Server]) ->
         TaskMachine.octet = octet
         few = settings(max_examples=25, stateful_step_count=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         run_state_machine_as_test(TaskMachine, settings=few)
+
+
+Walked = Callable[[TaskMachine, random.Random, int], Any]
+# Claims are many and ends few, so that work comes through all its gates.
+STAGES_WALKED = ["build", "build", "review", "review", "security", "test", "merge"]
+WALK: list[Walked] = [
+    *[lambda m, c, _: len(m.of("pending", "blocked")) > 3 or m.add(c.randint(-2, 2), [], False, c.choice(SCOPES), c.choice(GATES))] * 2,
+    *[lambda m, c, pick: m.claim(pick, c.choice(STAGES_WALKED))] * 9,
+    *[lambda m, c, _: m.of("claimed") and m.submit(m.held().index(c.choice(m.of("claimed"))), c.choice(GATES))] * 3,
+    *[lambda m, c, pick: m.held() and m.pass_on(pick, c.random() < 0.2)] * 3,
+    lambda m, c, _: m.of("merging") and m.complete(m.held().index(c.choice(m.of("merging")))),
+    lambda m, c, pick: m.held() and m.send_back(pick, c.random() < 0.2),
+    lambda m, c, pick: m.held() and m.give_back(pick, c.random() < 0.7),
+    lambda m, c, pick: m.tasks and m.renew(pick, c.randrange(3), c.random() < 0.3, c.choice(GATES)),
+    lambda m, _, pick: m.held() and m.renew_as_holder(pick),
+    lambda m, c, pick: m.tasks and c.random() < 0.2 and m.cancel(pick),
+    lambda m, _, pick: m.tasks and m.retry(pick),
+    lambda m, c, pick: c.random() < 0.3 and m.die(pick),
+]
+
+
+def test_long_lives(redis_servers: Callable[[str], Server]) -> None:
+    """The same in three walks of four hundred steps, which come as far as every verdict of every gate, and a task dead at one."""
+    met = set[str]()
+    with Octet(open_client(redis_servers("redis").url), "p") as octet:
+        TaskMachine.octet = octet
+        for seed in range(3):
+            met.update(walk(octet, random.Random(seed)))
+    assert met >= {"review approve", "review changes", "security approve", "test approve", "merge changes", "done", "dead at a gate"}
+
+
+def walk(octet: Octet, chance: random.Random) -> list[str]:
+    """One walk; what was found out and what became of its tasks."""
+    machine, ends = TaskMachine(), set[str]()
+    machine.begin()
+    for _ in range(400):
+        chance.choice(WALK)(machine, chance, chance.randrange(1_000_000))
+        machine.same()
+        ends |= {"dead at a gate" if task.gate_attempts >= 3 else task.state for task in machine.of("done", "dead")}
+    records = [record for task_id in machine.tasks for record in octet.tasks.records(task_id)]
+    return [*(f"{record.gate} {record.verdict}" for record in records), *sorted(ends)]
