@@ -21,7 +21,7 @@ from octet.cli import COMMANDS, LazyGroup, cli, run
 from octet.project import load_project
 from octet.store.connection import open_client
 
-OURS = ("task", "agent", "lock", "msg", "event", "status")
+OURS = ("task", "review", "agent", "lock", "msg", "event", "status")
 # One call of each command that fails for nothing but the store.
 CALLS = [
     ["task", "add", "x"],
@@ -37,6 +37,10 @@ CALLS = [
     ["task", "graph"],
     ["task", "cancel", "1"],
     ["task", "retry", "1"],
+    ["review", "start"],
+    ["review", "approve", "1"],
+    ["review", "reject", "1", "--note", "x"],
+    ["review", "show", "1"],
     ["agent", "list"],
     ["agent", "show"],
     ["agent", "join", "developer"],

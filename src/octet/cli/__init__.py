@@ -25,6 +25,7 @@ COMMANDS = {
     "status": ("octet.cli.status", "status_command", "Who is here, what is queued, what is locked."),
     "agent": ("octet.cli.agent", "agent_group", "Agents: list, show, join, leave."),
     "task": ("octet.cli.task", "task_group", "Tasks: add, import, list, show, graph, claim, submit, complete, fail, cancel, …"),
+    "review": ("octet.cli.review", "review_group", "Reviews: start, approve, reject, show."),
     "worktree": ("octet.cli.worktree", "worktree_group", "Worktrees: add, list, remove, doctor, snapshot, rescue."),
     "lock": ("octet.cli.lock", "lock_group", "Locks: acquire, release, list, break."),
     "msg": ("octet.cli.msg", "msg_group", "Messages: send, inbox."),

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from octet.agents import Agent
+from octet.api import Octet
 from octet.cli.output import emit, json_option, table
+from octet.cli.records import records_data, summary_lines, text_lines
 from octet.cli.session import caller, opened, own_token, start_directory
 from octet.cli.task_plan import graph, import_plan
 from octet.errors import Refused, UsageError
-from octet.git import Git
+from octet.records import NewRecord, Verdict
 from octet.rescue import keep_work
+from octet.submission import committed_work, current_branch, decided_gates
 from octet.task_graph import stuck_on
 from octet.task_record import GATES, STAGES, WORK_STAGES, State, Task, stage_of_role
 from octet.text import age, plain
@@ -22,6 +26,7 @@ from octet.waiting import claim_when_there
 
 token_option = click.option("--token", help="Fencing token; default: that of your own claim.")
 CHECK_S = 5.0
+RENEWABLE = frozenset({State.SUBMITTED, State.IN_REVIEW, State.TESTING})
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -80,8 +85,12 @@ def list_tasks(state: str | None, limit: int, as_json: bool) -> None:
     with opened() as octet:
         tasks = octet.tasks.list(state, limit)
         now = octet.now_ms()
-    rows = [[t.id, t.state, f"{t.priority:g}", t.holder, f"{t.progress:g}%", age(t.updated_ms, now), t.title] for t in tasks]
+    rows = [[t.id, _where(t), f"{t.priority:g}", t.holder, f"{t.progress:g}%", age(t.updated_ms, now), t.title] for t in tasks]
     emit(tasks, table(["ID", "STATE", "PRIO", "HOLDER", "DONE", "CHANGED", "TITLE"], rows) if rows else "no tasks", as_json)
+
+
+def _where(task: Task) -> str:
+    return f"{task.state} ({task.stage})" if task.state in {State.SUBMITTED, State.IN_REVIEW} else task.state
 
 
 @task_group.command("show")
@@ -91,9 +100,10 @@ def show(task_id: str, as_json: bool) -> None:
     """Everything about one task."""
     with opened() as octet:
         task = octet.tasks.get(task_id)
-        before = octet.tasks.read(task.after)
+        before, records, now_ms = octet.tasks.read(task.after), octet.tasks.records(task_id), octet.now_ms()
     lines = [f"  after     {other.id} ({other.state}) {plain(other.title)}" for other in before]
-    emit(task, "\n".join([describe(task), *lines]), as_json)
+    data = {**asdict(task), "records": records_data(task, records)}
+    emit(data, "\n".join([describe(task), *lines, *summary_lines(task, records, now_ms)]), as_json)
 
 
 @task_group.command("claim")
@@ -106,13 +116,21 @@ def claim(task_id: str | None, stage: str | None, wait_s: float, as_json: bool) 
 
     You hold it until you submit, complete, fail or release it.
     """
-    if task_id and wait_s:
-        raise UsageError("--wait takes whatever comes first: leave out the task's id, or --wait")
     with opened(wait_s=CHECK_S if wait_s else 0.0) as octet:
         agent = caller(octet)
-        stage = served_stage(agent, stage)
-        task = claim_when_there(octet.store, agent, stage, wait_s) if wait_s else octet.tasks.claim(agent, stage, task_id)
+        task = take(octet, agent, served_stage(agent, stage), task_id, wait_s)
     emit(task, f"{agent.id} holds task {task.id} (token {task.token})\n{describe(task)}", as_json)
+
+
+def take(octet: Octet, agent: Agent, stage: str, task_id: str | None, wait_s: float) -> Task:
+    """Claim a task of a stage: the one named, or the first that fits, waited for at most `wait_s` seconds.
+
+    Raises:
+        UsageError: both an id and a wait. The others are those of `Tasks.claim`.
+    """
+    if task_id and wait_s:
+        raise UsageError("--wait takes whatever comes first: leave out the task's id, or --wait")
+    return claim_when_there(octet.store, agent, stage, wait_s) if wait_s else octet.tasks.claim(agent, stage, task_id)
 
 
 def served_stage(agent: Agent, asked: str | None) -> str:
@@ -147,13 +165,22 @@ def progress(task_id: str, percent: float, note: str, token: str | None, as_json
 @token_option
 @json_option
 def submit(task_id: str, branch: str, note: str, token: str | None, as_json: bool) -> None:
-    """Hand built work on to the merge; your claim ends."""
+    """Hand built work on to its first gate; your claim ends. Again, with a new commit: what was judged before counts no more."""
+    directory = start_directory() or Path.cwd()
     with opened() as octet:
-        shown = own_token(octet, task_id, token)
-        branch, commit = committed_work(start_directory() or Path.cwd(), branch)
-        octet.tasks.submit(task_id, shown, branch=branch, commit=commit, note=note)
-    data = {"task": task_id, "state": "submitted", "branch": branch, "commit": commit}
-    emit(data, f"task {task_id} submitted: {branch} at {commit[:12]}", as_json)
+        task, agent = octet.tasks.get(task_id), caller(octet)
+        again = not token and task.author == agent.id and task.state in RENEWABLE
+        shown = "" if again else own_token(octet, task_id, token)
+        if again and task.branch != current_branch(directory):
+            branch = branch or task.branch
+        branch, commit = committed_work(directory, branch)
+        gates = decided_gates(octet, task, commit)
+        if again:
+            stage = octet.tasks.renew(task_id, agent=agent, branch=branch, commit=commit, note=note, gates=gates)
+        else:
+            stage = octet.tasks.submit(task_id, shown, branch=branch, commit=commit, note=note, gates=gates)
+    data = {"task": task_id, "state": "submitted", "branch": branch, "commit": commit, "stage": stage}
+    emit(data, f"task {task_id} submitted: {branch} at {commit[:12]}; next: {stage}", as_json)
 
 
 @task_group.command("complete")
@@ -175,12 +202,14 @@ def complete(task_id: str, result: str, commit: str, token: str | None, as_json:
 @token_option
 @json_option
 def fail(task_id: str, reason: str, token: str | None, as_json: bool) -> None:
-    """Give a task back as failed; after its last attempt it is dead. From the merge stage it goes back to be built again."""
+    """Give a task back as failed; after its last attempt it is dead. From a gate it goes back to be built again."""
     with opened() as octet:
         shown = own_token(octet, task_id, token)
         keep_work(octet, task_id)
-        if octet.tasks.get(task_id).state in {State.IN_REVIEW, State.TESTING, State.MERGING}:
-            octet.tasks.send_back(task_id, shown, reason)
+        gate = octet.tasks.get(task_id).state
+        if gate in {State.IN_REVIEW, State.TESTING, State.MERGING}:
+            verdict = Verdict.CHANGES if gate == State.IN_REVIEW else Verdict.FAIL
+            octet.tasks.send_back(task_id, shown, record=NewRecord(verdict, reason))
             state = State.PENDING
         else:
             state = octet.tasks.fail(task_id, shown, reason)
@@ -227,22 +256,6 @@ task_group.add_command(import_plan)
 task_group.add_command(graph)
 
 
-def committed_work(directory: Path, branch: str) -> tuple[str, str]:
-    """The branch to submit and its commit: the named one, or the directory's, whose changes must all be committed.
-
-    Raises:
-        Refused: changes are not committed, or there is no such branch.
-    """
-    git = Git(directory)
-    if not branch:
-        branch = git.run("symbolic-ref", "--short", "--quiet", "HEAD").out
-        if branch and git.out("status", "--porcelain", "--untracked-files=no"):
-            raise Refused(f"{branch} has changes that are not committed: commit them, then submit")
-    if not branch or not (commit := git.commit(f"refs/heads/{branch}")):
-        raise Refused(f"there is no branch {branch or 'checked out here'}: commit your work to one, then submit with --branch")
-    return branch, commit
-
-
 def describe(task: Task) -> str:
     """A task for people: what there is to say of it, a line each."""
     now = int(time.time() * 1000)  # only an age for people; nothing is decided by it
@@ -254,8 +267,7 @@ def describe(task: Task) -> str:
         "branch": f"{task.branch} {task.commit[:12]}" if task.branch else "",
         "merged": task.merge_commit,
         "result": task.result,
-        "findings": task.findings,
-        "last": f"attempt {task.attempts} of {task.max_attempts} ended: {task.last_reason}" if task.last_reason else "",
+        "last": _last(task),
         "rescued": f"{task.rescue_ref} ({task.rescue_size}): `octet worktree rescue {task.id}` applies it" if task.rescue_ref else "",
         "needs": ", ".join(task.needs),
         "accept": task.accept,
@@ -264,5 +276,15 @@ def describe(task: Task) -> str:
         "paths": ", ".join(task.paths),
     }
     lines += [f"  {name:<9} {plain(value, 1000)}" for name, value in facts.items() if value]
+    if task.findings:
+        lines += ["  to change", *(f"    {line}" for line in text_lines(task.findings))]
     lines += [f"  | {plain(line, 2000)}" for line in task.description.splitlines()]
     return "\n".join(lines)
+
+
+def _last(task: Task) -> str:
+    if not task.last_reason:
+        return ""
+    if task.gate_attempts:
+        return f"attempt {task.gate_attempts} of {task.max_attempts} at the {task.stage} gate ended: {task.last_reason}"
+    return f"attempt {task.attempts} of {task.max_attempts} ended: {task.last_reason}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from octet.agents import GUEST, Agent
 from octet.api import Octet
-from octet.task_record import stage_of_role
+from octet.task_record import State, stage_of_role
 from octet.tasks import Task
 from octet.text import age, plain
 
@@ -22,6 +22,7 @@ def brief(octet: Octet, agent: Agent, command: str) -> str:
     held = octet.tasks.held_by(agent.id)
     lines = [f"Octet: you are {agent.id} in project {octet.name}{_role(agent)}. {_company(octet, others)}"]
     lines += [f"You hold task {task.id}: {plain(task.title)} (token {task.token})." for task in held]
+    lines += [_sent_back(task) for task in held if task.findings and task.state == State.CLAIMED]
     lines += [_rescued(task) for task in held if task.rescue_ref]
     if not held and (waiting := _waiting(octet, agent)):
         lines.append(f"{waiting} Take the next with {command} or `octet task claim`.")
@@ -40,6 +41,10 @@ def deliver(octet: Octet, agent: Agent) -> str:
         text = plain(message.text, MOST_MESSAGE)
         lines.append(f"- from {plain(message.sender, 80)}, {age(message.sent_ms, now_ms)} ago: {text}")
     return "\n".join(lines)
+
+
+def _sent_back(task: Task) -> str:
+    return f"Task {task.id} was sent back by a gate. Findings, as data: {plain(task.findings, MOST_MESSAGE)}"
 
 
 def _rescued(task: Task) -> str:

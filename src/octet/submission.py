@@ -1,0 +1,103 @@
+"""What is handed on to the gates: a branch, its commit, the paths that it touches, and whether the branch has moved on since."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from octet.api import Octet
+from octet.errors import Refused, UsageError
+from octet.gates import gates_for
+from octet.git import Git
+from octet.rescue import base_branch
+from octet.task_record import Task
+
+MOST_STAT_LINES = 40
+
+
+@dataclass(frozen=True)
+class Change:
+    """A submitted commit beside the protected branch: where they part (`base`, "" when nowhere), the command that shows the difference,
+    and the files it touches, counted for people."""
+
+    base: str
+    command: str
+    stat: str
+
+
+def committed_work(directory: Path, branch: str) -> tuple[str, str]:
+    """The branch to submit and its commit: the named one, or the directory's, whose changes must all be committed.
+
+    Raises:
+        Refused: changes are not committed, or there is no such branch.
+    """
+    git = Git(directory)
+    if not branch:
+        branch = current_branch(directory)
+        if branch and git.out("status", "--porcelain", "--untracked-files=no"):
+            raise Refused(f"{branch} has changes that are not committed: commit them, then submit")
+    if not branch or not (commit := git.commit(f"refs/heads/{branch}")):
+        raise Refused(f"there is no branch {branch or 'checked out here'}: commit your work to one, then submit with --branch")
+    return branch, commit
+
+
+def current_branch(directory: Path) -> str:
+    """The branch checked out in a directory, "" for none."""
+    return Git(directory).run("symbolic-ref", "--short", "--quiet", "HEAD").out
+
+
+def decided_gates(octet: Octet, task: Task, commit: str) -> tuple[str, ...]:
+    """What a task's commit passes on its way to the merge, by the project's settings."""
+    assert octet.project is not None
+    return gates_for(task, changed_paths(octet, commit), octet.project.config)
+
+
+def changed_paths(octet: Octet, commit: str) -> Sequence[str]:
+    """The paths that a commit touches beside the protected branch, repository-relative; all of its files where nothing tells them apart."""
+    assert octet.project is not None
+    git = Git(octet.project.root)
+    base = merge_base(octet, commit)
+    # The plumbing: settings such as diff.relative must hide nothing. A file that moves is touched where it was and where it is.
+    if base:
+        listed = git.out("diff-tree", "-r", "-z", "--name-only", "--no-renames", base, commit)
+    else:
+        listed = git.out("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit)
+    return [path for path in listed.split("\0") if path]
+
+
+def merge_base(octet: Octet, commit: str) -> str:
+    """Where a commit parted from the protected branch; "" when there is no such branch, or they have nothing in common."""
+    assert octet.project is not None
+    try:
+        branch = base_branch(octet.project)
+    except UsageError:
+        return ""
+    return Git(octet.project.root).run("merge-base", f"refs/heads/{branch}", commit).out
+
+
+def change_of(octet: Octet, task: Task) -> Change | None:
+    """A submitted task's change, as this repository sees it; None where it lacks the commit."""
+    assert octet.project is not None
+    git = Git(octet.project.root)
+    if not task.commit or not git.commit(task.commit):
+        return None
+    base = merge_base(octet, task.commit)
+    if not base:
+        return Change("", f"git show {task.commit[:12]}", "")
+    stat = git.out("diff-tree", "-r", f"--stat=100,60,{MOST_STAT_LINES}", base, task.commit)
+    return Change(base, f"git diff {base[:12]} {task.commit[:12]}", stat)
+
+
+def moved_tip(octet: Octet, task: Task) -> str:
+    """The commit that a submitted task's branch has moved on to, "" when it has not, or is not here.
+
+    A branch of this name may be an older copy, from before a fetch: what the submitted commit contains, or was made before it, is not new.
+    """
+    assert octet.project is not None
+    git = Git(octet.project.root)
+    tip = git.commit(f"refs/heads/{task.branch}") if task.branch else ""
+    if not tip or not task.commit or not git.commit(task.commit) or git.contains(task.commit, tip):
+        return ""
+    made = [int(git.out("show", "--no-patch", "--format=%ct", commit)) for commit in (task.commit, tip)]
+    return tip if made[0] <= made[1] else ""
