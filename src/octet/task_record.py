@@ -116,7 +116,7 @@ class Task:
         for name in ("labels", "paths", "after"):
             values[name] = _strings(known.get(name))
         values["needs"] = tuple(part for part in known.get("needs", "").split(",") if part)
-        values["gates"] = tuple(known.get("gates", "").split())
+        values["gates"] = tuple(gate for gate in GATES if gate in known.get("gates", "").split())
         values.setdefault("id", "")
         values.setdefault("title", "")
         values.setdefault("state", "")

@@ -48,11 +48,14 @@ def test_for_people(shop: Shop) -> None:
 
 def test_submit_hands_over_the_branch(shop: Shop) -> None:
     """The branch checked out is submitted at its commit; the merge stage takes it from there, and may send it back."""
+    (shop.root / ".claude" / "octet.toml").write_text('project = "shop"\n[gates]\ndefault = ["merge"]\n')
+    git(shop.root, "commit", "-qam", "No gate but the merge")
     shop.run("task", "add", "x")
     shop.run("task", "claim")
     git(shop.root, "switch", "-q", "-c", "octet/1")
     submitted = shop.json("task", "submit", "1", "--note", "ready")
-    assert submitted == {"task": "1", "state": "submitted", "branch": "octet/1", "commit": git(shop.root, "rev-parse", "HEAD")}
+    commit = git(shop.root, "rev-parse", "HEAD")
+    assert submitted == {"task": "1", "state": "submitted", "branch": "octet/1", "commit": commit, "stage": "merge"}
     merge = shop.json("task", "claim", "--stage", "merge")
     assert (merge["state"], merge["branch"], merge["author"]) == ("merging", "octet/1", "person-ann")
     assert shop.json("task", "fail", "1", "--reason", "tests fail") == {"task": "1", "state": "pending"}
