@@ -77,6 +77,20 @@ class Remote:
             time.sleep(_PAUSE_S)
         return why
 
+    def publish(self, branch: str, commit: str) -> str:
+        """Put a task's branch there, whatever it was before; what went wrong, or ""."""
+        return self._change(branch, f"+{commit}:refs/heads/{branch}")
+
+    def withdraw(self, branch: str, commit: str) -> str:
+        """Delete a task's branch there if it is still at `commit`; what went wrong, or ""."""
+        return self._change(branch, f":refs/heads/{branch}", f"--force-with-lease=refs/heads/{branch}:{commit}")
+
+    def _change(self, branch: str, refspec: str, *options: str) -> str:
+        if _NO_BRANCH.search(branch):
+            return f"{branch!r} is no name of a branch"
+        ran = self._run("push", "--porcelain", "--no-verify", *options, self.name, refspec)
+        return _refusal(ran) if ran.status else ""
+
     def _fetch(self, refspec: str) -> str:
         for _ in range(_TRIES):
             ran = self._run("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", self.name, refspec)

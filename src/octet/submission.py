@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from octet.api import Octet
+from octet.combine import conflicts_between
 from octet.errors import Refused, UsageError
 from octet.gates import gates_for
 from octet.git import Git
+from octet.remote import Remote
 from octet.rescue import base_branch
 from octet.task_record import Task
+from octet.text import plain
+from octet.worktrees import BRANCH_PREFIX
 
 MOST_STAT_LINES = 40
+MOST_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,39 @@ def committed_work(directory: Path, branch: str) -> tuple[str, str]:
 def current_branch(directory: Path) -> str:
     """The branch checked out in a directory, "" for none."""
     return Git(directory).run("symbolic-ref", "--short", "--quiet", "HEAD").out
+
+
+def check_fits(octet: Octet, branch: str, commit: str) -> None:
+    """Before anybody else spends time on it: whether work can be combined with the protected branch as it is known here.
+
+    Raises:
+        Refused: it conflicts; says in which files, and what to do.
+    """
+    assert octet.project is not None
+    git, remote = Git(octet.project.root), octet.project.config.merge_remote
+    try:
+        base = base_branch(octet.project)
+    except UsageError:
+        return  # nothing to fit to; the merge says so
+    known = [name for name in (f"refs/remotes/{remote}/{base}" if remote else "", f"refs/heads/{base}") if name and git.commit(name)]
+    if paths := conflicts_between(git, git.commit(known[0]), commit):
+        name = known[0].removeprefix("refs/heads/").removeprefix("refs/remotes/")
+        where = ", ".join(map(plain, paths[:MOST_NAMED]))
+        raise Refused(f"{branch} conflicts with {name} in {where}: `git merge {name}` in your worktree, resolve, commit, submit again")
+
+
+def publish(octet: Octet, branch: str, commit: str) -> None:
+    """Where the project merges at a remote, put the branch there, so that whoever merges or reviews on another machine has it.
+
+    Raises:
+        Refused: the remote did not take it.
+    """
+    assert octet.project is not None
+    config = octet.project.config
+    if not config.merge_remote or not branch.startswith(BRANCH_PREFIX):
+        return
+    if why := Remote(Git(octet.project.root), config.merge_remote, base_branch(octet.project)).publish(branch, commit):
+        raise Refused(f"{config.merge_remote} did not take {branch}: {why}")
 
 
 def decided_gates(octet: Octet, task: Task, commit: str) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ COMMANDS = {
     "agent": ("octet.cli.agent", "agent_group", "Agents: list, show, join, leave."),
     "task": ("octet.cli.task", "task_group", "Tasks: add, import, list, show, graph, claim, submit, complete, fail, cancel, …"),
     "review": ("octet.cli.review", "review_group", "Reviews: start, approve, reject, show."),
+    "test": ("octet.cli.test", "test_group", "The test gate: run."),
+    "merge": ("octet.cli.merge", "merge_group", "The merge queue: show it, work it off."),
     "worktree": ("octet.cli.worktree", "worktree_group", "Worktrees: add, list, remove, doctor, snapshot, rescue."),
     "lock": ("octet.cli.lock", "lock_group", "Locks: acquire, release, list, break."),
     "msg": ("octet.cli.msg", "msg_group", "Messages: send, inbox."),

@@ -18,7 +18,7 @@ from octet.cli.task_plan import graph, import_plan
 from octet.errors import Refused, UsageError
 from octet.records import NewRecord, Verdict
 from octet.rescue import keep_work
-from octet.submission import committed_work, current_branch, decided_gates
+from octet.submission import check_fits, committed_work, current_branch, decided_gates, publish
 from octet.task_graph import stuck_on
 from octet.task_record import GATES, STAGES, WORK_STAGES, State, Task, stage_of_role
 from octet.text import age, plain
@@ -174,7 +174,9 @@ def submit(task_id: str, branch: str, note: str, token: str | None, as_json: boo
         if again and task.branch != current_branch(directory):
             branch = branch or task.branch
         branch, commit = committed_work(directory, branch)
+        check_fits(octet, branch, commit)
         gates = decided_gates(octet, task, commit)
+        publish(octet, branch, commit)
         if again:
             stage = octet.tasks.renew(task_id, agent=agent, branch=branch, commit=commit, note=note, gates=gates)
         else:
