@@ -193,6 +193,16 @@ def test_the_author_is_told_what_to_change(any_octet: Octet) -> None:
     assert any_octet.tasks.claim(author).id == task.id
 
 
+def test_an_inbox_that_takes_nothing_stops_no_step(octet: Octet) -> None:
+    """A stream whose ids have run out by hand keeps no message; the task goes back all the same, with its record."""
+    author, judge = join(octet), join(octet)
+    task = submitted(octet, author)
+    octet.store.client.xadd(octet.store.keys.inbox(author.id), {"text": "last"}, id=f"{2**64 - 1}-{2**64 - 1}")
+    octet.tasks.send_back(task.id, octet.tasks.claim(judge, "review").token, record=NewRecord("changes", "no"))
+    assert (octet.tasks.get(task.id).state, len(octet.tasks.records(task.id))) == ("pending", 1)
+    assert contradictions(octet) == []
+
+
 def test_who_sends_its_own_back_is_not_told(octet: Octet) -> None:
     """The merge of one's own work that fails is no news to oneself."""
     author = join(octet)
