@@ -29,7 +29,7 @@ ROLES = {
     "repository-guardian",
     "documentation-keeper",
 }
-ISSUE_2_COMMANDS = {"claim-task", "add-task", "status", "join", "leave", "submit", "locks", "msg"}
+SLASH_COMMANDS = {"claim-task", "add-task", "status", "join", "leave", "submit", "locks", "msg", "review", "merge", "handoff"}
 WRITERS = {"developer", "documentation-keeper"}
 ALWAYS_ON_BUDGET_TOKENS = 1000
 OFFLINE = "http://127.0.0.1:9"
@@ -70,7 +70,7 @@ def test_there_is_one_agent_for_each_role() -> None:
 
 def test_the_commands_of_this_release_are_there() -> None:
     """Each slash command whose ground exists has a file."""
-    assert {path.stem for path in COMMANDS} >= ISSUE_2_COMMANDS
+    assert {path.stem for path in COMMANDS} >= SLASH_COMMANDS
 
 
 @pytest.mark.parametrize("path", AGENTS, ids=lambda path: path.stem)

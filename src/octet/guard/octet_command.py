@@ -38,6 +38,8 @@ _UNASKED: dict[str, frozenset[str] | None] = {
     "worktree": frozenset({"add", "list", "doctor", "snapshot", "rescue"}),
 }
 _APPROVING = frozenset({"init"})
+# What makes any command a person's decision.
+_PERSONAL = frozenset({"--no-tests"})
 
 
 def read_octet_command(text: str) -> tuple[str, ...] | None:
@@ -58,7 +60,7 @@ def runs_unasked(words: Sequence[str]) -> bool:
     """Whether that call may run without asking the user."""
     noun = words[1] if len(words) > 1 else ""
     verbs = _UNASKED.get(noun, frozenset())
-    return verbs is None or (len(words) > 2 and words[2] in verbs)
+    return verbs is None or (len(words) > 2 and words[2] in verbs and _PERSONAL.isdisjoint(words))
 
 
 def approves(words: Sequence[str]) -> bool:
