@@ -202,15 +202,20 @@ def _in_use(octet: Octet, tree: Checkout, tenancy: Tenancy | None, by: Agent | N
 
 
 def _is_inhabited(octet: Octet, tree: Checkout) -> bool:
-    """Whether an agent's session stands in it, or an agent that has a task is registered with it."""
+    """Whether an agent's session stands in it, or its agent works there: on the task that it was made for, or in a native one on any.
+
+    An author that waited has often claimed its next task by the time that its last one is merged, and has no worktree for it yet.
+    """
     for agent in octet.agents.list():
         if not is_here(agent.host):
             continue
         if agent.cwd and is_within(Path(agent.cwd), tree.path):
             return True
     worktree = find_worktree(tree.path)
-    owner = owner_of(octet.agents.list(), tree.path, read_tenancy(worktree.git_dir) if worktree else None)
-    return owner is not None and bool(octet.tasks.held_by(owner.id))
+    tenancy = read_tenancy(worktree.git_dir) if worktree else None
+    owner = owner_of(octet.agents.list(), tree.path, tenancy)
+    held = [task.id for task in octet.tasks.held_by(owner.id)] if owner else []
+    return tenancy.task in held if tenancy else bool(held)
 
 
 def _keep(git: Git, tree: Checkout, name: str, attempt: str, base: str, git_dir: Path | None) -> Snapshot | None:
