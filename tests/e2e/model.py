@@ -25,7 +25,7 @@ from octet.demo.model import Request as Received
 
 from .waiting import DEADLINE_S
 
-__all__ = ["Conversation", "Failure", "Gate", "Model", "Request", "Result", "Text", "Tool", "Turn", "marker"]
+__all__ = ["Block", "Conversation", "Failure", "Gate", "Model", "Request", "Result", "Text", "Tool", "Turn", "marker"]
 
 # Yields what the model does, and gets what came of it; at its end the model has nothing more to do.
 Conversation = Generator[Block, Result, None]
