@@ -65,13 +65,16 @@ def test_submit_hands_over_the_branch(shop: Shop) -> None:
 
 
 def test_submit_takes_committed_work_only(shop: Shop) -> None:
-    """Changes that are not committed, and a branch that is none, are refused; the claim stays."""
+    """Changes that are not committed, a branch that is none, and one that only a merge moves are refused; the claim stays."""
     shop.run("task", "add", "x")
     shop.run("task", "claim")
+    assert "main is a protected branch" in shop.refuses("task", "submit", "1")
+    assert "main is a protected branch" in shop.refuses("task", "submit", "1", "--branch", "main")
+    git(shop.root, "switch", "-q", "-c", "octet/1")
     (shop.root / ".claude" / "octet.toml").write_text('project = "shop"\n# changed\n')
     assert "not committed" in shop.refuses("task", "submit", "1")
     assert "no branch nonsense" in shop.refuses("task", "submit", "1", "--branch", "nonsense")
-    assert shop.json("task", "submit", "1", "--branch", "main")["branch"] == "main"
+    assert shop.json("task", "submit", "1", "--branch", "octet/1")["branch"] == "octet/1"
 
 
 def test_submit_from_elsewhere(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ A test gives each session a script, a list of turns, and puts the session's mark
 
 The server answers the session's n-th request with the n-th turn and keeps every request, so that a test asserts what reached
 the model. Where the next step hangs on what the last one gave, `play` takes a conversation instead: a generator that yields each
-tool call and gets its result. A sub-agent has a marker of its own in the prompt that its parent's script gives it. Side calls of the client (titles,
-compaction) advance no script.
+tool call and gets its result. A sub-agent has a marker of its own in the prompt that its parent's script gives it. Side calls of
+the client (titles, compaction) advance no script.
 """
 
 from __future__ import annotations

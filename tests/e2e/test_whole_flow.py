@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .claude import ClaudeHeadless
-from .model import Block, Conversation, Model, Result, Tool, marker
+from .model import Block, Conversation, Gate, Model, Result, Text, Tool, Turn, marker
 from .sandbox import Sandbox, git
 from .waiting import poll
 
@@ -39,12 +39,22 @@ CODE = {
     "bill": "from shop import price, tax\n\n\ndef total(texts):\n    return tax.add(sum(map(price.read, texts)))\n",
 }
 CHECKS = {"price": "price.read('7') == 7", "tax": "tax.add(100) == 110", "bill": "bill.total(['40', '60']) == 110"}
+TEST = """\
+from unittest import TestCase
+
+from shop import {task}
+
+
+class Test(TestCase):
+    def test(self):
+        assert {check}
+"""
 FINDING = "shop/price.py:2: major: read accepts a negative price"
 MENDED = "def read(text):\n    value = int(text)\n    if value < 0:\n        raise ValueError(text)\n    return value\n"
 
 
 def test_sessions_take_a_plan_of_three_tasks_to_merged_main(sandbox: Sandbox, model: Model) -> None:
-    """Orchestrator, two developers, sentinel, tester and guardian; what is sent back comes again; the order is proven by git and records."""
+    """Six sessions and no person; what is sent back comes again; git and the records prove the order."""
     opt_in_with_tests(sandbox)
     begun = git(sandbox.repository, "rev-parse", "main").strip()
     plan = sandbox.directory / "plan.md"
@@ -73,6 +83,51 @@ def test_sessions_take_a_plan_of_three_tasks_to_merged_main(sandbox: Sandbox, mo
     assert_nothing_is_left(sandbox)
     for session in ("tester", "guardian", "sentinel"):
         assert not refusals(model, session), "Octet's own commands need no permission"
+
+
+def test_slash_commands_review_and_merge(sandbox: Sandbox, model: Model) -> None:
+    """What a person typed and built is reviewed and merged by sessions in the default mode: nothing that they need is asked for."""
+    opt_in_with_tests(sandbox)
+    task = sandbox.add_task("Parse")
+    commit = build_by_hand(sandbox, task)
+    model.play("R", review_one(task))
+    sandbox.start(f"/{sandbox.name('review')} {task} {marker('R')}", mode="default").finish()
+    sandbox.octet("test", "run", task)
+    merge = (shell("octet merge queue"), shell("octet merge run --once"), shell(f"octet review show {task}"))
+    model.script("M", *merge)
+    sandbox.start(f"/{sandbox.name('merge')} {marker('M')}", mode="default").finish()
+
+    assert sandbox.task(task)["state"] == "done", model.tool_results("M")
+    assert git(sandbox.repository, "rev-parse", "main^2").strip() == commit
+    assert [record["gate"] for record in records_of(sandbox, task)] == GATES_OF_A_MERGE
+    assert not refusals(model, "R") + refusals(model, "M")
+    assert_nothing_is_left(sandbox)
+
+
+def test_slash_command_handoff(team: Sandbox, model: Model) -> None:
+    """The task waits again, its unfinished work is kept, and whoever claims it next is told where, and what the last one knew."""
+    task, claimed = team.add_task("Parse"), Gate()
+    model.script("A", shell("octet task claim"), shell(f"octet worktree add {task}"), Turn(Text("Begun."), gate=claimed))
+    client = team.start(None, mode="default")
+    client.send(f"/{team.name('claim-task')} {marker('A')}")
+    claimed.await_arrival()
+    (worktree_of(team, task) / "half.py").write_text("half = 1\n")
+    claimed.open()
+    client.wait_for_results(1)
+    release = shell(f"octet task release {task} --note 'half is done; next: the other half'")
+    model.script("H", shell("octet task list --state claimed"), shell("git status --short"), release, shell(f"octet task show {task}"))
+    client.send(f"/{team.name('handoff')} the other half is missing {marker('H')}")
+    client.wait_for_results(2)
+    client.finish()
+
+    assert not refusals(model, "A") + refusals(model, "H")
+    assert team.task(task)["state"] == "pending"
+    model.script("B", shell("octet task claim"))
+    team.start(marker("B") + " work").finish()
+    [told] = model.tool_results("B")
+    assert "next: the other half" in told
+    [ref] = re.findall(r"refs/octet/rescue/\S+", told)
+    assert git(team.repository, "show", f"{ref}:half.py") == "half = 1\n"
 
 
 # --- what the sessions do: a generator yields a tool call and gets its result ---
@@ -116,7 +171,7 @@ def develop(home: Path) -> Conversation:
 
 
 def build(task: str, worktree: Path) -> Step:
-    test = f"import unittest\n\nfrom shop import {task}\n\n\nclass Test(unittest.TestCase):\n    def test(self):\n        self.assertTrue({CHECKS[task]})\n"
+    test = TEST.format(task=task, check=CHECKS[task])
     yield from run(write(worktree / "tests" / f"test_{task}.py", test))
     return (yield from run(write(worktree / "shop" / f"{task}.py", CODE[task])))
 
@@ -135,6 +190,13 @@ def review_all() -> Conversation:
             yield from run(shell(f"octet review reject price --finding '{FINDING}' --note 'the rest is right'"))
         else:
             yield from run(shell(f"octet review approve {task} --note 'read all of it'"))
+
+
+def review_one(task: str) -> Conversation:
+    started = yield from run(shell(f"octet review start {task}"))
+    [look] = re.findall(r"look +(git diff .*)", started)
+    yield from run(shell(look))
+    yield from run(shell(f"octet review approve {task} --note 'read all of it'"))
 
 
 def held(result: Result) -> str:
@@ -173,6 +235,22 @@ def end(sandbox: Sandbox, crew: dict[str, ClaudeHeadless]) -> None:
     poll(lambda: not sandbox.agents(), "the end of every agent")
 
 
+def build_by_hand(sandbox: Sandbox, task: str) -> str:
+    """A person builds the task and submits it; returns the commit."""
+    sandbox.octet("task", "claim", task)
+    sandbox.octet("worktree", "add", task)
+    worktree = worktree_of(sandbox, task)
+    (worktree / "parse.py").write_text("parse = int\n")
+    git(worktree, "add", "-A")
+    git(worktree, "commit", "-q", "-m", "Parse")
+    sandbox.octet("task", "submit", task, "--branch", f"octet/{task}")  # whoever typed a command there counts as being in it
+    return git(worktree, "rev-parse", "HEAD").strip()
+
+
+def worktree_of(sandbox: Sandbox, task: str) -> Path:
+    return sandbox.repository / ".claude" / "worktrees" / task
+
+
 # --- what is proven ---
 
 
@@ -191,7 +269,7 @@ def merges_of(sandbox: Sandbox, begun: str) -> list[str]:
 
 def assert_proven(sandbox: Sandbox, task: dict[str, Any], agents: dict[str, str]) -> None:
     """Approved by a reviewer, tested and merged: in this order, and all about the commit that was merged."""
-    records = json.loads(sandbox.octet("review", "show", task["id"], "--json").stdout)["records"]
+    records = records_of(sandbox, task["id"])
     commit, merge = task["commit"], task["merge_commit"]
     assert git(sandbox.repository, "rev-parse", f"{merge}^2").strip() == commit
     fresh = [record for record in records if not record["stale"]]
@@ -238,6 +316,11 @@ def assert_nothing_is_left(sandbox: Sandbox) -> None:
     assert git(sandbox.repository, "for-each-ref", "--format=%(refname)", "refs/heads", "refs/octet").split() == ["refs/heads/main"]
     assert git(sandbox.repository, "status", "--porcelain") == ""
     assert json.loads(sandbox.octet("lock", "list", "--json").stdout) == []
+
+
+def records_of(sandbox: Sandbox, task: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(sandbox.octet("review", "show", task, "--json").stdout)["records"]
+    return found
 
 
 def refusals(model: Model, session: str) -> list[str]:
