@@ -109,6 +109,7 @@ class Model(ModelServer):
         self.errors: list[str] = []
         self._scripts: dict[str, _Script] = {}
         self._conversations: dict[str, Conversation] = {}
+        self._said: dict[str, list[Block]] = {}
         self._requests: list[Request] = []
         self._summary = "The conversation so far, in short."
         self._failure: Failure | None = None
@@ -122,6 +123,11 @@ class Model(ModelServer):
     def play(self, session: str, conversation: Conversation) -> None:
         """Let `conversation` give the answers of `session`, one block for each request."""
         self._conversations[session] = conversation
+        self._said[session] = []
+
+    def said(self, session: str) -> list[Block]:
+        """What the conversation of `session` has yielded so far."""
+        return self._said[session]
 
     def summarise_as(self, text: str) -> None:
         """What the client gets when it asks for a summary at compaction; put the session's marker into it."""
@@ -162,7 +168,8 @@ class Model(ModelServer):
         if not request.is_turn:
             return [Text("Scripted session")]
         if conversation := self._conversations.get(request.session):
-            return [_continue(conversation, request)]
+            self._said[request.session].append(_continue(conversation, request))
+            return self._said[request.session][-1:]
         return self._failure or self._next_turn(request.session).blocks()
 
     def _fault(self, _request: Received, error: Exception) -> None:

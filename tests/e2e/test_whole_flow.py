@@ -83,6 +83,8 @@ def test_sessions_take_a_plan_of_three_tasks_to_merged_main(sandbox: Sandbox, mo
     assert_nothing_is_left(sandbox)
     for session in ("tester", "guardian", "sentinel"):
         assert not refusals(model, session), "Octet's own commands need no permission"
+    for session in crew:
+        assert_as_instructed(model, session)
 
 
 def test_slash_commands_review_and_merge(sandbox: Sandbox, model: Model) -> None:
@@ -93,6 +95,10 @@ def test_slash_commands_review_and_merge(sandbox: Sandbox, model: Model) -> None
     model.play("R", review_one(task))
     sandbox.start(f"/{sandbox.name('review')} {task} {marker('R')}", mode="default").finish()
     sandbox.octet("test", "run", task)
+    model.script("D", shell("octet merge run --once"))
+    sandbox.start(marker("D") + " merge", "--agent", sandbox.name("developer"), mode="default").finish()
+    assert "is no repository-guardian" in model.tool_results("D")[0]
+    assert sandbox.task(task)["state"] == "submitted"
     merge = (shell("octet merge queue"), shell("octet merge run --once"), shell(f"octet review show {task}"))
     model.script("M", *merge)
     sandbox.start(f"/{sandbox.name('merge')} {marker('M')}", mode="default").finish()
@@ -298,6 +304,15 @@ def assert_sent_back_once(model: Model, tasks: dict[str, Any], agents: dict[str,
     finding = FINDING.split(": ", 2)[2]
     told = {session for session in ("ann", "bob") if model.requests_of(session)[-1].says(finding)}
     assert [agents[session] for session in told] == [tasks["price"]["author"]]
+
+
+def assert_as_instructed(model: Model, session: str) -> None:
+    """Each of Octet's commands that the session ran stands in what its role had told its model."""
+    instructions = json.dumps(model.requests_of(session)[-1].body["system"])
+    commands = [block.input.get("command", "") for block in model.said(session) if isinstance(block, Tool)]
+    ran = {call for command in commands for call in re.findall(r"octet [a-z]+ [a-z]+", command)}
+    assert ran
+    assert [call for call in ran if call not in instructions] == []
 
 
 def assert_every_step_passes(sandbox: Sandbox, begun: str) -> None:
