@@ -161,8 +161,9 @@ def test_submitted_again_by_its_author(shop: Shop, submitted: str) -> None:
     assert "not yours" in shop.refuses("task", "submit", "1", **BOB)
     merger = join(shop.octet, "repository-guardian")
     shop.octet.store.client.hset(shop.octet.store.keys.task("1"), "gates", "merge")
+    git(shop.root, "switch", "-q", "-c", "octet/1-other")
     renewed = commit(shop, "src/other.py", "x\n")
-    shop.run("task", "submit", "1", "--branch", "main")
+    shop.run("task", "submit", "1", "--branch", "octet/1-other")
     assert shop.json("task", "show", "1")["commit"] == renewed
     shop.octet.tasks.claim(merger, "merge")
     assert f"{merger.id} holds it" in shop.refuses("task", "submit", "1")
