@@ -237,7 +237,7 @@ class MergeQueue:
 
     def _clean_up(self, task: Task) -> str:
         """Remove the task's worktree and branch, here and at the remote, where nobody and nothing needs them; why one stays, or ""."""
-        stays = clean_up_merged(self._octet, task.branch)
+        stays = clean_up_merged(self._octet, task.branch, task.commit)
         target = self._how.target
         if target.remote and task.branch.startswith(BRANCH_PREFIX):
             Remote(Git(self._how.root), target.remote, target.branch).withdraw(task.branch, task.commit)

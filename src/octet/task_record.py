@@ -27,6 +27,9 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
+HELD_STATES = (State.CLAIMED, State.IN_REVIEW, State.TESTING, State.MERGING)
+
+
 @dataclass(frozen=True)
 class Stage:
     """A step of the path from task to merge: what waits for it, and what a task is called while it is worked on."""
