@@ -21,10 +21,10 @@ from octet.demo.chronicle import Chronicle
 from octet.demo.clients import ClaudeCrew
 from octet.demo.crew import Part, ProcessCrew
 from octet.demo.report import Facts, Report, compose
-from octet.demo.verdict import TEST_LIMIT_S, check_plan, check_records, check_repository, check_store, read_moves
 from octet.demo.roles import DEVELOPER, GUARDIAN, ORCHESTRATOR, PLAN, REVIEWER, TESTER
 from octet.demo.sample import BRANCH, Sample, load_sample, make_repository, test_command
 from octet.demo.sandbox import Sandbox, make_sandbox, watched
+from octet.demo.verdict import TEST_LIMIT_S, check_plan, check_records, check_repository, check_store, read_moves
 from octet.errors import OctetError
 from octet.git import Git
 from octet.suite import Suite

@@ -15,9 +15,9 @@ PROMISED_MS = 2000
 class Report:
     """The figures of one demo; `problems` is empty where everything was right.
 
-    `claims` counts those to build; each gate's are claims of its own. `reviews` ended with an approval, or with `sent_back`. `merges` are
-    tasks, `moves` are of the protected branch: tasks that were tested together are one. `claimable_ms`: from the kill to when the dead agent's task could
-    be claimed; `failover_ms`: to when another had claimed it. None where nobody was killed.
+    `claims` counts those to build; each gate's are claims of its own. `reviews` ended with an approval, or with the work `sent_back`.
+    `merges` counts tasks, `moves` those of the protected branch: tasks that were tested together came with one. `claimable_ms`: from the
+    kill to when the dead agent's task could be claimed; `failover_ms`: to when another had claimed it. None where nobody was killed.
     """
 
     feature: str

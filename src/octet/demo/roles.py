@@ -25,8 +25,11 @@ GUARDIAN = "repository-guardian"
 PLAN = "PLAN.md"
 NOTES = "Notes:\n"
 NOTHING_TO_CLAIM = "the build stage"
-# How long a developer waits for a claim before its turn ends: work may come free that only its queue knows of.
-CLAIM_WAIT_S = 1
+NOTHING_TO_REVIEW = "the review stage"
+# How long a command waits for its next task before the turn ends: the queue knows best whose turn it is and what has come free, and each
+# new command costs the start of an interpreter. Not longer, because at the end of the feature nothing comes.
+CLAIM_WAIT = "--wait 2s"
+GATE_WAIT = "--wait 1s"
 # A changed file in a diff, and the line where its first change is.
 CHANGED = re.compile(r"^\+\+\+ b/(?P<file>.+)\n@@ -\S+ \+(?P<line>\d+)", re.MULTILINE)
 
@@ -72,7 +75,7 @@ def developer(scene: Scene) -> Behaviour:
     noted = yield from _note(scene)
     claims, forgotten = 0, ""
     while True:
-        claimed = yield Bash(f"octet task claim --wait {CLAIM_WAIT_S}s --json")
+        claimed = yield Bash(f"octet task claim {CLAIM_WAIT} --json")
         if claimed.ok:
             claims += 1
             job = scene.sample.job(_read_json(claimed.text)["id"])
@@ -93,24 +96,22 @@ def developer(scene: Scene) -> Behaviour:
 def reviewer(scene: Scene) -> Behaviour:
     """Read what was submitted: it must bring tests and keep to the task's paths."""
     while (yield EndTurn("Nothing waits to be reviewed.", until="review")).ok:
-        started = _read_json((yield from _must(Bash("octet review start --json"))).text)
-        task = started["task"]["id"]
-        diff = yield from _must(Bash(started["change"]["command"]))
-        findings = find_faults(scene.sample.job(task), diff.text)
-        verdict = "reject" if findings else "approve --note 'all of it was read'"
-        yield from _must(Bash(f"octet review {verdict} {task}{''.join(f' --finding {shlex.quote(finding)}' for finding in findings)}"))
+        while (started := (yield Bash(f"octet review start {GATE_WAIT} --json"))).ok:
+            yield from _review(scene, _read_json(started.text))
+        if NOTHING_TO_REVIEW not in started.text:
+            raise Unexpected(f"octet review start: {started.text}")
 
 
 def tester(_scene: Scene) -> Behaviour:
     """Have the tests run on what was approved, combined with the protected branch."""
     while (yield EndTurn("Nothing waits to be tested.", until="test")).ok:
-        yield from _must(Bash("octet test run --all"))
+        yield from _must(Bash(f"octet test run --all {GATE_WAIT}"))
 
 
 def guardian(_scene: Scene) -> Behaviour:
-    """Have merged what passed its gates, all that waits at once."""
+    """Have merged what passed its gates, together what waits at once."""
     while (yield EndTurn("Nothing waits to be merged.", until="merge")).ok:
-        yield from _must(Bash("octet merge run --once"))
+        yield from _must(Bash(f"octet merge run {GATE_WAIT}"))
 
 
 BEHAVIOURS: Mapping[str, Callable[[Scene], Behaviour]] = {
@@ -165,6 +166,14 @@ def _build(
     if stashes:
         yield from _try_to_stash(scene, tree)
     yield from _must(Bash(f"({there} && octet task submit {job.id} --note 'the tests pass: python -m unittest')"))
+
+
+def _review(scene: Scene, started: Mapping[str, Any]) -> Generator[Act, Answer, None]:
+    task = started["task"]["id"]
+    diff = yield from _must(Bash(started["change"]["command"]))
+    findings = find_faults(scene.sample.job(task), diff.text)
+    verdict = "reject" if findings else "approve --note 'all of it was read'"
+    yield from _must(Bash(f"octet review {verdict} {task}{''.join(f' --finding {shlex.quote(finding)}' for finding in findings)}"))
 
 
 def _take_step(tree: Path, step: steps.Write | steps.Edit) -> Generator[Act, Answer, None]:
