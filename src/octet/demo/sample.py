@@ -102,9 +102,7 @@ def make_repository(root: Path, sample: Sample, command: str) -> Git:
     git.out("init", "--quiet", f"--initial-branch={BRANCH}")
     for key, value in (("user.name", "Octet demo"), ("user.email", "demo@octet.invalid"), ("commit.gpgSign", "false")):
         git.out("config", key, value)
-    settings = (
-        f'project = "{PROJECT}"\nprotected = ["{BRANCH}"]\n\n[gates]\ndefault = ["merge"]\n\n[test]\ncommand = {_toml_string(command)}\n'
-    )
+    settings = f'project = "{PROJECT}"\nprotected = ["{BRANCH}"]\n\n[test]\ncommand = {_toml_string(command)}\n'
     for file in (*sample.files, Write(".claude/octet.toml", settings)):
         path = root / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
