@@ -79,12 +79,11 @@ def developer(scene: Scene) -> Behaviour:
         if claimed.ok:
             claims += 1
             job = scene.sample.job(_read_json(claimed.text)["id"])
-            steps = [job.tests, *job.steps]
-            if scene.careless and claims == 1:
-                steps, forgotten = [*job.steps], job.id
-            elif job.id == forgotten:
-                steps, forgotten = [job.tests], ""
-            yield from _build(scene, job, steps, lingers=claims == scene.lingers_at, stashes=scene.careless and claims == 1)
+            forgets = scene.careless and claims == 1
+            # What was sent back is in its worktree, without the tests.
+            todo = job.steps if forgets else (job.tests,) if job.id == forgotten else (job.tests, *job.steps)
+            forgotten = job.id if forgets else forgotten
+            yield from _build(scene, job, todo, lingers=claims == scene.lingers_at, stashes=forgets)
             yield EndTurn(f"Submitted {job.id}.")
             noted = noted or (yield from _note(scene))
         elif NOTHING_TO_CLAIM not in claimed.text:
@@ -149,11 +148,11 @@ def _read_json(text: str) -> dict[str, Any]:
 
 
 def _build(
-    scene: Scene, job: Job, job_steps: Sequence[steps.Write | steps.Edit], *, lingers: bool, stashes: bool
+    scene: Scene, job: Job, todo: Sequence[steps.Write | steps.Edit], *, lingers: bool, stashes: bool
 ) -> Generator[Act, Answer, None]:
     made = yield from _must(Bash(f"octet worktree add {job.id} --json"))
     tree = Path(_read_json(made.text)["path"])
-    for number, step in enumerate(job_steps, 1):
+    for number, step in enumerate(todo, 1):
         yield from _take_step(tree, step)
         if number == 1:
             yield from _must(Bash(f"octet task progress {job.id} 40 --note {shlex.quote(f'{step.path} is written')}"))
@@ -172,8 +171,8 @@ def _review(scene: Scene, started: Mapping[str, Any]) -> Generator[Act, Answer, 
     task = started["task"]["id"]
     diff = yield from _must(Bash(started["change"]["command"]))
     findings = find_faults(scene.sample.job(task), diff.text)
-    verdict = "reject" if findings else "approve --note 'all of it was read'"
-    yield from _must(Bash(f"octet review {verdict} {task}{''.join(f' --finding {shlex.quote(finding)}' for finding in findings)}"))
+    reasons = [word for finding in findings for word in ("--finding", finding)] or ["--note", "all of it was read"]
+    yield from _must(Bash(shlex.join(["octet", "review", "reject" if findings else "approve", task, *reasons])))
 
 
 def _take_step(tree: Path, step: steps.Write | steps.Edit) -> Generator[Act, Answer, None]:

@@ -194,7 +194,6 @@ class TestModel:
             said = post(model.url, body)
         assert seen[0].session == "dev-1"
         assert [(result.text, result.failed) for result in seen[0].results] == [("Exit code 1", True)]
-        assert seen[0].news == []
         events = [json.loads(line.removeprefix("data: ")) for line in said.splitlines() if line.startswith("data: ")]
         assert events[0]["type"] == "message_start"
         assert events[-1]["type"] == "message_stop"
