@@ -50,6 +50,11 @@ class Lease:
         with suppress(NotFound, StaleToken, OctetError):
             self._octet.locks.release(self._resource, self._token)
 
+    @property
+    def token(self) -> str:
+        """The lock's fencing token."""
+        return self._token
+
     def check(self) -> None:
         """Whether the lock is still the same one.
 

@@ -1,0 +1,142 @@
+"""What git's own hooks ask: may this process move these refs? The same needs and the same `policy.judge` as for a tool call.
+
+attempt = parse(raw)                     # Attempt(moves=(Move("refs/heads/main", "1f…", "2c…"),), …)
+needs = fence_needs(attempt, project)    # Needs(resources=("repository:main",), names={…: "the branch main"})
+render(judge(needs, answer, project))    # Reply(2, b"", b"Octet: the branch main is held by …\\n")
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from octet.errors import UsageError
+from octet.guard.git_rules import SHARED
+from octet.guard.paths import repository_resource, worktree_resource
+from octet.guard.policy import Needs, Verdict
+from octet.guard.reply import Reply
+from octet.project import Project, UnusablePath, find_worktree
+from octet.text import plain
+
+EVENT = "Fence"
+TOKEN_VARIABLE = "OCTET_FENCE_TOKEN"
+_HEADS = "refs/heads/"
+
+
+@dataclass(frozen=True)
+class Move:
+    """One line that git gave its hook; object names are hexadecimal, zeros for none. `ref` may be HEAD: the worktree's own moves."""
+
+    ref: str
+    old: str
+    new: str
+
+    @property
+    def branch(self) -> str:
+        """The branch's name, "" for what is none."""
+        return self.ref.removeprefix(_HEADS) if self.ref.startswith(_HEADS) else ""
+
+    @property
+    def deletes(self) -> bool:
+        """Whether the ref is gone afterwards."""
+        return not self.new.strip("0")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What git is about to do, and what its environment says about who asked for it.
+
+    `pid` is git's own process and `claude_pid` what CLAUDE_PID says, 0 for unset; `agent`, `role` and `token` are OCTET_AGENT, OCTET_ROLE
+    and OCTET_FENCE_TOKEN, "" for unset. `protected` are the patterns that a person approved by `octet init`. `near`: the hook has seen
+    signs of an agent.
+    """
+
+    hook: str
+    moves: tuple[Move, ...]
+    protected: tuple[str, ...]
+    cwd: str
+    pid: int
+    claude_pid: int = 0
+    agent: str = ""
+    role: str = ""
+    token: str = ""
+    near: bool = False
+
+
+def to_json(attempt: Attempt) -> bytes:
+    """As it goes to the daemon."""
+    moves = [[move.ref, move.old, move.new] for move in attempt.moves]
+    return json.dumps({**vars(attempt), "moves": moves}).encode()
+
+
+def parse(raw: bytes) -> Attempt:
+    """The attempt that `to_json` wrote.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        data = json.loads(raw)
+        moves = tuple(Move(*map(str, move)) for move in data.pop("moves"))
+        attempt = Attempt(moves=moves, protected=tuple(map(str, data.pop("protected"))), **data)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError("this is no question of Octet's git hooks") from error
+    texts = (attempt.hook, attempt.cwd, attempt.agent, attempt.role, attempt.token)
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(pid, int) for pid in (attempt.pid, attempt.claude_pid)):
+        raise UsageError("this is no question of Octet's git hooks")
+    return attempt
+
+
+def fence_needs(attempt: Attempt, project: Project) -> Needs:
+    """The locks of the protected branches that move. To delete one is refused, as the guard of tool calls refuses it."""
+    names: dict[str, str] = {}
+    refusals: list[str] = []
+    patterns = (*project.config.protected, *attempt.protected)
+    for move in attempt.moves:
+        if not move.branch or not any(fnmatchcase(move.branch, pattern) for pattern in patterns):
+            continue
+        names[repository_resource(move.branch)] = f"the branch {plain(move.branch, 200)}"
+        if move.deletes:
+            refusals.append(f"Octet: the branch {plain(move.branch, 200)} is not deleted: {SHARED}.")
+    return Needs(resources=tuple(names), names=names, refusals=tuple(refusals))
+
+
+def worktree_needs(attempt: Attempt, project: Project) -> Needs:
+    """The lock of the linked worktree whose HEAD moves; nothing in the main checkout, which is everybody's."""
+    if not any(move.ref == "HEAD" for move in attempt.moves) or project.config.lock_paths == "off":
+        return Needs()
+    try:
+        worktree = find_worktree(attempt.cwd)
+    except UnusablePath:
+        return Needs()
+    if worktree is None or worktree.is_main or worktree.common_dir != project.common_dir:
+        return Needs()
+    resource = worktree_resource(worktree)
+    return Needs(resources=(resource,), names={resource: f"the worktree {plain(worktree.name, 200)}"})
+
+
+def render(verdict: Verdict) -> Reply:
+    """For a terminal: what is refused, or to be asked, ends with 2 and its reason in one line. Git can ask nobody."""
+    refused = verdict.decision in ("deny", "ask")
+    said = verdict.reason if refused else verdict.notice or verdict.context
+    line = f"{plain(said, 2000).strip()}\n" if said else ""
+    return Reply(2 if refused else 0, b"", line.encode("utf-8", "replace"))
+
+
+def attempt_from(environ: Mapping[str, str], hook: str, lines: str, protected: str, pid: str, cwd: str, *, near: bool) -> Attempt:
+    """The attempt as a hook sees it; `lines` are `OLD NEW REF`, `protected` is a JSON list."""
+    claude = environ.get("CLAUDE_PID", "")
+    return Attempt(
+        hook=hook,
+        moves=tuple(Move(ref, old, new) for old, new, ref in (line.split(" ", 2) for line in lines.splitlines())),
+        protected=tuple(json.loads(protected)),
+        cwd=cwd,
+        pid=int(pid),
+        claude_pid=int(claude) if claude.isascii() and claude.isdigit() and len(claude) < 11 else 0,
+        agent=environ.get("OCTET_AGENT", ""),
+        role=environ.get("OCTET_ROLE", ""),
+        token=environ.get(TOKEN_VARIABLE, ""),
+        near=near,
+    )
