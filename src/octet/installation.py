@@ -140,7 +140,8 @@ def uninstall(root: Path) -> list[Change]:
     _sweep(root, manifest)
     changes = [_undo_edit(*edit) for edit in edits if edit]
     changes += [change for path, hashes in manifest.files.items() if (change := _take_back(root, path, hashes))]
-    changes += [change for home, place in manifest.moved.items() if (change := _bring_back(root, Path(home), Path(place)))]
+    moved = reversed(manifest.moved.items())  # a hook before what lies beside it: by the hook the next `install` finds both
+    changes += [change for home, place in moved if (change := _bring_back(root, Path(home), Path(place)))]
     for directory in sorted(manifest.directories, key=len, reverse=True):
         remove_empty(Path(directory))
     manifests.forget(root)
@@ -203,13 +204,13 @@ _REMOVE: Mapping[str, Callable[[str], str]] = {
 def _plan_file(root: Path, manifest: Manifest, path: str, asset: Asset, *, moved: bool) -> _Write | Change | None:
     target = root / path if moved else _inside(root, path)  # what is moved may be a link
     current = None if moved else read_file(target)
-    known = manifest.files.get(path, [])
+    known, shown = manifest.files.get(path, []), _shown(root, Path(path))
     if current == asset.content:
         return None
     if current is not None and _digest(current) not in known:
-        return Change("skipped", path, "changed since Octet wrote it" if known else "a file of your own is there")
+        return Change("skipped", shown, "changed since Octet wrote it" if known else "a file of your own is there")
     manifest.files[path] = sorted({*known, _digest(asset.content)})
-    return _Write(target, asset.content, 0o777 if asset.executable else 0o666, Change("created" if current is None else "changed", path))
+    return _Write(target, asset.content, 0o777 if asset.executable else 0o666, Change("created" if current is None else "changed", shown))
 
 
 def _plan_edit(root: Path, manifest: Manifest, edit: Edit) -> _Write | None:
@@ -267,9 +268,9 @@ def _take_back(root: Path, path: str, hashes: Sequence[str]) -> Change | None:
     if current is None:
         return None
     if _digest(current) not in hashes:
-        return Change("skipped", path, "left there: you changed it since")
+        return Change("skipped", _shown(root, Path(path)), "left there: you changed it since")
     remove_file(target)
-    return Change("removed", path)
+    return Change("removed", _shown(root, Path(path)))
 
 
 def _sweep(root: Path, manifest: Manifest) -> None:

@@ -27,8 +27,8 @@ class NotedEdit:
 
 @dataclass
 class Manifest:
-    """`files`: path below the repository → SHA-256 of each content that Octet wrote there. `edits`: absolute path → what was done. `moved`: absolute path of
-    a file of the user's → where it lies meanwhile."""
+    """`files`: path below the repository, or absolute → SHA-256 of each content that Octet wrote there. `edits`: absolute path → what
+    was done. `moved`: absolute path of a file of the user's → where it lies meanwhile."""
 
     files: dict[str, list[str]] = field(default_factory=dict)
     edits: dict[str, NotedEdit] = field(default_factory=dict)
