@@ -15,7 +15,10 @@ read_refs() {
   [ "${CLAUDE_PID-}${OCTET_AGENT-}" ] && [ "$octet_settings" -nt "$0" ] && octet_stale=1
   while read -r octet_old octet_new octet_ref; do
     if is_protected "$octet_ref"; then
-      [ "$octet_old" = "$octet_new" ] || octet_moves=$octet_moves"$octet_old $octet_new $octet_ref$octet_nl"
+      case $octet_old-$octet_new in
+        *[!0-]*) [ "$octet_old" != "$octet_new" ] || continue ;; # only zeros: it is deleted, whatever it was
+      esac
+      octet_moves=$octet_moves"$octet_old $octet_new $octet_ref$octet_nl"
     else
       case $octet_ref in
         HEAD) octet_head="$octet_old $octet_new HEAD$octet_nl" ;;
