@@ -83,10 +83,15 @@ ask() {
   octet_python= octet_package=
   [ -r "$octet_state/interpreter" ] && { IFS= read -r octet_python; IFS= read -r octet_package; } < "$octet_state/interpreter"
   if [ -x "$octet_python" ] && [ -d "$octet_package" ]; then
-    printf '%s' "$octet_moves$octet_head" | "$octet_python" -I -S -X utf8 -X pycache_prefix="$octet_state/pyc" -c 'import sys
+    "$octet_python" -I -S -X utf8 -X pycache_prefix="$octet_state/pyc" -c 'import sys
 sys.path.insert(0, sys.argv[1])
-from octet import fence_client
-fence_client.main(sys.argv[2:])' "$octet_package" "$octet_hook" "$octet_root" "$octet_state" "$octet_protected" "$PPID" "$octet_near"
+try:
+    from octet import fence_client
+except ImportError:
+    sys.exit(3)
+fence_client.main(sys.argv[2:])' "$octet_package" "$octet_hook" "$octet_root" "$octet_state" "$octet_protected" "$PPID" "$octet_near" <<END
+$octet_moves$octet_head
+END
     case $? in
       0) return ;;
       2) exit 1 ;;
@@ -108,7 +113,9 @@ $octet_lines
 END
   is_asked_about && ask
   [ "$octet_lines" ] || exec "$octet_next" "$@" </dev/null
-  printf '%s\n' "$octet_lines" | "$octet_next" "$@"
+  "$octet_next" "$@" <<END
+$octet_lines
+END
   exit
 fi
 $octet_read_lines

@@ -1,6 +1,7 @@
 """What git's hooks run when they have to ask: on the bare interpreter, to the daemon, else to the `octet` command.
 
-`main` ends the process with 0 (go on) or 2 (refused), one line on standard error at most, whatever happens.
+`main` ends the process with 0 (go on) or 2 (refused) and one line on standard error at most; with `BROKEN`, silently, where it cannot
+tell: then the hook decides.
 """
 
 from __future__ import annotations
@@ -18,17 +19,24 @@ from octet.guard.reply import Reply
 
 # The daemon has to be started there, perhaps with its server.
 COMMAND_WITHIN_S = 20.0
+BROKEN = 3
 
 
 def main(arguments: Sequence[str]) -> None:
     """`HOOK ROOT STATE PROTECTED PID NEAR`; git's lines on standard input."""
-    hook, root, state, protected, pid, near = arguments
+    try:
+        reply = _answer(*arguments)
+        sys.stderr.buffer.write(reply.stderr)
+        sys.stderr.flush()
+    except Exception:  # noqa: BLE001 - the process's edge: no trace in somebody's terminal
+        os._exit(BROKEN)
+    os._exit(reply.exit_code)
+
+
+def _answer(hook: str, root: str, state: str, protected: str, pid: str, near: str) -> Reply:
     lines = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
     attempt = fence.attempt_from(os.environ, hook, lines, protected, pid, str(Path.cwd()), near=bool(near))
-    reply = ask(attempt, root, Path(state))
-    sys.stderr.buffer.write(reply.stderr)
-    sys.stderr.flush()
-    os._exit(reply.exit_code)
+    return ask(attempt, root, Path(state))
 
 
 def ask(attempt: fence.Attempt, root: str, state: Path) -> Reply:

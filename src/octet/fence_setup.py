@@ -88,7 +88,7 @@ def examine(project: Project) -> State:
     if found and (int(found[1]), int(found[2])) < _NEEDED_GIT:
         return State(False, f"{plain(version)} knows no reference-transaction hook: install 2.28 or newer")
     wanted = plan(project.root, project.config.protected)
-    if trouble := next(_troubles(wanted), "") or _bypass(project.root, wanted):
+    if trouble := _bypass(project.root, wanted) or next(_troubles(wanted), ""):
         return State(False, f"{trouble}: run `octet init`, which mends it")
     return State(True, f"{' and '.join(HOOKS)} guard {', '.join(map(plain, project.config.protected)) or 'no branch'}")
 
@@ -101,19 +101,15 @@ def touch(setup: Setup) -> None:
 
 
 def _bypass(root: Path, wanted: Setup) -> str:
-    """Where git looks for hooks, if that is not where ours are: a worktree's own configuration outweighs all other."""
+    """Where git looks for hooks, if ours are not there: another tool has set it, or a worktree's own configuration, which outweighs ours."""
     if not wanted.edits:
         return ""
     named = Git(root).run("config", "--type=path", "core.hooksPath").out
     directories = {str(Path(path).parent) for path in wanted.files if Path(path).name in HOOKS}
-    return "" if named in directories else f"core.hooksPath is {plain(named)}, which goes before Octet's"
+    return "" if named in directories else f"core.hooksPath is {plain(named)}, and Octet's hooks are not there"
 
 
 def _troubles(wanted: Setup) -> Iterator[str]:
-    for edit in wanted.edits:
-        text = (read_file(edit.path) or b"").decode("utf-8", "surrogateescape")
-        if edit.add(text) != text:
-            yield "core.hooksPath names a directory without Octet's hooks, so git does not run them"
     for path, asset in wanted.files.items():
         name, current = Path(path).name, read_file(Path(path))
         if current is None:
@@ -158,7 +154,7 @@ def _others(root: Path, common: Path) -> str | None:
 
 
 def _counts(origin: str) -> bool:
-    return not origin.endswith(CONFIG) and not origin.startswith("command line")
+    return not origin.endswith((CONFIG, "/config.worktree")) and not origin.startswith("command line")
 
 
 def _passing(root: Path, behind: str) -> dict[str, bytes]:
@@ -184,12 +180,18 @@ def _room(common: Path) -> Additions:
         if not os.path.lexists(home) or is_ours(_content(home)):
             continue
         put_aside = [stray for stray in strays if stray.name.startswith(f"{name}.")]
-        if os.path.lexists(place):
+        if os.path.lexists(place) and not _are_of_one_tool(place, home):
             beside = put_aside[0] if put_aside else home.with_name(f"{name}.before")
             moves.append(Move(place, place.with_name(beside.name), beside))
         neighbours = [path for path in sorted(home.parent.glob(f"{name}.*")) if path not in strays and path.suffix != ".sample"]
         moves += [Move(path, place.with_name(path.name), path) for path in (*neighbours, home)]
     return Additions(moves, strays)
+
+
+def _are_of_one_tool(one: Path, other: Path) -> bool:
+    """Whether a hook is another's later version: run by each other, as `NAME.legacy`, they would never end."""
+    first, second = (_content(path) or b"" for path in (one, other))
+    return first.splitlines()[:3] == second.splitlines()[:3]
 
 
 def strays(root: Path) -> list[Path]:

@@ -13,10 +13,13 @@ _SECTION = re.compile(rf'\n?\[includeIf "gitdir:[^\n]*"\]\n\tpath = {re.escape(C
 
 
 def add_include(text: str, common: Path) -> str:
-    """The configuration `text` with the include for the git directory `common` at its end."""
+    """The configuration `text` with the include for the git directory `common` at its end, or where nothing after it names another."""
     pattern = re.sub(r"([*?\[\\])", r"\\\1", str(common))
     named = pattern.replace("\\", "\\\\").replace('"', '\\"')
     sections = "".join(f'[includeIf "gitdir:{named}{end}"]\n\tpath = {CONFIG}\n' for end in ("", "/worktrees/"))
+    before, there, after = text.rpartition(sections)
+    if there and (not before or before.endswith("\n")) and "hookspath" not in after.lower():
+        return text
     rest = remove_include(text)
     return rest + ("\n" if rest and not rest.endswith("\n") else "") + sections
 

@@ -15,9 +15,7 @@ from .field import Field
 
 
 @pytest.fixture
-def field(
-    tmp_path: Path, temporary_home: Path, redis_servers: Callable[[str], Server], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Field]:
+def field(tmp_path: Path, temporary_home: Path, redis_servers: Callable[[str], Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[Field]:
     """A repository that has not run `octet init` yet; whatever daemon is started is ended."""
     url = redis_servers("redis").url
     settings = {"OCTET_HOME": str(temporary_home / "state"), "OCTET_REDIS_URL": url, "GIT_CONFIG_GLOBAL": os.devnull}

@@ -131,7 +131,13 @@ class Field:
     def person(self, *words: str, at: Path | None = None, code: int | None = 0, **environment: str) -> Ended:
         """git run by nobody that is registered."""
         done = subprocess.run(
-            ["git", *words], cwd=at or self.root, env=self.environment | environment, capture_output=True, text=True, timeout=60, check=False
+            ["git", *words],
+            cwd=at or self.root,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         assert code is None or done.returncode == code, done.stderr
         return Ended(done.returncode, done.stdout, done.stderr)

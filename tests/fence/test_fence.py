@@ -74,7 +74,7 @@ def test_a_developer_moves_no_protected_branch(fenced: Field) -> None:
     fenced.serve(developer)
     for name, ended in try_all(fenced, developer).items():
         assert ended.code not in (0, 99), (name, ended)
-        assert ("repository-guardian" in ended.said or name in DELETES), (name, ended)
+        assert "repository-guardian" in ended.said or name in DELETES, (name, ended)
 
 
 @pytest.mark.parametrize("role", ["guest", "repository-guardian"])

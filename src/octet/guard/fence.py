@@ -130,7 +130,7 @@ def attempt_from(environ: Mapping[str, str], hook: str, lines: str, protected: s
     claude = environ.get("CLAUDE_PID", "")
     return Attempt(
         hook=hook,
-        moves=tuple(Move(ref, old, new) for old, new, ref in (line.split(" ", 2) for line in lines.splitlines())),
+        moves=tuple(Move(ref, old, new) for old, new, ref in (line.split(" ", 2) for line in lines.split("\n") if line)),
         protected=tuple(json.loads(protected)),
         cwd=cwd,
         pid=int(pid),
