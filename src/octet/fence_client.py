@@ -1,69 +1,71 @@
-"""What git's hooks run when they have to ask: on the bare interpreter, to the daemon, else to the `octet` command.
+"""What git's hooks run when they have to ask: their question to the daemon, its answer back to git.
 
-`main` ends the process with 0 (go on) or 2 (refused) and one line on standard error at most; with `BROKEN`, silently, where it cannot
-tell: then the hook decides.
+Imports C modules only, as `hooks/pipe.py` does and for the same reason; `octet.fence_cold` where the daemon gives no answer. The wire is
+that of docs/architecture.md. `main` ends the process with 0 (go on) or 2 (refused) and one line on standard error at most; with `BROKEN`,
+silently, where it cannot tell: then the hook decides.
 """
 
-from __future__ import annotations
+import _signal  # type: ignore[import-not-found]
+import _socket
+import posix
 
-import os
-import subprocess
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-
-from octet import dirs
-from octet.daemon import wire
-from octet.guard import failsafe, fence
-from octet.guard.reply import Reply
-
-# The daemon has to be started there, perhaps with its server.
-COMMAND_WITHIN_S = 20.0
+WITHIN_S = 3.0
 BROKEN = 3
+_VARIABLES = (b"CLAUDE_PID", b"OCTET_AGENT", b"OCTET_ROLE", b"OCTET_FENCE_TOKEN")
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: list[str]) -> None:
     """`HOOK ROOT STATE PROTECTED PID NEAR`; git's lines on standard input."""
     try:
-        reply = _answer(*arguments)
-        sys.stderr.buffer.write(reply.stderr)
-        sys.stderr.flush()
+        code, said = _answer([argument.encode("utf-8", "surrogateescape") for argument in arguments])
+        while said:
+            said = said[posix.write(2, said) :]
     except Exception:  # noqa: BLE001 - the process's edge: no trace in somebody's terminal
-        os._exit(BROKEN)
-    os._exit(reply.exit_code)
+        code = BROKEN
+    posix._exit(code)
 
 
-def _answer(hook: str, root: str, state: str, protected: str, pid: str, near: str) -> Reply:
-    lines = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
-    attempt = fence.attempt_from(os.environ, hook, lines, protected, pid, str(Path.cwd()), near=bool(near))
-    return ask(attempt, root, Path(state))
-
-
-def ask(attempt: fence.Attempt, root: str, state: Path) -> Reply:
-    """The daemon's answer; else the command's, which starts one; else what the failure policy says."""
-    payload = fence.to_json(attempt)
-    request = wire.Request(fence.EVENT, root, payload=payload, redis_url=os.environ.get("OCTET_REDIS_URL", ""))
-    os.chdir(state)  # the socket's short name: its path is bound to about 100 bytes
+def _answer(arguments: list[bytes]) -> tuple[int, bytes]:
+    hook, root, state, protected, pid, near = arguments
+    lines = b""
+    while chunk := posix.read(0, 65536):
+        lines += chunk
+    said = [posix.environ.get(name, b"") for name in _VARIABLES]
+    payload = b"\0".join([hook, protected, pid, near, posix.getcwdb(), *said, lines])
+    header = [b"v=1", b"event=Fence", b"root=" + root, b"source=cli", b"url=" + posix.environ.get(b"OCTET_REDIS_URL", b"")]
+    _signal.signal(_signal.SIGALRM, _ring)
+    _signal.setitimer(_signal.ITIMER_REAL, WITHIN_S)
     try:
-        answer = wire.call("daemon.sock", request, wire.DEFAULT_ANSWER_WITHIN_S)
-        return Reply(answer.exit_code, answer.stdout, answer.stderr)
-    except (OSError, wire.MalformedMessage):
-        return _run_command(payload, root, state)
+        posix.chdir(state)  # the socket's short name: its path is bound to about 100 bytes
+        return _ask(b"\0".join(header) + b"\0\n" + payload)
+    except (OSError, ValueError):
+        _signal.setitimer(_signal.ITIMER_REAL, 0)
+        from octet import fence_cold
+
+        return fence_cold.answer(payload, root, state)
 
 
-def _run_command(payload: bytes, root: str, state: Path) -> Reply:
-    # Not what git sets for its hooks: the daemon that is started here lives on, in any repository.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    if dirs.state_dir() != state:  # where the hook was installed, whatever an agent's environment says
-        environment["OCTET_HOME"] = str(state)
-    try:
-        command = (state / "interpreter").read_text(encoding="utf-8", errors="surrogateescape").split("\n")[2]
-        words = [command, "-C", root, "hook", fence.EVENT]
-        done = subprocess.run(words, input=payload, env=environment, capture_output=True, timeout=COMMAND_WITHIN_S, check=False)
-        # With `octet: ` begins what the command itself complains about: then it has not come to an answer.
-        if done.returncode in (0, 2) and not done.stderr.startswith(b"octet: "):
-            return Reply(done.returncode, b"", done.stderr)
-        why = f"`octet hook` ends with {done.returncode}"
-    except (OSError, IndexError, subprocess.TimeoutExpired) as error:
-        why = f"the `octet` command cannot be run ({type(error).__name__})"
-    return failsafe.decide_fence(payload, root, f"Octet's daemon does not answer and {why}")
+def _ring(_signal_number: int, _frame: object) -> None:
+    raise TimeoutError
+
+
+def _ask(request: bytes) -> tuple[int, bytes]:
+    """Exit code and standard error that the daemon answers with.
+
+    Raises:
+        OSError: there is no daemon, it went away, or (TimeoutError) is too slow.
+        ValueError: it sent no valid reply.
+    """
+    link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    link.connect("daemon.sock")
+    link.sendall(request)
+    link.shutdown(_socket.SHUT_WR)
+    reply = b""
+    while chunk := link.recv(65536):
+        reply += chunk
+    link.close()
+    head, _, body = reply.partition(b"\n")
+    code, out, err = map(int, head.split(b" "))
+    if code not in (0, 2) or len(body) != out + err:
+        raise ValueError("not a reply")
+    return code, body[out:]

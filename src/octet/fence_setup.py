@@ -101,7 +101,7 @@ def touch(setup: Setup) -> None:
 
 
 def _bypass(root: Path, wanted: Setup) -> str:
-    """Where git looks for hooks, if ours are not there: another tool has set it, or a worktree's own configuration, which outweighs ours."""
+    """Where git looks for hooks, if ours are not there: another tool has set it, or a worktree's configuration, which outweighs."""
     if not wanted.edits:
         return ""
     named = Git(root).run("config", "--type=path", "core.hooksPath").out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -163,7 +164,7 @@ def use(field: Field, *, at: Path | None = None) -> list[str]:
     assert not commit.said + push.said
     field.person("push", "-q", "--no-verify", "origin", ":side", at=at)
     lines = ran.read_text().splitlines() if ran.exists() else []
-    return [" ".join(word for word in line.split(" ") if len(word) < 40) for line in lines if "pack" not in line]
+    return [" ".join(word for word in line.split(" ") if not re.fullmatch("[0-9a-f]{40}", word)) for line in lines if "pack" not in line]
 
 
 @setups

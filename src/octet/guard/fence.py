@@ -8,7 +8,6 @@ render(judge(needs, answer, project))    # Reply(2, b"", b"Octet: the branch mai
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -65,28 +64,24 @@ class Attempt:
     near: bool = False
 
 
-def to_json(attempt: Attempt) -> bytes:
-    """As it goes to the daemon."""
-    moves = [[move.ref, move.old, move.new] for move in attempt.moves]
-    return json.dumps({**vars(attempt), "moves": moves}).encode()
-
-
 def parse(raw: bytes) -> Attempt:
-    """The attempt that `to_json` wrote.
+    """The attempt that `octet.fence_client` tells: fields between NULs, git's lines `OLD NEW REF` the last.
 
     Raises:
         UsageError: it is none.
     """
     try:
-        data = json.loads(raw)
-        moves = tuple(Move(*map(str, move)) for move in data.pop("moves"))
-        attempt = Attempt(moves=moves, protected=tuple(map(str, data.pop("protected"))), **data)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        fields = raw.decode("utf-8", "surrogateescape").split("\0")
+        hook, protected, pid, near, cwd, claude, agent, role, token, lines = fields
+        moves = tuple(Move(ref, old, new) for old, new, ref in (line.split(" ", 2) for line in lines.split("\n") if line))
+        patterns = tuple(map(str, json.loads(protected)))
+        return Attempt(hook, moves, patterns, cwd, _pid(pid), _pid(claude), agent, role, token, bool(near))
+    except (ValueError, TypeError, RecursionError) as error:
         raise UsageError("this is no question of Octet's git hooks") from error
-    texts = (attempt.hook, attempt.cwd, attempt.agent, attempt.role, attempt.token)
-    if not all(isinstance(text, str) for text in texts) or not all(isinstance(pid, int) for pid in (attempt.pid, attempt.claude_pid)):
-        raise UsageError("this is no question of Octet's git hooks")
-    return attempt
+
+
+def _pid(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 11 else 0
 
 
 def fence_needs(attempt: Attempt, project: Project) -> Needs:
@@ -123,20 +118,3 @@ def render(verdict: Verdict) -> Reply:
     said = verdict.reason if refused else verdict.notice or verdict.context
     line = f"{plain(said, 2000).strip()}\n" if said else ""
     return Reply(2 if refused else 0, b"", line.encode("utf-8", "replace"))
-
-
-def attempt_from(environ: Mapping[str, str], hook: str, lines: str, protected: str, pid: str, cwd: str, *, near: bool) -> Attempt:
-    """The attempt as a hook sees it; `lines` are `OLD NEW REF`, `protected` is a JSON list."""
-    claude = environ.get("CLAUDE_PID", "")
-    return Attempt(
-        hook=hook,
-        moves=tuple(Move(ref, old, new) for old, new, ref in (line.split(" ", 2) for line in lines.split("\n") if line)),
-        protected=tuple(json.loads(protected)),
-        cwd=cwd,
-        pid=int(pid),
-        claude_pid=int(claude) if claude.isascii() and claude.isdigit() and len(claude) < 11 else 0,
-        agent=environ.get("OCTET_AGENT", ""),
-        role=environ.get("OCTET_ROLE", ""),
-        token=environ.get(TOKEN_VARIABLE, ""),
-        near=near,
-    )
