@@ -21,7 +21,7 @@ from benchmarks.hook import Candidate, Cost, Sandbox, measure, median, octet, sa
 from benchmarks.table import Row, render
 
 GIT = shutil.which("git") or "git"
-FILES = 2000
+FILES = 5000
 ROUNDS = 60
 WARM_UP = 3
 BUDGET = 1.3
