@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from octet import dirs
-from octet.guard import failsafe
+from octet.guard import fence_failsafe
 
 # A daemon has to be started there, perhaps with its server.
 WITHIN_S = 20.0
@@ -30,5 +30,5 @@ def answer(payload: bytes, root: bytes, state: bytes) -> tuple[int, bytes]:
         why = f"`octet hook` ends with {done.returncode}"
     except (OSError, IndexError, subprocess.TimeoutExpired) as error:
         why = f"the `octet` command cannot be run ({type(error).__name__})"
-    reply = failsafe.decide_fence(payload, where, f"Octet's daemon does not answer and {why}")
+    reply = fence_failsafe.decide(payload, where, f"Octet's daemon does not answer and {why}")
     return reply.exit_code, reply.stderr

@@ -17,7 +17,10 @@ def failure_reply(request: Request, why: str) -> Reply:
     """Guarded tools and git's hooks: what the policy for an unreachable store says. Everything else goes on, and says `why` (one line)."""
     if request.event not in (GUARD, FENCE):
         return Reply(0, json.dumps({"systemMessage": why}).encode() + b"\n")
+    if request.event == FENCE:
+        from octet.guard import fence_failsafe
+
+        return Reply(*fence_failsafe.decide(request.payload, request.root, why))
     from octet.guard import failsafe
 
-    decide = failsafe.decide_fence if request.event == FENCE else failsafe.decide
-    return Reply(*decide(request.payload, request.root, why))
+    return Reply(*failsafe.decide(request.payload, request.root, why))

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from octet.config import Config
 from octet.errors import ConfigError, NoProject, OctetError
-from octet.guard import fence, payload, policy
+from octet.guard import payload, policy
 from octet.guard.reply import Reply, render_verdict
-from octet.process import identify
 from octet.project import Project, common_dir_of, find_root, load_project
 
 GUARD = "PreToolUse"
@@ -36,35 +35,11 @@ def _decide(raw: bytes, root: str | Path, why: str) -> Reply:
     except NoProject:
         return Reply()  # it opted out between the launcher's look and ours
     except ConfigError as error:
-        project, why = _unread_project(root), str(error)
+        project, why = unread_project(root), str(error)
     return render_verdict(policy.judge(policy.needs(event, project), policy.StoreDown(why), project))
 
 
-def decide_fence(raw: bytes, root: str | Path, why: str) -> Reply:
-    """The same for git's own hooks: an agent follows `on_store_down`, a person is never held up. Never raises."""
-    try:
-        attempt = fence.parse(raw)
-    except OctetError:
-        return Reply()  # asked by hand
-    if not is_agents(attempt):
-        return Reply()
-    try:
-        try:
-            project = load_project(root)
-        except (ConfigError, NoProject) as error:  # to break or remove the file must not switch the fence off
-            project, why = _unread_project(root), str(error)
-        needs = fence.fence_needs(attempt, project)
-        return fence.render(policy.judge(needs, policy.StoreDown(why), project))
-    except Exception as error:  # noqa: BLE001 - the hook's edge: a fence that breaks must still stand
-        return fence.render(policy.Verdict("deny", f"{why}, and Octet cannot check this ({type(error).__name__}): run `octet doctor`"))
-
-
-def is_agents(attempt: fence.Attempt) -> bool:
-    """Whether an agent is behind an attempt, as far as can be told without the registry."""
-    return attempt.near or bool(attempt.agent or attempt.token) or identify(attempt.claude_pid) is not None
-
-
-def _unread_project(root: str | Path) -> Project:
+def unread_project(root: str | Path) -> Project:
     """A repository whose settings cannot be read keeps the strictest ones: breaking the file must not switch the guard off."""
     real = Path(root)
     return Project("unknown", real, Config("unknown"), common_dir_of(real))
