@@ -89,7 +89,7 @@ try:
     from octet import fence_client
 except ImportError:
     sys.exit(3)
-fence_client.main(sys.argv[2:])' "$octet_package" "$octet_hook" "$octet_root" "$octet_state" "$octet_protected" "$PPID" "$octet_near" <<END
+fence_client.main(sys.argv[2:])' "$octet_package" "$octet_root" "$octet_state" "$octet_protected" "$PPID" "$octet_near" <<END
 $octet_moves$octet_head
 END
     case $? in

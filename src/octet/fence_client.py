@@ -15,7 +15,7 @@ _VARIABLES = (b"CLAUDE_PID", b"OCTET_AGENT", b"OCTET_ROLE", b"OCTET_FENCE_TOKEN"
 
 
 def main(arguments: list[str]) -> None:
-    """`HOOK ROOT STATE PROTECTED PID NEAR`; git's lines on standard input."""
+    """`ROOT STATE PROTECTED PID NEAR`; git's lines on standard input."""
     try:
         code, said = _answer([argument.encode("utf-8", "surrogateescape") for argument in arguments])
         while said:
@@ -26,12 +26,12 @@ def main(arguments: list[str]) -> None:
 
 
 def _answer(arguments: list[bytes]) -> tuple[int, bytes]:
-    hook, root, state, protected, pid, near = arguments
+    root, state, protected, pid, near = arguments
     lines = b""
     while chunk := posix.read(0, 65536):
         lines += chunk
     said = [posix.environ.get(name, b"") for name in _VARIABLES]
-    payload = b"\0".join([hook, protected, pid, near, posix.getcwdb(), *said, lines])
+    payload = b"\0".join([protected, pid, near, posix.getcwdb(), *said, lines])
     header = [b"v=1", b"event=Fence", b"root=" + root, b"source=cli", b"url=" + posix.environ.get(b"OCTET_REDIS_URL", b"")]
     _signal.signal(_signal.SIGALRM, _ring)
     _signal.setitimer(_signal.ITIMER_REAL, WITHIN_S)

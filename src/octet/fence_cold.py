@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from octet import dirs
+from octet.config import FILE
 from octet.guard import fence_failsafe
 
 # A daemon has to be started there, perhaps with its server.
@@ -16,6 +17,8 @@ WITHIN_S = 20.0
 def answer(payload: bytes, root: bytes, state: bytes) -> tuple[int, bytes]:
     """Exit code and standard error for a question of `fence_client`."""
     where, home = os.fsdecode(root), Path(os.fsdecode(state))
+    if not (Path(where) / FILE).is_file():  # the command would take it for a repository that does not take part
+        return _fail_safe(payload, where, "octet.toml is missing")
     # Not what git sets for its hooks: the daemon that is started here lives on, in any repository.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     if dirs.state_dir() != home:  # where the hook was installed, whatever an agent's environment says
@@ -30,5 +33,9 @@ def answer(payload: bytes, root: bytes, state: bytes) -> tuple[int, bytes]:
         why = f"`octet hook` ends with {done.returncode}"
     except (OSError, IndexError, subprocess.TimeoutExpired) as error:
         why = f"the `octet` command cannot be run ({type(error).__name__})"
-    reply = fence_failsafe.decide(payload, where, f"Octet's daemon does not answer and {why}")
+    return _fail_safe(payload, where, f"Octet's daemon does not answer and {why}")
+
+
+def _fail_safe(payload: bytes, root: str, why: str) -> tuple[int, bytes]:
+    reply = fence_failsafe.decide(payload, root, why)
     return reply.exit_code, reply.stderr

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from octet import plugin
+from octet import fence_setup, plugin
 from octet.cli import run
 from octet.project import load_project
 from octet.trust import check
@@ -437,14 +437,21 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("rerun", [True, False], ids=["run again", "undo at once"])
 @pytest.mark.parametrize("arguments", [("--drop-in",), ("--undo",)], ids=["init", "undo"])
+@pytest.mark.parametrize("hooks", [with_own_hooks, with_hooks_elsewhere])
 def test_killed_at_any_write_it_can_be_finished(
-    repository: Path, init: Init, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], rerun: bool
+    repository: Path,
+    init: Init,
+    monkeypatch: pytest.MonkeyPatch,
+    hooks: Callable[[Path], None],
+    arguments: tuple[str, ...],
+    rerun: bool,
 ) -> None:
     """Before each rename and each removal in turn: running it again completes it, and undo finds everything."""
     few = {path: plugin.Asset(b"x\n") for path in ("octet/launch", "commands/one.md")}
     monkeypatch.setattr(plugin, "render_files", lambda _: few)
+    monkeypatch.setattr(fence_setup, "PASSED_ON", ("commit-msg",))
     with_settings(repository)
-    with_own_hooks(repository)
+    hooks(repository)
     before = tree(repository)
     init("--drop-in")
     complete = set(tree(repository))

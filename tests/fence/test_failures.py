@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from octet.cli import run
 from octet.daemon import control
 from octet.project import load_project
 
-from .field import SETTINGS, Field, wait_for
+from .field import SETTINGS, SOURCE, Field, wait_for
 
+REAL = f'PYTHONPATH={SOURCE} exec {sys.executable} -m octet "$@"'
 COMMIT = ["commit", "--allow-empty", "-m", "x"]
 
 
@@ -62,15 +64,19 @@ def test_a_store_that_does_not_answer(fenced: Field, kind: str, short_directory:
         fenced.person(*COMMIT, OCTET_REDIS_URL=url)
 
 
-@pytest.mark.parametrize("broken", ["interpreter", "package", "settings"])
+@pytest.mark.parametrize("broken", ["interpreter", "package", "settings", "no settings"])
 def test_what_is_broken_stops_agents_only(fenced: Field, broken: str) -> None:
     """No Python, no package, settings that cannot be read: one line, and a person is not held up."""
     developer = fenced.session("developer")
     fenced.serve(developer)
     stop_daemon(fenced)
     python, package, command = (fenced.state / "interpreter").read_text().split("\n")[:3]
+    settings = fenced.root / ".claude" / "octet.toml"
     if broken == "settings":
-        (fenced.root / ".claude" / "octet.toml").write_text("project = \n")
+        settings.write_text("project = \n")
+    elif broken == "no settings":
+        settings.unlink()
+        fenced.record(REAL)
     else:
         lines = ["/nowhere/python", package] if broken == "interpreter" else [python, str(fenced.directory)]
         (fenced.state / "interpreter").write_text("\n".join([*lines, command, ""]))

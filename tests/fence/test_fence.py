@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from octet.daemon import control, wire
+from octet.guard.paths import worktree_resource
+from octet.project import find_worktree
 
 from .field import Ended, Field, Session, shows
 
@@ -54,7 +61,7 @@ def try_all(field: Field, run: Session | None, **environment: str) -> dict[str, 
     return ended
 
 
-def _by_person(field: Field):  # type: ignore[no-untyped-def]
+def _by_person(field: Field) -> Callable[..., Ended]:
     return lambda *words, at, **environment: field.person(*words, at=at, code=None, **environment)
 
 
@@ -120,6 +127,44 @@ def test_a_stale_token_is_refused_whoever_shows_it(fenced: Field) -> None:
     assert old.git("update-ref", "refs/heads/main", "octet/t1", **shows(stale)).code
     assert fenced.tips() == before
     assert new.git("update-ref", "refs/heads/main", "octet/t1", **shows(current)).code == 0
+
+
+@pytest.mark.parametrize("role", ["guest", "repository-guardian", "developer", "code-sentinel", "orchestrator"])
+@pytest.mark.parametrize("holder", ["nobody", "itself", "another"])
+def test_it_says_what_the_guard_of_tool_calls_says(fenced: Field, role: str, holder: str) -> None:
+    """For each role, with the lock free, its own or another's: allowed by both, or refused by both for the same reason."""
+    agent, other = fenced.session(role), fenced.session("guest")
+    fenced.serve(agent, other)
+    if holder != "nobody":
+        fenced.lock(agent.agent if holder == "itself" else other.agent)
+    said = guard(fenced, agent, "git commit -m x")
+    ended = agent.git("commit", "--allow-empty", "-m", "x")
+    assert bool(said) == bool(ended.code), (said, ended)
+    assert without_figures(said) == without_figures(ended.said)
+
+
+def guard(field: Field, session: Session, command: str) -> str:
+    """Why PreToolUse denies a command; "" when it does not."""
+    payload = {"session_id": "s", "transcript_path": "/x", "cwd": str(field.root), "hook_event_name": "PreToolUse", "tool_name": "Bash"}
+    payload |= {"tool_input": {"command": command}, "tool_use_id": "t", "permission_mode": "default"}
+    url = field.environment["OCTET_REDIS_URL"]
+    request = wire.Request("PreToolUse", str(field.root), payload=json.dumps(payload).encode(), pid=session.pid, redis_url=url)
+    reply = wire.call(control.socket_path(), request, 10)
+    found = json.loads(reply.stdout or b"{}").get("hookSpecificOutput", {})
+    reason = found.get("permissionDecisionReason", "") if found.get("permissionDecision") == "deny" else ""
+    return re.sub(r" \(`[^`]*` moves it\)", "", reason)
+
+
+def without_figures(text: str) -> str:
+    return re.sub(r"\d+", "N", text)
+
+
+@pytest.mark.parametrize("raw", [b"", b"{}", b"\0" * 8, b"\0" * 9, b"[]\0" + b"\0" * 7 + b"x", b"\xff" * 100, b"[" * 9000 + b"\0" * 9])
+def test_a_question_that_is_none(fenced: Field, raw: bytes) -> None:
+    """By hand, or garbage: an answer, nothing refused, nothing broken."""
+    fenced.serve()
+    request = wire.Request("Fence", str(fenced.root), payload=raw, redis_url=fenced.environment["OCTET_REDIS_URL"])
+    assert wire.call(control.socket_path(), request, 10).exit_code == 0
 
 
 def test_a_person_is_never_stopped(fenced: Field) -> None:
@@ -189,9 +234,6 @@ def test_a_push_elsewhere_is_refused_before_it_leaves(fenced: Field) -> None:
 def test_another_agents_worktree_is_not_committed_in(fenced: Field) -> None:
     """By the lock that the guard asks for; its owner commits there without a question, a person always."""
     owner, other = fenced.session("developer"), fenced.session("developer")
-    from octet.guard.paths import worktree_resource
-    from octet.project import find_worktree
-
     worktree = find_worktree(fenced.tree)
     assert worktree is not None
     fenced.octet.locks.acquire(owner.agent, [worktree_resource(worktree)])

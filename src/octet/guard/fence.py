@@ -52,7 +52,6 @@ class Attempt:
     signs of an agent.
     """
 
-    hook: str
     moves: tuple[Move, ...]
     protected: tuple[str, ...]
     cwd: str
@@ -72,10 +71,10 @@ def parse(raw: bytes) -> Attempt:
     """
     try:
         fields = raw.decode("utf-8", "surrogateescape").split("\0")
-        hook, protected, pid, near, cwd, claude, agent, role, token, lines = fields
+        protected, pid, near, cwd, claude, agent, role, token, lines = fields
         moves = tuple(Move(ref, old, new) for old, new, ref in (line.split(" ", 2) for line in lines.split("\n") if line))
         patterns = tuple(map(str, json.loads(protected)))
-        return Attempt(hook, moves, patterns, cwd, _pid(pid), _pid(claude), agent, role, token, bool(near))
+        return Attempt(moves, patterns, cwd, _pid(pid), _pid(claude), agent, role, token, bool(near))
     except (ValueError, TypeError, RecursionError) as error:
         raise UsageError("this is no question of Octet's git hooks") from error
 
@@ -113,8 +112,10 @@ def worktree_needs(attempt: Attempt, project: Project) -> Needs:
 
 
 def render(verdict: Verdict) -> Reply:
-    """For a terminal: what is refused, or to be asked, ends with 2 and its reason in one line. Git can ask nobody."""
+    """For a terminal: what is refused, or to be asked, ends with 2 and its reason in one line."""
     refused = verdict.decision in ("deny", "ask")
     said = verdict.reason if refused else verdict.notice or verdict.context
+    if verdict.decision == "ask":
+        said = f"{said} Git cannot ask that, so it is refused; a person may do it in a terminal."
     line = f"{plain(said, 2000).strip()}\n" if said else ""
     return Reply(2 if refused else 0, b"", line.encode("utf-8", "replace"))
