@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,6 @@ import pytest
 from octet import trust
 from octet.cli import run
 from octet.daemon import control
-from octet.project import load_project
 
 from .field import SETTINGS, SOURCE, Field, wait_for
 
@@ -121,28 +122,59 @@ def test_a_repository_that_was_moved_is_not_fenced(fenced: Field) -> None:
     assert developer.git(*COMMIT, at=moved, CLAUDE_PID=str(developer.pid)).code == 0
 
 
-def test_octets_own_merge_goes_through(field: Field, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A task from claim to merge, in a fenced repository, by the guardian that this process is."""
-    settings = field.root / ".claude" / "octet.toml"
-    settings.write_text(f'{SETTINGS}[test]\ncommand = "true"\n[gates]\ndefault = ["merge"]\n')
-    (field.root / ".gitignore").write_text(".claude/worktrees/\n")
-    field.person("add", "-A")
-    field.person("commit", "-q", "-m", "Settings")
-    field.init()
-    trust.approve(load_project(field.root))
-    monkeypatch.chdir(field.root)
-    task = field.octet.tasks.add("work")
-    assert run(["task", "claim", task.id]) == 0
-    assert run(["worktree", "add", task.id]) == 0
-    tree = field.root / ".claude" / "worktrees" / task.id
-    (tree / "new").write_text("x\n")
-    field.person("add", "-A", at=tree)
-    field.person("commit", "-q", "-m", "New", at=tree)
-    assert run(["task", "submit", task.id, "--branch", f"octet/{task.id}"]) == 0
-    field.serve()
-    capsys.readouterr()
-    assert run(["merge", "run", "--once"]) == 0, capsys.readouterr()
+@pytest.fixture
+def submitted(field: Field, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
+    """A fenced repository with this test command, and a task built there; runs the merge queue once and returns what it said."""
+
+    def merge(command: str) -> str:
+        settings = field.root / ".claude" / "octet.toml"
+        settings.write_text(f'{SETTINGS}[test]\ncommand = {json.dumps(command)}\n[gates]\ndefault = ["merge"]\n')
+        (field.root / ".gitignore").write_text(".claude/worktrees/\n")
+        field.person("add", "-A")
+        field.person("commit", "-q", "-m", "Settings")
+        field.init()
+        monkeypatch.chdir(field.root)
+        task = field.octet.tasks.add("work")
+        assert run(["task", "claim", task.id]) == 0
+        assert run(["worktree", "add", task.id]) == 0
+        tree = field.root / ".claude" / "worktrees" / task.id
+        (tree / "new").write_text("x\n")
+        field.person("add", "-A", at=tree)
+        field.person("commit", "-q", "-m", "New", at=tree)
+        assert run(["task", "submit", task.id, "--branch", f"octet/{task.id}"]) == 0
+        field.serve()
+        capsys.readouterr()
+        run(["merge", "run", "--once"])
+        return capsys.readouterr().out
+
+    return merge
+
+
+def test_octets_own_merge_goes_through(field: Field, submitted: Callable[[str], str]) -> None:
+    """A task from claim to merge, by the guardian that this process is."""
+    assert "merged" in submitted("true")
     assert (field.root / "new").exists()
+
+
+def test_a_merge_that_lost_its_lock_is_stopped_by_git(field: Field, submitted: Callable[[str], str]) -> None:
+    """While its tests ran: the token that it shows is stale, and the branch stays where it was."""
+    tip = field.tips()
+    program = "from octet import connect; connect().locks.break_lock('repository:main', 'ann')"
+    said = submitted(f'PYTHONPATH={SOURCE} {sys.executable} -c "{program}"')
+    assert "which has passed on (nobody holds it now)" in said, said
+    assert not (field.root / "new").exists()
+    assert tip != field.tips(), "the settings' commit"
+    assert "Settings" in field.person("log", "-1", "--format=%s", "main").out
+
+
+def test_doctor_tells(fenced: Field, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one line: what is guarded, or what is wrong and what mends it."""
+    capsys.readouterr()
+    run(["-C", str(fenced.root), "doctor"])
+    assert "reference-transaction and pre-push guard main, release/*" in capsys.readouterr().out
+    (fenced.root / ".git" / "hooks" / "reference-transaction").unlink()
+    run(["-C", str(fenced.root), "doctor"])
+    assert "the hook reference-transaction is missing: run `octet init`" in capsys.readouterr().out
 
 
 def test_the_fence_survives_a_daemon_that_is_killed(fenced: Field) -> None:
