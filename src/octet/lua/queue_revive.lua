@@ -2,6 +2,7 @@
 -- KEYS[1..6] as in include/queue_keys.lua
 -- ARGV[1] TTL, ms · ARGV[2..] tokens; one that is no dead letter is passed over
 -- Returns {OK, token, …} of those revived · {SPOILED, key}.
+-- include: clock
 -- include: expect
 -- include: lifetime
 -- include: queue_keys
@@ -9,8 +10,8 @@
 local reply = { 'OK' }
 for i = 2, #ARGV do
   local item = redis.call('ZREM', Q.dead, ARGV[i]) == 1 and read_item(ARGV[i])
-  redis.call('HDEL', Q.items, item and ARGV[i] or '')
   if item then
+    redis.call('HDEL', Q.items, ARGV[i])
     redis.call('LPUSH', Q.ready, item.value)
     reply[#reply + 1] = ARGV[i]
   end

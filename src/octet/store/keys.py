@@ -37,7 +37,7 @@
 | `workflow:{p}:queues:dead:<name>` | ZSET token of its last delivery → when an item became a dead letter (ms) |
 | `workflow:{p}:queues:stats:<name>` | HASH of how many were ever pushed, given, done, returned and died |
 | `workflow:{p}:state:<name>` | HASH field → value |
-| `workflow:{p}:states:versions:<name>` | HASH field → version and digest of the value |
+| `workflow:{p}:states:versions:<name>` | HASH field → version and the value that has it |
 | `workflow:{p}:counter:<name>` | STRING, a whole number: INCR counts it up |
 | `workflow:{p}:kv:<key>` | STRING, a value |
 | `workflow:{p}:` | what the names of all of these begin with; of a run's own, `workflow:{p}:run:<run>:` |
