@@ -175,16 +175,17 @@ class State:
 
     def _watch(self, field: str | None, timeout_s: float | None, stop: threading.Event | None) -> Iterator[Field]:
         chosen = () if field is None else (check_field(field),)
+        before, deadline = self._read(*chosen), _deadline(timeout_s)  # before listening: what changes from here on is seen
         with Wakeups(self._store, self._key, stop=stop) as wakeups:
-            before, deadline = self._read(*chosen), _deadline(timeout_s)
-            while (left_s := deadline - time.monotonic()) > 0 and not (stop and stop.is_set()):
-                wakeups.wait(min(left_s, LOOK_EVERY_S))
+            while not wakeups.stopped:
                 now = self._read(*chosen)
-                changed = _changes(before, now)
-                before = now
-                yield from changed
-                if changed:
+                if changed := _changes(before, now):
+                    yield from changed
                     deadline = _deadline(timeout_s)
+                before, left_s = now, deadline - time.monotonic()
+                if left_s <= 0:
+                    return
+                wakeups.wait(min(left_s, LOOK_EVERY_S))
 
     def _read(self, *fields: str) -> dict[str, Field]:
         rows = self._run("state_get", *fields)[1:]
