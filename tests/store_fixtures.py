@@ -20,8 +20,7 @@ from tests.redis_fixtures import PROGRAMS, Server
 from octet.agents import Agent, Registration
 from octet.api import Octet
 from octet.store.connection import open_client
-from octet.task_record import GATES, State
-from octet.tasks import HELD_STATES
+from octet.task_record import GATES, HELD_STATES, State
 
 Snapshot = dict[str, Any]
 _pids = itertools.count(1000)

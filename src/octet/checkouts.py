@@ -25,6 +25,8 @@ from octet.worktrees import Worktree, list_worktrees
 UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
 OWN_INDEX = "octet-index"
 _MOST_NAMED = 5
+# What git says when it would not begin.
+_REFUSED = ("would be ", "not uptodate", "not up to date", "overlaps with", "would lose")
 
 
 @dataclass(frozen=True)
@@ -142,10 +144,10 @@ def _bring(place: Place, old: str, new: str, record: int) -> str:
 
 
 def _undo(checkout: Git, old: str, new: str, complaint: str) -> str:
-    why = _cannot_follow(checkout, old, new, complaint)
-    if checkout.out("status", "--porcelain", "--untracked-files=no"):  # git stopped half-way, for want of space or rights
-        restore_files(checkout, new, old)
-    return why
+    if any(sign in complaint for sign in _REFUSED):
+        return _cannot_follow(checkout, old, new, complaint)
+    restore_files(checkout, new, old)  # git stopped half-way, for want of space or rights
+    return f"{checkout.directory} cannot follow: {complaint}"
 
 
 def _take_lock(lock: Path) -> None:

@@ -62,12 +62,12 @@ class Step:
 class Chain:
     """Works combined one after another on `onto`.
 
-    `tip` is the last commit, with `steps` behind it; `onto` where there are none. `empty` add nothing to `onto`. `later` conflict
-    with a step and not with `onto`, or add nothing to a step.
+    `combined` is the one commit that takes the branch to where all `steps` are; `onto` where there are none. `empty` add nothing to
+    `onto`. `later` conflict with a step and not with `onto`, or add nothing to a step.
     """
 
     onto: Tip
-    tip: Tip
+    combined: Tip
     steps: tuple[Step, ...]
     empty: tuple[Work, ...] = ()
     later: tuple[Submitted, ...] = ()
@@ -156,7 +156,7 @@ class Builder:
                 tip = self._add(tip, submitted)
             except GitFailed as error:
                 self._failed.append(Unusable(submitted.work, str(error)))
-        return Chain(self.onto, tip, tuple(self._steps), tuple(self._empty), tuple(self._later), tuple(self._failed))
+        return Chain(self.onto, self._roll_up(tip), tuple(self._steps), tuple(self._empty), tuple(self._later), tuple(self._failed))
 
     def _add(self, tip: Tip, submitted: Submitted) -> Tip:
         made = _BUILDERS[self.strategy](self.git, tip, submitted)
@@ -171,6 +171,13 @@ class Builder:
             self._empty.append(submitted.work)
         return tip
 
+    def _roll_up(self, tip: Tip) -> Tip:
+        """For a batch a merge of the whole chain, its first parent where the branch is."""
+        if len(self._steps) < 2:
+            return tip
+        message = rollup_message([(step.submitted.work, step.submitted.commit) for step in self._steps])
+        return Tip(write_commit(self.git, tip.tree, (self.onto.commit, tip.commit), message), tip.tree)
+
     def _postpone(self, submitted: Submitted, found: Paths) -> None:
         """A conflict with an earlier work is no verdict: that may fail its tests. One with the branch is."""
         own = merge_trees(self.git, self.onto.commit, submitted.commit) if self._steps else found
@@ -178,14 +185,6 @@ class Builder:
             self._failed.append(Conflict(submitted.work, own.paths, self.onto.commit))
         else:
             self._later.append(submitted)
-
-
-def roll_up(git: Git, chain: Chain) -> Tip:
-    """The one commit that takes the branch from its tip to the chain's, its first parent the tip."""
-    if len(chain.steps) == 1:
-        return chain.tip
-    message = rollup_message([(step.submitted.work, step.submitted.commit) for step in chain.steps])
-    return Tip(write_commit(git, chain.tip.tree, (chain.onto.commit, chain.tip.commit), message), chain.tip.tree)
 
 
 def write_commit(git: Git, tree: str, parents: Sequence[str], message: str) -> str:

@@ -52,6 +52,7 @@ BUSY = (
     "another git process",
 )
 BUSY_DEADLINE_S = 10.0
+_LISTEN_S = 1.0
 
 
 class GitFailed(OctetError):
@@ -146,23 +147,22 @@ class Git:
 
         handle = Program().execute(self._command(args), as_process=True, env=QUIET, start_new_session=True)
         assert handle.proc is not None
-        process = handle.proc
         try:
-            out, err = process.communicate(timeout=limit_s)
+            out, err = _listen(handle.proc, limit_s)
         except subprocess.TimeoutExpired:
             return Ran(-signal.SIGKILL, "", f"fatal: no answer within {limit_s:g} s")
         finally:
-            if process.returncode is None:  # not reaped, so the group is still its own
-                os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
-        return Ran(process.returncode, out.decode(errors="surrogateescape").rstrip("\n"), err.decode(errors="replace"))
+            if handle.proc.returncode is None:  # not reaped, so the group is still its own
+                os.killpg(handle.proc.pid, signal.SIGKILL)
+                handle.proc.wait()
+        return Ran(handle.proc.returncode, out.decode(errors="surrogateescape").rstrip("\n"), err.decode(errors="replace"))
 
-    def patient(self, *args: str) -> Ran:
+    def patient(self, *args: str, keep: tuple[int, ...] = ()) -> Ran:
         """`run`, tried again for some seconds while another git process holds one of git's own locks."""
         deadline = time.monotonic() + BUSY_DEADLINE_S
         pause = 0.02
         while True:
-            ran = self.run(*args)
+            ran = self.run(*args, keep=keep)
             if ran.status == 0 or not any(sign in ran.err.lower() for sign in BUSY) or time.monotonic() > deadline:
                 return ran
             time.sleep(pause)
@@ -217,3 +217,16 @@ class Git:
             raise GitFailed("git is not on PATH: install it")
         unset = [word for name in REDIRECTIONS if name in os.environ for word in ("-u", name)]
         return ["env", *unset, *self.variables, program, "-C", str(self.directory), *NO_GC, *self.flags, *args]
+
+
+def _listen(process: subprocess.Popen[bytes], limit_s: float) -> tuple[bytes, bytes]:
+    """Its output. An ssh that it leaves behind to be used again (ControlPersist) holds the pipes, and is not waited for."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        try:
+            return process.communicate(timeout=max(0.0, min(_LISTEN_S, deadline - time.monotonic())))
+        except subprocess.TimeoutExpired as silence:
+            if process.poll() is not None:
+                return silence.output or b"", silence.stderr or b""
+            if time.monotonic() > deadline:
+                raise

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from octet.git import NO_HOOKS, Git
 
+STILL_AT_WORK = "git commands of a landing that was killed are still at work: wait for them to end"
 RECORD = "octet-merge.moving"
 INDEX_LOCK = "octet: a landing is bringing this checkout along\n"
 _EMPTY_LOCK_S = 1.0
@@ -57,7 +58,7 @@ def read_record(common: Path) -> Move | str | None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return "git commands of a landing that was killed are still at work: wait for them to end"
+                return STILL_AT_WORK
             return _parse(file.read())
     except FileNotFoundError:
         return None
@@ -94,10 +95,10 @@ def restore_files(checkout: Git, other: str, tip: str) -> None:
     paths = _paths(quiet.out("diff-tree", "-r", "-z", "--name-only", "--no-renames", other, tip))
     in_tip = _paths(quiet.out("ls-tree", "-r", "-z", "--full-tree", "--name-only", tip)) & paths
     gone_astray = paths - _strange(quiet, other, tip, paths)
-    if back := sorted(gone_astray & in_tip):
-        quiet.fed("".join(f"{path}\0" for path in back).encode("utf-8", "surrogateescape"), "checkout-index", "-q", "-f", "-z", "--stdin")
     for path in sorted(gone_astray - in_tip):
         _remove(checkout.directory, path)
+    if back := sorted(gone_astray & in_tip):
+        quiet.fed("".join(f"{path}\0" for path in back).encode("utf-8", "surrogateescape"), "checkout-index", "-q", "-f", "-z", "--stdin")
     quiet.run("update-index", "-q", "--refresh")
 
 

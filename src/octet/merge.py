@@ -26,11 +26,12 @@ from filelock import FileLock, Timeout
 
 from octet.branch import Branch, Hold
 from octet.checkouts import Place, find_place, find_untracked, mend, move
-from octet.combine import Builder, Chain, Submitted, Tip, merge_flags, roll_up
+from octet.combine import Builder, Chain, Submitted, Tip, merge_flags
 from octet.git import BUSY, Git, GitFailed
 from octet.landing import Conflict, Landed, Outcome, Strategy, Target, TestsFailed, Unusable, Waiting, Work
+from octet.mending import STILL_AT_WORK
 from octet.remote import is_crowded
-from octet.scratch import SCRATCH, TRIAL, Scratch, clear_path
+from octet.scratch import SCRATCH, TRIAL, Scratch
 from octet.suite import Evidence, Suite
 from octet.worktrees import list_worktrees
 
@@ -72,7 +73,7 @@ def land(
         if not alone:
             yield Waiting("another merge is running in this repository: wait for it")
             return
-        with Scratch(git, scratch.resolve() / SCRATCH) as room:
+        with Scratch(git, common, scratch.resolve() / SCRATCH) as room:
             yield from _Landing(common, Branch(git, target), strategy, suite, room, fence).run(works)
 
 
@@ -93,7 +94,7 @@ def try_out(
             return found
         with _trial(git, common, scratch.resolve()) as room:
             chain = _combine(room, git, tip, strategy, [found])
-            return chain.failed[0] if chain.failed else _test(suite, room, chain.tip, (found.commit,), tip)
+            return chain.failed[0] if chain.failed else _test(suite, room, chain.combined, (found.commit,), tip)
     except (Hold, GitFailed) as error:
         return Waiting(str(error))
 
@@ -147,7 +148,7 @@ class _Landing:
         branch, name = self.branch, self.branch.target.branch
         known = list_worktrees(branch.git)
         # First: while there is half a worktree, `git fetch` fails.
-        if not self.room.is_made and (why := clear_path(branch.git, self.common, self.room.path, known)):
+        if why := _patiently(lambda: self.room.clear(known)):
             raise Hold(why)
         if why := _patiently(lambda: mend(branch.git, self.common, known)):
             raise Hold(why)
@@ -181,7 +182,7 @@ class _Landing:
 
     def _try(self, state: _State, chain: Chain) -> Generator[Outcome, None, bool]:
         """Test and move; whether that settles the chain, which it does not where the branch has moved meanwhile."""
-        combined = roll_up(self.branch.git, chain)
+        combined = chain.combined
         if state.local and (why := find_untracked(state.place, state.local, combined.commit)):
             raise Hold(why)
         evidence = None
@@ -243,7 +244,7 @@ def _patiently(act: Callable[[], str], is_worth_it: Callable[[], bool] = lambda:
     deadline = time.monotonic() + BUSY_LIMIT_S
     while True:
         why = act()
-        is_busy = any(sign in why.lower() for sign in (*BUSY, "still at work"))
+        is_busy = why == STILL_AT_WORK or any(sign in why.lower() for sign in BUSY)
         if not is_busy or time.monotonic() > deadline or not is_worth_it():
             return why
         time.sleep(_BUSY_PAUSE_S)
@@ -277,9 +278,9 @@ def _trial(git: Git, common: Path, directory: Path) -> Iterator[Scratch]:
         with _only_one(common, path.name) as alone:
             if not alone:
                 continue
-            if why := clear_path(git, common, path, list_worktrees(git)):
-                raise Hold(why)
-            with Scratch(git, path) as room:
+            with Scratch(git, common, path) as room:
+                if why := room.clear(list_worktrees(git)):
+                    raise Hold(why)
                 yield room
             return
     raise Hold(f"{TRIALS} test runs are under way in this repository: wait for one to end")

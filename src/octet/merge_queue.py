@@ -21,6 +21,7 @@ from octet import trust
 from octet.agents import Agent
 from octet.api import Octet
 from octet.errors import AgentGone, LockHeld, NothingToClaim, OctetError, Refused, StaleToken, StoreUnreachable
+from octet.findings import evidence_of, findings_of, first_line
 from octet.foresight import Foreseen, foresee
 from octet.git import Git
 from octet.landing import Conflict, Landed, Outcome, Strategy, Target, TestsFailed, Unusable, Waiting, Work
@@ -31,7 +32,7 @@ from octet.project import Project
 from octet.records import NewRecord, Verdict
 from octet.remote import Remote
 from octet.rescue import base_branch
-from octet.suite import Evidence, Suite
+from octet.suite import Suite
 from octet.task_record import State, Task
 from octet.text import plain
 from octet.waiting import claim_when_there
@@ -40,7 +41,6 @@ from octet.worktrees import BRANCH_PREFIX
 STAGE = "merge"
 WAITING = "merge_waiting"
 LOOKED_AT = 200
-MOST_FINDINGS = 2000
 TESTS_LIMIT_S = 3600.0
 PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
 # How often a queue that waits for work for ever gives up its place among the waiters and takes it anew.
@@ -237,7 +237,7 @@ class MergeQueue:
 
     def _clean_up(self, task: Task) -> str:
         """Remove the task's worktree and branch, here and at the remote, where nobody and nothing needs them; why one stays, or ""."""
-        stays = clean_up_merged(self._octet, task.branch)
+        stays = clean_up_merged(self._octet, task.branch, task.commit)
         target = self._how.target
         if target.remote and task.branch.startswith(BRANCH_PREFIX):
             Remote(Git(self._how.root), target.remote, target.branch).withdraw(task.branch, task.commit)
@@ -274,42 +274,6 @@ def merging(queue: MergeQueue) -> Iterator[MergeQueue]:
     finally:
         with suppress(OctetError):
             queue.give_back("the merge queue has ended")
-
-
-def evidence_of(evidence: Evidence | None) -> dict[str, object] | None:
-    """A run of the tests as it is kept in a record."""
-    if evidence is None:
-        return None
-    return {
-        "command": evidence.command,
-        "exit_code": evidence.status,
-        "started_ms": evidence.started_ms,
-        "duration_ms": evidence.duration_ms,
-        "onto": evidence.onto,
-        "combined": evidence.combined,
-        "tree": evidence.tree,
-        "commits": list(evidence.commits),
-        "output": evidence.tail,
-    }
-
-
-def findings_of(outcome: Conflict | TestsFailed | Unusable, branch: str) -> tuple[str, NewRecord]:
-    """Why a work goes back, for its developer, and the record of it."""
-    commit = outcome.work.commit
-    if isinstance(outcome, Conflict):
-        found = f"conflicts with {branch} at {outcome.onto[:12]} in {', '.join(map(plain, outcome.paths))}"
-        text = f"{found}: `git merge {branch}` in your worktree, resolve, commit, submit again"
-        return text, NewRecord(Verdict.CONFLICT, found)
-    if isinstance(outcome, Unusable):
-        return outcome.why, NewRecord(Verdict.FAIL, outcome.why)
-    ran = outcome.evidence
-    how = "did not end in time" if ran.status is None else f"ended with {ran.status}"
-    found = f"`{plain(ran.command)}` {how} on {branch} at {ran.onto[:12]} with {commit[:12]} merged"
-    return f"{found}:\n{ran.tail[-MOST_FINDINGS:]}", NewRecord(Verdict.FAIL, found, evidence=evidence_of(ran))
-
-
-def first_line(text: str) -> str:
-    return plain(text.partition("\n")[0].removesuffix(":"))
 
 
 def _warned(found: Foreseen) -> Report:

@@ -115,8 +115,11 @@ def move_out(octet: Octet, tree: Checkout, *, by: Agent | None, force: bool = Fa
     return Removed(tree.path.name, str(tree.path), branch, kept)
 
 
-def clean_up_merged(octet: Octet, branch: str) -> str:
-    """After a merge: remove the branch's worktree if it is clean, merged and nobody is in it. Why it stays, or "". Never raises."""
+def clean_up_merged(octet: Octet, branch: str, landed: str = "") -> str:
+    """After a merge: remove the branch's worktree if it is clean, merged and nobody is in it. Why it stays, or "". Never raises.
+
+    `landed`: the commit of the branch that came in, by a squash or a rebase under another name.
+    """
     try:
         project = _project(octet)
         git, base = Git(project.root), base_branch(project)
@@ -125,12 +128,26 @@ def clean_up_merged(octet: Octet, branch: str) -> str:
                 continue
             if tree.locked or _is_inhabited(octet, tree):
                 return f"{tree.path} stays: somebody is in it"
-            if has_work(git.at(tree.path), base):
+            if has_work(git.at(tree.path), base, landed):
                 return f"{tree.path} stays: it has work that is not in {base}"
-            move_out(octet, tree, by=None, force=True)
+            if tree.head == landed and not git.contains(f"refs/heads/{base}", landed):
+                _let_go(octet, project, tree)
+            else:
+                move_out(octet, tree, by=None, force=True)
     except OctetError as error:
         return str(error)
     return ""
+
+
+def _let_go(octet: Octet, project: Project, tree: Checkout) -> None:
+    """Remove a clean worktree and its branch, whose commits came in under other names. Git looks once more for changes."""
+    git, worktree = Git(project.root), linked_worktree(project, tree.path)
+    ran = git.patient("worktree", "remove", str(tree.path))
+    if ran.status != 0:
+        raise GitFailed(f"{tree.path} stays: {ran.complaint}")
+    git.patient("update-ref", "-d", f"refs/heads/{tree.branch}", tree.head)
+    free_ports(tree.path)
+    _deregister(octet, worktree, tree)
 
 
 def _checked_out(project: Project, agent: Agent, task: Task, attempt: int | None) -> tuple[Worktree, str]:
@@ -202,15 +219,20 @@ def _in_use(octet: Octet, tree: Checkout, tenancy: Tenancy | None, by: Agent | N
 
 
 def _is_inhabited(octet: Octet, tree: Checkout) -> bool:
-    """Whether an agent's session stands in it, or an agent that has a task is registered with it."""
+    """Whether an agent's session stands in it, or its agent works there: on the task that it was made for, or in a native one on any.
+
+    An author that waited has often claimed its next task by the time that its last one is merged, and has no worktree for it yet.
+    """
     for agent in octet.agents.list():
         if not is_here(agent.host):
             continue
         if agent.cwd and is_within(Path(agent.cwd), tree.path):
             return True
     worktree = find_worktree(tree.path)
-    owner = owner_of(octet.agents.list(), tree.path, read_tenancy(worktree.git_dir) if worktree else None)
-    return owner is not None and bool(octet.tasks.held_by(owner.id))
+    tenancy = read_tenancy(worktree.git_dir) if worktree else None
+    owner = owner_of(octet.agents.list(), tree.path, tenancy)
+    held = [task.id for task in octet.tasks.held_by(owner.id)] if owner else []
+    return tenancy.task in held if tenancy else bool(held)
 
 
 def _keep(git: Git, tree: Checkout, name: str, attempt: str, base: str, git_dir: Path | None) -> Snapshot | None:

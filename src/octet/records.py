@@ -10,7 +10,8 @@ end). Whatever else a gate adds (base, tree, conflicting paths) is kept and show
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -156,19 +157,28 @@ def _whole(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else 0
 
 
+Cut = Callable[[NewRecord, int], NewRecord]
+
+
 def _fit(record: NewRecord) -> str:
-    packed = _json(record)
-    if (over := _bytes(packed) - MOST_BYTES) > 0 and record.evidence and _text(record.evidence.get("output")):
-        # A character that goes takes a byte with it or more: so many are enough.
-        record = replace(record, evidence={**record.evidence, "output": record.evidence["output"][over:]})
-        packed = _json(record)
-    while (over := _bytes(packed) - MOST_BYTES) > 0 and (record.findings or record.note):
-        shorter = {"findings": record.findings[:-1]} if record.findings else {"note": record.note[: max(0, len(record.note) - over)]}
-        record = replace(record, **shorter)
-        packed = _json(record)
-    if over > 0:
+    output = _text((record.evidence or {}).get("output"))
+    cuts: list[tuple[int, Cut]] = [
+        (len(output), lambda whole, n: replace(whole, evidence={**(whole.evidence or {}), "output": output[len(output) - n :]})),
+        (len(record.findings), lambda whole, n: replace(whole, findings=whole.findings[:n])),
+        (len(record.note), lambda whole, n: replace(whole, note=whole.note[:n])),
+    ]
+    for length, cut in cuts:
+        if length and _bytes(_json(record)) > MOST_BYTES:
+            record = _cut_to_fit(record, length, cut)
+    if _bytes(packed := _json(record)) > MOST_BYTES:
         raise UsageError(f"the evidence has at most {MOST_BYTES} bytes: put the rest into a file")
     return packed
+
+
+def _cut_to_fit(record: NewRecord, length: int, cut: Cut) -> NewRecord:
+    """With as much of a part as fits beside the rest; without it when the rest alone is too long."""
+    longest = bisect_right(range(length), MOST_BYTES, key=lambda n: _bytes(_json(cut(record, n)))) - 1
+    return cut(record, max(0, longest))
 
 
 def _json(record: NewRecord) -> str:

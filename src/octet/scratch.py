@@ -1,6 +1,7 @@
 """The worktree in which works are combined and tested: on no branch, runs no hooks, thrown away in the end.
 
-    with Scratch(git, path) as scratch:
+    with Scratch(git, common, path) as scratch:
+        scratch.clear(list_worktrees(git))
         scratch.show(commit)         # its files are that commit's, and nothing else
 
 What the tests do to its `.git` leads git nowhere else: commands here name the directories themselves.
@@ -8,17 +9,20 @@ What the tests do to its `.git` leads git nowhere else: commands here name the d
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 from pathlib import Path
 from types import TracebackType
 
 from octet.git import NO_HOOKS, Git, GitFailed
+from octet.mending import STILL_AT_WORK
 from octet.worktrees import Worktree
 
 SCRATCH = "octet-merge"
 TRIAL = f"{SCRATCH}-try"
 # A person's settings that would change the files that are tested.
-_PLAIN = (*NO_HOOKS, "-c", "core.autocrlf=false", "-c", "advice.detachedHead=false")
+_PLAIN = (*NO_HOOKS, "-c", "core.autocrlf=false", "-c", "core.fsmonitor=false", "-c", "submodule.recurse=false")
 
 
 def is_scratch(path: Path) -> bool:
@@ -29,8 +33,10 @@ def is_scratch(path: Path) -> bool:
 class Scratch:
     """One such worktree. The caller sees to it that no other process uses the same path."""
 
-    def __init__(self, git: Git, path: Path) -> None:
+    def __init__(self, git: Git, common: Path, path: Path) -> None:
         self.path = path
+        self._common = common
+        self._lock: int | None = None
         self._quiet = git.at(git.directory, *_PLAIN)
         self._tree: Git | None = None
         self._shown = ""
@@ -43,10 +49,32 @@ class Scratch:
         if self._tree is not None:
             self._tree = None
             discard(self._quiet, self.path)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
-    @property
-    def is_made(self) -> bool:
-        return self._tree is not None
+    def clear(self, known: list[Worktree]) -> str:
+        """Throw away what a killed process left at the path; why that cannot be, or "". Done once, before the first `show`.
+
+        The git commands that make the worktree hold a lock as long as they live: one that outlived its landing would write into ours.
+        """
+        if self._lock is not None:
+            return ""
+        lock = os.open(self._common / f"{self.path.name}.busy", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return STILL_AT_WORK
+        self._lock = lock
+        half_made = self._common / "worktrees" / self.path.name
+        if half_made.is_dir() and not (half_made / "gitdir").exists():
+            shutil.rmtree(half_made, ignore_errors=True)  # git was killed before it wrote where the worktree is, and does not list it
+        if any(tree.path == self.path for tree in known):
+            discard(self._quiet, self.path)
+        elif self.path.exists():
+            return f"{self.path} is in the way: move it"
+        return ""
 
     def show(self, commit: str) -> Git:
         """The worktree at `commit`.
@@ -64,13 +92,17 @@ class Scratch:
         self._used = True
         return self.path
 
+    @property
+    def _keep(self) -> tuple[int, ...]:
+        return () if self._lock is None else (self._lock,)
+
     def _turn(self, tree: Git, commit: str) -> bool:
         # Not `reset`: the tests may have put the worktree on a branch, and that would move.
         if not self._used and commit == self._shown:
             return True
-        ran = tree.run("checkout", "--quiet", "--force", "--detach", "--no-recurse-submodules", commit, "--")
+        ran = tree.run("checkout", "--quiet", "--force", "--detach", "--no-recurse-submodules", commit, "--", keep=self._keep)
         if ran.status == 0 and self._used:
-            ran = tree.run("clean", "-ffdxq")
+            ran = tree.run("clean", "-ffdxq", keep=self._keep)
             self._used = False
         return ran.status == 0
 
@@ -78,23 +110,11 @@ class Scratch:
         if self._tree is not None or self.path.exists():
             discard(self._quiet, self.path)
         self._used = False
-        ran = self._quiet.patient("worktree", "add", "--quiet", "--force", "--detach", str(self.path), commit)
+        ran = self._quiet.patient("worktree", "add", "--quiet", "--force", "--detach", str(self.path), commit, keep=self._keep)
         if ran.status != 0:
             raise GitFailed(f"no worktree for the tests: {ran.complaint}")
         link = (self.path / ".git").read_text().strip().removeprefix("gitdir: ")
         return self._quiet.at(self.path).having(GIT_DIR=str((self.path / link).resolve()), GIT_WORK_TREE=str(self.path))
-
-
-def clear_path(git: Git, common: Path, path: Path, known: list[Worktree]) -> str:
-    """Throw away the scratch worktree that a killed process left at `path`; why that cannot be, or ""."""
-    half_made = common / "worktrees" / path.name
-    if half_made.is_dir() and not (half_made / "gitdir").exists():
-        shutil.rmtree(half_made, ignore_errors=True)  # git was killed before it wrote where the worktree is, and does not list it
-    if any(tree.path == path for tree in known):
-        discard(git.at(git.directory, *NO_HOOKS), path)
-    elif path.exists():
-        return f"{path} is in the way: move it"
-    return ""
 
 
 def discard(quiet: Git, path: Path) -> None:

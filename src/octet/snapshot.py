@@ -84,10 +84,11 @@ def read_changes(git: Git) -> Changes:
     return Changes(tuple(paths), tuple(foreign))
 
 
-def has_work(git: Git, base: str) -> bool:
-    """Whether a worktree has anything that the branch `base` has not; files that git ignores do not count."""
+def has_work(git: Git, base: str, landed: str = "") -> bool:
+    """Whether a worktree has anything that the branch `base` has not; files that git ignores do not count, nor what has `landed`."""
     changes, head = read_changes(git), git.commit("HEAD")
-    return bool(changes.paths or changes.foreign or (head and not git.contains(f"refs/heads/{base}", head)))
+    unmerged = head and head != landed and not git.contains(f"refs/heads/{base}", head)
+    return bool(changes.paths or changes.foreign or unmerged)
 
 
 def is_snapshot(git: Git, commit: str) -> bool:

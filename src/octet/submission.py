@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from octet.api import Octet
@@ -31,17 +32,18 @@ class Change:
     stat: str
 
 
-def committed_work(directory: Path, branch: str) -> tuple[str, str]:
+def committed_work(directory: Path, branch: str, protected: Iterable[str] = ()) -> tuple[str, str]:
     """The branch to submit and its commit: the named one, or the directory's, whose changes must all be committed.
 
     Raises:
-        Refused: changes are not committed, or there is no such branch.
+        Refused: changes are not committed, there is no such branch, or it is one of the `protected` (globs), which a merge moves.
     """
-    git = Git(directory)
-    if not branch:
-        branch = current_branch(directory)
-        if branch and git.out("status", "--porcelain", "--untracked-files=no"):
-            raise Refused(f"{branch} has changes that are not committed: commit them, then submit")
+    git, named = Git(directory), branch
+    branch = branch or current_branch(directory)
+    if any(fnmatchcase(branch, pattern) for pattern in protected):
+        raise Refused(f"{branch} is a protected branch and nobody's work: submit from your worktree, or name your branch with --branch")
+    if branch and not named and git.out("status", "--porcelain", "--untracked-files=no"):
+        raise Refused(f"{branch} has changes that are not committed: commit them, then submit")
     if not branch or not (commit := git.commit(f"refs/heads/{branch}")):
         raise Refused(f"there is no branch {branch or 'checked out here'}: commit your work to one, then submit with --branch")
     return branch, commit
@@ -59,10 +61,13 @@ def check_fits(octet: Octet, branch: str, commit: str) -> None:
         Refused: it conflicts; says in which files, and what to do.
     """
     assert octet.project is not None
-    git, base, remote = Git(octet.project.root), base_branch(octet.project), octet.project.config.merge_remote
+    git, remote = Git(octet.project.root), octet.project.config.merge_remote
+    try:
+        base = base_branch(octet.project)
+    except UsageError:
+        return  # nothing to fit to; the merge says so
     known = [name for name in (f"refs/remotes/{remote}/{base}" if remote else "", f"refs/heads/{base}") if name and git.commit(name)]
-    paths = conflicts_between(git, git.commit(known[0]), commit)
-    if paths:
+    if paths := conflicts_between(git, git.commit(known[0]), commit):
         name = known[0].removeprefix("refs/heads/").removeprefix("refs/remotes/")
         where = ", ".join(map(plain, paths[:MOST_NAMED]))
         raise Refused(f"{branch} conflicts with {name} in {where}: `git merge {name}` in your worktree, resolve, commit, submit again")

@@ -27,6 +27,9 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
+HELD_STATES = (State.CLAIMED, State.IN_REVIEW, State.TESTING, State.MERGING)
+
+
 @dataclass(frozen=True)
 class Stage:
     """A step of the path from task to merge: what waits for it, and what a task is called while it is worked on."""
@@ -116,7 +119,7 @@ class Task:
         for name in ("labels", "paths", "after"):
             values[name] = _strings(known.get(name))
         values["needs"] = tuple(part for part in known.get("needs", "").split(",") if part)
-        values["gates"] = tuple(known.get("gates", "").split())
+        values["gates"] = tuple(gate for gate in GATES if gate in known.get("gates", "").split())
         values.setdefault("id", "")
         values.setdefault("title", "")
         values.setdefault("state", "")

@@ -6,7 +6,7 @@ and one that is no longer the current claim's is refused with `StaleToken`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 
 from octet.agents import Agent
@@ -23,10 +23,10 @@ from octet.errors import (
     WorkMoved,
 )
 from octet.plans import MOST_TEXT, MOST_TITLE, NewTask, check_gates, check_plan
-from octet.records import NewRecord, Record, read_records
-from octet.store.keys import Keys
-from octet.store.scripts import Reply, Store, as_mapping, to_json
-from octet.task_record import STAGES, Stage, State, Task, stage_of_role
+from octet.records import NewRecord
+from octet.store.scripts import Reply, as_mapping, to_json
+from octet.task_reader import TaskReader, stage_named
+from octet.task_record import HELD_STATES, STAGES, Stage, State, Task, stage_of_role
 
 # How long what a gate sent back is kept for its author.
 OFFER_MS = 120_000
@@ -42,12 +42,8 @@ class Turn(StrEnum):
     NOW = "now"
 
 
-class Tasks:
-    """The tasks of one project."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._keys: Keys = store.keys
+class Tasks(TaskReader):
+    """The tasks of one project: what moves them; what reads them is inherited."""
 
     def add(
         self,
@@ -134,105 +130,6 @@ class Tasks:
     def _move(self, script: str, *arguments: str | int, more_keys: Sequence[str] = ()) -> list[str]:
         return self._store.run(script, [*self._task_keys(), *more_keys], [self._keys.channel(""), *arguments])
 
-    def get(self, task_id: str) -> Task:
-        """Read one task.
-
-        Raises:
-            NotFound: there is none with that id.
-        """
-        with self._store.errors():
-            fields = self._store.client.hgetall(self._keys.task(task_id))
-        if not fields:
-            raise NotFound(f"no task {task_id}: `octet task list` shows them")
-        return Task.from_hash({**fields, "id": task_id})
-
-    def list(self, state: str | None = None, limit: int = 100) -> Sequence[Task]:
-        """At most `limit` tasks, those in work first, then the queues in order of claim, then the finished, latest first.
-
-        Raises:
-            UsageError: there is no such state.
-        """
-        if state is not None and state not in set(State):
-            raise UsageError(f"no state {state!r}: choose one of {', '.join(State)}")
-        ids: dict[str, None] = {}  # in order; a task that moves on while this reads is met twice
-        for wanted in [State(state)] if state else _LISTED:
-            ids |= dict.fromkeys(self._ids(wanted, limit - len(ids)))
-        return self._read(ids)
-
-    def _read(self, ids: Iterable[str]) -> Sequence[Task]:
-        """The tasks of `ids`, without those that have no record."""
-        with self._store.errors():
-            pipe = self._store.client.pipeline(transaction=False)
-            for task_id in ids:
-                pipe.hgetall(self._keys.task(task_id))
-            found = pipe.execute(raise_on_error=False)
-        records = zip(ids, found, strict=True)
-        return [Task.from_hash({**fields, "id": task_id}) for task_id, fields in records if fields and isinstance(fields, dict)]
-
-    def _ids(self, state: State, limit: int) -> Sequence[str]:
-        if limit <= 0:
-            return []
-        if state == State.PENDING:
-            return self._pending_ids(limit)
-        with self._store.errors():
-            ids: list[str] = self._store.client.zrevrange(self._keys.state(state), 0, limit - 1)
-        return ids
-
-    def _pending_ids(self, limit: int) -> Sequence[str]:
-        """Of all queues together, in order of claim."""
-        with self._store.errors():
-            pipe = self._store.client.pipeline(transaction=False)
-            for queue in self._pending_queues():
-                pipe.zrevrange(queue, 0, limit - 1, withscores=True)
-            found = [entry for entries in pipe.execute() for entry in entries]
-        return [task_id for task_id, _ in sorted(found, key=lambda entry: -entry[1])][:limit]
-
-    def _pending_queues(self) -> Sequence[str]:
-        names = sorted(self._store.client.smembers(self._keys.queues))
-        return [self._keys.priority, *(self._keys.stage(name.removesuffix(":")) for name in names)]
-
-    def counts(self) -> dict[str, int]:
-        """How many tasks are in each state; values that wait unread on the plain list count as pending."""
-        others = [state for state in State if state != State.PENDING]
-        with self._store.errors():
-            pipe = self._store.client.pipeline(transaction=False)
-            for state in others:
-                pipe.zcard(self._keys.state(state))
-            pipe.llen(self._keys.pending)
-            for queue in self._pending_queues():
-                pipe.zcard(queue)
-            found = pipe.execute()
-        counts = dict(zip(others, found, strict=False)) | {State.PENDING: sum(found[len(others) :])}
-        return {str(state): counts[state] for state in State}
-
-    def queued(self, stage: str, limit: int = 100) -> Sequence[Task]:
-        """The tasks that wait for a gate, in order of claim.
-
-        Raises:
-            UsageError: there is no such stage.
-        """
-        with self._store.errors():
-            ids = self._store.client.zrevrange(self._keys.stage(_stage(stage).name), 0, limit - 1)
-        return self._read(ids)
-
-    def waiting(self, stage: str) -> int:
-        """How many tasks wait for a stage.
-
-        Raises:
-            UsageError: there is no such stage.
-        """
-        keys, step = self._keys, _stage(stage)
-        with self._store.errors():
-            queues = [keys.stage(stage)]
-            if step.waiting == State.PENDING:
-                names = self._store.client.smembers(keys.queues)
-                own = {keys.stage(name.removesuffix(":")) for name in names if name.startswith(f"{stage}:")}
-                queues = [keys.priority, keys.pending, *own] if stage == "build" else [*own]
-            pipe = self._store.client.pipeline(transaction=False)
-            for queue in queues:
-                (pipe.llen if queue == keys.pending else pipe.zcard)(queue)
-            return sum(pipe.execute())
-
     def claim(self, agent: Agent, stage: str = "build", task_id: str | None = None, most: int = 1, turn: Turn = Turn.ANY) -> Task:
         """Give `agent` the first task of a stage that fits it: what was sent back to it, then highest priority, then oldest.
 
@@ -247,7 +144,7 @@ class Tasks:
             AgentGone: the agent was declared dead in the meantime.
             UsageError: there is no such stage.
         """
-        step = _stage(stage)
+        step = stage_named(stage)
         keys = self._keys
         capabilities = capabilities_of(agent)
         reply = self._move(
@@ -411,41 +308,15 @@ class Tasks:
         _check(reply, task_id, "fail" if counts else "release", ", ".join(HELD_STATES))
         return State(reply[1])
 
-    def records(self, task_id: str) -> Sequence[Record]:
-        """What gates found out about the task, oldest first; the last hundred."""
-        with self._store.errors():
-            return read_records(self._store.client.hgetall(self._keys.reviews(task_id)))
-
-    def held_by(self, agent_id: str) -> Sequence[Task]:
-        """The tasks that an agent holds now."""
-        with self._store.errors():
-            ids = sorted(self._store.client.smembers(self._keys.claims(agent_id)))
-        return [task for task in self._read(ids) if task.holder == agent_id] if ids else []
-
-    def read(self, task_ids: Iterable[str]) -> Sequence[Task]:
-        """Those of the tasks that exist."""
-        wanted = list(task_ids)
-        return self._read(wanted) if wanted else []
-
     def stop_waiting(self, agent: Agent, stage: str) -> None:
         """Give up the agent's place among those that wait for a claim."""
         with self._store.errors():
             self._store.client.zrem(self._keys.waiters(f"{stage}:{capabilities_of(agent)}"), agent.id)
 
 
-HELD_STATES = (State.CLAIMED, State.IN_REVIEW, State.TESTING, State.MERGING)
-_LISTED = (*HELD_STATES, State.SUBMITTED, State.PENDING, State.BLOCKED, State.DEAD, State.CANCELLED, State.DONE)
-
-
 def capabilities_of(agent: Agent) -> str:
     """What an agent can do, sorted, with commas between: what it registered, and the stage that its role serves."""
     return ",".join(sorted({*agent.capabilities, stage_of_role(agent.role)} - {""}))
-
-
-def _stage(name: str) -> Stage:
-    if name not in STAGES:
-        raise UsageError(f"no stage {name!r}: choose one of {', '.join(STAGES)}")
-    return STAGES[name]
 
 
 def _nothing(stage: str, overlapping: int, offer_ms: int, own: int) -> NothingToClaim:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from octet.api import Octet
+from octet.findings import evidence_of, findings_of, first_line
 from octet.git import Git
 from octet.landing import Conflict, TestsFailed, Unusable, Waiting, Work
 from octet.merge import try_out
-from octet.merge_queue import How, evidence_of, findings_of, first_line
+from octet.merge_queue import How
 from octet.records import NewRecord, Verdict
 from octet.suite import Evidence
 from octet.task_record import Task

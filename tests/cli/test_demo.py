@@ -95,22 +95,31 @@ def assert_all_right(report: dict[str, Any]) -> None:
     assert (report["agents"], report["tasks"], report["done"], report["merges"]) == (8, 12, 12, 12)
     assert report["conflicts"] == 0
     assert report["denials"] > 0
-    assert report["claims"] == 13  # one task was claimed twice: its first holder was killed
+    assert report["claims"] == 14  # two tasks were claimed twice: one's first holder was killed, one was sent back
+    assert (report["reviews"], report["sent_back"], report["test_runs"]) == (13, 1, 12)
+    assert 1 <= report["moves"] <= 12
     assert report["killed"] != report["heir"]
     assert 0 <= report["claimable_ms"] <= report["failover_ms"]
 
 
 def test_a_demo_from_start_to_end(person: Person) -> None:
-    """Every task is built and merged once, one by a second developer; the repository that is kept passes its tests."""
+    """Every task goes through the gates and is merged once; the queue alone has moved main, and the tests pass wherever it has been."""
     kept = person.directory / "kept" / "pocket"
     status, out, err = finish(person.start("--json", "--keep", kept, "--seed", "5"))
     assert (status, err) == (0, "")
     report = json.loads(out)
     assert_all_right(report)
     git = Git(kept)
-    assert git.out("rev-list", "--count", "--first-parent", "--merges", "main") == "12"
     assert git.commit("main").startswith(report["main"])
-    assert subprocess.run([sys.executable, "-m", "unittest", "-q"], cwd=kept, capture_output=True, check=False).returncode == 0
+    first, *moves = git.out("rev-list", "--reverse", "--first-parent", "main").splitlines()
+    assert len(moves) == report["moves"]
+    merged = [git.out("show", "--no-patch", "--format=%(trailers:key=Octet-Task,valueonly)", move).split() for move in moves]
+    assert all(merged)
+    assert len({task for tasks in merged for task in tasks}) == sum(map(len, merged)) == 12
+    for commit in (first, *moves):
+        git.out("checkout", "--quiet", "--detach", commit)
+        ran = subprocess.run([sys.executable, "-B", "-m", "unittest", "-q"], cwd=kept, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, (commit, ran.stderr)
 
 
 @pytest.fixture
@@ -163,6 +172,7 @@ def test_lines_tell_the_story(person: Person) -> None:
     lines = out.splitlines()
     assert any("killed (SIGKILL)" in line for line in lines)
     assert sum("tests passed" in line for line in lines) == 12
+    assert sum("sent" in line and "back: " in line and "no test shows this change" in line for line in lines) == 1
     assert any(line.startswith("Household budgets: 12 of 12") for line in lines)
     assert "\x1b" not in out
 

@@ -163,6 +163,20 @@ def test_it_waits_for_work(tested: Shop) -> None:
     assert host_id()
 
 
+def test_it_ends_with_the_session_that_began_it(tested: Shop) -> None:
+    """A session that was killed leaves its command behind: that does not go on in the person's name."""
+    with subprocess.Popen(["sleep", "1000"]) as session:
+        asking = {"CLAUDE_PID": str(session.pid)}
+        name = tested.json("agent", "join", "repository-guardian", **asking)["id"]
+        process = tested.start("merge", "run", env={"OCTET_DAEMON": "never", **asking})
+        waiters = tested.octet.store.keys.waiters("merge:merge")
+        poll(lambda: tested.octet.store.client.zcard(waiters), "it waits for work")
+        session.kill()
+    tested.octet.agents.leave(tested.octet.agents.get(name))
+    _, err = process.communicate(timeout=DEADLINE_S)
+    assert (process.returncode, err.decode()) == (1, f"octet: {name}'s session has ended, and with it this command\n")
+
+
 def test_work_that_conflicts_is_not_even_submitted(tested: Shop) -> None:
     """The developer is told at once in which files, and has its claim still."""
     task = worked_on(tested)

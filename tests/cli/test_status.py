@@ -34,6 +34,21 @@ def test_everything_there(shop: Shop) -> None:
     assert [work["id"] for work in data["work"]] == ["cart"]
 
 
+def test_what_waits_at_the_gates(shop: Shop) -> None:
+    """Each gate that has work, who would serve it and is missing, and why the merge does not go on."""
+    agent = join(shop.octet)
+    join(shop.octet, "code-sentinel")
+    for gates in (["review", "merge"], ["merge"]):
+        task = shop.octet.tasks.claim(agent, task_id=shop.octet.tasks.add("work", gates=gates).id)
+        shop.octet.tasks.submit(task.id, task.token, branch="b", commit="c")
+    shop.octet.events.publish("merge_waiting", {"why": "a dirty checkout"})
+    shown = shop.run("status").out
+    assert "1 for review, 1 for merge (no repository-guardian here)" in shown
+    assert "waits: a dirty checkout" in shown
+    data = shop.json("status")
+    assert (data["gates"]["review"], data["gates"]["merge"], data["merge_waits"]) == (1, 1, "a dirty checkout")
+
+
 def test_what_was_made_by_hand(shop: Shop) -> None:
     """Locks, tasks, agents and claims that somebody spoiled are shown, or left out; none of it can move the cursor."""
     client, keys = shop.octet.store.client, shop.octet.store.keys

@@ -48,11 +48,14 @@ def test_for_people(shop: Shop) -> None:
 
 def test_submit_hands_over_the_branch(shop: Shop) -> None:
     """The branch checked out is submitted at its commit; the merge stage takes it from there, and may send it back."""
+    (shop.root / ".claude" / "octet.toml").write_text('project = "shop"\n[gates]\ndefault = ["merge"]\n')
+    git(shop.root, "commit", "-qam", "No gate but the merge")
     shop.run("task", "add", "x")
     shop.run("task", "claim")
     git(shop.root, "switch", "-q", "-c", "octet/1")
     submitted = shop.json("task", "submit", "1", "--note", "ready")
-    assert submitted == {"task": "1", "state": "submitted", "branch": "octet/1", "commit": git(shop.root, "rev-parse", "HEAD")}
+    commit = git(shop.root, "rev-parse", "HEAD")
+    assert submitted == {"task": "1", "state": "submitted", "branch": "octet/1", "commit": commit, "stage": "merge"}
     merge = shop.json("task", "claim", "--stage", "merge")
     assert (merge["state"], merge["branch"], merge["author"]) == ("merging", "octet/1", "person-ann")
     assert shop.json("task", "fail", "1", "--reason", "tests fail") == {"task": "1", "state": "pending"}
@@ -62,13 +65,16 @@ def test_submit_hands_over_the_branch(shop: Shop) -> None:
 
 
 def test_submit_takes_committed_work_only(shop: Shop) -> None:
-    """Changes that are not committed, and a branch that is none, are refused; the claim stays."""
+    """Changes that are not committed, a branch that is none, and one that only a merge moves are refused; the claim stays."""
     shop.run("task", "add", "x")
     shop.run("task", "claim")
+    assert "main is a protected branch" in shop.refuses("task", "submit", "1")
+    assert "main is a protected branch" in shop.refuses("task", "submit", "1", "--branch", "main")
+    git(shop.root, "switch", "-q", "-c", "octet/1")
     (shop.root / ".claude" / "octet.toml").write_text('project = "shop"\n# changed\n')
     assert "not committed" in shop.refuses("task", "submit", "1")
     assert "no branch nonsense" in shop.refuses("task", "submit", "1", "--branch", "nonsense")
-    assert shop.json("task", "submit", "1", "--branch", "main")["branch"] == "main"
+    assert shop.json("task", "submit", "1", "--branch", "octet/1")["branch"] == "octet/1"
 
 
 def test_submit_from_elsewhere(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,23 +6,29 @@ A test gives each session a script, a list of turns, and puts the session's mark
     claude.start(marker("A") + " write a.py")
 
 The server answers the session's n-th request with the n-th turn and keeps every request, so that a test asserts what reached
-the model. A sub-agent has a marker of its own in the prompt that its parent's script gives it. Side calls of the client (titles,
-compaction) advance no script.
+the model. Where the next step hangs on what the last one gave, `play` takes a conversation instead: a generator that yields each
+tool call and gets its result. A sub-agent has a marker of its own in the prompt that its parent's script gives it. Side calls of
+the client (titles, compaction) advance no script.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Generator
 from dataclasses import dataclass
+from inspect import GEN_CREATED, getgeneratorstate
 
 from octet.demo.answers import Block, Failure, Text
 from octet.demo.answers import ToolCall as Tool
-from octet.demo.model import ModelServer, marker, results_in, texts_in, texts_of
+from octet.demo.model import ModelServer, Result, marker, results_in, texts_in, texts_of
 from octet.demo.model import Request as Received
 
 from .waiting import DEADLINE_S
 
-__all__ = ["Failure", "Gate", "Model", "Request", "Text", "Tool", "Turn", "marker"]
+__all__ = ["Block", "Conversation", "Failure", "Gate", "Model", "Request", "Result", "Text", "Tool", "Turn", "marker"]
+
+# Yields what the model does, and gets what came of it; at its end the model has nothing more to do.
+Conversation = Generator[Block, Result, None]
 
 SUMMARY_REQUEST = "Your task is to create a detailed summary"
 
@@ -102,6 +108,8 @@ class Model(ModelServer):
         super().__init__(self._answer, self._fault)
         self.errors: list[str] = []
         self._scripts: dict[str, _Script] = {}
+        self._conversations: dict[str, Conversation] = {}
+        self._said: dict[str, list[Block]] = {}
         self._requests: list[Request] = []
         self._summary = "The conversation so far, in short."
         self._failure: Failure | None = None
@@ -111,6 +119,15 @@ class Model(ModelServer):
         """Set the answers of `session`; a bare block is a turn of its own, and past the last turn the answer is a short text."""
         with self._changed:
             self._scripts[session] = _Script([turn if isinstance(turn, Turn) else Turn(turn) for turn in turns])
+
+    def play(self, session: str, conversation: Conversation) -> None:
+        """Let `conversation` give the answers of `session`, one block for each request."""
+        self._conversations[session] = conversation
+        self._said[session] = []
+
+    def said(self, session: str) -> list[Block]:
+        """What the conversation of `session` has yielded so far."""
+        return self._said[session]
 
     def summarise_as(self, text: str) -> None:
         """What the client gets when it asks for a summary at compaction; put the session's marker into it."""
@@ -150,6 +167,9 @@ class Model(ModelServer):
             return [Text(self._summary)]
         if not request.is_turn:
             return [Text("Scripted session")]
+        if conversation := self._conversations.get(request.session):
+            self._said[request.session].append(_continue(conversation, request))
+            return self._said[request.session][-1:]
         return self._failure or self._next_turn(request.session).blocks()
 
     def _fault(self, _request: Received, error: Exception) -> None:
@@ -160,3 +180,10 @@ class Model(ModelServer):
             script = self._scripts.get(session, _Script([]))
             script.used += 1
             return script.turns[script.used - 1] if script.used <= len(script.turns) else Turn(Text("Nothing more to do."))
+
+
+def _continue(conversation: Conversation, request: Request) -> Block:
+    try:
+        return next(conversation) if getgeneratorstate(conversation) == GEN_CREATED else conversation.send(request.results[-1])
+    except StopIteration:
+        return Text("Nothing more to do.")

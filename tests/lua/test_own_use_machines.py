@@ -221,7 +221,7 @@ class StateMachine(Machine):
             self.wrote(field, value, self.state.compare_and_set(field, value, version))
             return
         with pytest.raises(VersionConflict) as caught:
-            self.state.compare_and_set(field, value, version or "1")
+            self.state.compare_and_set(field, value, version or "99999999")
         if self.versions.get(field) == "":
             self.wrote(field, self.fields[field], caught.value.version)
         assert caught.value.version == self.versions.get(field, "0")

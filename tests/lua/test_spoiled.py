@@ -14,6 +14,7 @@ from octet.agents import Agent, Registration
 from octet.api import Octet
 from octet.errors import NothingToClaim, OctetError, StoreSpoiled
 from octet.queues import Item
+from octet.records import Finding, NewRecord
 from octet.tasks import Task
 
 
@@ -59,6 +60,7 @@ def world(single_octet: Octet) -> World:
         else:
             octet.tasks.submit(task.id, task.token, branch="b")
     merge = merging(octet, guardian, developer)
+    octet.store.client.hset(octet.store.keys.reviews(merge.id), "1", "{}")
     octet.tasks.add("waiting")
     added = octet.tasks.add("in work", priority=10)
     task = octet.tasks.claim(developer, task_id=added.id)
@@ -91,6 +93,7 @@ def _own_use(octet: Octet) -> Item:
     return item
 
 
+RECORD = NewRecord("changes", "x", (Finding("a.py", 1, "note", "x"),))
 Step = Callable[[World], Any]
 TASK_STEPS: dict[str, Step] = {
     "progress": lambda w: w.octet.tasks.progress(w.task.id, w.task.token, 70, "x"),
@@ -108,6 +111,9 @@ MERGE_STEPS: dict[str, Step] = {
     "merge fail": lambda w: w.octet.tasks.fail(w.merge.id, w.merge.token, "why"),
     "merge release": lambda w: w.octet.tasks.release(w.merge.id, w.merge.token),
     "merge send back": lambda w: w.octet.tasks.send_back(w.merge.id, w.merge.token, "why"),
+    "merge send back with a record": lambda w: w.octet.tasks.send_back(w.merge.id, w.merge.token, record=RECORD),
+    "merge complete with a record": lambda w: w.octet.tasks.complete(w.merge.id, w.merge.token, record=RECORD),
+    "merge renew": lambda w: w.octet.tasks.renew(w.merge.id, agent=w.guardian, token=w.merge.token, branch="b", commit="c1"),
     "merge bury": lambda w: w.octet.agents.bury(w.guardian),
 }
 STEPS: dict[str, Step] = {
@@ -117,6 +123,8 @@ STEPS: dict[str, Step] = {
     "add named": lambda w: w.octet.tasks.add("new", task_id="named"),
     "claim": lambda w: w.octet.tasks.claim(w.idle),
     "claim by name": lambda w: w.octet.tasks.claim(w.idle, task_id="by hand"),
+    "renew": lambda w: w.octet.tasks.renew("3", agent=w.idle, branch="b", commit="c1"),
+    "records": lambda w: w.octet.tasks.records(w.merge.id),
     "claim merge": lambda w: w.octet.tasks.claim(w.idle, "merge"),
     "register": lambda w: join(w.octet, session="s9"),
     "register again": lambda w: join(w.octet, process=w.developer.process, session="s1"),
@@ -201,9 +209,9 @@ def test_the_refusal_names_the_key_where_redis_would_not(world: World, name: str
         STEPS[name](world)
 
 
-NUMBERS = ["priority", "order", "attempts", "max_attempts", "progress", "created_ms"]
+NUMBERS = ["priority", "order", "attempts", "gate_attempts", "max_attempts", "progress", "records", "created_ms"]
 NO_NUMBERS = ["", "x", "nan", "inf", "-inf", "-1", "1e999", "0x10", "1.5", "99999999999999999999", "\udcff", None]
-TEXTS = ["id", "stage", "holder", "token", "title", "branch", "author", "labels"]
+TEXTS = ["id", "stage", "holder", "token", "title", "branch", "author", "labels", "gates", "commit", "process", "author_process"]
 
 
 @pytest.mark.parametrize(

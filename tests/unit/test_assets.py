@@ -29,8 +29,22 @@ ROLES = {
     "repository-guardian",
     "documentation-keeper",
 }
-ISSUE_2_COMMANDS = {"claim-task", "add-task", "status", "join", "leave", "submit", "locks", "msg"}
+SLASH_COMMANDS = {"claim-task", "add-task", "status", "join", "leave", "submit", "locks", "msg", "review", "merge", "handoff"}
 WRITERS = {"developer", "documentation-keeper"}
+WORKERS_STEPS = ("task claim", "worktree add", "task submit", "review show", "task release", "task fail")
+REVIEWERS_STEPS = ("review start", "review approve", "review reject", "review show", "task release")
+STEPS = {
+    "orchestrator": ("task import", "task graph", "task retry", "task cancel", "merge queue", "review show"),
+    "architect": ("task graph", "task claim", "task complete", "task release"),
+    "developer": WORKERS_STEPS,
+    "documentation-keeper": WORKERS_STEPS,
+    "code-sentinel": REVIEWERS_STEPS,
+    "security-auditor": REVIEWERS_STEPS,
+    "test-orchestrator": ("test run", "review show"),
+    "repository-guardian": ("merge queue", "merge run", "review show"),
+}
+DECIDING = {"review approve", "review reject", "test run", "merge run"}
+LONGEST_CALL_MS = 600_000
 ALWAYS_ON_BUDGET_TOKENS = 1000
 OFFLINE = "http://127.0.0.1:9"
 
@@ -70,7 +84,7 @@ def test_there_is_one_agent_for_each_role() -> None:
 
 def test_the_commands_of_this_release_are_there() -> None:
     """Each slash command whose ground exists has a file."""
-    assert {path.stem for path in COMMANDS} >= ISSUE_2_COMMANDS
+    assert {path.stem for path in COMMANDS} >= SLASH_COMMANDS
 
 
 @pytest.mark.parametrize("path", AGENTS, ids=lambda path: path.stem)
@@ -83,6 +97,23 @@ def test_an_agent_is_short_and_has_the_fewest_tools(path: Path) -> None:
     assert tools <= {"Bash", "Read", "Grep", "Glob"} | ({"Edit", "Write"} if path.stem in WRITERS else set())
     assert "not proven" in body(path).lower()
     assert ("isolation" in head) == (path.stem in WRITERS)
+
+
+@pytest.mark.parametrize("path", AGENTS, ids=lambda path: path.stem)
+def test_an_agent_is_taught_the_steps_of_its_stage(path: Path) -> None:
+    """All of them, none that decides for another role, and no verdict by message."""
+    taught = {" ".join(call.split()[1:3]) for call in octet_calls(path)}
+    assert taught >= set(STEPS[path.stem])
+    assert taught & DECIDING <= set(STEPS[path.stem])
+    assert not [call for call in octet_calls(path) if call.startswith("octet msg send") and re.search(r"approve|passed|merged", call)]
+
+
+@pytest.mark.parametrize("path", AGENTS, ids=lambda path: path.stem)
+def test_a_call_that_waits_ends_before_the_client_ends_it(path: Path) -> None:
+    """Bash calls last two minutes unless told otherwise, ten at most: each text that has one wait says so, and waits less."""
+    waits = [int(minutes) for call in octet_calls(path) for minutes in re.findall(r"--wait (\d+)m$", call)]
+    assert bool(waits) == (f"timeout of {LONGEST_CALL_MS} ms" in body(path))
+    assert all(minutes * 60_000 < LONGEST_CALL_MS for minutes in waits)
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from octet import config
 from octet.errors import ConfigError
 from octet.store.keys import PROJECT_PATTERN
+from octet.task_record import GATES
 
 FILE = Path("/home/ann/shop/.claude/octet.toml")
 
@@ -20,6 +21,8 @@ def test_a_project_name_is_enough() -> None:
     read = config.parse('project = "shop"', FILE)
     assert read == config.Config(project="shop")
     assert read.protected == ("main", "master")
+    assert (read.gates, read.security_labels, read.security_paths) == (("review", "test", "merge"), ("security",), ())
+    assert (read.merge_strategy, read.merge_batch, read.merge_remote) == ("merge", 8, "")
     assert (read.on_store_down, read.lock_paths, read.worktree_directory) == ("deny", "enforce", ".claude/worktrees")
 
 
@@ -38,9 +41,24 @@ def test_every_setting_is_read() -> None:
     [worktree]
     setup = "npm ci"
     directory = "../trees"
+    [gates]
+    default = ["security", "merge"]
+    security_labels = ["risky"]
+    security_paths = ["src/auth/**"]
+    [merge]
+    strategy = "squash"
+    batch = 64
+    remote = "origin"
     """
     assert config.parse(text, FILE) == config.Config(
-        "shop", ("trunk", "release/*"), "ask", "redis://db:6379/0", "warn", ("*.log",), "pytest -q", "npm ci", "../trees"
+        "shop",
+        *(("trunk", "release/*"), "ask", "redis://db:6379/0", "warn", ("*.log",), "pytest -q", "npm ci", "../trees"),
+        gates=("security", "merge"),
+        security_labels=("risky",),
+        security_paths=("src/auth/**",),
+        merge_strategy="squash",
+        merge_batch=64,
+        merge_remote="origin",
     )
 
 
@@ -60,6 +78,21 @@ def test_every_setting_is_read() -> None:
         ('project = "a"\non_store_down = ["deny"]', ["octet.toml:2", "deny, allow, ask"]),
         ('project = "a"\n[worktree]\ndirectory = ""', ["octet.toml:3", "must not be empty"]),
         ('project = "a"\n[test]\ncommand = "\\u0000"', ["octet.toml:3", "NUL"]),
+        ('project = "a"\n[gates]\ndefault = []', ["octet.toml:3", "gates.default", "merge the last"]),
+        ('project = "a"\n[gates]\ndefault = ["review"]', ["octet.toml:3", "review, security, test, merge"]),
+        ('project = "a"\n[gates]\ndefault = ["test", "review", "merge"]', ["in this order"]),
+        ('project = "a"\n[gates]\ndefault = ["merge", "merge"]', ["in this order"]),
+        ('project = "a"\n[gates]\ndefault = ["lint", "merge"]', ["in this order"]),
+        ('project = "a"\n[gates]\ndefault = "merge"', ["list of strings"]),
+        ('project = "a"\n[gates]\nsecurity_path = []', ["did you mean gates.security_paths?"]),
+        ('project = "a"\n[gates]\nsecurity_labels = [1]', ["list of strings"]),
+        ('project = "a"\n[merge]\nstrategy = "octopus"', ["merge, squash, rebase"]),
+        ('project = "a"\n[merge]\nbatch = 0', ["1 to 64"]),
+        ('project = "a"\n[merge]\nbatch = true', ["1 to 64"]),
+        ('project = "a"\n[merge]\nbatch = 8.0', ["1 to 64"]),
+        ('project = "a"\n[merge]\nremote = "--all"', ["name of a remote"]),
+        ('project = "a"\n[merge]\nremote = "ext::sh -c true"', ["name of a remote"]),
+        ('project = "a"\n[merge]\nremote = "../elsewhere"', ["name of a remote"]),
         ('protected = ["main"]', ["project is missing", 'project = "shop"']),
         ("", ["project is missing"]),
         ("project = \n", ["not valid TOML", "line 1"]),
@@ -118,6 +151,11 @@ def test_two_fresh_files_are_two_projects() -> None:
 def test_the_project_name_is_what_keys_take() -> None:
     """The pattern here and the one of the key names are the same."""
     assert config.PROJECT_NAME.pattern == PROJECT_PATTERN.pattern
+
+
+def test_the_gates_are_those_of_a_task() -> None:
+    """The names here and those of a task's path are the same."""
+    assert config.GATE_NAMES == GATES
 
 
 def test_dangerous_settings_are_those_that_run_or_connect() -> None:

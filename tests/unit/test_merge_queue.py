@@ -104,6 +104,23 @@ def test_what_passes_lands_with_its_evidence(octet: Octet, git: Git, guardian: A
     assert contradictions(octet) == []
 
 
+@pytest.mark.parametrize("strategy", ["squash", "rebase"])
+def test_under_another_name(octet: Octet, git: Git, guardian: Agent, strategy: str) -> None:
+    """Squashed or replayed on a branch that has moved on: the worktree and the branch go, though their commits are not in main."""
+    task = built(octet, {"b.txt": "x\n"})
+    with open(git.directory / FILE, "a") as file:
+        file.write(f'[merge]\nstrategy = "{strategy}"\n')
+    commit(git, {})
+    project = load_project(git.directory)
+    queue = MergeQueue(octet, how_to_merge(project, suite_of(project)), lambda: guardian)
+    assert kinds(queue.merge_once()) == ["merged"]
+    assert not git.contains("main", task.commit)
+    assert (git.directory / "b.txt").exists()
+    assert not git.commit(f"refs/heads/{task.branch}")
+    assert not (git.directory / ".claude" / "worktrees" / task.id).exists()
+    assert git.out("for-each-ref", "refs/octet/rescue/") == ""
+
+
 def test_a_conflict_goes_back_to_its_author_with_the_paths(octet: Octet, git: Git, guardian: Agent) -> None:
     """The first lands; the author of the second reads which files conflict, and is offered its task first."""
     built(octet, {"a.txt": "one way\n"}, priority=1)

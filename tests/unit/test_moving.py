@@ -233,10 +233,12 @@ def test_removal_says_why_it_refuses(octet: Octet, root: Path, why: str) -> None
 
 
 def test_cleanup_after_a_merge_takes_only_what_nobody_needs(octet: Octet, root: Path) -> None:
-    """A merged, clean worktree goes with its branch; with new work, or under an agent's task, it stays."""
-    _, task, moved = settle_in(octet)
+    """A merged, clean worktree goes with its branch, though its author has a task again; with new work, or under its own task, it stays."""
+    author, task, moved = settle_in(octet)
     assert "somebody" in clean_up_merged(octet, moved.branch)
     octet.tasks.release(task.id, task.token)
+    octet.tasks.add("Next", task_id="next")
+    octet.tasks.claim(author, task_id="next")
     (Path(moved.path) / "late").write_text("x")
     assert "not in main" in clean_up_merged(octet, moved.branch)
     (Path(moved.path) / "late").unlink()

@@ -84,7 +84,7 @@ def own_process(octet: Octet, role: str) -> Iterator[Callable[[], Agent]]:
     if asking and asking.role in ROLES and asking.role != role:
         raise Refused(f"{asking.id} is no {role}: ask one with `octet msg send {role} TEXT`")
     if asking and asking.role == role and asking.process:
-        yield lambda: caller(octet)
+        yield lambda: _still(octet, asking)
         return
     process = identify(os.getpid())
     assert process is not None, "this process lives"
@@ -100,6 +100,18 @@ def own_process(octet: Octet, role: str) -> Iterator[Callable[[], Agent]]:
     finally:
         with suppress(OctetError):
             octet.agents.leave(made[-1])
+
+
+def _still(octet: Octet, asking: Agent) -> Agent:
+    """The agent that began this command, as it is registered now.
+
+    Raises:
+        Refused: its session has ended; who is found in its place is somebody else.
+    """
+    now = caller(octet)
+    if now.process != asking.process:
+        raise Refused(f"{asking.id}'s session has ended, and with it this command")
+    return now
 
 
 def own_token(octet: Octet, task_id: str, given: str | None) -> str:

@@ -13,6 +13,8 @@ from octet.cli.output import emit, json_option, to_data
 from octet.cli.session import opened
 from octet.daemon import control
 from octet.errors import NoProject
+from octet.merge_queue import why_waiting
+from octet.task_record import GATES, STAGES
 from octet.text import age, plain
 
 MOST_SHOWN = 12
@@ -50,6 +52,8 @@ def collect(octet: Octet) -> dict[str, Any]:
         "store": octet.store_name,
         "now_ms": octet.now_ms(),
         "tasks": octet.tasks.counts(),
+        "gates": {gate: octet.tasks.waiting(gate) for gate in GATES},
+        "merge_waits": why_waiting(octet),
         "agents": agents,
         "work": to_data([t for t in octet.tasks.list(limit=MOST_SHOWN) if t.holder]),
         "locks": to_data(octet.locks.list()),
@@ -76,6 +80,7 @@ def render(data: dict[str, Any]) -> str:
     agents, tasks, locks, work = data["agents"], data["tasks"], data["locks"], data["work"]
     lines = [f"{data['project']}  ({data['store']})"]
     lines.append("tasks   " + (", ".join(f"{count} {state}" for state, count in tasks.items() if count) or "none"))
+    lines += _gates(data)
     lines.append("agents  " + (", ".join(f"{a['id']}{_on(a['tasks'])}" for a in agents) or "none"))
     for t in work:
         holder = plain(t["holder"], 80)
@@ -86,6 +91,17 @@ def render(data: dict[str, Any]) -> str:
     if len(locks) > MOST_SHOWN:
         lines.append(f"        and {len(locks) - MOST_SHOWN} more locks: octet lock list")
     return "\n".join(lines)
+
+
+def _gates(data: dict[str, Any]) -> list[str]:
+    """What waits for a gate, who would serve it and is not here, and why the merge does not go on."""
+    waiting = {gate: count for gate, count in data["gates"].items() if count}
+    here = {agent["role"] for agent in data["agents"]}
+    parts = [
+        f"{count} for {gate}" + ("" if STAGES[gate].role in here else f" (no {STAGES[gate].role} here)") for gate, count in waiting.items()
+    ]
+    lines = ["gates   " + ", ".join(parts)] if parts else []
+    return lines + ([f"merge   waits: {plain(data['merge_waits'], 200)}"] if data["merge_waits"] and data["gates"]["merge"] else [])
 
 
 def _on(tasks: list[str]) -> str:

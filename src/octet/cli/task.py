@@ -156,7 +156,7 @@ def submit(task_id: str, branch: str, note: str, token: str | None, as_json: boo
         shown = "" if again else own_token(octet, task_id, token)
         if again and task.branch != current_branch(directory):
             branch = branch or task.branch
-        branch, commit = committed_work(directory, branch)
+        branch, commit = committed_work(directory, branch, octet.project.config.protected if octet.project else ())
         check_fits(octet, branch, commit)
         gates = decided_gates(octet, task, commit)
         publish(octet, branch, commit)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Until = Literal["build", "submitted", "messages", "complete"]
+Until = Literal["build", "review", "test", "merge", "complete"]
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,7 @@ class Linger:
 
 @dataclass(frozen=True)
 class EndTurn:
-    """Say something and stop. The next prompt comes at once, or when there is work of the kind `until`.
-
-    build: a task waits. submitted: tasks were submitted since the last time; the answer is JSON, a list of them. messages: something was
-    sent to the role; the next prompt's hooks deliver it. complete: no work, only the end.
+    """Say something and stop. The next prompt comes at once, or when a task waits for the stage `until`; complete: no work, only the end.
 
     The answer is not ok when the feature is complete and nothing will come; the behaviour then ends.
     """
@@ -70,12 +67,11 @@ Act = Tool | Linger | EndTurn
 
 @dataclass(frozen=True)
 class Answer:
-    """What an act came to. `denied`: Octet's guard refused it, and `text` is its reason. `told`: context that hooks added."""
+    """What an act came to. `denied`: Octet's guard refused it, and `text` is its reason."""
 
     text: str = ""
     ok: bool = True
     denied: bool = False
-    told: str = ""
 
 
 Behaviour = Generator[Act, Answer, None]

@@ -23,7 +23,10 @@ COLOURS = {
     "pending": "dim",
     "claimed": "cyan",
     "submitted": "yellow",
+    "in-review": "yellow",
+    "testing": "yellow",
     "merging": "magenta",
+    "blocked": "dim",
     "done": "green",
     "dead": "red",
     "plain": "",
@@ -31,7 +34,7 @@ COLOURS = {
     "bad": "yellow",
     "kill": "bold red",
 }
-STATE_ORDER = ("claimed", "merging", "submitted", "pending", "done", "dead")
+STATE_ORDER = ("claimed", "merging", "testing", "in-review", "submitted", "pending", "blocked", "done", "dead")
 ROLE_ORDER = (ORCHESTRATOR, DEVELOPER, REVIEWER, TESTER, GUARDIAN)
 BOARD_WIDTH = 110
 SHOWN_LINES = 9
@@ -124,7 +127,8 @@ def _story(story: Chronicle, lines: int) -> Table:
 
 
 def _counts(story: Chronicle) -> Text:
-    facts = [f"claims {story.builds}", f"conflicts {len(story.conflicts)}", f"denials {story.denials}", f"merges {story.merges}"]
+    facts = [f"claims {story.builds}", f"conflicts {len(story.conflicts)}", f"denials {story.denials}"]
+    facts += [f"reviews {story.reviews} ({story.sent_back} sent back)", f"test runs {story.test_runs}", f"merges {story.merges}"]
     if story.failover and story.failover.heir:
         facts.append(f"failover {story.failover.reclaimed_s - story.failover.killed_s:.2f} s")
     return Text("   ".join(facts), style="bold")

@@ -15,7 +15,10 @@ from octet.text import plain
 
 KEPT_LINES = 200
 # task_released is what the death of a holder gives back.
-FREED = frozenset({"task_submitted", "task_completed", "task_released", "task_returned", "task_dead"})
+FREED = frozenset({"task_submitted", "task_passed", "task_completed", "task_released", "task_returned", "task_dead"})
+# What a task is called while an agent has it at a gate, and what is said of one that passes it.
+AT_GATE = {"review": "in-review", "test": "testing", "merge": "merging"}
+PASSED = {"review": "approved", "test": "tested"}
 
 
 @dataclass
@@ -73,6 +76,9 @@ class Chronicle:
     work: dict[str, Work] = field(default_factory=dict)
     lines: deque[Line] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     builds: int = 0
+    reviews: int = 0
+    sent_back: int = 0
+    test_runs: int = 0
     merges: int = 0
     denials: int = 0
     conflicts: list[str] = field(default_factory=list)
@@ -133,7 +139,7 @@ class Chronicle:
                 self.conflicts.append(f"the token of {work.id} did not grow")
             self.last_token = int(fields["token"])
             self.builds += fields.get("stage") == "build"
-            work.holder, work.state = agent, "merging" if fields.get("stage") == "merge" else "claimed"
+            work.holder, work.state = agent, AT_GATE.get(str(fields.get("stage")), "claimed")
             self._busy(agent, work.id)
         elif kind in FREED:
             self._free(work.holder or agent, work.id)
@@ -171,14 +177,14 @@ def _died(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
 
 def _added(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
     task = str(fields["task"])
-    story.work[task] = Work(task, str(fields["title"]), float(fields.get("priority", 0)))
+    story.work[task] = Work(task, str(fields["title"]), float(fields.get("priority", 0)), str(fields.get("state", "pending")))
     story.tell(at_s, "queue", f"{task}: {fields['title']}")
 
 
 def _claimed(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
     agent, task = str(fields["agent"]), str(fields["task"])
-    if fields.get("stage") == "merge":
-        return  # the merge itself is told when it is made
+    if fields.get("stage") in AT_GATE:
+        return  # told when it is judged or merged
     story.tell(at_s, agent, f"claimed {task} (token {fields['token']})")
     failover = story.failover
     if failover and failover.task == task and not failover.heir:
@@ -200,15 +206,35 @@ def _submitted(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None
 
 def _released(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
     work = story.work[str(fields["task"])]
-    work.state, work.progress = "submitted" if work.state == "merging" else "pending", 0
+    work.state, work.progress = ("submitted", 100) if work.state in AT_GATE.values() else ("pending", 0)
     failover = story.failover
     if failover and failover.task == work.id and not failover.claimable_s:
         failover.claimable_s = at_s
 
 
-def _returned(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
+def _unblocked(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
     work = story.work[str(fields["task"])]
+    work.state = "pending"
+    story.tell(at_s, "queue", f"{work.id} can begin: {fields.get('by', '')} is done")
+
+
+def _passed(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
+    work, gate = story.work[str(fields["task"])], str(fields.get("gate", ""))
+    work.state = "submitted"
+    story.reviews += gate == "review"
+    story.test_runs += gate == "test"
+    story.tell(at_s, str(fields.get("agent", "")), f"{PASSED.get(gate, gate)} {work.id} at {str(fields.get('commit', ''))[:10]}", "good")
+
+
+def _returned(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
+    work, gate = story.work[str(fields["task"])], str(fields.get("gate", ""))
     work.state, work.progress = "pending", 0
+    story.reviews += gate == "review"
+    story.test_runs += gate == "test"
+    if gate == "review":
+        story.sent_back += 1
+    else:  # the jobs of the sample fit together in any order
+        story.conflicts.append(f"{work.id} did not pass the {gate} gate")
     story.tell(at_s, str(fields.get("agent", "")), f"sent {work.id} back: {fields.get('findings', '')}", "bad")
 
 
@@ -242,12 +268,6 @@ def _unlocked(story: Chronicle, fields: Mapping[str, Any], _at_s: float) -> None
     story.locks.pop(str(fields["resource"]), None)
 
 
-def _merge_failed(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
-    if fields.get("conflict"):
-        story.conflicts.append(f"{fields['task']} did not merge")
-    story.tell(at_s, GUARDIAN, f"could not merge {fields['task']}", "bad")
-
-
 _HANDLERS: Mapping[str, Callable[[Chronicle, Mapping[str, Any], float], None]] = {
     "agent_joined": _joined,
     "agent_left": _left,
@@ -257,10 +277,11 @@ _HANDLERS: Mapping[str, Callable[[Chronicle, Mapping[str, Any], float], None]] =
     "task_progress": _progress,
     "task_submitted": _submitted,
     "task_released": _released,
+    "task_passed": _passed,
     "task_returned": _returned,
+    "task_unblocked": _unblocked,
     "task_dead": _dead,
     "task_completed": _completed,
-    "merge_failed": _merge_failed,
     "lock_acquired": _locked,
     "lock_released": _unlocked,
     "lock_broken": _unlocked,

@@ -69,14 +69,13 @@ class Actor:
         if me:
             self._agent = me.id
             scene = replace(scene, name=me.id)
-        self._lookout = Lookout(self._octet, self.part.role, len(scene.sample.jobs))
+        self._lookout = Lookout(self._octet, len(scene.sample.jobs))
         self._behaviour = BEHAVIOURS[self.part.role](scene)
         return next(self._behaviour, None)
 
     def answer(self, request: Request) -> Sequence[Block]:
         """The model's next answer."""
-        told = "\n".join(request.news)
-        act = self.start() if self._octet is None else self._next(replace(self._outcome(request), told=told))
+        act = self.start() if self._octet is None else self._next(self._outcome(request))
         if isinstance(act, Linger):
             self.say("lingers")
             threading.Event().wait()

@@ -23,8 +23,7 @@ class Part:
     role: str
     root: str
     python: str
-    test_command: str
-    meddles: bool = False
+    careless: bool = False
     lingers_at: int = 0
 
 

@@ -20,10 +20,11 @@ from octet.daemon import control
 from octet.demo.chronicle import Chronicle
 from octet.demo.clients import ClaudeCrew
 from octet.demo.crew import Part, ProcessCrew
-from octet.demo.report import TEST_LIMIT_S, Report, check_plan, check_repository, check_store, compose
+from octet.demo.report import Facts, Report, compose
 from octet.demo.roles import DEVELOPER, GUARDIAN, ORCHESTRATOR, PLAN, REVIEWER, TESTER
 from octet.demo.sample import BRANCH, Sample, load_sample, make_repository, test_command
 from octet.demo.sandbox import Sandbox, make_sandbox, watched
+from octet.demo.verdict import TEST_LIMIT_S, check_plan, check_records, check_repository, check_store, read_moves
 from octet.errors import OctetError
 from octet.git import Git
 from octet.suite import Suite
@@ -89,7 +90,8 @@ class Director:
         finally:
             self._crew.end()
             self._sandbox.stop_services()
-        return self._compose(git, duration_s, problems)
+        facts = Facts(git.commit(BRANCH)[:12], len(read_moves(git)), round(duration_s, 1), str(self._options.keep or ""))
+        return compose(self._story, self._sample.feature, facts, problems)
 
     def _gather(self) -> ProcessCrew | ClaudeCrew:
         def listen(name: str, record: Mapping[str, str]) -> None:
@@ -116,11 +118,11 @@ class Director:
         crew = [self._part(role, role) for role in roles]
         for number in range(developers):
             lingers = lingers_at if victim and number == victim else 0
-            crew.append(self._part(f"{DEVELOPER}-{number + 1}", DEVELOPER, meddles=number == 0, lingers_at=lingers))
+            crew.append(self._part(f"{DEVELOPER}-{number + 1}", DEVELOPER, careless=number == 0, lingers_at=lingers))
         return crew
 
-    def _part(self, name: str, role: str, *, meddles: bool = False, lingers_at: int = 0) -> Part:
-        return Part(name, role, str(self._sandbox.root), sys.executable, self._command, meddles, lingers_at)
+    def _part(self, name: str, role: str, *, careless: bool = False, lingers_at: int = 0) -> Part:
+        return Part(name, role, str(self._sandbox.root), sys.executable, careless, lingers_at)
 
     def _watch(self, until: Callable[[], bool]) -> None:
         """Take in what happens and show it, until `until` or a failure.
@@ -194,20 +196,13 @@ class Director:
 
     def _check(self, octet: Octet, git: Git) -> list[str]:
         problems = check_store(octet, self._sample, self._story)
-        tasks = [octet.tasks.get(job.id) for job in self._sample.jobs]
+        tasks = {task: octet.tasks.records(task.id) for task in octet.tasks.read(job.id for job in self._sample.jobs)}
+        problems += check_records(tasks)
         problems += check_repository(git, tasks, Suite(self._command, TEST_LIMIT_S))
         problems += check_plan(self._sandbox.root / PLAN, self._sample)
         if self._options.developers > 1 and self._story.failover is None:
             problems.append("no developer was killed")
         return problems
-
-    def _compose(self, git: Git, duration_s: float, problems: list[str]) -> Report:
-        facts = {
-            "main": git.commit(BRANCH)[:12],
-            "tests": "its tests pass" if not problems else "see the problems",
-            "repository": str(self._options.keep or ""),
-        }
-        return compose(self._story, self._sample.feature, facts, duration_s, problems)
 
     def _clock(self) -> float:
         return time.monotonic() - self._began_s

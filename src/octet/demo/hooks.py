@@ -20,7 +20,6 @@ class HookAnswer:
 
     denied: bool = False
     reason: str = ""
-    told: str = ""
     input: Mapping[str, Any] | None = None
 
 
@@ -36,9 +35,8 @@ class Hooks:
         """Run every hook that the event concerns, one after the other; the first denial counts."""
         answers = [self._run(hook, payload, cwd) for hook in self._matching(payload)]
         denials = [answer for answer in answers if answer.denied]
-        told = "\n".join(answer.told for answer in answers if answer.told)
         changed = next((answer.input for answer in answers if answer.input is not None), None)
-        return HookAnswer(bool(denials), denials[0].reason if denials else "", told, changed)
+        return HookAnswer(bool(denials), denials[0].reason if denials else "", changed)
 
     def _matching(self, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
         event = payload["hook_event_name"]
@@ -75,9 +73,7 @@ def read_answer(event: str, status: int, out: str, err: str) -> HookAnswer:
     specific = json.loads(out).get("hookSpecificOutput", {}) if out.strip() else {}
     # Nobody is there to be asked, so that `ask` is a denial.
     denied = specific.get("permissionDecision") in {"deny", "ask"}
-    return HookAnswer(
-        denied, specific.get("permissionDecisionReason", ""), specific.get("additionalContext", ""), specific.get("updatedInput")
-    )
+    return HookAnswer(denied, specific.get("permissionDecisionReason", ""), specific.get("updatedInput"))
 
 
 def session_environment(environment: Mapping[str, str], session: str, project: Path, env_file: Path) -> dict[str, str]:

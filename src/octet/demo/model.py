@@ -59,18 +59,10 @@ class Request:
         return found
 
     @property
-    def news(self) -> list[str]:
-        """The texts that came from outside since the model's last answer: prompts, reminders, context of hooks."""
-        return texts_in(self._since_the_answer())
-
-    @property
     def results(self) -> list[Result]:
         """What the tool calls of the model's last answer came to."""
-        return results_in(self._since_the_answer())
-
-    def _since_the_answer(self) -> list[Message]:
         latest = itertools.takewhile(lambda message: message["role"] != "assistant", reversed(self.messages))
-        return list(latest)[::-1]
+        return results_in(list(latest)[::-1])
 
 
 Answer = Callable[[Request], Sequence[Block] | Failure]

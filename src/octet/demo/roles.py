@@ -16,19 +16,22 @@ from typing import Any
 from octet.demo import sample as steps
 from octet.demo.acts import Act, Answer, Bash, Behaviour, Edit, EndTurn, Linger, Read, Tool, Write
 from octet.demo.sample import BRANCH, Job, Sample
-from octet.worktrees import BRANCH_PREFIX, branch_of
 
 ORCHESTRATOR = "orchestrator"
 DEVELOPER = "developer"
 REVIEWER = "code-sentinel"
 TESTER = "test-orchestrator"
 GUARDIAN = "repository-guardian"
-
-VERDICT = re.compile(r"(?P<word>approved|rejected) by (?P<gate>review|tests): (?P<task>\S+) at (?P<commit>[0-9a-f]{40})")
-GATES = frozenset({"review", "tests"})
 PLAN = "PLAN.md"
 NOTES = "Notes:\n"
-NOTHING_TO_CLAIM = "nothing waits"
+NOTHING_TO_CLAIM = "the build stage"
+NOTHING_TO_REVIEW = "the review stage"
+# How long a command waits for its next task before the turn ends: the queue knows best whose turn it is and what has come free, and each
+# new command costs the start of an interpreter. Not longer, because at the end of the feature nothing comes.
+CLAIM_WAIT = "--wait 2s"
+GATE_WAIT = "--wait 1s"
+# A changed file in a diff, and the line where its first change is.
+CHANGED = re.compile(r"^\+\+\+ b/(?P<file>.+)\n@@ -\S+ \+(?P<line>\d+)", re.MULTILINE)
 
 Does = Generator[Act, Answer, Answer]
 
@@ -41,16 +44,15 @@ class Unexpected(Exception):
 class Scene:
     """Where an agent works and on what.
 
-    `meddles`: a developer that also tries what endangers the others' work. `lingers_at`: the claim, counted from 1, in whose middle a
-    developer stands still; 0 for none.
+    `careless`: a developer that tries what endangers the others' work, and forgets the tests of its first task. `lingers_at`: the claim,
+    counted from 1, in whose middle a developer stands still; 0 for none.
     """
 
     root: Path
     sample: Sample
     python: str
-    test_command: str
     name: str
-    meddles: bool = False
+    careless: bool = False
     lingers_at: int = 0
 
     @property
@@ -58,33 +60,31 @@ class Scene:
         """A file of the shared checkout that everyone writes to; it is in no commit."""
         return self.root / PLAN
 
-    def worktree(self, name: str) -> Path:
-        return self.root / ".claude" / "worktrees" / name
-
 
 def orchestrator(scene: Scene) -> Behaviour:
     """Hold the plan's lock while the plan is written and its tasks are queued; then watch. The role has a shell and no editor."""
     written = f"cat > {shlex.quote(str(scene.plan))} <<'END'\n{plan_text(scene.sample)}END\n"
     yield from _must(Bash(f"octet lock acquire path:{PLAN} && {written}"))
-    first, *others = scene.sample.jobs
-    paths = shlex.join(word for path in first.paths for word in ("--path", path))
-    yield from _must(Bash(f"octet task add {shlex.quote(first.title)} --id {first.id} --priority {first.priority} {paths}"))
-    yield from _must(Bash(f"demo-chore plan {shlex.join(job.id for job in others)}"))
+    yield from _must(Bash(f"octet task import {shlex.quote(str(scene.plan))}"))
     yield from _must(Bash(f"octet lock release path:{PLAN}"))
     yield EndTurn(f"{len(scene.sample.jobs)} tasks are queued.", until="complete")
 
 
 def developer(scene: Scene) -> Behaviour:
-    """Build task after task; leave a note in the shared plan as soon as nobody else is writing it."""
+    """Build task after task, what was sent back first; leave a note in the shared plan as soon as nobody else is writing it."""
     noted = yield from _note(scene)
-    claims = 0
+    claims, forgotten = 0, ""
     while True:
-        claimed = yield Bash("octet task claim --json")
+        claimed = yield Bash(f"octet task claim {CLAIM_WAIT} --json")
         if claimed.ok:
             claims += 1
-            task = _read_json(claimed.text)
-            yield from _build(scene, task, lingers=claims == scene.lingers_at, meddles=scene.meddles and claims == 1)
-            yield EndTurn(f"Submitted {task['id']}.")
+            job = scene.sample.job(_read_json(claimed.text)["id"])
+            forgets = scene.careless and claims == 1
+            # What was sent back is in its worktree, without the tests.
+            todo = job.steps if forgets else (job.tests,) if job.id == forgotten else (job.tests, *job.steps)
+            forgotten = job.id if forgets else forgotten
+            yield from _build(scene, job, todo, lingers=claims == scene.lingers_at, stashes=forgets)
+            yield EndTurn(f"Submitted {job.id}.")
             noted = noted or (yield from _note(scene))
         elif NOTHING_TO_CLAIM not in claimed.text:
             raise Unexpected(f"octet task claim: {claimed.text}")
@@ -94,40 +94,23 @@ def developer(scene: Scene) -> Behaviour:
 
 def reviewer(scene: Scene) -> Behaviour:
     """Read what was submitted: it must bring tests and keep to the task's paths."""
-    while (woken := (yield EndTurn("Waiting for work to review.", until="submitted"))).ok:
-        verdicts = []
-        for event in json.loads(woken.text):
-            changed = yield from _must(Bash(f"git diff --name-only {BRANCH}...{event['commit']}"))
-            verdicts.append(_verdict("review", event, _keeps_to(scene.sample.job(event["task"]), changed.text.split())))
-        yield from _must(Bash(_tell_guardian("; ".join(verdicts))))
+    while (yield EndTurn("Nothing waits to be reviewed.", until="review")).ok:
+        while (started := (yield Bash(f"octet review start {GATE_WAIT} --json"))).ok:
+            yield from _review(scene, _read_json(started.text))
+        if NOTHING_TO_REVIEW not in started.text:
+            raise Unexpected(f"octet review start: {started.text}")
 
 
-def tester(scene: Scene) -> Behaviour:
-    """Run the tests of what was submitted on top of the protected branch, in a worktree for that alone."""
-    tree = shlex.quote(str(scene.worktree("testing")))
-    yield from _must(Bash(f"git worktree add --quiet --detach {tree} {BRANCH}"))
-    while (woken := (yield EndTurn("Waiting for work to test.", until="submitted"))).ok:
-        for event in json.loads(woken.text):
-            combine = f"git checkout --quiet --detach {event['commit']} && git merge --quiet --no-edit {BRANCH}"
-            ran = yield Bash(f"(cd {tree} && {combine} && {scene.test_command})")
-            yield from _must(Bash(_tell_guardian(_verdict("tests", event, ran.ok))))
+def tester(_scene: Scene) -> Behaviour:
+    """Have the tests run on what was approved, combined with the protected branch."""
+    while (yield EndTurn("Nothing waits to be tested.", until="test")).ok:
+        yield from _must(Bash(f"octet test run --all {GATE_WAIT}"))
 
 
 def guardian(_scene: Scene) -> Behaviour:
-    """Merge what both gates approve, one task at a time; send back what one rejects. Their verdicts come as messages."""
-    passed: dict[tuple[str, str], set[str]] = {}
-    while (woken := (yield EndTurn("Waiting for verdicts.", until="messages"))).ok:
-        for found in VERDICT.finditer(woken.told):
-            task, commit = found["task"], found["commit"]
-            if found["word"] == "rejected":
-                passed.pop((task, commit), None)
-                yield from _must(Bash(f"demo-chore refuse {task} {found['gate']}"))
-                continue
-            gates = passed.setdefault((task, commit), set())
-            gates.add(found["gate"])
-            if gates == GATES:
-                yield from _must(Bash(f"demo-chore land {task} {commit}"))
-                del passed[task, commit]
+    """Have merged what passed its gates, together what waits at once."""
+    while (yield EndTurn("Nothing waits to be merged.", until="merge")).ok:
+        yield from _must(Bash(f"octet merge run {GATE_WAIT}"))
 
 
 BEHAVIOURS: Mapping[str, Callable[[Scene], Behaviour]] = {
@@ -140,9 +123,22 @@ BEHAVIOURS: Mapping[str, Callable[[Scene], Behaviour]] = {
 
 
 def plan_text(sample: Sample) -> str:
-    """The plan as the orchestrator writes it; notes come after it."""
-    lines = [f"- [{job.id}] {job.title} (priority {job.priority})" for job in sample.jobs]
-    return "\n".join([f"# {sample.feature}", "", *lines, "", NOTES])
+    """The plan as the orchestrator writes it and `octet task import` reads it; notes come after it."""
+    return f"# {sample.feature}\n\n{''.join(map(_plan_item, sample.jobs))}\n{NOTES}"
+
+
+def _plan_item(job: Job) -> str:
+    fields = {"priority": str(job.priority), "after": ", ".join(job.after), "paths": ", ".join(job.scope)}
+    lines = [f"- [{job.id}] {job.title}", *(f"  {name}: {value}" for name, value in fields.items() if value)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def find_faults(job: Job, diff: str) -> list[str]:
+    """A reviewer's findings, FILE:LINE: SEVERITY: TEXT: a change must bring tests, and touch nothing else but the task's paths."""
+    changed = {found["file"]: f"{found['file']}:{found['line']}" for found in CHANGED.finditer(diff)}
+    code = [file for file in changed if not file.startswith("tests/")]
+    beyond = [f"{changed[file]}: major: this file is not among the task's paths" for file in code if file not in job.paths]
+    return [f"{changed[code[0]]}: major: no test shows this change", *beyond] if code and code == [*changed] else beyond
 
 
 def _read_json(text: str) -> dict[str, Any]:
@@ -151,23 +147,32 @@ def _read_json(text: str) -> dict[str, Any]:
     return found
 
 
-def _build(scene: Scene, task: Mapping[str, Any], *, lingers: bool, meddles: bool) -> Generator[Act, Answer, None]:
-    job = scene.sample.job(task["id"])
-    branch = branch_of(job.id, task["attempts"])
-    tree = scene.worktree(branch.removeprefix(BRANCH_PREFIX))
-    yield from _must(Bash(f"demo-chore worktree {job.id} {task['attempts']}"))
-    for number, step in enumerate(job.steps, 1):
+def _build(
+    scene: Scene, job: Job, todo: Sequence[steps.Write | steps.Edit], *, lingers: bool, stashes: bool
+) -> Generator[Act, Answer, None]:
+    made = yield from _must(Bash(f"octet worktree add {job.id} --json"))
+    tree = Path(_read_json(made.text)["path"])
+    for number, step in enumerate(todo, 1):
         yield from _take_step(tree, step)
         if number == 1:
-            yield from _must(Bash(f"octet task progress {job.id} 40 --note 'the tests are written'"))
+            yield from _must(Bash(f"octet task progress {job.id} 40 --note {shlex.quote(f'{step.path} is written')}"))
             if lingers:
                 yield Linger()
+    there = f"cd {shlex.quote(str(tree))}"
     commit = f"git add --all && git commit --quiet -m {shlex.quote(job.title)} && git merge --quiet --no-edit {BRANCH}"
-    prove = f"{shlex.quote(scene.python)} -B -m unittest -q {job.test_module}"
-    yield from _must(Bash(f"(cd {shlex.quote(str(tree))} && {commit} && {prove})"))
-    if meddles:
+    prove = f"{shlex.quote(scene.python)} -B -m unittest -q"
+    yield from _must(Bash(f"({there} && {commit} && {prove})"))
+    if stashes:
         yield from _try_to_stash(scene, tree)
-    yield from _must(Bash(f"octet task submit {job.id} --branch {branch} --note {shlex.quote(f'{job.test_module} passes')}"))
+    yield from _must(Bash(f"({there} && octet task submit {job.id} --note 'the tests pass: python -m unittest')"))
+
+
+def _review(scene: Scene, started: Mapping[str, Any]) -> Generator[Act, Answer, None]:
+    task = started["task"]["id"]
+    diff = yield from _must(Bash(started["change"]["command"]))
+    findings = find_faults(scene.sample.job(task), diff.text)
+    reasons = [word for finding in findings for word in ("--finding", finding)] or ["--note", "all of it was read"]
+    yield from _must(Bash(shlex.join(["octet", "review", "reject" if findings else "approve", task, *reasons])))
 
 
 def _take_step(tree: Path, step: steps.Write | steps.Edit) -> Generator[Act, Answer, None]:
@@ -191,20 +196,6 @@ def _try_to_stash(scene: Scene, tree: Path) -> Generator[Act, Answer, None]:
     answer = yield Bash(f"git -C {shlex.quote(str(tree))} stash")
     if not answer.denied:
         raise Unexpected(f"{scene.name} could stash: {answer.text}")
-
-
-def _keeps_to(job: Job, changed: Sequence[str]) -> bool:
-    """Whether a change brings tests and touches nothing else but the task's paths."""
-    tests = [path for path in changed if path.startswith("tests/")]
-    return bool(tests) and set(changed) - set(tests) <= set(job.paths)
-
-
-def _verdict(gate: str, event: Mapping[str, str], passes: bool) -> str:
-    return f"{'approved' if passes else 'rejected'} by {gate}: {event['task']} at {event['commit']}"
-
-
-def _tell_guardian(text: str) -> str:
-    return f"octet msg send {GUARDIAN} {shlex.quote(text)}"
 
 
 def _must(act: Tool) -> Does:

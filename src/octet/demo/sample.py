@@ -12,6 +12,7 @@ import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from octet.git import Git
 
@@ -38,18 +39,24 @@ class Edit:
 
 @dataclass(frozen=True)
 class Job:
-    """One task as a scripted developer does it."""
+    """One task as a scripted developer does it: `tests` is the step that writes its tests, `steps` are the others.
+
+    `paths` are what it may touch beside its tests; `alone`: nobody else is to work on them meanwhile. `after` are the tasks it waits for.
+    """
 
     id: str
     title: str
     priority: int
     paths: tuple[str, ...]
+    after: tuple[str, ...]
+    alone: bool
+    tests: Write
     steps: tuple[Write | Edit, ...]
 
     @property
-    def test_module(self) -> str:
-        """Module of the tests that come with the task."""
-        return next(step.path for step in self.steps if isinstance(step, Write)).removesuffix(".py").replace("/", ".")
+    def scope(self) -> tuple[str, ...]:
+        """The paths that it declares to Octet."""
+        return (*self.paths, self.tests.path) if self.alone else ()
 
 
 @dataclass(frozen=True)
@@ -95,9 +102,7 @@ def make_repository(root: Path, sample: Sample, command: str) -> Git:
     git.out("init", "--quiet", f"--initial-branch={BRANCH}")
     for key, value in (("user.name", "Octet demo"), ("user.email", "demo@octet.invalid"), ("commit.gpgSign", "false")):
         git.out("config", key, value)
-    settings = (
-        f'project = "{PROJECT}"\nprotected = ["{BRANCH}"]\n\n[gates]\ndefault = ["merge"]\n\n[test]\ncommand = {_toml_string(command)}\n'
-    )
+    settings = f'project = "{PROJECT}"\nprotected = ["{BRANCH}"]\n\n[test]\ncommand = {_toml_string(command)}\n'
     for file in (*sample.files, Write(".claude/octet.toml", settings)):
         path = root / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,12 +129,19 @@ def apply_step(root: Path, step: Write | Edit) -> None:
     path.write_text(text.replace(step.old, step.new), encoding="utf-8")
 
 
-def _read_job(task: dict[str, object]) -> Job:
-    steps = task["step"]
-    paths = task["paths"]
-    assert isinstance(steps, list)
-    assert isinstance(paths, list)
-    return Job(str(task["id"]), str(task["title"]), int(str(task["priority"])), tuple(paths), tuple(_read_step(step) for step in steps))
+def _read_job(task: dict[str, Any]) -> Job:
+    tests, *steps = (_read_step(step) for step in task["step"])
+    assert isinstance(tests, Write)
+    return Job(
+        id=task["id"],
+        title=task["title"],
+        priority=task["priority"],
+        paths=tuple(task["paths"]),
+        after=tuple(task.get("after", ())),
+        alone=task.get("alone", False),
+        tests=tests,
+        steps=tuple(steps),
+    )
 
 
 def _read_step(step: dict[str, str]) -> Write | Edit:

@@ -69,7 +69,6 @@ def make_sandbox(base: Path, root: Path | None) -> Sandbox:
     if cache.is_dir():
         (base / "state" / "cache").symlink_to(cache.resolve())
     _write_command(base / "bin" / "octet", "octet.__main__")
-    _write_command(base / "bin" / "demo-chore", "octet.demo.chores")
     environment = {
         **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
         "HOME": str(base / "home"),

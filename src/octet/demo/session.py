@@ -55,17 +55,16 @@ class Session:
                 raise Unexpected("SessionStart has registered nobody: see daemon.log")
             self._scene = replace(self._scene, name=me.id)
             say("joined", agent=me.id)
-            told = self._prompt(f"Work as {self._role}.")
-            lookout = Lookout(octet, self._role, len(self._scene.sample.jobs))
+            self._prompt(f"Work as {self._role}.")
+            lookout = Lookout(octet, len(self._scene.sample.jobs))
             behaviour = BEHAVIOURS[self._role](self._scene)
             act = next(behaviour, None)
             while act is not None:
                 answer = self._do(act, lookout)
                 try:
-                    act = behaviour.send(replace(answer, told="\n".join(filter(None, (told, answer.told)))))
+                    act = behaviour.send(answer)
                 except StopIteration:
                     act = None
-                told = ""
             self._fire("SessionEnd", reason="prompt_input_exit")
 
     def _do(self, act: Act, lookout: Lookout) -> Answer:
@@ -74,7 +73,9 @@ class Session:
             if act.until:
                 say("rests", agent=self._scene.name)
             woken = lookout.wait(act.until) if act.until else Answer()
-            return replace(woken, told=self._prompt("Go on.")) if woken.ok else woken
+            if woken.ok:
+                self._prompt("Go on.")
+            return woken
         if isinstance(act, Linger):
             say("lingers", agent=self._scene.name)
             threading.Event().wait()
@@ -89,11 +90,10 @@ class Session:
         guard = self._fire("PreToolUse", tool_name=name, tool_input=given, tool_use_id=f"toolu_{self._calls:024d}")
         if guard.denied:
             say("denied", agent=self._scene.name, tool=name, reason=guard.reason)
-            return Answer(guard.reason, ok=False, denied=True, told=guard.told)
+            return Answer(guard.reason, ok=False, denied=True)
         if isinstance(act, Bash):
-            command = str((guard.input or given)["command"])
-            return replace(self._run(command), told=guard.told)
-        return replace(change_file(act), told=guard.told)
+            return self._run(str((guard.input or given)["command"]))
+        return change_file(act)
 
     def _run(self, command: str) -> Answer:
         environment = {name: value for name, value in self._environment.items() if name not in HOOKS_ONLY}
@@ -111,9 +111,9 @@ class Session:
         )
         return Answer(done.stdout.decode(errors="replace"), ok=done.returncode == 0)
 
-    def _prompt(self, text: str) -> str:
+    def _prompt(self, text: str) -> None:
         self._prompts += 1
-        return self._fire("UserPromptSubmit", prompt=text).told
+        self._fire("UserPromptSubmit", prompt=text)
 
     def _fire(self, event: str, **fields: Any) -> HookAnswer:
         payload = {
@@ -130,7 +130,7 @@ class Session:
 
 def scene_of(part: Part) -> Scene:
     """What a part of the crew sees of the world."""
-    return Scene(Path(part.root), load_sample(), part.python, part.test_command, part.name, part.meddles, part.lingers_at)
+    return Scene(Path(part.root), load_sample(), part.python, part.name, part.careless, part.lingers_at)
 
 
 def as_tool_call(act: Bash | Write | Edit) -> tuple[str, dict[str, Any]]:

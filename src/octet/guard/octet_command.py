@@ -16,8 +16,10 @@ from collections.abc import Sequence
 _WORD = re.compile(r"""[ \t]*((?:[A-Za-z0-9_./:@%+,^=-]+|'[^']*'|"(?:[^"\\$`!]|\\["\\])*")+)(?=[ \t]|$)""")
 _PIECE = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|([^'"]+)""", re.DOTALL)
 
-# What an agent needs for its work and what changes nothing but the crew's own records. What starts, stops or approves something, takes
-# another's lock, or runs a command is left to the usual permission: init, up, down, daemon, redis, pipeline, lock break, merge run.
+# What an agent needs for its work, and what changes nothing but the crew's own records. `test run` and `merge run` run the test command,
+# but only as the person has approved it, on submitted work, for the roles whose work it is: the commands refuse everything else. What
+# starts, stops or approves something, takes another's lock, or runs another command is left to the usual permission: init, up, down,
+# daemon, redis, pipeline, lock break.
 _UNASKED: dict[str, frozenset[str] | None] = {
     "agent": frozenset({"list", "show", "join", "leave"}),
     "counter": None,
@@ -27,7 +29,7 @@ _UNASKED: dict[str, frozenset[str] | None] = {
     "inbox": None,
     "kv": None,
     "lock": frozenset({"acquire", "release", "list"}),
-    "merge": frozenset({"queue"}),
+    "merge": frozenset({"queue", "run"}),
     "msg": None,
     "progress": None,
     "queue": None,
@@ -35,9 +37,12 @@ _UNASKED: dict[str, frozenset[str] | None] = {
     "state": None,
     "status": None,
     "task": None,
+    "test": frozenset({"run"}),
     "worktree": frozenset({"add", "list", "doctor", "snapshot", "rescue"}),
 }
 _APPROVING = frozenset({"init"})
+# What makes any command a person's decision.
+_PERSONAL = frozenset({"--no-tests"})
 
 
 def read_octet_command(text: str) -> tuple[str, ...] | None:
@@ -58,7 +63,7 @@ def runs_unasked(words: Sequence[str]) -> bool:
     """Whether that call may run without asking the user."""
     noun = words[1] if len(words) > 1 else ""
     verbs = _UNASKED.get(noun, frozenset())
-    return verbs is None or (len(words) > 2 and words[2] in verbs)
+    return verbs is None or (len(words) > 2 and words[2] in verbs and _PERSONAL.isdisjoint(words))
 
 
 def approves(words: Sequence[str]) -> bool:

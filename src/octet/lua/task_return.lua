@@ -43,8 +43,9 @@ emit(K.log, K.channels, 'task_returned',
   { task = id, title = held.title, agent = held.holder, author = held.author, gate = held.stage, stage = held.work,
     commit = held.commit, findings = brief(ARGV[4]) })
 if held.author ~= '' and held.author ~= held.holder then
-  -- What to do stands before the findings: an end that is cut off is theirs.
-  post(K.log, K.channels, inbox, held.author, held.holder, 'Changes requested on task ' .. id .. ' (' .. brief(held.title, 200)
-    .. ') at the ' .. held.stage .. ' gate. Take it up again with `octet task claim ' .. id .. '`. Findings: ' .. brief(ARGV[4], 1500))
+  -- What to do stands before the findings: an end that is cut off is theirs. An inbox that ran out of ids by hand stops nothing.
+  local told = 'Changes requested on task ' .. id .. ' (' .. brief(held.title, 200) .. ') at the ' .. held.stage
+    .. ' gate. Take it up again with `octet task claim ' .. id .. '`. Findings: ' .. brief(ARGV[4], 1500)
+  pcall(post, K.log, K.channels, inbox, held.author, held.holder, told)
 end
 return { 'OK' }

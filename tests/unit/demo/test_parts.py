@@ -12,15 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from octet.demo.acts import Answer, Bash, EndTurn, Linger
+from octet.demo.acts import Act, Answer, Bash, Behaviour, EndTurn, Linger, Read, Write
 from octet.demo.answers import Failure, Text, ToolCall
 from octet.demo.hooks import Hooks, read_answer
 from octet.demo.model import ModelServer, Request, marker
 from octet.demo.processes import kill_all, processes_of
-from octet.demo.roles import BEHAVIOURS, GUARDIAN, REVIEWER, Scene, Unexpected
+from octet.demo.roles import BEHAVIOURS, GUARDIAN, REVIEWER, TESTER, Scene, Unexpected, find_faults
 from octet.demo.sample import load_sample
-
-COMMIT = "a" * 40
+from octet.records import Finding
 
 
 def specific(**fields: str) -> str:
@@ -61,14 +60,16 @@ class TestHooks:
 class TestRoles:
     @pytest.fixture
     def scene(self, tmp_path: Path) -> Scene:
-        return Scene(tmp_path, load_sample(), sys.executable, "true", "somebody")
+        return Scene(tmp_path, load_sample(), sys.executable, "somebody")
 
     def test_a_developer_honours_a_denial(self, scene: Scene) -> None:
         """A denied note is not written in any other way: the next act is the claim."""
         behaviour = BEHAVIOURS["developer"](scene)
         next(behaviour)
         behaviour.send(Answer("the plan"))
-        assert behaviour.send(Answer("held", ok=False, denied=True)) == Bash("octet task claim --json")
+        act = behaviour.send(Answer("held", ok=False, denied=True))
+        assert isinstance(act, Bash)
+        assert act.command.startswith("octet task claim")
 
     def test_a_developer_ends_with_the_feature(self, scene: Scene) -> None:
         """Nothing to claim: it waits, and ends when there will never be anything."""
@@ -91,47 +92,84 @@ class TestRoles:
 
     def test_the_one_that_dies_stands_still_after_its_first_step(self, tmp_path: Path) -> None:
         """A developer that lingers has claimed, has written, and has told how far it is."""
-        scene = Scene(tmp_path, load_sample(), sys.executable, "true", "somebody", lingers_at=1)
-        behaviour = BEHAVIOURS["developer"](scene)
-        acts = [next(behaviour)]
-        claimed = json.dumps({"id": scene.sample.jobs[0].id, "attempts": 1})
-        while not isinstance(acts[-1], Linger):
-            acts.append(behaviour.send(Answer(claimed)))
-        assert any(isinstance(act, Bash) and "task progress" in act.command for act in acts)
-        assert not any(isinstance(act, Bash) and "submit" in act.command for act in acts)
+        scene = Scene(tmp_path, load_sample(), sys.executable, "somebody", lingers_at=1)
+        acts = play(BEHAVIOURS["developer"](scene), tmp_path, [scene.sample.jobs[0].id])
+        assert any("task progress" in command for command in commands(acts))
+        assert not any("submit" in command for command in commands(acts))
+
+    def test_a_careless_developer_forgets_its_first_tests_and_adds_them(self, tmp_path: Path) -> None:
+        """Its first submission brings no test; when that task comes back, the tests alone are written, and it is submitted again."""
+        scene = Scene(tmp_path, load_sample(), sys.executable, "somebody", careless=True, lingers_at=4)
+        first, second, last = scene.sample.jobs[:3]
+        acts = play(BEHAVIOURS["developer"](scene), tmp_path, [first.id, second.id, first.id, last.id])
+        submitted = [number for number, act in enumerate(acts) if isinstance(act, Bash) and "task submit" in act.command]
+        written = [{act.path.relative_to(tmp_path).as_posix() for act in part if isinstance(act, Write)} for part in split(acts, submitted)]
+        tests = [{path for path in paths if path.startswith("tests/")} for paths in written]
+        assert tests[:3] == [set(), {second.tests.path}, {first.tests.path}]
+        assert written[2] == tests[2]
 
     @pytest.mark.parametrize(
-        ("changed", "word"),
+        ("changed", "findings"),
         [
-            ("pocket/budget.py\ntests/test_budgets.py", "approved"),
-            ("pocket/budget.py", "rejected"),
-            ("pocket/budget.py\npocket/money.py\ntests/test_budgets.py", "rejected"),
+            (["pocket/budget.py", "tests/test_budgets.py"], []),
+            (["tests/test_budgets.py"], []),
+            (["pocket/budget.py"], ["pocket/budget.py:7: major: no test shows this change"]),
+            (
+                ["pocket/budget.py", "pocket/money.py", "tests/test_budgets.py"],
+                ["pocket/money.py:7: major: this file is not among the task's paths"],
+            ),
         ],
     )
-    def test_the_reviewer_wants_tests_and_the_tasks_own_files(self, scene: Scene, changed: str, word: str) -> None:
-        """A change without tests, or beyond its task's paths, is rejected."""
+    def test_the_reviewer_wants_tests_and_the_tasks_own_files(self, changed: list[str], findings: list[str]) -> None:
+        """A change without tests, or beyond its task's paths, is found, with file and line."""
+        diff = "".join(f"diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n@@ -7,2 +7,3 @@\n+x\n" for path in changed)
+        found = find_faults(load_sample().job("budgets"), diff)
+        assert found == findings
+        assert [str(Finding.parse(text)) for text in found] == found
+
+    def test_the_reviewer_judges_what_it_has_read(self, scene: Scene) -> None:
+        """It takes a task, reads the very change that the review names, and says what it found of that task."""
         behaviour = BEHAVIOURS[REVIEWER](scene)
         next(behaviour)
-        behaviour.send(Answer(json.dumps([{"task": "budgets", "commit": COMMIT}])))
-        sent = behaviour.send(Answer(changed))
-        assert isinstance(sent, Bash)
-        assert f"{word} by review: budgets at {COMMIT}" in sent.command
+        started = json.dumps({"task": {"id": "budgets"}, "change": {"command": "git diff a b"}})
+        acts = [behaviour.send(answer) for answer in (Answer(), Answer(started), Answer("+++ b/pocket/budget.py\n@@ -0,0 +1 @@\n"))]
+        assert commands(acts)[1] == "git diff a b"
+        assert commands(acts)[2] == "octet review reject budgets --finding 'pocket/budget.py:1: major: no test shows this change'"
 
-    def test_the_guardian_wants_both_gates_for_the_same_commit(self, scene: Scene) -> None:
-        """One approval, or two of different commits, merge nothing."""
-        behaviour = BEHAVIOURS[GUARDIAN](scene)
-        next(behaviour)
-        other = "b" * 40
-        assert isinstance(behaviour.send(Answer(told=f"approved by review: t at {COMMIT}")), EndTurn)
-        assert isinstance(behaviour.send(Answer(told=f"approved by tests: t at {other}")), EndTurn)
-        assert behaviour.send(Answer(told=f"approved by tests: t at {COMMIT}")) == Bash(f"demo-chore land t {COMMIT}")
+    @pytest.mark.parametrize(("role", "command"), [(TESTER, "octet test run"), (GUARDIAN, "octet merge run")])
+    def test_tester_and_guardian_leave_it_to_the_queue(self, scene: Scene, role: str, command: str) -> None:
+        """They run Octet's own command when something waits for them; one that fails stops the demo."""
+        behaviour = BEHAVIOURS[role](scene)
+        assert isinstance(next(behaviour), EndTurn)
+        act = behaviour.send(Answer())
+        assert isinstance(act, Bash)
+        assert act.command.startswith(command)
+        with pytest.raises(Unexpected):
+            behaviour.send(Answer("no", ok=False))
 
-    def test_the_guardian_sends_back_what_is_rejected(self, scene: Scene) -> None:
-        """A rejection takes the approval that came before it away."""
-        behaviour = BEHAVIOURS[GUARDIAN](scene)
-        next(behaviour)
-        act = behaviour.send(Answer(told=f"approved by review: t at {COMMIT}\nrejected by tests: t at {COMMIT}"))
-        assert act == Bash("demo-chore refuse t tests")
+
+def play(behaviour: Behaviour, tree: Path, tasks: list[str]) -> list[Act]:
+    """What a developer does when it gets these tasks, one after the other, until it lingers; its worktree is always `tree`."""
+    acts, left = [next(behaviour)], iter(tasks)
+    while not isinstance(acts[-1], Linger):
+        command = acts[-1].command if isinstance(acts[-1], Bash) else ""
+        if "task claim" in command:
+            answer = Answer(json.dumps({"id": next(left)}))
+        elif "worktree add" in command:
+            answer = Answer(json.dumps({"path": str(tree)}))
+        else:
+            answer = Answer(denied="stash" in command, ok=not isinstance(acts[-1], Read) or acts[-1].path.name != "PLAN.md")
+        acts.append(behaviour.send(answer))
+    return acts
+
+
+def split(acts: list[Act], ends: list[int]) -> list[list[Act]]:
+    """The acts in parts, each up to one of `ends`, and what comes after the last."""
+    return [acts[start:end] for start, end in zip([0, *ends], [*ends, len(acts)], strict=True)]
+
+
+def commands(acts: list[Act]) -> list[str]:
+    return [act.command for act in acts if isinstance(act, Bash)]
 
 
 class TestModel:
@@ -156,7 +194,6 @@ class TestModel:
             said = post(model.url, body)
         assert seen[0].session == "dev-1"
         assert [(result.text, result.failed) for result in seen[0].results] == [("Exit code 1", True)]
-        assert seen[0].news == []
         events = [json.loads(line.removeprefix("data: ")) for line in said.splitlines() if line.startswith("data: ")]
         assert events[0]["type"] == "message_start"
         assert events[-1]["type"] == "message_stop"

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from octet.demo import sample
-from octet.demo.roles import plan_text
+from octet.demo.roles import NOTES, plan_text
 from octet.landing import Landed, Strategy, Target, Work
 from octet.merge import land
+from octet.plan_files import read_plan
+from octet.plans import check_plan
 from octet.suite import Suite
 from octet.worktrees import add_worktree
 
@@ -33,7 +35,7 @@ def test_any_order_of_building_and_merging_passes(tmp_path: Path, seed: int) -> 
     order = random.Random(seed).sample(made.jobs, len(made.jobs))
     for job in order:
         tree = add_worktree(git, tmp_path / "trees", job.id, base=sample.BRANCH)
-        for step in job.steps:
+        for step in (job.tests, *job.steps):
             sample.apply_step(tree.path, step)
         git.at(tree.path).out("add", "--all")
         git.at(tree.path).out("commit", "--quiet", "-m", job.title)
@@ -49,8 +51,8 @@ def test_each_job_brings_a_test_that_fails_without_it(tmp_path: Path) -> None:
     made = sample.load_sample()
     git = sample.make_repository(tmp_path / "pocket", made, "true")
     for job in made.jobs:
-        sample.apply_step(git.directory, job.steps[0])
-        assert Suite(f"{sys.executable} -B -m unittest -q {job.test_module}", 60).run(git.directory).passed is False, job.id
+        sample.apply_step(git.directory, job.tests)
+        assert Suite(f"{sys.executable} -B -m unittest -q {job.tests.path}", 60).run(git.directory).passed is False, job.id
 
 
 def test_a_repository_that_needs_no_settings_of_the_person(tmp_path: Path) -> None:
@@ -60,11 +62,21 @@ def test_a_repository_that_needs_no_settings_of_the_person(tmp_path: Path) -> No
     assert git.out("log", "--format=%ae %G?") == "demo@octet.invalid N"
 
 
-def test_the_plan_names_every_job() -> None:
-    """The plan that the crew shares has a line for each task, and room for notes at its end."""
+def test_the_plan_is_one_that_octet_reads(tmp_path: Path) -> None:
+    """Every job is a task of the plan that the crew shares, with its priority, dependencies and scope; what follows is room for notes."""
     made = sample.load_sample()
-    assert all(f"[{job.id}]" in plan_text(made) for job in made.jobs)
-    assert len(made.jobs) == 12
+    plan = tmp_path / "PLAN.md"
+    plan.write_text(plan_text(made))
+    tasks = [planned.task for planned in read_plan(plan)]
+    check_plan(tasks)
+    assert [(task.id, task.title, task.priority, task.after, task.paths) for task in tasks] == [
+        (job.id, job.title, job.priority, job.after, job.scope) for job in made.jobs
+    ]
+    assert {task.feature for task in tasks} == {made.feature}
+    assert len(tasks) == 12
+    assert any(task.after for task in tasks)
+    assert any(task.paths for task in tasks)
+    assert plan_text(made).endswith(NOTES)
 
 
 def test_an_edit_that_does_not_fit_is_an_error(tmp_path: Path) -> None:

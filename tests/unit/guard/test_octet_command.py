@@ -71,9 +71,22 @@ def test_anything_else_is_not(text: str) -> None:
 
 def test_work_runs_unasked_and_power_does_not() -> None:
     """An agent's own commands need no permission; what starts, stops, breaks or approves does."""
-    for text in ("task claim", "task submit T1", "msg send a b", "lock acquire name:x", "status", "worktree list", "merge queue"):
+    work = ("task claim", "task submit T1", "review approve T1", "test run --all", "merge run --wait 9m", "merge queue", "worktree list")
+    for text in (*work, "msg send a b", "lock acquire name:x", "status"):
         assert runs_unasked(("octet", *text.split())), text
-    refused = ("", "init", "up", "down", "daemon stop", "redis stop", "lock break path:a", "merge run", "pipeline run x", "lock", "hook")
+    refused = (
+        "",
+        "init",
+        "up",
+        "down",
+        "daemon stop",
+        "redis stop",
+        "lock break path:a",
+        "merge run --no-tests",
+        "pipeline run x",
+        "lock",
+        "hook",
+    )
     for text in (*refused, "nosuch"):
         assert not runs_unasked(("octet", *text.split())), text
     assert approves(("octet", "init"))

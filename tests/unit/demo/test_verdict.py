@@ -1,0 +1,75 @@
+"""What the demo takes for proof: records of every gate, and a branch that moved from one tested tree to the next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from octet.demo.sample import BRANCH, load_sample, make_repository
+from octet.demo.verdict import Move, check_moves, check_records, read_moves
+from octet.landing import Work, merge_message, rollup_message
+from octet.records import Record
+from octet.tasks import Task
+
+TASK = Task("t", "A task", "done", author="developer-1", commit="c")
+
+
+def record(gate: str, verdict: str, *, by: str = "somebody-1", commit: str = "c", status: int = 0) -> Record:
+    evidence = {"exit_code": status, "tree": "tree"} if verdict == "merged" else None
+    return Record(1, gate, verdict, by, commit, 1, evidence=evidence)
+
+
+APPROVED, TESTED, MERGED = record("review", "approve"), record("test", "pass"), record("merge", "merged")
+
+
+def test_every_gate_is_on_record() -> None:
+    """Nothing is missing where the task's commit was approved, tested and merged, whatever was sent back before."""
+    assert check_records({TASK: [record("review", "changes", commit="b"), APPROVED, TESTED, MERGED]}) == []
+
+
+@pytest.mark.parametrize(
+    ("records", "missing"),
+    [
+        ([TESTED, MERGED], "approve by the review gate"),
+        ([record("review", "approve", commit="b"), TESTED, MERGED], "approve by the review gate"),
+        ([record("review", "approve", by="developer-1"), TESTED, MERGED], "approve by the review gate"),
+        ([APPROVED, record("test", "fail"), MERGED], "pass by the test gate"),
+    ],
+    ids=["no review", "of another commit", "by its author", "failed"],
+)
+def test_what_is_missing_is_named(records: list[Record], missing: str) -> None:
+    """A verdict counts only for the very commit, and from another agent than the author."""
+    (problem,) = check_records({TASK: records})
+    assert missing in problem
+
+
+@pytest.mark.parametrize(
+    ("moves", "status", "problems"),
+    [
+        ([Move("m", "tree", ("t",))], 0, 0),
+        ([Move("m", "tree", ("t",))], 1, 1),
+        ([Move("m", "other", ("t",))], 0, 1),
+        ([Move("m", "tree", ())], 0, 1),
+        ([Move("n", "tree", ("t",)), Move("m", "tree", ("t",))], 0, 1),
+        ([Move("n", "tree", ("t",)), Move("m", "tree", ())], 0, 1),
+    ],
+    ids=["as it should be", "the tests failed", "another tree", "of no task", "twice", "by somebody else, too"],
+)
+def test_a_branch_moves_by_merges_to_tested_trees(moves: list[Move], status: int, problems: int) -> None:
+    """Each task comes once, each move is a merge's, each tree has passed the tests."""
+    assert len(check_moves(moves, {TASK: [record("merge", "merged", status=status)]})) == problems
+
+
+def test_moves_are_read_from_the_trailers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A merge names its task, a batch all of its tasks, anything else none; the first commit is no move."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    git = make_repository(tmp_path / "pocket", load_sample(), "true")
+    works = [(Work(task, "A task", "c"), "c") for task in ("a", "b", "c")]
+    for message in (merge_message(*works[0]), "by hand", rollup_message(works[1:])):
+        git.out("commit", "--quiet", "--allow-empty", "-m", message)
+    moves = read_moves(git)
+    assert [move.tasks for move in moves] == [("b", "c"), (), ("a",)]
+    assert moves[0].commit == git.commit(BRANCH)
+    assert {move.tree for move in moves} == {git.out("rev-parse", f"{BRANCH}^{{tree}}")}
