@@ -252,8 +252,8 @@ class StateMachine(Machine):
 
     @rule()
     def read(self) -> None:
-        for field in self.state.read_all():
-            if self.versions[field.field] == "":
+        for field in sorted(self.state.read_all(), key=lambda field: int(field.version)):
+            if self.versions[field.field] == "":  # the versions that are given now are the greatest
                 self.wrote(field.field, field.value, field.version)
             assert field.version == self.versions[field.field]
         assert self.state.all() == self.fields
