@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.redis_fixtures import wait_for
+from tests.store_fixtures import looks
 
 from octet.api import Octet
 from octet.errors import NothingThere, StoreSpoiled, UsageError
@@ -21,8 +22,9 @@ def woken(octet: Octet, call: Callable[[], Any], act: Callable[[], Any]) -> tupl
     """What `call` answers after `act`, which comes when it waits, and how many seconds later."""
     answers: list[Any] = []
     thread = threading.Thread(target=lambda: answers.append(call()))
+    before = looks(octet.store.client)
     thread.start()
-    wait_for(lambda: len(octet.store.client.pubsub_channels()) > 0, "it waits")
+    wait_for(lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [], "it waits")
     start = time.monotonic()
     act()
     thread.join(30)

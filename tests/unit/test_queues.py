@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.redis_fixtures import wait_for
+from tests.store_fixtures import looks
 
 from octet.api import Octet
 from octet.errors import NothingThere, StaleToken, UsageError
@@ -38,8 +39,9 @@ def began(octet: Octet, call: Callable[[], Any]) -> tuple[threading.Thread, list
             answers.append(error)
 
     thread = threading.Thread(target=work)
+    before = looks(octet.store.client)
     thread.start()
-    wait_for(lambda: len(octet.store.client.pubsub_channels()) > 0, "it waits")
+    wait_for(lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [], "it waits")
     return thread, answers
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.redis_fixtures import wait_for
+from tests.store_fixtures import looks
 
 from octet.api import Octet
 from octet.errors import NothingThere, UsageError, VersionConflict
@@ -94,8 +95,9 @@ def watched(octet: Octet, state: State, count: int, **how: Any) -> tuple[threadi
                 return
 
     thread = threading.Thread(target=watch)
+    before = looks(octet.store.client)
     thread.start()
-    wait_for(lambda: len(octet.store.client.pubsub_channels()) > 0, "it watches")
+    wait_for(lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [], "it watches")
     return thread, found
 
 
@@ -131,8 +133,9 @@ def test_wait(octet: Octet, state: State) -> None:
         state.wait_equal("status", "completed", wait_s=0.1)
     answers: list[Field] = []
     thread = threading.Thread(target=lambda: answers.append(state.wait_equal("status", "completed", wait_s=30)))
+    before = looks(octet.store.client)
     thread.start()
-    wait_for(lambda: len(octet.store.client.pubsub_channels()) > 0, "it waits")
+    wait_for(lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [], "it waits")
     start = time.monotonic()
     state.set("status", "completed")
     thread.join(30)
