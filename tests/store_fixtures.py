@@ -74,6 +74,12 @@ def merging(octet: Octet, guardian: Agent, developer: Agent, title: str = "built
     return octet.tasks.claim(guardian, "merge", task_id=added.id)
 
 
+def looks(client: Any) -> int:
+    """How often anybody has looked for something, by a script or plainly; grows when one that waits has looked in vain."""
+    stats = client.info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval", "get", "getdel"))
+
+
 def snapshot(client: Any) -> Snapshot:
     """Every key with its type and all it holds, except TTLs."""
     keys = sorted(client.scan_iter(count=1000))

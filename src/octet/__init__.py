@@ -9,14 +9,53 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from octet.api import Octet, connect
+    from octet.counters import Counter
+    from octet.errors import LockHeld, NothingThere, OctetError, StaleToken, VersionConflict
+    from octet.events import Event
+    from octet.key_values import KeyValues
+    from octet.lease import Lease, LeaseLost
+    from octet.queues import Item, Queue
+    from octet.runs import Run
+    from octet.shared_state import Field, State
 
 __version__ = "0.1.0"
-__all__ = ["Octet", "__version__", "connect"]
+_MODULES = {
+    "api": ("Octet", "connect"),
+    "counters": ("Counter",),
+    "errors": ("LockHeld", "NothingThere", "OctetError", "StaleToken", "VersionConflict"),
+    "events": ("Event",),
+    "key_values": ("KeyValues",),
+    "lease": ("Lease", "LeaseLost"),
+    "queues": ("Item", "Queue"),
+    "runs": ("Run",),
+    "shared_state": ("Field", "State"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = [
+    "Counter",
+    "Event",
+    "Field",
+    "Item",
+    "KeyValues",
+    "Lease",
+    "LeaseLost",
+    "LockHeld",
+    "NothingThere",
+    "Octet",
+    "OctetError",
+    "Queue",
+    "Run",
+    "StaleToken",
+    "State",
+    "VersionConflict",
+    "__version__",
+    "connect",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"Octet", "connect"}:
-        from octet import api
+    if name in _HOME:
+        from importlib import import_module
 
-        return getattr(api, name)
+        return getattr(import_module(f"octet.{_HOME[name]}"), name)
     raise AttributeError(f"module 'octet' has no attribute {name!r}")

@@ -1,7 +1,10 @@
-"""`octet.connect()`: one project's tasks, agents, locks, events and messages, on one Redis.
+"""`octet.connect()`: one project's tasks, agents, locks, events and messages, and what is for everybody's own use, on one Redis.
 
 with octet.connect() as crew:
     task = crew.tasks.add("parse the config", priority=10)
+    crew.queue("analysis").push("src/app.ts")
+    with crew.lock("name:deploy", wait_s=60):
+        ...
 """
 
 from __future__ import annotations
@@ -9,35 +12,53 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import redis
 
 from octet import trust
-from octet.agents import Agents
+from octet.agents import Agent, Agents
 from octet.errors import NoProject, NotTrusted
 from octet.events import Events
 from octet.locks import Locks
 from octet.messages import Messages
 from octet.project import Project, find_root, load_project
+from octet.runs import Run, Space
 from octet.store import connection
 from octet.store.failures import describe, translate_errors
 from octet.store.keys import Keys
 from octet.store.scripts import Store
 from octet.tasks import Tasks
 
+if TYPE_CHECKING:
+    from octet.lease import Lease
 
-class Octet:
+
+class Octet(Space):
     """One project on one Redis; thread-safe. `project` is None for a project that was only named."""
 
     def __init__(self, client: redis.Redis, name: str, project: Project | None = None) -> None:
         self.name = name
         self.project = project
-        self.store = Store(client, Keys(name))
+        super().__init__(Store(client, Keys(name)))
         self.tasks = Tasks(self.store)
         self.agents = Agents(self.store)
         self.locks = Locks(self.store)
         self.events = Events(self.store)
         self.messages = Messages(self.store)
+
+    def run(self, name: str) -> Run:
+        """A run of the project: queues, states, counters and messages of its own, deleted together."""
+        return Run(self.store, name)
+
+    def lock(self, resource: str, *, wait_s: float = 0.0, agent: Agent | None = None) -> Lease:
+        """A lock for a block of code, such as `name:deploy`: waited for, renewed while the block runs, freed at its end.
+
+        Without an agent each block has one of its own, so that two threads exclude each other, and a killed process is soon found dead.
+        """
+        from octet.lease import Lease
+
+        return Lease(self, agent, resource, wait_s=wait_s)
 
     @property
     def store_name(self) -> str:

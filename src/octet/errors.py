@@ -4,8 +4,10 @@ OctetError
 ├── Refused                 exit 1: the operation is understood and the answer is no
 │   ├── NothingToClaim
 │   │   └── NotYourTurn
+│   ├── NothingThere
 │   ├── LockHeld
 │   ├── StaleToken
+│   ├── VersionConflict
 │   ├── WorkMoved
 │   ├── AgentGone
 │   ├── IllegalTransition
@@ -44,6 +46,10 @@ class NotYourTurn(NothingToClaim):
     """A task waits, and so do other agents, for longer than this one."""
 
 
+class NothingThere(Refused):
+    """No item, no value, or not what was waited for before the time was over."""
+
+
 class LockHeld(Refused):
     """Another agent holds the resource."""
 
@@ -60,6 +66,14 @@ class LockHeld(Refused):
 
 class StaleToken(Refused):
     """The claim or lock has passed on: the fencing token shown is not the current one."""
+
+
+class VersionConflict(Refused):
+    """The value has been changed, or deleted (version "0"), since it was read; `version` is its version now."""
+
+    def __init__(self, message: str, version: str) -> None:
+        self.version = version
+        super().__init__(message)
 
 
 class WorkMoved(Refused):

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Any
 
 from octet.errors import UsageError
+from octet.in_thread import iterate_in_thread
 from octet.store.scripts import Store, from_json, to_json
+from octet.wakeups import LOOK_EVERY_S as LOOK_AT_LOG_EVERY_S
+from octet.wakeups import Wakeups
 
 TYPE_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MOST_BYTES = 64 * 1024
 OWN_FIELDS = frozenset({"id", "type", "at_ms"})
 # A watcher without a time-out wakes this often, so that Ctrl-C is heard.
 LOOK_EVERY_S = 1.0
+ID_PATTERN = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
+LAST_OF_MS = 2**64 - 1
+READ_AT_ONCE = 1000
+
+# Where to begin: after the event of that id ("0": at the beginning of the log), at a moment, or so long ago.
+Since = str | datetime | timedelta
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,29 @@ class Events:
         """The last `count` events, oldest first."""
         with self._store.errors():
             entries = self._store.client.xrevrange(self._keys.log, count=count)
-        return [_event(entry_id, data.get("type", ""), data.get("data", "{}")) for entry_id, data in reversed(entries)]
+        return [_logged(entry_id, data) for entry_id, data in reversed(entries)]
+
+    def replay(self, since: Since, pattern: str = "*") -> Iterator[Event]:
+        """The events of the log since then, oldest first, of the types that match `pattern`; the log keeps the last 10,000.
+
+        Raises:
+            UsageError: `since` is no id.
+        """
+        last = self._last_before(since)
+        while entries := self._after(last):
+            last = entries[-1].id
+            yield from (event for event in entries if fnmatchcase(event.type, pattern))
+
+    def follow(self, since: Since | None = None, pattern: str = "*", timeout_s: float | None = None) -> Iterator[Event]:
+        """The same (or from now on), and then what comes: each event once, none left out; ends after `timeout_s` without one, or never.
+
+        Whatever comes is read from the log; what was only ever published, by redis-cli, is seen by `watch`.
+        """
+        return self._follow(since, pattern, timeout_s, None)
+
+    def follow_async(self, since: Since | None = None, pattern: str = "*", timeout_s: float | None = None) -> AsyncIterator[Event]:
+        """Like `follow`."""
+        return iterate_in_thread(lambda stop: self._follow(since, pattern, timeout_s, stop))
 
     def watch(self, pattern: str = "*", timeout_s: float | None = None) -> Iterator[Event]:
         """Live events of the types that match `pattern`; ends after `timeout_s` without one, or never.
@@ -78,9 +112,56 @@ class Events:
             finally:
                 channel.close()
 
+    def _follow(self, since: Since | None, pattern: str, timeout_s: float | None, stop: threading.Event | None) -> Iterator[Event]:
+        last = self._newest() if since is None else self._last_before(since)
+        with Wakeups(self._store, patterns=[self._keys.channel(pattern)], stop=stop) as wakeups:
+            deadline = _deadline(timeout_s)
+            while not wakeups.stopped:
+                entries = self._after(last)
+                for event in entries:
+                    last = event.id
+                    if fnmatchcase(event.type, pattern):
+                        yield event
+                        deadline = _deadline(timeout_s)
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    return
+                if not entries:
+                    wakeups.wait(min(left_s, LOOK_AT_LOG_EVERY_S))
+
+    def _after(self, last: str) -> list[Event]:
+        with self._store.errors():
+            entries = self._store.client.xrange(self._keys.log, min=f"({last}", count=READ_AT_ONCE)
+        return [_logged(entry_id, data) for entry_id, data in entries]
+
+    def _newest(self) -> str:
+        with self._store.errors():
+            entries = self._store.client.xrevrange(self._keys.log, count=1)
+        return str(entries[0][0]) if entries else "0-0"
+
+    def _last_before(self, since: Since) -> str:
+        """The id after which `since` begins."""
+        if isinstance(since, str):
+            match = ID_PATTERN.fullmatch(since)
+            if not match or any(int(part) > LAST_OF_MS for part in match.groups("0")):
+                raise UsageError(f"{since[:40]!r} is no event's id: `octet event log` shows them, as in 1700000000000-0")
+            return f"{match[1]}-{match[2] or 0}"
+        if isinstance(since, timedelta):
+            with self._store.errors():
+                seconds, micros = self._store.client.time()
+            ms = int(seconds) * 1000 + int(micros) // 1000 - int(since.total_seconds() * 1000)
+        else:
+            ms = int(since.timestamp() * 1000)
+        return f"{ms - 1}-{LAST_OF_MS}" if ms > 0 else "0-0"
+
 
 def _deadline(timeout_s: float | None) -> float:
     return math.inf if timeout_s is None else time.monotonic() + timeout_s
+
+
+def _logged(entry_id: str, data: Mapping[str, str]) -> Event:
+    event = _event("", data.get("type", ""), data.get("data", "{}"))
+    return Event(entry_id, event.type, event.fields)  # its place in the log, whatever somebody wrote into the entry
 
 
 def _event(entry_id: str, event_type: str, text: str) -> Event:

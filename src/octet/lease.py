@@ -1,22 +1,33 @@
-"""A lock that is kept for as long as a piece of work takes, and that says when it was lost after all.
+"""A lock that is waited for, kept for as long as a piece of work takes, and that says when it was lost after all.
 
-with Lease(octet, agent, "repository:main") as lease:
+with octet.lock("name:deploy", wait_s=60) as lease:
     ...                      # however long
     lease.check()            # immediately before the step that needs it
 """
 
 from __future__ import annotations
 
+import os
 import threading
+import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from octet.agents import LEASE_MS, Agent
-from octet.api import Octet
+from octet.agents import LEASE_MS, Agent, Registration
 from octet.errors import AgentGone, LockHeld, NotFound, OctetError, Refused, StaleToken
+from octet.in_thread import in_thread
+from octet.process import identify
+from octet.wakeups import Wakeups, wait_until
+
+if TYPE_CHECKING:
+    from octet.api import Octet
 
 # Three renewals may fail before a lock or an agent's lease runs out.
 RENEW_S = LEASE_MS / 1000 / 4
+# What may free a lock; one whose TTL runs out is seen at the next look.
+FREEING = ("lock_*", "agent_*", "task_*")
 
 
 class LeaseLost(Refused):
@@ -24,31 +35,45 @@ class LeaseLost(Refused):
 
 
 class Lease:
-    """One lock, renewed in a thread together with its agent's heartbeat.
+    """One lock, renewed in a thread together with its agent's heartbeat; waited for at most `wait_s` seconds. `async with` does the same.
+
+    Without an agent it has one of its own, which holds nothing else: the same lock within the block is held by somebody else.
 
     Raises (on entering):
         LockHeld: another agent has it.
         AgentGone: the agent was declared dead.
     """
 
-    def __init__(self, octet: Octet, agent: Agent, resource: str) -> None:
+    def __init__(self, octet: Octet, agent: Agent | None, resource: str, *, wait_s: float = 0.0) -> None:
         self._octet = octet
-        self._agent = agent
+        self._given = agent
         self._resource = resource
+        self._wait_s = wait_s
         self._token = ""
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name=f"lease {resource}", daemon=True)
+
+    @property
+    def token(self) -> str:
+        """The fencing token of the lock."""
+        return self._token
 
     def __enter__(self) -> Lease:
-        self._token = self._take()
-        self._thread.start()
-        return self
+        return self._enter(None)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._ended.set()
         self._thread.join()
-        with suppress(NotFound, StaleToken, OctetError):
-            self._octet.locks.release(self._resource, self._token)
+        if self._token:
+            with suppress(NotFound, StaleToken, OctetError):
+                self._octet.locks.release(self._resource, self._token)
+        if not self._given:
+            with suppress(OctetError):
+                self._octet.agents.leave(self._agent)
+
+    async def __aenter__(self) -> Lease:
+        return await in_thread(self._enter, undo=lambda lease: lease.__exit__(None, None, None))
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await in_thread(lambda _: self.__exit__(kind, error, trace))
 
     @property
     def token(self) -> str:
@@ -71,6 +96,43 @@ class Lease:
             self._token, lost = token, self._token
             raise LeaseLost(f"{self._resource} was lost for a while (token {lost}, {token} now): nothing was moved")
 
+    def _enter(self, stop: threading.Event | None) -> Lease:
+        self._token = ""
+        self._agent = self._given or self._own_agent()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name=f"lease {self._resource}", daemon=True)
+        self._thread.start()
+        try:
+            self._token = self._acquire(stop)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _own_agent(self) -> Agent:
+        process = identify(os.getpid())
+        assert process is not None, "this process lives"
+        wanted = Registration(role="process", process=f"{process}#{uuid.uuid4().hex}", host=process.host, pid=process.pid)
+        return self._octet.agents.register(wanted).agent
+
+    def _acquire(self, stop: threading.Event | None) -> str:
+        held: LockHeld | None = None
+
+        def attempt(_: Sequence[str]) -> str | None:
+            nonlocal held
+            try:
+                return self._take()
+            except LockHeld as error:
+                held = error
+                return None
+
+        patterns = [self._octet.store.keys.channel(name) for name in FREEING]
+        token = wait_until(Wakeups(self._octet.store, patterns=patterns, stop=stop), attempt, self._wait_s)
+        if token is None:
+            assert held is not None
+            raise held
+        return token
+
     def _take(self) -> str:
         return self._octet.locks.acquire(self._agent, [self._resource])[self._resource]
 
@@ -78,5 +140,5 @@ class Lease:
         while not self._ended.wait(RENEW_S):
             with suppress(LockHeld, AgentGone, OctetError):  # `check` tells
                 self._octet.agents.beat([self._agent])
-                if self._octet.locks.get(self._resource).token == self._token:
+                if self._token and self._octet.locks.get(self._resource).token == self._token:
                     self._take()

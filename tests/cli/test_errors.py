@@ -21,7 +21,7 @@ from octet.cli import COMMANDS, LazyGroup, cli, run
 from octet.project import load_project
 from octet.store.connection import open_client
 
-OURS = ("task", "review", "agent", "lock", "msg", "event", "status")
+OURS = ("task", "review", "agent", "lock", "msg", "event", "queue", "state", "counter", "kv", "status")
 # One call of each command that fails for nothing but the store.
 CALLS = [
     ["task", "add", "x"],
@@ -55,6 +55,43 @@ CALLS = [
     ["event", "publish", "note"],
     ["event", "watch"],
     ["event", "log"],
+    ["queue", "push", "q", "x"],
+    ["queue", "reserve", "q"],
+    ["queue", "pop", "q"],
+    ["queue", "ack", "q", "1"],
+    ["queue", "nack", "q", "1"],
+    ["queue", "extend", "q", "1"],
+    ["queue", "len", "q"],
+    ["queue", "peek", "q"],
+    ["queue", "stats", "q"],
+    ["queue", "held", "q"],
+    ["queue", "dead", "q"],
+    ["queue", "retry", "q"],
+    ["queue", "wait", "q"],
+    ["queue", "list"],
+    ["queue", "delete", "q"],
+    ["state", "set", "s", "f", "1"],
+    ["state", "get", "s", "f"],
+    ["state", "all", "s"],
+    ["state", "incr", "s", "f"],
+    ["state", "delete", "s", "f"],
+    ["state", "watch", "s"],
+    ["state", "wait", "s", "f"],
+    ["state", "list"],
+    ["counter", "incr", "c"],
+    ["counter", "decr", "c"],
+    ["counter", "get", "c"],
+    ["counter", "set", "c", "1"],
+    ["counter", "reset", "c"],
+    ["counter", "wait", "c", "--until", "1"],
+    ["counter", "list"],
+    ["counter", "delete", "c"],
+    ["kv", "put", "k", "1"],
+    ["kv", "get", "k"],
+    ["kv", "take", "k"],
+    ["kv", "wait", "k"],
+    ["kv", "list"],
+    ["kv", "delete", "k"],
     ["status"],
 ]
 

@@ -16,11 +16,13 @@ from octet.errors import (
     IllegalTransition,
     LockHeld,
     NotFound,
+    NothingThere,
     NothingToClaim,
     NotYourTurn,
     Refused,
     StaleToken,
     UsageError,
+    VersionConflict,
     WorkMoved,
 )
 from octet.plans import NewTask
@@ -73,6 +75,8 @@ def live(octet: Octet) -> Agent:
     octet.messages.send(developer.id, "hello", sender=other.id)
     assert [message.text for message in octet.messages.take(developer)][-1] == "hello"
     octet.events.publish("note", {"list": [], "deep": [[[]]]})
+    _queue(octet)
+    _values(octet)
     _ends(octet, developer, guardian, other)
     octet.tasks.add("last")
     octet.tasks.claim(developer)
@@ -196,6 +200,44 @@ def _locks(octet: Octet, developer: Agent, other: Agent) -> None:
     octet.locks.acquire(other, ["name:x"])
     assert octet.locks.break_lock("name:x", "ann") == other.id
     assert octet.locks.list() == []
+
+
+def _queue(octet: Octet) -> None:
+    queue = octet.queue("q")
+    refuses(NothingThere, queue.reserve)
+    assert queue.push("one", {"list": []}, 3) == 3
+    item = queue.reserve(max_deliveries=2)
+    assert queue.extend(item, 60) > octet.now_ms()
+    assert queue.nack(item, reason="again")
+    again = queue.reserve(max_deliveries=2)
+    assert (again.value, again.deliveries) == ("one", 2)
+    for call in (queue.ack, queue.nack, queue.extend):
+        refuses(StaleToken, call, item)
+    assert not queue.nack(again, reason="no more")
+    assert queue.revive() == 1
+    assert queue.ack(queue.reserve()) == 2
+    assert [queue.pop(), queue.pop()] == [3, "one"]
+    assert (queue.stats().left, queue.stats().done, queue.stats().died) == (0, 3, 1)
+
+
+def _values(octet: Octet) -> None:
+    state, counter = octet.state("s"), octet.counter("c")
+    version = state.set("status", {"list": []})
+    assert state.read("status").version == version
+    refuses(VersionConflict, state.compare_and_set, "status", 1, "0")
+    refuses(UsageError, state.incr, "status")
+    assert state.incr("n", 2) == 2
+    refuses(VersionConflict, state.delete, "status", version="0")
+    assert state.delete("status", version=version) == 1
+    counter.set(2**63 - 1)
+    refuses(UsageError, counter.incr)
+    assert counter.decr() == 2**63 - 2
+    assert octet.kv.put("k", [], new=True)
+    assert not octet.kv.put("k", 1, new=True)
+    run = octet.run("r")
+    run.queue("q").push(1)
+    assert run.clear() == 2
+    assert octet.names("kv") == ["k"]
 
 
 def _ends(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None:

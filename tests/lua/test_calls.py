@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -70,17 +71,35 @@ def test_all_keys_share_a_slot(start_server: StartServer) -> None:
         wait_for(lambda: "cluster_state:ok" in str(node.execute_command("CLUSTER", "INFO")), "the cluster is up")
         with open_client(f"redis+cluster://127.0.0.1:{port}") as client, Octet(client, "p") as octet:
             live(octet)
+            listen(octet)
         slots = {node.execute_command("CLUSTER", "KEYSLOT", key) for key in node.scan_iter()}
         assert slots == {node.execute_command("CLUSTER", "KEYSLOT", "{p}")}
+
+
+# A pattern may be subscribed to only where the user was granted the same one, not a wider one.
+CHANNELS = ("&workflow:*", "&workflow:{p}:events:*")
+
+
+def listen(octet: Octet) -> None:
+    """All that waits, follows or walks the keyspace."""
+    assert octet.counter("c").wait(1, wait_s=20) > 1
+    thread = threading.Timer(0.1, octet.kv.put, ["late", 1])
+    thread.start()
+    assert octet.kv.wait("late", wait_s=20) == 1
+    thread.join()
+    assert [message.key for message in octet.kv.list()] == ["k", "late"]
+    assert next(octet.events.follow("0")).id == next(octet.events.replay("0")).id
+    assert "c" in octet.names("counter")
 
 
 def test_a_restricted_user_suffices(start_server: StartServer) -> None:
     """A user with the project's keys and channels and without @dangerous lives the whole life."""
     server = start_server()
     with open_client(server.url) as admin:
-        admin.execute_command("ACL", "SETUSER", "crew", "on", ">pw", "~workflow:*", "&workflow:*", "+@all", "-@dangerous")
+        admin.execute_command("ACL", "SETUSER", "crew", "on", ">pw", "~workflow:*", *CHANNELS, "+@all", "-@dangerous")
     with open_client(server.url.replace("unix://", "unix://crew:pw@")) as client, Octet(client, "p") as octet:
         live(octet)
+        listen(octet)
 
 
 def test_a_user_without_channels_loses_no_step(start_server: StartServer) -> None:

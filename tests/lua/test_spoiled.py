@@ -13,6 +13,7 @@ from tests.store_fixtures import contradictions, join, merging, snapshot
 from octet.agents import Agent, Registration
 from octet.api import Octet
 from octet.errors import NothingToClaim, OctetError, StoreSpoiled
+from octet.queues import Item
 from octet.records import Finding, NewRecord
 from octet.tasks import Task
 
@@ -28,6 +29,8 @@ class World:
     idle: Agent
     task: Task
     merge: Task
+    item: Item
+    version: str
     lock: str
     kept: dict[str, str]
 
@@ -35,7 +38,9 @@ class World:
         pipe = self.octet.store.client.pipeline(transaction=False)
         pipe.flushall()
         for key, dump in self.kept.items():
-            expires = ":locks:path" in key or ":locks:name" in key or ":heartbeat:" in key
+            expires = any(
+                part in key for part in (":locks:path", ":locks:name", ":heartbeat:", "}:queue", "}:state", "}:counter:", "}:kv:")
+            )
             pipe.restore(key, 60_000 if expires else 0, dump)
         pipe.execute()
 
@@ -68,9 +73,24 @@ def world(single_octet: Octet) -> World:
     octet.messages.send(developer.id, "second", sender="x")
     octet.store.client.lpush(octet.store.keys.pending, "raw")
     octet.store.client.zadd(octet.store.keys.priority, {"by hand": 500})
+    item = _own_use(octet)
+    version = octet.state("s").set("a", 1)
     client = octet.store.client
     kept = {key: client.dump(key) for key in client.scan_iter(count=1000)}
-    return World(octet, developer, child, guardian, idle, task, merge, lock, kept)
+    return World(octet, developer, child, guardian, idle, task, merge, item, version, lock, kept)
+
+
+def _own_use(octet: Octet) -> Item:
+    """A queue with an item of every sort, a state, a counter and a message; returns the item that is leased."""
+    queue = octet.queue("q")
+    queue.push("dead", "back", "leased", "ready")
+    queue.nack(queue.reserve(), dead=True)
+    back = queue.reserve()
+    item = queue.reserve()
+    queue.nack(back, delay_s=30)
+    octet.counter("c").set(5)
+    octet.kv.put("k", [1])
+    return item
 
 
 RECORD = NewRecord("changes", "x", (Finding("a.py", 1, "note", "x"),))
@@ -125,7 +145,28 @@ STEPS: dict[str, Step] = {
     "send": lambda w: w.octet.messages.send(w.developer.id, "x", sender="y"),
     "take": lambda w: w.octet.messages.take(w.developer),
     "publish": lambda w: w.octet.events.publish("note", {"a": 1}),
-    "log": lambda w: w.octet.events.log(),
+    "log": lambda w: (w.octet.events.log(), list(w.octet.events.replay("0"))),
+    "push": lambda w: w.octet.queue("q").push("x"),
+    "reserve": lambda w: w.octet.queue("q").reserve(),
+    "pop": lambda w: w.octet.queue("q").pop(),
+    "ack": lambda w: w.octet.queue("q").ack(w.item),
+    "nack": lambda w: w.octet.queue("q").nack(w.item),
+    "nack for good": lambda w: w.octet.queue("q").nack(w.item, dead=True),
+    "extend": lambda w: w.octet.queue("q").extend(w.item),
+    "revive": lambda w: w.octet.queue("q").revive(),
+    "queue": lambda w: [f() for q in [w.octet.queue("q")] for f in (q.stats, q.peek, q.leased, q.returned, q.dead)],
+    "set": lambda w: w.octet.state("s").set_many({"a": 2, "b": 3}),
+    "compare and set": lambda w: w.octet.state("s").compare_and_set("a", 2, w.version),
+    "incr": lambda w: w.octet.state("s").incr("a"),
+    "delete": lambda w: w.octet.state("s").delete("a", version=w.version),
+    "clear": lambda w: w.octet.state("s").clear(),
+    "state": lambda w: w.octet.state("s").read_all(),
+    "count": lambda w: w.octet.counter("c").incr(),
+    "set counter": lambda w: w.octet.counter("c").set(1),
+    "counter": lambda w: w.octet.counter("c").get(),
+    "put": lambda w: w.octet.kv.put("k", 1),
+    "get": lambda w: w.octet.kv.get("k"),
+    "take value": lambda w: w.octet.kv.take("k"),
 }
 
 

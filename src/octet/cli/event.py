@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import datetime, timedelta
+from typing import Any
 
 import click
 
+from octet.cli.durations import UNITS_S
 from octet.cli.output import emit, json_option
 from octet.cli.session import opened
 from octet.errors import UsageError
-from octet.events import Event
+from octet.events import Event, Events, Since
 from octet.text import plain
+
+MOST_LOGGED = 50
+
+
+class SinceParameter(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """An event's id, a moment such as 2026-11-22T10:00, or how long ago: 10m."""
+
+    name = "since"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Since:
+        """As `events.replay` takes it; whatever it is not is a usage error."""
+        if not isinstance(value, str) or re.fullmatch(r"[0-9]+(-[0-9]+)?", value):
+            return value  # type: ignore[no-any-return]
+        try:
+            if match := re.fullmatch(r"([0-9]+)([smhd])", value):
+                return timedelta(seconds=int(match[1]) * UNITS_S[match[2]])
+            moment = datetime.fromisoformat(value)
+            moment.timestamp()
+        except (ValueError, OverflowError, OSError):
+            self.fail(f"{value!r} is no id, no time such as 2026-11-22T10:00, and no 10m", param, ctx)
+        return moment
+
+
+since_option = click.option("--since", type=SinceParameter(), metavar="ID|TIME|10m", help="After that event, from then on, so long ago.")
 
 
 @click.group()
@@ -37,22 +65,32 @@ def publish(event_type: str, fields: str, as_json: bool) -> None:
 
 @event_group.command("watch")
 @click.argument("pattern", default="*")
+@since_option
 @json_option
-def watch(pattern: str, as_json: bool) -> None:
-    """Show events as they come, until Ctrl-C; PATTERN such as 'task_*'."""
+def watch(pattern: str, since: Since | None, as_json: bool) -> None:
+    """Show events as they come, until Ctrl-C; PATTERN such as 'task_*'. With --since first those of the log, none twice, none left out."""
     with opened() as octet:
-        for event in octet.events.watch(pattern):
+        for event in octet.events.watch(pattern) if since is None else octet.events.follow(since, pattern):
             emit({"id": event.id, "type": event.type, **event.fields}, line_of(event), as_json)
 
 
 @event_group.command("log")
-@click.option("-n", "count", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.argument("pattern", default="*")
+@click.option("-n", "count", type=click.IntRange(1, 10_000), help="The last so many of them; default: 50, with --since all.")
+@since_option
 @json_option
-def log(count: int, as_json: bool) -> None:
-    """The last events, oldest first."""
+def log(pattern: str, count: int | None, since: Since | None, as_json: bool) -> None:
+    """The last events, oldest first, of the types that match PATTERN."""
     with opened() as octet:
-        events = octet.events.log(count)
+        events = _logged(octet.events, pattern, since, count)
     emit([{"id": e.id, "type": e.type, **e.fields} for e in events], "\n".join(map(line_of, events)) or "no events", as_json)
+
+
+def _logged(events: Events, pattern: str, since: Since | None, count: int | None) -> list[Event]:
+    if since is None and pattern == "*":
+        return events.log(count or MOST_LOGGED)
+    found = list(events.replay("0" if since is None else since, pattern))
+    return found[-count:] if count else found[-MOST_LOGGED:] if since is None else found
 
 
 def line_of(event: Event) -> str:

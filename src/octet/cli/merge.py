@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from octet.api import Octet
+from octet.cli.durations import Duration
 from octet.cli.output import emit, json_option, table
 from octet.cli.session import by_an_agent, opened, own_process, project_of
-from octet.cli.task import Duration
 from octet.errors import NotFound, Refused
 from octet.foresight import ahead_of
 from octet.git import Git

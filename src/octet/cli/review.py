@@ -8,10 +8,11 @@ import click
 
 from octet.agents import Agent
 from octet.api import Octet
+from octet.cli.durations import Duration
 from octet.cli.output import emit, json_option
 from octet.cli.records import full_lines, records_data
 from octet.cli.session import caller, opened, own_token
-from octet.cli.task import CHECK_S, Duration, describe, served_stage, take, token_option
+from octet.cli.task import CHECK_S, describe, served_stage, take, token_option
 from octet.errors import IllegalTransition, Refused, UsageError
 from octet.records import Finding, NewRecord, Verdict
 from octet.submission import change_of, decided_gates, moved_tip

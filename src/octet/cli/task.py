@@ -11,6 +11,7 @@ import click
 
 from octet.agents import Agent
 from octet.api import Octet
+from octet.cli.durations import Duration
 from octet.cli.output import emit, json_option, table
 from octet.cli.records import records_data, summary_lines, text_lines
 from octet.cli.session import caller, opened, own_token, start_directory
@@ -28,24 +29,6 @@ from octet.waiting import claim_when_there
 token_option = click.option("--token", help="Fencing token; default: that of your own claim.")
 CHECK_S = 5.0
 RENEWABLE = frozenset({State.SUBMITTED, State.IN_REVIEW, State.TESTING})
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """A time such as 90s, 10m, 2h, in seconds."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds; whatever is no time is a usage error."""
-        number, unit = (value[:-1], UNITS_S.get(value[-1:])) if isinstance(value, str) else (value, 1)
-        try:
-            seconds = float(number) * (unit or float("nan"))
-        except ValueError:
-            seconds = float("nan")
-        if not 0 <= seconds <= 30 * 86400:
-            self.fail(f"{value!r} is no time: write it as 90s, 10m or 2h", param, ctx)
-        return seconds
 
 
 @click.group()

@@ -6,9 +6,9 @@ import click
 
 from octet.agents import Agent
 from octet.api import Octet
+from octet.cli.durations import Duration
 from octet.cli.output import emit, json_option
 from octet.cli.session import opened, own_process, project_of
-from octet.cli.task import Duration
 from octet.errors import NothingToClaim, Refused, StaleToken
 from octet.merge_queue import how_to_merge, suite_of
 from octet.task_record import State, Task

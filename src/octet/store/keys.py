@@ -30,9 +30,22 @@
 | `workflow:{p}:log` | STREAM of the same events, bounded |
 | `workflow:{p}:inbox:<agent or role>` | STREAM of messages, bounded |
 | `workflow:{p}:inboxes:read` | HASH agent or role → id of the last message given out |
+| `workflow:{p}:queue:<name>` | LIST, plain FIFO: LPUSH puts an item in, RPOP takes the next |
+| `workflow:{p}:queues:leased:<name>` | ZSET token → when the lease of an item that was given out ends (ms) |
+| `workflow:{p}:queues:returned:<name>` | ZSET token of its last delivery → from when an item that came back is given out again (ms) |
+| `workflow:{p}:queues:items:<name>` | HASH token → the item, as `lua/include/queue_item.lua` writes it |
+| `workflow:{p}:queues:dead:<name>` | ZSET token of its last delivery → when an item became a dead letter (ms) |
+| `workflow:{p}:queues:stats:<name>` | HASH of how many were ever pushed, given, done, returned and died |
+| `workflow:{p}:state:<name>` | HASH field → value |
+| `workflow:{p}:states:versions:<name>` | HASH field → version and the value that has it |
+| `workflow:{p}:counter:<name>` | STRING, a whole number: INCR counts it up |
+| `workflow:{p}:kv:<key>` | STRING, a value |
+| `workflow:{p}:` | what the names of all of these begin with; of a run's own, `workflow:{p}:run:<run>:` |
 
 Beside each queue stands `<queue>:oldest`, ZSET id → how many claims its stage had seen when it came; the HASH
 `tasks:priority:turns` counts those.
+The last ten, for everybody's own use, stand in a run as `workflow:{p}:run:<run>:queue:<name>` and so on. All of them have a TTL, and each
+tells of its changes on the PUB/SUB channel that is called like its first key. A value is JSON; text that is none stands for itself.
 `{p}` is the project in braces: a cluster hashes only what stands in braces, so that all keys of a project share a slot.
 """
 
@@ -48,17 +61,25 @@ PROJECT_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class Keys:
-    """Key names of one project.
+    """Key names of one project; with a `run`, what is for everybody's own use is that run's.
 
     Raises:
-        UsageError: the project's name has characters that would change the hash tag.
+        UsageError: the project's name has characters that would change the hash tag, or the run's could be part of another's.
     """
 
     project: str
+    run: str = ""
 
     def __post_init__(self) -> None:
         if not PROJECT_PATTERN.fullmatch(self.project):
             raise UsageError(f"project name {self.project!r}: use letters, digits, '.', '_' and '-' (64 at most)")
+        if self.run and not PROJECT_PATTERN.fullmatch(self.run):
+            raise UsageError(f"run {self.run[:80]!r}: use letters, digits, '.', '_' and '-' (64 at most)")
+
+    @property
+    def own(self) -> str:
+        """What all the keys begin with that this project, or this run, has for everybody's own use."""
+        return self._key(f"run:{self.run}:" if self.run else "")
 
     def _key(self, rest: str) -> str:
         return f"workflow:{{{self.project}}}:{rest}"
@@ -174,3 +195,43 @@ class Keys:
     def channel(self, event_type: str) -> str:
         """PUB/SUB channel of one event type; `channel("")` is the prefix, `channel("*")` the pattern."""
         return self._key(f"events:{event_type}")
+
+    def queue(self, name: str) -> str:
+        """LIST of the items of a work queue that nobody was given yet; also its channel."""
+        return f"{self.own}queue:{name}"
+
+    def queue_leased(self, name: str) -> str:
+        """ZSET of the items that were given out."""
+        return f"{self.own}queues:leased:{name}"
+
+    def queue_returned(self, name: str) -> str:
+        """ZSET of the items that came back."""
+        return f"{self.own}queues:returned:{name}"
+
+    def queue_items(self, name: str) -> str:
+        """HASH of all items that were given out at least once."""
+        return f"{self.own}queues:items:{name}"
+
+    def queue_dead(self, name: str) -> str:
+        """ZSET of the dead letters."""
+        return f"{self.own}queues:dead:{name}"
+
+    def queue_stats(self, name: str) -> str:
+        """HASH of what has happened so far."""
+        return f"{self.own}queues:stats:{name}"
+
+    def shared_state(self, name: str) -> str:
+        """HASH of a shared state; also its channel."""
+        return f"{self.own}state:{name}"
+
+    def state_versions(self, name: str) -> str:
+        """HASH of the versions of a shared state's fields."""
+        return f"{self.own}states:versions:{name}"
+
+    def counter(self, name: str) -> str:
+        """STRING of a counter; also its channel."""
+        return f"{self.own}counter:{name}"
+
+    def kv(self, key: str) -> str:
+        """STRING of a message left under a key; also its channel."""
+        return f"{self.own}kv:{key}"

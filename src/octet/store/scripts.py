@@ -46,6 +46,7 @@ class Reply(StrEnum):
     GONE = "GONE"  # the agent, in this incarnation, is not registered
     HELD = "HELD"  # another agent holds the resource; resource, value and TTL follow
     ALIVE = "ALIVE"  # the agent's heartbeat has not run out
+    NUMBER = "NUMBER"  # the value (follows) is no whole number, or the sum would be none that fits
     SPOILED = "SPOILED"  # a key (follows) is not of the type it should be; nothing was written
 
 

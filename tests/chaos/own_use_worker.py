@@ -1,0 +1,72 @@
+"""Many processes that use one queue, counter or state at once, forked from one so that they start together.
+
+Usage: own_use_worker.py URL JOB PROCESSES DIRECTORY; prints their pids, and ends when all have ended.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from octet.api import Octet
+from octet.errors import NothingThere, StaleToken
+from octet.store.connection import open_client
+
+LEASE_S = 2.0
+COUNTS, UPDATES = 50, 4
+
+
+def main() -> None:
+    url, job, processes, directory = sys.argv[1:]
+    pids = []
+    for number in range(int(processes)):
+        pid = os.fork()
+        if not pid:
+            with Octet(open_client(url), "p") as octet, (Path(directory) / f"{number}").open("w") as history:
+                globals()[job](octet, number, history)
+                history.flush()
+            os._exit(0)
+        pids.append(pid)
+    print(*pids, flush=True)
+    failed = [pid for pid in pids if os.waitpid(pid, 0)[1] not in (0, 9)]
+    sys.exit(len(failed))
+
+
+def queue(octet: Octet, number: int, history: object) -> None:
+    """Work until nothing is left; a line for each item: token, value, when asked, had and given up (ns)."""
+    items = octet.queue("q")
+    while True:
+        asked = time.monotonic_ns()
+        try:
+            item = items.reserve(wait_s=0.5, lease_s=LEASE_S, max_deliveries=100)
+        except NothingThere:
+            if not items.stats().left:
+                return
+            continue
+        had = time.monotonic_ns()
+        print(item.token, item.value, asked, had, file=history, end=" ", flush=True)
+        time.sleep(number % 5 / 1000)  # work
+        print(time.monotonic_ns(), file=history, flush=True)
+        try:
+            items.ack(item)
+        except StaleToken:
+            print("stale", file=history)
+
+
+def count(octet: Octet, number: int, history: object) -> None:  # noqa: ARG001
+    """Count up, and note each sum."""
+    counter = octet.counter("c")
+    for _ in range(COUNTS):
+        print(counter.incr(), file=history)
+
+
+def update(octet: Octet, number: int, history: object) -> None:
+    """Put an entry of its own into a list that all others change too."""
+    for turn in range(UPDATES):
+        field = octet.state("s").update("list", lambda value, turn=turn: [*(value or []), f"{number}.{turn}"])
+        print(field.version, file=history)
+
+
+main()
