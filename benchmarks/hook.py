@@ -123,14 +123,14 @@ def write_payload(repository: Path) -> dict[str, object]:
 
 
 @contextmanager
-def sandbox() -> Iterator[Sandbox]:
-    """All of it temporary; the daemon and its store have ended afterwards."""
+def sandbox(client: int = 0) -> Iterator[Sandbox]:
+    """All of it temporary; the daemon and its store have ended afterwards. `client` is the agent's process, 0 for this one."""
     with tempfile.TemporaryDirectory(prefix="octet-", dir="/tmp") as name:
         top = Path(name)
         repository, elsewhere = top / "repository", top / "elsewhere"
         repository.mkdir()
         elsewhere.mkdir()
-        environment = {"HOME": name, "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "CLAUDE_PID": str(os.getpid())}
+        environment = {"HOME": name, "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "CLAUDE_PID": str(client or os.getpid())}
         subprocess.run(["git", "init", "-q"], cwd=repository, env=environment, check=True)
         octet(environment, repository, "init")
         octet(environment, repository, "daemon", "start")

@@ -197,4 +197,6 @@ def _say(process: subprocess.Popen[bytes], words: str, answer: str) -> bool:
 def _complaint(process: subprocess.Popen[bytes]) -> str:
     assert process.stderr is not None
     lines = process.stderr.read().decode(errors="replace").splitlines()
-    return next((line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")), "git would not move the branch")
+    # Git says only that a hook refused; the line before that says why.
+    said = [line for line in lines if line.startswith("Octet: ")] or [line for line in lines if line.startswith("fatal: ")]
+    return said[0].removeprefix("fatal: ") if said else "git would not move the branch"

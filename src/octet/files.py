@@ -48,6 +48,21 @@ def replace_file(path: Path, content: bytes, mode: int) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror}: run the command again when that is mended") from error
 
 
+def move_file(source: Path, target: Path) -> None:
+    """Rename a file, as it is: a link stays one. What lies at `target` is replaced; nothing happens where `source` is gone.
+
+    Raises:
+        UsageError: it cannot be moved.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+    except FileNotFoundError:
+        return  # a run that was killed had moved it
+    except OSError as error:
+        raise UsageError(f"cannot move {source} to {target}: {error.strerror}") from error
+
+
 def remove_file(path: Path) -> None:
     """Remove it if it is there.
 

@@ -4,7 +4,7 @@
         changes = install(root, files, edits)    # [Change("created", ".claude/octet.toml"), …]
         changes = uninstall(root)
 
-Two kinds of writing. A *file* is Octet's own: it is never written over one that somebody else made or changed. An *edit* adds to a
+Three kinds of writing. A *file* is Octet's own: it is never written over one that somebody else made or changed. An *edit* adds to a
 file that belongs to the user (settings.json, git's exclude list): its bytes from before are kept, and put back.
 
 The manifest lies beside the trust record, outside the repository, and is saved before the first write. So a run that was killed
@@ -25,7 +25,8 @@ from filelock import FileLock, Timeout
 from octet import client_settings, dirs
 from octet import manifest as manifests
 from octet.errors import ConfigError, UsageError
-from octet.files import read_file, remove_empty, remove_file, replace_file, temporary_of
+from octet.files import move_file, read_file, remove_empty, remove_file, replace_file, temporary_of
+from octet.hooks_path import remove_include
 from octet.manifest import Manifest, NotedEdit
 from octet.plugin import Asset
 
@@ -53,6 +54,25 @@ class Edit:
 
 
 @dataclass(frozen=True)
+class Move:
+    """A file of the user's that makes room for one of Octet's: from `now` to `place`; `--undo` brings it to `home`."""
+
+    now: Path
+    place: Path
+    home: Path
+
+
+@dataclass(frozen=True)
+class Additions:
+    """More than files and edits: what makes room for them, what of Octet's lies under another name, and files and edits of an earlier
+    run that this one does without."""
+
+    moves: Sequence[Move] = ()
+    strays: Sequence[Path] = ()
+    obsolete: Sequence[Path] = ()
+
+
+@dataclass(frozen=True)
 class _Write:
     path: Path
     content: bytes
@@ -75,8 +95,8 @@ def locked() -> Iterator[None]:
         raise UsageError(f"another `octet init` holds {lock.lock_file} for {LOCK_TIMEOUT_S:.0f} s: end it and try again") from error
 
 
-def install(root: Path, files: Mapping[str, Asset], edits: Sequence[Edit] = ()) -> list[Change]:
-    """Write `files` (paths below `root`) and make `edits`; nothing is written if one of them cannot be made.
+def install(root: Path, files: Mapping[str, Asset], edits: Sequence[Edit] = (), additions: Additions | None = None) -> list[Change]:
+    """Write `files` (paths below `root`, or absolute) and make `edits`; nothing is written if one of them cannot be made.
 
     Args:
         root: the main checkout, a real path.
@@ -85,17 +105,27 @@ def install(root: Path, files: Mapping[str, Asset], edits: Sequence[Edit] = ()) 
         ConfigError: a file to be edited cannot be understood.
         UsageError: a path leads out of the repository, or cannot be written.
     """
+    additions = additions or Additions()
     manifest = manifests.load(root)
-    planned = [_plan_file(root, manifest, path, asset) for path, asset in files.items()]
+    moved = {str(move.now) for move in additions.moves}
+    planned = [_plan_file(root, manifest, path, asset, moved=path in moved) for path, asset in files.items()]
     planned += [_plan_edit(root, manifest, edit) for edit in edits]
     writes = [step for step in planned if isinstance(step, _Write)]
     _sweep(root, manifest)
-    if writes:
-        _note_directories(root, manifest, writes)
+    obsolete = [path for path in map(str, additions.obsolete) if path in manifest.files or path in manifest.edits]
+    if writes or additions.moves or additions.strays or obsolete:
+        _note_directories(root, manifest, [*(step.path for step in writes), *(move.place for move in additions.moves)])
+        manifest.moved |= {str(move.home): str(move.place) for move in additions.moves}
         manifests.save(root, manifest)
+        for stray in additions.strays:
+            remove_file(stray)
+        for move in additions.moves:
+            move_file(move.now, move.place)
         for step in writes:
             replace_file(step.path, step.content, step.mode)
-    return [step.change if isinstance(step, _Write) else step for step in planned if step]
+        _drop(root, manifest, obsolete)
+    changes = [step.change if isinstance(step, _Write) else step for step in planned if step]
+    return [*(_moved(root, move) for move in additions.moves), *changes]
 
 
 def uninstall(root: Path) -> list[Change]:
@@ -110,10 +140,37 @@ def uninstall(root: Path) -> list[Change]:
     _sweep(root, manifest)
     changes = [_undo_edit(*edit) for edit in edits if edit]
     changes += [change for path, hashes in manifest.files.items() if (change := _take_back(root, path, hashes))]
+    moved = reversed(manifest.moved.items())  # a hook before what lies beside it: by the hook the next `install` finds both
+    changes += [change for home, place in moved if (change := _bring_back(root, Path(home), Path(place)))]
     for directory in sorted(manifest.directories, key=len, reverse=True):
         remove_empty(Path(directory))
     manifests.forget(root)
     return changes
+
+
+def _drop(root: Path, manifest: Manifest, obsolete: Sequence[str]) -> None:
+    """Take back some of what an earlier run wrote."""
+    for path in obsolete:
+        if path in manifest.edits:
+            if undo := _plan_undo(root, Path(path), manifest.edits.pop(path)):
+                _undo_edit(*undo)
+        else:
+            _take_back(root, path, manifest.files.pop(path))
+    if obsolete:
+        manifests.save(root, manifest)
+
+
+def _moved(root: Path, move: Move) -> Change:
+    return Change("kept", _shown(root, move.home), f"runs after Octet's, from {_shown(root, move.place)}")
+
+
+def _bring_back(root: Path, home: Path, place: Path) -> Change | None:
+    if not os.path.lexists(place):
+        return None
+    if os.path.lexists(home):
+        return Change("skipped", _shown(root, place), f"left there: {_shown(root, home)} is another one now")
+    move_file(place, home)
+    return Change("restored", _shown(root, home))
 
 
 def settings_edit(root: Path, hooks: client_settings.Hooks) -> Edit:
@@ -137,19 +194,23 @@ def _remove_ignored(text: str) -> str:
     return "".join(line for line in text.splitlines(keepends=True) if line.rstrip("\r\n") not in OURS)
 
 
-_REMOVE: Mapping[str, Callable[[str], str]] = {"settings": client_settings.remove_hooks, "exclude": _remove_ignored}
+_REMOVE: Mapping[str, Callable[[str], str]] = {
+    "settings": client_settings.remove_hooks,
+    "exclude": _remove_ignored,
+    "hooks-path": remove_include,
+}
 
 
-def _plan_file(root: Path, manifest: Manifest, path: str, asset: Asset) -> _Write | Change | None:
-    target = _inside(root, path)
-    current = read_file(target)
-    known = manifest.files.get(path, [])
+def _plan_file(root: Path, manifest: Manifest, path: str, asset: Asset, *, moved: bool) -> _Write | Change | None:
+    target = root / path if moved else _inside(root, path)  # what is moved may be a link
+    current = None if moved else read_file(target)
+    known, shown = manifest.files.get(path, []), _shown(root, Path(path))
     if current == asset.content:
         return None
     if current is not None and _digest(current) not in known:
-        return Change("skipped", path, "changed since Octet wrote it" if known else "a file of your own is there")
+        return Change("skipped", shown, "changed since Octet wrote it" if known else "a file of your own is there")
     manifest.files[path] = sorted({*known, _digest(asset.content)})
-    return _Write(target, asset.content, 0o777 if asset.executable else 0o666, Change("created" if current is None else "changed", path))
+    return _Write(target, asset.content, 0o777 if asset.executable else 0o666, Change("created" if current is None else "changed", shown))
 
 
 def _plan_edit(root: Path, manifest: Manifest, edit: Edit) -> _Write | None:
@@ -207,9 +268,9 @@ def _take_back(root: Path, path: str, hashes: Sequence[str]) -> Change | None:
     if current is None:
         return None
     if _digest(current) not in hashes:
-        return Change("skipped", path, "left there: you changed it since")
+        return Change("skipped", _shown(root, Path(path)), "left there: you changed it since")
     remove_file(target)
-    return Change("removed", path)
+    return Change("removed", _shown(root, Path(path)))
 
 
 def _sweep(root: Path, manifest: Manifest) -> None:
@@ -218,9 +279,9 @@ def _sweep(root: Path, manifest: Manifest) -> None:
         remove_file(temporary_of(_inside(root, path)))
 
 
-def _note_directories(root: Path, manifest: Manifest, writes: Sequence[_Write]) -> None:
-    """The directories that the writes will make, and that of the worktrees, which later commands make."""
-    for path in [*(step.path for step in writes), root / IGNORED.strip("/") / "any"]:
+def _note_directories(root: Path, manifest: Manifest, paths: Sequence[Path]) -> None:
+    """The directories that writing `paths` will make, and that of the worktrees, which later commands make."""
+    for path in [*paths, root / IGNORED.strip("/") / "any"]:
         missing = [str(parent) for parent in path.parents if not parent.exists()]
         manifest.directories += [directory for directory in missing if directory not in manifest.directories]
 
@@ -238,7 +299,7 @@ def _inside(root: Path, path: str | Path) -> Path:
 
 def _decode(content: bytes, path: Path) -> str:
     try:
-        return content.decode("utf-8", "surrogateescape" if path.name == "exclude" else "strict")
+        return content.decode("utf-8", "surrogateescape" if path.name in ("exclude", "config") else "strict")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text: correct it, then run the command again") from error
 

@@ -27,11 +27,13 @@ class NotedEdit:
 
 @dataclass
 class Manifest:
-    """`files`: path below the repository → SHA-256 of each content that Octet wrote there. `edits`: absolute path → what was done."""
+    """`files`: path below the repository, or absolute → SHA-256 of each content that Octet wrote there. `edits`: absolute path → what
+    was done. `moved`: absolute path of a file of the user's → where it lies meanwhile."""
 
     files: dict[str, list[str]] = field(default_factory=dict)
     edits: dict[str, NotedEdit] = field(default_factory=dict)
     directories: list[str] = field(default_factory=list)
+    moved: dict[str, str] = field(default_factory=dict)
 
 
 def load(root: Path) -> Manifest:
@@ -49,7 +51,7 @@ def load(root: Path) -> Manifest:
         if data["version"] != VERSION:
             raise UsageError(f"{path} was written by another version of Octet: use that one")
         edits = {name: _noted(entry) for name, entry in data["edits"].items()}
-        return Manifest(data["files"], edits, data["directories"])
+        return Manifest(data["files"], edits, data["directories"], data.get("moved", {}))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} is damaged: remove it, and what `octet init` wrote by hand") from error
 
@@ -61,7 +63,7 @@ def save(root: Path, manifest: Manifest) -> None:
         UsageError: the state directory cannot be written.
     """
     edits = {path: _written(noted) for path, noted in manifest.edits.items()}
-    data = {"version": VERSION, "files": manifest.files, "edits": edits, "directories": manifest.directories}
+    data = {"version": VERSION, "files": manifest.files, "edits": edits, "directories": manifest.directories, "moved": manifest.moved}
     replace_file(_path(root), (json.dumps(data, indent=1) + "\n").encode(), 0o600)
 
 

@@ -24,6 +24,7 @@ from octet.errors import AgentGone, LockHeld, NothingToClaim, OctetError, Refuse
 from octet.findings import evidence_of, findings_of, first_line
 from octet.foresight import Foreseen, foresee
 from octet.git import Git
+from octet.guard.fence import TOKEN_VARIABLE
 from octet.landing import Conflict, Landed, Outcome, Strategy, Target, TestsFailed, Unusable, Waiting, Work
 from octet.lease import Lease, LeaseLost
 from octet.merge import land
@@ -187,7 +188,8 @@ class MergeQueue:
         before = git.commit(f"refs/heads/{self._how.target.branch}")
         try:
             with Lease(self._octet, self._agent, self._how.resource) as lease:
-                for outcome in self._land(git, tasks, lease.check):
+                # Git's own fence checks the token at the very moment when the branch moves.
+                for outcome in self._land(git.having(**{TOKEN_VARIABLE: lease.token}), tasks, lease.check):
                     if isinstance(outcome, Landed):
                         tip = outcome.tip
                     yield self._record(tokens, outcome)

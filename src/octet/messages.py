@@ -50,13 +50,6 @@ class Messages:
         found = [*self._take(agent.id, most), *self._take(agent.role, most)]
         return sorted(found, key=lambda message: message.sent_ms)
 
-    def waiting(self, name: str) -> bool:
-        """Whether the inbox of an agent or a role has messages that nobody was given yet."""
-        keys = self._keys
-        with self._store.errors():
-            last = self._store.client.hget(keys.inboxes_read, name)
-            return bool(self._store.client.xrange(keys.inbox(name), min=f"({last}" if last else "-", count=1))
-
     def _take(self, name: str, most: int) -> Sequence[Message]:
         keys = self._keys
         reply = self._store.run("msg_take", [keys.inbox(name), keys.inboxes_read], [name, most])

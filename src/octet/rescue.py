@@ -90,7 +90,7 @@ def note_rescue(octet: Octet, author: str, task_id: str, snapshot: Snapshot) -> 
     holder = reply[2]
     if holder and holder != author:
         left = f"Task {task_id}: {author} left unfinished work, {snapshot.ref} ({snapshot.size})."
-        text = f"{left} `octet worktree rescue {task_id}` applies it."
+        text = f"{left} `octet task rescue {task_id}` applies it."
         octet.messages.send(holder, text, sender=author)
 
 
@@ -112,7 +112,7 @@ def apply_rescue(git: Git, ref: str) -> str:
     """
     commit = git.commit(ref)
     if not commit:
-        raise NotFound(f"there is no {ref}: `octet worktree rescue --list TASK` shows what there is")
+        raise NotFound(f"there is no {ref}: `octet task rescue --list TASK` shows what there is")
     if read_changes(git).paths:
         raise Refused(f"{git.directory} has changes of its own: commit them, then apply {ref}")
     uncommitted = is_snapshot(git, commit)

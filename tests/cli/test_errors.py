@@ -37,6 +37,7 @@ CALLS = [
     ["task", "graph"],
     ["task", "cancel", "1"],
     ["task", "retry", "1"],
+    ["task", "rescue", "1", "--list"],
     ["review", "start"],
     ["review", "approve", "1"],
     ["review", "reject", "1", "--note", "x"],

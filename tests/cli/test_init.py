@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from octet import plugin
+from octet import fence_setup, plugin
 from octet.cli import run
 from octet.project import load_project
 from octet.trust import check
 
 Init = Callable[..., Any]
 ODD_SETTINGS = '{\r\n\t"env": {"A": "\\u00e9", "B": 1.0e2},   "hooks": {"Stop": [{"hooks": [{"type":"command","command":"make"}]}]}\r\n}'
+HOOKS_CREATED = {".git/hooks/reference-transaction": "created", ".git/hooks/pre-push": "created"}
 SERVER = '[redis]\nurl = "redis://ann:secret@cache.example:6390/2"\n'
 
 
@@ -116,14 +117,49 @@ def with_team_settings(repository: Path) -> None:
     (repository / ".claude" / "octet.toml").write_text('project = "team"\n')
 
 
-FLAVOURS = [lambda _: None, with_settings, with_own_commands, with_empty_settings, without_exclude, with_open_exclude, with_team_settings]
+def without_hooks(repository: Path) -> None:
+    for sample in (repository / ".git" / "hooks").iterdir():
+        sample.unlink()
+    (repository / ".git" / "hooks").rmdir()
+
+
+def with_own_hooks(repository: Path) -> None:
+    """One of every kind: a script, a link to a tracked file, one that was switched off, one put aside by a tool."""
+    hooks = repository / ".git" / "hooks"
+    (repository / "check.sh").write_text("#!/bin/sh\n")
+    (hooks / "pre-push").symlink_to("../../check.sh")
+    (hooks / "pre-push.legacy").write_text("#!/bin/sh\n")
+    (hooks / "pre-push.legacy").chmod(0o755)
+    (hooks / "reference-transaction").write_bytes(b"#!/bin/sh\n# \xff\n")
+    (hooks / "reference-transaction").chmod(0o600)
+    (hooks / "pre-commit").write_text("#!/bin/sh\n")
+
+
+def with_hooks_elsewhere(repository: Path) -> None:
+    (repository / ".husky" / "_").mkdir(parents=True)
+    (repository / ".husky" / "_" / "pre-commit").write_text("#!/bin/sh\n")
+    git(repository, "config", "core.hooksPath", ".husky/_")
+
+
+FLAVOURS = [
+    lambda _: None,
+    with_settings,
+    with_own_commands,
+    with_empty_settings,
+    without_exclude,
+    with_open_exclude,
+    with_team_settings,
+    without_hooks,
+    with_own_hooks,
+    with_hooks_elsewhere,
+]
 flavoured = pytest.mark.parametrize("prepare", FLAVOURS, ids=lambda function: function.__name__.strip("<>"))
 
 
 def test_it_opts_in_this_repository_on_this_machine(repository: Path, init: Init) -> None:
     """The team's file, this machine's approval, and the worktrees' directory out of git's sight."""
     outcome = init()
-    assert actions(outcome) == {".claude/octet.toml": "created", ".git/info/exclude": "changed"}
+    assert actions(outcome) == {".claude/octet.toml": "created", ".git/info/exclude": "changed", **HOOKS_CREATED}
     assert outcome["opted_in"]
     assert outcome["project"] == load_project(repository).name
     assert approved(repository)
@@ -371,7 +407,7 @@ def test_a_committed_drop_in_needs_only_the_approval(repository: Path, init: Ini
     git(repository, "commit", "-q", "-m", "Use Octet")
     git(tmp_path, "clone", "-q", str(repository), "clone")
     before = tree(tmp_path / "clone")
-    assert actions(init("--drop-in", at=tmp_path / "clone")) == {".git/info/exclude": "changed"}
+    assert actions(init("--drop-in", at=tmp_path / "clone")) == {".git/info/exclude": "changed", **HOOKS_CREATED}
     assert approved(tmp_path / "clone")
     init("--undo", at=tmp_path / "clone")
     assert tree(tmp_path / "clone") == before
@@ -401,13 +437,21 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("rerun", [True, False], ids=["run again", "undo at once"])
 @pytest.mark.parametrize("arguments", [("--drop-in",), ("--undo",)], ids=["init", "undo"])
+@pytest.mark.parametrize("hooks", [with_own_hooks, with_hooks_elsewhere])
 def test_killed_at_any_write_it_can_be_finished(
-    repository: Path, init: Init, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], rerun: bool
+    repository: Path,
+    init: Init,
+    monkeypatch: pytest.MonkeyPatch,
+    hooks: Callable[[Path], None],
+    arguments: tuple[str, ...],
+    rerun: bool,
 ) -> None:
     """Before each rename and each removal in turn: running it again completes it, and undo finds everything."""
     few = {path: plugin.Asset(b"x\n") for path in ("octet/launch", "commands/one.md")}
     monkeypatch.setattr(plugin, "render_files", lambda _: few)
+    monkeypatch.setattr(fence_setup, "PASSED_ON", ("commit-msg",))
     with_settings(repository)
+    hooks(repository)
     before = tree(repository)
     init("--drop-in")
     complete = set(tree(repository))

@@ -89,10 +89,10 @@ def test_a_task_handed_over_with_its_work(crew: Crew) -> None:
     assert "not yours" in crew("dev-1", "worktree", "add", "t", code=1)
     following = Path(crew.json("dev-2", "worktree", "add")["path"])
     assert following != path
-    assert "worktree of your own" in crew("dev-2", "worktree", "rescue", "t", code=1)
-    crew("dev-2", "worktree", "rescue", "t", cwd=following)
+    assert "worktree of your own" in crew("dev-2", "task", "rescue", "t", code=1)
+    crew("dev-2", "task", "rescue", "t", cwd=following)
     assert (following / "half done").read_text() == "half"
-    assert "1 file changed" in crew("dev-2", "worktree", "rescue", "t", "--list")
+    assert "1 file changed" in crew("dev-2", "task", "rescue", "t", "--list")
 
 
 def test_removal_by_name_and_the_doctor(crew: Crew) -> None:

@@ -58,7 +58,7 @@ def test_a_killed_sessions_work_is_kept_and_the_next_is_told(team: Sandbox, mode
     assert kept == git(tree, "hash-object", "--no-filters", "half.py")
     assert written.decode() == HALF_DONE
 
-    rescue = f"octet worktree add {task} && cd '{tree.parent / f'{task}-2'}' && octet worktree rescue {task} && git status -s"
+    rescue = f"octet worktree add {task} && cd '{tree.parent / f'{task}-2'}' && octet task rescue {task} && git status -s"
     model.script("B", CLAIM, shell(rescue), Turn(Text("Taken up."), gate=gates["B"]))
     heir = team.start(marker("B") + " work")
     gates["B"].await_arrival()

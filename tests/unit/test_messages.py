@@ -46,18 +46,6 @@ def test_order_and_portions(octet: Octet) -> None:
     assert portions == [[str(n) for n in range(20)], [str(n) for n in range(20, 40)], [str(n) for n in range(40, 50)], []]
 
 
-def test_what_a_portion_leaves_is_still_waiting(octet: Octet) -> None:
-    """An inbox has messages waiting until the last of them was given out."""
-    agent = join(octet)
-    seen = [octet.messages.waiting(agent.role)]
-    for number in range(3):
-        octet.messages.send(agent.role, str(number), sender="x")
-    for _ in range(2):
-        seen.append(octet.messages.waiting(agent.role))
-        octet.messages.take(agent, 2)
-    assert [*seen, octet.messages.waiting(agent.role)] == [False, True, True, False]
-
-
 def test_a_large_portion(single_octet: Octet) -> None:
     """More messages than Lua can unpack are given out whole."""
     octet = single_octet

@@ -28,7 +28,7 @@ COMMANDS = {
     "review": ("octet.cli.review", "review_group", "Reviews: start, approve, reject, show."),
     "test": ("octet.cli.test", "test_group", "The test gate: run."),
     "merge": ("octet.cli.merge", "merge_group", "The merge queue: show it, work it off."),
-    "worktree": ("octet.cli.worktree", "worktree_group", "Worktrees: add, list, remove, doctor, snapshot, rescue."),
+    "worktree": ("octet.cli.worktree", "worktree_group", "Worktrees: add, list, remove, doctor, snapshot."),
     "lock": ("octet.cli.lock", "lock_group", "Locks: acquire, release, list, break."),
     "msg": ("octet.cli.msg", "msg_group", "Messages: send, inbox."),
     "event": ("octet.cli.event", "event_group", "Events: publish, watch, log."),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from octet import __version__, api, trust
+from octet import __version__, api, fence_setup, trust
 from octet.cli.output import emit, json_option
 from octet.cli.session import start_directory
 from octet.daemon import control
@@ -54,6 +54,7 @@ def examine(start: Path) -> Iterator[Finding]:
         project = _project(start)
         yield Finding("repository", True, f"{project.root}, project {project.name}")
         yield _approval(project)
+        yield _fence(project)
     except NoProject as error:
         yield Finding("repository", None, str(error))
     except OctetError as error:
@@ -96,6 +97,16 @@ def _approval(project: Project) -> Finding:
         )
     refusals = [refusal for setting in found.changed if (refusal := found.command_refusal(setting))]
     return Finding("approval", not refusals, "; ".join(refusals) or "this machine takes part")
+
+
+def _fence(project: Project) -> Finding:
+    if project.common_dir is None or not trust.check(project).approved:
+        return Finding("fence", None, "guards the protected branches of a git repository that takes part")
+    try:
+        state = fence_setup.examine(project)
+    except OctetError as error:
+        return Finding("fence", False, str(error))
+    return Finding("fence", state.ok, state.detail)
 
 
 def _interpreter() -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import click
 
-from octet import bootstrap, config, installation, plugin, trust
+from octet import bootstrap, config, fence_setup, installation, plugin, trust
 from octet.cli.output import emit, json_option
 from octet.errors import NoProject, UsageError
+from octet.files import remove_file
 from octet.installation import Change
 from octet.project import Project, common_dir_of, find_root, find_worktree, load_project, main_checkout, real_path
 from octet.store.address import parse_address
@@ -74,9 +75,12 @@ def _repository(start: Path) -> Path:
 
 def _init(root: Path, drop_in: bool) -> Outcome:
     files, edits = _planned(root, drop_in)
+    settings = config.Config("")
     if (root / config.FILE).exists():
-        load_project(root)  # one that cannot be read: nothing is written, nothing approved
-    changes = installation.install(root, files, edits)
+        settings = load_project(root).config  # one that cannot be read: nothing is written, nothing approved
+    fence = fence_setup.plan(root, settings.protected)
+    changes = installation.install(root, {**files, **fence.files}, [*edits, *fence.edits], fence.additions)
+    fence_setup.touch(fence)
     project = load_project(root)
     approved = _approved(project)
     changed = trust.check(project)
@@ -118,6 +122,8 @@ def _approved(project: Project) -> dict[str, str]:
 def _undo(root: Path) -> Outcome:
     was_in = trust.revoke(root)  # first: whatever comes next, Octet is off here
     changes = installation.uninstall(root)
+    for stray in fence_setup.strays(root):
+        remove_file(stray)
     notices = [] if was_in or changes else ["nothing to undo: this machine had not opted in"]
     if (root / config.FILE).exists():
         notices.append(f"{OWN_SETTINGS} stays: it was there before, or was changed since; not approved, it does nothing")
@@ -137,7 +143,7 @@ def _notices(project: Project, drop_in: bool) -> list[str]:
 
 def _next(root: Path, changes: Sequence[Change], drop_in: bool) -> list[str]:
     steps = []
-    created = [change.path for change in changes if change.action == "created"]
+    created = [change.path for change in changes if change.action == "created" and change.path.startswith(".claude/")]
     if created:
         shared = ".claude" if drop_in else OWN_SETTINGS
         steps.append(f"for your team: git add {shared} && git commit; each of them runs `octet init` once")

@@ -16,6 +16,7 @@ from octet.cli.output import emit, json_option, table
 from octet.cli.records import records_data, summary_lines, text_lines
 from octet.cli.session import caller, opened, own_token, start_directory
 from octet.cli.task_plan import graph, import_plan
+from octet.cli.task_rescue import rescue
 from octet.errors import Refused, UsageError
 from octet.records import NewRecord, Verdict
 from octet.rescue import keep_work
@@ -32,7 +33,7 @@ RENEWABLE = frozenset({State.SUBMITTED, State.IN_REVIEW, State.TESTING})
 
 @click.group()
 def task_group() -> None:
-    """Tasks: add, import, list, show, graph, claim, progress, submit, complete, fail, release, cancel, retry."""
+    """Tasks: add, import, list, show, graph, claim, progress, submit, complete, fail, release, cancel, retry, rescue."""
 
 
 @task_group.command("add")
@@ -239,6 +240,7 @@ def retry(task_id: str, as_json: bool) -> None:
 
 task_group.add_command(import_plan)
 task_group.add_command(graph)
+task_group.add_command(rescue)
 
 
 def describe(task: Task) -> str:
@@ -253,7 +255,7 @@ def describe(task: Task) -> str:
         "merged": task.merge_commit,
         "result": task.result,
         "last": _last(task),
-        "rescued": f"{task.rescue_ref} ({task.rescue_size}): `octet worktree rescue {task.id}` applies it" if task.rescue_ref else "",
+        "rescued": f"{task.rescue_ref} ({task.rescue_size}): `octet task rescue {task.id}` applies it" if task.rescue_ref else "",
         "needs": ", ".join(task.needs),
         "accept": task.accept,
         "feature": task.feature,

@@ -17,8 +17,8 @@ from octet.git import Git
 from octet.moving import MOST_ATTEMPTS, Moved, move_in, move_out
 from octet.ports import free_dead_ports
 from octet.project import Project, find_worktree
-from octet.rescue import apply_rescue, base_branch, rescues_of
-from octet.snapshot import list_snapshots, take_snapshot
+from octet.rescue import base_branch
+from octet.snapshot import take_snapshot
 from octet.survey import Finding, Standing, diagnose, survey
 from octet.tasks import State, Task
 from octet.tenancy import linked_checkouts, linked_worktree, read_tenancy
@@ -28,7 +28,7 @@ from octet.worktrees import Worktree, check_name
 
 @click.group()
 def worktree_group() -> None:
-    """Worktrees: add, list, remove, doctor, snapshot, rescue."""
+    """Worktrees: add, list, remove, doctor, snapshot."""
 
 
 @worktree_group.command("add")
@@ -103,31 +103,7 @@ def snapshot(name: str | None, as_json: bool) -> None:
         emit({"snapshot": None}, "nothing to keep: all of it is committed and merged", as_json)
         return
     left = f"; left out: {', '.join(map(ascii, kept.skipped))}" if kept.skipped else ""
-    emit({"snapshot": asdict(kept)}, f"kept as {kept.ref} ({kept.size}){left}; `octet worktree rescue {label}` applies it", as_json)
-
-
-@worktree_group.command("rescue")
-@click.argument("task_id", metavar="TASK")
-@click.option("--list", "only_list", is_flag=True, help="Only show what was kept.")
-@click.option("--ref", help="Which of them; default: the latest.")
-@json_option
-def rescue(task_id: str, only_list: bool, ref: str | None, as_json: bool) -> None:
-    """Bring the work that an ended claim on TASK left into this worktree, which must be clean."""
-    with opened() as octet:
-        project = _project(octet)
-        here = start_directory() or Path.cwd()
-        found = find_worktree(here)
-        if only_list:
-            kept = rescues_of(project, task_id)
-            emit([{"ref": ref, "size": size} for ref, size in kept], "\n".join(f"{r}  {s}" for r, s in kept) or "nothing was kept", as_json)
-            return
-        if found is None or found.is_main or found.common_dir != project.common_dir:
-            raise Refused(f"apply it in a worktree of your own: `octet worktree add {task_id}`, and run this there")
-        chosen = ref or next(iter(list_snapshots(Git(project.root), task_id)), "")
-        if not chosen.startswith("refs/octet/rescue/"):
-            raise NotFound(f"nothing was kept of {task_id}" if not chosen else f"{chosen} is no rescue ref: see --list")
-        said = apply_rescue(Git(found.path), chosen)
-    emit({"ref": chosen, "worktree": str(found.path)}, said, as_json)
+    emit({"snapshot": asdict(kept)}, f"kept as {kept.ref} ({kept.size}){left}; `octet task rescue {label}` applies it", as_json)
 
 
 def _held_task(octet: Octet, agent: Agent, task_id: str | None) -> Task:

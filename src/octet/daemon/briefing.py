@@ -49,7 +49,7 @@ def _sent_back(task: Task) -> str:
 
 def _rescued(task: Task) -> str:
     left = f"An earlier attempt at {task.id} left unfinished work, {plain(task.rescue_ref)} ({plain(task.rescue_size)})"
-    return f"{left}: `octet worktree rescue {task.id}` applies it in your worktree."
+    return f"{left}: `octet task rescue {task.id}` applies it in your worktree."
 
 
 def _role(agent: Agent) -> str:

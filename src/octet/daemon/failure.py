@@ -10,12 +10,17 @@ import json
 from octet.daemon.wire import Reply, Request
 
 GUARD = "PreToolUse"
+FENCE = "Fence"
 
 
 def failure_reply(request: Request, why: str) -> Reply:
-    """Guarded tools: what the policy for an unreachable store says. Everything else goes on, and says `why` (one line)."""
-    if request.event != GUARD:
+    """Guarded tools and git's hooks: what the policy for an unreachable store says. Everything else goes on, and says `why` (one line)."""
+    if request.event not in (GUARD, FENCE):
         return Reply(0, json.dumps({"systemMessage": why}).encode() + b"\n")
+    if request.event == FENCE:
+        from octet.guard import fence_failsafe
+
+        return Reply(*fence_failsafe.decide(request.payload, request.root, why))
     from octet.guard import failsafe
 
     return Reply(*failsafe.decide(request.payload, request.root, why))

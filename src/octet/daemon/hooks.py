@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from octet.agents import GUEST, Agent
+from octet.agents import Agent
 from octet.api import Octet
+from octet.daemon import fence, permission
 from octet.daemon.briefing import brief, deliver
 from octet.daemon.crews import Crew, Crews
 from octet.daemon.failure import failure_reply
@@ -20,7 +21,7 @@ from octet.daemon.sessions import Sessions
 from octet.daemon.twins import Twins
 from octet.daemon.vitals import Vitals
 from octet.daemon.wire import SERVE, Reply, Request
-from octet.errors import AgentGone, LockHeld, NotFound, NotTrusted, OctetError, StoreUnreachable
+from octet.errors import NotTrusted, OctetError, StoreUnreachable
 from octet.guard import payload, policy
 from octet.guard.payload import (
     Event,
@@ -39,8 +40,6 @@ from octet.text import plain
 
 log = logging.getLogger("octet.hooks")
 
-# A guest is a person's ordinary session: it commits where the person lets it, one at a time.
-MAY_MOVE_BRANCHES = frozenset({GUEST, "repository-guardian"})
 # One notice of the same trouble in this time for each session: a line at every prompt would be noise.
 NOTICE_EVERY_S = 60.0
 
@@ -70,6 +69,8 @@ class HookService:
         """The reply to one hook; never raises for anything that a payload or a store can do."""
         if request.event == SERVE:
             return self._serve(request)
+        if request.event == fence.EVENT:
+            return fence.answer(self._crews, request)
         if self._twins.is_second(request.source, request.pid, request.payload):
             return Reply()
         try:
@@ -180,55 +181,14 @@ class HookService:
         if not needs.resources and not needs.names_agent:
             return render_verdict(policy.judge(needs, policy.Granted(), crew.project), event)
         agent = self._sessions.cached(crew, event, pid)
-        answer = self._acquire(crew, agent, needs)
+        answer = permission.acquire(crew.connected(), agent, needs.resources)
         if isinstance(answer, policy.Gone):
             self._sessions.forget(agent)
             joined = self._sessions.register(crew, event, pid)
             agent = joined.agent
             if joined.how == "known":  # it took another role, and with it another name
-                answer = self._acquire(crew, agent, needs)
+                answer = permission.acquire(crew.connected(), agent, needs.resources)
         return render_verdict(policy.judge(needs, answer, crew.project, agent.id), event)
-
-    def _acquire(self, crew: Crew, agent: Agent, needs: policy.Needs) -> policy.Answer:
-        octet = crew.connected()
-        if reserved := _reserved(octet, agent, needs):
-            return reserved
-        try:
-            if needs.resources:
-                octet.locks.acquire(agent, needs.resources, scope="turn")
-        except LockHeld as held:
-            return _held(octet, held)
-        except AgentGone:
-            return policy.Gone()
-        return policy.Granted()
-
-
-def _reserved(octet: Octet, agent: Agent, needs: policy.Needs) -> policy.Reserved | None:
-    """A crew's main moves by its guardian only; whoever took the branch's lock by its own command knows what it does."""
-    if agent.role in MAY_MOVE_BRANCHES:
-        return None
-    for resource in needs.resources:
-        if resource.startswith("repository:") and not _holds(octet, agent, resource):
-            return policy.Reserved(resource, agent.role)
-    return None
-
-
-def _holds(octet: Octet, agent: Agent, resource: str) -> bool:
-    try:
-        return octet.locks.get(resource).holder == agent.id
-    except NotFound:
-        return False
-
-
-def _held(octet: Octet, held: LockHeld) -> policy.Held:
-    title = ""
-    if held.task:
-        try:
-            title = octet.tasks.get(held.task).title
-        except OctetError as error:
-            log.info("a lock names the task %s: %s", held.task, error)
-    age_ms = max(0, octet.now_ms() - held.since_ms) if held.since_ms else 0
-    return policy.Held(held.resource, held.holder, held.task, title, age_ms / 1000, held.scope, held.ttl_ms / 1000)
 
 
 def _publish_turn(octet: Octet, agent: Agent, kind: str, message: str) -> None:

@@ -15,7 +15,9 @@ from octet.agents import Agent, Estate
 from octet.api import Octet
 from octet.daemon.crews import Crew, Crews
 from octet.daemon.deaths import DeathWatch
+from octet.daemon.hints import HintFile, Hints, add_agent
 from octet.daemon.rescuer import Rescuer
+from octet.dirs import state_dir
 from octet.errors import OctetError, StoreUnreachable
 from octet.process import ProcessIdentity, host_id, is_alive
 from octet.tenancy import is_here
@@ -34,6 +36,7 @@ class Vitals:
         self._crews = crews
         self.rescuer = Rescuer()
         self._deaths = DeathWatch(self._bury_process)
+        self._hints = HintFile(state_dir())
         self._wake = threading.Event()
         self._stopping = False
         self._hastened = False
@@ -77,6 +80,8 @@ class Vitals:
         self._live = max(self._live, 1)
         if process := local_process(agent):
             self._deaths.watch(process)
+            if not self._hints.knows(process.pid):
+                self.hasten()
 
     def _run(self) -> None:
         next_beat = 0.0
@@ -107,7 +112,15 @@ class Vitals:
             live += count
         self._live = live
         self._crews.remember(busy)
+        if complete:
+            self._publish(busy)
         return complete
+
+    def _publish(self, busy: list[Crew]) -> None:
+        try:
+            self._hints.write([hints_of(crew) for crew in busy])
+        except OctetError as error:
+            log.warning("git's hooks are not told who is here: %s", error)
 
     def _flush(self) -> None:
         try:
@@ -131,6 +144,16 @@ def local_process(agent: Agent) -> ProcessIdentity | None:
         return ProcessIdentity.parse(agent.process.partition("#")[0])
     except ValueError:
         return None
+
+
+def hints_of(crew: Crew) -> Hints:
+    """What git's hooks need to know of a project."""
+    octet, hints = crew.connected(), Hints()
+    for agent in octet.agents.list():
+        add_agent(hints, agent, local_process(agent))
+    if any(lock.resource.startswith("repository:") for lock in octet.locks.list()):
+        hints.held.add(str(crew.root))
+    return hints
 
 
 def beat(octet: Octet, deaths: DeathWatch, rescuer: Rescuer) -> int:

@@ -35,11 +35,11 @@ def _decide(raw: bytes, root: str | Path, why: str) -> Reply:
     except NoProject:
         return Reply()  # it opted out between the launcher's look and ours
     except ConfigError as error:
-        project, why = _unread_project(root), str(error)
+        project, why = unread_project(root), str(error)
     return render_verdict(policy.judge(policy.needs(event, project), policy.StoreDown(why), project))
 
 
-def _unread_project(root: str | Path) -> Project:
+def unread_project(root: str | Path) -> Project:
     """A repository whose settings cannot be read keeps the strictest ones: breaking the file must not switch the guard off."""
     real = Path(root)
     return Project("unknown", real, Config("unknown"), common_dir_of(real))

@@ -34,8 +34,8 @@ Effect = Moves | Refused
 Rule = Callable[[Call, Checkout], Iterator[Effect]]
 
 _UNCLEAR = "Octet cannot tell which branch it moves: write the branch's name out instead of a variable, a pattern or a substitution"
-_SHARED = "a protected branch is moved by a merge, never removed, renamed or rewritten"
-_REWRITE = f"{_SHARED}: make a new commit that sets it right (`git revert`), on a branch of your own"
+SHARED = "a protected branch is moved by a merge, never removed, renamed or rewritten"
+_REWRITE = f"{SHARED}: make a new commit that sets it right (`git revert`), on a branch of your own"
 _WORKTREE = "it can take another agent's worktree away: use `octet worktree list` and `octet worktree remove NAME`, which keep unsaved work"
 _COLLECT = "it can delete what another agent still needs: leave it to git, which collects garbage by itself"
 _STASH = "the stash is one for all worktrees, and another agent would get your changes: commit them on your branch instead (`git commit`)"
@@ -128,7 +128,7 @@ def _push(call: Call, checkout: Checkout) -> Iterator[Effect]:
     if {"n", "dry-run"} & flags.keys():
         return
     if "mirror" in flags:
-        yield Refused(f"it overwrites every branch of the other repository, and {_SHARED}: push your own branch by name")
+        yield Refused(f"it overwrites every branch of the other repository, and {SHARED}: push your own branch by name")
         return
     force = bool({"f", "force", "force-with-lease", "force-if-includes"} & flags.keys())
     delete = bool({"d", "delete"} & flags.keys())
@@ -159,7 +159,7 @@ def _pushed(refspec: str, checkout: Checkout, *, force: bool, delete: bool) -> I
         name = checkout.branch()
     refused = ""
     if delete or (colon and not source):
-        refused = _SHARED
+        refused = SHARED
     elif force or refspec.startswith("+"):
         refused = _REWRITE
     if "*" in name:
@@ -176,11 +176,11 @@ def _branch_command(call: Call, checkout: Checkout) -> Iterator[Effect]:
         return
     if {"d", "D", "delete"} & names:
         for operand in operands:
-            yield from _branch(_ref(operand), checkout, refused=_UNCLEAR if UNKNOWN in operand else _SHARED)
+            yield from _branch(_ref(operand), checkout, refused=_UNCLEAR if UNKNOWN in operand else SHARED)
     elif {"m", "M", "move"} & names:
         renamed = operands if len(operands) > 1 else [checkout.branch(), *operands]
         for operand in renamed:
-            yield from _branch(_ref(operand), checkout, refused=_UNCLEAR if UNKNOWN in operand else _SHARED)
+            yield from _branch(_ref(operand), checkout, refused=_UNCLEAR if UNKNOWN in operand else SHARED)
     elif {"C", "copy", "c"} & names and {"C", "f", "force"} & names:
         yield from _branch(_ref(operands[-1]) if operands else "", checkout)
     elif {"f", "force"} & names and operands:
@@ -261,7 +261,7 @@ def _update_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
         yield Refused("it can move any branch: give `git update-ref` the ref and the commit as words")
     elif operands:
         name = checkout.branch() if operands[0] in ("HEAD", "@") else _ref(operands[0])
-        yield from _branch(name, checkout, refused=_SHARED if "d" in flags or "delete" in flags else "")
+        yield from _branch(name, checkout, refused=SHARED if "d" in flags or "delete" in flags else "")
 
 
 def _symbolic_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
@@ -271,11 +271,11 @@ def _symbolic_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
     if operands and operands[0] == "HEAD":
         yield Refused("it puts the checkout on another branch and leaves its files behind: use `git switch`")
     elif operands:
-        yield from _branch(_ref(operands[0]), checkout, refused=_SHARED)
+        yield from _branch(_ref(operands[0]), checkout, refused=SHARED)
 
 
 def _filter(_call: Call, _checkout: Checkout) -> Iterator[Effect]:
-    yield Refused(f"it rewrites the history that all worktrees share: {_SHARED}")
+    yield Refused(f"it rewrites the history that all worktrees share: {SHARED}")
 
 
 def _subtree(call: Call, checkout: Checkout) -> Iterator[Effect]:

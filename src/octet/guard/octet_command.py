@@ -38,7 +38,7 @@ _UNASKED: dict[str, frozenset[str] | None] = {
     "status": None,
     "task": None,
     "test": frozenset({"run"}),
-    "worktree": frozenset({"add", "list", "doctor", "snapshot", "rescue"}),
+    "worktree": frozenset({"add", "list", "doctor", "snapshot"}),
 }
 _APPROVING = frozenset({"init"})
 # What makes any command a person's decision.

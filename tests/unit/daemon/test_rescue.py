@@ -92,7 +92,7 @@ def test_a_killed_developers_work_is_kept_before_its_task_goes_back(
         for told in (describe(octet.tasks.claim(other)), brief(octet, other, "/claim-task")):
             assert found.rescue_ref in told
             assert "2 files changed" in told
-            assert f"octet worktree rescue {task.id}" in told
+            assert f"octet task rescue {task.id}" in told
         process.kill()
 
 

@@ -5,7 +5,8 @@
 -- letters before the first and after the last allow it: an overlap may be seen that there is not, never the other way round.
 local function segments(glob)
   local parts, bare = {}, string.match(glob, '^(.-)/*$')
-  if not string.find(bare, '/', 1, true) then parts[1] = '**' end
+  -- a bare name is at the top; a bare pattern, as in .gitignore, at any depth
+  if not string.find(bare, '/', 1, true) and string.find(bare, '[*?[]') then parts[1] = '**' end
   for part in string.gmatch(glob, '[^/]+') do parts[#parts + 1] = part end
   return parts
 end

@@ -1,0 +1,63 @@
+"""Whether an agent may have locks: one rule for the guard of tool calls and for git's fence.
+
+A crew's protected branches are moved by its guardian, or by a guest, which is a person's ordinary session; another role holds the
+branch's lock by its own `octet lock acquire`, or is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from octet.agents import GUEST, Agent
+from octet.api import Octet
+from octet.errors import AgentGone, LockHeld, NotFound, OctetError
+from octet.guard import policy
+
+log = logging.getLogger("octet.permission")
+
+# A guest commits where the person lets it, one at a time.
+MAY_MOVE_BRANCHES = frozenset({GUEST, "repository-guardian"})
+
+
+def acquire(octet: Octet, agent: Agent, resources: Sequence[str]) -> policy.Answer:
+    """Take the locks for the agent's turn, all or none, if its role may have them."""
+    if reserved := _reserved(octet, agent, resources):
+        return reserved
+    try:
+        if resources:
+            octet.locks.acquire(agent, resources, scope="turn")
+    except LockHeld as held:
+        return described(octet, held)
+    except AgentGone:
+        return policy.Gone()
+    return policy.Granted()
+
+
+def described(octet: Octet, held: LockHeld) -> policy.Held:
+    """A lock that another holds, with its task and age."""
+    title = ""
+    if held.task:
+        try:
+            title = octet.tasks.get(held.task).title
+        except OctetError as error:
+            log.info("a lock names the task %s: %s", held.task, error)
+    age_ms = max(0, octet.now_ms() - held.since_ms) if held.since_ms else 0
+    return policy.Held(held.resource, held.holder, held.task, title, age_ms / 1000, held.scope, held.ttl_ms / 1000)
+
+
+def _reserved(octet: Octet, agent: Agent, resources: Sequence[str]) -> policy.Reserved | None:
+    """A crew's main moves by its guardian only; whoever took the branch's lock by its own command knows what it does."""
+    if agent.role in MAY_MOVE_BRANCHES:
+        return None
+    for resource in resources:
+        if resource.startswith("repository:") and not _holds(octet, agent, resource):
+            return policy.Reserved(resource, agent.role)
+    return None
+
+
+def _holds(octet: Octet, agent: Agent, resource: str) -> bool:
+    try:
+        return octet.locks.get(resource).holder == agent.id
+    except NotFound:
+        return False
