@@ -75,11 +75,6 @@ class Lease:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await in_thread(lambda _: self.__exit__(kind, error, trace))
 
-    @property
-    def token(self) -> str:
-        """The lock's fencing token."""
-        return self._token
-
     def check(self) -> None:
         """Whether the lock is still the same one.
 
