@@ -59,6 +59,13 @@ def single_octet(redis_servers: Callable[[str], Server]) -> Iterator[Octet]:
         yield found
 
 
+@pytest.fixture
+def only_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks again though nothing is said: a wait ends because it was told, or too late for the test."""
+    for module in ("wakeups", "queues", "shared_state"):
+        monkeypatch.setattr(f"octet.{module}.LOOK_EVERY_S", 600.0)
+
+
 def join(octet: Octet, role: str = "developer", **facts: Any) -> Agent:
     """A new agent with a process of its own."""
     pid = next(_pids)

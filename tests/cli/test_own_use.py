@@ -13,8 +13,6 @@ import pytest
 from tests.cli.conftest import Shop
 from tests.redis_fixtures import Server, wait_for
 
-from octet.wakeups import LOOK_EVERY_S
-
 P = "workflow:{shop}:"
 RedisCli = Callable[..., str]
 
@@ -47,7 +45,8 @@ def test_queue(shop: Shop) -> None:
     }
     assert shop.run("queue", "peek", "analysis").out == 'analyze:src/app.ts\n{"file": "b"}\n42\n'
     value, token = shop.run("queue", "reserve", "analysis").out.splitlines()
-    assert (value, token) == ("analyze:src/app.ts", "token 1") or token.startswith("token ")
+    assert value == "analyze:src/app.ts"
+    assert token.startswith("token ")
     (held,) = shop.json("queue", "held", "analysis")["leased"]
     assert held["worker"] == "person-ann"
     assert shop.json("queue", "extend", "analysis", held["token"], "--lease", "2h")["until_ms"] > held["at_ms"]
@@ -153,7 +152,7 @@ def test_counter(shop: Shop, redis_cli: RedisCli) -> None:
     assert redis_cli("INCR", P + "counter:files:processed") == "2"
     assert waiting.poll() is None
     assert shop.json("counter", "incr", "files:processed") == {"counter": "files:processed", "value": 3}
-    assert waiting.communicate(timeout=LOOK_EVERY_S) == (b"3\n", b"")
+    assert waiting.communicate(timeout=30) == (b"3\n", b"")
     assert shop.run("counter", "decr", "files:processed", "--by", "5").out == "-2\n"
     shop.run("counter", "set", "files:processed", "-7")
     assert shop.json("counter", "list") == [{"counter": "files:processed", "value": -7}]
@@ -219,7 +218,7 @@ def test_runs(shop: Shop) -> None:
 )
 def test_what_makes_no_sense(shop: Shop, words: list[str]) -> None:
     """2, and nothing is there."""
-    assert "octet: " in shop.run(*words, code=2).err or words
+    assert "Traceback" not in shop.run(*words, code=2).err
     assert shop.octet.store.client.dbsize() == 0
 
 

