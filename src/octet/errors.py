@@ -5,6 +5,7 @@ OctetError
 │   ├── NothingToClaim
 │   │   └── NotYourTurn
 │   ├── NothingThere
+│   ├── Stopped
 │   ├── LockHeld
 │   ├── StaleToken
 │   ├── VersionConflict
@@ -48,6 +49,10 @@ class NotYourTurn(NothingToClaim):
 
 class NothingThere(Refused):
     """No item, no value, or not what was waited for before the time was over."""
+
+
+class Stopped(Refused):
+    """A step failed, or as many errors came as stop the work: what follows is not done."""
 
 
 class LockHeld(Refused):

@@ -152,19 +152,26 @@ class Queue:
             NothingThere: there is none.
             StaleToken: the lease was lost meanwhile, and somebody else has the item.
         """
-        item, ended = self.reserve(wait_s=wait_s, lease_s=lease_s, max_deliveries=max_deliveries), threading.Event()
+        item = self.reserve(wait_s=wait_s, lease_s=lease_s, max_deliveries=max_deliveries)
+        try:
+            with self.renewing(item, lease_s):
+                yield item
+        except BaseException as error:
+            self.nack(item, reason=f"{type(error).__name__}: {error}")
+            raise
+        self.ack(item)
+
+    @contextmanager
+    def renewing(self, item: Item, lease_s: float) -> Iterator[None]:
+        """Renew an item's lease while the block works."""
+        ended = threading.Event()
         thread = threading.Thread(target=self._renew, args=(item, lease_s, ended), name=f"queue {self.name}", daemon=True)
         thread.start()
         try:
-            yield item
-        except BaseException as error:
+            yield
+        finally:
             ended.set()
             thread.join()
-            self.nack(item, reason=f"{type(error).__name__}: {error}")
-            raise
-        ended.set()
-        thread.join()
-        self.ack(item)
 
     def ack(self, item: Item | str) -> int:
         """The item is done; returns how many are left. A lease that has run out counts until somebody else has the item.
@@ -271,7 +278,14 @@ class Queue:
 
     def _settle(self, script: str, item: Item | str, *args: str | int) -> list[Any]:
         token = item.token if isinstance(item, Item) else item
-        reply = self._run(script, token, *args)
+        return self.checked(self._run(script, token, *args), token)
+
+    def checked(self, reply: list[Any], token: str) -> list[Any]:
+        """The reply of a script that was shown a token.
+
+        Raises:
+            StaleToken: it is not in force.
+        """
         if reply[0] == Reply.STALE:
             raise StaleToken(
                 f"token {token[:40]} of queue {self.name} is not in force: its item is done, went back, or somebody else has it"

@@ -12,8 +12,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from octet.counters import Counter
+from octet.error_lists import Errors
 from octet.errors import UsageError
 from octet.key_values import KeyValues
+from octet.maps import Map
+from octet.pipelines import Pipeline
+from octet.progress import Progress
 from octet.queues import Queue
 from octet.shared_state import State
 from octet.store.scan import delete_keys, scan_keys
@@ -25,11 +29,15 @@ KINDS = {
     "state": ("state:", "states:versions:"),
     "counter": ("counter:",),
     "kv": ("kv:",),
+    "map": ("map:",),
+    "pipeline": ("pipeline:",),
+    "error": ("error:", "errors:policy:"),
+    "progress": ("progress:",),
 }
 
 
 class Space:
-    """Queues, states, counters and messages under one prefix; `ttl_s` is how long a use lets them live (None: 24 h at least)."""
+    """Queues, states, counters, messages, maps, pipelines, errors and progress under one prefix; `ttl_s` is how long a use lets them live (None: 24 h at least)."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -50,13 +58,29 @@ class Space:
         """A counter."""
         return Counter(self.store, name, ttl_s)
 
+    def map(self, name: str, *, ttl_s: float | None = None) -> Map:
+        """A parallel analysis: many items, each done by one of many workers."""
+        return Map(self.store, name, ttl_s)
+
+    def pipeline(self, name: str, *, ttl_s: float | None = None) -> Pipeline:
+        """A pipeline: steps that follow one another."""
+        return Pipeline(self.store, name, ttl_s)
+
+    def errors(self, name: str, *, ttl_s: float | None = None) -> Errors:
+        """A list of errors."""
+        return Errors(self.store, name, ttl_s)
+
+    def progress(self, name: str, *, ttl_s: float | None = None) -> Progress:
+        """How far a piece of work is."""
+        return Progress(self.store, name, ttl_s)
+
     @property
     def kv(self) -> KeyValues:
         """The messages left under keys."""
         return KeyValues(self.store)
 
     def names(self, kind: str) -> list[str]:
-        """What there is of a kind (queue, state, counter or kv); walks the whole keyspace, bit by bit."""
+        """What there is of a kind (those of `KINDS`); walks the whole keyspace, bit by bit."""
         starts = [self.store.keys.own + start for start in KINDS[kind]]
         found = {key.removeprefix(start) for key in scan_keys(self.store, starts[0][:-1]) for start in starts if key.startswith(start)}
         return sorted(found)

@@ -40,11 +40,16 @@
 | `workflow:{p}:states:versions:<name>` | HASH field → version and the value that has it |
 | `workflow:{p}:counter:<name>` | STRING, a whole number: INCR counts it up |
 | `workflow:{p}:kv:<key>` | STRING, a value |
+| `workflow:{p}:map:<name>` | HASH item → its result, as `lua/include/map_record.lua` writes it; the items wait in the queue `map:<name>` |
+| `workflow:{p}:pipeline:<name>` | HASH, the steps of a pipeline, as `lua/include/pipeline_steps.lua` has them |
+| `workflow:{p}:error:<name>` | LIST of errors, the newest in front: LPUSH reports one |
+| `workflow:{p}:errors:policy:<name>` | HASH: how many of them stop the work, how many old ones gave way |
+| `workflow:{p}:progress:<name>` | HASH: current, total, note, since when |
 | `workflow:{p}:` | what the names of all of these begin with; of a run's own, `workflow:{p}:run:<run>:` |
 
 Beside each queue stands `<queue>:oldest`, ZSET id → how many claims its stage had seen when it came; the HASH
 `tasks:priority:turns` counts those.
-The last ten, for everybody's own use, stand in a run as `workflow:{p}:run:<run>:queue:<name>` and so on. All of them have a TTL, and each
+The last fifteen, for everybody's own use, stand in a run as `workflow:{p}:run:<run>:queue:<name>` and so on. All of them have a TTL, and each
 tells of its changes on the PUB/SUB channel that is called like its first key. A value is JSON; text that is none stands for itself.
 `{p}` is the project in braces: a cluster hashes only what stands in braces, so that all keys of a project share a slot.
 """
@@ -235,3 +240,23 @@ class Keys:
     def kv(self, key: str) -> str:
         """STRING of a message left under a key; also its channel."""
         return f"{self.own}kv:{key}"
+
+    def map(self, name: str) -> str:
+        """HASH of a parallel analysis' items and results; also its channel."""
+        return f"{self.own}map:{name}"
+
+    def pipeline(self, name: str) -> str:
+        """HASH of a pipeline; also its channel."""
+        return f"{self.own}pipeline:{name}"
+
+    def errors(self, name: str) -> str:
+        """LIST of errors; also its channel."""
+        return f"{self.own}error:{name}"
+
+    def errors_policy(self, name: str) -> str:
+        """HASH of what is done about them."""
+        return f"{self.own}errors:policy:{name}"
+
+    def progress(self, name: str) -> str:
+        """HASH of a progress; also its channel."""
+        return f"{self.own}progress:{name}"
