@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from octet.api import Octet, connect
     from octet.counters import Counter
-    from octet.errors import LockHeld, NothingThere, OctetError, StaleToken, VersionConflict
+    from octet.error_lists import Errors, Report
+    from octet.errors import LockHeld, NothingThere, OctetError, StaleToken, Stopped, VersionConflict
     from octet.events import Event
     from octet.key_values import KeyValues
     from octet.lease import Lease, LeaseLost
+    from octet.maps import Map, Result, Tally
+    from octet.pipelines import Pipeline, Step, Turn
+    from octet.progress import Progress, Reading
     from octet.queues import Item, Queue
     from octet.runs import Run
     from octet.shared_state import Field, State
@@ -22,10 +26,14 @@ __version__ = "0.1.0"
 _MODULES = {
     "api": ("Octet", "connect"),
     "counters": ("Counter",),
-    "errors": ("LockHeld", "NothingThere", "OctetError", "StaleToken", "VersionConflict"),
+    "errors": ("LockHeld", "NothingThere", "OctetError", "StaleToken", "Stopped", "VersionConflict"),
+    "error_lists": ("Errors", "Report"),
     "events": ("Event",),
     "key_values": ("KeyValues",),
     "lease": ("Lease", "LeaseLost"),
+    "maps": ("Map", "Result", "Tally"),
+    "pipelines": ("Pipeline", "Step", "Turn"),
+    "progress": ("Progress", "Reading"),
     "queues": ("Item", "Queue"),
     "runs": ("Run",),
     "shared_state": ("Field", "State"),
@@ -33,6 +41,7 @@ _MODULES = {
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "Counter",
+    "Errors",
     "Event",
     "Field",
     "Item",
@@ -40,13 +49,23 @@ __all__ = [
     "Lease",
     "LeaseLost",
     "LockHeld",
+    "Map",
     "NothingThere",
     "Octet",
     "OctetError",
+    "Pipeline",
+    "Progress",
     "Queue",
+    "Reading",
+    "Report",
+    "Result",
     "Run",
     "StaleToken",
     "State",
+    "Step",
+    "Stopped",
+    "Tally",
+    "Turn",
     "VersionConflict",
     "__version__",
     "connect",

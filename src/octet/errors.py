@@ -6,6 +6,7 @@ OctetError
 │   │   └── NotYourTurn
 │   ├── NothingThere
 │   ├── Stopped
+│   ├── CommandFailed
 │   ├── LockHeld
 │   ├── StaleToken
 │   ├── VersionConflict
@@ -53,6 +54,14 @@ class NothingThere(Refused):
 
 class Stopped(Refused):
     """A step failed, or as many errors came as stop the work: what follows is not done."""
+
+
+class CommandFailed(Refused):
+    """A command ended badly; `killed`: by a signal, which says nothing about what it was run for."""
+
+    def __init__(self, message: str, *, killed: bool = False) -> None:
+        self.killed = killed
+        super().__init__(message)
 
 
 class LockHeld(Refused):

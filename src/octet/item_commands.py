@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from octet.errors import UsageError
+from octet.errors import CommandFailed, UsageError
 from octet.git import clean_environment
 from octet.text import plain
 from octet.values import MOST_BYTES, decode, encode
@@ -29,17 +29,9 @@ _END_S = 1.0
 _WATCHED = 'exec 3<&0 <"$1"; shift; ( { read -r _ <&3; kill -9 0; } </dev/null >/dev/null 2>&1 & ); exec 3<&-; exec "$@"'
 
 
-class CommandFailed(Exception):
-    """A command ended badly; `killed`: by a signal, which says nothing about its item."""
-
-    def __init__(self, message: str, *, killed: bool = False) -> None:
-        self.killed = killed
-        super().__init__(message)
-
-
 @dataclass(frozen=True)
 class ItemCommand:
-    """A command's words; `variables` are added to its environment; `stop` ends it.
+    """A command's words; `variables` are added to its environment; `stop` ends it; without `fill`, `{}` in a word is left as it is.
 
     Raises:
         UsageError: there are no words.
@@ -48,6 +40,7 @@ class ItemCommand:
     words: Sequence[str]
     variables: Mapping[str, str] = field(default_factory=dict)
     stop: threading.Event | None = None
+    fill: bool = True
 
     def __post_init__(self) -> None:
         if not self.words or not self.words[0]:
@@ -65,18 +58,19 @@ class ItemCommand:
         with tempfile.NamedTemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             given.write(text.encode("utf-8", "surrogateescape"))
             given.flush()
-            status = self._run([word.replace("{}", text) for word in self.words], text, given.name, out, err)
+            words = [word.replace("{}", text) for word in self.words] if self.fill else self.words
+            status = self._run(words, given.name, out, err)
             if status:
                 raise CommandFailed(_reason(status, err), killed=status < 0)
             return _value(out)
 
-    def _run(self, words: Sequence[str], text: str, given: str, out: IO[bytes], err: IO[bytes]) -> int:
+    def _run(self, words: Sequence[str], given: str, out: IO[bytes], err: IO[bytes]) -> int:
         with _line() as (theirs, ours):
             try:
                 process = subprocess.Popen(
                     ["/bin/sh", "-c", _WATCHED, "octet", given, *words],
                     stdin=theirs.fileno(), stdout=out, stderr=err, start_new_session=True,
-                    env=clean_environment() | self.variables | {"OCTET_ITEM": text},
+                    env=clean_environment() | dict(self.variables),
                 )  # fmt: skip
             except (OSError, ValueError) as error:
                 raise CommandFailed(f"the command cannot be started: {error}") from error

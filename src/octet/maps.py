@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from octet.error_lists import Errors
-from octet.errors import NothingThere, Stopped, UsageError
+from octet.errors import CommandFailed, NothingThere, UsageError
 from octet.in_thread import in_thread
-from octet.item_commands import CommandFailed, ItemCommand
+from octet.item_commands import ItemCommand
 from octet.progress import Reading
 from octet.queues import LEASE_S, MAX_DELIVERIES, MOST_PUSHED, MOST_VALUES, Item, Kept, Queue
-from octet.store.scripts import Reply, Store
+from octet.store.scripts import Store
 from octet.text import plain
 from octet.values import check_name, decode, encode, ttl_ms, whole_number
 from octet.wakeups import Wakeups, wait_until
@@ -51,7 +51,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Tally:
-    """How a parallel analysis stands; `ready` counts what a worker could be given. It began at `started_ms`, the last result came `at_ms`."""
+    """How it stands; `ready` counts what a worker could be given. It began at `started_ms`, the last result came at `at_ms`."""
 
     total: int
     done: int
@@ -68,7 +68,7 @@ class Tally:
 
 
 class Map:
-    """One parallel analysis. Every use renews its time to live: by default to 24 h at least, with `ttl_s` to that (`math.inf`: for ever)."""
+    """One parallel analysis. Each use renews its time to live: by default to 24 h at least, with `ttl_s` to that (`math.inf`: for ever)."""
 
     def __init__(self, store: Store, name: str, ttl_s: float | None = None) -> None:
         self.name = check_name("map", name)
@@ -231,9 +231,7 @@ class Map:
                 return self.queue.reserve(lease_s=lease_s, max_deliveries=most, worker=worker)
             except NothingThere as nothing:
                 if not self.queue.stats().left:
-                    raise NothingThere(
-                        f"map {self.name} has no item left: `octet map results {self.name}` shows what came of them"
-                    ) from nothing
+                    raise NothingThere(f"map {self.name} has no item left: see `octet map results {self.name}`") from nothing
                 return None
 
         found = wait_until(Wakeups(self._store, *self._channels, stop=stop), attempt, wait_s)

@@ -121,7 +121,7 @@ class Pipeline:
 
         Raises:
             Stopped: this step failed, or one before it.
-            NothingThere: no such pipeline or step; it is done already; or somebody else has it, or one before it is not done, after `wait_s`.
+            NothingThere: no such pipeline or step; it is done already; somebody else has it; or one before it is not done.
         """
         return self._begin(step, wait_s, lease_s, worker, again, None)
 
@@ -236,7 +236,7 @@ class Pipeline:
 
         def attempt(_: Sequence[str]) -> Turn | None:
             nonlocal why, back_s
-            args = [self._ttl_ms, step, worker, lease_ms, "again" if again else ""]
+            args: list[str | int] = [self._ttl_ms, step, worker, lease_ms, "again" if again else ""]
             reply = self._store.run("pipeline_begin", [self._key, self._store.keys.token], args)
             if reply[0] == Reply.OK:
                 return self._turn(reply)

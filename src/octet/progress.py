@@ -122,7 +122,7 @@ class Progress:
     def _change(self, how: str, number: int, total: int | None, note: str) -> Reading:
         if not -MOST <= number <= MOST or (how == "to" and number < 0) or not 0 <= (total or 0) <= MOST:
             raise UsageError(f"progress is a whole number, 0 to {MOST}: not {number} of {total}")
-        args = [self._ttl_ms, number, how, "" if total is None else total, plain(note, MOST_NOTE)]
+        args: list[str | int] = [self._ttl_ms, number, how, "" if total is None else total, plain(note, MOST_NOTE)]
         reply = self._store.run("progress_set", [self._key], args)
         if reply[0] == Reply.NUMBER:
             raise UsageError(f"progress {self.name} holds {str(reply[1])[:40]!r}, to which {number} cannot be added")

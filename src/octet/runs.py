@@ -37,7 +37,7 @@ KINDS = {
 
 
 class Space:
-    """Queues, states, counters, messages, maps, pipelines, errors and progress under one prefix; `ttl_s` is how long a use lets them live (None: 24 h at least)."""
+    """Queues, states, counters, messages, maps and so on under one prefix; `ttl_s`: how long a use lets them live (None: 24 h at least)."""
 
     def __init__(self, store: Store) -> None:
         self.store = store

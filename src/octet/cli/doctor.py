@@ -18,10 +18,15 @@ from octet.daemon import control
 from octet.dirs import state_dir
 from octet.errors import NoProject, OctetError
 from octet.git import Git
+from octet.leftovers import endless
 from octet.project import Project, find_root, load_project
 from octet.store import connection
 from octet.store.failures import describe
+from octet.store.keys import Keys
+from octet.store.scripts import Store
 from octet.text import plain
+
+MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ def examine(start: Path) -> Iterator[Finding]:
         if project or os.environ.get(connection.URL_VARIABLE)
         else Finding("store", None, "no project, no server")
     )
+    if project:
+        yield _checked("own keys", lambda: _endless(project))
     yield _daemon()
 
 
@@ -128,6 +135,18 @@ def _store(project: Project | None) -> str:
         with connection.translate_errors(client):
             info = client.info("server")
     return f"{described}, version {info['redis_version']}"
+
+
+def _endless(project: Project) -> str:
+    """Keys for people's own use that will stay for ever: nothing is broken, and nobody else will tell."""
+    url = api.store_url(project)
+    with connection.connect(url) as client:
+        found = endless(Store(client, Keys(project.name)))
+    if not found:
+        return "each has a time to live"
+    names = ", ".join(f"{thing.kind} {thing.name}{f' of run {thing.run}' if thing.run else ''}" for thing in found[:MOST_NAMED])
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return f"{len(found)} without a time to live: {names}{more}; `octet gc --older-than 2d --dry-run` shows which nobody uses"
 
 
 def _daemon() -> Finding:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -54,3 +56,11 @@ def show(value: Any, most: int = 0) -> str:
     """A value for people: a text as it is, everything else as JSON; on one line of `most` characters where that is given."""
     text = value if isinstance(value, str) else encode(value)
     return plain(text, most) if most else text
+
+
+def read_lines(stream: TextIO | None = None) -> list[str]:
+    """The lines of standard input, or of another stream, without the empty ones."""
+    stream = stream or sys.stdin
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="surrogateescape")  # a file's name may be any bytes
+    return [line for line in stream.read().split("\n") if line] if stream else []

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +9,7 @@ import click
 
 from octet.cli.durations import Duration
 from octet.cli.output import emit, json_option, table
-from octet.cli.own_use import MOST_SHOWN, WAIT, read_value, run_option, show, space, text_option, ttl_option, wait_option
+from octet.cli.own_use import MOST_SHOWN, WAIT, read_lines, read_value, run_option, show, space, text_option, ttl_option, wait_option
 from octet.cli.session import caller, opened
 from octet.errors import NothingThere
 from octet.queues import LEASE_S, MAX_DELIVERIES, Kept, Stats
@@ -36,7 +33,7 @@ def queue_group() -> None:
 @json_option
 def push(name: str, values: tuple[str, ...], as_text: bool, ttl_s: float | None, run: str | None, as_json: bool) -> None:
     """Put each VALUE (JSON or text) at the end, all in one step; `-` stands for the lines of standard input."""
-    found = [read_value(text, as_text) for value in values for text in (_lines() if value == "-" else [value])]
+    found = [read_value(text, as_text) for value in values for text in (read_lines() if value == "-" else [value])]
     if not found:
         raise NothingThere("standard input has no lines: nothing was pushed")
     with space(run) as where:
@@ -232,12 +229,6 @@ def delete(name: str, run: str | None, as_json: bool) -> None:
         if not where.queue(name).delete():
             raise NothingThere(f"there is no queue {name}")
     emit({"queue": name, "deleted": True}, f"deleted queue {name}", as_json)
-
-
-def _lines() -> Sequence[str]:
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="surrogateescape")  # a file's name may be any bytes
-    return [line for line in sys.stdin.read().split("\n") if line] if sys.stdin else []
 
 
 def _left(kept: Kept, now_ms: int) -> str:

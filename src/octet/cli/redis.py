@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,23 @@ from redis.exceptions import ResponseError
 
 from octet import server
 from octet.api import open_project, store_url
-from octet.cli.output import emit, json_option
+from octet.cli.durations import Duration
+from octet.cli.output import emit, json_option, table
+from octet.cli.session import opened
 from octet.errors import NoProject, Refused, UsageError
+from octet.store.activity import monitor, slow_commands
 from octet.store.address import Address, Kind, parse_address
 from octet.store.connection import connect, resolve_url
 from octet.store.failures import translate_errors
+from octet.text import plain
 
 CLI_NAMES = ("redis-cli", "valkey-cli")
+MOST_SHOWN = 1000
 
 
 @click.group("redis")
 def redis_group() -> None:
-    """The store: url, cli, stop."""
+    """The store: url, cli, monitor, slowlog, stop."""
 
 
 @redis_group.command("url")
@@ -58,6 +65,32 @@ def cli(arguments: tuple[str, ...], as_json: bool) -> None:
         emit(reply, "", as_json)
     else:  # the bytes as they are stored, and an empty line for nil
         click.echo("\n".join(lines_of(reply)).encode("utf-8", "surrogateescape"))
+
+
+@redis_group.command("monitor")
+@click.option("-n", "most", type=click.IntRange(1, 1_000_000), default=MOST_SHOWN, show_default=True, help="End after so many.")
+@click.option("--for", "span_s", type=Duration(), default="1m", show_default=True, metavar="TIME", help="End after so long.")
+@click.option("--scripts", is_flag=True, help="Also what scripts do inside.")
+@json_option
+def show_activity(most: int, span_s: float, scripts: bool, as_json: bool) -> None:
+    """Show what is done with this project's keys, as it is done, until Ctrl-C. It makes the server slower for everybody meanwhile."""
+    with opened() as octet:
+        for found in islice(monitor(octet.store, span_s, scripts=scripts), most):
+            moment = datetime.fromtimestamp(found.at_s).astimezone()
+            emit(found, f"{moment:%H:%M:%S.%f}  {plain(found.client, 40)}  {found.text}", as_json)
+
+
+@redis_group.command("slowlog")
+@click.option(
+    "-n", "count", type=click.IntRange(1, 10_000), default=128, show_default=True, help="Look at the last so many of the server's."
+)
+@json_option
+def show_slow(count: int, as_json: bool) -> None:
+    """What was slow on this project's keys, the latest first. What is slow, the server's slowlog-log-slower-than says."""
+    with opened() as octet:
+        found = slow_commands(octet.store, count)
+    rows = [[f"{datetime.fromtimestamp(c.at_s).astimezone():%Y-%m-%d %H:%M:%S}", f"{c.micros / 1000:.1f} ms", c.text] for c in found]
+    emit(found, table(["WHEN", "TOOK", "COMMAND"], rows) if rows else "nothing was slow", as_json)
 
 
 @redis_group.command("stop")

@@ -10,10 +10,12 @@ import click
 from octet import server
 from octet.api import Octet
 from octet.cli.output import emit, json_option, to_data
+from octet.cli.progress import bar, facts
 from octet.cli.session import opened
 from octet.daemon import control
 from octet.errors import NoProject
 from octet.merge_queue import why_waiting
+from octet.running import running
 from octet.task_record import GATES, STAGES
 from octet.text import age, plain
 
@@ -57,6 +59,7 @@ def collect(octet: Octet) -> dict[str, Any]:
         "agents": agents,
         "work": to_data([t for t in octet.tasks.list(limit=MOST_SHOWN) if t.holder]),
         "locks": to_data(octet.locks.list()),
+        "running": [{"kind": r.kind, "run": r.run, **facts(r.reading), "line": bar(r.reading)} for r in running(octet.store)],
     }
 
 
@@ -88,6 +91,8 @@ def render(data: dict[str, Any]) -> str:
     for lock in locks[:MOST_SHOWN]:
         on = _on([lock["task"]] if lock["task"] else [])
         lines.append(f"lock    {plain(lock['resource'], 60)}: {plain(lock['holder'], 80)}{on}, {age(lock['since_ms'], now)}")
+    for own in data["running"][:MOST_SHOWN]:
+        lines.append(f"{own['kind']:<8}{own['run'] + ' ' if own['run'] else ''}{own['line']}")
     if len(locks) > MOST_SHOWN:
         lines.append(f"        and {len(locks) - MOST_SHOWN} more locks: octet lock list")
     return "\n".join(lines)

@@ -18,8 +18,8 @@ _PIECE = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|([^'"]+)""", re.DOTALL)
 
 # What an agent needs for its work, and what changes nothing but the crew's own records. `test run` and `merge run` run the test command,
 # but only as the person has approved it, on submitted work, for the roles whose work it is: the commands refuse everything else. What
-# starts, stops or approves something, takes another's lock, or runs another command is left to the usual permission: init, up, down,
-# daemon, redis, pipeline, lock break.
+# starts, stops or approves something, takes another's lock, deletes what others may need, or runs another command is left to the usual
+# permission: init, up, down, daemon, redis, gc, map run, pipeline run, lock break.
 _UNASKED: dict[str, frozenset[str] | None] = {
     "agent": frozenset({"list", "show", "join", "leave"}),
     "counter": None,
@@ -27,10 +27,13 @@ _UNASKED: dict[str, frozenset[str] | None] = {
     "errors": None,
     "event": frozenset({"publish", "log", "watch"}),
     "inbox": None,
+    "keys": None,
     "kv": None,
     "lock": frozenset({"acquire", "release", "list"}),
+    "map": frozenset({"start", "take", "done", "fail", "extend", "wait", "results", "show", "retry", "list", "clear"}),
     "merge": frozenset({"queue", "run"}),
     "msg": None,
+    "pipeline": frozenset({"start", "step", "wait", "show", "list", "clear"}),
     "progress": None,
     "queue": None,
     "review": None,

@@ -1,0 +1,49 @@
+"""`octet gc`"""
+
+from __future__ import annotations
+
+import click
+
+from octet.api import Octet
+from octet.cli.durations import Duration
+from octet.cli.output import emit, json_option
+from octet.cli.session import opened
+from octet.errors import UsageError
+from octet.leftovers import Thing, collect, things
+from octet.text import plain
+
+
+@click.command("gc")
+@click.option("--run", metavar="RUN", help="All that this run has.")
+@click.option("--older-than", "older_s", type=Duration(), metavar="TIME", help="What nobody has read or changed for so long, as 2d.")
+@click.option("--dry-run", is_flag=True, help="Delete nothing, only say what.")
+@json_option
+def gc_command(run: str | None, older_s: float | None, dry_run: bool, as_json: bool) -> None:
+    """Delete queues, states, counters, messages, maps, pipelines, errors and progress; tasks, agents, locks and the log are never touched.
+
+    With --run and --older-than: of that run what is that old.
+    """
+    if run is None and older_s is None:
+        raise UsageError("say what goes: --run RUN, --older-than 2d, or both; --dry-run shows it first")
+    with opened() as octet:
+        space = octet.run(run) if run is not None else octet
+        found = [thing for thing in things(space.store, run) if older_s is None or thing.idle_s >= older_s]
+        gone = found if dry_run else _delete(octet, run, found, older_s)
+    emit({"dry_run": dry_run, "things": gone}, "\n".join([*map(_line, gone), _end(len(gone), dry_run)]), as_json)
+
+
+def _delete(octet: Octet, run: str | None, found: list[Thing], older_s: float | None) -> list[Thing]:
+    if older_s is not None:
+        return [thing for thing in found if collect(octet.store, thing, older_s)]
+    if run is not None:
+        octet.run(run).clear()  # what is no thing of ours as well
+    return found
+
+
+def _line(thing: Thing) -> str:
+    where = f" of run {thing.run}" if thing.run else ""
+    return f"{thing.kind:<9} {plain(thing.name, 100)}{where}, not used for {thing.idle_s} s"
+
+
+def _end(count: int, dry_run: bool) -> str:
+    return f"{count} would go" if dry_run else f"{count} are gone"
