@@ -21,7 +21,10 @@ from octet.cli import COMMANDS, LazyGroup, cli, run
 from octet.project import load_project
 from octet.store.connection import open_client
 
-OURS = ("task", "review", "agent", "lock", "msg", "event", "queue", "state", "counter", "kv", "status")
+OURS = (
+    *("task", "review", "agent", "lock", "msg", "event", "queue", "state", "counter", "kv"),
+    *("map", "pipeline", "errors", "progress", "keys", "gc", "status"),
+)
 # One call of each command that fails for nothing but the store.
 CALLS = [
     ["task", "add", "x"],
@@ -92,8 +95,45 @@ CALLS = [
     ["kv", "wait", "k"],
     ["kv", "list"],
     ["kv", "delete", "k"],
+    ["map", "start", "m", "x"],
+    ["map", "take", "m"],
+    ["map", "done", "m", "1", "x"],
+    ["map", "fail", "m", "1", "x"],
+    ["map", "extend", "m", "1"],
+    ["map", "wait", "m"],
+    ["map", "results", "m"],
+    ["map", "show", "m"],
+    ["map", "retry", "m"],
+    ["map", "list"],
+    ["map", "clear", "m"],
+    ["map", "run", "m", "--", "true"],
+    ["pipeline", "start", "p", "s"],
+    ["pipeline", "run", "p", "--step", "s=true"],
+    ["pipeline", "wait", "p"],
+    ["pipeline", "show", "p"],
+    ["pipeline", "list"],
+    ["pipeline", "clear", "p"],
+    ["pipeline", "step", "start", "p"],
+    ["pipeline", "step", "done", "p", "1"],
+    ["pipeline", "step", "fail", "p", "1", "x"],
+    ["pipeline", "step", "extend", "p", "1"],
+    ["errors", "add", "e", "x"],
+    ["errors", "list", "e"],
+    ["errors", "count", "e"],
+    ["errors", "check", "e"],
+    ["errors", "limit", "e", "1"],
+    ["errors", "clear", "e"],
+    ["progress", "set", "x", "1"],
+    ["progress", "add", "x"],
+    ["progress", "show", "x"],
+    ["progress", "wait", "x"],
+    ["progress", "list"],
+    ["progress", "delete", "x"],
+    ["keys"],
+    ["gc", "--older-than", "2d"],
     ["status"],
 ]
+SINGLE = {"keys", "gc", "status"}
 
 
 def commands(group: click.Command, above: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], click.Command]]:
@@ -104,10 +144,15 @@ def commands(group: click.Command, above: tuple[str, ...] = ()) -> list[tuple[tu
     return [found for name in below for found in commands(group.get_command(context, name) or group, (*above, name))]
 
 
+def named(call: list[str]) -> tuple[str, ...]:
+    """The words of a call that name its command."""
+    return tuple(call[: 1 if call[0] in SINGLE else 3 if call[:2] == ["pipeline", "step"] else 2])
+
+
 def test_every_command_is_tried_and_has_json() -> None:
     """Each command has --json and help, and stands in the list of calls that these tests make."""
     found = commands(cli)
-    assert {names for names, _ in found} == {tuple(call[: 1 if call[0] == "status" else 2]) for call in CALLS}
+    assert {names for names, _ in found} == {named(call) for call in CALLS}
     for names, command in found:
         assert "--json" in [option for parameter in command.params for option in parameter.opts], names
         assert command.help, names
@@ -116,7 +161,7 @@ def test_every_command_is_tried_and_has_json() -> None:
 def test_help_needs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Help of all commands is printed without repository and store."""
     monkeypatch.chdir(tmp_path)
-    for words in ([], *([name] for name in OURS), *(call[:2] for call in CALLS if call[0] != "status")):
+    for words in ([], *([name] for name in OURS), *(named(call) for call in CALLS)):
         assert run([*words, "--help"]) == 0
         assert "Usage: octet" in capsys.readouterr().out
     assert run(["--version"]) == 0

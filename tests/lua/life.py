@@ -21,6 +21,7 @@ from octet.errors import (
     NotYourTurn,
     Refused,
     StaleToken,
+    Stopped,
     UsageError,
     VersionConflict,
     WorkMoved,
@@ -77,6 +78,8 @@ def live(octet: Octet) -> Agent:
     octet.events.publish("note", {"list": [], "deep": [[[]]]})
     _queue(octet)
     _values(octet)
+    _analysis(octet)
+    _pipeline(octet)
     _ends(octet, developer, guardian, other)
     octet.tasks.add("last")
     octet.tasks.claim(developer)
@@ -238,6 +241,46 @@ def _values(octet: Octet) -> None:
     run.queue("q").push(1)
     assert run.clear() == 2
     assert octet.names("kv") == ["k"]
+
+
+def _analysis(octet: Octet) -> None:
+    analysis = octet.map("m")
+    assert (analysis.start(["a", {"b": []}, "c"]), analysis.start(["a", "c", "d"])) == (3, 1)
+    first = analysis.take()
+    assert analysis.done(first, {"list": []}) == 3
+    second = analysis.take()
+    assert analysis.fail(second, "cannot") == 2
+    for token in (first, second, "0"):
+        refuses(StaleToken, analysis.done, token, 1)
+        refuses(StaleToken, analysis.fail, token, "why")
+    assert octet.errors("m").add("more", item="d", fail_fast=2).stopped
+    refuses(Stopped, analysis.take)
+    assert [report.item for report in octet.errors("m").list()] == [{"b": []}, "d"]
+    progress = octet.progress("x")
+    progress.set(1, total=4, note="first")
+    assert progress.add(2).percent == 75
+    octet.store.client.hset(octet.store.keys.progress("x"), "current", "many")
+    refuses(UsageError, progress.add)
+
+
+def _pipeline(octet: Octet) -> None:
+    pipeline = octet.pipeline("p")
+    refuses(NothingThere, pipeline.begin)
+    assert (pipeline.start("one", "two"), pipeline.start("one", "two")) == (True, False)
+    refuses(Refused, pipeline.start, "one")
+    refuses(NothingThere, pipeline.begin, "two")
+    turn = pipeline.begin()
+    pipeline.renew(turn, 60)
+    refuses(NothingThere, pipeline.begin)
+    assert pipeline.done(turn, [1]) == 1
+    refuses(StaleToken, pipeline.done, turn)
+    turn = pipeline.begin("two")
+    assert turn.given == [1]
+    pipeline.fail(turn, "cannot")
+    refuses(Stopped, pipeline.begin, "two")
+    turn = pipeline.begin("two", again=True)
+    assert (turn.tries, pipeline.done(turn)) == (2, 0)
+    refuses(NothingThere, pipeline.begin)
 
 
 def _ends(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None:
