@@ -272,8 +272,10 @@ class Map:
         try:
             for thread in threads:
                 thread.join()
-        except BaseException:
+        except BaseException:  # Ctrl-C: the items that are in work go back first
             stop.set()
+            for thread in threads:
+                thread.join()
             raise
         if caught:
             raise caught[0]

@@ -112,5 +112,3 @@ def _own_work(octet: Octet) -> tuple[Item, Turn]:
     octet.pipeline("p").start("one", "two", "three")
     octet.pipeline("p").done(octet.pipeline("p").begin(), 1)
     return mapped, octet.pipeline("p").begin()
-
-

@@ -6,7 +6,7 @@ import click
 
 from octet.api import Octet
 from octet.cli.durations import Duration
-from octet.cli.output import emit, json_option
+from octet.cli.output import emit, json_option, to_data
 from octet.cli.session import opened
 from octet.errors import UsageError
 from octet.leftovers import Thing, collect, things
@@ -29,7 +29,7 @@ def gc_command(run: str | None, older_s: float | None, dry_run: bool, as_json: b
         space = octet.run(run) if run is not None else octet
         found = [thing for thing in things(space.store, run) if older_s is None or thing.idle_s >= older_s]
         gone = found if dry_run else _delete(octet, run, found, older_s)
-    emit({"dry_run": dry_run, "things": gone}, "\n".join([*map(_line, gone), _end(len(gone), dry_run)]), as_json)
+    emit({"dry_run": dry_run, "things": to_data(gone)}, "\n".join([*map(_line, gone), _end(len(gone), dry_run)]), as_json)
 
 
 def _delete(octet: Octet, run: str | None, found: list[Thing], older_s: float | None) -> list[Thing]:

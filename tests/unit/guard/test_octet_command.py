@@ -72,7 +72,8 @@ def test_anything_else_is_not(text: str) -> None:
 def test_work_runs_unasked_and_power_does_not() -> None:
     """An agent's own commands need no permission; what starts, stops, breaks or approves does."""
     work = ("task claim", "task submit T1", "review approve T1", "test run --all", "merge run --wait 9m", "merge queue", "worktree list")
-    for text in (*work, "msg send a b", "lock acquire name:x", "status"):
+    own = ("map start m a", "map done m 1 x", "map clear m", "pipeline step start p", "errors add e x", "progress add p", "keys")
+    for text in (*work, *own, "msg send a b", "lock acquire name:x", "status"):
         assert runs_unasked(("octet", *text.split())), text
     refused = (
         "",
@@ -84,6 +85,12 @@ def test_work_runs_unasked_and_power_does_not() -> None:
         "lock break path:a",
         "merge run --no-tests",
         "pipeline run x",
+        "pipeline",
+        "map run m -- true",
+        "map --run r run m",
+        "map",
+        "gc --run r",
+        "redis monitor",
         "lock",
         "hook",
     )
