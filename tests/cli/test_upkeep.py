@@ -15,6 +15,7 @@ from octet.leftovers import Thing, collect, things
 from octet.store.activity import describe_command
 from octet.store.connection import open_client
 from octet.store.keys import Keys
+from octet.store.scripts import load_script
 
 
 def fill(space: Any) -> None:
@@ -151,6 +152,8 @@ def doctor(shop: Shop) -> str:
 
 def test_monitor_shows_this_project_in_our_words(shop: Shop) -> None:
     """Scripts by their names, keys without the prefix; nothing of another project; it ends by itself."""
+    for warm in (shop.octet.queue("warm").push, shop.octet.counter("warm").incr):  # the server knows the scripts now
+        warm(1)
     process = shop.start("redis", "monitor", "--for", "30s", "-n", "3", "--json")
     client = shop.octet.store.client
     wait_for(lambda: any(found["cmd"] == "monitor" for found in client.client_list()), "it watches")
@@ -204,6 +207,7 @@ def test_who_may_not_is_told(shop: Shop) -> None:
         (["PING"], None),
         (["EVALSHA"], None),
         (["EVALSHA", "x", "many", "workflow:{p}:a"], "EVALSHA x many a"),
+        (["EVAL", load_script("counter_add").text, "1", "workflow:{p}:counter:c", "5"], "counter_add counter:c 5"),
         (["EVALSHA", "unknown", "1", "workflow:{p}:a", "b"], "evalsha a b"),
         (["DEL", *(f"workflow:{{p}}:{n}" for n in range(20))], "DEL 0 1 2 3 4 5 6 7 8 9 10 11 …"),
         (["SET", "workflow:{p}:k", "\x1b[2J" + "x" * 100], "SET k  [2J" + "x" * 55 + "…"),

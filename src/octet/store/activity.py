@@ -7,6 +7,7 @@ MONITOR shows the commands of every client of the server; those without a key or
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -86,7 +87,8 @@ def describe_command(words: Sequence[str], keys: Keys) -> str | None:
     name, rest = words[0].upper(), list(words[1:])
     if name in ("EVALSHA", "EVAL", "FCALL") and len(rest) > 1 and rest[1].isdecimal():
         count = int(rest[1])
-        name, rest = _scripts().get(rest[0], name.lower()), [*rest[2 : 2 + min(count, 1)], *rest[2 + count :]]
+        sha = rest[0] if name == "EVALSHA" else hashlib.sha1(rest[0].encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
+        name, rest = _scripts().get(sha, name.lower()), [*rest[2 : 2 + min(count, 1)], *rest[2 + count :]]
     shown = [plain(word.removeprefix(base), MOST_WORD) for word in rest[:MOST_WORDS]]
     return " ".join([name, *shown, *(["…"] if len(rest) > MOST_WORDS else [])])
 
