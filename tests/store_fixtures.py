@@ -62,7 +62,7 @@ def single_octet(redis_servers: Callable[[str], Server]) -> Iterator[Octet]:
 @pytest.fixture
 def only_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks again though nothing is said: a wait ends because it was told, or too late for the test."""
-    for module in ("wakeups", "queues", "shared_state"):
+    for module in ("wakeups", "queues", "shared_state", "pipelines"):
         monkeypatch.setattr(f"octet.{module}.LOOK_EVERY_S", 600.0)
 
 
@@ -84,7 +84,7 @@ def merging(octet: Octet, guardian: Agent, developer: Agent, title: str = "built
 def looks(client: Any) -> int:
     """How often anybody has looked for something, by a script or plainly; grows when one that waits has looked in vain."""
     stats = client.info("commandstats")
-    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval", "get", "getdel"))
+    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval", "get", "getdel", "hgetall"))
 
 
 def snapshot(client: Any) -> Snapshot:

@@ -15,7 +15,7 @@ from octet.errors import NothingThere, StaleToken
 from octet.store.connection import open_client
 
 LEASE_S = 2.0
-COUNTS, UPDATES = 50, 4
+COUNTS, UPDATES, STEPS = 50, 4, 30
 
 
 def main() -> None:
@@ -67,6 +67,27 @@ def update(octet: Octet, number: int, history: object) -> None:
     for turn in range(UPDATES):
         field = octet.state("s").update("list", lambda value, turn=turn: [*(value or []), f"{number}.{turn}"])
         print(field.version, file=history)
+
+
+def analyse(octet: Octet, number: int, history: object) -> None:
+    """Do the items of a map; a line for each that was done here."""
+
+    def do(item: int) -> int:
+        time.sleep(number % 5 / 1000)  # work
+        print(item, file=history, flush=True)
+        return item * 2
+
+    octet.map("m").work(do, lease_s=LEASE_S, max_deliveries=100)
+
+
+def steps(octet: Octet, number: int, history: object) -> None:
+    """Do what steps of a pipeline nobody else does; a line for each."""
+
+    def do(given: int | None) -> int:
+        print(number, file=history, flush=True)
+        return (given or 0) + 1
+
+    octet.pipeline("p").run({f"step{n}": do for n in range(STEPS)}, wait_s=60, lease_s=LEASE_S)
 
 
 main()

@@ -108,3 +108,27 @@ def test_no_update_is_lost(crowd: Crowd) -> None:
     versions = [line[0] for line in crowd.finish()]
     assert len(set(versions)) == len(versions)
     assert sorted(crowd.octet.state("s").get("list")) == sorted(f"{number}.{turn}" for number in range(PROCESSES) for turn in range(4))
+
+
+def test_a_map_loses_nothing(crowd: Crowd) -> None:
+    """Every item has one result, the right one, though every fifth worker is killed in the middle."""
+    chance, mapped = random.Random(8), crowd.octet.map("m")
+    mapped.start(range(ITEMS))
+    pids = crowd.start("analyse")
+    for turn, pid in enumerate(chance.sample(pids, KILLED)):
+        wait_for(lambda turn=turn: mapped.tally().done > ITEMS // 20 * (turn + 1), "the workers go on")
+        os.kill(pid, signal.SIGKILL)
+    results = mapped.wait(wait_s=60)
+    assert [(result.item, result.value, result.error) for result in results] == [(n, n * 2, None) for n in range(ITEMS)]
+    lines = crowd.finish()
+    assert ITEMS <= len(lines) <= ITEMS + KILLED, "only what a killed worker had was begun again"
+
+
+def test_a_pipeline_goes_on_step_by_step(crowd: Crowd) -> None:
+    """Fifty that run the same steps do each once, in order; ten of them are killed meanwhile."""
+    crowd.octet.pipeline("p").start(*(f"step{n}" for n in range(30)))
+    for pid in crowd.start("steps")[::5]:
+        os.kill(pid, signal.SIGKILL)
+    steps = crowd.octet.pipeline("p").wait(wait_s=60)
+    assert [step.result for step in steps] == list(range(1, 31))
+    assert len(crowd.finish()) <= sum(step.tries for step in steps)

@@ -18,7 +18,6 @@ from octet.queues import Item
 from octet.records import Finding, NewRecord
 from octet.tasks import Task
 
-
 OWN_USE = ("}:queue", "}:state", "}:counter:", "}:kv:", "}:map:", "}:error", "}:progress:", "}:pipeline:")
 EXPIRING = (":locks:path", ":locks:name", ":heartbeat:", *OWN_USE)
 
