@@ -241,6 +241,8 @@ def test_errors(shop: Shop) -> None:
     ran = shop.octet.errors("e").add("third")
     assert ran.stopped
     assert "stop the work: 3, the last: third" in shop.refuses("errors", "check", "e")
+    shop.run("queue", "push", "q", "x")
+    assert "stop the work" in shop.refuses("queue", "reserve", "q", "--unless", "e")
     shop.run("errors", "limit", "e", "0")
     shop.run("errors", "check", "e")
     assert shop.json("errors", "clear", "e")["cleared"] == 3

@@ -1,8 +1,9 @@
-"""Random lives of a queue, a shared state and a counter, step by step beside models in plain Python, on the real server."""
+"""Random lives of queues, states, counters, maps and pipelines, step by step beside models in plain Python, on the real server."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import hypothesis.strategies as st
@@ -12,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.redis_fixtures import Server
 
 from octet.api import Octet
-from octet.errors import NothingThere, StaleToken, UsageError, VersionConflict
+from octet.errors import NothingThere, Refused, StaleToken, Stopped, UsageError, VersionConflict
 from octet.store.connection import open_client
-from octet.values import decode
+from octet.values import decode, encode, is_same
 
 PICK = st.integers(0, 1_000_000)
 VALUES = st.recursive(
@@ -302,7 +303,165 @@ class CounterMachine(Machine):
         assert self.counter.get() == self.value
 
 
-@pytest.mark.parametrize("machine", [QueueMachine, StateMachine, CounterMachine], ids=lambda machine: machine.__name__)
+class MapMachine(Machine):
+    """Each item is known once, and is ready, held, done or failed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ready: list[Any] = []
+        self.held: dict[str, Any] = {}
+        self.failed: dict[str, str] = {}
+        self.done: dict[str, Any] = {}
+        self.order: list[str] = []
+        self.back: list[Any] = []
+        self.tokens: list[str] = []
+
+    @property
+    def map(self) -> Any:
+        return self.octet.map("m")
+
+    @rule(items=st.lists(st.sampled_from("abcdefgh") | VALUES, min_size=1, max_size=4))
+    def start(self, items: list[Any]) -> None:
+        new = [item for item in dict.fromkeys(map(encode, items)) if item not in self.order]
+        assert self.map.start(items) == len(new)
+        self.order += new
+        self.ready += new
+
+    @rule()
+    def take(self) -> None:
+        source = self.back or self.ready
+        if not source:
+            self.refuses(NothingThere, self.map.take)
+            return
+        item = self.map.take(max_deliveries=100)
+        assert encode(item.value) == source.pop(0)
+        self.held[item.token] = encode(item.value)
+        self.tokens.append(item.token)
+
+    @rule(pick=PICK, result=VALUES, end=st.sampled_from(["done", "fail", "back"]))
+    def settle(self, pick: int, result: Any, end: str) -> None:
+        token = self.tokens[pick % len(self.tokens)] if self.tokens else "1"
+        call = {
+            "done": lambda: self.map.done(token, result),
+            "fail": lambda: self.map.fail(token, "no"),
+            "back": lambda: self.map.give_back(token),
+        }[end]
+        if token not in self.held:
+            self.refuses(StaleToken, call)
+            return
+        call()
+        item = self.held.pop(token)
+        if end == "back":
+            self.octet.store.client.zadd(self.octet.store.keys.queue_returned("map:m"), {token: len(self.tokens) + len(self.back)})
+            self.back.append(item)
+        elif end == "done":
+            self.done[item] = result
+        else:
+            self.failed[item] = "no"
+
+    @rule()
+    def retry(self) -> None:
+        assert self.map.retry() == len(self.failed)
+        again = [encode(kept) for kept in self.octet.queue("map:m").peek(len(self.failed) + len(self.ready))][len(self.ready) :]
+        assert sorted(again) == sorted(self.failed)
+        self.ready += again
+        self.failed.clear()
+
+    @invariant()
+    def same(self) -> None:
+        found = {encode(result.item): result for result in self.map.results()}
+        assert list(found) == [item for item in self.order if item in self.done or item in self.failed]
+        assert all(is_same(found[item].value, value) for item, value in self.done.items())
+        assert {item for item, result in found.items() if result.error} == set(self.failed)
+        if self.order:
+            tally = self.map.tally()
+            counts = (tally.total, tally.done, tally.failed, tally.ready, tally.leased)
+            wanted = len(self.order), len(self.done), len(self.failed), len(self.ready) + len(self.back), len(self.held)
+            assert counts == wanted
+
+
+class PipelineMachine(Machine):
+    """Four steps; whoever begins, ends or comes late with a token."""
+
+    STEPS = ("a", "b", "c", "d")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.states = ["waiting"] * 4
+        self.results: list[Any] = [None] * 4
+        self.token = ""
+        self.tokens = ["0"]
+
+    @property
+    def pipeline(self) -> Any:
+        return self.octet.pipeline("p")
+
+    @initialize()
+    def begin(self) -> None:
+        super().begin()
+        assert self.pipeline.start(*self.STEPS)
+
+    @rule()
+    def start_again(self) -> None:
+        assert not self.pipeline.start(*self.STEPS)
+        self.refuses(Refused, self.pipeline.start, "a", "b")
+
+    @rule(step=st.sampled_from(["", *STEPS]), again=st.booleans())
+    def take(self, step: str, again: bool) -> None:
+        first = next((i for i, state in enumerate(self.states) if state != "done"), 4)
+        wanted = self.STEPS.index(step) if step else first
+        state = self.states[first] if first < 4 else "done"
+        if wanted < first or first == 4:
+            self.refuses(NothingThere, self.pipeline.begin, step, again=again)
+        elif state == "failed" and not (again and wanted == first):
+            self.refuses(Stopped, self.pipeline.begin, step, again=again)
+        elif wanted > first or state == "running":
+            self.refuses(NothingThere, self.pipeline.begin, step, again=again)
+        else:
+            turn = self.pipeline.begin(step, again=again)
+            assert (turn.step, is_same(turn.given, self.results[first - 1] if first else None)) == (self.STEPS[first], True)
+            self.token = turn.token
+            self.tokens.append(turn.token)
+            self.states[first] = "running"
+
+    @rule(pick=PICK, result=VALUES, end=st.sampled_from(["done", "fail", "renew"]))
+    def settle(self, pick: int, result: Any, end: str) -> None:
+        token = self.tokens[pick % len(self.tokens)]
+        ways = {"done": (self.pipeline.done, result), "fail": (self.pipeline.fail, "no"), "renew": (self.pipeline.renew, 60)}
+        call = partial(ways[end][0], token, ways[end][1])
+        if token != self.token or "running" not in self.states:
+            self.refuses(StaleToken, call)
+            return
+        call()
+        at = self.states.index("running")
+        if end != "renew":
+            self.states[at] = "done" if end == "done" else "failed"
+        if end == "done":
+            self.results[at] = result
+
+    @rule()
+    def lapse(self) -> None:
+        """The lease of whoever is at work runs out: the step is as good as waiting, and its token counts still."""
+        if "running" in self.states:
+            at = self.states.index("running")
+            self.octet.store.client.hset(self.octet.store.keys.pipeline("p"), f"{at + 1}:until", 1)
+            turn = self.pipeline.begin()
+            assert turn.step == self.STEPS[at]
+            self.token = turn.token
+            self.tokens.append(turn.token)
+
+    @invariant()
+    def same(self) -> None:
+        if self.octet.store.client.exists(self.octet.store.keys.pipeline("p")):
+            steps = self.pipeline.steps()
+            assert [step.state for step in steps] == self.states
+            assert all(is_same(step.result, result) for step, result in zip(steps, self.results, strict=True))
+
+
+MACHINES = [QueueMachine, StateMachine, CounterMachine, MapMachine, PipelineMachine]
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.__name__)
 def test_random_lives(machine: type[Machine], redis_servers: Callable[[str], Server]) -> None:
     """After every step the store holds what the model holds, and each answer is the model's."""
     with Octet(open_client(redis_servers("redis").url), "p") as octet:

@@ -46,14 +46,19 @@ def push(name: str, values: tuple[str, ...], as_text: bool, ttl_s: float | None,
 @wait_option("0s", "Wait for an item.")
 @click.option("--lease", "lease_s", type=Duration(), default=LEASE, show_default=True, metavar="TIME", help="Yours alone for so long.")
 @click.option("--max-deliveries", type=click.IntRange(1, 1000), default=MAX_DELIVERIES, show_default=True, help="Then a dead letter.")
+@click.option("--unless", "errors", metavar="ERRORS", help="Take nothing where `octet errors check ERRORS` says stop.")
 @ttl_option
 @run_option
 @json_option
-def reserve(name: str, wait_s: float, lease_s: float, max_deliveries: int, ttl_s: float | None, run: str | None, as_json: bool) -> None:
+def reserve(
+    name: str, wait_s: float, lease_s: float, max_deliveries: int, errors: str | None, ttl_s: float | None, run: str | None, as_json: bool
+) -> None:  # fmt: skip
     """Take the next item: the value, then its token on a line of its own. Show that to ack, nack or extend."""
     with opened() as octet:
         worker, where = caller(octet).id, octet.run(run) if run else octet
         queue = where.queue(name, ttl_s=ttl_s)
+        if errors:
+            where.errors(errors).check()
         item = queue.reserve(wait_s=wait_s, lease_s=lease_s, max_deliveries=max_deliveries, worker=worker)
     emit(item, f"{show(item.value)}\ntoken {item.token}", as_json)
 
