@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 from octet.errors import CommandFailed, UsageError
 from octet.git import clean_environment
+from octet.suite import end_watcher, watch_line
 from octet.text import plain
 from octet.values import MOST_BYTES, decode, encode
 
 LOOK_S = 0.5
 TAIL_BYTES = 2000
-_END_S = 1.0
 # As in `suite`: the watcher waits for the end of a socket that nobody writes to, which comes at the command's end or when this process is
 # killed, and kills what is left of the command then. An item whose worker is dead is soon another's, and must not be done twice at once.
 _WATCHED = 'exec 3<&0 <"$1"; shift; ( { read -r _ <&3; kill -9 0; } </dev/null >/dev/null 2>&1 & ); exec 3<&-; exec "$@"'
@@ -65,7 +63,7 @@ class ItemCommand:
             return _value(out)
 
     def _run(self, words: Sequence[str], given: str, out: IO[bytes], err: IO[bytes]) -> int:
-        with _line() as (theirs, ours):
+        with watch_line() as (theirs, ours):
             try:
                 process = subprocess.Popen(
                     ["/bin/sh", "-c", _WATCHED, "octet", given, *words],
@@ -81,7 +79,7 @@ class ItemCommand:
                 if process.returncode is None:  # stopped or interrupted; not reaped, so the group is still its own
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
-                _end_watcher(ours)
+                end_watcher(ours)
 
     def _wait(self, process: subprocess.Popen[bytes]) -> int:
         while True:
@@ -90,23 +88,6 @@ class ItemCommand:
             except subprocess.TimeoutExpired:
                 if self.stop and self.stop.is_set():
                     raise CommandFailed("the work was stopped", killed=True) from None
-
-
-@contextmanager
-def _line() -> Iterator[tuple[socket.socket, socket.socket]]:
-    theirs, ours = socket.socketpair()
-    with theirs, ours:
-        yield theirs, ours
-
-
-def _end_watcher(line: socket.socket) -> None:
-    """Have it kill what the command left running, itself with that, and wait for its end."""
-    line.settimeout(_END_S)
-    line.shutdown(socket.SHUT_WR)
-    try:
-        line.recv(1)
-    except (TimeoutError, ConnectionError):
-        return  # it is stopped, or was gone already
 
 
 def _reason(status: int, err: IO[bytes]) -> str:

@@ -62,7 +62,7 @@ class Suite:
         """Run it in `directory`. At its end, at the end of the time and on an interrupt, all that it started is killed."""
         started_ms, start = time.time_ns() // 1_000_000, time.monotonic()
         # Output goes to a file: a pipe would be held open by whatever the tests leave running.
-        with tempfile.TemporaryFile() as output, _watcher() as (line, ours):
+        with tempfile.TemporaryFile() as output, watch_line() as (line, ours):
             process = subprocess.Popen(
                 ["/bin/sh", "-c", _WATCHED, "octet", self.command],
                 cwd=directory,
@@ -86,18 +86,18 @@ class Suite:
             if process.returncode is None:  # time-out or interrupt; not reaped, so the group is still its own
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-            _end_watcher(watcher)
+            end_watcher(watcher)
 
 
 @contextmanager
-def _watcher() -> Iterator[tuple[socket.socket, socket.socket]]:
+def watch_line() -> Iterator[tuple[socket.socket, socket.socket]]:
     """The watcher's side of its line, and ours."""
     theirs, ours = socket.socketpair()
     with theirs, ours:
         yield theirs, ours
 
 
-def _end_watcher(watcher: socket.socket) -> None:
+def end_watcher(watcher: socket.socket) -> None:
     """Have it kill what is left of the tests, itself with them, and wait for that."""
     watcher.settimeout(_GROUP_END_S)
     watcher.shutdown(socket.SHUT_WR)
