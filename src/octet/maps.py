@@ -18,11 +18,12 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from octet.error_lists import Errors
-from octet.errors import CommandFailed, NothingThere, UsageError
+from octet.errors import CommandFailed, NothingThere, StaleToken, UsageError
 from octet.in_thread import in_thread
 from octet.item_commands import ItemCommand
 from octet.progress import Reading
@@ -288,7 +289,8 @@ class Map:
                 item = self._take(FOREVER_S, lease_s, most, None, stop)
             except NothingThere:
                 break
-            ended += self._do(call, item, lease_s)
+            with suppress(StaleToken):  # this machine slept for longer than the lease: somebody else has the item
+                ended += self._do(call, item, lease_s)
         return ended
 
     def _do(self, call: Callable[[Any], Any], item: Item, lease_s: float) -> bool:

@@ -273,6 +273,24 @@ def test_progress(shop: Shop) -> None:
     assert "nobody has said" in shop.refuses("progress", "wait", "p", "--wait", "0s")
 
 
+def test_progress_is_drawn_live_in_a_terminal(shop: Shop) -> None:
+    """In one place of the screen, from the first reading to the end."""
+    shop.octet.map("m").start(["a"])
+    ours, theirs = os.openpty()
+    watching = shop.start("map", "show", "m", "--watch", stdout=theirs, env={"TERM": "xterm"})
+    os.close(theirs)
+    seen = b""
+    while b"0/1" not in seen:
+        seen += os.read(ours, 4096)
+    shop.octet.map("m").done(shop.octet.map("m").take())
+    while b"1/1  100%" not in seen:
+        seen += os.read(ours, 4096)
+    assert watching.wait(20) == 0
+    assert watching.communicate()[1] == b""
+    assert b"\x1b[" in seen
+    os.close(ours)
+
+
 def test_status_shows_what_runs(shop: Shop) -> None:
     """Progress, maps and pipelines of the project and its runs, with JSON for a status line."""
     shop.run("map", "start", "files", "a", "b", "--run", "r")

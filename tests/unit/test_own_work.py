@@ -100,6 +100,21 @@ def test_an_item_that_kills_its_workers_fails(octet: Octet) -> None:
     assert [(r.value, r.error) for r in octet.map("m").results()] == [("fine", None)]
 
 
+def test_a_worker_that_lost_its_lease_goes_on(octet: Octet) -> None:
+    """Its result is refused, the other one's stands, and it does what is left."""
+    mapped = octet.map("m")
+
+    def do(item: str) -> str:
+        if item == "a":  # as if this machine had slept, and somebody else had done the item
+            octet.store.client.zadd(octet.store.keys.queue_leased("map:m"), {mapped.queue.leased()[0].token: 1})
+            mapped.done(mapped.take(), "of the other")
+        return "mine"
+
+    mapped.start(["a", "b"])
+    assert mapped.work(do, lease_s=60) == 1
+    assert [result.value for result in mapped.results()] == ["of the other", "mine"]
+
+
 @pytest.mark.usefixtures("only_words")
 @pytest.mark.parametrize(
     ("act", "kind"),
