@@ -37,14 +37,13 @@ class Key:
 
 @dataclass(frozen=True)
 class Thing:
-    """What belongs together under one name; `idle_s` is since its last use, `ttl_ms` the longest of its keys (-1: for ever)."""
+    """What belongs together under one name; `idle_s` is since its last use, where that was asked for."""
 
     kind: str
     name: str
     run: str
     keys: tuple[str, ...]
-    idle_s: int = 0
-    ttl_ms: int = -1
+    idle_s: int | None = None
 
 
 def keys_of(store: Store, prefix: str = "") -> Iterator[Key]:
@@ -64,12 +63,17 @@ def keys_of(store: Store, prefix: str = "") -> Iterator[Key]:
                 yield Key(rest, own or rest.partition(":")[0], run, str(kind), _int(ttl_ms, -1), _int(size, 0))
 
 
-def things(store: Store, run: str | None = None) -> list[Thing]:
-    """Everything for people's own use, in the project and its runs, or in one run ("": in none).
+def things(store: Store, run: str | None = None, *, dated: bool = True) -> list[Thing]:
+    """Everything for people's own use, in the project and its runs, or in one run ("": in none); `dated`: with how long it was not used.
 
     Raises:
         Refused: the server does not know how long a key was not used (its maxmemory-policy counts uses instead).
     """
+    found = _grouped(store, run)
+    return [replace(thing, idle_s=_idle_of(store, thing)) for thing in found] if dated else found
+
+
+def _grouped(store: Store, run: str | None = None) -> list[Thing]:
     start, grouped = _base(store), dict[tuple[str, str, str], list[str]]()
     for key in scan_keys(store, start):
         in_run, kind, name = _placed(key.removeprefix(start))
@@ -79,7 +83,7 @@ def things(store: Store, run: str | None = None) -> list[Thing]:
         if kind == "queue" and name.startswith(MAP_QUEUE) and (of_map := grouped.get((in_run, "map", name.removeprefix(MAP_QUEUE)))):
             of_map += keys
             del grouped[in_run, kind, name]
-    return [_dated(store, Thing(kind, name, in_run, tuple(keys))) for (in_run, kind, name), keys in sorted(grouped.items())]
+    return [Thing(kind, name, in_run, tuple(keys)) for (in_run, kind, name), keys in sorted(grouped.items())]
 
 
 def places(store: Store) -> set[tuple[str, str, str]]:
@@ -105,17 +109,20 @@ def collect(store: Store, thing: Thing, older_than_s: float) -> bool:
 
 def endless(store: Store) -> list[Thing]:
     """The things whose keys have no end, because redis-cli made them or somebody asked for that."""
-    return [thing for thing in things(store) if thing.ttl_ms < 0]
+    return [thing for thing in _grouped(store) if _lives_for_ever(store, thing)]
 
 
-def _dated(store: Store, thing: Thing) -> Thing:
+def _idle_of(store: Store, thing: Thing) -> int:
     with store.errors():
-        idle_s = _idle_s(store.client, thing.keys)
+        return _idle_s(store.client, thing.keys)
+
+
+def _lives_for_ever(store: Store, thing: Thing) -> bool:
+    with store.errors():
         pipe = store.client.pipeline(transaction=False)
         for key in thing.keys:
             pipe.pttl(key)
-        ttls = [ttl for ttl in pipe.execute() if ttl != -2]
-    return replace(thing, idle_s=idle_s, ttl_ms=-1 if -1 in ttls else max(ttls, default=0))
+        return -1 in pipe.execute()
 
 
 def _idle_s(client: object, keys: Sequence[str]) -> int:

@@ -79,7 +79,7 @@ def test_a_map_goes_with_its_queue(shop: Shop) -> None:
     """Its results are not left without the items, or the other way round."""
     shop.octet.map("m").start(["a"])
     [thing] = things(shop.octet.store)
-    assert (thing.kind, thing.name, thing.idle_s < 5) == ("map", "m", True)
+    assert (thing.kind, thing.name, (thing.idle_s or 0) < 5) == ("map", "m", True)
     assert not collect(shop.octet.store, thing, 60)
     assert collect(shop.octet.store, thing, 0)
     assert shop.octet.store.client.keys("*:m*") == []
@@ -109,6 +109,9 @@ def test_gc_says_where_age_is_not_known(shop: Shop) -> None:
     client.config_set("maxmemory-policy", "allkeys-lfu")
     try:
         assert "LFU" in shop.refuses("gc", "--older-than", "1h")
+        shop.octet.run("r").counter("c").incr()
+        assert len(shop.json("gc", "--run", "r")["things"]) == 1
+        assert '"own keys", "ok": true' in doctor(shop)
     finally:
         client.config_set("maxmemory-policy", "noeviction")
 

@@ -27,7 +27,7 @@ def gc_command(run: str | None, older_s: float | None, dry_run: bool, as_json: b
         raise UsageError("say what goes: --run RUN, --older-than 2d, or both; --dry-run shows it first")
     with opened() as octet:
         space = octet.run(run) if run is not None else octet
-        found = [thing for thing in things(space.store, run) if older_s is None or thing.idle_s >= older_s]
+        found = [thing for thing in things(space.store, run, dated=older_s is not None) if (thing.idle_s or 0) >= (older_s or 0)]
         gone = found if dry_run else _delete(octet, run, found, older_s)
     emit({"dry_run": dry_run, "things": to_data(gone)}, "\n".join([*map(_line, gone), _end(len(gone), dry_run)]), as_json)
 
@@ -42,7 +42,8 @@ def _delete(octet: Octet, run: str | None, found: list[Thing], older_s: float | 
 
 def _line(thing: Thing) -> str:
     where = f" of run {thing.run}" if thing.run else ""
-    return f"{thing.kind:<9} {plain(thing.name, 100)}{where}, not used for {thing.idle_s} s"
+    idle = "" if thing.idle_s is None else f", not used for {thing.idle_s} s"
+    return f"{thing.kind:<9} {plain(thing.name, 100)}{where}{idle}"
 
 
 def _end(count: int, dry_run: bool) -> str:
