@@ -28,7 +28,7 @@ _UNASKED: dict[str, frozenset[str] | None] = {
     "event": frozenset({"publish", "log", "watch"}),
     "inbox": None,
     "kv": None,
-    "lock": frozenset({"acquire", "release", "list"}),
+    "lock": frozenset({"acquire", "wait", "release", "list"}),
     "merge": frozenset({"queue", "run"}),
     "msg": None,
     "progress": None,
