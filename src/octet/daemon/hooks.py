@@ -205,7 +205,6 @@ def _astray(crew: Crew, agent: Agent, needs: policy.Needs) -> policy.Verdict | N
     return policy.misplaced(needs, worktree) if os.path.isdir(worktree) else None  # noqa: PTH112 - it may be ""
 
 
-
 def _publish_turn(octet: Octet, agent: Agent, kind: str, message: str) -> None:
     """Tell watchers that a turn has ended: who, on which task, and the first line of its last message."""
     tasks = octet.tasks.held_by(agent.id)
