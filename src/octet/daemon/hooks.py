@@ -7,6 +7,7 @@ and says in one line what is wrong.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +24,7 @@ from octet.daemon.twins import Twins
 from octet.daemon.vitals import Vitals
 from octet.daemon.watch import Intrusion, Watch
 from octet.daemon.wire import SERVE, Reply, Request
-from octet.errors import NotTrusted, OctetError, StoreUnreachable, UsageError
+from octet.errors import NotFound, NotTrusted, OctetError, StoreUnreachable, UsageError
 from octet.guard import payload, policy
 from octet.guard.payload import (
     Event,
@@ -202,6 +203,8 @@ class HookService:
 
     def _guarded(self, crew: Crew, event: PreToolUse, pid: int, needs: policy.Needs) -> tuple[Agent, policy.Verdict]:
         agent = self._sessions.cached(crew, event, pid)
+        if astray := _astray(crew, agent, needs):
+            return agent, astray
         answer = self._permitted(crew, agent, needs)
         if isinstance(answer, policy.Gone):
             self._sessions.forget(agent)
@@ -264,6 +267,17 @@ def _intruding(found: Intrusion) -> str:
 def _intruded(agent: Agent, found: Intrusion) -> str:
     path = plain(found.path)
     return f"{path}, which you hold, changed while a shell command of {agent.id} ran: look at it (`git diff -- {path}`) before you go on."
+
+
+def _astray(crew: Crew, agent: Agent, needs: policy.Needs) -> policy.Verdict | None:
+    """A developer that has a worktree and writes in the shared checkout. Its worktree may be younger than what this process remembers."""
+    if agent.role != "developer" or not needs.shared or needs.refusals or crew.project.config.lock_paths != "enforce":
+        return None
+    try:
+        worktree = crew.connected().agents.get(agent.id).worktree
+    except NotFound:
+        return None
+    return policy.misplaced(needs, worktree) if os.path.isdir(worktree) else None  # noqa: PTH112 - it may be ""
 
 
 def _publish_turn(octet: Octet, agent: Agent, kind: str, message: str) -> None:

@@ -11,6 +11,7 @@ Where `needs.resources`, `needs.swept` and `needs.names_agent` are all empty, no
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ from octet.guard.paths import (
     repository_resource,
     tool_targets,
     worktree_resource,
+    write_resources,
 )
 from octet.guard.payload import Event, PreToolUse
 from octet.guard.shell_words import UNKNOWN
@@ -76,7 +78,11 @@ class Granted:
 
 @dataclass(frozen=True)
 class Held:
-    """Another agent holds one of them, and none was taken. `title` is the task's, written by whoever added it."""
+    """Another agent holds one of them, and none was taken. `title` is the task's, written by whoever added it.
+
+    `by`: the lock that covers it, where that is another. `lapses_s`: how long it stays, where nobody renews it (0: as long
+    as its holder lives). `waiting`: others that wait for it. `awaited`: nobody holds it, and `holder` has waited for it for `age_s`.
+    """
 
     resource: str
     holder: str
@@ -84,7 +90,10 @@ class Held:
     title: str = ""
     age_s: float = 0.0
     scope: str = ""
-    ttl_s: float = 0.0
+    by: str = ""
+    lapses_s: float = 0.0
+    waiting: int = 0
+    awaited: bool = False
 
 
 @dataclass(frozen=True)
@@ -211,7 +220,7 @@ class _Collector:
             elif removes and self._is_all_of_it(target):
                 self._refuse("it takes the checkout away that all agents share")
             elif isinstance(target, SharedCheckout | LinkedWorktree) and not makes:
-                self._add_file(target)
+                self._add_file(target, removes=removes)
         return self
 
     def add_write(self, write: Write) -> _Collector:
@@ -264,7 +273,7 @@ class _Collector:
             tool_input=self.tool_input,
         )
 
-    def _add_file(self, target: SharedCheckout | LinkedWorktree) -> None:
+    def _add_file(self, target: SharedCheckout | LinkedWorktree, *, removes: bool) -> None:
         config = self._project.config
         if config.lock_paths == "off" or matches_any(target.path, config.lock_ignore):
             return
@@ -274,7 +283,8 @@ class _Collector:
                 self._apart[path_resource(target.path).removeprefix("path:")] = None
         else:
             self._shared[target.path] = None
-            self._names[path_resource(target.path)] = plain(target.path)
+            for resource in write_resources(self._project, target.path, removes=removes):
+                self._names[resource] = plain(target.path)
 
     def _add_vague(self, write: Write) -> _Collector:
         begin, _, rest = write.path.partition(UNKNOWN)
@@ -340,15 +350,33 @@ def _named_input(needs: Needs, agent: str) -> Mapping[str, Any] | None:
 
 
 def _held(needs: Needs, held: Held, project: Project) -> Verdict:
-    name = needs.names.get(held.resource) or f"{plain(held.resource.removeprefix('path:'))} (which this may change)"
     holder = plain(held.holder, 80)
-    title = f': "{_quoted(held.title)}"' if held.title else ""
-    work = f" (task {plain(held.task, 80)}{title})" if held.task else ""
-    said = f"{name} has been held by {holder} for {_duration(held.age_s)}{work}."
+    said = _said(needs, held)
     if project.config.lock_paths == "warn" and not held.resource.startswith("repository:"):
         return Verdict("pass", context=f"Octet: {said} Agree with it first: `octet msg send {holder} …`.", notice=f"Octet: {said}")
-    advice = f"Message the holder (`octet msg send {holder} …`), take another task (`octet task claim`), or wait: free {_until(held)}."
+    wait = f"wait (`{_wait_command(needs, held)}` takes it as soon as it is free)"
+    end = "" if held.awaited else f" It is free {_until(held)}."
+    advice = f"Message the holder (`octet msg send {holder} …`), take another task (`octet task claim`), or {wait}.{end}"
     return Verdict("deny", f"Octet: {said} {advice}")
+
+
+def _said(needs: Needs, held: Held) -> str:
+    name = needs.names.get(held.resource) or f"{plain(held.resource.removeprefix('path:'))} (which this may change)"
+    holder = plain(held.holder, 80)
+    others = {0: "", 1: " 1 other waits for it."}.get(held.waiting, f" {held.waiting} others wait for it.")
+    if held.awaited:
+        return f"{name} goes to {holder} first, who has waited for it for {_duration(held.age_s)}."
+    title = f': "{_quoted(held.title)}"' if held.title else ""
+    work = f" (task {plain(held.task, 80)}{title})" if held.task else ""
+    more = f" with all of {plain(held.by, 120)}" if held.by not in ("", held.resource) else ""
+    return f"{name} has been held by {holder} for {_duration(held.age_s)}{work}{more}.{others}"
+
+
+def _wait_command(needs: Needs, held: Held) -> str:
+    """The command that waits for all that this needs; for the one alone where that would be a long line, or none that can be typed."""
+    wanted = needs.resources if len(needs.resources) <= 3 else (held.resource,)
+    typed = " ".join(shlex.quote(resource) for resource in wanted)
+    return f"octet lock wait {typed} --wait 5m" if typed.isprintable() and len(typed) <= 300 else "octet lock wait …"
 
 
 def _quoted(title: str) -> str:
@@ -359,7 +387,9 @@ def _quoted(title: str) -> str:
 def _until(held: Held) -> str:
     if held.task:
         return "when that task is submitted or given back"
-    return "when it is released" if held.scope == "own" else f"when the turn of {plain(held.holder, 80)} ends"
+    if held.scope == "turn":
+        return f"when the turn of {plain(held.holder, 80)} ends"
+    return "when it is released" + (f", or in {_duration(held.lapses_s)} unless its holder renews it" if held.lapses_s else "")
 
 
 def _reserved(needs: Needs, reserved: Reserved) -> str:
