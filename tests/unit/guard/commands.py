@@ -127,7 +127,7 @@ MAIN_CHECKOUT: list[tuple[str, str]] = [
     ("rm -rf .claude/worktrees/*", "refused"),
     ("rm -rf ..", "refused"),
     ("rm -rf src/../.claude", "refused"),
-    ("rmdir src", "src"),
+    ("rmdir src", "src/"),
     ("unlink README.md", "README.md"),
     ("ln -s README.md LINK", "LINK"),
     ("ln -sf ../README.md src/link", "src/link"),
