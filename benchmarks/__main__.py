@@ -1,4 +1,4 @@
-"""`python -m benchmarks [hook] [fence] [claim] [queue] [feature]`: one table for each; exit code 1 when a budget is missed."""
+"""`python -m benchmarks [hook] [fence] [claim] [lock] [queue] [feature]`: one table for each; exit code 1 when a budget is missed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks.table import Row, render
 
-NAMES = ("hook", "fence", "claim", "queue", "feature")
+NAMES = ("hook", "fence", "claim", "lock", "queue", "feature")
 
 
 def main(names: list[str]) -> int:

@@ -8,6 +8,8 @@ OctetError
 │   ├── Stopped
 │   ├── CommandFailed
 │   ├── LockHeld
+│   │   └── LockAwaited
+│   ├── Deadlock
 │   ├── StaleToken
 │   ├── VersionConflict
 │   ├── WorkMoved
@@ -65,17 +67,51 @@ class CommandFailed(Refused):
 
 
 class LockHeld(Refused):
-    """Another agent holds the resource."""
+    """Another agent holds the resource, or a lock that covers it (`by`); `waiting` others wait for it."""
 
-    def __init__(self, resource: str, holder: str, *, scope: str = "", task: str = "", since_ms: int = 0, ttl_ms: int = 0) -> None:
+    def __init__(
+        self,
+        resource: str,
+        holder: str,
+        *,
+        scope: str = "",
+        task: str = "",
+        since_ms: int = 0,
+        ttl_ms: int = 0,
+        by: str = "",
+        waiting: int = 0,
+    ) -> None:
         self.resource = resource
         self.holder = holder
         self.scope = scope
         self.task = task
         self.since_ms = since_ms
         self.ttl_ms = ttl_ms
-        work = f" for task {task}" if task else ""
-        super().__init__(f"{resource} is held by {holder}{work}")
+        self.by = by or resource
+        self.waiting = waiting
+        super().__init__(self._said())
+
+    def _said(self) -> str:
+        work = f" for task {self.task}" if self.task else ""
+        return f"{self.resource} is held by {self.holder}{work}" + (f", who has {self.by}" if self.by != self.resource else "")
+
+
+class LockAwaited(LockHeld):
+    """Nobody holds the resource, and another agent (`holder`, since `since_ms`) has waited longer for it."""
+
+    def _said(self) -> str:
+        return f"{self.resource} goes to {self.holder} first, who has waited longer"
+
+
+class Deadlock(Refused):
+    """To wait would be to wait for oneself; `chain` says for what and whom: (resource, agent), and so on."""
+
+    def __init__(self, agent: str, chain: tuple[tuple[str, str], ...]) -> None:
+        self.chain = chain
+        links = ", who waits for ".join(f"{resource} of {holder}" for resource, holder in chain)
+        super().__init__(
+            f"waiting would never end: {agent} would wait for {links}. Release what you hold of it and do something else first"
+        )
 
 
 class StaleToken(Refused):

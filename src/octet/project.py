@@ -46,12 +46,16 @@ class Worktree:
 
 @dataclass(frozen=True)
 class Project:
-    """A repository that opted in. `root` is the main checkout; `common_dir` its git directory, None without git."""
+    """A repository that opted in. `root` is the main checkout; `common_dir` its git directory, None without git.
+
+    `ignores_case`: its files lie where `SRC/A.py` is `src/a.py`, as git found when the repository was made (core.ignorecase).
+    """
 
     name: str
     root: Path
     config: Config
     common_dir: Path | None = None
+    ignores_case: bool = False
 
 
 def find_root(start: str | Path) -> Path | None:
@@ -84,7 +88,9 @@ def load_project(root: str | Path) -> Project:
     if not _opted_in(real):
         raise NoProject(f"{real} does not use Octet: run `octet init` there")
     config = settings.load(real)
-    return Project(config.project, real, config, common_dir_of(real))
+    common_dir = common_dir_of(real)
+    ignores_case = common_dir is not None and git_config.section(common_dir / "config", "core").get("ignorecase", "").lower() == "true"
+    return Project(config.project, real, config, common_dir, ignores_case)
 
 
 def common_dir_of(root: Path) -> Path | None:

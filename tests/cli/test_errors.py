@@ -50,6 +50,7 @@ CALLS = [
     ["agent", "join", "developer"],
     ["agent", "leave"],
     ["lock", "acquire", "path:a"],
+    ["lock", "wait", "path:a"],
     ["lock", "release", "path:a"],
     ["lock", "list"],
     ["lock", "break", "path:a", "--yes"],

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+
+import pytest
 from tests.cli.conftest import Shop
+from tests.redis_fixtures import wait_for
 from tests.store_fixtures import join
+
+from octet.errors import LockHeld
+from octet.lock_waiting import Place
 
 
 def test_acquire_list_release(shop: Shop) -> None:
@@ -59,6 +67,65 @@ def test_a_lock_by_hand(shop: Shop) -> None:
     assert "\x1b" not in listed
     assert shop.json("lock", "break", "repository:main", "--yes") == {"resource": "repository:main", "holder": "agent:dev:001\x1b[2J"}
     shop.run("lock", "acquire", "repository:main")
+
+
+def test_directories_and_globs(shop: Shop) -> None:
+    """However a path is written, it is one lock, covers what lies in it, is marked in the list, and is released by any of its names."""
+    (shop.root / "src/auth").mkdir(parents=True)
+    (shop.root / "link").symlink_to("src")
+    taken = shop.json("lock", "acquire", "path:link/auth", "path:*.md", "path:src/x*")
+    assert set(taken["tokens"]) == {"path:src/auth/", "path:*.md", "path:src/x*"}
+    listed = shop.run("lock", "list").out
+    assert "path:src/auth/ (all in it)" in listed
+    other = join(shop.octet)
+    shop.octet.locks.acquire(other, ["path:lib/a.py"])
+    assert f"path:lib/ is held by {other.id}, who has path:lib/a.py" in shop.refuses("lock", "acquire", f"path:{shop.root}/lib/")
+    assert shop.run("lock", "release", "path:src/auth/**").out == "path:src/auth/ is free\n"
+    assert "is not in" in shop.refuses("lock", "acquire", "path:/etc/passwd", code=2)
+    assert "is not in" in shop.refuses("lock", "acquire", "path:../x", code=2)
+
+
+def test_waiting(shop: Shop) -> None:
+    """It ends with the lock as soon as that is free, in 1 when the time is over; meanwhile the list shows who waits, and for how long."""
+    other, third = join(shop.octet), join(shop.octet)
+    token = shop.octet.locks.acquire(other, ["path:a"], scope="turn")["path:a"]
+    line = shop.refuses("lock", "wait", "path:a", "--wait", "0.1s")
+    assert f"path:a is held by {other.id}, 0 s" in line
+    assert "octet lock wait" in line
+    waiter = shop.start("lock", "wait", "path:a", "path:b", "--json", env={"CLAUDE_PID": str(os.getpid())})
+    wait_for(lambda: shop.octet.locks.list()[0].waiting, "it waits")
+    listed = shop.run("lock", "list").out
+    assert "guest-1 (0 s)" in listed
+    assert "end of turn" in listed
+    with pytest.raises(LockHeld):
+        shop.octet.locks.acquire(third, ["path:b"])
+    assert "goes to guest-1 first" in shop.refuses("lock", "acquire", "path:b")
+    shop.octet.locks.release("path:a", token)
+    out, _ = waiter.communicate(timeout=20)
+    assert set(json.loads(out)["tokens"]) == {"path:a", "path:b"}
+    assert {(lock.holder, lock.scope) for lock in shop.octet.locks.list()} == {("guest-1", "turn")}
+
+
+def test_a_wait_that_would_never_end(shop: Shop) -> None:
+    """1, with the circle, and what to do."""
+    other = join(shop.octet)
+    shop.octet.locks.acquire(other, ["path:a"])
+    shop.run("lock", "acquire", "path:b")
+    place = Place()
+    with pytest.raises(LockHeld):
+        shop.octet.locks.acquire_in_turn(other, ["path:b"], place)
+    line = shop.refuses("lock", "wait", "path:a", "--wait", "5s")
+    assert f"person-ann would wait for path:a of {other.id}, who waits for path:b of person-ann" in line
+    assert "Release" in line
+
+
+def test_when_a_lock_ends(shop: Shop) -> None:
+    """A person's lapses by its TTL; that of a process lasts until it is released."""
+    shop.run("lock", "acquire", "name:mine", "--ttl", "300", "--wait", "20h")
+    shop.octet.locks.acquire(join(shop.octet), ["name:theirs"])
+    mine, theirs = shop.run("lock", "list").out.splitlines()[1:]
+    assert "in 4 min" in mine or "in 5 min" in mine
+    assert "released" in theirs
 
 
 def test_what_makes_no_sense(shop: Shop) -> None:

@@ -57,7 +57,7 @@ def test_what_was_made_by_hand(shop: Shop) -> None:
     task = shop.octet.tasks.claim(agent)
     client.hset(keys.task(task.id), mapping={"title": "\x1b[2J\n\x1b[1A", "progress": "\x1b", "claimed_ms": "inf"})
     client.set(keys.lock("name:x\x1b[2J"), '{"holder": "\x1b[2Jx", "task": "\x1b[1A\\n"}')
-    client.sadd(keys.locks_index, "name:x\x1b[2J")
+    client.zadd(keys.locks_index, {"name:x\x1b[2J": 0})
     client.hset(keys.registry, "ghost", '{"id": "ghost", "role": "x\\u001b[2J", "incarnation": "1", "branch": "\\u001b"}')
     client.sadd(keys.claims("ghost"), "nothing")
     for words in (("status",), ("lock", "list"), ("agent", "list"), ("task", "list")):

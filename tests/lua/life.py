@@ -13,7 +13,9 @@ from octet.agents import Agent, Registration
 from octet.api import Octet
 from octet.errors import (
     AgentGone,
+    Deadlock,
     IllegalTransition,
+    LockAwaited,
     LockHeld,
     NotFound,
     NothingThere,
@@ -26,6 +28,7 @@ from octet.errors import (
     VersionConflict,
     WorkMoved,
 )
+from octet.lock_waiting import Place, give_up
 from octet.plans import NewTask
 from octet.records import NewRecord
 from octet.rescue import note_rescue
@@ -201,6 +204,7 @@ def _locks(octet: Octet, developer: Agent, other: Agent) -> None:
     octet.locks.release("path:a", tokens["path:a"])
     assert octet.locks.end_turn(developer) == ["path:b"]
     octet.locks.acquire(other, ["name:x"])
+    _wait(octet, developer, other)
     assert octet.locks.break_lock("name:x", "ann") == other.id
     assert octet.locks.list() == []
 
@@ -281,6 +285,21 @@ def _pipeline(octet: Octet) -> None:
     turn = pipeline.begin("two", again=True)
     assert (turn.tries, pipeline.done(turn)) == (2, 0)
     refuses(NothingThere, pipeline.begin)
+
+
+def _wait(octet: Octet, developer: Agent, other: Agent) -> None:
+    """The developer waits for a directory and a name; the other may neither pass, nor wait for what the developer holds."""
+    octet.locks.acquire(developer, ["path:c.py"])
+    place = Place()
+    refuses(LockHeld, octet.locks.acquire_in_turn, developer, ["path:d/", "name:x"], place)
+    third = join(octet)
+    refuses(LockAwaited, octet.locks.acquire, third, ["path:d/f"])
+    refuses(Deadlock, octet.locks.acquire_in_turn, other, ["path:*.py"], Place())
+    give_up(octet.store, place)
+    tokens = octet.locks.acquire(third, ["path:d/"])
+    octet.locks.release("path:d/", tokens["path:d/"])
+    octet.locks.break_lock("path:c.py", "ann")
+    octet.agents.leave(third)
 
 
 def _ends(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None:

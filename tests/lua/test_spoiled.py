@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,8 @@ from tests.store_fixtures import contradictions, join, merging, snapshot
 
 from octet.agents import Agent, Registration
 from octet.api import Octet
-from octet.errors import NothingToClaim, OctetError, StoreSpoiled
+from octet.errors import LockHeld, NothingToClaim, OctetError, StoreSpoiled
+from octet.lock_waiting import Place, give_up
 from octet.pipelines import Turn
 from octet.queues import Item
 from octet.records import Finding, NewRecord
@@ -70,7 +72,10 @@ def world(single_octet: Octet) -> World:
     task = octet.tasks.claim(developer, task_id=added.id)
     octet.locks.acquire(developer, ["path:a", "path:b"], scope="turn")
     octet.locks.acquire(child, ["path:b"], scope="turn")
-    octet.locks.acquire(guardian, ["name:m"])
+    octet.locks.acquire(guardian, ["name:m", "path:docs/"])
+    for waiter in (idle, guardian):
+        with pytest.raises(LockHeld):
+            octet.locks.acquire_in_turn(waiter, ["path:a", "path:*.md"], Place(waiter.id))
     lock = octet.locks.acquire(developer, ["name:x"])["name:x"]
     octet.messages.send(developer.id, "first", sender="x")
     octet.messages.take(developer)
@@ -96,6 +101,11 @@ def _own_use(octet: Octet) -> Item:
     octet.counter("c").set(5)
     octet.kv.put("k", [1])
     return item
+
+
+def wait_for_b(world: World) -> None:
+    with suppress(LockHeld):  # a refusal that keeps the place
+        world.octet.locks.acquire_in_turn(world.idle, ["path:b"], Place())
 
 
 RECORD = NewRecord("changes", "x", (Finding("a.py", 1, "note", "x"),))
@@ -159,6 +169,9 @@ STEPS: dict[str, Step] = {
     "acquire of parent": lambda w: w.octet.locks.acquire(w.child, ["path:a", "name:x"], scope="turn"),
     "release lock": lambda w: w.octet.locks.release("name:x", w.lock),
     "break lock": lambda w: w.octet.locks.break_lock("name:x", "ann"),
+    "acquire wide": lambda w: w.octet.locks.acquire(w.idle, ["path:new/"]),
+    "wait": lambda w: wait_for_b(w),
+    "give up": lambda w: give_up(w.octet.store, Place(w.idle.id)),
     "end turn": lambda w: w.octet.locks.end_turn(w.child),
     "locks": lambda w: (w.octet.locks.list(), w.octet.locks.get("name:x")),
     "send": lambda w: w.octet.messages.send(w.developer.id, "x", sender="y"),

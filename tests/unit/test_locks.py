@@ -180,7 +180,7 @@ def test_a_lock_that_ran_out_is_free(octet: Octet) -> None:
     octet.locks.acquire(agent, ["path:a"])
     octet.store.client.delete(octet.store.keys.lock("path:a"))
     assert octet.locks.list() == []
-    assert octet.store.client.scard(octet.store.keys.locks_index) == 0
+    assert octet.store.client.zcard(octet.store.keys.locks_index) == 0
     octet.locks.acquire(other, ["path:a"])
     estate = octet.agents.bury(agent)
     assert estate is not None

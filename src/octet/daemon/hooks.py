@@ -7,6 +7,7 @@ and says in one line what is wrong.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +22,7 @@ from octet.daemon.sessions import Sessions
 from octet.daemon.twins import Twins
 from octet.daemon.vitals import Vitals
 from octet.daemon.wire import SERVE, Reply, Request
-from octet.errors import NotTrusted, OctetError, StoreUnreachable
+from octet.errors import NotFound, NotTrusted, OctetError, StoreUnreachable
 from octet.guard import payload, policy
 from octet.guard.payload import (
     Event,
@@ -181,6 +182,8 @@ class HookService:
         if not needs.resources and not needs.names_agent:
             return render_verdict(policy.judge(needs, policy.Granted(), crew.project), event)
         agent = self._sessions.cached(crew, event, pid)
+        if astray := _astray(crew, agent, needs):
+            return render_verdict(astray, event)
         answer = permission.acquire(crew.connected(), agent, needs.resources)
         if isinstance(answer, policy.Gone):
             self._sessions.forget(agent)
@@ -189,6 +192,17 @@ class HookService:
             if joined.how == "known":  # it took another role, and with it another name
                 answer = permission.acquire(crew.connected(), agent, needs.resources)
         return render_verdict(policy.judge(needs, answer, crew.project, agent.id), event)
+
+
+def _astray(crew: Crew, agent: Agent, needs: policy.Needs) -> policy.Verdict | None:
+    """A developer that has a worktree and writes in the shared checkout. Its worktree may be younger than what this process remembers."""
+    if agent.role != "developer" or not needs.shared or needs.refusals or crew.project.config.lock_paths != "enforce":
+        return None
+    try:
+        worktree = crew.connected().agents.get(agent.id).worktree
+    except NotFound:
+        return None
+    return policy.misplaced(needs, worktree) if os.path.isdir(worktree) else None  # noqa: PTH112 - it may be ""
 
 
 def _publish_turn(octet: Octet, agent: Agent, kind: str, message: str) -> None:

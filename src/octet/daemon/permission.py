@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from octet.agents import GUEST, Agent
 from octet.api import Octet
-from octet.errors import AgentGone, LockHeld, NotFound, OctetError
+from octet.errors import AgentGone, LockAwaited, LockHeld, NotFound, OctetError
 from octet.guard import policy
 
 log = logging.getLogger("octet.permission")
@@ -35,7 +35,7 @@ def acquire(octet: Octet, agent: Agent, resources: Sequence[str]) -> policy.Answ
 
 
 def described(octet: Octet, held: LockHeld) -> policy.Held:
-    """A lock that another holds, with its task and age."""
+    """A lock that another holds, or has waited for, with its task, its age and its end."""
     title = ""
     if held.task:
         try:
@@ -43,7 +43,26 @@ def described(octet: Octet, held: LockHeld) -> policy.Held:
         except OctetError as error:
             log.info("a lock names the task %s: %s", held.task, error)
     age_ms = max(0, octet.now_ms() - held.since_ms) if held.since_ms else 0
-    return policy.Held(held.resource, held.holder, held.task, title, age_ms / 1000, held.scope, held.ttl_ms / 1000)
+    return policy.Held(
+        held.resource,
+        held.holder,
+        held.task,
+        title,
+        age_ms / 1000,
+        held.scope,
+        held.by,
+        0.0 if _is_renewed(octet, held.holder) else held.ttl_ms / 1000,
+        held.waiting,
+        isinstance(held, LockAwaited),
+    )
+
+
+def _is_renewed(octet: Octet, holder: str) -> bool:
+    """Whether the holder's locks live as long as its process; those of a person or a script end by their TTL."""
+    try:
+        return bool(octet.agents.get(holder).process)
+    except NotFound:
+        return False
 
 
 def _reserved(octet: Octet, agent: Agent, resources: Sequence[str]) -> policy.Reserved | None:

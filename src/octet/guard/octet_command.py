@@ -29,7 +29,7 @@ _UNASKED: dict[str, frozenset[str] | None] = {
     "inbox": None,
     "keys": None,
     "kv": None,
-    "lock": frozenset({"acquire", "release", "list"}),
+    "lock": frozenset({"acquire", "wait", "release", "list"}),
     "map": frozenset({"start", "take", "done", "fail", "extend", "wait", "results", "show", "retry", "list", "clear"}),
     "merge": frozenset({"queue", "run"}),
     "msg": None,

@@ -4,14 +4,17 @@
     classify(project, "/srv/shop/.claude/worktrees/dev-1/src/a.py")   # LinkedWorktree(worktree, "src/a.py")
     tool_targets(event, project)                         # of a Write, Edit, MultiEdit or NotebookEdit
     path_resource("src/a.py")                            # "path:src/a.py"
+    write_resources(project, "src/auth", removes=True)   # ("path:src/auth/",): the directory with all that lies in it
 
-The real path counts (symbolic links resolved), not the directory in which the session is.
+The real path counts (symbolic links resolved), not the directory in which the session is. Where the file system ignores case, it is
+written as on the disk: `SRC/A.py` is src/a.py there, and `.GIT/HEAD` git's own file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +23,7 @@ from pathlib import Path
 from octet import dirs
 from octet.guard.payload import PreToolUse
 from octet.process import host_id
-from octet.project import Project, UnusablePath, Worktree, checkout_of, is_within, real_path
+from octet.project import Project, UnusablePath, Worktree, checkout_of, is_within, real_path, repository_path
 
 FILE_FIELDS: Mapping[str, str] = {
     "Write": "file_path",
@@ -95,7 +98,7 @@ def classify(project: Project, path: str) -> Target:
     """Where an absolute path lies. Never raises."""
     try:
         path.encode("utf-8")
-        real = real_path(path)
+        real = on_disk(project, real_path(path))
         state = Path(os.path.realpath(dirs.state_dir()))
     except UnicodeEncodeError:
         return Unreadable("the path is not valid Unicode")
@@ -115,9 +118,68 @@ def classify(project: Project, path: str) -> Target:
     return LinkedWorktree(checkout, relative.as_posix()) if isinstance(checkout, Worktree) else SharedCheckout(relative.as_posix())
 
 
+def on_disk(project: Project, real: Path) -> Path:
+    """A real path of a project whose file system ignores case, as it is written there; what does not exist yet stays as it is."""
+    root = project.root.parts
+    if not project.ignores_case or [*map(_folded, real.parts[: len(root)])] != [*map(_folded, root)]:
+        return real
+    found, names = project.root, real.parts[len(root) :]
+    for at, name in enumerate(names):
+        try:
+            there = [entry.name for entry in found.iterdir()]
+        except OSError:
+            return found.joinpath(*names[at:])
+        found /= name if name in there else next((other for other in there if _folded(other) == _folded(name)), name)
+    return found
+
+
+def spoken_resource(project: Project, resource: str) -> str:
+    """A resource as a person writes it: a path, relative to the repository, may also be absolute, lead through a link, be spelled otherwise
+    where case is ignored, or name a directory without a slash.
+
+    Raises:
+        UnusablePath, NoProject: it leads nowhere, or out of the project.
+    """
+    text = resource.removeprefix("path:")
+    if text == resource:
+        return resource
+    fixed, slash, rest = text, "/" * text.endswith("/"), ""
+    if wild := re.search(r"[^/]*[*?]", text):
+        fixed, slash, rest = text[: wild.start()], "", text[wild.start() :]
+    absolute = fixed.startswith("/")
+    if absolute and rest and not is_within(real_path(fixed), project.root):
+        return resource  # a slash in front of a glob ties it to the root
+    if not fixed:
+        return resource
+    real = on_disk(project, real_path(fixed if absolute else project.root / fixed))
+    found = repository_path(project, real)
+    if rest:
+        return f"path:{'' if found == '.' else found + '/'}{rest}"
+    return f"path:{found}/" if slash or real.is_dir() else path_resource(found)
+
+
+def write_resources(project: Project, path: str, *, removes: bool = False) -> tuple[str, ...]:
+    """The locks that a write in the main checkout needs, by the path relative to it; a directory that goes away takes all in it along.
+
+    A new file where case is ignored has a second lock, in small letters: `New.py` and `new.py` would be one as soon as one of them exists.
+    """
+    place = project.root / path
+    if removes and place.is_dir():
+        return (directory_resource(path),)
+    own = path_resource(path)
+    if project.ignores_case and not os.path.lexists(place):
+        return tuple(dict.fromkeys((own, path_resource(_folded(path)))))
+    return (own,)
+
+
 def path_resource(path: str) -> str:
-    """The lock of a file, by its path relative to the checkout."""
-    return _resource("path", path)
+    """The lock of a file, by its path relative to the checkout; what would be wildcards in a lock's name is written %2A and %3F."""
+    return _resource("path", path.replace("*", "%2A").replace("?", "%3F"))
+
+
+def directory_resource(path: str) -> str:
+    """The lock of a directory and all that lies in it; "." is the whole checkout."""
+    return _resource("path", "**") if path == "." else path_resource(path) + "/"
 
 
 def worktree_resource(worktree: Worktree) -> str:
@@ -137,6 +199,10 @@ def _resource(kind: str, name: str) -> str:
     if len(safe) > _RESOURCE_LIMIT:
         safe = f"{safe[: _RESOURCE_LIMIT - 17]}~{hashlib.sha256(safe.encode()).hexdigest()[:16]}"
     return f"{kind}:{safe}"
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()
 
 
 def _readings(value: str, cwd: str) -> list[str]:

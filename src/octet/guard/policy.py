@@ -11,6 +11,7 @@ Where `needs.resources` and `needs.names_agent` are both empty, no store need be
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -31,6 +32,7 @@ from octet.guard.paths import (
     repository_resource,
     tool_targets,
     worktree_resource,
+    write_resources,
 )
 from octet.guard.payload import Event, PreToolUse
 from octet.guard.shell_writes import shell_writes
@@ -68,7 +70,11 @@ class Granted:
 
 @dataclass(frozen=True)
 class Held:
-    """Another agent holds one of them, and none was taken. `title` is the task's, written by whoever added it."""
+    """Another agent holds one of them, and none was taken. `title` is the task's, written by whoever added it.
+
+    `by`: the lock that covers it, where that is another. `lapses_s`: how long it stays, where nobody renews it (0: as long
+    as its holder lives). `waiting`: others that wait for it. `awaited`: nobody holds it, and `holder` has waited for it for `age_s`.
+    """
 
     resource: str
     holder: str
@@ -76,7 +82,10 @@ class Held:
     title: str = ""
     age_s: float = 0.0
     scope: str = ""
-    ttl_s: float = 0.0
+    by: str = ""
+    lapses_s: float = 0.0
+    waiting: int = 0
+    awaited: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,7 +202,7 @@ class _Collector:
                 name = plain(target.worktree.name)
                 self._refuse(f"{name} is a git worktree with work that may be nowhere else: use `octet worktree remove {name}`")
             elif isinstance(target, SharedCheckout | LinkedWorktree):
-                self._add_file(target)
+                self._add_file(target, removes=removes)
         return self
 
     def add_writes(self, script: shell.Script) -> _Collector:
@@ -231,7 +240,7 @@ class _Collector:
             tool_input=self.tool_input,
         )
 
-    def _add_file(self, target: SharedCheckout | LinkedWorktree) -> None:
+    def _add_file(self, target: SharedCheckout | LinkedWorktree, *, removes: bool) -> None:
         config = self._project.config
         if config.lock_paths == "off" or matches_any(target.path, config.lock_ignore):
             return
@@ -239,7 +248,8 @@ class _Collector:
             self._names[worktree_resource(target.worktree)] = f"the worktree {plain(target.worktree.name)}"
         else:
             self._shared[target.path] = None
-            self._names[path_resource(target.path)] = plain(target.path)
+            for resource in write_resources(self._project, target.path, removes=removes):
+                self._names[resource] = plain(target.path)
 
     def _refuse(self, reason: str) -> None:
         self._refusals[reason] = None
@@ -263,15 +273,33 @@ def _named_input(needs: Needs, agent: str) -> Mapping[str, Any] | None:
 
 
 def _held(needs: Needs, held: Held, project: Project) -> Verdict:
-    name = needs.names.get(held.resource, plain(held.resource))
     holder = plain(held.holder, 80)
-    title = f': "{_quoted(held.title)}"' if held.title else ""
-    work = f" (task {plain(held.task, 80)}{title})" if held.task else ""
-    said = f"{name} has been held by {holder} for {_duration(held.age_s)}{work}."
+    said = _said(needs, held)
     if project.config.lock_paths == "warn" and not held.resource.startswith("repository:"):
         return Verdict("pass", context=f"Octet: {said} Agree with it first: `octet msg send {holder} …`.", notice=f"Octet: {said}")
-    advice = f"Message the holder (`octet msg send {holder} …`), take another task (`octet task claim`), or wait: free {_until(held)}."
+    wait = f"wait (`{_wait_command(needs, held)}` takes it as soon as it is free)"
+    end = "" if held.awaited else f" It is free {_until(held)}."
+    advice = f"Message the holder (`octet msg send {holder} …`), take another task (`octet task claim`), or {wait}.{end}"
     return Verdict("deny", f"Octet: {said} {advice}")
+
+
+def _said(needs: Needs, held: Held) -> str:
+    name = needs.names.get(held.resource, plain(held.resource))
+    holder = plain(held.holder, 80)
+    others = {0: "", 1: " 1 other waits for it."}.get(held.waiting, f" {held.waiting} others wait for it.")
+    if held.awaited:
+        return f"{name} goes to {holder} first, who has waited for it for {_duration(held.age_s)}."
+    title = f': "{_quoted(held.title)}"' if held.title else ""
+    work = f" (task {plain(held.task, 80)}{title})" if held.task else ""
+    more = f" with all of {plain(held.by, 120)}" if held.by not in ("", held.resource) else ""
+    return f"{name} has been held by {holder} for {_duration(held.age_s)}{work}{more}.{others}"
+
+
+def _wait_command(needs: Needs, held: Held) -> str:
+    """The command that waits for all that this needs; for the one alone where that would be a long line, or none that can be typed."""
+    wanted = needs.resources if len(needs.resources) <= 3 else (held.resource,)
+    typed = " ".join(shlex.quote(resource) for resource in wanted)
+    return f"octet lock wait {typed} --wait 5m" if typed.isprintable() and len(typed) <= 300 else "octet lock wait …"
 
 
 def _quoted(title: str) -> str:
@@ -282,7 +310,9 @@ def _quoted(title: str) -> str:
 def _until(held: Held) -> str:
     if held.task:
         return "when that task is submitted or given back"
-    return "when it is released" if held.scope == "own" else f"when the turn of {plain(held.holder, 80)} ends"
+    if held.scope == "turn":
+        return f"when the turn of {plain(held.holder, 80)} ends"
+    return "when it is released" + (f", or in {_duration(held.lapses_s)} unless its holder renews it" if held.lapses_s else "")
 
 
 def _reserved(needs: Needs, reserved: Reserved) -> str:

@@ -10,6 +10,10 @@
 -- include: queues
 -- include: facts
 -- include: read_lock
+-- include: globs
+-- include: lock_paths
+-- include: places
+-- include: waiters
 -- include: free_locks
 -- include: give_back
 -- include: retire

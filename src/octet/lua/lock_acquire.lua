@@ -1,60 +1,68 @@
 -- lock_acquire.lua: take every resource named, or none. Re-entrant: what the agent holds is renewed and keeps its token.
 -- A sub-agent may pass where its parent stands: a parent's path lock passes to it, any other lock of the parent is shared.
+-- Who is to wait gets a place in the queue, and keeps it by asking again as the same waiter; nobody passes a place (include/standoff.lua).
 -- KEYS[1] agents:incarnations HASH · KEYS[2] agents:claims:<agent> SET · KEYS[3] agents:locks: prefix · KEYS[4] locks: prefix
--- KEYS[5] locks:index SET · KEYS[6] token STRING · KEYS[7] log STREAM
+-- KEYS[5] locks:names ZSET · KEYS[6] token STRING · KEYS[7] log STREAM
 -- ARGV[1] channel prefix · ARGV[2] agent · ARGV[3] incarnation · ARGV[4] parent, or '' · ARGV[5] TTL, ms
 -- ARGV[6] scope turn | own (turn becomes task while the agent has one; of two scopes asked for, the longer-lived holds)
--- ARGV[7..] resources
--- Returns {OK, token, …} in the order asked · {HELD, resource, value, PTTL in ms} · {GONE} · {SPOILED, key}.
+-- ARGV[7] waiter, '' for one that does not wait · ARGV[8] its ticket, '' when it comes · ARGV[9..] resources
+-- Returns {OK, token, …} in the order asked · {HELD, resource in the way, value, PTTL in ms, resource asked, others waiting, ticket}
+-- {BEHIND, agent that is first, since when in ms, resource asked, others waiting, ticket} · {DEADLOCK, resource, agent, …}: for whom it
+-- would wait, and so on to itself · {GONE} · {SPOILED, key}. The ticket is '' for one that does not wait.
 -- include: clock
 -- include: expect
 -- include: emit
 -- include: read_lock
-local all_locks, locks, index = KEYS[3], KEYS[4], KEYS[5]
-local channels, agent, parent, ttl_ms, scope = ARGV[1], ARGV[2], ARGV[4], tonumber(ARGV[5]), ARGV[6]
-local task
-local strength = { turn = 1, task = 2, own = 3 }
+-- include: globs
+-- include: lock_paths
+-- include: places
+-- include: waiters
+-- include: standoff
+-- include: take_lock
+local K = { all_locks = KEYS[3], locks = KEYS[4], index = KEYS[5], token = KEYS[6], log = KEYS[7], channels = ARGV[1], waiter = ARGV[7] }
+local waits, me = ARGV[7] ~= '', { agent = ARGV[2], parent = ARGV[4] ~= '' and ARGV[4] or '-', wants = {}, ticket = math.huge }
+for i = 9, #ARGV do me.wants[#me.wants + 1] = ARGV[i] end
+me.lenient = ARGV[6] == 'turn' and not waits
 
-local function renew(resource, lock)
-  local key = locks .. resource
-  local left_ms = redis.call('PTTL', key)
-  if lock.holder == agent and strength[scope] > (strength[lock.scope] or 3) then
-    local since_ms = number(lock.since_ms, now_ms())
-    local stronger = { holder = agent, token = lock.token, scope = scope, task = lock.task or task, since_ms = since_ms }
-    redis.call('SET', key, cjson.encode(stronger), 'KEEPTTL')
-  end
-  if left_ms >= 0 and left_ms < ttl_ms then redis.call('PEXPIRE', key, ttl_ms) end
-  return lock.token
-end
-
-local function take(resource, before)
-  local token = string.format('%.0f', redis.call('INCR', KEYS[6]))
-  local lock = { holder = agent, token = token, scope = scope, task = task, since_ms = now_ms() }
-  redis.call('SET', locks .. resource, cjson.encode(lock), 'PX', math.max(ttl_ms, redis.call('PTTL', locks .. resource)))
-  redis.call('SADD', all_locks .. agent, resource)
-  if before and before.holder ~= agent then redis.call('SREM', all_locks .. before.holder, resource) end
-  redis.call('SADD', index, resource)
-  emit(KEYS[7], channels, 'lock_acquired', { resource = resource, agent = agent, token = token, task = task })
-  return token
-end
-
-if redis.call('HGET', KEYS[1], agent) ~= ARGV[3] then return { 'GONE' } end
-local spoiled = expect('SCARD', KEYS[2], index, all_locks .. agent, all_locks .. (parent ~= '' and parent or agent))
-  or expect_number(KEYS[6]) or expect('XLEN', KEYS[7])
+if redis.call('HGET', KEYS[1], me.agent) ~= ARGV[3] then return { 'GONE' } end
+local spoiled = expect('SCARD', KEYS[2], K.all_locks .. me.agent, ARGV[4] ~= '' and K.all_locks .. ARGV[4] or nil)
+  or expect('ZCARD', K.index) or expect_number(K.token) or expect('XLEN', K.log)
 if spoiled then return spoiled end
-for i = 7, #ARGV do
-  local lock, value = read_lock(locks .. ARGV[i])
-  if lock and lock.holder ~= agent and (parent == '' or lock.holder ~= parent) then
-    redis.call('SADD', index, ARGV[i]) -- one that was set by hand is listed from now on
-    return { 'HELD', ARGV[i], value, redis.call('PTTL', locks .. ARGV[i]) }
+K.wide, K.places = redis.pcall('SMEMBERS', K.locks .. 'wide'), redis.pcall('HGETALL', K.locks .. 'waiting')
+if K.wide.err or K.places.err then return { 'SPOILED', K.locks .. (K.wide.err and 'wide' or 'waiting') } end
+if waits then
+  redis.call('DEL', K.locks .. 'turn:' .. K.waiter) -- it comes, whatever it was called for
+  local ticket = tonumber(ARGV[8]) or redis.call('INCR', K.token)
+  me.id, me.ticket, me.since, me.seen, me.called = K.waiter, ticket, now_ms(), now_ms(), 0
+end
+for _, waiter in ipairs(waits and waiters(K) or {}) do
+  if waiter.id == me.id then me.since = waiter.since end
+end
+
+local function refuse(resource, reply)
+  local count = 0
+  for _, waiter in ipairs(waiters(K)) do count = count + (waiter.id ~= me.id and wants(waiter, { resource }) and 1 or 0) end
+  local circle = waits and standoff(K, me)
+  if circle then
+    leave_queue(K, function(waiter) return waiter.id == me.id end)
+    return { 'DEADLOCK', unpack(circle) }
+  end
+  if waits then keep(K, me) end
+  if waits and ARGV[8] == '' then emit(K.log, K.channels, 'lock_awaited', { resource = resource, agent = me.agent }) end
+  for _, fact in ipairs({ resource, count, waits and string.format('%.0f', me.ticket) or '' }) do reply[#reply + 1] = fact end
+  return reply
+end
+
+for _, resource in ipairs(me.wants) do
+  local other, _, value = held(K, me, resource)
+  if other then
+    enlist(K, other) -- one that was set by hand is listed from now on
+    return refuse(resource, { 'HELD', other, value, redis.call('PTTL', K.locks .. other) })
   end
 end
-task = redis.call('SRANDMEMBER', KEYS[2]) or nil
-if task and scope == 'turn' then scope = 'task' end
-local reply = { 'OK' }
-for i = 7, #ARGV do
-  local resource, lock = ARGV[i], read_lock(locks .. ARGV[i])
-  local kept = lock and lock.token and (lock.holder == agent or string.sub(resource, 1, 5) ~= 'path:')
-  reply[#reply + 1] = kept and renew(resource, lock) or take(resource, lock)
+for _, resource in ipairs(me.wants) do
+  local first = ahead(K, me, resource)
+  if first then return refuse(resource, { 'BEHIND', first.agent, string.format('%.0f', first.since) }) end
 end
-return reply
+if waits then redis.call('HDEL', K.locks .. 'waiting', me.id) end
+return take_locks(K, me, redis.call('SRANDMEMBER', KEYS[2]) or nil, ARGV[6], tonumber(ARGV[5]))

@@ -9,6 +9,10 @@
 -- include: queues
 -- include: facts
 -- include: read_lock
+-- include: globs
+-- include: lock_paths
+-- include: places
+-- include: waiters
 -- include: free_locks
 -- include: task_keys
 -- include: end_claim

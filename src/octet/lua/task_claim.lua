@@ -16,6 +16,7 @@
 -- include: queues
 -- include: new_task
 -- include: take_raw
+-- include: globs
 -- include: scopes
 -- include: walk
 -- include: author

@@ -11,6 +11,10 @@
 -- include: facts
 -- include: held_task
 -- include: read_lock
+-- include: globs
+-- include: lock_paths
+-- include: places
+-- include: waiters
 -- include: free_locks
 -- include: task_keys
 -- include: end_claim

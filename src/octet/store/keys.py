@@ -25,7 +25,8 @@
 | `workflow:{p}:agents:locks:<agent>` | SET of resources |
 | `workflow:{p}:heartbeat:<agent>` | STRING with TTL |
 | `workflow:{p}:locks:<resource>` | STRING with TTL: JSON holder, token, scope, task, since_ms |
-| `workflow:{p}:locks:index` | SET of resources that were locked |
+| `workflow:{p}:locks:names` | ZSET of the resources that were locked, all with score 0: the names that begin alike stand together |
+| `workflow:{p}:locks:turn:<waiter>` | LIST with TTL on which a waiter for locks blocks: that it is its turn |
 | `workflow:{p}:events:<type>` | PUB/SUB channel |
 | `workflow:{p}:log` | STREAM of the same events, bounded |
 | `workflow:{p}:inbox:<agent or role>` | STREAM of messages, bounded |
@@ -48,7 +49,8 @@
 | `workflow:{p}:` | what the names of all of these begin with; of a run's own, `workflow:{p}:run:<run>:` |
 
 Beside each queue stands `<queue>:oldest`, ZSET id → how many claims its stage had seen when it came; the HASH
-`tasks:priority:turns` counts those.
+`tasks:priority:turns` counts those. Beside the locks stand the SET `locks:wide` of those that cover other paths (directories, globs)
+and the HASH `locks:waiting`, waiter → its place and what it wants (lua/include/places.lua).
 The last fifteen, for everybody's own use, stand in a run as `workflow:{p}:run:<run>:queue:<name>` and so on. All have a TTL, and each
 tells of its changes on the PUB/SUB channel that is called like its first key. A value is JSON; text that is none stands for itself.
 `{p}` is the project in braces: a cluster hashes only what stands in braces, so that all keys of a project share a slot.
@@ -131,7 +133,7 @@ class Keys:
 
     @property
     def locks_index(self) -> str:
-        return self._key("locks:index")
+        return self._key("locks:names")
 
     @property
     def inboxes_read(self) -> str:
@@ -192,6 +194,10 @@ class Keys:
     def lock(self, resource: str) -> str:
         """STRING of one lock; `lock("")` is the prefix."""
         return self._key(f"locks:{resource}")
+
+    def turn(self, waiter: str) -> str:
+        """LIST on which a waiter for locks is called."""
+        return self._key(f"locks:turn:{waiter}")
 
     def inbox(self, name: str) -> str:
         """STREAM of messages to an agent or role; `inbox("")` is the prefix."""

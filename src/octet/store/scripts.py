@@ -44,7 +44,9 @@ class Reply(StrEnum):
     OWN = "OWN"  # the work is the agent's own, which it may not judge
     AUTHOR = "AUTHOR"  # only the task's author (follows) may
     GONE = "GONE"  # the agent, in this incarnation, is not registered
-    HELD = "HELD"  # another agent holds the resource; resource, value and TTL follow
+    HELD = "HELD"  # another agent holds the resource, or one that covers it; resource, value and TTL follow
+    BEHIND = "BEHIND"  # another agent (follows) has waited longer for the resource
+    DEADLOCK = "DEADLOCK"  # whoever waited here would wait for itself; the resources and agents between follow
     ALIVE = "ALIVE"  # the agent's heartbeat has not run out
     NUMBER = "NUMBER"  # the value (follows) is no whole number, or the sum would be none that fits
     SPOILED = "SPOILED"  # a key (follows) is not of the type it should be; nothing was written

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from octet import trust
-from octet.agents import Agent
+from octet.agents import Agent, Registration
 from octet.api import Octet
 from octet.config import FILE
 from octet.daemon.crews import Crews
 from octet.daemon.hooks import HookService
 from octet.daemon.vitals import Vitals
 from octet.daemon.wire import Reply, Request
+from octet.errors import LockHeld
+from octet.lock_waiting import Place
 from octet.records import Finding, NewRecord
 
 
@@ -272,6 +274,52 @@ def test_a_developer_does_not_move_main_but_guardian_and_guest_do(clients: list[
     guest.stop()
     octet.locks.acquire(agent(octet, "developer-1"), ["repository:main"])
     assert developer.shell("git merge octet/7") == ""
+
+
+def test_a_developer_with_a_worktree_is_sent_there(clients: list[Client], octet: Octet, repository: Path) -> None:
+    """As soon as it has one, from main session or shell, before any lock is taken; not when it is gone, and nobody else."""
+    developer, guest, _ = clients
+    developer.start(agent_type="octet:developer")
+    guest.start()
+    assert developer.write("a.py") == ""
+    developer.stop()
+    worktree = repository / "trees/dev-1"
+    worktree.mkdir(parents=True)
+    octet.agents.update(agent(octet, "developer-1"), worktree=str(worktree))
+    octet.agents.update(agent(octet, "guest-1"), worktree=str(worktree))
+    for denial in (developer.write("src/a.py"), developer.shell("echo > src/a.py")):
+        assert f"write {worktree}/src/a.py instead" in denial
+    assert octet.locks.list() == []
+    assert guest.write("a.py") == ""
+    worktree.rmdir()
+    assert developer.write("b.py") == ""
+
+
+def test_a_denial_tells_who_waits_and_when_it_ends(clients: list[Client], octet: Octet) -> None:
+    """What the store knows reaches the model: a directory that covers the file, a lock that lapses, who waits, whose turn it is."""
+    one, two, _ = clients
+    one.start()
+    two.start()
+    person = octet.agents.register(Registration(role="person", kind="person", name="person-ann")).agent
+    token = octet.locks.acquire(person, ["path:src/"], ttl_ms=250_000)["path:src/"]
+    place = Place()
+    with pytest.raises(LockHeld):
+        octet.locks.acquire_in_turn(agent(octet, "guest-2"), ["path:src/a.py"], place)
+    denial = one.write("src/a.py")
+    for part in (
+        "src/a.py has been held by person-ann",
+        "with all of path:src/",
+        "1 other waits",
+        "or in 4 min",
+        "octet lock wait path:src/a.py",
+    ):
+        assert part in denial
+    octet.locks.release("path:src/", token)
+    assert "src/a.py goes to guest-2 first" in one.write("src/a.py")
+    octet.locks.acquire_in_turn(agent(octet, "guest-2"), ["path:src/a.py"], place, scope="turn")
+    assert "guest-2" in one.write("src/a.py")
+    two.stop()
+    assert one.write("src/a.py") == ""
 
 
 def test_octet_commands_run_unasked_and_a_subagents_carry_its_name(clients: list[Client]) -> None:

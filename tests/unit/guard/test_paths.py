@@ -21,11 +21,13 @@ from octet.guard.paths import (
     classify,
     path_resource,
     repository_resource,
+    spoken_resource,
     tool_targets,
     worktree_resource,
+    write_resources,
 )
 from octet.guard.payload import PreToolUse
-from octet.locks import RESOURCE_PATTERN
+from octet.lock_names import PATTERN, canonical, is_wide
 from octet.project import Project
 
 from .conftest import add_worktree, make_repository, opt_in, write
@@ -161,7 +163,7 @@ def test_resources_are_names_that_locks_take(shop: Project) -> None:
     paths = ["src/a.py", "a\nb", "a\x7fb", "ü \u2028x", "x" * 3900 + "1", "x" * 3900 + "2", "a:b", "%0A"]
     found = [path_resource(path) for path in paths]
     assert len(set(found)) == len(paths)
-    assert all(RESOURCE_PATTERN.fullmatch(resource) for resource in found)
+    assert all(PATTERN.fullmatch(resource) for resource in found)
     assert found[0] == "path:src/a.py"
     assert repository_resource("main") == "repository:main"
     worktree = classify(shop, f"{shop.root}/.claude/worktrees/dev-1/x")
@@ -170,7 +172,93 @@ def test_resources_are_names_that_locks_take(shop: Project) -> None:
     assert isinstance(other, LinkedWorktree)
     assert worktree_resource(worktree.worktree).endswith("/dev-1")
     assert worktree_resource(worktree.worktree) != worktree_resource(other.worktree)
-    assert RESOURCE_PATTERN.fullmatch(worktree_resource(worktree.worktree))
+    assert PATTERN.fullmatch(worktree_resource(worktree.worktree))
+
+
+@pytest.fixture
+def ignoring(tmp_path: Path) -> Project:
+    """A repository that git made where case is ignored; this file system need not be one."""
+    root = make_repository(tmp_path.resolve() / "Shop")
+    write(root / ".git/config", "[core]\n\tignorecase = true\n")
+    write(root / "docs/Caf\u00e9.md")
+    return opt_in(root)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("SRC/A.py", SharedCheckout("src/a.py")),
+        ("src/a.py", SharedCheckout("src/a.py")),
+        ("readme.MD", SharedCheckout("README.md")),
+        ("DOCS/cafe\u0301.md", SharedCheckout("docs/Caf\u00e9.md")),
+        ("SRC/New/X.py", SharedCheckout("src/New/X.py")),
+        ("../SHOP/SRC/a.py", SharedCheckout("src/a.py")),
+        ("README.md/x", SharedCheckout("README.md/x")),
+    ],
+)
+def test_where_case_is_ignored_a_path_is_written_as_on_the_disk(ignoring: Project, path: str, expected: Target) -> None:
+    """Whatever its letters, as far as it exists; the repository's own name too."""
+    assert classify(ignoring, f"{ignoring.root}/{path}") == expected
+
+
+def test_where_case_is_ignored_gits_own_files_are_known(ignoring: Project, shop: Project) -> None:
+    """`.GIT` is `.git` there; elsewhere it is a directory like any other."""
+    assert isinstance(classify(ignoring, f"{ignoring.root}/.GIT/HEAD"), GitInternal)
+    assert classify(shop, f"{shop.root}/.GIT/HEAD") == SharedCheckout(".GIT/HEAD")
+    assert not shop.ignores_case
+
+
+def test_two_spellings_of_a_new_file_share_a_lock(ignoring: Project, shop: Project) -> None:
+    """Before and after one of them exists; where case counts they are two files."""
+    new, other = (set(write_resources(ignoring, path)) for path in ("src/New.py", "src/new.py"))
+    assert new == {"path:src/New.py", "path:src/new.py"}
+    assert new & other
+    write(ignoring.root / "src/New.py")
+    target = classify(ignoring, f"{ignoring.root}/src/NEW.py")
+    assert isinstance(target, SharedCheckout)
+    assert set(write_resources(ignoring, target.path)) < new
+    assert write_resources(shop, "src/New.py") == ("path:src/New.py",)
+
+
+def test_what_takes_a_directory_away_needs_all_of_it(shop: Project) -> None:
+    """A directory's lock covers what lies in it; a file, and a write into a directory, need the one path."""
+    assert write_resources(shop, "src", removes=True) == ("path:src/",)
+    assert write_resources(shop, ".", removes=True) == ("path:**",)
+    assert write_resources(shop, "src") == ("path:src",)
+    assert write_resources(shop, "src/a.py", removes=True) == ("path:src/a.py",)
+
+
+@pytest.mark.parametrize(
+    ("spoken", "expected"),
+    [
+        ("path:src/a.py", "path:src/a.py"),
+        ("path:src", "path:src/"),
+        ("path:none/", "path:none/"),
+        ("path:src/*.py", "path:src/*.py"),
+        ("path:./src/../src/**", "path:src/**"),
+        ("path:*.md", "path:*.md"),
+        ("path:/*.md", "path:/*.md"),
+        ("name:src", "name:src"),
+    ],
+)
+def test_a_resource_as_people_write_it(shop: Project, spoken: str, expected: str) -> None:
+    """Directories, globs and the way there; the same by an absolute path."""
+    assert spoken_resource(shop, spoken) == expected
+    if spoken.startswith("path:") and not spoken.startswith(("path:/", "path:*")):
+        assert spoken_resource(shop, f"path:{shop.root}/{spoken.removeprefix('path:')}") == expected
+
+
+def test_a_resource_is_spelled_as_on_the_disk(ignoring: Project) -> None:
+    """Where case is ignored."""
+    assert spoken_resource(ignoring, "path:SRC/*.py") == "path:src/*.py"
+    assert spoken_resource(ignoring, "path:readme.md") == "path:README.md"
+
+
+def test_odd_file_names_cover_nothing() -> None:
+    """A file's name with a star in it is no glob; the lock's own name is that of the path."""
+    resources = [path_resource(path) for path in ("*.py", "a?", "app/[id]/page.tsx", "src/a.py")]
+    assert not any(map(is_wide, resources))
+    assert [canonical(resource) for resource in resources] == resources
 
 
 def test_worktrees_of_one_name_in_two_clones_are_two(tmp_path: Path) -> None:
@@ -190,4 +278,4 @@ def test_no_path_raises(shop: Project, tool_use: Build, path: str, absolute: boo
     """Any text has a place, and a resource that locks take."""
     for target in tool_targets(tool_use("Write", {"file_path": f"{shop.root}/{path}" if absolute else path}, shop.root), shop):
         if isinstance(target, SharedCheckout):
-            assert RESOURCE_PATTERN.fullmatch(path_resource(target.path))
+            assert PATTERN.fullmatch(path_resource(target.path))

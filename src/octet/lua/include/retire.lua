@@ -1,4 +1,5 @@
--- retire(K, agent, why, counts): take an agent off the registry: its claims go back, its locks are freed.
+-- retire(K, agent, why, counts): take an agent off the registry: its claims go back, its locks are freed, its
+-- places in queues are given up.
 -- K: registry HASH, incarnations HASH, processes HASH, heartbeats prefix, claims prefix, all_locks prefix, and what give_back
 -- and free_locks take.
 -- Returns the tasks and the resources it had. Nothing that stands in the agent's own keys may keep it from ending.
@@ -29,6 +30,7 @@ local function retire(K, agent, why, counts)
   end
   redis.call('DEL', K.claims .. agent)
   K.agent_locks = K.all_locks .. agent
+  leave_queue(K, function(waiter) return waiter.agent == agent end)
   local freed = free_locks(K, agent, function() return true end)
   local record = record_of(K, agent)
   forget_process(K, agent, record.process)
