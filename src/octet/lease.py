@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -19,15 +18,12 @@ from octet.agents import LEASE_MS, Agent, Registration
 from octet.errors import AgentGone, LockHeld, NotFound, OctetError, Refused, StaleToken
 from octet.in_thread import in_thread
 from octet.process import identify
-from octet.wakeups import Wakeups, wait_until
 
 if TYPE_CHECKING:
     from octet.api import Octet
 
 # Three renewals may fail before a lock or an agent's lease runs out.
 RENEW_S = LEASE_MS / 1000 / 4
-# What may free a lock; one whose TTL runs out is seen at the next look.
-FREEING = ("lock_*", "agent_*", "task_*")
 
 
 class LeaseLost(Refused):
@@ -40,7 +36,8 @@ class Lease:
     Without an agent it has one of its own, which holds nothing else: the same lock within the block is held by somebody else.
 
     Raises (on entering):
-        LockHeld: another agent has it.
+        LockHeld: another agent has it, or waits for it.
+        Deadlock: who has it waits for this agent.
         AgentGone: the agent was declared dead.
     """
 
@@ -111,22 +108,7 @@ class Lease:
         return self._octet.agents.register(wanted).agent
 
     def _acquire(self, stop: threading.Event | None) -> str:
-        held: LockHeld | None = None
-
-        def attempt(_: Sequence[str]) -> str | None:
-            nonlocal held
-            try:
-                return self._take()
-            except LockHeld as error:
-                held = error
-                return None
-
-        patterns = [self._octet.store.keys.channel(name) for name in FREEING]
-        token = wait_until(Wakeups(self._octet.store, patterns=patterns, stop=stop), attempt, self._wait_s)
-        if token is None:
-            assert held is not None
-            raise held
-        return token
+        return self._octet.locks.acquire_when_free(self._agent, [self._resource], self._wait_s, stop=stop)[self._resource]
 
     def _take(self) -> str:
         return self._octet.locks.acquire(self._agent, [self._resource])[self._resource]
