@@ -106,11 +106,23 @@ def find_worktree(path: str | Path) -> Worktree | None:
 
 
 def worktree_of_git_dir(git_dir: Path) -> Worktree | None:
-    """The checkout of a git directory (a real path), as `--git-dir` names it; None when that is none. `path` is a guess: the parent."""
+    """The checkout of a git directory (a real path), as `--git-dir` names it; None when that is none. `path` is where git
+    last saw it, for a main checkout a guess: the parent."""
     # Only a linked worktree has `commondir`; a submodule or a separate git directory is a repository of its own.
     if common := _read_small(git_dir / "commondir"):
-        return Worktree(git_dir.parent, git_dir.name, git_dir, Path(os.path.realpath(git_dir / common)), False)
+        place = _read_small(git_dir / "gitdir")
+        path = Path(os.path.realpath(place)).parent if place else git_dir.parent
+        return Worktree(path, git_dir.name, git_dir, Path(os.path.realpath(git_dir / common)), False)
     return Worktree(git_dir.parent, "", git_dir, git_dir, True) if _is_git_dir(git_dir) else None
+
+
+def worktrees_of(common_dir: Path) -> Iterator[Worktree]:
+    """The checkouts of the repository whose shared git directory this is, as its files name them; one whose directory is gone as well."""
+    if _is_git_dir(common_dir):
+        yield Worktree(common_dir.parent, "", common_dir, common_dir, True)
+    for git_dir in _list(common_dir / "worktrees"):
+        if found := worktree_of_git_dir(Path(os.path.realpath(git_dir))):
+            yield found
 
 
 def main_checkout(worktree: Worktree) -> Path | None:

@@ -1,7 +1,7 @@
-"""What a shell script does with git to this project: which protected branches it moves, and what must not run.
+"""What a shell script does with git to this project: which protected branches it moves, which files it changes, and what must not run.
 
     found = git_effects(script, project, start="/srv/shop")
-    found[0].effect                  # Moves("main") or Refused("the stash is one for all worktrees, …")
+    found[0].effect                  # Moves("main"), Refused("the stash is one for all worktrees, …") or Write("/srv/shop/src/a.py")
     found[0].command                 # "git push origin main"
 
 Commands are followed in order: after `git checkout main` the current branch is main, and after `git init x` the directory x is another
@@ -14,19 +14,23 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 
 from octet.guard import shell
 from octet.guard.git_call import Call, expand_alias, options, read_call
 from octet.guard.git_checkout import Checkout
+from octet.guard.git_files import file_changes
 from octet.guard.git_rules import Effect, Moves, Refused, effects
-from octet.guard.shell_words import UNKNOWN
+from octet.guard.shell_words import UNKNOWN, quoted
+from octet.guard.shell_writes import Write, shell_writes
 from octet.project import Project, UnusablePath, Worktree, find_worktree, real_path, worktree_of_git_dir
 
 __all__ = ["GitEffect", "Moves", "Refused", "git_effects"]
 
 _ALIAS_DEPTH = 4
 _CALL_LIMIT = 200
+_EFFECT_LIMIT = 300
 _INIT_VALUED = frozenset({"b", "branch", "initial-branch", "o", "origin", "depth", "template", "separate-git-dir", "reference", "c"})
 
 
@@ -34,7 +38,7 @@ _INIT_VALUED = frozenset({"b", "branch", "initial-branch", "o", "origin", "depth
 class GitEffect:
     """One effect and the command that has it, short enough for a message."""
 
-    effect: Effect
+    effect: Effect | Write
     command: str
 
 
@@ -42,7 +46,10 @@ def git_effects(script: shell.Script, project: Project, start: str | None) -> tu
     """What the script does to the project's repository when started in `start`; () for a project without git."""
     if project.common_dir is None:
         return ()
-    return tuple(dict.fromkeys(_Follower(project, start).follow(script, 0)))
+    found = dict.fromkeys(islice(_Follower(project, start).follow(script, 0), _EFFECT_LIMIT))
+    if len(found) == _EFFECT_LIMIT:
+        found[GitEffect(Refused(f"Octet checks at most {_EFFECT_LIMIT} names at once: use several steps"), "git")] = None
+    return tuple(found)
 
 
 @dataclass
@@ -52,6 +59,7 @@ class _Follower:
     project: Project
     start: str | None
     switched: dict[Path, str] = field(default_factory=dict)
+    heads: dict[Path, dict[str, Worktree]] = field(default_factory=dict)
     foreign: list[str] = field(default_factory=list)
     mentioned: set[str] = field(default_factory=set)
     calls: int = 0
@@ -75,7 +83,7 @@ class _Follower:
         for checkout in self._checkouts(call):
             alias = checkout.alias(call)
             if alias is None:
-                for effect in effects(call, checkout):
+                for effect in chain(file_changes(call, checkout), effects(call, checkout)):
                     yield GitEffect(effect, call.shown)
                 yield from self._inside(call, checkout, depth)
             elif depth < _ALIAS_DEPTH:
@@ -83,7 +91,7 @@ class _Follower:
 
     def _aliased(self, call: Call, alias: str, checkout: Checkout, depth: int) -> Iterator[GitEffect]:
         if alias.startswith("!"):
-            yield from self.follow(shell.parse(f"{alias[1:]} {_quoted(call.words)}", checkout.top), depth + 1)
+            yield from self._script(f"{alias[1:]} {quoted(call.words)}", call, checkout, depth)
             return
         for found in self._effects(expand_alias(call, alias), depth + 1):
             yield replace(found, command=call.shown)
@@ -95,9 +103,18 @@ class _Follower:
             flags, _ = options(call.words, {"x", "exec", "onto", "s", "X"})
             text = flags.get("x") or flags.get("exec") or ""
         elif call.subcommand == "bisect" and call.words[:1] == ("run",):
-            text = _quoted(call.words[1:])
+            text = quoted(call.words[1:])
         if text and depth < _ALIAS_DEPTH:
-            yield from self.follow(shell.parse(text, checkout.top), depth + 1)
+            yield from self._script(text, call, checkout, depth)
+
+    def _script(self, text: str, call: Call, checkout: Checkout, depth: int) -> Iterator[GitEffect]:
+        """Git starts a shell at the top of the checkout."""
+        script = shell.parse(text, checkout.top)
+        if not script.complete:
+            yield GitEffect(Refused("Octet cannot read what it runs: it is too long or nested too deeply"), call.shown)
+        for write in shell_writes(script):
+            yield GitEffect(write, call.shown)
+        yield from self.follow(script, depth + 1)
 
     def _checkouts(self, call: Call) -> Iterator[Checkout]:
         """The project's checkouts that the call may work on; one without worktree where its directory is unknown."""
@@ -112,7 +129,7 @@ class _Follower:
             key = worktree.git_dir if worktree else None
             if key not in seen:
                 seen.add(key)
-                yield Checkout(self.project, worktree, directory, self.switched)
+                yield Checkout(self.project, worktree, directory, self.switched, self.heads)
 
     def _directories(self, call: Call) -> list[str | None]:
         """Where the call may run; where a `cd` before it may have failed, because there is no such directory, also where that began."""
@@ -154,11 +171,6 @@ class _Follower:
     def _is_foreign(self, directory: str) -> bool:
         normal = os.path.normpath(directory)
         return any(normal == made or normal.startswith(made + "/") for made in self.foreign)
-
-
-def _quoted(words: tuple[str, ...]) -> str:
-    """Words as a shell reads them back."""
-    return " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
 
 
 def _seen_from(directory: str, path: str) -> str:

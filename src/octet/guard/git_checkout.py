@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from octet import git_config
 from octet.guard.git_call import Call
 from octet.guard.shell_words import UNKNOWN
-from octet.project import Project, Worktree, branch_exists, current_branch
+from octet.guard.sweeps import fits
+from octet.project import Project, Worktree, branch_exists, current_branch, worktrees_of
 
 # Everyday commands that need no look for an alias, which could not take their names anyway.
 _OWN = frozenset({"add", "branch", "checkout", "commit", "diff", "fetch", "log", "merge", "pull", "push", "show", "status", "switch"})
@@ -26,12 +27,13 @@ _OWN = frozenset({"add", "branch", "checkout", "commit", "diff", "fetch", "log",
 @dataclass(frozen=True)
 class Checkout:
     """A checkout of the project; `worktree` is None for one that cannot be told. `switched`: where commands before this one switched
-    checkouts to, by git directory."""
+    checkouts to, by git directory. `heads`: branch → where it is checked out, by shared git directory, once it was asked for."""
 
     project: Project
     worktree: Worktree | None
     directory: str | None
     switched: dict[Path, str]
+    heads: dict[Path, dict[str, Worktree]] = field(default_factory=dict)
 
     @property
     def linked(self) -> bool:
@@ -68,6 +70,18 @@ class Checkout:
         except (OSError, ValueError):
             return False
 
+    def elsewhere(self, branch: str) -> str:
+        """Which other checkout has the branch checked out, in words: "the worktree dev-1"; "" when none has, or the name is not known."""
+        mine = self.worktree
+        if mine is None or not branch or UNKNOWN in branch:
+            return ""
+        if (heads := self.heads.get(mine.common_dir)) is None:
+            heads = self.heads[mine.common_dir] = {current_branch(other) or "": other for other in worktrees_of(mine.common_dir)}
+        other = heads.get(branch)
+        if other is None or other.git_dir == mine.git_dir:
+            return ""
+        return "the main checkout" if other.is_main else f"the worktree {other.name}"
+
     def protected(self) -> tuple[str, ...]:
         """Names of the protected branches; patterns are left out."""
         return tuple(pattern for pattern in self.project.config.protected if not _is_pattern(pattern))
@@ -102,17 +116,7 @@ def _may_match(template: str, pattern: str) -> bool:
     if _is_pattern(pattern):  # two patterns: they meet unless their literal beginnings differ
         mine, other = template.partition(UNKNOWN)[0], re.split(r"[*?\[]", pattern, maxsplit=1)[0]
         return mine.startswith(other) or other.startswith(mine)
-    # Not through fnmatch: a template with hundreds of unknown parts must not backtrack.
-    first, *rest = template.split(UNKNOWN)
-    if not pattern.startswith(first) or not pattern.endswith(rest[-1]):
-        return False
-    at = len(first)
-    for part in rest[:-1]:
-        at = pattern.find(part, at)
-        if at < 0:
-            return False
-        at += len(part)
-    return at <= len(pattern) - len(rest[-1])
+    return fits(template, pattern)
 
 
 def _is_pattern(name: str) -> bool:

@@ -38,7 +38,17 @@ SHARED = "a protected branch is moved by a merge, never removed, renamed or rewr
 _REWRITE = f"{SHARED}: make a new commit that sets it right (`git revert`), on a branch of your own"
 _WORKTREE = "it can take another agent's worktree away: use `octet worktree list` and `octet worktree remove NAME`, which keep unsaved work"
 _COLLECT = "it can delete what another agent still needs: leave it to git, which collects garbage by itself"
-_STASH = "the stash is one for all worktrees, and another agent would get your changes: commit them on your branch instead (`git commit`)"
+_STASH = (
+    "the stash is one for all worktrees, and another agent would get your changes: "
+    "keep them with `octet worktree snapshot`, or commit them on your branch (`git commit`)"
+)
+_UNMERGED = "it is a task's branch, and its commits may be nowhere else: Octet removes it once it is merged (`git branch -d` if it is)"
+_CLEAN = (
+    "in the checkout that all agents share it deletes what others need and git ignores (environments, settings, worktrees): "
+    "name what is yours (`git clean -f -- PATH`), or leave out -x and the second -f"
+)
+_REPACK = "with -d it can drop what another agent still needs: leave it to git, which packs by itself"
+_IMPORT = "it can move any branch: import into a repository of its own, and fetch from there"
 _HOOKS_PATH = "it switches off the repository's git hooks, and with them the guard of the protected branches: leave core.hooksPath as it is"
 
 
@@ -48,7 +58,7 @@ def effects(call: Call, checkout: Checkout) -> Iterator[Effect]:
         yield Refused(_HOOKS_PATH)
     if UNKNOWN in call.subcommand:
         yield Refused("Octet cannot tell which git command this is: write the subcommand out")
-    elif rule := _RULES.get(call.subcommand):
+    elif rule := RULES.get(call.subcommand):
         yield from rule(call, checkout)
 
 
@@ -66,6 +76,12 @@ def _branch(name: str, checkout: Checkout, *, refused: str = "") -> Iterator[Eff
         yield Refused(_UNCLEAR)
     else:
         yield Moves(name)
+
+
+def _others(name: str, checkout: Checkout, what: str) -> Iterator[Effect]:
+    """Refuses what must not be done to a branch that another checkout works on."""
+    if place := checkout.elsewhere(name):
+        yield Refused(f"{name} is checked out in {place}, whose agent works on it: {what}")
 
 
 def _ref(name: str) -> str:
@@ -176,27 +192,46 @@ def _branch_command(call: Call, checkout: Checkout) -> Iterator[Effect]:
         return
     if {"d", "D", "delete"} & names:
         for operand in operands:
+            yield from _deleted(_ref(operand), checkout, force=bool({"D", "f", "force"} & names))
             yield from _branch(_ref(operand), checkout, refused=_UNCLEAR if UNKNOWN in operand else SHARED)
     elif {"m", "M", "move"} & names:
         renamed = operands if len(operands) > 1 else [checkout.branch(), *operands]
         for operand in renamed:
+            yield from _others(_ref(operand), checkout, "leave its name as it is")
             yield from _branch(_ref(operand), checkout, refused=_UNCLEAR if UNKNOWN in operand else SHARED)
     elif {"C", "copy", "c"} & names and {"C", "f", "force"} & names:
         yield from _branch(_ref(operands[-1]) if operands else "", checkout)
     elif {"f", "force"} & names and operands:
+        yield from _others(_ref(operands[0]), checkout, "make a branch of your own")
         yield from _branch(_ref(operands[0]), checkout)
+
+
+def _deleted(name: str, checkout: Checkout, *, force: bool) -> Iterator[Effect]:
+    yield from _others(name, checkout, "leave it to them")
+    if force and name.startswith("octet/") and not checkout.may_be_protected(name) and not checkout.elsewhere(name):
+        yield Refused(_UNMERGED)
+
+
+def _taken_up(name: str, checkout: Checkout) -> Iterator[Effect]:
+    """A checkout switches to the branch `name`."""
+    look = f"look at it with `git show {name}:FILE` or `git diff ...{name}`, or take its commit: `git switch --detach {name}`"
+    yield from _others(name, checkout, look)
 
 
 def _checkout_command(call: Call, checkout: Checkout) -> Iterator[Effect]:
     flags, operands = options(call.words, {"b", "B", "orphan", "conflict", "pathspec-from-file"})
     if "B" in flags:
+        yield from _others(_ref(flags["B"]), checkout, "make a branch of your own")
         yield from _branch(_ref(flags["B"]), checkout)
     if name := flags.get("B") or flags.get("b") or flags.get("orphan"):
         checkout.switch(name)
     elif {"detach", "d"} & flags.keys():
         checkout.switch("")
     elif operands and not {"p", "patch", "pathspec-from-file"} & flags.keys():
+        before = checkout.branch()
         _switch_to(call, operands, checkout)
+        if (after := checkout.branch()) != before:
+            yield from _taken_up(after, checkout)
 
 
 def _switch_to(call: Call, operands: list[str], checkout: Checkout) -> None:
@@ -218,6 +253,7 @@ def _switch_to(call: Call, operands: list[str], checkout: Checkout) -> None:
 def _switch(call: Call, checkout: Checkout) -> Iterator[Effect]:
     flags, operands = options(call.words, {"c", "C", "create", "force-create", "orphan", "conflict"})
     if forced := flags.get("C") or flags.get("force-create"):
+        yield from _others(_ref(forced), checkout, "make a branch of your own")
         yield from _branch(_ref(forced), checkout)
     created = forced or flags.get("c") or flags.get("create") or flags.get("orphan")
     if {"d", "detach"} & flags.keys():
@@ -225,6 +261,8 @@ def _switch(call: Call, checkout: Checkout) -> Iterator[Effect]:
     elif created or operands:
         target = created or operands[0]
         checkout.switch(UNKNOWN if target == "-" else _ref(target))
+        if not created:
+            yield from _taken_up(_ref(target), checkout)
 
 
 def _worktree(call: Call, checkout: Checkout) -> Iterator[Effect]:
@@ -261,7 +299,10 @@ def _update_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
         yield Refused("it can move any branch: give `git update-ref` the ref and the commit as words")
     elif operands:
         name = checkout.branch() if operands[0] in ("HEAD", "@") else _ref(operands[0])
-        yield from _branch(name, checkout, refused=SHARED if "d" in flags or "delete" in flags else "")
+        deletes = "d" in flags or "delete" in flags
+        if deletes:
+            yield from _deleted(name, checkout, force=True)
+        yield from _branch(name, checkout, refused=SHARED if deletes else "")
 
 
 def _symbolic_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
@@ -276,6 +317,24 @@ def _symbolic_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 def _filter(_call: Call, _checkout: Checkout) -> Iterator[Effect]:
     yield Refused(f"it rewrites the history that all worktrees share: {SHARED}")
+
+
+def _clean(call: Call, checkout: Checkout) -> Iterator[Effect]:
+    flags, operands = options(call.words, {"e", "exclude"})
+    twice = sum(word.count("f") for word in call.words if word[:1] == "-" and word[:2] != "--") > 1
+    dry = {"n", "dry-run"} & flags.keys()
+    if checkout.worktree and not checkout.linked and not operands and not dry and (twice or {"x", "X"} & flags.keys()):
+        yield Refused(_CLEAN)
+
+
+def _repack(call: Call, _checkout: Checkout) -> Iterator[Effect]:
+    flags, _ = options(call.words, {"f", "window", "depth", "threads"})
+    if "d" in flags and {"a", "A"} & flags.keys() and not {"k", "keep-unreachable"} & flags.keys():
+        yield Refused(_REPACK)
+
+
+def _fast_import(_call: Call, _checkout: Checkout) -> Iterator[Effect]:
+    yield Refused(_IMPORT)
 
 
 def _subtree(call: Call, checkout: Checkout) -> Iterator[Effect]:
@@ -293,13 +352,15 @@ def _config(call: Call, _checkout: Checkout) -> Iterator[Effect]:
         yield Refused(_HOOKS_PATH)
 
 
-_RULES: Mapping[str, Rule] = {
+RULES: Mapping[str, Rule] = {
     "am": _moves_current,
     "branch": _branch_command,
     "checkout": _checkout_command,
     "cherry-pick": _moves_current,
     "commit": _moves_current,
+    "clean": _clean,
     "config": _config,
+    "fast-import": _fast_import,
     "fetch": _fetch,
     "filter-branch": _filter,
     "filter-repo": _filter,
@@ -311,6 +372,7 @@ _RULES: Mapping[str, Rule] = {
     "push": _push,
     "rebase": _rebase,
     "reflog": _reflog,
+    "repack": _repack,
     "reset": _reset,
     "revert": _moves_current,
     "stash": _stash,

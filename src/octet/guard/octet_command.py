@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_WORD = re.compile(r"""[ \t]*((?:[A-Za-z0-9_./:@%+,^=-]+|'[^']*'|"(?:[^"\\$`!]|\\["\\])*")+)(?=[ \t]|$)""")
+# Possessive, because a long word before a `;` must not be tried in all the ways in which it can be cut.
+_WORD = re.compile(r"""[ \t]*+((?:[A-Za-z0-9_./:@%+,^=-]++|'[^']*+'|"(?:[^"\\$`!]|\\["\\])*+")++)(?=[ \t]|$)""")
 _PIECE = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|([^'"]+)""", re.DOTALL)
 
 # What an agent needs for its work, and what changes nothing but the crew's own records. `test run` and `merge run` run the test command,
@@ -52,6 +53,8 @@ def read_octet_command(text: str) -> tuple[str, ...] | None:
     """The words of a command line that is one call of `octet` and nothing else; None otherwise."""
     words: list[str] = []
     text = text.strip(" \t\n")
+    if not text.startswith("octet"):
+        return None
     at = 0
     while at < len(text):
         match = _WORD.match(text, at)

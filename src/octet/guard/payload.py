@@ -83,6 +83,11 @@ class PostToolUse(ToolUse):
 
 
 @dataclass(frozen=True)
+class PostToolUseFailure(PostToolUse):
+    """A tool has run and failed, as a shell command does that exits with another code than 0."""
+
+
+@dataclass(frozen=True)
 class BackgroundTask:
     """One that still runs when a turn ends. `kind` is the client's `type`, such as "subagent"."""
 
@@ -309,6 +314,10 @@ def _post_tool_use(fields: _Fields, client: Client) -> Event:
     return PostToolUse(**_common(fields, client), **_tool(fields))
 
 
+def _post_tool_use_failure(fields: _Fields, client: Client) -> Event:
+    return PostToolUseFailure(**_common(fields, client), **_tool(fields))
+
+
 def _stop(fields: _Fields, client: Client) -> Event:
     return Stop(**_common(fields, client), **_turn_end(fields))
 
@@ -338,6 +347,7 @@ _BUILDERS = {
     "UserPromptSubmit": _user_prompt_submit,
     "PreToolUse": _pre_tool_use,
     "PostToolUse": _post_tool_use,
+    "PostToolUseFailure": _post_tool_use_failure,
     "Stop": _stop,
     "StopFailure": _stop_failure,
     "SubagentStart": _subagent_start,

@@ -5,7 +5,7 @@
     verdict = judge(needs, Held("path:src/a.py", "developer-2"), project)     # Verdict("deny", "src/a.py is held by developer-2 …")
     verdict = judge(needs, StoreDown("Redis does not answer"), project)       # by the repository's on_store_down
 
-Where `needs.resources` and `needs.names_agent` are both empty, no store need be asked: judge with `Granted()`.
+Where `needs.resources`, `needs.swept` and `needs.names_agent` are all empty, no store need be asked: judge with `Granted()`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from octet.config import FILE
@@ -23,6 +24,7 @@ from octet.guard.paths import (
     GitInternal,
     LinkedWorktree,
     OctetInternal,
+    Outside,
     SharedCheckout,
     Target,
     Unreadable,
@@ -33,12 +35,14 @@ from octet.guard.paths import (
     worktree_resource,
 )
 from octet.guard.payload import Event, PreToolUse
-from octet.guard.shell_writes import shell_writes
+from octet.guard.shell_words import UNKNOWN
+from octet.guard.shell_writes import Write, shell_writes
+from octet.guard.sweeps import meets
 from octet.path_globs import matches_any
-from octet.project import Project, UnusablePath, find_worktree
+from octet.project import Project, UnusablePath, Worktree, find_worktree, is_within, worktrees_of
 from octet.text import plain
 
-_WRITE_LIMIT = 500
+_WRITE_LIMIT = 200
 _AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -48,7 +52,9 @@ class Needs:
 
     `resources`: locks to take, all or none. `refusals`: why it must not go on, whoever holds what. `question`: what a person must be asked.
     `unasked`: an Octet command that needs no permission. `names_agent`: the verdict puts the agent's name before the command.
-    `names`: each resource as people call it. `shared`: paths written in the main checkout. `tool_input`: what the tool got.
+    `names`: each resource as people call it. `shared`: paths written in the main checkout. `swept`: paths of it that are known in part
+    (UNKNOWN in them): no lock is taken, but nobody else may hold one that they meet. `apart`: paths written in linked worktrees.
+    `tool_input`: what the tool got.
     """
 
     resources: tuple[str, ...] = ()
@@ -58,6 +64,8 @@ class Needs:
     unasked: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
     shared: tuple[str, ...] = ()
+    swept: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
     tool_input: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -139,6 +147,11 @@ def judge(needs: Needs, answer: Answer, project: Project, agent: str = "") -> Ve
     return Verdict("allow" if needs.unasked else "pass", updated_input=_named_input(needs, agent))
 
 
+def swept_lock(needs: Needs, resources: Iterable[str]) -> str | None:
+    """The first of the resources, which others hold, that a path known only in part may mean; None when there is none."""
+    return next((found for found in resources if any(meets(sweep, found) for sweep in needs.swept)), None)
+
+
 def misplaced(needs: Needs, worktree: str) -> Verdict | None:
     """A denial for an agent whose own worktree is the directory `worktree` and that writes in the main checkout; None when it does not.
 
@@ -176,12 +189,16 @@ class _Collector:
         self._names: dict[str, str] = {}
         self._refusals: dict[str, None] = {}
         self._shared: dict[str, None] = {}
+        self._swept: dict[str, None] = {}
+        self._apart: dict[str, None] = {}
+        self._linked: list[Worktree] | None = None
+        self._writes: set[Write] = set()
         self.names_agent = False
         self.unasked = False
         self.tool_input: Mapping[str, Any] = {}
 
-    def add_targets(self, targets: Iterable[Target], *, removes: bool = False) -> _Collector:
-        """Paths that are written; `removes`: taken away as a whole."""
+    def add_targets(self, targets: Iterable[Target], *, removes: bool = False, makes: bool = False) -> _Collector:
+        """Paths that are written; `removes`: taken away as a whole; `makes`: a directory, which is nobody's before it holds a file."""
         for target in targets:
             if isinstance(target, Unreadable):
                 self._refuse(f"Octet cannot tell what this writes: {target.why}")
@@ -189,26 +206,40 @@ class _Collector:
                 self._refuse(f"{plain(target.path)} is git's own file, which all worktrees share: change it with git commands")
             elif isinstance(target, OctetInternal):
                 self._refuse(f"{plain(target.path)} is Octet's own file: use `octet` commands")
-            elif isinstance(target, LinkedWorktree) and removes and target.path == ".":
-                name = plain(target.worktree.name)
-                self._refuse(f"{name} is a git worktree with work that may be nowhere else: use `octet worktree remove {name}`")
-            elif isinstance(target, SharedCheckout | LinkedWorktree):
+            elif removes and (lost := self._worktree_in(target)):
+                self._refuse_removal(lost)
+            elif removes and self._is_all_of_it(target):
+                self._refuse("it takes the checkout away that all agents share")
+            elif isinstance(target, SharedCheckout | LinkedWorktree) and not makes:
                 self._add_file(target)
         return self
 
+    def add_write(self, write: Write) -> _Collector:
+        """A path that is known, or known in part; each once, and no more than can be looked at in time."""
+        if write in self._writes or len(self._writes) > _WRITE_LIMIT:
+            return self
+        self._writes.add(write)
+        if len(self._writes) > _WRITE_LIMIT:
+            self._refuse(f"Octet checks at most {_WRITE_LIMIT} files at once: run the command in several steps")
+            return self
+        if UNKNOWN in write.path:
+            return self._add_vague(write)
+        return self.add_targets([classify(self._project, write.path)], removes=write.removes, makes=write.makes)
+
     def add_writes(self, script: shell.Script) -> _Collector:
         """Files that a shell command changes."""
-        for count, write in enumerate(shell_writes(script)):
-            if count == _WRITE_LIMIT:
-                self._refuse(f"Octet checks at most {_WRITE_LIMIT} files at once: run the command in several steps")
+        for write in shell_writes(script):
+            self.add_write(write)
+            if len(self._writes) > _WRITE_LIMIT:
                 break
-            self.add_targets([classify(self._project, write.path)], removes=write.removes)
         return self
 
     def add_git(self, script: shell.Script, start: str | None) -> _Collector:
         """What a shell command does with git."""
         for found in git_effects(script, self._project, start):
-            if isinstance(found.effect, Moves):
+            if isinstance(found.effect, Write):
+                self.add_write(found.effect)
+            elif isinstance(found.effect, Moves):
                 name = f"the branch {plain(found.effect.branch)} (`{found.command}` moves it)"
                 self._names[repository_resource(found.effect.branch)] = name
             else:
@@ -228,6 +259,8 @@ class _Collector:
             unasked=self.unasked,
             names=self._names,
             shared=tuple(self._shared),
+            swept=tuple(self._swept),
+            apart=tuple(self._apart),
             tool_input=self.tool_input,
         )
 
@@ -237,9 +270,53 @@ class _Collector:
             return
         if isinstance(target, LinkedWorktree):
             self._names[worktree_resource(target.worktree)] = f"the worktree {plain(target.worktree.name)}"
+            if target.path != ".":
+                self._apart[path_resource(target.path).removeprefix("path:")] = None
         else:
             self._shared[target.path] = None
             self._names[path_resource(target.path)] = plain(target.path)
+
+    def _add_vague(self, write: Write) -> _Collector:
+        begin, _, rest = write.path.partition(UNKNOWN)
+        directory, _, name = begin.rpartition("/")
+        if name in (".", ".."):
+            directory, name = begin, ""
+        if write.removes and not rest and (lost := self._worktree_below(begin)):
+            self._refuse_removal(lost)
+        target = classify(self._project, directory or "/")
+        if isinstance(target, LinkedWorktree):
+            target = LinkedWorktree(target.worktree, ".")  # which of its files is not known
+        if not isinstance(target, SharedCheckout):
+            return self.add_targets([target], makes=write.makes)
+        if self._project.config.lock_paths != "off":
+            self._swept[f"{'' if target.path == '.' else f'{target.path}/'}{name}{UNKNOWN}{rest}"] = None
+        return self
+
+    def _worktree_below(self, begin: str) -> str:
+        """A worktree that `begin` and any text may mean: one that lies in it (`find begin`), or, after a slash, right in it."""
+        return self._worktree_in(classify(self._project, begin), right_in_it=begin.endswith("/"))
+
+    def _worktree_in(self, target: Target, *, right_in_it: bool = False) -> str:
+        """The name of a linked worktree that goes with the target, "" for none."""
+        if isinstance(target, LinkedWorktree):
+            return plain(target.worktree.name) if target.path == "." else ""
+        if not isinstance(target, SharedCheckout | Outside) or self._project.common_dir is None:
+            return ""
+        place = Path(target.path) if isinstance(target, Outside) else self._project.root / target.path
+        if self._linked is None:
+            self._linked = [worktree for worktree in worktrees_of(self._project.common_dir) if not worktree.is_main]
+        for worktree in self._linked:
+            if worktree.path.parent == place if right_in_it else is_within(worktree.path, place):
+                return plain(worktree.name)
+        return ""
+
+    def _is_all_of_it(self, target: Target) -> bool:
+        if isinstance(target, Outside):
+            return is_within(self._project.root, Path(target.path))
+        return isinstance(target, SharedCheckout) and target.path == "."
+
+    def _refuse_removal(self, name: str) -> None:
+        self._refuse(f"{name} is a git worktree with work that may be nowhere else: use `octet worktree remove {name}`")
 
     def _refuse(self, reason: str) -> None:
         self._refusals[reason] = None
@@ -263,7 +340,7 @@ def _named_input(needs: Needs, agent: str) -> Mapping[str, Any] | None:
 
 
 def _held(needs: Needs, held: Held, project: Project) -> Verdict:
-    name = needs.names.get(held.resource, plain(held.resource))
+    name = needs.names.get(held.resource) or f"{plain(held.resource.removeprefix('path:'))} (which this may change)"
     holder = plain(held.holder, 80)
     title = f': "{_quoted(held.title)}"' if held.title else ""
     work = f" (task {plain(held.task, 80)}{title})" if held.task else ""
@@ -304,9 +381,11 @@ def _gone(agent: str) -> str:
 def _without_store(needs: Needs, down: StoreDown, project: Project) -> Verdict:
     why = plain(down.why, 300)
     shared = [name for resource, name in needs.names.items() if resource in needs.resources and _is_enforced(resource, project)]
-    if not needs.resources:
+    if needs.swept and project.config.lock_paths == "enforce":
+        shared += [plain(sweep.replace(UNKNOWN, "…")) for sweep in needs.swept]
+    if not needs.resources and not needs.swept:
         return Verdict("allow" if needs.unasked else "pass")
-    if set(needs.resources) == {path_resource(FILE.as_posix())}:
+    if set(needs.resources) == {path_resource(FILE.as_posix())} and not needs.swept:
         return Verdict("ask", f"{why}. This changes {FILE}, which may mend it: allow it?")
     if not shared:
         return Verdict("pass", notice=f"Octet: {why}. Nobody's locks are checked meanwhile.")

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from octet.guard.shell_run import Command, Level, Redirect, Shell, Where
-from octet.guard.shell_words import DEPTH_LIMIT, UNKNOWN, TooComplex, Word, WordReader
+from octet.guard.shell_run import DECLARING, Command, Level, Redirect, Shell, Where
+from octet.guard.shell_words import DEPTH_LIMIT, UNKNOWN, TooComplex, Word, WordReader, quoted
 from octet.guard.wrappers import InnerText, reads_commands_from_input, unwrap
 
 __all__ = ["Command", "Redirect", "Script", "Word", "parse"]
@@ -176,7 +177,8 @@ class _Parser(WordReader):
             if self.text.startswith(("[[ ", "[[\t", "[[\n"), self.pos):
                 self._test()
                 return False
-        words = self.word()
+        declared = self.simple.words and self.simple.words[0].text in DECLARING and _ASSIGNMENT.match(self.text, self.pos)
+        words = self.word(split=not declared)
         if words and words[0].plain and self.simple.empty and self._keyword(words[0].template):
             return words[0].template == "esac"
         self.word_end = self.pos
@@ -436,6 +438,7 @@ class _Parser(WordReader):
         if in_shell:
             self.shell.follow(command.words)
             self._call(command.words[0].template)
+            self._expand_alias(command.words)
         for inner in unwrap(command.words):
             self.step(4 + len(command.words) // 4)
             if isinstance(inner, InnerText):
@@ -453,6 +456,16 @@ class _Parser(WordReader):
             shell.running.discard(name)
             shell.also_at(where)  # where it was defined in a subshell, there is no such function here
             shell.forget(mark)
+
+    def _expand_alias(self, words: Sequence[Word]) -> None:
+        """Run what an alias of the script stands for, with the words behind it; one that calls itself means the program."""
+        shell, name = self.shell, words[0].template
+        mark = f"alias {name}"
+        if name in shell.aliases and mark not in shell.running:
+            self.step(len(words))
+            shell.running.add(mark)
+            self._run_inner(InnerText(f"{shell.aliases[name]} {quoted([word.template for word in words[1:]])}", in_shell=True))
+            shell.running.discard(mark)
 
     def _run_inner(self, inner: InnerText) -> None:
         shell = self.shell

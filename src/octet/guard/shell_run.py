@@ -16,7 +16,7 @@ from octet.guard import wrappers
 from octet.guard.shell_words import UNKNOWN, Budget, Word
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_DECLARING = frozenset({"export", "local", "declare", "typeset", "readonly"})
+DECLARING = frozenset({"export", "local", "declare", "typeset", "readonly"})
 _SETTING = frozenset({"read", "unset", "mapfile", "readarray", "getopts", "printf"})
 PATH_LIMIT = 4096
 _VARIABLE_LIMIT = 500
@@ -74,6 +74,7 @@ class Shell:
         self.home = home
         self.commands: list[Command] = []
         self.functions: dict[str, str] = {}
+        self.aliases: dict[str, str] = {}
         self.running: set[str] = set()
         self._toplevel = toplevel
         self._variables: dict[str, str] = {}
@@ -107,11 +108,16 @@ class Shell:
             self._change_directory(words[1:], home=name != "pushd")
         elif name == "popd":
             self.where = Where(None)
-        elif name in _DECLARING:
+        elif name in DECLARING:
             for word in words[1:]:
                 variable, equals, value = word.template.partition("=")
                 if equals:  # `local` fails outside of a function
                     self.assign(variable, UNKNOWN if name == "local" else value)
+        elif name == "alias" and len(self.aliases) < _VARIABLE_LIMIT:
+            for word in words[1:]:
+                variable, equals, value = word.template.partition("=")
+                if equals and UNKNOWN not in word.template:
+                    self.aliases[variable] = value
         elif name in _SETTING:
             for word in words[1:]:
                 self.assign(word.template, UNKNOWN)

@@ -9,6 +9,7 @@ The compiled patterns below find where a run of ordinary characters ends. No pat
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 UNKNOWN = "\0"  # no shell word can hold a NUL, so it stands for "some text"
@@ -62,6 +63,11 @@ class Word(NamedTuple):
     def text(self) -> str | None:
         """The literal word; None when a part of it is unknown."""
         return None if UNKNOWN in self.template else self.template
+
+
+def quoted(words: Sequence[str]) -> str:
+    """Words as a shell reads them back; UNKNOWN stays what it is."""
+    return " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
 
 
 class _Draft:

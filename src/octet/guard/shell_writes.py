@@ -1,48 +1,51 @@
-"""Files that a shell script writes, moves or removes, as far as their names are written out.
+"""Files that a shell script writes, moves or removes, as far as their names can be told.
 
     [write.path for write in shell_writes(parse("echo x > a.py && rm b.py", "/srv/shop"))]   # ["/srv/shop/a.py", "/srv/shop/b.py"]
 
-Redirections, `tee`, `sed -i`, `perl -i`, `mv`, `cp`, `ln`, `install`, `rm`, `touch`, `truncate` and `dd`. A name with a variable or a
-pattern in it is passed over, and so is what a program writes by itself.
+Redirections, and the programs of `write_programs.py`. A pattern stands for the files that it matches now. Where only a part of a name is
+known (`> out/$X.log`) the path holds UNKNOWN; a name of which nothing is known is passed over, and so is what a program writes by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+import re
+from collections.abc import Iterator, Sequence
+from fnmatch import translate
 from pathlib import Path
 from typing import NamedTuple
 
-from octet.guard.git_call import options
 from octet.guard.shell import Script
 from octet.guard.shell_run import Command
 from octet.guard.shell_words import UNKNOWN, Word
+from octet.guard.write_programs import PROGRAMS, Operand, operands_of
+
+# What one script may cost in looks at directories: their entries, and the files that its patterns stand for.
+_ENTRY_LIMIT = 4000
+_MATCH_LIMIT = 500
+_PATTERN_LIMIT = 40
+_PATTERN = re.compile(r"[*?\[]")
 
 
 class Write(NamedTuple):
-    """One path, absolute but not resolved. `removes`: it goes away, or something else takes its place."""
+    """One path, absolute but not resolved, UNKNOWN in it for some text. `removes`: it goes away, or something else takes its place.
+    `makes`: a directory, if it is not there yet."""
 
     path: str
     removes: bool = False
-
-
-class _Operand(NamedTuple):
-    """A word that names a file. `name`: the file's name if the word turns out to be a directory."""
-
-    path: str
-    removes: bool = False
-    name: str = ""
-
-
-_Found = Iterator[_Operand]
+    makes: bool = False
 
 
 def shell_writes(script: Script) -> Iterator[Write]:
     """Every path that the script is seen to change, in order."""
+    matcher = _Matcher()
     for command in script.commands:
-        for operand in _command_writes(command):
-            for directory in _directories(command):
+        if not command.redirects and command.program not in PROGRAMS:
+            continue
+        for directory in _directories(command):
+            for operand in _command_writes(command, directory, matcher):
                 if path := _absolute(directory, operand):
-                    yield Write(path, operand.removes)
+                    yield Write(path, operand.removes, operand.makes)
 
 
 def _directories(command: Command) -> Iterator[str | None]:
@@ -53,27 +56,22 @@ def _directories(command: Command) -> Iterator[str | None]:
         yield from command.fallback
 
 
-def _command_writes(command: Command) -> _Found:
+def _command_writes(command: Command, directory: str | None, matcher: _Matcher) -> Iterator[Operand]:
     for redirect in command.redirects:
-        if ">" in redirect.operator and _literal(redirect.target):
-            yield _Operand(redirect.target.template)
-    if find := _PROGRAMS.get(command.program):
-        # A pattern or a variable may stand for options and operands alike; only what is written out is taken.
-        yield from find([word.template if _literal(word) else UNKNOWN for word in command.words[1:]])
+        if ">" in redirect.operator:
+            for path in matcher.expand(redirect.target, directory):
+                yield Operand(path)
+    if command.program in PROGRAMS:
+        words = [text for word in command.words[1:] for text in matcher.expand(word, directory)]
+        yield from operands_of(command.program, words)
 
 
-def _literal(word: Word) -> bool:
-    return UNKNOWN not in word.template and not word.glob and bool(word.template)
-
-
-def _absolute(directory: str | None, operand: _Operand) -> str | None:
+def _absolute(directory: str | None, operand: Operand) -> str | None:
     path = operand.path
-    if UNKNOWN in path or (directory is None and not path.startswith("/")):
+    if not path or path.startswith(UNKNOWN) or (directory is None and not path.startswith("/")):
         return None
     path = path if path.startswith("/") else f"{directory}/{path}"
-    if not operand.name or not _is_directory(path):
-        return path
-    return None if UNKNOWN in operand.name else f"{path}/{operand.name}"
+    return f"{path}/{operand.name}" if operand.name and _is_directory(path) else path
 
 
 def _is_directory(path: str) -> bool:
@@ -83,79 +81,52 @@ def _is_directory(path: str) -> bool:
         return False
 
 
-def _tee(words: Sequence[str]) -> _Found:
-    for operand in options(words)[1]:
-        yield _Operand(operand)
+class _Matcher:
+    """Expands patterns as the shell does, for a bounded price; beyond it a pattern is a path that is known in part."""
 
+    def __init__(self) -> None:
+        self._entries = _ENTRY_LIMIT
+        self._matches = _MATCH_LIMIT
+        self._patterns = _PATTERN_LIMIT
 
-def _touch(words: Sequence[str]) -> _Found:
-    for operand in options(words, {"s", "size", "r", "reference", "d", "date", "t"})[1]:
-        yield _Operand(operand)
+    def expand(self, word: Word, directory: str | None) -> Sequence[str]:
+        """The words that one word becomes."""
+        if not word.glob or word.template.startswith("-"):
+            return (word.template,)
+        vague = re.sub(r"\*+|\?|\[[^]/]*\]", UNKNOWN, word.template)
+        if UNKNOWN in word.template or (directory is None and not word.template.startswith("/")):
+            return (vague,)
+        found = self._match(word.template, directory or "/")
+        return (vague,) if found is None else found or (word.template,)
 
+    def _match(self, pattern: str, directory: str) -> list[str] | None:
+        """The paths that match, written as the pattern is; None when it would take too long to tell."""
+        paths = ["/" if pattern.startswith("/") else ""]
+        for part in pattern.split("/"):
+            if not part:
+                continue
+            if _PATTERN.search(part):
+                self._patterns -= 1
+                if self._patterns < 0:
+                    return None
+                regular = re.compile(translate(part.replace("[^", "[!")))
+                paths = [path for begin in paths for path in self._below(begin, directory, regular, hidden=part.startswith("."))]
+            else:
+                paths = [f"{begin}{part}/" for begin in paths]
+            if self._entries < 0 or len(paths) > self._matches:
+                return None
+        self._matches -= len(paths)
+        found = [path.rstrip("/") if not pattern.endswith("/") else path for path in paths]
+        return [path for path in found if os.path.lexists(os.path.join(directory, path))]  # noqa: PTH118 - Path() would drop "./"
 
-def _remove(words: Sequence[str]) -> _Found:
-    for operand in options(words)[1]:
-        yield _Operand(operand, removes=True)
-
-
-def _edit_in_place(words: Sequence[str]) -> _Found:
-    flags, operands = options(words, {"e", "f", "expression", "file", "l", "line-length"})
-    if "i" in flags or "in-place" in flags:
-        for operand in operands if {"e", "f", "expression", "file"} & flags.keys() else operands[1:]:
-            yield _Operand(operand)
-
-
-def _perl(words: Sequence[str]) -> _Found:
-    flags, operands = options(words, {"e", "E", "I", "M", "m"})
-    if "i" in flags:
-        for operand in operands if {"e", "E"} & flags.keys() else operands[1:]:
-            yield _Operand(operand)
-
-
-def _move(words: Sequence[str]) -> _Found:
-    sources, target = _transfer(words)
-    for source in sources:
-        yield _Operand(source, removes=True)
-        yield _Operand(target, name=_name(source))
-
-
-def _copy(words: Sequence[str]) -> _Found:
-    sources, target = _transfer(words)
-    for source in sources:
-        yield _Operand(target, name=_name(source))
-
-
-def _transfer(words: Sequence[str]) -> tuple[list[str], str]:
-    """Sources and target of `mv`, `cp`, `ln` and `install`."""
-    flags, operands = options(words, {"t", "target-directory", "S", "suffix", "m", "mode", "o", "owner", "g", "group"})
-    if directory := flags.get("t") or flags.get("target-directory"):
-        return operands, directory
-    return operands[:-1], operands[-1] if operands else ""
-
-
-def _name(path: str) -> str:
-    return path.rstrip("/").rpartition("/")[2]
-
-
-def _dd(words: Sequence[str]) -> _Found:
-    for word in words:
-        if word.startswith("of="):
-            yield _Operand(word[3:])
-
-
-_PROGRAMS: Mapping[str, Callable[[Sequence[str]], _Found]] = {
-    "cp": _copy,
-    "dd": _dd,
-    "install": _copy,
-    "ln": _copy,
-    "mv": _move,
-    "perl": _perl,
-    "rm": _remove,
-    "rmdir": _remove,
-    "sed": _edit_in_place,
-    "gsed": _edit_in_place,
-    "tee": _tee,
-    "touch": _touch,
-    "truncate": _touch,
-    "unlink": _remove,
-}
+    def _below(self, begin: str, directory: str, regular: re.Pattern[str], *, hidden: bool) -> Iterator[str]:
+        try:
+            with os.scandir(os.path.join(directory, begin)) as entries:  # noqa: PTH118
+                for entry in entries:
+                    self._entries -= 1
+                    if self._entries < 0:
+                        return
+                    if (hidden or not entry.name.startswith(".")) and regular.match(entry.name):
+                        yield f"{begin}{entry.name}/"
+        except (OSError, ValueError):
+            return

@@ -7,12 +7,14 @@ unwrap(words of "git push")                 # []
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from octet.guard.shell_words import UNKNOWN, Word
 
+_PLACE_LIMIT = 8
 SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "ash", "mksh"})
 
 
@@ -83,6 +85,7 @@ _WRAPPERS: Mapping[str, _Options] = {
     "strace": _options("e o p s u E a P"),
     "xargs": _options("a arg-file d delimiter E I n max-args L P max-procs s max-chars process-slot-var"),
     "busybox": _options(),
+    "parallel": _options("a arg-file d delimiter j jobs n N L max-args max-lines joblog results tagstring colsep S sshlogin"),
 }
 # Lower-case options of these ask about a command and do not run it.
 _QUERIES: Mapping[str, frozenset[str]] = {"command": frozenset("vV"), "sudo": frozenset("lvkK"), "exec": frozenset()}
@@ -169,6 +172,8 @@ def _wrapped(name: str, options: _Options, words: Sequence[Word]) -> list[InnerC
 
 def _inner_words(name: str, words: Sequence[Word], begin: int) -> tuple[Word, ...]:
     inner = tuple(words[begin:])
+    if name == "parallel":
+        return _with_arguments(inner)
     return _with_input(words[1:begin], inner) if name == "xargs" else inner
 
 
@@ -197,14 +202,39 @@ def _with_input(own: Sequence[Word], inner: tuple[Word, ...]) -> tuple[Word, ...
     return (*inner, Word(UNKNOWN)) if inner else ()
 
 
+def _with_arguments(inner: tuple[Word, ...]) -> tuple[Word, ...]:
+    """The command of `parallel`: what stands behind `:::` goes where `{}` stands, else to the end."""
+    mark = next((place for place, word in enumerate(inner) if word.template in (":::", "::::")), len(inner))
+    own, given = inner[:mark], inner[mark + 1 :]
+    if any("{" in word.template for word in own):
+        return tuple(Word(re.sub(r"\{[^}]*\}", UNKNOWN, word.template)) for word in own)
+    return (*own, *(given if inner[mark : mark + 1] == (Word(":::", True),) else (Word(UNKNOWN),))) if own else ()
+
+
 def _find_commands(words: Sequence[Word]) -> list[InnerCommand | InnerText]:
+    """What `-exec` runs, once for each place where it looks."""
     found: list[InnerCommand | InnerText] = []
+    places = found_by([word.template for word in words[1:]])[:_PLACE_LIMIT]
     begin = None
     for index, word in enumerate(words):
         if begin is None and word.template in ("-exec", "-execdir", "-ok", "-okdir"):
             begin = index + 1
         elif begin is not None and word.template in (";", "+"):
-            inner = tuple(Word(part.template.replace("{}", UNKNOWN)) for part in words[begin:index])
-            found.append(InnerCommand(inner))
+            for place in places:
+                found.append(InnerCommand(tuple(Word(part.template.replace("{}", place)) for part in words[begin:index])))
             begin = None
     return found
+
+
+def found_by(words: Sequence[str]) -> list[str]:
+    """What `find` may find: a template for each place where it begins, with the ending of its `-name` where there is one alone."""
+    begin = next((at for at, word in enumerate(words) if word not in ("-L", "-H", "-P")), len(words))
+    end = next((at for at in range(begin, len(words)) if words[at][:1] in ("-", "(", "!")), len(words))
+    tests = words[end:]
+    names = [tests[at + 1] for at, word in enumerate(tests[:-1]) if word in ("-name", "-path", "-wholename")]
+    ending = ""
+    if len(names) == 1 and not {"!", "-not", "-o", "-or", ","} & set(tests) and not re.search(r"[\[\\]", names[0]):
+        name = re.sub(r"[*?]+", UNKNOWN, names[0])
+        ending = name if "-name" in tests or name.startswith(UNKNOWN) else ""
+    ending = ending if ending.startswith(UNKNOWN) or not ending else f"{UNKNOWN}{ending}"
+    return [f"{place.rstrip('/')}{ending or UNKNOWN}" for place in words[begin:end] or ["."]]

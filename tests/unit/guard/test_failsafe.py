@@ -36,6 +36,7 @@ OWN = {
     "octet.guard.git",
     "octet.guard.git_call",
     "octet.guard.git_checkout",
+    "octet.guard.git_files",
     "octet.guard.git_rules",
     "octet.guard.octet_command",
     "octet.guard.paths",
@@ -47,6 +48,8 @@ OWN = {
     "octet.guard.shell_words",
     "octet.guard.shell_writes",
     "octet.guard.wrappers",
+    "octet.guard.sweeps",
+    "octet.guard.write_programs",
 }
 SLOW = {"asyncio", "subprocess", "socket", "ssl", "http", "email", "logging", "urllib.request", "multiprocessing", "concurrent.futures"}
 

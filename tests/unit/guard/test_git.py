@@ -8,6 +8,7 @@ import pytest
 
 from octet.guard import shell
 from octet.guard.git import Moves, git_effects
+from octet.guard.shell_writes import Write
 from octet.project import Project, load_project
 
 from .conftest import add_worktree, make_repository, opt_in, write
@@ -23,7 +24,8 @@ def effects_of(command: str, project: Project, start: Path | None = None) -> set
     """Names of the branches that the command moves, and "refused" if it is refused."""
     cwd = str(start or project.root)
     found = git_effects(shell.parse(command, cwd, home="/nowhere", toplevel=cwd), project, cwd)
-    return {effect.effect.branch if isinstance(effect.effect, Moves) else "refused" for effect in found}
+    done = [found.effect for found in found if not isinstance(found.effect, Write)]
+    return {effect.branch if isinstance(effect, Moves) else "refused" for effect in done}
 
 
 # Run in the main checkout, which is on main.
@@ -57,7 +59,14 @@ IN_MAIN_CHECKOUT: list[tuple[str, set[str]]] = [
     ("git commit --dry-run", NOTHING),
     ("git gc --auto", NOTHING),
     ("git maintenance run --auto", NOTHING),
-    ("git checkout feature", NOTHING),
+    ("git checkout release/1.0", NOTHING),
+    ("git checkout feature", REFUSED),
+    ("git switch feature", REFUSED),
+    ("git checkout --ignore-other-worktrees feature", REFUSED),
+    ("git checkout -B feature", REFUSED),
+    ("git switch --detach feature", NOTHING),
+    ("git checkout --detach feature", NOTHING),
+    ("git checkout feature -- README.md", NOTHING),
     ("git checkout -b topic", NOTHING),
     ("git switch main", NOTHING),
     ("git merge-base main feature", NOTHING),
@@ -69,6 +78,17 @@ IN_MAIN_CHECKOUT: list[tuple[str, set[str]]] = [
     ("cat <<'EOF'\ngit push origin main\nEOF", NOTHING),
     ("gitk push origin main", NOTHING),
     ("printf '%s' \"$(cat notes)\" # ; git push", NOTHING),
+    # What others have in the shared checkout, and in git.
+    ("git clean -fd", NOTHING),
+    ("git clean -nfdx", NOTHING),
+    ("git clean -fdx", REFUSED),
+    ("git clean -ffd", REFUSED),
+    ("git clean -d -f -f", REFUSED),
+    ("git clean -fX", REFUSED),
+    ("git clean -fdx -- build", NOTHING),
+    ("git repack", NOTHING),
+    ("git repack -ad", REFUSED),
+    ("git fast-import < dump", REFUSED),
     # The current branch.
     ("git commit -m 'Fix it'", MAIN),
     ("git commit --amend --no-edit", MAIN),
@@ -139,7 +159,13 @@ IN_MAIN_CHECKOUT: list[tuple[str, set[str]]] = [
     ("git push $REMOTE feature", NOTHING),
     # Branches and refs by name.
     ("git branch -D main", REFUSED),
-    ("git branch -d feature", NOTHING),
+    ("git branch -d feature", REFUSED),
+    ("git branch -d release/1.0", NOTHING),
+    ("git branch -D release/1.0", NOTHING),
+    ("git branch -D octet/T2", REFUSED),
+    ("git branch -D octet/T1", REFUSED),
+    ("git branch -d octet/T2", NOTHING),
+    ("git update-ref -d refs/heads/octet/T2", REFUSED),
     ("git branch -D feature master", REFUSED),
     ("git branch --delete --force main", REFUSED),
     ("git branch -D $OLD", REFUSED),
@@ -147,7 +173,9 @@ IN_MAIN_CHECKOUT: list[tuple[str, set[str]]] = [
     ("git branch -m main trunk", REFUSED),
     ("git branch -m trunk", REFUSED),
     ("git branch -M feature main", REFUSED),
-    ("git branch -m feature topic", NOTHING),
+    ("git branch -m feature topic", REFUSED),
+    ("git branch -m release/1.0 topic", NOTHING),
+    ("git branch -f feature HEAD", REFUSED),
     ("git branch -f main feature", MAIN),
     ("git branch --force main HEAD~1", MAIN),
     ("git branch -f topic HEAD", NOTHING),
@@ -220,10 +248,10 @@ IN_MAIN_CHECKOUT: list[tuple[str, set[str]]] = [
     ("git clone ../other tmp/copy; cd tmp/copy; git push origin main", NOTHING),
     ("git init && git commit -m x", MAIN),
     # What came before.
-    ("git checkout feature && git commit -m x", NOTHING),
+    ("git checkout release/1.0 && git commit -m x", NOTHING),
     ("git checkout -b topic && git commit -m x && git push -u origin HEAD", NOTHING),
     ("git switch -c topic; git commit -m x", NOTHING),
-    ("git checkout feature && git checkout main && git merge feature", MAIN),
+    ("git checkout release/1.0 && git checkout main && git merge feature", MAIN),
     ("git checkout README.md && git commit -m x", MAIN),
     ("git checkout -- README.md && git commit -m x", MAIN),
     ("git checkout HEAD~1 README.md && git commit -m x", MAIN),
@@ -284,7 +312,8 @@ IN_WORKTREE: list[tuple[str, set[str]]] = [
     ("git stash pop", REFUSED),
     ("git stash drop stash@{0}", REFUSED),
     ("git stash show -p", NOTHING),
-    ("git checkout main && git merge feature", MAIN),
+    ("git checkout main && git merge feature", {"main", "refused"}),
+    ("git clean -ffdx", NOTHING),
     ("cd ../../.. && git merge feature", MAIN),
     ("git -C ../../.. merge feature", MAIN),
     ("git -C '../../..' stash", NOTHING),
