@@ -23,6 +23,7 @@ from octet.events import Events
 from octet.locks import Locks
 from octet.messages import Messages
 from octet.project import Project, find_root, load_project
+from octet.radar import Radar
 from octet.runs import Run, Space
 from octet.store import connection
 from octet.store.failures import describe, translate_errors
@@ -46,6 +47,7 @@ class Octet(Space):
         self.locks = Locks(self.store)
         self.events = Events(self.store)
         self.messages = Messages(self.store)
+        self.radar = Radar(self.store)
 
     def run(self, name: str) -> Run:
         """A run of the project: queues, states, counters and messages of its own, deleted together."""

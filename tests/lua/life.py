@@ -84,6 +84,7 @@ def live(octet: Octet) -> Agent:
     octet.tasks.add("last")
     octet.tasks.claim(developer)
     octet.locks.acquire(developer, ["path:last.py"], scope="turn")
+    assert octet.radar.touch(developer, ["src/a.py"]) == []
     return developer
 
 

@@ -34,6 +34,19 @@ def acquire(octet: Octet, agent: Agent, resources: Sequence[str]) -> policy.Answ
     return policy.Granted()
 
 
+def in_the_way(octet: Octet, agent: Agent, needs: policy.Needs) -> policy.Held | None:
+    """A lock of another agent on what a call may change, where its paths are known in part only; None for none."""
+    if not needs.swept:
+        return None
+    others = {lock.resource: lock for lock in octet.locks.list() if lock.holder not in (agent.id, agent.parent)}
+    found = policy.swept_lock(needs, others)
+    if found is None:
+        return None
+    lock = others[found]
+    held = LockHeld(lock.resource, lock.holder, scope=lock.scope, task=lock.task, since_ms=lock.since_ms, ttl_ms=lock.ttl_ms)
+    return described(octet, held)
+
+
 def described(octet: Octet, held: LockHeld) -> policy.Held:
     """A lock that another holds, with its task and age."""
     title = ""

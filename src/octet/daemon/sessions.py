@@ -40,6 +40,11 @@ class Sessions:
             agent = self._known.get(_cache_key(crew, event, pid))
         return agent or self._remember(crew, event, pid, self.agent(crew, event, pid))
 
+    def known(self, crew: Crew, event: Event, pid: int) -> Agent | None:
+        """The agent that an event comes from, from memory alone."""
+        with self._lock:
+            return self._known.get(_cache_key(crew, event, pid))
+
     def register(self, crew: Crew, event: Event, pid: int) -> Joined:
         """Register the agent of an event, or find it registered, with its directory and branch as they are now."""
         octet = crew.connected()

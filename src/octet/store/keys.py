@@ -26,6 +26,7 @@
 | `workflow:{p}:heartbeat:<agent>` | STRING with TTL |
 | `workflow:{p}:locks:<resource>` | STRING with TTL: JSON holder, token, scope, task, since_ms |
 | `workflow:{p}:locks:index` | SET of resources that were locked |
+| `workflow:{p}:touched:<path>` | HASH `by:<agent>` → incarnation, task, branch, JSON; `told:<agent>|<agent>`; with TTL |
 | `workflow:{p}:events:<type>` | PUB/SUB channel |
 | `workflow:{p}:log` | STREAM of the same events, bounded |
 | `workflow:{p}:inbox:<agent or role>` | STREAM of messages, bounded |
@@ -168,6 +169,10 @@ class Keys:
     def returned(self, agent: str) -> str:
         """SET of the tasks that were sent back to an agent; `returned("")` is the prefix."""
         return self._key(f"agents:returned:{agent}")
+
+    def touched(self, path: str) -> str:
+        """HASH of the agents that change a path in worktrees of their own; `touched("")` is the prefix."""
+        return self._key(f"touched:{path}")
 
     def session(self, session: str) -> str:
         """STRING: the agent that a session was."""
