@@ -1,4 +1,4 @@
-"""`python -m benchmarks [hook] [fence] [claim] [lock] [queue] [feature]`: one table for each; exit code 1 when a budget is missed."""
+"""`python -m benchmarks [NAME…]`: one table for each of `NAMES`, or for those named; exit code 1 when a budget is missed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks.table import Row, render
 
-NAMES = ("hook", "fence", "claim", "lock", "queue", "feature")
+NAMES = ("hook", "fence", "claim", "lock", "queue", "feature", "commands")
 
 
 def main(names: list[str]) -> int:

@@ -29,8 +29,8 @@ from octet.project import Project, UnusablePath, Worktree, find_worktree, real_p
 __all__ = ["GitEffect", "Moves", "Refused", "git_effects"]
 
 _ALIAS_DEPTH = 4
-_CALL_LIMIT = 200
-_EFFECT_LIMIT = 300
+_CALL_LIMIT = 120
+_EFFECT_LIMIT = 150
 _INIT_VALUED = frozenset({"b", "branch", "initial-branch", "o", "origin", "depth", "template", "separate-git-dir", "reference", "c"})
 
 

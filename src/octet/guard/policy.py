@@ -44,7 +44,7 @@ from octet.path_globs import matches_any
 from octet.project import Project, UnusablePath, Worktree, find_worktree, is_within, worktrees_of
 from octet.text import plain
 
-_WRITE_LIMIT = 200
+_WRITE_LIMIT = 100
 _AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 UNKNOWN = "\0"  # no shell word can hold a NUL, so it stands for "some text"
 
 # A command of 100 KB must be read in 20 ms. The longest runs cost one step; only nesting and operators without end cost many.
-STEP_LIMIT = 6_000
+STEP_LIMIT = 5_000
 DEPTH_LIMIT = 30
 
 _RUN = re.compile(r"[^ \t\n\\'\"`$;&|<>(){},*?\[~\0]+")
