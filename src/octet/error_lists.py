@@ -69,7 +69,7 @@ class Errors:
     def standing(self) -> Standing:
         """How many there were, those that redis-cli reported included, and whether the work is stopped."""
         with self._store.errors():
-            pipe = self._store.client.pipeline(transaction=True)
+            pipe = self._store.client.pipeline(transaction=False)
             pipe.llen(self._key)
             pipe.hmget(self._policy, "fail_fast", "dropped")
             length, policy = pipe.execute()
@@ -98,7 +98,7 @@ class Errors:
     def clear(self) -> int:
         """Delete them with their limit; returns how many are gone."""
         with self._store.errors():
-            pipe = self._store.client.pipeline(transaction=True)
+            pipe = self._store.client.pipeline(transaction=False)
             pipe.llen(self._key)
             pipe.unlink(self._key, self._policy)
             return int(pipe.execute()[0])

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from redis.cluster import RedisCluster
 from redis.exceptions import ResponseError, WatchError
 
 from octet.errors import Refused
@@ -94,6 +95,9 @@ def places(store: Store) -> set[tuple[str, str, str]]:
 
 def collect(store: Store, thing: Thing, older_than_s: float) -> bool:
     """Delete a thing if it was not used for so long until this very moment; whether it was deleted."""
+    if isinstance(store.client, RedisCluster):  # redis-py watches no keys there; a use in this very moment is not seen
+        with store.errors():
+            return _idle_s(store.client, thing.keys) >= older_than_s and bool(store.client.unlink(*thing.keys))
     with store.errors(), store.client.pipeline(transaction=True) as pipe:
         try:
             pipe.watch(*thing.keys)
