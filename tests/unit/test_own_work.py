@@ -151,7 +151,7 @@ def test_whoever_waits_for_a_map_is_woken(octet: Octet) -> None:
 
 def test_fail_fast_leaves_the_rest(octet: Octet) -> None:
     """What was not begun is not begun; the errors say why."""
-    with pytest.raises(Stopped, match="stop the work: [23]"):
+    with pytest.raises(Stopped, match=r"stop the work: [23]"):
         octet.map("m").run(range(50), lambda _: 1 / 0, workers=2, fail_fast=2)
     assert octet.map("m").tally().ready >= 47
     assert octet.errors("m").list()[0].text.startswith("ZeroDivisionError")
