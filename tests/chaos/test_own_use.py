@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,12 @@ class Crowd:
         self.octet.close()
 
 
+def kill(pid: int) -> None:
+    """SIGKILL, unless it was ready before."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 @pytest.fixture(params=["redis", "valkey"])
 def crowd(request: pytest.FixtureRequest, redis_servers: Callable[[str], Server], tmp_path: Path) -> Iterator[Crowd]:
     crowd = Crowd(redis_servers(request.param).url, tmp_path)
@@ -68,7 +75,7 @@ def test_a_queue_loses_nothing(crowd: Crowd) -> None:
     pids = crowd.start("queue")
     for turn, pid in enumerate(chance.sample(pids, KILLED)):
         wait_for(lambda turn=turn: queue.stats().done > ITEMS // 20 * (turn + 1), "the workers go on")
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     lines = [line for line in crowd.finish() if line != ["stale"]]
     stats = queue.stats()
     assert (stats.left, stats.dead, stats.done) == (0, 0, ITEMS)
@@ -117,7 +124,7 @@ def test_a_map_loses_nothing(crowd: Crowd) -> None:
     pids = crowd.start("analyse")
     for turn, pid in enumerate(chance.sample(pids, KILLED)):
         wait_for(lambda turn=turn: mapped.tally().done > ITEMS // 20 * (turn + 1), "the workers go on")
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     results = mapped.wait(wait_s=60)
     assert [(result.item, result.value, result.error) for result in results] == [(n, n * 2, None) for n in range(ITEMS)]
     lines = crowd.finish()
@@ -128,7 +135,7 @@ def test_a_pipeline_goes_on_step_by_step(crowd: Crowd) -> None:
     """Fifty that run the same steps do each once, in order; ten of them are killed meanwhile."""
     crowd.octet.pipeline("p").start(*(f"step{n}" for n in range(30)))
     for pid in crowd.start("steps")[::5]:
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     steps = crowd.octet.pipeline("p").wait(wait_s=60)
     assert [step.result for step in steps] == list(range(1, 31))
     assert len(crowd.finish()) <= sum(step.tries for step in steps)
