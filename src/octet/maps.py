@@ -260,23 +260,28 @@ class Map:
         caught: list[BaseException] = []
         stop = threading.Event()
 
-        def work() -> None:
+        def work(ended: threading.Event) -> None:
             try:
                 self._work(do, lease_s, MAX_DELIVERIES, stop)
             except Exception as error:  # noqa: BLE001 - raised below, in the caller's thread
                 caught.append(error)
                 stop.set()
+            finally:
+                ended.set()
 
-        threads = [threading.Thread(target=work, name=f"map {self.name} {n}") for n in range(workers)]
-        for thread in threads:
-            thread.start()
+        # Not `join`: interrupted, Python 3.11 takes a thread that still runs for one that has ended.
+        begun: list[threading.Event] = []
         try:
-            for thread in threads:
-                thread.join()
+            for number in range(workers):
+                ended = threading.Event()
+                threading.Thread(target=work, args=(ended,), name=f"map {self.name} {number}").start()
+                begun.append(ended)
+            for ended in begun:
+                ended.wait()
         except BaseException:  # Ctrl-C: the items that are in work go back first
             stop.set()
-            for thread in threads:
-                thread.join()
+            for ended in begun:
+                ended.wait()
             raise
         if caught:
             raise caught[0]
