@@ -23,15 +23,14 @@ from pathlib import Path
 from benchmarks.claim import start_server
 from benchmarks.table import Row, render
 from octet import trust
-from octet.agents import Agent, Registration
+from octet.agents import Agent
 from octet.api import Octet, connect
 from octet.errors import AgentGone, NothingToClaim, StaleToken
 from octet.git import Git
-from octet.identity import process_key
+from octet.identity import this_process
 from octet.merge_queue import MergeQueue, how_to_merge, suite_of
 from octet.moving import move_in
 from octet.plans import NewTask
-from octet.process import identify
 from octet.project import load_project
 from octet.task_record import State, Task
 from octet.waiting import claim_when_there
@@ -248,10 +247,7 @@ def _take_step(path: Path, task: str) -> None:
 
 
 def _register(octet: Octet, role: str) -> Agent:
-    process = identify(os.getpid())
-    assert process is not None
-    wanted = Registration(role=role, process=process_key(process), host=process.host, pid=process.pid, lease_ms=600_000)
-    return octet.agents.register(wanted).agent
+    return octet.agents.register(replace(this_process(role), lease_ms=600_000)).agent
 
 
 def _start(member: str, root: Path, url: str, log: Path) -> subprocess.Popen[bytes]:

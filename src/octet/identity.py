@@ -49,6 +49,13 @@ def current_agent(agents: Agents, environ: Mapping[str, str] | None = None) -> A
     return agents.register(Registration(role="person", kind="person", name=person, cwd=_cwd(), lease_ms=PERSON_LEASE_MS)).agent
 
 
+def this_process(role: str) -> Registration:
+    """A registration of the process that runs this, which is watched like a session's: when it is killed, its claims go back at once."""
+    process = identify(os.getpid())
+    assert process is not None, "this process lives"
+    return Registration(role=role, process=process_key(process), host=process.host, pid=process.pid, cwd=_cwd())
+
+
 def _named(agents: Agents, name: str, env: Mapping[str, str]) -> Agent:
     for agent in agents.list():
         if agent.id == name and agent.process:

@@ -41,7 +41,6 @@ class Work:
     title: str
     commit: str
     branch: str = ""
-    author: str = ""
 
 
 @dataclass(frozen=True)

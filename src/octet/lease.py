@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from octet.agents import LEASE_MS, Agent, Registration
-from octet.errors import AgentGone, LockHeld, NotFound, OctetError, Refused, StaleToken
+from octet.errors import LockHeld, OctetError, Refused
 from octet.in_thread import in_thread
 from octet.process import identify
 
@@ -60,7 +60,7 @@ class Lease:
         self._ended.set()
         self._thread.join()
         if self._token:
-            with suppress(NotFound, StaleToken, OctetError):
+            with suppress(OctetError):
                 self._octet.locks.release(self._resource, self._token)
         if not self._given:
             with suppress(OctetError):
@@ -115,7 +115,7 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEW_S):
-            with suppress(LockHeld, AgentGone, OctetError):  # `check` tells
+            with suppress(OctetError):  # `check` tells
                 self._octet.agents.beat([self._agent])
                 if self._token and self._octet.locks.get(self._resource).token == self._token:
                     self._take()

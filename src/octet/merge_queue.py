@@ -103,6 +103,11 @@ def suite_of(project: Project, *, without: bool = False) -> Suite | None:
     return Suite(command, TESTS_LIMIT_S)
 
 
+def work_of(task: Task) -> Work:
+    """What a submitted task brings."""
+    return Work(task.id, task.title, task.commit, task.branch)
+
+
 def why_waiting(octet: Octet) -> str:
     """What keeps the queue from moving, as it said last, if it has merged nothing since; else ""."""
     for event in reversed(octet.events.log(LOOKED_AT)):
@@ -214,7 +219,7 @@ class MergeQueue:
             return [] if wait_s is not None else self._await(None)
 
     def _land(self, git: Git, tasks: Sequence[Task], fence: Callable[[], None]) -> Iterator[Outcome]:
-        works = [Work(task.id, task.title, task.commit, task.branch, task.author) for task in tasks]
+        works = [work_of(task) for task in tasks]
         how = self._how
         return land(git, works, how.target, strategy=how.strategy, suite=how.suite, scratch=how.scratch, fence=fence)
 

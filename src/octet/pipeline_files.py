@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from octet.errors import UsageError
+from octet.files import read_text
 
 MOST_BYTES = 256 * 1024
 _ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+([^\s:`][^:`]*?)\s*:\s*(`+)\s*(.+?)\s*\2\s*")
@@ -27,14 +28,7 @@ def read_steps(path: Path) -> dict[str, str]:
     Raises:
         UsageError: the file cannot be read, or has no steps, or one that is no text.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        text = data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
-    if len(data) > MOST_BYTES:
-        raise UsageError(f"{path} has more than {MOST_BYTES} bytes")
+    text = read_text(path, MOST_BYTES)
     readers = {".json": _from_json, ".toml": _from_toml, ".md": _from_markdown, ".markdown": _from_markdown}
     reader = readers.get(path.suffix.lower())
     if reader is None:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from octet.errors import NothingThere, OctetError, Refused, StaleToken, Stopped, UsageError
 from octet.in_thread import in_thread
 from octet.process import host_id
+from octet.renewing import renewing
 from octet.store.scripts import Reply, Store
 from octet.text import plain
 from octet.values import NAME_PATTERN, WORKER_PATTERN, check_name, decode, encode, span_ms, ttl_ms, whole_number
@@ -186,27 +187,9 @@ class Pipeline:
                 return self.steps()
             self._do(work[turn.step], turn, lease_s)
 
-    @contextmanager
-    def renewing(self, turn: Turn, lease_s: float) -> Iterator[None]:
+    def renewing(self, turn: Turn, lease_s: float) -> AbstractContextManager[None]:
         """Renew a step's lease while the block works."""
-        ended = threading.Event()
-
-        def renew() -> None:
-            while not ended.wait(lease_s / 4):
-                try:
-                    self.renew(turn, lease_s)
-                except StaleToken:
-                    return  # `done` will say so
-                except OctetError:
-                    continue  # three more tries before the lease runs out
-
-        thread = threading.Thread(target=renew, name=f"pipeline {self.name}", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        return renewing(lambda: self.renew(turn, lease_s), lease_s, f"pipeline {self.name}")
 
     def clear(self) -> bool:
         """Delete it; whether there was one."""

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from octet.errors import UsageError
+from octet.files import read_text
 from octet.plans import NewTask, check_task
 
 MOST_BYTES = 4 * 1024 * 1024
@@ -48,14 +49,7 @@ def read_plan(path: Path) -> Sequence[Planned]:
     Raises:
         UsageError: the file cannot be read, is no plan, or a field is out of its bounds.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        text = data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
-    if len(data) > MOST_BYTES:
-        raise UsageError(f"{path} has more than {MOST_BYTES} bytes: split the plan")
+    text = read_text(path, MOST_BYTES, ": split the plan")
     readers = {".json": _from_json, ".yaml": _from_yaml, ".yml": _from_yaml, ".md": _from_markdown, ".markdown": _from_markdown}
     reader = readers.get(path.suffix.lower())
     if reader is None:

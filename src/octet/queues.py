@@ -15,13 +15,14 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from octet.errors import NothingThere, OctetError, StaleToken, UsageError
+from octet.errors import NothingThere, StaleToken, UsageError
 from octet.in_thread import in_thread
 from octet.process import host_id
+from octet.renewing import renewing
 from octet.store.scripts import Reply, Store, as_mapping
 from octet.text import plain
 from octet.values import WORKER_PATTERN, check_name, decode, encode, span_ms, ttl_ms
@@ -161,17 +162,9 @@ class Queue:
             raise
         self.ack(item)
 
-    @contextmanager
-    def renewing(self, item: Item, lease_s: float) -> Iterator[None]:
+    def renewing(self, item: Item, lease_s: float) -> AbstractContextManager[None]:
         """Renew an item's lease while the block works."""
-        ended = threading.Event()
-        thread = threading.Thread(target=self._renew, args=(item, lease_s, ended), name=f"queue {self.name}", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        return renewing(lambda: self.extend(item, lease_s), lease_s, f"queue {self.name}")
 
     def ack(self, item: Item | str) -> int:
         """The item is done; returns how many are left. A lease that has run out counts until somebody else has the item.
@@ -294,15 +287,6 @@ class Queue:
 
     def _run(self, script: str, *args: str | int) -> list[Any]:
         return self._store.run(script, self._keys, [self._ttl_ms, *args])
-
-    def _renew(self, item: Item, lease_s: float, ended: threading.Event) -> None:
-        while not ended.wait(lease_s / 4):
-            try:
-                self.extend(item, lease_s)
-            except StaleToken:
-                return  # `ack` will say so
-            except OctetError:
-                continue  # three more tries before the lease runs out
 
     def _kept(self, key: str) -> list[Kept]:
         with self._store.errors():

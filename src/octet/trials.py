@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from octet.api import Octet
 from octet.findings import evidence_of, findings_of, first_line
 from octet.git import Git
-from octet.landing import Conflict, TestsFailed, Unusable, Waiting, Work
+from octet.landing import Conflict, TestsFailed, Unusable, Waiting
 from octet.merge import try_out
-from octet.merge_queue import How
+from octet.merge_queue import How, work_of
 from octet.records import NewRecord, Verdict
 from octet.suite import Evidence
 from octet.task_record import Task
@@ -35,7 +35,7 @@ def judge(octet: Octet, how: How, task: Task) -> Judged:
         StaleToken: the claim was lost while the tests ran; they are to be run again by whoever has it now.
     """
     assert how.suite is not None
-    work = Work(task.id, task.title, task.commit, task.branch, task.author)
+    work = work_of(task)
     tried = try_out(Git(how.root), work, how.target, strategy=how.strategy, suite=how.suite, scratch=how.scratch)
     if isinstance(tried, Waiting):
         octet.tasks.release(task.id, task.token, tried.why)

@@ -11,12 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from octet.agents import Agent, Registration
+from octet.agents import Agent
 from octet.api import connect
 from octet.errors import NothingToClaim
-from octet.identity import process_key
+from octet.identity import this_process
 from octet.merge_queue import MergeQueue, how_to_merge, suite_of
-from octet.process import identify
 from octet.project import load_project
 from octet.store.scripts import Store
 
@@ -41,10 +40,7 @@ def main(root: str, url: str, step: str) -> None:
         project = load_project(root)
 
         def register() -> Agent:
-            process = identify(os.getpid())
-            assert process is not None
-            wanted = Registration(role="repository-guardian", process=process_key(process), host=process.host, pid=process.pid)
-            return octet.agents.register(wanted).agent
+            return octet.agents.register(this_process("repository-guardian")).agent
 
         queue = MergeQueue(octet, how_to_merge(project, suite_of(project)), register)
         try:

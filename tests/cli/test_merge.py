@@ -6,12 +6,11 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Shop, git
+from tests.redis_fixtures import wait_for
 from tests.store_fixtures import join
 
 from octet import trust
@@ -20,13 +19,6 @@ from octet.project import load_project
 from octet.task_record import State
 
 DEADLINE_S = 30.0
-
-
-def poll(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"not in time: {what}"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -140,7 +132,7 @@ def test_ctrl_c_leaves_nothing_behind(tested: Shop) -> None:
     trust.approve(load_project(tested.root))
     task, before = build(tested, {"new": "x\n"}, "--gate", "merge"), git(tested.root, "rev-parse", "main")
     process = tested.start("merge", "run", env={"OCTET_DAEMON": "never"})
-    poll(started.exists, "the tests run")
+    wait_for(started.exists, "the tests run")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=DEADLINE_S)
     assert (process.returncode, b"Traceback" in out + err) == (130, False)
@@ -155,9 +147,9 @@ def test_ctrl_c_leaves_nothing_behind(tested: Shop) -> None:
 def test_it_waits_for_work(tested: Shop) -> None:
     """Started first: what is submitted later is merged without another command."""
     process = tested.start("merge", "run", "--wait", "20s", env={"OCTET_DAEMON": "never"})
-    poll(lambda: any(agent.role == "repository-guardian" for agent in tested.octet.agents.list()), "the queue works")
+    wait_for(lambda: any(agent.role == "repository-guardian" for agent in tested.octet.agents.list()), "the queue works")
     task = build(tested, {"new": "x\n"}, "--gate", "merge")
-    poll(lambda: tested.octet.tasks.get(task).state == State.DONE, "it is merged")
+    wait_for(lambda: tested.octet.tasks.get(task).state == State.DONE, "it is merged")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=DEADLINE_S)
     assert host_id()
@@ -170,7 +162,7 @@ def test_it_ends_with_the_session_that_began_it(tested: Shop) -> None:
         name = tested.json("agent", "join", "repository-guardian", **asking)["id"]
         process = tested.start("merge", "run", env={"OCTET_DAEMON": "never", **asking})
         waiters = tested.octet.store.keys.waiters("merge:merge")
-        poll(lambda: tested.octet.store.client.zcard(waiters), "it waits for work")
+        wait_for(lambda: tested.octet.store.client.zcard(waiters), "it waits for work")
         session.kill()
     tested.octet.agents.leave(tested.octet.agents.get(name))
     _, err = process.communicate(timeout=DEADLINE_S)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.redis_fixtures import wait_for
 from tests.repositories import assert_in_step, commit, install_hook, make_repository
 from tests.store_fixtures import contradictions, join
 
@@ -73,13 +73,6 @@ def built(octet: Octet, files: dict[str, str], *, gates: Sequence[str] = ("merge
 
 def kinds(reports: Iterator[Report]) -> list[str]:
     return [report.kind for report in reports]
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"not in time: {what}"
-        time.sleep(0.02)
 
 
 def test_what_passes_lands_with_its_evidence(octet: Octet, git: Git, guardian: Agent) -> None:
@@ -159,7 +152,7 @@ def test_a_dirty_checkout_keeps_the_queue_waiting(octet: Octet, git: Git, guardi
     reports: list[Report] = []
     working = threading.Thread(target=lambda: reports.extend(queue_of(octet, guardian).serve(wait_s=0.2)))
     working.start()
-    until(lambda: "the shop" in why_waiting(octet), "the reason")
+    wait_for(lambda: "the shop" in why_waiting(octet), "the reason")
     assert octet.tasks.get(task.id).state == State.MERGING
     assert (git.directory / "a.txt").read_text() == "a person's own\n"
     git.out("checkout", "--", "a.txt")
@@ -203,7 +196,7 @@ def test_a_lock_that_another_holds_is_waited_for(octet: Octet, git: Git, guardia
     before, reports = git.commit("main"), []
     working = threading.Thread(target=lambda: reports.extend(queue_of(octet, guardian).serve(wait_s=0.2)))
     working.start()
-    until(lambda: octet.events.log(5)[-1].type == "merge_waiting", "it waits")
+    wait_for(lambda: octet.events.log(5)[-1].type == "merge_waiting", "it waits")
     assert git.commit("main") == before
     octet.locks.release("repository:main", token)
     working.join(DEADLINE_S)
@@ -219,7 +212,7 @@ def test_a_lock_that_is_lost_meanwhile_stops_the_move(octet: Octet, git: Git, gu
     reports: list[Report] = []
     working = threading.Thread(target=lambda: reports.extend(queue_of(octet, guardian).merge_once()))
     working.start()
-    until(started.exists, "the tests run")
+    wait_for(started.exists, "the tests run")
     before = git.commit("main")
     octet.locks.break_lock("repository:main", "person-ann")
     octet.locks.acquire(other, ["repository:main"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 
 from octet.cli.durations import Duration
 from octet.cli.output import emit, json_option, table
-from octet.cli.own_use import WAIT, read_lines, read_value, run_option, show, space, text_option, ttl_option, wait_option
+from octet.cli.own_use import WAIT, read_lines, read_result, read_value, run_option, show, space, text_option, ttl_option, wait_option
 from octet.cli.progress import bar, watch_readings
 from octet.cli.session import caller, opened
 from octet.errors import NothingThere
@@ -77,7 +76,7 @@ def take(name: str, wait_s: float, lease_s: float, max_deliveries: int, ttl_s: f
 @json_option
 def done(name: str, token: str, result: str, as_text: bool, ttl_s: float | None, run: str | None, as_json: bool) -> None:
     """An item is done: RESULT is JSON or text, `-` all of standard input."""
-    value = read_value(sys.stdin.read().rstrip("\n") if result == "-" else result, as_text)
+    value = read_result(result, as_text)
     with space(run) as where:
         left = where.map(name, ttl_s=ttl_s).done(token, value)
     emit({"map": name, "token": token, "left": left}, f"done, {left} are left", as_json)

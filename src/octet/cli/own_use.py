@@ -52,6 +52,11 @@ def read_value(text: str, as_text: bool = False) -> Any:
     return value
 
 
+def read_result(text: str, as_text: bool = False) -> Any:
+    """`read_value` of the words, or of all of standard input where they are `-`."""
+    return read_value(sys.stdin.read().rstrip("\n") if text == "-" else text, as_text)
+
+
 def show(value: Any, most: int = 0) -> str:
     """A value for people: a text as it is, everything else as JSON; on one line of `most` characters where that is given."""
     text = value if isinstance(value, str) else encode(value)

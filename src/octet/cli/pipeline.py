@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 
 from octet.cli.durations import Duration
 from octet.cli.output import emit, json_option, table
-from octet.cli.own_use import WAIT, read_value, run_option, show, space, text_option, ttl_option, wait_option
+from octet.cli.own_use import WAIT, read_result, run_option, show, space, text_option, ttl_option, wait_option
 from octet.cli.session import caller, opened
 from octet.errors import NothingThere, UsageError
 from octet.item_commands import ItemCommand
@@ -153,7 +152,7 @@ def start_step(
 @json_option
 def done(name: str, token: str, result: str, as_text: bool, ttl_s: float | None, run: str | None, as_json: bool) -> None:
     """A step is done: RESULT is JSON or text, `-` all of standard input."""
-    value = read_value(sys.stdin.read().rstrip("\n") if result == "-" else result, as_text)
+    value = read_result(result, as_text)
     with space(run) as where:
         left = where.pipeline(name, ttl_s=ttl_s).done(token, value)
     emit({"pipeline": name, "token": token, "left": left}, f"done, {left} steps are left", as_json)

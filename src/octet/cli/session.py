@@ -9,11 +9,10 @@ from pathlib import Path
 
 import click
 
-from octet.agents import ROLES, Agent, Registration
+from octet.agents import ROLES, Agent
 from octet.api import Octet, connect
 from octet.errors import OctetError, Refused, UsageError
-from octet.identity import current_agent, process_key
-from octet.process import identify
+from octet.identity import current_agent, this_process
 from octet.project import Project
 from octet.store.connection import URL_VARIABLE
 from octet.tasks import Task
@@ -86,13 +85,10 @@ def own_process(octet: Octet, role: str) -> Iterator[Callable[[], Agent]]:
     if asking and asking.role == role and asking.process:
         yield lambda: _still(octet, asking)
         return
-    process = identify(os.getpid())
-    assert process is not None, "this process lives"
-    wanted = Registration(role=role, process=process_key(process), host=process.host, pid=process.pid, cwd=str(Path.cwd()))
     made: list[Agent] = []
 
     def register() -> Agent:
-        made.append(octet.agents.register(wanted).agent)
+        made.append(octet.agents.register(this_process(role)).agent)
         return made[-1]
 
     try:
