@@ -28,6 +28,7 @@ from octet.guard.fence import TOKEN_VARIABLE
 from octet.landing import Conflict, Landed, Outcome, Strategy, Target, TestsFailed, Unusable, Waiting, Work
 from octet.lease import Lease, LeaseLost
 from octet.merge import land
+from octet.merge_news import WAITING
 from octet.moving import clean_up_merged
 from octet.project import Project
 from octet.records import NewRecord, Verdict
@@ -40,8 +41,6 @@ from octet.waiting import claim_when_there
 from octet.worktrees import BRANCH_PREFIX
 
 STAGE = "merge"
-WAITING = "merge_waiting"
-LOOKED_AT = 200
 TESTS_LIMIT_S = 3600.0
 PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
 # How often a queue that waits for work for ever gives up its place among the waiters and takes it anew.
@@ -106,16 +105,6 @@ def suite_of(project: Project, *, without: bool = False) -> Suite | None:
 def work_of(task: Task) -> Work:
     """What a submitted task brings."""
     return Work(task.id, task.title, task.commit, task.branch)
-
-
-def why_waiting(octet: Octet) -> str:
-    """What keeps the queue from moving, as it said last, if it has merged nothing since; else ""."""
-    for event in reversed(octet.events.log(LOOKED_AT)):
-        if event.type == "task_completed":
-            return ""
-        if event.type == WAITING:
-            return str(event.fields.get("why", ""))
-    return ""
 
 
 class MergeQueue:

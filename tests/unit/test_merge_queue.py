@@ -19,7 +19,8 @@ from octet.config import FILE
 from octet.errors import NothingToClaim, Refused
 from octet.git import Git
 from octet.lease import Lease, LeaseLost
-from octet.merge_queue import MergeQueue, Report, how_to_merge, suite_of, why_waiting
+from octet.merge_news import why_waiting
+from octet.merge_queue import MergeQueue, Report, how_to_merge, suite_of
 from octet.moving import move_in
 from octet.process import host_id
 from octet.project import load_project

@@ -14,7 +14,8 @@ from octet.cli.session import by_an_agent, opened, own_process, project_of
 from octet.errors import NotFound, Refused
 from octet.foresight import ahead_of
 from octet.git import Git
-from octet.merge_queue import STAGE, How, MergeQueue, Report, how_to_merge, merging, suite_of, why_waiting
+from octet.merge_news import why_waiting
+from octet.merge_queue import STAGE, How, MergeQueue, Report, how_to_merge, merging, suite_of
 from octet.task_record import State, Task
 from octet.text import age, plain
 

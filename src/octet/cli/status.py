@@ -14,7 +14,7 @@ from octet.cli.progress import bar, facts
 from octet.cli.session import opened
 from octet.daemon import control
 from octet.errors import NoProject
-from octet.merge_queue import why_waiting
+from octet.merge_news import why_waiting
 from octet.running import running
 from octet.task_record import GATES, STAGES
 from octet.text import age, plain
