@@ -12,26 +12,16 @@ from typing import Any
 
 import click
 
-from octet.errors import OctetError
 from octet.text import plain
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def emit(value: Any, line: str, as_json: bool) -> None:
-    """Print `value` as JSON, or `line`, which may be several.
-
-    Raises:
-        OctetError: what is printed cannot be written, on a full disk for instance.
-    """
+    """Print `value` as JSON, or `line`, which may be several."""
     text = json.dumps(to_data(value), ensure_ascii=True) if as_json else visible(line)
-    try:
-        if text:
-            click.echo(text)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OctetError(f"cannot print: {error.strerror}") from error
+    if text:
+        click.echo(text)
 
 
 def visible(text: str) -> str:
