@@ -20,14 +20,14 @@ import redis
 
 from octet import server
 from octet.dirs import make_private, short_path, state_dir
-from octet.errors import Refused, ServerFailed, UsageError
+from octet.errors import OctetError, Refused, ServerFailed, UsageError
 from octet.server import data, embedded, swap
 from octet.server.aof import scan
 from octet.server.launch import is_alive, launch
 from octet.server.line import Line
 from octet.store.connection import open_client
 from octet.store.failures import translate_errors
-from octet.store.leap import FAR_LEAP, leap_all
+from octet.store.leap import FAR_LEAP, leap_all, projects
 
 DEADLINE_S = 120.0
 ENDING_S = 10.0
@@ -79,6 +79,8 @@ def write_backup(target: Path, directory: Path | None = None) -> Backup:
         try:
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _copy(directory, unfinished)
+            if not unfinished.stat().st_size:
+                raise Refused(f"there is nothing to back up: the server in {directory} is empty")
         except OSError as error:
             raise UsageError(f"cannot write {target}: {error.strerror}: name another file") from error
         backup = _tried(unfinished, target, directory)
@@ -116,13 +118,18 @@ def restore(source: Path, *, force: bool = False, directory: Path | None = None)
     with embedded.alone(directory, deadline):
         swap.finish(directory)
         _refuse_the_living(directory, force)
-        with _loaded(source, directory / swap.STAGED) as client:
-            projects, keys = leap_all(client, FAR_LEAP), int(client.dbsize())
-        _refuse_the_living(directory, force)  # trying it out took its time
+        staged = directory / swap.STAGED
+        try:
+            with _loaded(source, staged) as client:
+                count, keys = leap_all(client, FAR_LEAP), int(client.dbsize())
+            _refuse_the_living(directory, force)  # trying it out took its time
+        except OctetError:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
         embedded.end(directory, deadline, force=True)
         kept = swap.decide(directory, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
         embedded.start(directory, deadline)
-    return Restored(keys, projects, str(kept or ""))
+    return Restored(keys, count, str(kept or ""))
 
 
 def _refuse_the_living(directory: Path, force: bool) -> None:
@@ -175,8 +182,7 @@ def _tried(unfinished: Path, target: Path, directory: Path) -> Backup:
         scratch = directory / swap.CHECKED
         try:
             with _loaded(unfinished, scratch) as client:
-                projects = sum(1 for _ in client.scan_iter("workflow:{*}:token", count=10_000))
-                return Backup(str(target), unfinished.stat().st_size, int(client.dbsize()), projects)
+                return Backup(str(target), unfinished.stat().st_size, int(client.dbsize()), len(projects(client)))
         except UsageError as error:
             raise ServerFailed(f"the backup was not kept, because no server loads it: {error}") from error
         finally:
@@ -196,7 +202,7 @@ def _loaded(source: Path, scratch: Path) -> Iterator[redis.Redis]:
             raise UsageError(f"{source} is empty: it is no backup")
         if not found.intact:
             raise UsageError(f"{source} is no whole backup: it is damaged or cut off at byte {found.whole:,}; take another")
-        shutil.rmtree(scratch, ignore_errors=True)
+        swap.clear(scratch)
         make_private(make_private(scratch) / data.DIRECTORY)
         with source.open("rb") as whole, (scratch / data.DIRECTORY / _BASE).open("wb") as copy:
             shutil.copyfileobj(whole, copy, 1 << 20)

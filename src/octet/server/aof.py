@@ -60,7 +60,8 @@ def _scan(data: mmap.mmap, size: int) -> Scan:
             return Scan(size, whole, _is_one_write(data, whole, size, transaction))
         except ValueError:
             # After a power failure a file may have its new length and, at its end, zeros for what never reached the disk.
-            return Scan(size, whole, not data[position:size].strip(b"\0"))
+            written = whole + len(data[whole:size].rstrip(b"\0"))
+            return Scan(size, whole, written < size and _is_one_write(data, whole, written, transaction))
         transaction = (transaction or name == _BEGIN) and name != _END
         if not transaction:
             whole = position
@@ -109,7 +110,7 @@ def _head(data: mmap.mmap, position: int, size: int, kind: bytes) -> tuple[int, 
     if data[position : position + 1] != kind:
         raise ValueError("no such line")
     if end < 0:
-        if size - position < _HEAD_BYTES and b"\0" not in data[position:size]:
+        if size - position < _HEAD_BYTES:
             raise EOFError
         raise ValueError("a line without end")
     number = data[position + 1 : end]

@@ -216,12 +216,13 @@ def alone(directory: Path, deadline: float) -> Iterator[None]:
         if not directory.parent.exists():
             make_private(directory.parent)
         make_private(directory)
+    except UsageError as error:
+        raise ServerFailed(str(error)) from error
+    try:
         with FileLock(directory / "redis.lock").acquire(timeout=max(0.0, deadline - time.monotonic()), poll_interval=POLL_S):
             yield
     except Timeout:
         raise ServerFailed(f"another process is still starting or stopping the server in {directory}: see redis.log there") from None
-    except UsageError as error:
-        raise ServerFailed(str(error)) from error
     except (OSError, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ServerFailed(f"cannot keep a Redis server in {directory}: {reason}: free it, or set OCTET_HOME to another") from error

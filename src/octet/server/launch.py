@@ -52,6 +52,7 @@ FSYNC = {"everysec": "no", "always": "always"}
 
 # A server outlives its starter for days; of the starter's environment it gets what a program needs to run, and no secrets.
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_NO_REASON = ("WARNING", "Bio ")  # advice on the kernel, and threads that end with the process
 _LOG_LINE = re.compile(r"\d+:[A-Z] .*?\d\d:\d\d:\d\d\.\d+ (?P<level>[.\-*#]) (?P<text>.*)")
 
 
@@ -153,6 +154,6 @@ def _last_words(log: Path, start: int) -> str:
     if not lines:  # a full disk takes no log either
         full = shutil.disk_usage(log.parent).free < FULL_DISK_BYTES
         return "no space left on its disk" if full else "it ended without a word"
-    logged = [match for match in map(_LOG_LINE.match, lines) if match and not match["text"].startswith("WARNING")]
+    logged = [match for match in map(_LOG_LINE.match, lines) if match and not match["text"].startswith(_NO_REASON)]
     grave = [match["text"] for match in logged if match["level"] == "#"]
     return (grave or lines)[-1].rstrip(".")

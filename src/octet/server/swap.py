@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from octet.server.data import DIRECTORY
@@ -33,8 +34,6 @@ def decide(directory: Path, stamp: str) -> Path | None:
 
 def finish(directory: Path) -> Path | None:
     """Carry out a restoration that was decided, forget one that was not; nothing where there is neither."""
-    for name in (STAGED, CHECKED):
-        _end_left_behind(directory / name)
     staged, current, kept = directory / STAGED, directory / DIRECTORY, None
     if (staged / _READY).exists() and (staged / DIRECTORY).exists():
         (directory / "redis.synced").unlink(missing_ok=True)  # it speaks of the old files
@@ -44,18 +43,17 @@ def finish(directory: Path) -> Path | None:
         (staged / DIRECTORY).rename(current)
         _sync(directory)
     for name in (STAGED, CHECKED):
-        shutil.rmtree(directory / name, ignore_errors=True)
+        clear(directory / name)
     return kept if kept and kept.exists() else None
 
 
-def _end_left_behind(scratch: Path) -> None:
-    """A server that was to check the data and outlived whoever started it; the pid is its own word, and the lock says that it lives."""
-    if not scratch.exists() or not is_alive(scratch):
-        return
-    try:
-        os.kill(int((scratch / "redis.pid").read_text()), signal.SIGKILL)
-    except (OSError, ValueError):
-        return  # it has not come so far, or is gone; it serves nobody
+def clear(scratch: Path) -> None:
+    """Remove a directory in which data was tried out, and the server in it, if that outlived whoever started it."""
+    if scratch.exists():
+        if is_alive(scratch):
+            with suppress(OSError, ValueError):  # it serves nobody, and may be gone by now
+                os.kill(int((scratch / "redis.pid").read_text()), signal.SIGKILL)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _sync(directory: Path) -> None:

@@ -100,7 +100,7 @@ class Store:
             reply = self.client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
         except NoScriptError:  # a restarted or flushed server; EVAL caches the script again
             with self.errors():
-                leap_in_new_run(self.client, self.keys.token)
+                leap_in_new_run(self.client, self.keys)
                 reply = self.client.execute_command("EVAL", script.text, len(keys), *keys, *args)
         except Exception:
             with self.errors():
