@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from octet.errors import Refused
 from octet.text import plain
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -43,3 +44,18 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     cells = [list(headings), *[[plain(cell) for cell in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def confirmed(question: str) -> bool:
+    """Ask a person, on stderr.
+
+    Raises:
+        Refused: there is nobody to answer.
+    """
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as error:
+        if not isinstance(error.__context__, EOFError):
+            raise
+        click.echo(err=True)  # the question has no line end of its own
+        raise Refused("nobody is there to confirm it: add --yes when you are sure") from error

@@ -55,6 +55,9 @@ and the HASH `locks:waiting`, waiter → its place and what it wants (lua/includ
 The last fifteen, for everybody's own use, stand in a run as `workflow:{p}:run:<run>:queue:<name>` and so on. All have a TTL, and each
 tells of its changes on the PUB/SUB channel that is called like its first key. A value is JSON; text that is none stands for itself.
 `{p}` is the project in braces: a cluster hashes only what stands in braces, so that all keys of a project share a slot.
+
+Of no project are `octet:server-run` and, for seconds, `octet:leaping:<run>`: in which run of the server the token counters leapt last,
+and whose turn it is to let them leap (`leap.py`).
 """
 
 from __future__ import annotations
@@ -65,6 +68,12 @@ from dataclasses import dataclass
 from octet.errors import UsageError
 
 PROJECT_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+SERVER_RUN = "octet:server-run"
+
+
+def server_turn(run: str) -> str:
+    """STRING with TTL: somebody lets the counters leap in this run of the server."""
+    return f"octet:leaping:{run}"
 
 
 @dataclass(frozen=True)

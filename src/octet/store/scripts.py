@@ -22,6 +22,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from octet.errors import StoreSpoiled, UsageError
 from octet.store.connection import translate_errors
 from octet.store.keys import Keys
+from octet.store.leap import leap_in_new_run
 
 INCLUDE = "-- include: "
 
@@ -99,6 +100,7 @@ class Store:
             reply = self.client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
         except NoScriptError:  # a restarted or flushed server; EVAL caches the script again
             with self.errors():
+                leap_in_new_run(self.client, self.keys)
                 reply = self.client.execute_command("EVAL", script.text, len(keys), *keys, *args)
         except Exception:
             with self.errors():
