@@ -183,7 +183,7 @@ def test_a_push_is_asked_about_by_the_remotes_branch(hooks: Hooks) -> None:
 
 
 def test_a_commit_is_asked_about_by_the_branch_of_head(hooks: Hooks) -> None:
-    """For agents; by builtins alone. Of HEAD in a worktree's directory, or GIT_DIR's; a detached or unreadable one is left to the transaction."""
+    """For agents. It is found in a worktree's directory, or GIT_DIR's; a detached or unreadable HEAD is left to the transaction."""
     agent = {"CLAUDE_PID": "4242"}
     head = hooks.common / "HEAD"
     asked = {}
