@@ -306,7 +306,8 @@ def _wait(octet: Octet, developer: Agent, other: Agent) -> None:
 def _ends(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None:
     octet.agents.update(developer, branch="topic")
     assert list(octet.agents.beat([developer, guardian])) == [True, True]
-    assert octet.agents.bury_expired(other) is None
+    epoch = octet.agents.take_sweep("h:1:1", 1000)
+    assert octet.agents.bury_expired(other, epoch) is None
     assert octet.agents.bury(other) is not None
     refuses(AgentGone, octet.tasks.claim, other)
     refuses(AgentGone, octet.tasks.renew, "1", agent=other, branch="b", commit="c")

@@ -19,6 +19,7 @@ from octet.daemon import fence, permission
 from octet.daemon.briefing import brief, deliver
 from octet.daemon.crews import Crew, Crews
 from octet.daemon.failure import failure_reply
+from octet.daemon.returned import Returned
 from octet.daemon.sessions import Sessions
 from octet.daemon.twins import Twins
 from octet.daemon.vitals import Vitals
@@ -38,7 +39,7 @@ from octet.guard.payload import (
     UserPromptSubmit,
 )
 from octet.guard.reply import Reply as Answer
-from octet.guard.reply import render_context, render_verdict
+from octet.guard.reply import render_context, render_feedback, render_verdict
 from octet.radar import Meeting
 from octet.text import plain
 
@@ -57,6 +58,7 @@ class HookService:
         self._crews = crews
         self._vitals = vitals
         self._sessions = Sessions(vitals)
+        self._returned = Returned(vitals.rescuer)
         self._twins = Twins()
         self._watch = Watch()
         self._touched: dict[tuple[str, str, str, str], float] = {}
@@ -126,7 +128,8 @@ class HookService:
     def _session_start(self, crew: Crew, event: SessionStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
         octet = crew.connected()
-        told = [brief(octet, agent, _claim_command(source)), deliver(octet, agent)]
+        lost = self._returned.tell(crew, agent, "SessionStart")
+        told = [brief(octet, agent, _claim_command(source)), lost, deliver(octet, agent)]
         return render_context("SessionStart", "\n".join(filter(None, told)))
 
     def _subagent_start(self, crew: Crew, event: SubagentStart, pid: int, source: str) -> Answer:
@@ -135,7 +138,8 @@ class HookService:
 
     def _user_prompt_submit(self, crew: Crew, event: UserPromptSubmit, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
-        return render_context("UserPromptSubmit", deliver(crew.connected(), agent))
+        told = [self._returned.tell(crew, agent, "UserPromptSubmit"), deliver(crew.connected(), agent)]
+        return render_context("UserPromptSubmit", "\n".join(filter(None, told)))
 
     def _session_end(self, crew: Crew, event: SessionEnd, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
@@ -153,6 +157,8 @@ class HookService:
         self._retire_ended_subagents(crew, agent, event)
         octet.locks.end_turn(agent)
         _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
+        if lost := self._returned.tell(crew, agent, "Stop"):
+            return render_feedback(lost)
         return Answer()
 
     def _subagent_stop(self, crew: Crew, event: SubagentStop, pid: int, _: str) -> Answer:
@@ -203,8 +209,8 @@ class HookService:
 
     def _guarded(self, crew: Crew, event: PreToolUse, pid: int, needs: policy.Needs) -> tuple[Agent, policy.Verdict]:
         agent = self._sessions.cached(crew, event, pid)
-        if astray := _astray(crew, agent, needs):
-            return agent, astray
+        if refused := _astray(crew, agent, needs) or self._returned.refuse(crew, agent, needs):
+            return agent, refused
         answer = self._permitted(crew, agent, needs)
         if isinstance(answer, policy.Gone):
             self._sessions.forget(agent)
@@ -212,6 +218,8 @@ class HookService:
             agent = joined.agent
             if joined.how == "known":  # it took another role, and with it another name
                 answer = self._permitted(crew, agent, needs)
+            elif lost := self._returned.tell(crew, agent, "PreToolUse"):
+                return agent, policy.Verdict("deny", f"{lost} You are {agent.id} from now on.")
         return agent, policy.judge(needs, answer, crew.project, agent.id)
 
     def _with_meetings(self, crew: Crew, agent: Agent, needs: policy.Needs, verdict: policy.Verdict) -> policy.Verdict:

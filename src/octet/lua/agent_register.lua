@@ -1,7 +1,7 @@
 -- agent_register.lua: put an agent on the registry, as who it was before where that is known.
 -- A process that is registered stays the agent it is (/clear and /resume change the session, not the process). A session that
 -- comes back in a new process gets its old name when nobody bears it now. Anybody else gets the role's next number.
--- KEYS[1..15] as in include/agent_keys.lua · KEYS[16] agents:session:<session> STRING · KEYS[17] agents:seq HASH · KEYS[18] token STRING
+-- KEYS[1..16] as in include/agent_keys.lua · KEYS[17] agents:session:<session> STRING · KEYS[18] agents:seq HASH · KEYS[19] token STRING
 -- ARGV[1] channel prefix · ARGV[2] name wanted, or '' · ARGV[3] role · ARGV[4] process, or '' · ARGV[5] lease, ms
 -- ARGV[6] record, a JSON object with at least one field, without id, incarnation, role, joined_ms
 -- ARGV[7] how long the session's name is kept, ms; '0' where there is no session
@@ -23,7 +23,7 @@
 -- include: give_back
 -- include: retire
 -- include: agent_keys
-local session, seq, token = KEYS[16], KEYS[17], KEYS[18]
+local session, seq, token = KEYS[17], KEYS[18], KEYS[19]
 local wanted, role, process, lease_ms, record, memory_ms, replaced = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
 local function registered(agent) return agent and agent ~= replaced and redis.call('HEXISTS', K.incarnations, agent) == 1 end

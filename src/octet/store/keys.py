@@ -18,6 +18,8 @@
 | `workflow:{p}:agents:registry` | HASH agent → JSON |
 | `workflow:{p}:agents:incarnations` | HASH agent → incarnation; the list of the living |
 | `workflow:{p}:agents:processes` | HASH process → agent |
+| `workflow:{p}:agents:buried:<process>` | STRING with TTL, JSON: what became of an agent that was taken for dead, should it live |
+| `workflow:{p}:agents:sweeper` | HASH with TTL, holder and epoch: the daemon that looks for the dead of other machines |
 | `workflow:{p}:agents:session:<session>` | STRING with TTL: the agent that a session was, so that it can be again |
 | `workflow:{p}:agents:seq` | HASH role → last number given |
 | `workflow:{p}:agents:claims:<agent>` | SET of task ids |
@@ -138,6 +140,10 @@ class Keys:
         return self._key("agents:processes")
 
     @property
+    def sweeper(self) -> str:
+        return self._key("agents:sweeper")
+
+    @property
     def agent_seq(self) -> str:
         return self._key("agents:seq")
 
@@ -184,6 +190,10 @@ class Keys:
     def touched(self, path: str) -> str:
         """HASH of the agents that change a path in worktrees of their own; `touched("")` is the prefix."""
         return self._key(f"touched:{path}")
+
+    def buried(self, process: str) -> str:
+        """STRING: what became of the agent that a process was; `buried("")` is the prefix."""
+        return self._key(f"agents:buried:{process}")
 
     def session(self, session: str) -> str:
         """STRING: the agent that a session was."""
