@@ -15,8 +15,8 @@ from typing import Any
 
 from octet.agents import Agent
 from octet.api import Octet
-from octet.daemon import fence, permission
-from octet.daemon.briefing import brief, deliver
+from octet.daemon import fence, mail, permission
+from octet.daemon.briefing import brief
 from octet.daemon.crews import Crew, Crews
 from octet.daemon.failure import failure_reply
 from octet.daemon.sessions import Sessions
@@ -24,21 +24,23 @@ from octet.daemon.twins import Twins
 from octet.daemon.vitals import Vitals
 from octet.daemon.watch import Intrusion, Watch
 from octet.daemon.wire import SERVE, Reply, Request
-from octet.errors import NotFound, NotTrusted, OctetError, StoreUnreachable, UsageError
+from octet.errors import AgentGone, NotFound, NotTrusted, OctetError, StoreUnreachable, UsageError
 from octet.guard import payload, policy
 from octet.guard.payload import (
     Event,
     Notification,
+    PostToolBatch,
     PreToolUse,
     SessionEnd,
     SessionStart,
     Stop,
     SubagentStart,
     SubagentStop,
+    TurnEnd,
     UserPromptSubmit,
 )
+from octet.guard.reply import TEXT_LIMIT, render_context, render_verdict
 from octet.guard.reply import Reply as Answer
-from octet.guard.reply import render_context, render_verdict
 from octet.radar import Meeting
 from octet.text import plain
 
@@ -48,6 +50,8 @@ log = logging.getLogger("octet.hooks")
 NOTICE_EVERY_S = 60.0
 # An agent's touch of a path is noted this often at most.
 TOUCH_EVERY_S = 1800.0
+# The client ends a turn all the same after hooks have let it go on eight times in a row.
+MOST_IN_A_ROW = 7
 
 
 class HookService:
@@ -59,6 +63,7 @@ class HookService:
         self._sessions = Sessions(vitals)
         self._twins = Twins()
         self._watch = Watch()
+        self._gone_on: dict[str, int] = {}
         self._touched: dict[tuple[str, str, str, str], float] = {}
         self._notices: dict[tuple[int, str], float] = {}
         self._handlers: dict[type[Event], Callable[[Crew, Any, int, str], Answer]] = {
@@ -68,6 +73,7 @@ class HookService:
             PreToolUse: self._pre_tool_use,
             payload.PostToolUse: self._post_tool_use,
             payload.PostToolUseFailure: self._post_tool_use,
+            PostToolBatch: self._post_tool_batch,
             Stop: self._stop,
             SubagentStop: self._subagent_stop,
             payload.StopFailure: self._stop_failure,
@@ -125,17 +131,28 @@ class HookService:
 
     def _session_start(self, crew: Crew, event: SessionStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
-        octet = crew.connected()
-        told = [brief(octet, agent, _claim_command(source)), deliver(octet, agent)]
-        return render_context("SessionStart", "\n".join(filter(None, told)))
+        return render_context("SessionStart", self._welcome(crew, agent, event, source))
 
     def _subagent_start(self, crew: Crew, event: SubagentStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
-        return render_context("SubagentStart", brief(crew.connected(), agent, _claim_command(source)))
+        return render_context("SubagentStart", self._welcome(crew, agent, event, source))
+
+    def _welcome(self, crew: Crew, agent: Agent, event: Event, source: str) -> str:
+        told = brief(crew.connected(), agent, _claim_command(source))
+        room = min(mail.ROOM, TEXT_LIMIT - 1000 - len(told))
+        return "\n".join(filter(None, [told, mail.deliver(crew, agent, event, room)]))
 
     def _user_prompt_submit(self, crew: Crew, event: UserPromptSubmit, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
-        return render_context("UserPromptSubmit", deliver(crew.connected(), agent))
+        return render_context("UserPromptSubmit", mail.deliver(crew, agent, event))
+
+    def _post_tool_batch(self, crew: Crew, event: PostToolBatch, pid: int, _: str) -> Answer:
+        agent = self._sessions.cached(crew, event, pid)
+        try:
+            return render_context("PostToolBatch", mail.deliver(crew, agent, event))
+        except AgentGone:  # it took another role, and with it another name
+            self._sessions.forget(agent)
+            return render_context("PostToolBatch", mail.deliver(crew, self._sessions.agent(crew, event, pid), event))
 
     def _session_end(self, crew: Crew, event: SessionEnd, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
@@ -151,16 +168,28 @@ class HookService:
         agent = self._sessions.agent(crew, event, pid)
         octet = crew.connected()
         self._retire_ended_subagents(crew, agent, event)
+        if more := self._go_on(crew, agent, event):
+            return render_context("Stop", more)
         octet.locks.end_turn(agent)
         _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
         return Answer()
+
+    def _go_on(self, crew: Crew, agent: Agent, event: TurnEnd) -> str:
+        """What lets a turn go on that was about to end; "" for nothing, or when the client would not let it."""
+        in_a_row = self._gone_on.get(agent.id, 0) if event.stop_hook_active else 0
+        more = mail.deliver(crew, agent, event) if in_a_row < MOST_IN_A_ROW else ""
+        self._gone_on[agent.id] = in_a_row + 1 if more else 0
+        return more
 
     def _subagent_stop(self, crew: Crew, event: SubagentStop, pid: int, _: str) -> Answer:
         octet = crew.connected()
         agent = self._sessions.registered(crew, event, pid)
         if agent is None:  # compaction ends sub-agents that never began
             return Answer()
+        if more := self._go_on(crew, agent, event):
+            return render_context("SubagentStop", more)
         _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
+        self._gone_on.pop(agent.id, None)
         self._sessions.leave(crew, agent)
         return Answer()
 
