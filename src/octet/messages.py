@@ -139,13 +139,18 @@ class Messages:
 
         One that was given seconds ago and not settled counts: its reader may be idle. 0 for an agent that is no more.
         """
-        return self.look(agent).waiting
+        try:
+            return self.look(agent).waiting
+        except AgentGone:
+            return 0
 
     def look(self, agent: Agent) -> Look:
-        """What waits for the agent, and what is to be settled: given to itself, or to one that has died, of its role or task."""
+        """What waits for the agent, and what is to be settled: given to itself, or to one that has died, of its role or task.
+
+        Raises:
+            AgentGone: it was declared dead.
+        """
         reply = self._run("msg_look", agent, [UNSETTLED_MS])
-        if reply[0] == Reply.GONE:
-            return Look(0, 0, ())
         found = [_given(*reply[at : at + 3]) for at in range(3, len(reply), 3)]
         return Look(int(reply[1]), int(reply[2]), found)
 
@@ -161,8 +166,6 @@ class Messages:
         """
         kept = to_json({"agent": agent.id, "incarnation": agent.incarnation, **record})
         reply = self._run("msg_take", agent, [kept, most, room, shown, FRAME])
-        if reply[0] == Reply.GONE:
-            raise AgentGone(f"{agent.id} was declared dead: whoever comes in its place has its messages")
         rows = [reply[at : at + 4] for at in range(2, len(reply), 4)]
         messages = [_message(f"{name}/{entry}", entry, as_mapping(fields)) for name, entry, _, fields in rows]
         return Taken(messages, [_given(*row[:3]) for row in rows], int(reply[1]))
@@ -224,7 +227,10 @@ class Messages:
     def _run(self, script: str, agent: Agent, more: Sequence[str | int]) -> list[Any]:
         keys = self._keys
         own = [keys.inbox(""), keys.inbox_given(""), keys.inbox_high(""), keys.incarnations, keys.claims(agent.id)]
-        return self._store.run(script, own, [agent.id, agent.incarnation, agent.role, *more])
+        reply = self._store.run(script, own, [agent.id, agent.incarnation, f"{agent.role} {agent.formerly}", *more])
+        if reply[0] == Reply.GONE:
+            raise AgentGone(f"{agent.id} was declared dead: whoever comes back in its place has its messages")
+        return reply
 
 
 def _address(to: str, everyone: bool) -> tuple[str, str]:

@@ -53,7 +53,7 @@ def send(to: str, text: str, kind: str, task: str, priority: str, reply_to: str,
 
 def _read_text() -> str:
     """Standard input, as far as a message may go and a little further, so that too much of it is refused and not cut."""
-    return sys.stdin.buffer.read(4 * MOST_TEXT + 4).decode("utf-8", "replace")
+    return sys.stdin.read(MOST_TEXT + 1)
 
 
 def _check_recipient(octet: Octet, to: str, everyone: bool) -> None:

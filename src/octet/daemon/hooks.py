@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -131,28 +132,32 @@ class HookService:
 
     def _session_start(self, crew: Crew, event: SessionStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
-        return render_context("SessionStart", self._welcome(crew, agent, event, source))
+        return render_context("SessionStart", self._welcome(crew, agent, event, pid, source))
 
     def _subagent_start(self, crew: Crew, event: SubagentStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
-        return render_context("SubagentStart", self._welcome(crew, agent, event, source))
+        return render_context("SubagentStart", self._welcome(crew, agent, event, pid, source))
 
-    def _welcome(self, crew: Crew, agent: Agent, event: Event, source: str) -> str:
+    def _welcome(self, crew: Crew, agent: Agent, event: Event, pid: int, source: str) -> str:
         told = brief(crew.connected(), agent, _claim_command(source))
         room = min(mail.ROOM, TEXT_LIMIT - 1000 - len(told))
-        return "\n".join(filter(None, [told, mail.deliver(crew, agent, event, room)]))
+        return "\n".join(filter(None, [told, self._mail(crew, agent, event, pid, room)]))
 
     def _user_prompt_submit(self, crew: Crew, event: UserPromptSubmit, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
-        return render_context("UserPromptSubmit", mail.deliver(crew, agent, event))
+        return render_context("UserPromptSubmit", self._mail(crew, agent, event, pid))
 
     def _post_tool_batch(self, crew: Crew, event: PostToolBatch, pid: int, _: str) -> Answer:
-        agent = self._sessions.cached(crew, event, pid)
+        return render_context("PostToolBatch", self._mail(crew, self._sessions.cached(crew, event, pid), event, pid))
+
+    def _mail(self, crew: Crew, agent: Agent, event: Event, pid: int, room: int = mail.ROOM) -> str:
         try:
-            return render_context("PostToolBatch", mail.deliver(crew, agent, event))
-        except AgentGone:  # it took another role, and with it another name
+            return mail.deliver(crew, agent, event, room)
+        except AgentGone:  # it took another role, and with it another name, or was buried by mistake
             self._sessions.forget(agent)
-            return render_context("PostToolBatch", mail.deliver(crew, self._sessions.agent(crew, event, pid), event))
+        with suppress(AgentGone):
+            return mail.deliver(crew, self._sessions.agent(crew, event, pid), event, room)
+        return ""
 
     def _session_end(self, crew: Crew, event: SessionEnd, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
@@ -168,16 +173,16 @@ class HookService:
         agent = self._sessions.agent(crew, event, pid)
         octet = crew.connected()
         self._retire_ended_subagents(crew, agent, event)
-        if more := self._go_on(crew, agent, event):
+        if more := self._go_on(crew, agent, event, pid):
             return render_context("Stop", more)
         octet.locks.end_turn(agent)
         _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
         return Answer()
 
-    def _go_on(self, crew: Crew, agent: Agent, event: TurnEnd) -> str:
+    def _go_on(self, crew: Crew, agent: Agent, event: TurnEnd, pid: int) -> str:
         """What lets a turn go on that was about to end; "" for nothing, or when the client would not let it."""
         in_a_row = self._gone_on.get(agent.id, 0) if event.stop_hook_active else 0
-        more = mail.deliver(crew, agent, event) if in_a_row < MOST_IN_A_ROW else ""
+        more = self._mail(crew, agent, event, pid) if in_a_row < MOST_IN_A_ROW else ""
         self._gone_on[agent.id] = in_a_row + 1 if more else 0
         return more
 
@@ -186,7 +191,7 @@ class HookService:
         agent = self._sessions.registered(crew, event, pid)
         if agent is None:  # compaction ends sub-agents that never began
             return Answer()
-        if more := self._go_on(crew, agent, event):
+        if more := self._go_on(crew, agent, event, pid):
             return render_context("SubagentStop", more)
         _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
         self._gone_on.pop(agent.id, None)

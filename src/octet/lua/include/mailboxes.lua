@@ -1,18 +1,20 @@
 -- The inboxes that an agent reads, and what waits in them; ends the script where one is spoiled, or the agent is gone.
 -- KEYS[1] inbox: prefix · KEYS[2] inboxes:given: prefix · KEYS[3] inboxes:high: prefix · KEYS[4] agents:incarnations HASH
 -- KEYS[5] agents:claims:<agent> SET
--- ARGV[1] agent · ARGV[2] incarnation · ARGV[3] role
--- M.names: its own, its role's, and those of the tasks that it holds. M.given: by name, id → record of who was given the message and
--- has not settled it; M.gifts: the same as flat lists. walk(M, name, visit): the messages nobody was given, urgent ones first, then
--- oldest first, until visit(id, fields) says true. What the agent itself sent to its role or task is for another.
--- field(fields, name): its value, or nil.
+-- ARGV[1] agent · ARGV[2] incarnation · ARGV[3] its role and former names, with spaces between
+-- M.names: its own, its role's, those of its former names and of the tasks that it holds. M.given: by name, id → record of who was
+-- given the message and has not settled it; M.gifts: the same as flat lists. walk(M, name, visit): the messages nobody was given,
+-- urgent ones first, then oldest first, until visit(id, fields) says true. What the agent itself sent to its role or task is for
+-- another. field(fields, name): its value, or nil.
 local M = { inboxes = KEYS[1], given_in = KEYS[2], high = KEYS[3], agent = ARGV[1], names = { ARGV[1] }, given = {}, gifts = {} }
 local MOST_SEEN, PORTION = 2048, 32
 
 if redis.call('HGET', KEYS[4], M.agent) ~= ARGV[2] then return { 'GONE' } end
 local spoiled = expect('SCARD', KEYS[5])
 if spoiled then return spoiled end
-if ARGV[3] ~= '' and ARGV[3] ~= M.agent then M.names[2] = ARGV[3] end
+for name in string.gmatch(ARGV[3], '%S+') do
+  if name ~= M.agent then M.names[#M.names + 1] = name end
+end
 for _, task in ipairs(redis.call('SMEMBERS', KEYS[5])) do M.names[#M.names + 1] = 'task:' .. task end
 for _, name in ipairs(M.names) do
   spoiled = expect('XLEN', M.inboxes .. name) or expect('HLEN', M.given_in .. name) or expect('ZCARD', M.high .. name)
