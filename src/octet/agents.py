@@ -34,7 +34,10 @@ SESSION_MEMORY_MS = 30 * 24 * 3600 * 1000
 
 @dataclass(frozen=True)
 class Agent:
-    """A registered agent. `process` is `host:pid:start`, with `#agent_id` for a sub-agent; empty for one without a process."""
+    """A registered agent. `process` is `host:pid:start`, with `#agent_id` for a sub-agent; empty for one without a process.
+
+    `formerly` are the names that it had in other roles, with spaces between: it reads their inboxes.
+    """
 
     id: str
     role: str
@@ -50,6 +53,7 @@ class Agent:
     cwd: str = ""
     worktree: str = ""
     branch: str = ""
+    formerly: str = ""
     joined_ms: int = 0
 
     @classmethod
@@ -90,6 +94,7 @@ class Registration:
     cwd: str = ""
     worktree: str = ""
     branch: str = ""
+    formerly: str = ""
     lease_ms: int = LEASE_MS
     replaces: Agent | None = field(default=None, compare=False)
 
@@ -201,7 +206,9 @@ class Agents:
             left_ms: int = self._store.client.pttl(self._keys.heartbeat(agent.id))
         shared = {name: getattr(agent, name) for name in Registration.__dataclass_fields__ if hasattr(agent, name)}
         name = "" if agent.process else agent.id
-        wanted = Registration(**{**shared, "role": role, "name": name, "lease_ms": max(LEASE_MS, left_ms), "replaces": agent})
+        formerly = f"{agent.formerly} {agent.id}".strip() if agent.process else ""
+        lease_ms = max(LEASE_MS, left_ms)
+        wanted = Registration(**{**shared, "role": role, "name": name, "formerly": formerly, "lease_ms": lease_ms, "replaces": agent})
         return self.register(wanted).agent
 
     def get(self, agent_id: str) -> Agent:

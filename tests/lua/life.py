@@ -77,7 +77,7 @@ def live(octet: Octet) -> Agent:
     _build(octet, developer, guardian, other)
     _locks(octet, developer, other)
     octet.messages.send(developer.id, "hello", sender=other.id)
-    assert [message.text for message in octet.messages.take(developer)][-1] == "hello"
+    assert [message.text for message in octet.messages.read(developer)][-1] == "hello"
     octet.events.publish("note", {"list": [], "deep": [[[]]]})
     _queue(octet)
     _values(octet)

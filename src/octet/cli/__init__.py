@@ -32,7 +32,7 @@ COMMANDS = {
     "merge": ("octet.cli.merge", "merge_group", "The merge queue: show it, work it off."),
     "worktree": ("octet.cli.worktree", "worktree_group", "Worktrees: add, list, remove, doctor, snapshot."),
     "lock": ("octet.cli.lock", "lock_group", "Locks: acquire, release, list, break."),
-    "msg": ("octet.cli.msg", "msg_group", "Messages: send, inbox."),
+    "msg": ("octet.cli.msg", "msg_group", "Messages: send, inbox, ack."),
     "event": ("octet.cli.event", "event_group", "Events: publish, watch, log."),
     "queue": ("octet.cli.queue", "queue_group", "Work queues: push, reserve, ack, nack, pop, len, peek, stats, dead, wait, …"),
     "state": ("octet.cli.state", "state_group", "Shared state: set, get, all, incr, delete, watch, wait, list."),

@@ -10,13 +10,14 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from octet.agents import Agent
 from octet.api import Octet
-from octet.daemon import fence, permission
-from octet.daemon.briefing import brief, deliver
+from octet.daemon import fence, mail, permission
+from octet.daemon.briefing import brief
 from octet.daemon.crews import Crew, Crews
 from octet.daemon.failure import failure_reply
 from octet.daemon.returned import Returned
@@ -25,21 +26,23 @@ from octet.daemon.twins import Twins
 from octet.daemon.vitals import Vitals
 from octet.daemon.watch import Intrusion, Watch
 from octet.daemon.wire import SERVE, Reply, Request
-from octet.errors import NotFound, NotTrusted, OctetError, StoreUnreachable, UsageError
+from octet.errors import AgentGone, NotFound, NotTrusted, OctetError, StoreUnreachable, UsageError
 from octet.guard import payload, policy
 from octet.guard.payload import (
     Event,
     Notification,
+    PostToolBatch,
     PreToolUse,
     SessionEnd,
     SessionStart,
     Stop,
     SubagentStart,
     SubagentStop,
+    TurnEnd,
     UserPromptSubmit,
 )
+from octet.guard.reply import TEXT_LIMIT, render_context, render_verdict
 from octet.guard.reply import Reply as Answer
-from octet.guard.reply import render_context, render_feedback, render_verdict
 from octet.radar import Meeting
 from octet.text import plain
 
@@ -49,6 +52,8 @@ log = logging.getLogger("octet.hooks")
 NOTICE_EVERY_S = 60.0
 # An agent's touch of a path is noted this often at most.
 TOUCH_EVERY_S = 1800.0
+# The client ends a turn all the same after hooks have let it go on eight times in a row.
+MOST_IN_A_ROW = 7
 
 
 class HookService:
@@ -61,6 +66,7 @@ class HookService:
         self._returned = Returned(vitals.rescuer)
         self._twins = Twins()
         self._watch = Watch()
+        self._gone_on: dict[str, int] = {}
         self._touched: dict[tuple[str, str, str, str], float] = {}
         self._notices: dict[tuple[int, str], float] = {}
         self._handlers: dict[type[Event], Callable[[Crew, Any, int, str], Answer]] = {
@@ -70,6 +76,7 @@ class HookService:
             PreToolUse: self._pre_tool_use,
             payload.PostToolUse: self._post_tool_use,
             payload.PostToolUseFailure: self._post_tool_use,
+            PostToolBatch: self._post_tool_batch,
             Stop: self._stop,
             SubagentStop: self._subagent_stop,
             payload.StopFailure: self._stop_failure,
@@ -127,19 +134,34 @@ class HookService:
 
     def _session_start(self, crew: Crew, event: SessionStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
-        octet = crew.connected()
-        lost = self._returned.tell(crew, agent, "SessionStart")
-        told = [brief(octet, agent, _claim_command(source)), lost, deliver(octet, agent)]
-        return render_context("SessionStart", "\n".join(filter(None, told)))
+        return render_context("SessionStart", self._welcome(crew, agent, event, pid, source))
 
     def _subagent_start(self, crew: Crew, event: SubagentStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
-        return render_context("SubagentStart", brief(crew.connected(), agent, _claim_command(source)))
+        return render_context("SubagentStart", self._welcome(crew, agent, event, pid, source))
+
+    def _welcome(self, crew: Crew, agent: Agent, event: Event, pid: int, source: str) -> str:
+        lost = self._returned.tell(crew, agent, type(event).__name__)
+        told = "\n".join(filter(None, [brief(crew.connected(), agent, _claim_command(source)), lost]))
+        room = min(mail.ROOM, TEXT_LIMIT - 1000 - len(told))
+        return "\n".join(filter(None, [told, self._mail(crew, agent, event, pid, room)]))
 
     def _user_prompt_submit(self, crew: Crew, event: UserPromptSubmit, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
-        told = [self._returned.tell(crew, agent, "UserPromptSubmit"), deliver(crew.connected(), agent)]
+        told = [self._returned.tell(crew, agent, "UserPromptSubmit"), self._mail(crew, agent, event, pid)]
         return render_context("UserPromptSubmit", "\n".join(filter(None, told)))
+
+    def _post_tool_batch(self, crew: Crew, event: PostToolBatch, pid: int, _: str) -> Answer:
+        return render_context("PostToolBatch", self._mail(crew, self._sessions.cached(crew, event, pid), event, pid))
+
+    def _mail(self, crew: Crew, agent: Agent, event: Event, pid: int, room: int = mail.ROOM) -> str:
+        try:
+            return mail.deliver(crew, agent, event, room)
+        except AgentGone:  # it took another role, and with it another name, or was buried by mistake
+            self._sessions.forget(agent)
+        with suppress(AgentGone):
+            return mail.deliver(crew, self._sessions.agent(crew, event, pid), event, room)
+        return ""
 
     def _session_end(self, crew: Crew, event: SessionEnd, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
@@ -155,18 +177,31 @@ class HookService:
         agent = self._sessions.agent(crew, event, pid)
         octet = crew.connected()
         self._retire_ended_subagents(crew, agent, event)
+        if more := self._go_on(crew, agent, event, pid):
+            return render_context("Stop", more)
         octet.locks.end_turn(agent)
         _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
-        if lost := self._returned.tell(crew, agent, "Stop"):
-            return render_feedback(lost)
         return Answer()
+
+    def _go_on(self, crew: Crew, agent: Agent, event: TurnEnd, pid: int) -> str:
+        """What lets a turn go on that was about to end; "" for nothing, or when the client would not let it."""
+        in_a_row = self._gone_on.get(agent.id, 0) if event.stop_hook_active else 0
+        if in_a_row >= MOST_IN_A_ROW:
+            more = ""
+        else:
+            more = "\n".join(filter(None, [self._returned.tell(crew, agent, type(event).__name__), self._mail(crew, agent, event, pid)]))
+        self._gone_on[agent.id] = in_a_row + 1 if more else 0
+        return more
 
     def _subagent_stop(self, crew: Crew, event: SubagentStop, pid: int, _: str) -> Answer:
         octet = crew.connected()
         agent = self._sessions.registered(crew, event, pid)
         if agent is None:  # compaction ends sub-agents that never began
             return Answer()
+        if more := self._go_on(crew, agent, event, pid):
+            return render_context("SubagentStop", more)
         _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
+        self._gone_on.pop(agent.id, None)
         self._sessions.leave(crew, agent)
         return Answer()
 

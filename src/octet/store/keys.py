@@ -32,8 +32,11 @@
 | `workflow:{p}:touched:<path>` | HASH `by:<agent>` → incarnation, task, branch, JSON; `told:<agent>|<agent>`; with TTL |
 | `workflow:{p}:events:<type>` | PUB/SUB channel |
 | `workflow:{p}:log` | STREAM of the same events, bounded |
-| `workflow:{p}:inbox:<agent or role>` | STREAM of messages, bounded |
-| `workflow:{p}:inboxes:read` | HASH agent or role → id of the last message given out |
+| `workflow:{p}:inbox:<agent or role>` · `:inbox:task:<id>` | STREAM of the messages that nobody has read; XADD sends one |
+| `workflow:{p}:inboxes:given:<inbox>` | HASH message → JSON: which agent was given it, and how it can be told whether it was shown |
+| `workflow:{p}:inboxes:high:<inbox>` | ZSET of the urgent ones, all with score 0 |
+| `workflow:{p}:inboxes:shown:<agent>` | LIST of what it has read, the newest in front, JSON, bounded, with TTL |
+| `workflow:{p}:inboxes:sent:<agent>` | LIST of what it has sent, the same |
 | `workflow:{p}:queue:<name>` | LIST, plain FIFO: LPUSH puts an item in, RPOP takes the next |
 | `workflow:{p}:queues:leased:<name>` | ZSET token → when the lease of an item that was given out ends (ms) |
 | `workflow:{p}:queues:returned:<name>` | ZSET token of its last delivery → from when an item that came back is given out again (ms) |
@@ -152,10 +155,6 @@ class Keys:
         return self._key("locks:names")
 
     @property
-    def inboxes_read(self) -> str:
-        return self._key("inboxes:read")
-
-    @property
     def log(self) -> str:
         return self._key("log")
 
@@ -224,8 +223,24 @@ class Keys:
         return self._key(f"locks:turn:{waiter}")
 
     def inbox(self, name: str) -> str:
-        """STREAM of messages to an agent or role; `inbox("")` is the prefix."""
+        """STREAM of messages to an agent, a role or `task:<id>`; `inbox("")` is the prefix."""
         return self._key(f"inbox:{name}")
+
+    def inbox_given(self, name: str) -> str:
+        """HASH of an inbox's messages that were given to somebody; `inbox_given("")` is the prefix."""
+        return self._key(f"inboxes:given:{name}")
+
+    def inbox_high(self, name: str) -> str:
+        """ZSET of an inbox's urgent messages; `inbox_high("")` is the prefix."""
+        return self._key(f"inboxes:high:{name}")
+
+    def shown(self, agent: str) -> str:
+        """LIST of what an agent has read; `shown("")` is the prefix."""
+        return self._key(f"inboxes:shown:{agent}")
+
+    def sent(self, agent: str) -> str:
+        """LIST of what an agent has sent."""
+        return self._key(f"inboxes:sent:{agent}")
 
     def channel(self, event_type: str) -> str:
         """PUB/SUB channel of one event type; `channel("")` is the prefix, `channel("*")` the pattern."""

@@ -35,7 +35,7 @@ class Reply(StrEnum):
     EMPTY = "EMPTY"  # nothing to claim
     EXISTS = "EXISTS"  # the id is taken
     LATER = "LATER"  # there is a task, and others have waited longer
-    FULL = "FULL"  # there are too many different sets of needed capabilities
+    FULL = "FULL"  # there are too many different sets of needed capabilities, or too many messages in an inbox (follows)
     NEEDS = "NEEDS"  # the agent lacks a capability (follows)
     SCOPE = "SCOPE"  # the task overlaps one in flight (follows)
     MISSING = "MISSING"  # no such task, agent or lock

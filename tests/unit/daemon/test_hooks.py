@@ -379,12 +379,12 @@ def test_messages_that_do_not_fit_wait_for_the_next_prompt(clients: list[Client]
     one = clients[0]
     one.start()
     for number in range(6):
-        octet.messages.send("guest-1", f"<{number}>" + "x" * 1990 + f"</{number}>", sender="guest-9")
+        octet.messages.send("guest-1", f"({number})" + "x" * 1900 + f"({number})", sender="guest-9")
     told = [one.told(one.fire("UserPromptSubmit", prompt=str(n))) for n in range(4)]
     assert told[-1] == ""
     assert all(len(text) < 10_000 for text in told)
-    heard = "".join(told)
-    places = [heard.index(f"<{number}>{'x' * 1990}</{number}>") for number in range(6)]
+    heard = "".join(told).replace("\n> ", "")
+    places = [heard.index(f"({number}){'x' * 1900}({number})") for number in range(6)]
     assert places == sorted(places)
 
 
