@@ -7,7 +7,6 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-
 from .claude import ClaudeHeadless
 from .model import Gate, Model, Request, Text, Tool, Turn, marker
 from .sandbox import Sandbox

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,12 +78,10 @@ def test_every_hook_of_one_that_comes_back_says_what_became_of_its_work(
     assert Git(repository).out("rev-parse", f"{ref}:a.txt")
     for _ in range(2):
         assert f"{other.id} has it now" in asleep.write()
-    stopped = json.loads(client.stop().stdout)
-    assert stopped["decision"] == "block"
-    assert f"{other.id} has it now" in stopped["reason"]
+    assert f"{other.id} has it now" in client.told(client.stop())
     assert not client.stop().stdout
     assert client.told(client.fire("UserPromptSubmit", prompt="go on")) == ""
-    messages = octet.messages.take(other, 10)
+    messages = octet.messages.read(other, 10)
     assert [ref in message.text for message in messages] == [True]
 
 
