@@ -50,6 +50,16 @@ class Messages:
         found = [*self._take(agent.id, most), *self._take(agent.role, most)]
         return sorted(found, key=lambda message: message.sent_ms)
 
+    def waiting(self, agent: Agent) -> int:
+        """How many messages wait for the agent, in its own inbox and its role's."""
+        names, keys = (agent.id, agent.role), self._keys
+        with self._store.errors():
+            read = self._store.client.hmget(keys.inboxes_read, names)
+            pipe = self._store.client.pipeline(transaction=False)
+            for name, last in zip(names, read, strict=True):
+                pipe.xrange(keys.inbox(name), f"({last}" if last else "-", "+", count=100)
+            return sum(map(len, pipe.execute()))
+
     def _take(self, name: str, most: int) -> Sequence[Message]:
         keys = self._keys
         reply = self._store.run("msg_take", [keys.inbox(name), keys.inboxes_read], [name, most])

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from octet.agents import Agent
+from octet.agents import GUEST, Agent
 from octet.api import Octet
 from octet.daemon import fence, permission
 from octet.daemon.briefing import brief, deliver
@@ -22,8 +22,9 @@ from octet.daemon.failure import failure_reply
 from octet.daemon.sessions import Sessions
 from octet.daemon.twins import Twins
 from octet.daemon.vitals import Vitals
+from octet.daemon.wakes import Wakes
 from octet.daemon.watch import Intrusion, Watch
-from octet.daemon.wire import SERVE, Reply, Request
+from octet.daemon.wire import SERVE, WAKE, Reply, Request
 from octet.errors import NotFound, NotTrusted, OctetError, StoreUnreachable, UsageError
 from octet.guard import payload, policy
 from octet.guard.payload import (
@@ -59,6 +60,7 @@ class HookService:
         self._sessions = Sessions(vitals)
         self._twins = Twins()
         self._watch = Watch()
+        self.wakes = Wakes(crews)
         self._touched: dict[tuple[str, str, str, str], float] = {}
         self._notices: dict[tuple[int, str], float] = {}
         self._handlers: dict[type[Event], Callable[[Crew, Any, int, str], Answer]] = {
@@ -81,6 +83,8 @@ class HookService:
             return self._serve(request)
         if request.event == fence.EVENT:
             return fence.answer(self._crews, request)
+        if request.event == WAKE:
+            return self.wakes.answer(request)
         if self._twins.is_second(request.source, request.pid, request.payload):
             return Reply()
         try:
@@ -90,12 +94,20 @@ class HookService:
             return failure_reply(request, f"Octet: {error}")
         if not crew.trusted.approved:
             return Reply()  # `octet init --undo` since the session began
+        if begins_turn(event):
+            self.wakes.begins(request.pid)
+        answer = self._answer(crew, event, request)
+        if ends_turn(event, answer):
+            self.wakes.ends(request.pid)
+        return Reply(*answer)
+
+    def _answer(self, crew: Crew, event: Event, request: Request) -> Answer:
         try:
-            return Reply(*self._handlers[type(event)](crew, event, request.pid, request.source))
+            return self._handlers[type(event)](crew, event, request.pid, request.source)
         except (StoreUnreachable, NotTrusted) as error:
             if isinstance(error, StoreUnreachable):
                 crew.failed(error)
-            return Reply(*self._without_store(crew, event, request, error))
+            return self._without_store(crew, event, request, error)
 
     def _serve(self, request: Request) -> Reply:
         try:
@@ -126,8 +138,10 @@ class HookService:
     def _session_start(self, crew: Crew, event: SessionStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
         octet = crew.connected()
-        told = [brief(octet, agent, _claim_command(source)), deliver(octet, agent)]
-        return render_context("SessionStart", "\n".join(filter(None, told)))
+        mail = deliver(octet, agent)
+        if mail and agent.role != GUEST:  # nobody may be there to begin the turn that would read it
+            self.wakes.left_unread(pid)
+        return render_context("SessionStart", "\n".join(filter(None, [brief(octet, agent, _claim_command(source)), mail])))
 
     def _subagent_start(self, crew: Crew, event: SubagentStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
@@ -135,7 +149,10 @@ class HookService:
 
     def _user_prompt_submit(self, crew: Crew, event: UserPromptSubmit, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
-        return render_context("UserPromptSubmit", deliver(crew.connected(), agent))
+        mail = deliver(crew.connected(), agent)
+        if mail:
+            self.wakes.progresses(pid)
+        return render_context("UserPromptSubmit", mail)
 
     def _session_end(self, crew: Crew, event: SessionEnd, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
@@ -247,6 +264,28 @@ class HookService:
             return swept
         answer = permission.acquire(octet, agent, needs.resources)
         return swept if swept and isinstance(answer, policy.Granted) else answer
+
+
+def begins_turn(event: Event) -> bool:
+    """Whether the session is in a turn from now on, or about to be told what it must not be woken for besides."""
+    match event:
+        case SessionStart():
+            return event.source != "compact"  # which comes in the middle of a turn, too
+        case SessionEnd():
+            return event.reason in {"clear", "resume"}
+    return isinstance(event, UserPromptSubmit)
+
+
+def ends_turn(event: Event, answer: Answer) -> bool:
+    """Whether the session is idle from now on; feedback at its Stop lets the turn go on."""
+    match event:
+        case SessionStart():
+            return event.source != "compact"
+        case Stop():
+            return answer.exit_code == 0 and not any(word in answer.stdout for word in (b'"decision"', b'"additionalContext"'))
+        case Notification():
+            return event.kind == "idle_prompt"
+    return isinstance(event, payload.StopFailure)
 
 
 def _meeting(met: Meeting) -> str:
