@@ -98,7 +98,8 @@ class Waiter:
 class Turn:
     """What is known of a client process: whether it is in a turn, since when (`since_ms` on the wall clock), and what became of waking it.
 
-    `woken` is the agent that it was; `offers` takes back what it was woken for before others; `unread` is context that only a turn will show to the model.
+    `woken` is the agent that it was; `offers` takes back what it was woken for before others; `unread` is context that only a turn
+    will show to the model.
     """
 
     busy: bool
