@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from octet.agents import Agent
+from octet.agents import GUEST, Agent
 from octet.api import Octet
 from octet.daemon import fence, mail, permission
 from octet.daemon.briefing import brief
@@ -24,8 +24,9 @@ from octet.daemon.returned import Returned
 from octet.daemon.sessions import Sessions
 from octet.daemon.twins import Twins
 from octet.daemon.vitals import Vitals
+from octet.daemon.wakes import Wakes
 from octet.daemon.watch import Intrusion, Watch
-from octet.daemon.wire import SERVE, Reply, Request
+from octet.daemon.wire import SERVE, WAKE, Reply, Request
 from octet.errors import AgentGone, NotFound, NotTrusted, OctetError, StoreUnreachable, UsageError
 from octet.guard import payload, policy
 from octet.guard.payload import (
@@ -67,6 +68,7 @@ class HookService:
         self._twins = Twins()
         self._watch = Watch()
         self._gone_on: dict[str, int] = {}
+        self.wakes = Wakes(crews)
         self._touched: dict[tuple[str, str, str, str], float] = {}
         self._notices: dict[tuple[int, str], float] = {}
         self._handlers: dict[type[Event], Callable[[Crew, Any, int, str], Answer]] = {
@@ -90,6 +92,8 @@ class HookService:
             return self._serve(request)
         if request.event == fence.EVENT:
             return fence.answer(self._crews, request)
+        if request.event == WAKE:
+            return self.wakes.answer(request)
         if self._twins.is_second(request.source, request.pid, request.payload):
             return Reply()
         try:
@@ -99,12 +103,20 @@ class HookService:
             return failure_reply(request, f"Octet: {error}")
         if not crew.trusted.approved:
             return Reply()  # `octet init --undo` since the session began
+        if begins_turn(event):
+            self.wakes.begins(request.pid)
+        answer = self._answer(crew, event, request)
+        if ends_turn(event, answer):
+            self.wakes.ends(request.pid)
+        return Reply(*answer)
+
+    def _answer(self, crew: Crew, event: Event, request: Request) -> Answer:
         try:
-            return Reply(*self._handlers[type(event)](crew, event, request.pid, request.source))
+            return self._handlers[type(event)](crew, event, request.pid, request.source)
         except (StoreUnreachable, NotTrusted) as error:
             if isinstance(error, StoreUnreachable):
                 crew.failed(error)
-            return Reply(*self._without_store(crew, event, request, error))
+            return self._without_store(crew, event, request, error)
 
     def _serve(self, request: Request) -> Reply:
         try:
@@ -144,11 +156,17 @@ class HookService:
         lost = self._returned.tell(crew, agent, type(event).__name__)
         told = "\n".join(filter(None, [brief(crew.connected(), agent, _claim_command(source)), lost]))
         room = min(mail.ROOM, TEXT_LIMIT - 1000 - len(told))
-        return "\n".join(filter(None, [told, self._mail(crew, agent, event, pid, room)]))
+        news = self._mail(crew, agent, event, pid, room)
+        if news and isinstance(event, SessionStart) and agent.role != GUEST:  # nobody may be there to begin the turn that would read it
+            self.wakes.left_unread(pid)
+        return "\n".join(filter(None, [told, news]))
 
     def _user_prompt_submit(self, crew: Crew, event: UserPromptSubmit, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
-        told = [self._returned.tell(crew, agent, "UserPromptSubmit"), self._mail(crew, agent, event, pid)]
+        news = self._mail(crew, agent, event, pid)
+        if news:
+            self.wakes.progresses(pid)
+        told = [self._returned.tell(crew, agent, "UserPromptSubmit"), news]
         return render_context("UserPromptSubmit", "\n".join(filter(None, told)))
 
     def _post_tool_batch(self, crew: Crew, event: PostToolBatch, pid: int, _: str) -> Answer:
@@ -290,6 +308,28 @@ class HookService:
             return swept
         answer = permission.acquire(octet, agent, needs.resources)
         return swept if swept and isinstance(answer, policy.Granted) else answer
+
+
+def begins_turn(event: Event) -> bool:
+    """Whether the session is in a turn from now on, or about to be told what it must not be woken for besides."""
+    match event:
+        case SessionStart():
+            return event.source != "compact"  # which comes in the middle of a turn, too
+        case SessionEnd():
+            return event.reason in {"clear", "resume"}
+    return isinstance(event, UserPromptSubmit)
+
+
+def ends_turn(event: Event, answer: Answer) -> bool:
+    """Whether the session is idle from now on; feedback at its Stop lets the turn go on."""
+    match event:
+        case SessionStart():
+            return event.source != "compact"
+        case Stop():
+            return answer.exit_code == 0 and not any(word in answer.stdout for word in (b'"decision"', b'"additionalContext"'))
+        case Notification():
+            return event.kind == "idle_prompt"
+    return isinstance(event, payload.StopFailure)
 
 
 def _meeting(met: Meeting) -> str:

@@ -29,6 +29,8 @@
 | `workflow:{p}:locks:<resource>` | STRING with TTL: JSON holder, token, scope, task, since_ms |
 | `workflow:{p}:locks:names` | ZSET of the resources that were locked, all with score 0: the names that begin alike stand together |
 | `workflow:{p}:locks:turn:<waiter>` | LIST with TTL on which a waiter for locks blocks: that it is its turn |
+| `workflow:{p}:locks:denied:<agent>` | SET with TTL: the resources that its tool calls were refused, of which it has not heard since |
+| `workflow:{p}:wakes:<what>` | ZSET with TTL: idle agent → until when something that is there for few is offered to it (ms) |
 | `workflow:{p}:touched:<path>` | HASH `by:<agent>` → incarnation, task, branch, JSON; `told:<agent>|<agent>`; with TTL |
 | `workflow:{p}:events:<type>` | PUB/SUB channel |
 | `workflow:{p}:log` | STREAM of the same events, bounded |
@@ -221,6 +223,14 @@ class Keys:
     def turn(self, waiter: str) -> str:
         """LIST on which a waiter for locks is called."""
         return self._key(f"locks:turn:{waiter}")
+
+    def denied(self, agent: str) -> str:
+        """SET of what an agent's tool calls were refused."""
+        return self._key(f"locks:denied:{agent}")
+
+    def wakes(self, what: str) -> str:
+        """ZSET of the idle agents that were woken for something, of many that could have been."""
+        return self._key(f"wakes:{what}")
 
     def inbox(self, name: str) -> str:
         """STREAM of messages to an agent, a role or `task:<id>`; `inbox("")` is the prefix."""

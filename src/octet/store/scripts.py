@@ -34,7 +34,7 @@ class Reply(StrEnum):
     HAS = "HAS"  # the agent holds as many claims as it may; the task follows
     EMPTY = "EMPTY"  # nothing to claim
     EXISTS = "EXISTS"  # the id is taken
-    LATER = "LATER"  # there is a task, and others have waited longer
+    LATER = "LATER"  # there is a task, and others have waited longer; or it was offered to others just now
     FULL = "FULL"  # there are too many different sets of needed capabilities, or too many messages in an inbox (follows)
     NEEDS = "NEEDS"  # the agent lacks a capability (follows)
     SCOPE = "SCOPE"  # the task overlaps one in flight (follows)
