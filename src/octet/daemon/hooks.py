@@ -15,10 +15,11 @@ from typing import Any
 
 from octet.agents import Agent
 from octet.api import Octet
-from octet.daemon import fence, permission
+from octet.daemon import fence, loop, permission
 from octet.daemon.briefing import brief, deliver
 from octet.daemon.crews import Crew, Crews
 from octet.daemon.failure import failure_reply
+from octet.daemon.rescuer import LEAVE_S
 from octet.daemon.sessions import Sessions
 from octet.daemon.twins import Twins
 from octet.daemon.vitals import Vitals
@@ -35,10 +36,11 @@ from octet.guard.payload import (
     Stop,
     SubagentStart,
     SubagentStop,
+    TurnEnd,
     UserPromptSubmit,
 )
 from octet.guard.reply import Reply as Answer
-from octet.guard.reply import render_context, render_verdict
+from octet.guard.reply import render_context, render_feedback, render_verdict
 from octet.radar import Meeting
 from octet.text import plain
 
@@ -126,6 +128,7 @@ class HookService:
     def _session_start(self, crew: Crew, event: SessionStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
         octet = crew.connected()
+        loop.began(octet, agent, event.source)
         told = [brief(octet, agent, _claim_command(source)), deliver(octet, agent)]
         return render_context("SessionStart", "\n".join(filter(None, told)))
 
@@ -135,7 +138,8 @@ class HookService:
 
     def _user_prompt_submit(self, crew: Crew, event: UserPromptSubmit, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
-        return render_context("UserPromptSubmit", deliver(crew.connected(), agent))
+        told = [loop.heard(crew, agent, event), deliver(crew.connected(), agent)]
+        return render_context("UserPromptSubmit", "\n".join(filter(None, told)))
 
     def _session_end(self, crew: Crew, event: SessionEnd, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
@@ -153,7 +157,9 @@ class HookService:
         self._retire_ended_subagents(crew, agent, event)
         octet.locks.end_turn(agent)
         _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
-        return Answer()
+        if feedback := self._feedback(crew, agent, event):
+            return render_feedback(feedback)
+        return render_context(None, notice=loop.notice(octet, agent))
 
     def _subagent_stop(self, crew: Crew, event: SubagentStop, pid: int, _: str) -> Answer:
         octet = crew.connected()
@@ -161,8 +167,19 @@ class HookService:
         if agent is None:  # compaction ends sub-agents that never began
             return Answer()
         _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
+        if feedback := self._feedback(crew, agent, event):
+            return render_feedback(feedback)
         self._sessions.leave(crew, agent)
         return Answer()
+
+    def _feedback(self, crew: Crew, agent: Agent, event: TurnEnd) -> str:
+        """Why the turn goes on: mail, else the next task of the agent's role; "" where it ends."""
+        octet = crew.connected()
+        mail = "" if loop.is_stopped(octet, agent) else deliver(octet, agent)
+        return mail or loop.next_step(crew, agent, event, self._keep)
+
+    def _keep(self, octet: Octet, agent: Agent) -> None:
+        self._vitals.rescuer.save(octet, agent, LEAVE_S)
 
     def _stop_failure(self, crew: Crew, event: payload.StopFailure, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
@@ -174,7 +191,9 @@ class HookService:
     def _notification(self, crew: Crew, event: Notification, pid: int, _: str) -> Answer:
         # Esc ends a turn without a Stop. A session that has been idle for a while is in no turn.
         if event.kind == "idle_prompt":
-            crew.connected().locks.end_turn(self._sessions.agent(crew, event, pid))
+            agent = self._sessions.agent(crew, event, pid)
+            crew.connected().locks.end_turn(agent)
+            loop.went_idle(crew.connected(), agent)
         return Answer()
 
     def _retire_ended_subagents(self, crew: Crew, agent: Agent, event: Stop) -> None:
@@ -194,6 +213,7 @@ class HookService:
         else:
             agent, verdict = self._sessions.known(crew, event, pid), policy.judge(needs, policy.Granted(), crew.project)
         if agent and verdict.decision != "deny":
+            crew.writes[agent.id] += bool(needs.resources or needs.apart)
             call = (pid, event.tool_use_id) if event.tool_name == "Bash" else None
             self._watch.wrote(crew, agent, needs.resources, call)
             if call:

@@ -16,6 +16,7 @@ from octet.api import Octet
 from octet.daemon.crews import Crew, Crews
 from octet.daemon.deaths import DeathWatch
 from octet.daemon.hints import HintFile, Hints, add_agent
+from octet.daemon.loop import give_back_untouched
 from octet.daemon.rescuer import Rescuer
 from octet.dirs import state_dir
 from octet.errors import OctetError, StoreUnreachable
@@ -177,6 +178,7 @@ def beat(octet: Octet, deaths: DeathWatch, rescuer: Rescuer) -> int:
         else:
             dead.append(agent)
     octet.agents.beat(living)
+    give_back_untouched(octet, living, rescuer.save)
     for agent in dead:
         rescuer.save(octet, agent)
         _log_estate(octet.agents.bury(agent))
