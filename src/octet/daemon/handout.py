@@ -40,8 +40,8 @@ def reminded(task: Task, asked: bool) -> str:
     """The agent stops with a task in hand."""
     first = "You have answered your person; your task goes on. " if asked else ""
     lines = [
-        f"Octet: {first}You still hold task {task.id} ({plain(task.title)}; token {task.token}): `octet task show {task.id}` tells all of it.",
-        f"Finish it: {how_to(task)}",
+        f"Octet: {first}You still hold task {task.id} ({plain(task.title)}; token {task.token}).",
+        f"Finish it (`octet task show {task.id}` tells all of it): {how_to(task)}",
         f"You cannot: {ways_out(task)} An end of turn with nothing done for it gives it back, and parks you. {PAUSE}",
     ]
     return "\n".join(lines)
@@ -88,3 +88,9 @@ def ways_out(task: Task) -> str:
     if task.state != State.CLAIMED:
         return f"{release}."
     return f"{release}, or, for a real obstacle, `octet task fail {task.id} --reason '…'`."
+
+
+def held(task: Task) -> str:
+    """A person talks with an agent that has a task in hand."""
+    what = f"you hold task {task.id} ({plain(task.title)}; token {task.token})"
+    return f"Octet: {what}. Answer your person first, then go on with it. {PAUSE}"

@@ -108,10 +108,7 @@ def heard(crew: Crew, agent: Agent, event: UserPromptSubmit) -> str:
     except AgentGone:
         return ""
     held = octet.tasks.held_by(agent.id)
-    if not held:
-        return ""
-    task = held[0]
-    return f"Octet: you hold task {task.id} ({plain(task.title)}; token {task.token}). Answer your person first, then go on with it. {handout.PAUSE}"
+    return handout.held(held[0]) if held else ""
 
 
 def began(octet: Octet, agent: Agent, source: str) -> None:
