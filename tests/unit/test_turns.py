@@ -43,7 +43,7 @@ def test_a_stopped_agent_is_left_alone(stopped: Standing, held: tuple[Task, ...]
 
 
 def test_a_person_who_talks_with_it_is_not_followed_by_new_work() -> None:
-    """The turn of a person's prompt ends the turn; so does the time after it; the prompt that began the session, or came during work, does not."""
+    """It answers, and is idle for a time; not after the prompt that began the session, nor after one that came during work."""
     step = decide(turn(Standing(begun=True, asked=True)), CONFIG)
     assert (step.kind, step.changes["talked_ms"], step.changes["asked"]) == ("idle", "now", "")
     assert kind(Standing(begun=True, talked_ms=NOW_MS - 1000)) == "idle"

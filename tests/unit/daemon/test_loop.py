@@ -157,7 +157,7 @@ def test_a_guest_and_a_crew_without_the_loop_are_left_alone(sessions: list[Clien
     assert octet.tasks.get("1").state == "pending"
 
 
-def test_a_model_that_always_stops_is_parked_and_says_so(one: Client, octet: Octet, crews: Crews) -> None:
+def test_a_model_that_always_stops_is_parked_and_says_so(one: Client, octet: Octet) -> None:
     """At the third stop: the claim goes back uncounted with a note, event, message and status tell, and a prompt lets it go on."""
     octet.tasks.add("work")
     stops = [one.stop() for _ in range(4)]
@@ -297,7 +297,7 @@ def test_the_prompt_that_begins_a_session_begins_the_work(one: Client, octet: Oc
 
 
 def test_a_question_during_a_task_is_answered_and_the_task_goes_on(one: Client, octet: Octet) -> None:
-    """The prompt says what is held; after the answer it is reminded once; a talk goes on without parking it; the next task comes at once."""
+    """The prompt says what is held; it is reminded once after the answer; a talk does not park it; the next task comes at once."""
     octet.tasks.add("work")
     octet.tasks.add("more")
     one.stop()
