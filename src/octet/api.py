@@ -25,6 +25,7 @@ from octet.messages import Messages
 from octet.project import Project, find_root, load_project
 from octet.radar import Radar
 from octet.runs import Run, Space
+from octet.standing import Standings
 from octet.store import connection
 from octet.store.failures import describe, translate_errors
 from octet.store.keys import Keys
@@ -44,6 +45,7 @@ class Octet(Space):
         super().__init__(Store(client, Keys(name)))
         self.tasks = Tasks(self.store)
         self.agents = Agents(self.store)
+        self.standings = Standings(self.store)
         self.locks = Locks(self.store)
         self.events = Events(self.store)
         self.messages = Messages(self.store)

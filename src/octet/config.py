@@ -28,6 +28,8 @@ GATE_NAMES = ("review", "security", "test", "merge")
 # A remote that git has by this name. `git push` would take a URL or a path as well, and run what `ext::` names.
 REMOTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MOST_BATCH = 64
+MOST_QUIET_S = 24 * 3600
+MOST_WITHOUT_COMMIT = 100
 PORT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 MOST_PORTS = 20
 
@@ -46,6 +48,9 @@ class Config:
 
     `gates` are what submitted work passes, in order, merge the last; `security_labels` and `security_paths` (glob patterns) call for
     the security gate beside them. `merge_batch` is how many tasks are tested together at most; an empty `merge_remote` means none.
+
+    `crew_loop`: an agent with a role is handed its next task when its turn ends. `crew_quiet_s` is how long it leaves a person who has
+    just talked with it alone, in seconds; after `crew_most_without_commit` tasks in a row that came to no commit it is parked.
     """
 
     project: str
@@ -64,6 +69,9 @@ class Config:
     merge_strategy: MergeStrategy = "merge"
     merge_batch: int = 8
     merge_remote: str = ""
+    crew_loop: bool = True
+    crew_quiet_s: int = 120
+    crew_most_without_commit: int = 3
 
 
 def load(root: Path) -> Config:
@@ -165,9 +173,18 @@ def _gates(value: Any) -> tuple[str, ...]:
     return gates
 
 
-def _batch(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_BATCH:
-        raise ValueError(f"must be a number from 1 to {MOST_BATCH}")
+def _number(least: int, most: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise ValueError(f"must be a number from {least} to {most}")
+        return value
+
+    return read
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be true or false, not {_kind(value)}")
     return value
 
 
@@ -201,8 +218,11 @@ _SETTINGS: Mapping[str, _Setting] = {
     "gates.security_labels": _Setting("security_labels", _texts),
     "gates.security_paths": _Setting("security_paths", _texts),
     "merge.strategy": _Setting("merge_strategy", _choice(get_args(MergeStrategy))),
-    "merge.batch": _Setting("merge_batch", _batch),
+    "merge.batch": _Setting("merge_batch", _number(1, MOST_BATCH)),
     "merge.remote": _Setting("merge_remote", _remote),
+    "crew.loop": _Setting("crew_loop", _flag),
+    "crew.quiet_s": _Setting("crew_quiet_s", _number(0, MOST_QUIET_S)),
+    "crew.most_without_commit": _Setting("crew_most_without_commit", _number(1, MOST_WITHOUT_COMMIT)),
 }
 _TABLES = frozenset(name.split(".")[0] for name in _SETTINGS if "." in name)
 
@@ -290,4 +310,9 @@ on_store_down = "deny"
 # strategy = "merge"                 # or "squash", "rebase"
 # batch = 8                          # tasks that are tested together at most, 1 to 64
 # remote = "origin"                  # where the protected branch is fetched from and pushed to
+
+# [crew]
+# loop = true                        # an agent with a role is handed its next task when its turn ends
+# quiet_s = 120                      # after a person has talked with it, it starts nothing new for so long
+# most_without_commit = 3            # after so many tasks in a row without a commit it is parked
 """

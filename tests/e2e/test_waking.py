@@ -47,7 +47,7 @@ def send(sandbox: Sandbox, client: Client, text: str) -> None:
 
 @pytest.mark.parametrize("sandbox", [PLUGIN, DROP_IN, BOTH], indirect=True)
 def test_an_idle_session_gets_a_message_into_its_next_request(team: Sandbox, model: Model) -> None:
-    """Once, without a key being pressed, framed as a notification; then it is idle again, with one waiter, and asks nothing of the model."""
+    """Once, without a key being pressed, framed as a notification; then it is idle again, with one waiter, and asks the model nothing."""
     client = begin(team, model)
     for number, text in enumerate(["parse_date is renamed", "parse_time too"], start=2):
         send(team, client, text)

@@ -305,6 +305,10 @@ def _wait(octet: Octet, developer: Agent, other: Agent) -> None:
 
 def _ends(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None:
     octet.agents.update(developer, branch="topic")
+    octet.standings.pause(developer, "lunch", by="person-ann")
+    octet.standings.resume(developer)
+    octet.standings.park(developer, "it stopped", ["1"])
+    octet.standings.note(developer, {"parked": ""})
     assert list(octet.agents.beat([developer, guardian])) == [True, True]
     epoch = octet.agents.take_sweep("h:1:1", 1000)
     assert octet.agents.bury_expired(other, epoch) is None
@@ -313,6 +317,7 @@ def _ends(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None
     refuses(AgentGone, octet.tasks.renew, "1", agent=other, branch="b", commit="c")
     refuses(AgentGone, octet.locks.acquire, other, ["path:a"])
     refuses(AgentGone, octet.agents.update, other)
+    refuses(AgentGone, octet.standings.pause, other)
     refuses(AgentGone, octet.agents.join, other, "architect")
     assert list(octet.agents.beat([other])) == [False]
     assert octet.locks.end_turn(other) == []

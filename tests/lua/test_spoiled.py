@@ -161,6 +161,7 @@ STEPS: dict[str, Step] = {
     "join": lambda w: w.octet.agents.join(w.developer, "architect"),
     "beat": lambda w: w.octet.agents.beat([w.developer, w.idle]),
     "update": lambda w: w.octet.agents.update(w.developer, branch="x"),
+    "pause": lambda w: w.octet.standings.pause(w.developer, "lunch"),
     "expired": lambda w: w.octet.agents.bury_expired(w.idle),
     "agents": lambda w: (w.octet.agents.list(), w.octet.agents.without_heartbeat(), w.octet.agents.find(w.idle.process)),
     "session": lambda w: w.octet.agents.name_of_session("s1"),

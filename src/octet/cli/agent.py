@@ -5,17 +5,19 @@ from __future__ import annotations
 import click
 
 from octet.agents import ROLES
-from octet.cli.output import emit, json_option, table
+from octet.cli.output import emit, json_option, table, to_data
 from octet.cli.session import caller, opened
 from octet.errors import Refused
 from octet.plans import check_capability
 from octet.rescue import keep_work
 from octet.text import age, plain
 
+LEFT = "it has left; `octet agent join ROLE` takes it on again"
+
 
 @click.group()
 def agent_group() -> None:
-    """Agents: list, show, join, leave."""
+    """Agents: list, show, join, leave, pause, resume."""
 
 
 @agent_group.command("list")
@@ -25,12 +27,15 @@ def list_agents(as_json: bool) -> None:
     with opened() as octet:
         agents = octet.agents.list()
         held = {agent.id: octet.tasks.held_by(agent.id) for agent in agents}
+        stopped = {agent_id: standing.stopped for agent_id, standing in octet.standings.of([agent.id for agent in agents]).items()}
         now = octet.now_ms()
     rows = [
         [a.id, a.kind, ", ".join(t.id for t in held[a.id]), age(a.joined_ms, now), a.branch, a.host, str(a.pid or ""), a.worktree or a.cwd]
         for a in agents
     ]
-    emit(agents, table(["AGENT", "KIND", "TASK", "HERE", "BRANCH", "HOST", "PID", "DIRECTORY"], rows) if rows else "no agents", as_json)
+    shown = table(["AGENT", "KIND", "TASK", "HERE", "BRANCH", "HOST", "PID", "DIRECTORY"], rows) if rows else "no agents"
+    lines = [f"{agent_id} is {why}" for agent_id, why in stopped.items() if why]
+    emit([{**to_data(agent), "stopped": stopped[agent.id]} for agent in agents], "\n".join([shown, *lines]), as_json)
 
 
 @agent_group.command("show")
@@ -42,10 +47,13 @@ def show(agent_id: str | None, as_json: bool) -> None:
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
         tasks = octet.tasks.held_by(agent.id)
         locks = [lock for lock in octet.locks.list() if lock.holder == agent.id]
+        stopped = octet.standings.get(agent.id).stopped
     lines = [f"{agent.id} ({agent.role}, {agent.kind}) in {plain(agent.worktree or agent.cwd)}"]
+    lines += [f"  {stopped}"] if stopped else []
     lines += [f"  task  {task.id}: {plain(task.title)}" for task in tasks]
     lines += [f"  lock  {plain(lock.resource)}" for lock in locks]
-    emit({"agent": vars(agent), "tasks": [t.id for t in tasks], "locks": [lock.resource for lock in locks]}, "\n".join(lines), as_json)
+    data = {"agent": vars(agent), "tasks": [t.id for t in tasks], "locks": [lock.resource for lock in locks], "stopped": stopped}
+    emit(data, "\n".join(lines), as_json)
 
 
 @agent_group.command("join")
@@ -59,6 +67,8 @@ def join(role: str, capabilities: tuple[str, ...], as_json: bool) -> None:
         if held := octet.tasks.held_by(before.id):
             raise Refused(f"{before.id} holds task {held[0].id}: submit, complete or release it first")
         agent = octet.agents.join(before, role, capabilities=tuple(map(check_capability, capabilities)))
+        if octet.standings.get(agent.id).stopped:
+            octet.standings.resume(agent)
     emit(agent, f"you are {agent.id} ({agent.role}) now", as_json)
 
 
@@ -71,7 +81,38 @@ def leave(agent_id: str | None, as_json: bool) -> None:
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
         for task in octet.tasks.held_by(agent.id):
             keep_work(octet, task.id)
+        if agent.process and agent.role in ROLES:  # its session may register again, under the same name, and then wants no work
+            octet.standings.pause(agent, LEFT, caller(octet).id)
         estate = octet.agents.leave(agent)
     tasks, freed = (estate.tasks, estate.resources) if estate else ((), ())
     given = f"; gave back {', '.join(tasks)}" if tasks else ""
     emit({"agent": agent.id, "tasks": tasks, "locks": freed}, f"{agent.id} has left{given}", as_json)
+
+
+@agent_group.command("pause")
+@click.argument("agent_id", metavar="AGENT", required=False)
+@click.option("--reason", default="", help="Why, for whoever looks at `octet status`.")
+@json_option
+def pause(agent_id: str | None, reason: str, as_json: bool) -> None:
+    """Hand an agent (default: yourself) no more work, and wake it for none, until `octet agent resume`.
+
+    What it holds it keeps; what it does now it may finish.
+    """
+    with opened() as octet:
+        agent = octet.agents.get(agent_id) if agent_id else caller(octet)
+        octet.standings.pause(agent, reason, caller(octet).id)
+        held = [task.id for task in octet.tasks.held_by(agent.id)]
+    keeps = f"; it still holds {', '.join(held)}" if held else ""
+    emit({"agent": agent.id, "paused": True, "tasks": held}, f"{agent.id} is paused and handed nothing more{keeps}", as_json)
+
+
+@agent_group.command("resume")
+@click.argument("agent_id", metavar="AGENT", required=False)
+@json_option
+def resume(agent_id: str | None, as_json: bool) -> None:
+    """Hand an agent (default: yourself) work again, whether it was paused or parked."""
+    with opened() as octet:
+        agent = octet.agents.get(agent_id) if agent_id else caller(octet)
+        before = octet.standings.get(agent.id).stopped
+        octet.standings.resume(agent)
+    emit({"agent": agent.id, "was": before}, f"{agent.id} is handed work again" + (f" (it was {before})" if before else ""), as_json)

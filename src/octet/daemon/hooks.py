@@ -16,10 +16,11 @@ from typing import Any
 
 from octet.agents import GUEST, Agent
 from octet.api import Octet
-from octet.daemon import fence, mail, permission
+from octet.daemon import fence, loop, mail, permission
 from octet.daemon.briefing import brief
 from octet.daemon.crews import Crew, Crews
 from octet.daemon.failure import failure_reply
+from octet.daemon.rescuer import LEAVE_S
 from octet.daemon.returned import Returned
 from octet.daemon.sessions import Sessions
 from octet.daemon.twins import Twins
@@ -146,6 +147,7 @@ class HookService:
 
     def _session_start(self, crew: Crew, event: SessionStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
+        loop.began(crew.connected(), agent, event.source)
         return render_context("SessionStart", self._welcome(crew, agent, event, pid, source))
 
     def _subagent_start(self, crew: Crew, event: SubagentStart, pid: int, source: str) -> Answer:
@@ -166,7 +168,7 @@ class HookService:
         news = self._mail(crew, agent, event, pid)
         if news:
             self.wakes.progresses(pid)
-        told = [self._returned.tell(crew, agent, "UserPromptSubmit"), news]
+        told = [self._returned.tell(crew, agent, "UserPromptSubmit"), loop.heard(crew, agent, event), news]
         return render_context("UserPromptSubmit", "\n".join(filter(None, told)))
 
     def _post_tool_batch(self, crew: Crew, event: PostToolBatch, pid: int, _: str) -> Answer:
@@ -193,35 +195,47 @@ class HookService:
 
     def _stop(self, crew: Crew, event: Stop, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
-        octet = crew.connected()
         self._retire_ended_subagents(crew, agent, event)
         if more := self._go_on(crew, agent, event, pid):
             return render_context("Stop", more)
-        octet.locks.end_turn(agent)
-        _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
-        return Answer()
-
-    def _go_on(self, crew: Crew, agent: Agent, event: TurnEnd, pid: int) -> str:
-        """What lets a turn go on that was about to end; "" for nothing, or when the client would not let it."""
-        in_a_row = self._gone_on.get(agent.id, 0) if event.stop_hook_active else 0
-        if in_a_row >= MOST_IN_A_ROW:
-            more = ""
-        else:
-            more = "\n".join(filter(None, [self._returned.tell(crew, agent, type(event).__name__), self._mail(crew, agent, event, pid)]))
-        self._gone_on[agent.id] = in_a_row + 1 if more else 0
-        return more
+        return render_context(None, notice=loop.notice(crew.connected(), agent))
 
     def _subagent_stop(self, crew: Crew, event: SubagentStop, pid: int, _: str) -> Answer:
-        octet = crew.connected()
         agent = self._sessions.registered(crew, event, pid)
         if agent is None:  # compaction ends sub-agents that never began
             return Answer()
         if more := self._go_on(crew, agent, event, pid):
             return render_context("SubagentStop", more)
-        _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
-        self._gone_on.pop(agent.id, None)
         self._sessions.leave(crew, agent)
         return Answer()
+
+    def _go_on(self, crew: Crew, agent: Agent, event: TurnEnd, pid: int) -> str:
+        """Why the turn does not end: what its agent has lost, mail, else the next task of its role; "" where it ends."""
+        in_a_row = self._gone_on.get(agent.id, 0) if event.stop_hook_active else 0
+        may = in_a_row < MOST_IN_A_ROW
+        more = self._news(crew, agent, event, pid) if may else ""
+        if not more:
+            self._end_turn(crew, agent, event)
+            more = loop.next_step(crew, agent, event, self._keep) if may else ""
+        if more:
+            self._gone_on[agent.id] = in_a_row + 1
+        else:
+            self._gone_on.pop(agent.id, None)
+        return more
+
+    def _news(self, crew: Crew, agent: Agent, event: TurnEnd, pid: int) -> str:
+        lost = self._returned.tell(crew, agent, type(event).__name__)
+        news = "" if loop.is_stopped(crew.connected(), agent) else self._mail(crew, agent, event, pid)
+        return "\n".join(filter(None, [lost, news]))
+
+    @staticmethod
+    def _end_turn(crew: Crew, agent: Agent, event: TurnEnd) -> None:
+        if isinstance(event, Stop):  # a sub-agent that ends leaves
+            crew.connected().locks.end_turn(agent)
+        _publish_turn(crew.connected(), agent, "turn_completed", event.last_assistant_message)
+
+    def _keep(self, octet: Octet, agent: Agent) -> None:
+        self._vitals.rescuer.save(octet, agent, LEAVE_S)
 
     def _stop_failure(self, crew: Crew, event: payload.StopFailure, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
@@ -233,7 +247,9 @@ class HookService:
     def _notification(self, crew: Crew, event: Notification, pid: int, _: str) -> Answer:
         # Esc ends a turn without a Stop. A session that has been idle for a while is in no turn.
         if event.kind == "idle_prompt":
-            crew.connected().locks.end_turn(self._sessions.agent(crew, event, pid))
+            agent = self._sessions.agent(crew, event, pid)
+            crew.connected().locks.end_turn(agent)
+            loop.went_idle(crew.connected(), agent)
         return Answer()
 
     def _retire_ended_subagents(self, crew: Crew, agent: Agent, event: Stop) -> None:
@@ -253,6 +269,7 @@ class HookService:
         else:
             agent, verdict = self._sessions.known(crew, event, pid), policy.judge(needs, policy.Granted(), crew.project)
         if agent and verdict.decision != "deny":
+            crew.writes[agent.id] += bool(needs.resources or needs.apart)
             call = (pid, event.tool_use_id) if event.tool_name == "Bash" else None
             self._watch.wrote(crew, agent, needs.resources, call)
             if call:

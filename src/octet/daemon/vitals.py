@@ -18,6 +18,7 @@ from octet.api import Octet
 from octet.daemon.crews import Crew, Crews
 from octet.daemon.deaths import DeathWatch
 from octet.daemon.hints import HintFile, Hints, add_agent
+from octet.daemon.loop import give_back_untouched
 from octet.daemon.rescuer import Rescuer
 from octet.daemon.sweep import Ear, is_stranger, log_estate, sweep
 from octet.dirs import state_dir
@@ -232,6 +233,7 @@ def beat(octet: Octet, deaths: DeathWatch, rescuer: Rescuer, pace: Pace) -> Roun
         else:
             dead.append(agent)
     octet.agents.beat(living, pace.lease_ms)
+    give_back_untouched(octet, living, rescuer.save)
     for agent in dead:
         rescuer.save(octet, agent)
         log_estate(octet.agents.bury(agent))

@@ -25,6 +25,7 @@
 | `workflow:{p}:agents:claims:<agent>` | SET of task ids |
 | `workflow:{p}:agents:returned:<agent>` | SET of the tasks that were sent back to it, with TTL |
 | `workflow:{p}:agents:locks:<agent>` | SET of resources |
+| `workflow:{p}:agents:standing:<agent>` | HASH: paused, parked, what it was handed last (`standing.Standing`), with TTL |
 | `workflow:{p}:heartbeat:<agent>` | STRING with TTL |
 | `workflow:{p}:locks:<resource>` | STRING with TTL: JSON holder, token, scope, task, since_ms |
 | `workflow:{p}:locks:names` | ZSET of the resources that were locked, all with score 0: the names that begin alike stand together |
@@ -211,6 +212,10 @@ class Keys:
     def agent_locks(self, agent: str) -> str:
         """SET of an agent's resources; `agent_locks("")` is the prefix."""
         return self._key(f"agents:locks:{agent}")
+
+    def standing(self, agent: str) -> str:
+        """HASH of how an agent stands to its work."""
+        return self._key(f"agents:standing:{agent}")
 
     def heartbeat(self, agent: str) -> str:
         """STRING that lives as long as the agent; `heartbeat("")` is the prefix."""
