@@ -52,8 +52,7 @@ def one(sessions: list[Client]) -> Client:
 
 def feedback(reply: Reply) -> str:
     """Why the turn goes on, "" where it ends."""
-    answer = json.loads(reply.stdout or "{}")
-    return str(answer["reason"]) if answer.get("decision") == "block" else ""
+    return str(json.loads(reply.stdout or "{}").get("hookSpecificOutput", {}).get("additionalContext", ""))
 
 
 def prompt(client: Client, text: str) -> str:
@@ -170,7 +169,7 @@ def test_a_model_that_always_stops_is_parked_and_says_so(one: Client, octet: Oct
     (event,) = [event for event in octet.events.log() if event.type == "agent_parked"]
     assert (event.fields["agent"], event.fields["tasks"]) == ("developer-1", "1")
     orchestrator = octet.agents.join(somebody(octet), "orchestrator")
-    (message,) = octet.messages.take(orchestrator)
+    (message,) = octet.messages.read(orchestrator)
     assert "developer-1 is parked" in message.text
     assert not loop.has_work(octet, me(octet))
     prompt(one, WAKE)
