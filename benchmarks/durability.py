@@ -6,7 +6,6 @@ what a command waits for, sixteen how far one fsync serves them all. No budget: 
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import threading
@@ -32,7 +31,7 @@ BASE = "everysec"
 
 def run() -> list[Row]:
     """Time of one client's `task add`, then adds a second of sixteen, as ratios of `everysec`."""
-    with tempfile.TemporaryDirectory(prefix=".octet-bench-", dir=os.getcwd()) as directory, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix=".octet-bench-", dir=Path.cwd()) as directory, ExitStack() as stack:
         urls = {side: stack.enter_context(serving(Path(directory) / str(number), side)) for number, side in enumerate(SIDES)}
         alone = in_turn(urls, one_client)
         together = in_turn(urls, many_clients)
