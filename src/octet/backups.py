@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -86,7 +86,8 @@ def write_backup(target: Path, directory: Path | None = None) -> Backup:
         backup = _tried(unfinished, target, directory)
         unfinished.rename(target)
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # it was moved, or could never be made
+            unfinished.unlink()
     return backup
 
 

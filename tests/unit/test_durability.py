@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.redis_fixtures import PS, Server, find_program, kill_hard
+from tests.redis_fixtures import PS, Server, find_program, kill_hard, wait_for
 from tests.store_fixtures import join
 
 from octet import backups, server
@@ -224,6 +224,24 @@ def test_a_file_that_lost_what_was_safe(running: Path, how: str) -> None:
         assert client.dbsize() == 100
 
 
+def test_a_base_that_was_emptied(running: Path) -> None:
+    """The file that a rewrite has made is missed like the one that is appended to."""
+    fill(running)
+    with connect(None) as client:
+        client.bgrewriteaof()
+        wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"], "the log is rewritten")
+    server.flush_to_disk()
+    server.stop_server()
+    base = next((running / "appendonlydir").glob("*.base.aof"))
+    whole = base.read_bytes()
+    assert whole
+    base.write_bytes(b"")
+    assert base.name in refusal()
+    base.write_bytes(whole)
+    with connect(None) as client:
+        assert client.dbsize() == 100
+
+
 def test_the_command_that_starts_empty(running: Path) -> None:
     """The command that a refusal names does what it says."""
     fill(running)
@@ -262,8 +280,7 @@ def test_a_damaged_base(running: Path) -> None:
     fill(running)
     with connect(None) as client:
         client.bgrewriteaof()
-        while client.info("persistence")["aof_rewrite_in_progress"] or client.info("persistence")["aof_rewrite_scheduled"]:
-            pass
+        wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"], "the log is rewritten")
     server.stop_server()
     base = next((running / "appendonlydir").glob("*.base.aof"))
     for damaged in (base.read_bytes()[:-9], base.read_bytes().replace(b"k50", b"k5\n$9999"), b"REDIS0009" + bytes(64)):
@@ -400,13 +417,20 @@ def test_a_server_that_tried_a_backup_does_not_stay(running: Path, monkeypatch: 
     assert subprocess.run(state, capture_output=True, text=True, check=False).stdout.strip() in {"", "Z", "Zs"}
 
 
-def test_a_backup_goes_to_another_server(running: Path, short_directory: Path) -> None:
+@pytest.fixture
+def other_program(server_program: Path) -> Path:
+    """A server of the other family; asked for before `running` narrows PATH."""
+    return find_program("valkey" if "redis" in server_program.name else "redis")
+
+
+def test_a_backup_goes_to_another_server(other_program: Path, running: Path, short_directory: Path) -> None:
     """It is plain commands: any Redis or Valkey takes them."""
     with connect(None) as client:
         client.set("a", "1")
     made = backups.write_backup(running.parent / "b.aof")
     assert scan(Path(made.path)).intact
-    other = Server(find_program("valkey" if "redis" in find_name(running) else "redis"), short_directory / "home").start()
+    (short_directory / "other").mkdir()
+    other = Server(other_program, short_directory / "other").start()
     try:
         with open_client(other.url) as client:
             connection = client.connection_pool.get_connection()
@@ -416,9 +440,3 @@ def test_a_backup_goes_to_another_server(running: Path, short_directory: Path) -
             assert client.get("a") == "1"
     finally:
         other.kill()
-
-
-def find_name(directory: Path) -> str:
-    status = server.read_status(directory)
-    assert status
-    return status.family

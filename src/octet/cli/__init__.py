@@ -44,7 +44,7 @@ COMMANDS = {
     "progress": ("octet.cli.progress", "progress_group", "Progress: set, add, show, wait, list, delete."),
     "keys": ("octet.cli.keys", "keys_command", "What the project has in the store, by kind: number, size, how long."),
     "gc": ("octet.cli.gc", "gc_command", "Delete what a run left, or what nobody used for long."),
-    "redis": ("octet.cli.redis", "redis_group", "The store: url, cli, monitor, slowlog, stop."),
+    "redis": ("octet.cli.redis", "redis_group", "The store: url, cli, monitor, slowlog, stop; its data: backup, restore, repair, fsync."),
     "daemon": ("octet.cli.daemon", "daemon_group", "The daemon: start, stop, status, logs."),
     "hook": ("octet.cli.hook", "hook_command", "Answer one Claude Code hook event from standard input."),
 }

@@ -20,8 +20,11 @@ from octet.errors import NoProject, OctetError
 from octet.git import Git
 from octet.leftovers import endless
 from octet.project import Project, find_root, load_project
+from octet.server import server_directory
+from octet.server.data import damaged_files
 from octet.store import connection
 from octet.store.failures import describe
+from octet.store.health import examine as examine_store
 from octet.store.keys import Keys
 from octet.store.scripts import Store
 from octet.text import plain
@@ -71,6 +74,7 @@ def examine(start: Path) -> Iterator[Finding]:
         else Finding("store", None, "no project, no server")
     )
     if project:
+        yield from _settings(project)
         yield _checked("own keys", lambda: _endless(project))
     yield _daemon()
 
@@ -135,6 +139,24 @@ def _store(project: Project | None) -> str:
         with connection.translate_errors(client):
             info = client.info("server")
     return f"{described}, version {info['redis_version']}"
+
+
+def _settings(project: Project) -> Iterator[Finding]:
+    """What will hurt though the store answers, and what became of a server's of our own last failure."""
+    url = api.store_url(project)
+    try:
+        client = connection.connect(url)
+    except OctetError:
+        return  # the store's own line has said it
+    with client:
+        try:
+            for trouble in examine_store(Store(client, Keys(project.name))):
+                yield Finding(trouble.subject, False if trouble.grave else None, trouble.what)
+        except OctetError as error:
+            yield Finding("writes", False, str(error))
+    if not url and (damaged := damaged_files(server_directory())):
+        names = ", ".join(file.name for file in damaged)
+        yield Finding("disk", None, f"an end that was cut off is kept in {server_directory()}: {names}; delete it when nothing is missed")
 
 
 def _endless(project: Project) -> str:

@@ -66,8 +66,10 @@ class Crew:
 
     def failed(self, error: StoreUnreachable) -> None:
         """Take the store for down for a second."""
-        self.down_why = str(error)
-        self.down_until = time.monotonic() + PAUSE_S
+        # Who was refused for that alone does not prolong it: under steady hooks it would never end.
+        if time.monotonic() >= self.down_until:
+            self.down_why = str(error)
+            self.down_until = time.monotonic() + PAUSE_S
 
     def _connect(self) -> Octet:
         if not self.url and self.project.config.redis_url and (refusal := self.trusted.store_refusal):

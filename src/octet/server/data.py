@@ -14,6 +14,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -112,9 +113,10 @@ def _check_nothing_was_there(directory: Path, data: Path) -> None:
 
 def note_synced(directory: Path) -> None:
     """Remember how long the files are that have just been made safe; writes only what has changed."""
-    sizes = {file.name: file.stat().st_size for file in log_files(directory)}
-    if sizes and sizes != _read_synced(directory):
-        _replace(directory / "redis.synced", json.dumps(sizes) + "\n")
+    with suppress(OSError):  # being rewritten, or a full disk: one witness less
+        sizes = {file.name: file.stat().st_size for file in files(directory)}
+        if sizes != _read_synced(directory):
+            _replace(directory / "redis.synced", json.dumps(sizes) + "\n")
 
 
 def _read_synced(directory: Path) -> Mapping[str, int]:

@@ -254,7 +254,8 @@ def start(directory: Path, deadline: float) -> None:
             if not reason:
                 data.record_writer(directory, Writer.of(program))
                 return
-            data.mend_tail(directory)
+            if "file" in reason.lower():
+                data.mend_tail(directory)
         failures.append((program, reason))
     program, reason = failures[0]
     raise ServerFailed(f"{program} cannot start in {directory}: {reason}: {data.advise(directory, reason, writer)}")

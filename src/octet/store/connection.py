@@ -124,6 +124,8 @@ def check_version(client: redis.Redis) -> None:
         except NoPermissionError:
             return  # an ACL user need not be allowed INFO; a command that is missing will say so
     info = reply if "redis_version" in reply else next(iter(reply.values()), {})  # a cluster may answer by node
+    if "sentinel" in (info.get("redis_mode"), info.get("server_mode")):
+        raise StoreUnreachable(f"{describe(client)} is a Sentinel: write redis+sentinel://host:port/service")
     version = _VERSION.match(str(info.get("redis_version", "")))
     if version and (int(version[1]), int(version[2])) < MINIMUM_VERSION:
         raise StoreUnreachable(f"{describe(client)} is Redis {version[0]}: Octet needs 6.2 or newer, or Valkey")

@@ -6,6 +6,7 @@ error) passes unchanged: to call that "unreachable" would send the reader to the
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from contextlib import ContextDecorator
@@ -30,7 +31,9 @@ _CODES = {
     "MASTERDOWN": "is a replica that has lost its primary: bring the primary back or give its address",
     "NOREPLICAS": "has too few replicas to take writes (%s): bring them back",
     "CLUSTERDOWN": "is a cluster that is down (%s): bring its missing nodes back",
-    "BUSY": "is busy with a long script (%s)",
+    "BUSY": "is busy with a long script of somebody's: wait, or end it with redis-cli SCRIPT KILL",
+    "DENIED": "is in protected mode, for its own machine only: give it a password and put that into the URL, or turn protected-mode off",
+    "MOVED": "is a node of a cluster: write redis+cluster://host:port",
 }
 _LOGIN = "refuses the login (%s): put the right user and password into the URL, redis://user:password@host:port"
 # The same for what redis-py turns into a class of its own and strips the code from, most specific first.
@@ -40,6 +43,7 @@ _CLASSES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.ReadOnlyError, _CODES["READONLY"]),
     (exceptions.OutOfMemoryError, _CODES["OOM"]),
     (exceptions.MasterDownError, _CODES["MASTERDOWN"]),
+    (exceptions.MovedError, _CODES["MOVED"]),
     (exceptions.ClusterDownError, _CODES["CLUSTERDOWN"]),
     (exceptions.AuthenticationError, _LOGIN),
     (exceptions.AuthorizationError, _CODES["NOPERM"]),
@@ -47,7 +51,12 @@ _CLASSES: tuple[tuple[type[Exception], str], ...] = (
     (SlaveNotFoundError, "is not known to any Sentinel that answers (%s): check the service's name and the Sentinels"),
     (exceptions.InvalidResponse, "does not speak the Redis protocol: check host and port"),
 )
-_TOO_OLD = "knows too few commands (%s): Octet needs Redis 6.2 or newer, or Valkey"
+_UNKNOWN = "does not know a command that Octet needs (%s): take out its rename-command, or use Redis 6.2 or newer, or Valkey"
+_NO_SENTINEL = "is none that a Sentinel knows, and what answers is no Sentinel: write redis://host:port for a server"
+# Before 7.2 the server does not say which command of a script its user may not run.
+_SCRIPT_DENIED = "does not let this user do what Octet's scripts do (%s): `octet doctor` names each right that is missing"
+_SCRIPT_PLACE = re.compile(r" script: \w*,? ?on @user_script.*$")
+_UNKNOWN_COMMAND = re.compile(r"unknown (?:redis )?command[ :`']*(\w*)", re.IGNORECASE)
 
 
 class translate_errors(ContextDecorator):
@@ -107,7 +116,12 @@ def _explain_reply(text: str) -> str:
         # Before 7.0 an error inside a script comes as "Error running script (...): @user_script:1: -READONLY You can't ...".
         if code == known or f"-{known} " in text:
             return _fill(meaning, text)
-    return _fill(_TOO_OLD, text) if "unknown command" in text.lower() or "unknown redis command" in text.lower() else ""
+    if "ACL failure in script" in text or "user executing the script can't" in text:
+        return _fill(_SCRIPT_DENIED, _SCRIPT_PLACE.sub("", text))
+    unknown = _UNKNOWN_COMMAND.search(text)
+    if not unknown:
+        return ""
+    return _NO_SENTINEL if unknown[1] == "SENTINEL" else _fill(_UNKNOWN, unknown[1] or text)
 
 
 def _explain_connection(error: Exception, text: str) -> str:
@@ -122,6 +136,8 @@ def _explain_connection(error: Exception, text: str) -> str:
         return "is not running (nothing listens there): start it or correct the URL"
     if isinstance(cause, PermissionError):
         return "may not be reached by this user (permission denied): check the socket's mode"
+    if "writing to socket" in text:  # before it was read, so that its reason is lost
+        return f"has cut the connection at once ({text.rstrip('.')}): see whether it is at its maxclients, and wants rediss://"
     return f"has cut the connection ({text.rstrip('.')}): see what was done, then try again (and write rediss:// if it speaks TLS)"
 
 

@@ -25,7 +25,7 @@ from octet.store.keys import PROJECT_PATTERN, SERVER_RUN, Keys, server_turn
 LEAP = 1_000_000
 # After a restoration nobody knows how many tokens were given since the backup.
 FAR_LEAP = 1_000_000_000
-TURN_MS = 5_000
+TURN_MS = 2_000
 
 # The counter itself, and what a project has before its first token: the counter may be among what is lost.
 _PATTERN = "workflow:{*}:*e[nq]"
