@@ -157,7 +157,7 @@ class HookService:
         self._retire_ended_subagents(crew, agent, event)
         octet.locks.end_turn(agent)
         _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
-        if lost := self._returned.tell(crew, agent, "Stop"):
+        if not event.stop_hook_active and (lost := self._returned.tell(crew, agent, "Stop")):
             return render_feedback(lost)
         return Answer()
 
