@@ -28,7 +28,7 @@ from octet.store.connection import open_client
 PROJECT = Path(__file__).parents[2]
 ADDRESS = "10.77.0.1"
 PORT = 6379
-LEASE_S = 3.0
+LEASE_S = 5.0
 PREFIX = "octet-test-"
 
 
