@@ -61,7 +61,7 @@ class Crew:
             return self.octet
 
     def failed(self, error: StoreUnreachable) -> None:
-        """Take the store for down for a second; not for longer because others come by meanwhile, or a busy crew would never ask it again."""
+        """Take the store for down for a second, however many find it so meanwhile: else a busy crew would never ask it again."""
         if time.monotonic() < self.down_until:
             return
         self.down_why = str(error)
