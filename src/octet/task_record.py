@@ -150,9 +150,17 @@ def _number(text: str | None) -> float:
 def _ended(text: str | None) -> tuple[Ended, ...]:
     try:
         found = from_json(text or "[]")
-        return tuple(Ended(int(e["attempt"]), str(e["stage"]), str(e["agent"]), str(e["reason"]), int(e["at_ms"])) for e in found)
-    except (ValueError, TypeError, KeyError):
+    except ValueError:
         return ()
+    return tuple(ended for entry in found if (ended := _end_of(entry))) if isinstance(found, list) else ()
+
+
+def _end_of(entry: object) -> Ended | None:
+    try:
+        attempt, stage, agent, reason, at_ms = (entry[name] for name in Ended._fields)  # type: ignore[index]
+        return Ended(int(attempt), str(stage), str(agent), str(reason), int(at_ms))
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return None
 
 
 def _strings(text: str | None) -> tuple[str, ...]:

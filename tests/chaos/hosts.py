@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from octet.store.connection import open_client
 PROJECT = Path(__file__).parents[2]
 ADDRESS = "10.77.0.1"
 PORT = 6379
-LEASE_S = 3.0
+LEASE_S = 5.0
 PREFIX = "octet-test-"
 
 

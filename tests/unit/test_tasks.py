@@ -11,6 +11,7 @@ import pytest
 from tests.store_fixtures import contradictions, join, merging, snapshot
 
 from octet.api import Octet
+from octet.cli.task import describe
 from octet.errors import AgentGone, IllegalTransition, NotFound, NothingToClaim, Refused, StaleToken, UsageError
 from octet.plans import MOST_TASKS, MOST_TEXT, MOST_TITLE, NewTask
 from octet.tasks import State, Task
@@ -233,12 +234,32 @@ def test_attempts(octet: Octet) -> None:
     assert (octet.tasks.get(task.id).attempts, octet.tasks.get(task.id).last_reason) == (2, "died")
     task = octet.tasks.claim(join(octet))
     assert octet.tasks.fail(task.id, task.token, "last") == State.DEAD
-    assert octet.tasks.get(task.id).last_reason == "last"
+    dead = octet.tasks.get(task.id)
+    assert dead.last_reason == "last"
+    why = [(1, "first"), (2, "died"), (3, "last")]
+    assert [(ended.attempt, ended.reason) for ended in dead.ended] == why
+    assert all(f"attempt {number} at the build stage" in describe(dead) for number, _ in why)
     with pytest.raises(NothingToClaim):
         octet.tasks.claim(join(octet))
     with pytest.raises(IllegalTransition, match="dead"):
         octet.tasks.claim(join(octet), task_id=task.id)
+    assert octet.tasks.retry(task.id) == State.PENDING
+    assert octet.tasks.get(task.id).ended == dead.ended, "who takes it up again should know"
     assert contradictions(octet) == []
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "{}", '{"a": 1}', "[nan]", "[[[]]]", "7", '[{"attempt": "x"}]', "[" * 2000])
+def test_what_is_written_by_hand_where_attempts_are_noted(octet: Octet, text: str) -> None:
+    """It reads as none, and stops no burial; what comes after it is noted."""
+    task = octet.tasks.add("hard", max_attempts=50)
+    for _ in range(25):
+        agent = join(octet)
+        octet.tasks.claim(agent)
+        octet.store.client.hset(octet.store.keys.task(task.id), "ended", text) if octet.tasks.get(task.id).attempts == 1 else None
+        assert octet.agents.bury(agent) is not None
+    found = octet.tasks.get(task.id)
+    assert (found.state, found.attempts) == (State.PENDING, 25)
+    assert [ended.attempt for ended in found.ended][-3:] == [23, 24, 25]
 
 
 def test_a_dead_agents_last_attempt(octet: Octet) -> None:

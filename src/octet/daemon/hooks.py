@@ -224,7 +224,7 @@ class HookService:
         return more
 
     def _news(self, crew: Crew, agent: Agent, event: TurnEnd, pid: int) -> str:
-        lost = self._returned.tell(crew, agent, type(event).__name__)
+        lost = "" if event.stop_hook_active else self._returned.tell(crew, agent, type(event).__name__)
         news = "" if loop.is_stopped(crew.connected(), agent) else self._mail(crew, agent, event, pid)
         return "\n".join(filter(None, [lost, news]))
 

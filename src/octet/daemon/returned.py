@@ -7,6 +7,7 @@ until it has taken other work. Its unfinished work, which nobody elsewhere could
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -17,21 +18,23 @@ from octet.daemon.rescuer import Rescuer
 from octet.errors import NotFound
 from octet.guard import policy
 from octet.guard.paths import worktree_resource
+from octet.snapshot import RESCUE
 from octet.tasks import State, Task
 from octet.tenancy import worktrees_of
 from octet.text import age, plain
 
 _OVER = frozenset({State.DONE, State.CANCELLED, State.DEAD})
 _MOST_KNOWN = 1000
+_MOST_TOLD = 3
 
 
 @dataclass
 class _Loss:
-    """What a returned agent lost, the worktrees in which it had it, and the events that have told it."""
+    """What a returned agent lost, the worktrees in which it had it, and how often each event has told it."""
 
     burial: Burial
     worktrees: dict[str, str]  # lock → path
-    told: set[str] = field(default_factory=set)
+    told: Counter[str] = field(default_factory=Counter)
 
 
 class Returned:
@@ -51,11 +54,14 @@ class Returned:
         return policy.Verdict("deny", said) if said else None
 
     def tell(self, crew: Crew, agent: Agent, event: str) -> str:
-        """What became of its work, once at each kind of event; "" for an agent that lost nothing."""
+        """What became of its work, a few times at each kind of event; "" for an agent that lost nothing.
+
+        Once is too little: a link that has just come back is slow, and a client does not wait long for what a hook says.
+        """
         loss = self._find(crew, agent)
-        if loss is None or event in loss.told:
+        if loss is None or loss.told[event] >= _MOST_TOLD:
             return ""
-        loss.told.add(event)
+        loss.told[event] += 1
         return self._say(crew, agent, loss)
 
     def _find(self, crew: Crew, agent: Agent) -> _Loss | None:
@@ -85,7 +91,8 @@ class Returned:
     def _say(self, crew: Crew, agent: Agent, loss: _Loss) -> str:
         """What it is told; "" for one that lost nothing, or holds a task again, or whose work is over: it is past this."""
         octet, burial = crew.connected(), loss.burial
-        tasks = [task for task, _ in _tasks(octet, burial)]
+        lost = list(_tasks(octet, burial))
+        tasks = [task for task, _ in lost]
         nothing = not tasks and not burial.locks
         if nothing or octet.tasks.held_by(agent.id) or (tasks and all(task.state in _OVER for task in tasks)):
             loss.worktrees.clear()
@@ -93,7 +100,7 @@ class Returned:
             return ""
         ago = age(burial.at_ms, octet.now_ms())
         said = [f"Octet: this machine was not heard of for too long, and {plain(burial.agent.id, 80)} was declared dead {ago} ago."]
-        said += [_fate(task) for task in tasks]
+        said += [_fate(task, attempt) for task, attempt in lost]
         if burial.locks:
             said.append(
                 f"Its {burial.locks} lock{'s were' if burial.locks != 1 else ' was'} freed: read a file again before you change it."
@@ -113,7 +120,7 @@ def _tasks(octet: Octet, burial: Burial) -> Iterator[tuple[Task, int]]:
             continue
 
 
-def _fate(task: Task) -> str:
+def _fate(task: Task, attempt: int) -> str:
     name = f'task {task.id} ("{plain(task.title, 120)}")'
     if task.holder:
         now = f"{plain(task.holder, 80)} has it now ({task.state}); agree with it by `octet msg send {plain(task.holder, 80)} …`"
@@ -121,5 +128,7 @@ def _fate(task: Task) -> str:
         now = "it waits to be claimed again"
     else:
         now = f"it is {plain(task.state, 40)} now"
-    kept = f" What you had not finished is kept as {plain(task.rescue_ref)} ({plain(task.rescue_size)})." if task.rescue_ref else ""
+    kept = " What you had not finished, if anything, is being kept."
+    if f"{task.rescue_ref}-".startswith(f"{RESCUE}{task.id}/{attempt}-"):
+        kept = f" What you had not finished is kept as {plain(task.rescue_ref)} ({plain(task.rescue_size)})."
     return f"You lost {name}: {now}.{kept}"

@@ -51,6 +51,8 @@ class Sessions:
         process = identify(pid)
         self._bury_predecessor(crew, event)
         wanted = _registration(event, process)
+        if process and wanted.role == GUEST and (burial := octet.agents.burial(wanted.process)):
+            wanted = replace(wanted, role=burial.agent.role)  # it had joined by command, which no event tells
         if event.agent_id:
             parent = self.agent(crew, replace(event, agent_id="", agent_type=""), pid)
             wanted = replace(wanted, parent=parent.id)

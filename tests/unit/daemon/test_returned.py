@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.redis_fixtures import wait_for
 from tests.unit.daemon.test_hooks import Client
 from tests.unit.daemon.test_rescue import at_work
 from tests.unit.daemon.test_rescue import repository as repository
@@ -68,21 +69,25 @@ def claim(octet: Octet, agent: Agent) -> Task:
 def test_every_hook_of_one_that_comes_back_says_what_became_of_its_work(
     asleep: Sleeper, octet: Octet, other: Agent, repository: Path
 ) -> None:
-    """Who has its task now, and where its unfinished work is, which is kept when it comes back: each event once, each write there."""
+    """Who has its task now, and where its unfinished work is, which is kept now: some events a few times, each write in the worktree."""
     task = claim(octet, other)
     client = asleep.client
     first = client.told(client.fire("UserPromptSubmit", prompt="go on"))
     ref = f"refs/octet/rescue/{task.id}/1"
-    for part in (f"task {task.id}", f"{other.id} has it now", ref, "declared dead", str(asleep.path), "locks were freed"):
+    for part in (f"task {task.id}", f"{other.id} has it now", "kept", "declared dead", str(asleep.path), "locks were freed"):
         assert part in first
+    wait_for(lambda: octet.tasks.get(task.id).rescue_ref == ref, "its work is kept, whoever has the task")
     assert Git(repository).out("rev-parse", f"{ref}:a.txt")
     for _ in range(2):
         assert f"{other.id} has it now" in asleep.write()
+    assert ref in asleep.write()
     assert f"{other.id} has it now" in client.told(client.stop())
-    assert not client.stop().stdout
-    assert client.told(client.fire("UserPromptSubmit", prompt="go on")) == ""
-    messages = octet.messages.read(other, 10)
-    assert [ref in message.text for message in messages] == [True]
+    again = client.fire("Stop", stop_hook_active=True, last_assistant_message="Done.")
+    assert not again.stdout, "else it would never end"
+    said = [client.told(client.fire("UserPromptSubmit", prompt="go on")) for _ in range(5)]
+    assert [bool(text) for text in said] == [True, True, False, False, False]
+    assert octet.agents.list()[0].role == "developer", "as it was before"
+    assert [ref in message.text for message in octet.messages.read(other, 10)] == [True]
 
 
 def test_the_first_hook_may_be_a_write(asleep: Sleeper, octet: Octet, repository: Path) -> None:

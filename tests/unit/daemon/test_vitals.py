@@ -16,7 +16,7 @@ from octet.daemon.crews import Crews
 from octet.daemon.rescuer import Rescuer
 from octet.daemon.sweep import sweep
 from octet.daemon.vitals import Pace, Vitals
-from octet.errors import StaleToken
+from octet.errors import StaleToken, StoreUnreachable
 from octet.process import host_id, identify
 
 
@@ -141,6 +141,23 @@ def test_a_successor_takes_up_the_projects_of_a_killed_daemon(
     assert octet.store.client.exists(octet.store.keys.heartbeat(agent.id))
     for crew in fresh.all():
         crew.connected().close()
+
+
+def test_a_store_that_is_back_is_asked_again(octet: Octet, crews: Crews, repository: Path, redis_url: str) -> None:
+    """However many hooks come by while it counts as down: each hears so, and none makes it last longer."""
+    assert octet
+    crew = crews.find(str(repository), redis_url)
+    crew.failed(StoreUnreachable("it hangs"))
+
+    def answers() -> bool:
+        try:
+            return bool(crew.connected())
+        except StoreUnreachable as error:
+            crew.failed(error)
+            return False
+
+    assert not answers()
+    wait_for(answers, "the store is asked again")
 
 
 def test_fifty_agents_are_renewed_by_one_pipeline(octet: Octet) -> None:

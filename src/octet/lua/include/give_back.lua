@@ -7,10 +7,11 @@ local MOST_ENDED = 20
 
 local function add_ended(key, entry)
   local known, ended = pcall(cjson.decode, redis.call('HGET', key, 'ended') or '[]')
-  if not known or type(ended) ~= 'table' then ended = {} end
+  if not known or type(ended) ~= 'table' or #ended == 0 then ended = {} end
   ended[#ended + 1] = entry
   while #ended > MOST_ENDED do table.remove(ended, 1) end
-  redis.call('HSET', key, 'ended', cjson.encode(ended))
+  local encodes, text = pcall(cjson.encode, ended) -- what was written by hand may hold what can be read and not written
+  redis.call('HSET', key, 'ended', encodes and text or cjson.encode({ entry }))
 end
 
 local function give_back(K, id, agent, why, counts)

@@ -39,8 +39,9 @@ local function retire(K, agent, why, counts)
   local record = record_of(K, agent)
   forget_process(K, agent, record.process)
   if why == 'expired' and type(record.process) == 'string' and record.process ~= '' then
-    local left = cjson.encode({ agent = agent, role = record.role, host = record.host, worktree = record.worktree, at_ms = now_ms(),
-      tasks = table.concat(tasks, ' '), attempts = table.concat(attempts, ' '), locks = #freed })
+    local function text(value) return type(value) == 'string' and value or '' end
+    local left = cjson.encode({ agent = agent, role = text(record.role), host = text(record.host), worktree = text(record.worktree),
+      at_ms = now_ms(), tasks = table.concat(tasks, ' '), attempts = table.concat(attempts, ' '), locks = #freed })
     redis.call('SET', K.buried .. record.process, left, 'PX', 604800000)
   end
   redis.call('HDEL', K.registry, agent)
