@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
-from pathlib import Path
-
 
 from .claude import ClaudeHeadless
 from .model import Gate, Model, Request, Text, Tool, Turn, marker
 from .sandbox import Sandbox
 from .waiting import poll
-
-Tell = Callable[[str], None]
 
 
 def shell(command: str) -> Tool:
@@ -98,7 +93,6 @@ def test_at_a_sessions_start_and_after_a_resume(team: Sandbox, model: Model) -> 
         client.wait_for_results(1)
         agent, session = team.agent_of(client)["id"], str(team.agent_of(client)["session"])
         client.kill()
-    team.octet("msg", "send", agent, "while you were away", check=False)
     team.store.xadd(team.key(f"inbox:{agent}"), {"from": "me", "text": "by hand"})
     with team.start(None, "--resume", session) as again:
         again.send(marker("A") + " on")
@@ -179,10 +173,8 @@ def test_injections_are_quoted_data(team: Sandbox, model: Model) -> None:
     assert sum(len(text) for text in [told]) < 12_000
 
 
-def test_a_daemon_killed_with_the_mail_in_its_hands(team: Sandbox, model: Model, tmp_path: Path) -> None:
+def test_a_daemon_killed_with_the_mail_in_its_hands(team: Sandbox, model: Model) -> None:
     """kill -9 between the script and the answer: it comes with the next tool call, once."""
-    hold = tmp_path / "hold"
-    os.mkfifo(hold)
     gate = Gate()
     model.script("A", Turn(shell("true"), gate=gate), shell("true"), shell("true"), Text("Done."))
     with started(team) as client:

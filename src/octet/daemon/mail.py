@@ -69,9 +69,9 @@ def _settle(octet: Octet, agent: Agent, event: Event, gifts: Sequence[Given]) ->
 
 def _verdict(agent: Agent, event: Event, given: Given) -> bool | None:
     """Whether a message was shown; None while nobody can tell."""
-    if given.agent != agent.id:  # to one of its role or task, that is no more: only what a model has answered to was read
+    if given.agent != agent.id:  # to one of its role or task, that is no more: only what went to a model was read
         found = look_for([given.ref], given.transcript, given.offset)
-        return given.ref in found.shown - found.unanswered
+        return given.ref in found.shown - found.unasked
     path = given.transcript or transcript_of(event.transcript_path, event.agent_id)
     over = (given.incarnation, given.session or event.session_id) != (agent.incarnation, event.session_id)
     turn_over = bool(given.prompt and event.prompt_id and given.prompt != event.prompt_id)
