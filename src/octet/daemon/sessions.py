@@ -12,7 +12,7 @@ from octet.daemon.crews import Crew
 from octet.daemon.rescuer import LEAVE_S
 from octet.daemon.vitals import Vitals, local_process
 from octet.errors import NotFound
-from octet.guard.payload import Event, SessionStart
+from octet.guard.payload import Event
 from octet.process import ProcessIdentity, identify, is_alive
 from octet.project import current_branch, find_worktree
 
@@ -84,9 +84,10 @@ class Sessions:
         octet.agents.leave(agent)
 
     def _bury_predecessor(self, crew: Crew, event: Event) -> None:
-        """A session that is resumed right after its process was killed must find its name free, not taken by the dead."""
-        if not isinstance(event, SessionStart):
-            return
+        """A session that is resumed right after its process was killed must find its name free, not taken by the dead.
+
+        Whatever event it registers with: its SessionStart hook may have been killed too, and its mail is under that name.
+        """
         octet = crew.connected()
         name = octet.agents.name_of_session(_session_key(event))
         if not name:
