@@ -29,7 +29,7 @@ from octet.store.connection import open_client
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
 SESSIONS, SENDERS, MESSAGES = 6, 4, 500
-QUIET_S = 60.0
+QUIET_S = 40.0
 
 
 class Session(threading.Thread):
@@ -59,9 +59,9 @@ class Session(threading.Thread):
         self.prompts += 1
         self.transcript.prompt("go on")
         self.fire("UserPromptSubmit", prompt=f"go on {self.prompts}")
-        for _ in range(self.random.randrange(3)):
+        for _ in range(1 + self.random.randrange(3)):
             self.transcript.answer("a tool")
-            if self.happens(0.06):
+            if self.prompts == 2 or self.happens(0.15):
                 return self.restart()
             self.fire("PostToolBatch", tool_calls=[])
         for again in (False, True, True):
@@ -87,11 +87,11 @@ class Session(threading.Thread):
         common |= {"hook_event_name": event, "agent_type": "octet:developer", "prompt_id": f"p{self.prompts}"}  # as with --agent
         payload = json.dumps({**common, **fields, "n": time.monotonic()}).encode()
         environment = {**self.machine.environment, "CLAUDE_PID": str(self.client.pid)}
-        if self.happens(0.05):
+        if self.happens(0.08):
             return self.killed_hook(event, payload, environment)
         answer = self.machine.run(event, payload, environment=environment)
         told = str(answer.json.get("hookSpecificOutput", {}).get("additionalContext", "")) if answer.out else ""
-        if told and self.happens(0.1):
+        if told and self.happens(0.2):
             self.lost += 1
             self.transcript.output(event, answer.out.decode())
             return ""
@@ -127,7 +127,7 @@ class Sender(threading.Thread):
         with open_client(self.url) as client, Octet(client, "shop") as octet:
             for number in range(MESSAGES // SENDERS):
                 self.send(octet, f"({self.name}.{number})")
-                time.sleep(self.random.uniform(0, 0.04))
+                time.sleep(self.random.uniform(0, 0.06))
 
     def send(self, octet: Octet, text: str) -> None:
         to = self.random.choices([self.random.choice(self.names), "developer", "all"], [70, 25, 5])[0]
@@ -216,7 +216,12 @@ def settle(server: Server, sessions: list[Session]) -> None:
         session.faults.clear()
     with open_client(server.url) as client:
         inboxes = [f"workflow:{{shop}}:inbox:{name}" for name in ("developer", *(f"developer-{n}" for n in range(1, SESSIONS + 1)))]
-        wait_for(lambda: not any(client.xlen(inbox) for inbox in inboxes), "every inbox is empty", QUIET_S)
+        try:
+            wait_for(lambda: not any(client.xlen(inbox) for inbox in inboxes), "every inbox is empty", QUIET_S)
+        except AssertionError as error:
+            left = {inbox: (client.xlen(inbox), client.hlen(inbox.replace("inbox", "inboxes:given"))) for inbox in inboxes}
+            here = client.hgetall("workflow:{shop}:agents:processes")
+            raise AssertionError(f"left, of those given: {left}; {here}; {[(s.name, s.client.pid, s.errors) for s in sessions]}") from error
 
 
 def check(sessions: list[Session], senders: list[Sender]) -> None:

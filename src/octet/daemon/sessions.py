@@ -115,7 +115,8 @@ def _registration(event: Event, process: ProcessIdentity | None) -> Registration
         role=role_of(event.agent_type),
         kind="subagent" if event.agent_id else "session",
         process=identity.process_key(process, event.agent_id) if process else "",
-        session=_session_key(event),
+        # An event that outlived its client must not take the session's name, and the mail under it, from the client that resumes it.
+        session=_session_key(event) if process else "",
         host=process.host if process else "",
         pid=process.pid if process else 0,
         cwd=event.cwd,
