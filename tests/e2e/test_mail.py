@@ -216,3 +216,27 @@ def test_a_client_killed_with_the_mail_on_its_way(team: Sandbox, model: Model) -
         assert count(model.requests_of("A")[-1], "> do not lose me") == 1
         assert team.agent_of(again)["id"] == agent
         assert waiting(team, agent) == 0
+
+
+def test_thirty_messages_to_two_sessions_that_are_killed_and_resumed(team: Sandbox, model: Model) -> None:
+    """Two senders, two sessions at work; each is killed twice in between: every message is in its session's context exactly once."""
+    names = ("A", "B")
+    for name in names:
+        model.script(name, *[shell("true") if number % 4 else Text("Done.") for number in range(200)])
+    clients = {name: started(team, name) for name in names}
+    for client in clients.values():
+        client.wait_for_results(1)  # one that was never answered cannot be resumed
+    records = {name: team.agent_of(clients[name]) for name in names}
+    for number in range(30):
+        name = names[number % 2]
+        team.store.xadd(team.key(f"inbox:{records[name]['id']}"), {"from": f"sender-{number % 3}", "text": f"(message {number})"})
+        if number in (8, 9, 18, 19):
+            clients[name].kill()
+            clients[name] = team.start(None, "--resume", str(records[name]["session"]))
+        clients[name].send(marker(name) + " go on")
+    for name in names:
+        poll(lambda name=name: not waiting(team, records[name]["id"]), "every message was read", 40)
+        clients[name].finish()
+    for index, name in enumerate(names):
+        counts = [count(model.requests_of(name)[-1], f"> (message {number})") for number in range(index, 30, 2)]
+        assert counts == [1] * 15, name
