@@ -39,6 +39,10 @@ class Transcript:
         time.sleep(0.002)  # entries have a time in milliseconds, and a model that answers within one there is none
         self._add(type="assistant", message={"role": "assistant", "content": [{"type": "text", "text": text}]})
 
+    def request(self) -> None:
+        """The model was asked, with all that is in the context."""
+        self._add(type="api-request")
+
     def flush(self) -> None:
         self.held = False
         late, self._late = self._late, []

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
-from pathlib import Path
 
 from .claude import ClaudeHeadless
 from .model import Gate, Model, Request, Text, Tool, Turn, marker
 from .sandbox import Sandbox
 from .waiting import poll
-
-Tell = Callable[[str], None]
 
 
 def shell(command: str) -> Tool:
@@ -97,7 +93,6 @@ def test_at_a_sessions_start_and_after_a_resume(team: Sandbox, model: Model) -> 
         client.wait_for_results(1)
         agent, session = team.agent_of(client)["id"], str(team.agent_of(client)["session"])
         client.kill()
-    team.octet("msg", "send", agent, "while you were away", check=False)
     team.store.xadd(team.key(f"inbox:{agent}"), {"from": "me", "text": "by hand"})
     with team.start(None, "--resume", session) as again:
         again.send(marker("A") + " on")
@@ -178,10 +173,8 @@ def test_injections_are_quoted_data(team: Sandbox, model: Model) -> None:
     assert sum(len(text) for text in [told]) < 12_000
 
 
-def test_a_daemon_killed_with_the_mail_in_its_hands(team: Sandbox, model: Model, tmp_path: Path) -> None:
+def test_a_daemon_killed_with_the_mail_in_its_hands(team: Sandbox, model: Model) -> None:
     """kill -9 between the script and the answer: it comes with the next tool call, once."""
-    hold = tmp_path / "hold"
-    os.mkfifo(hold)
     gate = Gate()
     model.script("A", Turn(shell("true"), gate=gate), shell("true"), shell("true"), Text("Done."))
     with started(team) as client:
@@ -223,3 +216,27 @@ def test_a_client_killed_with_the_mail_on_its_way(team: Sandbox, model: Model) -
         assert count(model.requests_of("A")[-1], "> do not lose me") == 1
         assert team.agent_of(again)["id"] == agent
         assert waiting(team, agent) == 0
+
+
+def test_thirty_messages_to_two_sessions_that_are_killed_and_resumed(team: Sandbox, model: Model) -> None:
+    """Two senders, two sessions at work; each is killed twice in between: every message is in its session's context exactly once."""
+    names = ("A", "B")
+    for name in names:
+        model.script(name, *[shell("true") if number % 4 else Text("Done.") for number in range(200)])
+    clients = {name: started(team, name) for name in names}
+    for client in clients.values():
+        client.wait_for_results(1)  # one that was never answered cannot be resumed
+    records = {name: team.agent_of(clients[name]) for name in names}
+    for number in range(30):
+        name = names[number % 2]
+        team.store.xadd(team.key(f"inbox:{records[name]['id']}"), {"from": f"sender-{number % 3}", "text": f"(message {number})"})
+        if number in (8, 9, 18, 19):
+            clients[name].kill()
+            clients[name] = team.start(None, "--resume", str(records[name]["session"]))
+        clients[name].send(marker(name) + " go on")
+    for name in names:
+        poll(lambda name=name: not waiting(team, records[name]["id"]), "every message was read", 40)
+        clients[name].finish()
+    for index, name in enumerate(names):
+        counts = [count(model.requests_of(name)[-1], f"> (message {number})") for number in range(index, 30, 2)]
+        assert counts == [1] * 15, name

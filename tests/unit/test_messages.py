@@ -7,9 +7,10 @@ import threading
 import pytest
 from tests.store_fixtures import join
 
+from octet.agents import Registration
 from octet.api import Octet
-from octet.errors import UsageError
-from octet.messages import MOST_TEXT, Message
+from octet.errors import NotFound, Refused, UsageError
+from octet.messages import MOST_TEXT, Look, Message
 
 
 def texts(messages: object) -> list[str]:
@@ -100,3 +101,120 @@ def test_texts_that_cannot_be_sent(octet: Octet, text: str) -> None:
     with pytest.raises(UsageError):
         octet.messages.send("developer", text, sender="x")
     assert octet.messages.read(join(octet)) == []
+
+
+def test_to_every_member_and_to_everybody(octet: Octet) -> None:
+    """`everyone` reaches each member of a role, `all` each agent but the sender; who comes later has neither, a person is no agent."""
+    first, second, other = join(octet), join(octet), join(octet, "architect")
+    octet.agents.register(Registration(role="person", kind="person", name="ann"))
+    sent = octet.messages.send("developer", "both", sender=other.id, everyone=True)
+    assert [ref.partition("/")[0] for ref in sent.refs] == [first.id, second.id]
+    octet.messages.send("all", "every one", sender=first.id)
+    late = join(octet)
+    found = {agent.id: [message.text for message in octet.messages.read(agent)] for agent in (first, second, other, late)}
+    assert found == {first.id: ["both"], second.id: ["both", "every one"], other.id: ["every one"], late.id: []}
+    with pytest.raises(Refused, match="nobody is there"):
+        octet.messages.send("repository-guardian", "x", sender="x", everyone=True)
+
+
+def test_to_the_holder_of_a_task(octet: Octet) -> None:
+    """Whoever holds it reads it, now or next; a task that is over, or is none, has no inbox."""
+    agent, task = join(octet), octet.tasks.add("work")
+    octet.messages.send(f"task:{task.id}", "first", sender="x")
+    assert octet.messages.waiting(agent) == 0
+    held = octet.tasks.claim(agent)
+    assert octet.messages.waiting(agent) == 1
+    octet.tasks.release(task.id, held.token)
+    assert list(octet.messages.read(agent)) == []
+    held = octet.tasks.claim(agent)
+    assert [(message.text, message.to) for message in octet.messages.read(agent)] == [("first", f"task:{task.id}")]
+    octet.tasks.complete(task.id, held.token)
+    with pytest.raises(Refused, match="is done"):
+        octet.messages.send(f"task:{task.id}", "late", sender="x")
+    with pytest.raises(NotFound, match="no task nine"):
+        octet.messages.send("task:nine", "x", sender="x")
+
+
+def test_what_one_sends_to_ones_own_role_is_for_another(octet: Octet) -> None:
+    """A developer that asks the developers does not answer itself."""
+    first, second = join(octet), join(octet)
+    octet.messages.send("developer", "who knows?", sender=first.id)
+    assert (octet.messages.waiting(first), octet.messages.waiting(second)) == (0, 1)
+    assert list(octet.messages.read(first)) == []
+    assert [message.text for message in octet.messages.read(second)] == ["who knows?"]
+
+
+def test_urgent_ones_first(octet: Octet) -> None:
+    """Whatever lies before them, even more than is looked at."""
+    agent = join(octet)
+    for number in range(100):
+        octet.messages.send(agent.id, str(number), sender="x")
+    octet.messages.send(agent.id, "now", sender="x", priority="high", kind="warning", task="T1", reply_to=f"{agent.id}/1-1")
+    (first, *_) = octet.messages.read(agent, most=3)
+    assert (first.text, first.kind, first.task, first.priority, first.reply_to) == ("now", "warning", "T1", "high", f"{agent.id}/1-1")
+    assert octet.messages.waiting(agent) == 98
+
+
+def test_a_full_inbox_refuses_and_drops_nothing(single_octet: Octet) -> None:
+    """The sender is told; to several, those that have room have it, and the others are named."""
+    octet = single_octet
+    agent, other = join(octet), join(octet)
+    pipe = octet.store.client.pipeline(transaction=False)
+    for number in range(1000):
+        pipe.xadd(octet.store.keys.inbox(agent.id), {"text": str(number)})
+    pipe.execute()
+    with pytest.raises(Refused, match=f"inbox of {agent.id} is full"):
+        octet.messages.send(agent.id, "one more", sender="x")
+    sent = octet.messages.send("developer", "both", sender="x", everyone=True)
+    assert (list(sent.full), [message.text for message in octet.messages.read(other)]) == ([agent.id], ["both"])
+    assert octet.messages.read(agent, most=1)[0].text == "0"
+    assert octet.messages.send(agent.id, "now", sender="x").refs
+
+
+def test_given_is_not_read(any_octet: Octet) -> None:
+    """What was taken and not settled is nobody else's, comes back when it is said to be lost, and goes when it was shown."""
+    octet = any_octet
+    first, second = join(octet), join(octet)
+    octet.messages.send("developer", "x", sender="y")
+    (given,) = octet.messages.take(first, {"session": "s"}).given
+    assert list(octet.messages.read(second)) == []
+    assert octet.messages.look(first).given == [given]
+    octet.messages.settle([(given, False)])
+    (again,) = octet.messages.take(second, {"session": "s2"}).given
+    octet.messages.settle([(given, True)])  # the first one's, too late
+    assert octet.messages.look(second).given == [again]
+    octet.messages.settle([(again, True)])
+    assert octet.messages.look(second) == Look(0, 0, [])
+    assert [message.text for message in octet.messages.shown(second)] == ["x"]
+    assert octet.messages.peek(again.ref) is None
+
+
+def test_what_became_of_it(octet: Octet) -> None:
+    """A sender can look back: waiting, given, read."""
+    sender, agent = join(octet, "architect"), join(octet)
+    refs = [octet.messages.send(agent.id, text, sender=sender.id).refs[0] for text in ("one", "two", "three")]
+    taken = octet.messages.take(agent, {"session": "s"}, most=2)
+    octet.messages.settle([(taken.given[0], True)])
+    found = octet.messages.sent(sender)
+    assert [(ref, text, fate) for ref, text, fate, _ in found] == [
+        (refs[2], "three", "waits"),
+        (refs[1], "two", "given"),
+        (refs[0], "one", "read"),
+    ]
+    assert all(abs(at_ms - octet.now_ms()) < 60_000 for *_, at_ms in found)
+
+
+@pytest.mark.parametrize(
+    "record", ["", "null", "[]", "{}", '{"agent": 1, "at_ms": "x"}', "\udcff", '{"agent": "developer-9", "offset": []}']
+)
+def test_spoiled_records_of_what_was_given(octet: Octet, record: str) -> None:
+    """A record that somebody wrote by hand holds up no message."""
+    agent, keys = join(octet), octet.store.keys
+    octet.messages.send(agent.id, "x", sender="y")
+    entry = octet.store.client.xrange(keys.inbox(agent.id))[0][0]
+    octet.store.client.hset(keys.inbox_given(agent.id), entry, record)
+    octet.store.client.hset(keys.inbox_given(agent.id), "1-1", record)
+    octet.store.client.zadd(keys.inbox_high(agent.id), {"nonsense": 0, "1-1": 0})
+    assert octet.messages.waiting(agent) == 2
+    assert [message.text for message in octet.messages.read(agent)] == ["x"]
+    assert octet.messages.waiting(agent) == 0

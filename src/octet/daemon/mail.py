@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from enum import Enum
 from typing import Any
 
 from octet.agents import Agent
@@ -25,9 +26,21 @@ MOST_MESSAGES = 10
 MOST_SHOWN = 2000
 # The client shows 10,000 characters of a hook's context; the lines around the messages need some of them.
 ROOM = TEXT_LIMIT - 1000
-# The client's transcript was at most 0.1 s behind when measured; a busy machine needs more.
-LATE_S = 1.5
+# The client's transcript was at most 0.1 s behind when measured; a busy machine needs more, a hook has 3 s in all.
+LATE_S = 1.0
 LOOK_EVERY_S = 0.02
+
+
+class Verdict(Enum):
+    """What became of a message that was given; LATE: nothing yet, but what would tell is about to be written."""
+
+    SHOWN = "shown"
+    LOST = "lost"
+    OPEN = "open"
+    LATE = "late"
+
+
+DECIDED = (Verdict.SHOWN, Verdict.LOST)
 
 
 def deliver(crew: Crew, agent: Agent, event: Event, room: int = ROOM) -> str:
@@ -61,38 +74,46 @@ def _record(event: Event) -> dict[str, Any]:
 
 
 def _settle(octet: Octet, agent: Agent, event: Event, gifts: Sequence[Given]) -> int:
-    """Decide what can be decided of messages that were given; how many of them wait again."""
-    verdicts = [(given, shown) for given in gifts if (shown := _verdict(agent, event, given)) is not None]
-    octet.messages.settle(verdicts)
-    return sum(not shown for _, shown in verdicts)
+    """Decide what can be decided of messages that were given; how many of them wait again.
 
-
-def _verdict(agent: Agent, event: Event, given: Given) -> bool | None:
-    """Whether a message was shown; None while nobody can tell."""
-    if given.agent != agent.id:  # to one of its role or task, that is no more: only what a model has answered to was read
-        found = look_for([given.ref], given.transcript, given.offset)
-        return given.ref in found.shown - found.unanswered
-    path = given.transcript or transcript_of(event.transcript_path, event.agent_id)
-    over = (given.incarnation, given.session or event.session_id) != (agent.incarnation, event.session_id)
-    turn_over = bool(given.prompt and event.prompt_id and given.prompt != event.prompt_id)
-    found = _look_again(given, path) if turn_over or over or isinstance(event, TurnEnd) else look_for([given.ref], path, given.offset)
-    if given.ref in found.shown:
-        return True
-    if over:
-        return False
-    if not found.exists:  # a session that keeps no transcript: that it went on is all there is to know
-        return True if turn_over or isinstance(event, (PostToolBatch, TurnEnd)) else None
-    return False if turn_over or found.answered_ms > given.wall_ms else None
-
-
-def _look_again(given: Given, path: str) -> Evidence:
-    """Look until the transcript says something, or should have long ago."""
+    At a turn's end, and at the next prompt, entries that are only late are waited for: all together, once.
+    """
     end = time.monotonic() + LATE_S
     while True:
-        found = look_for([given.ref], path, given.offset)
-        if given.ref in found.shown or found.answered_ms > given.wall_ms or not found.exists or time.monotonic() > end:
-            return found
+        verdicts = _verdicts(agent, event, gifts, last=time.monotonic() >= end)
+        if not (Verdict.LATE in verdicts.values() and time.monotonic() < end):
+            break
         time.sleep(LOOK_EVERY_S)
+    octet.messages.settle([(given, verdict == Verdict.SHOWN) for given, verdict in verdicts.items() if verdict in DECIDED])
+    return sum(verdict == Verdict.LOST for verdict in verdicts.values())
+
+
+def _verdicts(agent: Agent, event: Event, gifts: Sequence[Given], *, last: bool) -> dict[Given, Verdict]:
+    """What became of each, with one look at each transcript."""
+    paths = {given: given.transcript or transcript_of(event.transcript_path, event.agent_id) for given in gifts}
+    found = {}
+    for path in set(paths.values()):
+        told = [given for given in gifts if paths[given] == path]
+        found[path] = look_for([given.ref for given in told], path, min(given.offset for given in told))
+    return {given: _verdict(agent, event, given, found[paths[given]], last=last) for given in gifts}
+
+
+def _verdict(agent: Agent, event: Event, given: Given, found: Evidence, *, last: bool) -> Verdict:
+    if given.agent != agent.id:  # to one of its role or task, that is no more: only what went to a model was read
+        return Verdict.SHOWN if given.ref in found.shown - found.unasked else Verdict.LOST
+    if given.ref in found.shown:
+        return Verdict.SHOWN
+    if given.incarnation != agent.incarnation:  # the client that wrote it is dead
+        return Verdict.LOST
+    cleared = bool(given.session and given.session != event.session_id)
+    turn_over = cleared or bool(given.prompt and event.prompt_id and given.prompt != event.prompt_id)
+    if not found.exists:  # a session that keeps no transcript: that it went on is all there is to know
+        return Verdict.SHOWN if turn_over or isinstance(event, (PostToolBatch, TurnEnd)) else Verdict.OPEN
+    if found.answered_ms > given.wall_ms:
+        return Verdict.LOST
+    if turn_over:
+        return Verdict.LOST if last else Verdict.LATE
+    return Verdict.LATE if isinstance(event, TurnEnd) else Verdict.OPEN
 
 
 # What the model reads

@@ -12,7 +12,7 @@ from octet.daemon.crews import Crew
 from octet.daemon.rescuer import LEAVE_S
 from octet.daemon.vitals import Vitals, local_process
 from octet.errors import NotFound
-from octet.guard.payload import Event, SessionStart
+from octet.guard.payload import Event
 from octet.process import ProcessIdentity, identify, is_alive
 from octet.project import current_branch, find_worktree
 
@@ -86,9 +86,10 @@ class Sessions:
         octet.agents.leave(agent)
 
     def _bury_predecessor(self, crew: Crew, event: Event) -> None:
-        """A session that is resumed right after its process was killed must find its name free, not taken by the dead."""
-        if not isinstance(event, SessionStart):
-            return
+        """A session that is resumed right after its process was killed must find its name free, not taken by the dead.
+
+        Whatever event it registers with: its SessionStart hook may have been killed too, and its mail is under that name.
+        """
         octet = crew.connected()
         name = octet.agents.name_of_session(_session_key(event))
         if not name:
@@ -116,7 +117,8 @@ def _registration(event: Event, process: ProcessIdentity | None) -> Registration
         role=role_of(event.agent_type),
         kind="subagent" if event.agent_id else "session",
         process=identity.process_key(process, event.agent_id) if process else "",
-        session=_session_key(event),
+        # An event that outlived its client must not take the session's name, and the mail under it, from the client that resumes it.
+        session=_session_key(event) if process else "",
         host=process.host if process else "",
         pid=process.pid if process else 0,
         cwd=event.cwd,

@@ -29,13 +29,13 @@ class Evidence:
         exists: there is such a file, which a session without persistence has not.
         shown: references of messages that are in the context.
         answered_ms: when the model last spoke, by the client's clock; 0 for never.
-        unanswered: of those shown, the ones after which the model has not spoken.
+        unasked: of those shown, the ones after which the client has asked the model nothing that is known of.
     """
 
     exists: bool = False
     shown: set[str] = field(default_factory=set)
     answered_ms: float = 0.0
-    unanswered: set[str] = field(default_factory=set)
+    unasked: set[str] = field(default_factory=set)
 
 
 def transcript_of(path: str, agent_id: str) -> str:
@@ -75,12 +75,14 @@ def pattern_of(ref: str) -> re.Pattern[str]:
 def _note(found: Evidence, line: bytes, patterns: dict[str, re.Pattern[str]]) -> None:
     if b'"assistant"' in line and (entry := _entry(line)).get("type") == "assistant":
         found.answered_ms = max(found.answered_ms, _time_ms(entry))
-        found.unanswered.clear()
+        found.unasked.clear()
+    elif b'"api-request"' in line and _entry(line).get("type") == "api-request":
+        found.unasked.clear()
     elif named := [ref for ref in patterns if ref.encode() in line]:
         text = "\n".join(_shown_by(_entry(line)))
         seen = {ref for ref in named if patterns[ref].search(text)}
         found.shown |= seen
-        found.unanswered |= seen
+        found.unasked |= seen
 
 
 def _entry(line: bytes) -> dict[str, Any]:
