@@ -73,9 +73,10 @@ class Listener:
         self._thread = threading.Thread(target=self._run, name=f"wakes {name}", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """End within a second; does not wait for it."""
+    def stop(self, within_s: float = 0.0) -> None:
+        """End within a second or two; waits for it as long as is said."""
         self._stop.set()
+        self._thread.join(within_s)
 
     def _run(self) -> None:
         retry_s, said = FIRST_RETRY_S, ""

@@ -155,7 +155,7 @@ class Wakes:
         if self._thread:
             self._thread.join(timeout=5)
         for listener in self._listeners.values():
-            listener.stop()
+            listener.stop(within_s=5)
         for waiter in self._waiters.values():
             waiter.link.close()
 
@@ -302,16 +302,18 @@ class Wakes:
         now, turn = time.monotonic(), self._turn(waiter.pid)
         if not news:
             return
+        if news.inboxes is None or waiter.look_at <= now:
+            waiter.look_at = math.inf
+            news = EVERYTHING
         try:
             if self._in_turn(waiter):
-                waiter.look_at = now + HELD_S
+                waiter.look_at = min(waiter.look_at, now + HELD_S)
             elif turn.rest_until > now:
                 waiter.look_at = turn.rest_until
             elif (crew := self._crew(waiter.place)) is None:
                 del self._waiters[waiter.pid]
                 waiter.answer(Reply())
             else:
-                waiter.look_at = math.inf
                 self._find(waiter, turn, news, crew)
         except OctetError as error:
             waiter.look_at = now + RETRY_S
@@ -334,7 +336,7 @@ class Wakes:
         if found.line:
             self._wake(waiter, turn, octet, agent, found)
         elif found.later_ms:
-            waiter.look_at = time.monotonic() + found.later_ms / 1000
+            waiter.look_at = min(waiter.look_at, time.monotonic() + found.later_ms / 1000)
         elif not found.waits and news.inboxes is None:
             turn.fruitless = 0
 
