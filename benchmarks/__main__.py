@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks.table import Row, render
 
-NAMES = ("hook", "fence", "claim", "lock", "queue", "feature", "commands")
+NAMES = ("hook", "fence", "claim", "lock", "queue", "feature", "commands", "wake")
 
 
 def main(names: list[str]) -> int:

@@ -7,6 +7,7 @@ import pty
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -90,8 +91,9 @@ def arm(machine: Machine, client: Client, payload: bytes = b"", **options: Any) 
     environment = {**machine.environment, "CLAUDE_PID": str(client.process.pid), "CLAUDE_CONFIG_DIR": "/c"}
     process = machine.begin("Wake", environment=environment, **options)
     assert process.stdin
-    process.stdin.write(payload or machine.recorded("session_start_startup"))
-    process.stdin.close()
+    with suppress(BrokenPipeError):  # it may have ended already
+        process.stdin.write(payload or machine.recorded("session_start_startup"))
+        process.stdin.close()
     process.stdin = None
     return process
 
