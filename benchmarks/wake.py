@@ -35,9 +35,13 @@ LIVE = "import time; time.sleep(3600)"
 def run(sessions: int = SESSIONS, messages: int = MESSAGES, idle_s: float = IDLE_S) -> list[Row]:
     """Measure the idle, then the latency where the real client is there."""
     with sandbox() as place, clients(sessions) as pids:
+        alone = measure_daemon(place, idle_s / 2)
         waiters = [arm(place, pid) for pid in pids]
         try:
-            rows = list(measure_idle(place, [waiter.pid for waiter in waiters], idle_s))
+            rows = [
+                Row("CPU of the daemon, nobody waits", alone, "% of a core", None, None, True),
+                *measure_idle(place, [waiter.pid for waiter in waiters], idle_s),
+            ]
         finally:
             for waiter in waiters:
                 waiter.kill()
@@ -75,10 +79,22 @@ def arm(place: Sandbox, pid: int) -> subprocess.Popen[bytes]:
     return waiter
 
 
+def measure_daemon(place: Sandbox, idle_s: float) -> float:
+    """Its CPU with one agent and no waiter, in percent of a core."""
+    time.sleep(5)
+    before = cpu_s(daemon_of(place))
+    time.sleep(idle_s)
+    return 100 * (cpu_s(daemon_of(place)) - before) / idle_s
+
+
+def daemon_of(place: Sandbox) -> int:
+    state = Path(place.environment["HOME"]) / ".local" / "state" / "octet"
+    return int(json.loads((state / "daemon.json").read_text())["pid"])
+
+
 def measure_idle(place: Sandbox, waiters: Sequence[int], idle_s: float) -> Iterator[Row]:
     """CPU of daemon and waiters while nothing happens, and what they hold in memory."""
-    state = Path(place.environment["HOME"]) / ".local" / "state" / "octet"
-    daemon = int(json.loads((state / "daemon.json").read_text())["pid"])
+    daemon = daemon_of(place)
     time.sleep(5)  # they have settled
     before = [cpu_s(pid) for pid in (daemon, *waiters)]
     time.sleep(idle_s)

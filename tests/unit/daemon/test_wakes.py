@@ -18,7 +18,7 @@ from tests.redis_fixtures import Server, wait_for
 from octet import identity
 from octet.agents import Agent, Registration
 from octet.api import Octet
-from octet.daemon import reasons, wakes
+from octet.daemon import news, reasons, wakes
 from octet.daemon.crews import Crews
 from octet.daemon.news import News
 from octet.daemon.wakes import Wakes
@@ -119,7 +119,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(crews: Crews, octet: Octet, repository: Path, redis_url: str) -> Iterator[Bench]:
+def bench(crews: Crews, octet: Octet, repository: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr(news, "LISTEN_S", 0.2)
     made = Bench(crews, octet, repository, redis_url)
     yield made
     made.close()
@@ -295,6 +296,7 @@ def test_after_an_outage_everything_is_looked_at(
 ) -> None:
     """What came while the store was away from us, and what nobody published, wakes all the same."""
     monkeypatch.setattr(wakes, "SWEEP_S", 0.3)
+    monkeypatch.setattr(news, "LISTEN_S", 0.2)
     server = Server(server_program, short_directory, "--appendonly", "yes", "--appendfsync", "always").start()
     bench = Bench(crews, crews.find(str(repository), server.url).connected(), repository, server.url)
     try:
@@ -333,12 +335,12 @@ def test_what_is_no_waiter_is_sent_away(bench: Bench, payload: bytes) -> None:
 def test_what_events_mean() -> None:
     """Garbage means nothing, progress nothing, a task or an agent's end that there may be work."""
 
-    def news(*events: dict[str, str]) -> News:
+    def told(*events: dict[str, str]) -> News:
         return News.of([*map(json.dumps, events), "{", "7", "[]"])
 
-    assert not news({"type": "task_progress"}, {"type": "own"})
-    assert news({"type": "message_sent", "to": "developer-1"}) == News(inboxes=frozenset({"developer-1"}))
-    assert news({"type": "task_added"}).tasks
-    assert news({"type": "agent_died"}).agents
-    assert news({"type": "lock_released"}).locks
-    assert news({"type": "task_claimed", "agent": "a-1"}).claimed == {"a-1"}
+    assert not told({"type": "task_progress"}, {"type": "own"})
+    assert told({"type": "message_sent", "to": "developer-1"}) == News(inboxes=frozenset({"developer-1"}))
+    assert told({"type": "task_added"}).tasks
+    assert told({"type": "agent_died"}).agents
+    assert told({"type": "lock_released"}).locks
+    assert told({"type": "task_claimed", "agent": "a-1"}).claimed == {"a-1"}
