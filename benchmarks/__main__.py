@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks.table import Row, render
 
-NAMES = ("hook", "fence", "failover", "claim", "lock", "queue", "feature", "commands", "durability")
+NAMES = ("hook", "fence", "failover", "wake", "claim", "lock", "queue", "feature", "commands", "durability")
 
 
 def main(names: list[str]) -> int:

@@ -51,7 +51,7 @@ def main() -> "NoReturn":
 def wait(hooks: str, _event: str, root: str, source: str, state: str) -> "Answer":
     """The daemon's word: 2 and a line to wake the session, 0 when another waiter has taken over or there is nothing to wait for."""
     since = monotonic()
-    raw = read_all(0)
+    raw = read_all(0).replace(b'": "', b'":"')
     client = Client(int(posix.environ.get(b"CLAUDE_PID", b"0")))
     if b'"agent_id":"' in raw or not client.can_be_woken():
         return SILENT

@@ -24,14 +24,22 @@ HEAR_EVERY_S = 1.0
 
 
 class Wakeups:
-    """What is said on some channels, or on those that match patterns, from the moment of entering on; `stop` ends a wait within a second.
+    """What is said on some channels, or on those that match patterns, from the moment of entering on; `stop` ends a wait within `hear_s`.
 
     Raises (on entering):
         StoreUnreachable: no answer, or this user may not listen.
     """
 
-    def __init__(self, store: Store, *channels: str, patterns: Sequence[str] = (), stop: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *channels: str,
+        patterns: Sequence[str] = (),
+        stop: threading.Event | None = None,
+        hear_s: float = HEAR_EVERY_S,
+    ) -> None:
         self._store = store
+        self._hear_s = hear_s
         self._channels, self._patterns = channels, patterns
         self._stop = stop or threading.Event()
 
@@ -62,7 +70,7 @@ class Wakeups:
         end, heard = time.monotonic() + timeout_s, list[str]()
         with self._store.errors():
             while (left_s := end - time.monotonic()) > 0 and not heard and not self.stopped:
-                heard += self._hear(min(left_s, HEAR_EVERY_S))
+                heard += self._hear(min(left_s, self._hear_s))
             while heard and (more := self._hear(0)):
                 heard += more
         return heard

@@ -47,7 +47,7 @@ def send(sandbox: Sandbox, client: Client, text: str) -> None:
 
 @pytest.mark.parametrize("sandbox", [PLUGIN, DROP_IN, BOTH], indirect=True)
 def test_an_idle_session_gets_a_message_into_its_next_request(team: Sandbox, model: Model) -> None:
-    """Once, without a key being pressed, framed as a notification; then it is idle again, with one waiter, and asks the model nothing."""
+    """Once, without a key being pressed, framed as a notification; then it is idle, with one waiter, and asks nothing of the model."""
     client = begin(team, model)
     for number, text in enumerate(["parse_date is renamed", "parse_time too"], start=2):
         send(team, client, text)
@@ -79,7 +79,7 @@ def kill_services(sandbox: Sandbox) -> None:
 
 
 def restart_store(sandbox: Sandbox) -> None:
-    sandbox.octet("redis", "stop")
+    sandbox.octet("redis", "stop", "--force")
 
 
 def stop_daemon(sandbox: Sandbox) -> None:
@@ -89,9 +89,9 @@ def stop_daemon(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("harm", [kill_services, restart_store, stop_daemon])
 def test_it_is_woken_whatever_was_killed(team: Sandbox, model: Model, harm: Callable[[Sandbox], None]) -> None:
     """Daemon and server by SIGKILL, the server in good order, the daemon alone: the next message wakes the session all the same."""
-    client = begin(team, model)
+    agent = team.agent_of(begin(team, model))["id"]
     harm(team)
-    send(team, client, "parse_date is renamed")
+    team.octet("msg", "send", agent, "parse_date is renamed")
     assert model.wait_for_requests("A", 2).says("parse_date is renamed")
 
 
@@ -111,13 +111,12 @@ def test_a_session_is_woken_after_esc_and_after_clear(team: Sandbox, model: Mode
     model.wait_for_requests("A", 2)
     send(team, client, "parse_date is renamed")
     client.press(b"\x1b")
+    poll(lambda: any(request.says("parse_date is renamed") for request in model.requests_of("A")), "the message in a request")
     gate.open()
-    woken = model.wait_for_requests("A", 3)
-    assert woken.says("parse_date is renamed")
     await_idle(team, client)
-    client.press(b"\x15")  # the prompt that Esc gave back
+    client.press(b"\x15" * 3)  # the prompt that Esc gave back
     client.type_line("/clear")
-    poll(lambda: not team.store.exists("never") and "clear" in client.screen(), "the session cleared")
+    poll(lambda: len(team.store.keys(team.key("agents:session:*"))) == 2, "another session of the same process")
     send(team, client, f"{marker('B')} parse_time is renamed")
     assert model.wait_for_requests("B", 1).says("parse_time is renamed")
 

@@ -290,6 +290,6 @@ def test_the_hooks_are_declared_safely() -> None:
     for event, groups in hooks.items():
         for hook in (hook for group in groups for hook in group["hooks"]):
             assert hook["command"] == "${CLAUDE_PLUGIN_ROOT}/hooks/launch"
-            assert hook["args"] == [event, "plugin"]
+            assert hook["args"] == (["Wake", "plugin"] if "asyncRewake" in hook else [event, "plugin"])
             assert ("onFailure" in hook) == (event == GUARD)
     assert os.access(HOOKS / "launch", os.X_OK)

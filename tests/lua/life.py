@@ -200,6 +200,11 @@ def _locks(octet: Octet, developer: Agent, other: Agent) -> None:
     tokens = octet.locks.acquire(developer, ["path:a", "path:b"], scope="turn")
     assert octet.locks.acquire(developer, ["path:a"], scope="turn") == {"path:a": tokens["path:a"]}
     refuses(LockHeld, octet.locks.acquire, other, ["path:c", "path:b"])
+    refuses(LockHeld, octet.locks.acquire, other, ["path:b"], scope="turn")
+    assert octet.locks.freed(other) == (1, [])
+    keys = octet.store.keys
+    offers = [octet.store.run("wake_offer", [keys.wakes("lock:path:b")], [agent.id, 1, 60_000])[0] for agent in (other, developer)]
+    assert offers == ["OK", "LATER"]
     refuses(StaleToken, octet.locks.release, "path:a", "0")
     refuses(NotFound, octet.locks.release, "path:z", "0")
     octet.locks.release("path:a", tokens["path:a"])

@@ -233,7 +233,8 @@ def test_a_key_of_the_wrong_type(world: World, name: str) -> None:
         world.restore()
         spoil(world, key)
         error, changed = attempt(world, STEPS[name])
-        assert not (error and changed) or isinstance(error, NothingToClaim), (key, error)
+        # What notes that it was asked: how often a task was passed over, which lock a tool call was denied.
+        assert not (error and changed) or isinstance(error, NothingToClaim | LockHeld), (key, error)
         refusals.append(isinstance(error, StoreSpoiled))
     assert any(refusals)
 

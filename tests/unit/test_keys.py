@@ -22,8 +22,8 @@ def test_every_key_is_another() -> None:
     assert len(set(made)) == len(made)
     prefixes = [getattr(keys, name)("") for name in MAKERS]
     inside = {(prefix, key) for prefix in prefixes for key in made if key != prefix and key.startswith(prefix)}
-    # A resource always has a kind before a colon, so that no lock can be called "names"; and "turn" is no kind.
-    assert inside == {(keys.lock(""), keys.locks_index), (keys.lock(""), keys.turn(""))}
+    # A resource always has a kind before a colon, so that no lock can be called "names"; and "turn" and "denied" are no kinds.
+    assert inside == {(keys.lock(""), key) for key in (keys.locks_index, keys.turn(""), keys.denied(""))}
 
 
 @given(st.text(), st.text())

@@ -121,6 +121,7 @@ class Wakes:
         self._waiters: dict[int, Waiter] = {}
         self._turns: OrderedDict[int, Turn] = OrderedDict()
         self._listeners: dict[Place, Listener] = {}
+        self._beginning: set[int] = set()
         self._sweep_at = math.inf
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -131,7 +132,8 @@ class Wakes:
 
     def begins(self, pid: int) -> None:
         """The session's process is in a turn, or about to be told things by a hook."""
-        self._do(lambda: self._set(pid, busy=True))
+        self._beginning.add(pid)  # a look may be under way in this moment
+        self._do(lambda: self._begin(pid))
 
     def ends(self, pid: int) -> None:
         """It is idle now."""
@@ -155,7 +157,7 @@ class Wakes:
         if self._thread:
             self._thread.join(timeout=5)
         for listener in self._listeners.values():
-            listener.stop()
+            listener.stop(within_s=5)
         for waiter in self._waiters.values():
             waiter.link.close()
 
@@ -272,6 +274,10 @@ class Wakes:
         turn = self._turn(pid)
         turn.busy, turn.since, turn.since_ms = busy, time.monotonic(), time.time() * 1000
 
+    def _begin(self, pid: int) -> None:
+        self._beginning.discard(pid)
+        self._set(pid, busy=True)
+
     def _end(self, pid: int) -> None:
         self._set(pid, busy=False)
         if waiter := self._waiters.get(pid):
@@ -302,16 +308,18 @@ class Wakes:
         now, turn = time.monotonic(), self._turn(waiter.pid)
         if not news:
             return
+        if news.inboxes is None or waiter.look_at <= now:
+            waiter.look_at = math.inf
+            news = EVERYTHING
         try:
             if self._in_turn(waiter):
-                waiter.look_at = now + HELD_S
+                waiter.look_at = min(waiter.look_at, now + HELD_S)
             elif turn.rest_until > now:
                 waiter.look_at = turn.rest_until
             elif (crew := self._crew(waiter.place)) is None:
                 del self._waiters[waiter.pid]
                 waiter.answer(Reply())
             else:
-                waiter.look_at = math.inf
                 self._find(waiter, turn, news, crew)
         except OctetError as error:
             waiter.look_at = now + RETRY_S
@@ -331,10 +339,13 @@ class Wakes:
         waiter.denied = found.denied
         if turn.unread:
             found.texts.append("messages came as the session began: read them")
-        if found.line:
+        if found.line and waiter.pid in self._beginning:
+            take_back(octet, agent, found.offers)
+            waiter.look_at = time.monotonic()
+        elif found.line:
             self._wake(waiter, turn, octet, agent, found)
         elif found.later_ms:
-            waiter.look_at = time.monotonic() + found.later_ms / 1000
+            waiter.look_at = min(waiter.look_at, time.monotonic() + found.later_ms / 1000)
         elif not found.waits and news.inboxes is None:
             turn.fruitless = 0
 
