@@ -22,8 +22,8 @@ MOST_REASON = 300
 SUBAGENT_MEMORY_MS = 24 * 3600 * 1000
 # Of so many tasks it is remembered how often the agent gave them back.
 MOST_REMEMBERED = 16
-# What the runaway guard counts; a person's prompt and `resume` begin anew.
-CLEAN_SLATE = {"parked": "", "parked_ms": "", "barren": "", "returns": ""}
+# What the runaway guard counts; a person's prompt to one that is parked, and `resume`, begin anew, and so does the loop.
+CLEAN_SLATE = {"parked": "", "parked_ms": "", "barren": "", "returns": "", "begun": ""}
 
 
 @dataclass(frozen=True)

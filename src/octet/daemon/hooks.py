@@ -40,7 +40,7 @@ from octet.guard.payload import (
     UserPromptSubmit,
 )
 from octet.guard.reply import Reply as Answer
-from octet.guard.reply import render_context, render_feedback, render_verdict
+from octet.guard.reply import render_context, render_verdict
 from octet.radar import Meeting
 from octet.text import plain
 
@@ -158,7 +158,7 @@ class HookService:
         octet.locks.end_turn(agent)
         _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
         if feedback := self._feedback(crew, agent, event):
-            return render_feedback(feedback)
+            return render_context("Stop", feedback)
         return render_context(None, notice=loop.notice(octet, agent))
 
     def _subagent_stop(self, crew: Crew, event: SubagentStop, pid: int, _: str) -> Answer:
@@ -168,7 +168,7 @@ class HookService:
             return Answer()
         _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
         if feedback := self._feedback(crew, agent, event):
-            return render_feedback(feedback)
+            return render_context("SubagentStop", feedback)
         self._sessions.leave(crew, agent)
         return Answer()
 

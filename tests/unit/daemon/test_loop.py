@@ -52,8 +52,7 @@ def one(sessions: list[Client]) -> Client:
 
 def feedback(reply: Reply) -> str:
     """Why the turn goes on, "" where it ends."""
-    answer = json.loads(reply.stdout or "{}")
-    return str(answer["reason"]) if answer.get("decision") == "block" else ""
+    return str(json.loads(reply.stdout or "{}").get("hookSpecificOutput", {}).get("additionalContext", ""))
 
 
 def prompt(client: Client, text: str) -> str:
