@@ -22,8 +22,8 @@ MOST_REASON = 300
 SUBAGENT_MEMORY_MS = 24 * 3600 * 1000
 # Of so many tasks it is remembered how often the agent gave them back.
 MOST_REMEMBERED = 16
-# What the runaway guard counts; a person's prompt and `resume` begin anew.
-CLEAN_SLATE = {"parked": "", "parked_ms": "", "barren": "", "returns": ""}
+# What the runaway guard counts; a person's prompt to one that is parked, and `resume`, begin anew, and so does the loop.
+CLEAN_SLATE = {"parked": "", "parked_ms": "", "barren": "", "returns": "", "begun": ""}
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,11 @@ class Standing:
     """One agent's record. Times are server time in ms, 0 for never.
 
     `paused` and `parked` are reasons, "" where it is not. `asked`: a person's prompt has come since it last went on with its task;
-    `begun`: a turn has ended since its session began. `task`, `token`, `stage`, `base` (its commit then) and `given_ms` are of the task
-    that it was handed last; `told` is the mark (what had been done for it) at which it was last told that it still holds that,
-    `reminders` how often. `barren` tasks in a row came to no commit; `returns` counts how often it gave a task back. `vain` is what
-    waited when there was nothing for it in that, which is true until `vain_until_ms` (0: until something changes); `offers` in a row.
+    `begun`: a turn has ended since its session began; `cut`: the last one ended in an error of the API. `task`, `token`, `stage`,
+    `base` (its commit then) and `given_ms` are of the task that it was handed last; `told` is the mark (what had been done for it) at
+    which it was last told that it still holds that, `reminders` how often. `barren` tasks in a row came to no commit; `returns` counts
+    how often it gave a task back. `vain` is what waited when there was nothing for it in that, which is true until `vain_until_ms`
+    (0: until something changes); `offers` in a row.
     """
 
     paused: str = ""
@@ -46,6 +47,7 @@ class Standing:
     asked: bool = False
     talked_ms: int = 0
     idle_ms: int = 0
+    cut: bool = False
     task: str = ""
     token: str = ""
     stage: str = ""

@@ -48,6 +48,8 @@ CALLS = [
     ["agent", "list"],
     ["agent", "show"],
     ["agent", "join", "developer"],
+    ["agent", "pause", "--reason", "lunch"],
+    ["agent", "resume"],
     ["agent", "leave"],
     ["lock", "acquire", "path:a"],
     ["lock", "wait", "path:a"],

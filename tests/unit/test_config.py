@@ -23,6 +23,7 @@ def test_a_project_name_is_enough() -> None:
     assert read.protected == ("main", "master")
     assert (read.gates, read.security_labels, read.security_paths) == (("review", "test", "merge"), ("security",), ())
     assert (read.merge_strategy, read.merge_batch, read.merge_remote) == ("merge", 8, "")
+    assert (read.crew_loop, read.crew_quiet_s, read.crew_most_without_commit) == (True, 120, 3)
     assert (read.on_store_down, read.lock_paths, read.worktree_directory) == ("deny", "enforce", ".claude/worktrees")
 
 
@@ -49,6 +50,10 @@ def test_every_setting_is_read() -> None:
     strategy = "squash"
     batch = 64
     remote = "origin"
+    [crew]
+    loop = false
+    quiet_s = 0
+    most_without_commit = 5
     """
     assert config.parse(text, FILE) == config.Config(
         "shop",
@@ -59,6 +64,9 @@ def test_every_setting_is_read() -> None:
         merge_strategy="squash",
         merge_batch=64,
         merge_remote="origin",
+        crew_loop=False,
+        crew_quiet_s=0,
+        crew_most_without_commit=5,
     )
 
 
@@ -71,6 +79,9 @@ def test_every_setting_is_read() -> None:
         ('project = "a"\n[zebra]', ["octet.toml:2", "known: project"]),
         ('project = "a"\nredis = "redis://x"', ["octet.toml:2", "must be a table"]),
         ('project = "a"\nredis.url = 6379', ["octet.toml:2", "redis.url", "must be a string", "a number"]),
+        ('project = "a"\n[crew]\nloop = 1', ["octet.toml:3", "crew.loop", "true or false, not a number"]),
+        ('project = "a"\n[crew]\nquiet_s = -1', ["octet.toml:3", "from 0 to 86400"]),
+        ('project = "a"\n[crew]\nmost_without_commit = true', ["octet.toml:3", "from 1 to 100"]),
         ('project = "a b"', ["octet.toml:1", "project", "64 letters"]),
         ('project = "a"\non_store_down = "maybe"', ["octet.toml:2", "deny, allow, ask"]),
         ('project = "a"\nprotected = "main"', ["octet.toml:2", "list of strings"]),

@@ -241,6 +241,7 @@ class HookService:
         agent = self._sessions.agent(crew, event, pid)
         octet = crew.connected()
         octet.locks.end_turn(agent)
+        loop.went_idle(octet, agent, cut=True)
         _publish_turn(octet, agent, "turn_failed", event.last_assistant_message or event.error)
         return Answer()
 
@@ -269,7 +270,8 @@ class HookService:
         else:
             agent, verdict = self._sessions.known(crew, event, pid), policy.judge(needs, policy.Granted(), crew.project)
         if agent and verdict.decision != "deny":
-            crew.writes[agent.id] += bool(needs.resources or needs.apart)
+            if needs.resources or needs.apart:
+                crew.writes.update({agent.id, agent.parent})
             call = (pid, event.tool_use_id) if event.tool_name == "Bash" else None
             self._watch.wrote(crew, agent, needs.resources, call)
             if call:

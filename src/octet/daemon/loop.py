@@ -37,6 +37,8 @@ UNTOUCHED_MS = 30 * 60 * 1000
 # Work that stays where it is (a merge that waits for a person) is offered again after a minute, then two, four, …, an hour at most.
 OFFER_AGAIN_MS = 60_000
 OFFER_AT_LEAST_MS = 3_600_000
+# Who holds a task and was cut off by an error of the API is woken for it after so long.
+CUT_AGAIN_MS = 60_000
 # The stages whose command claims for itself.
 OFFERED = ("test", "merge")
 # A prompt that begins like this was typed by nobody: the client's own words for what ended or arrived while the session was idle.
@@ -78,9 +80,12 @@ def has_work(octet: Octet, agent: Agent) -> bool:
     if not stage or not config.crew_loop:
         return False
     standing = octet.standings.get(agent.id)
-    if standing.stopped or _parent_stopped(octet, agent) or octet.tasks.held_by(agent.id):
+    if standing.stopped or _parent_stopped(octet, agent):
         return False
-    picture, now_ms = octet.tasks.picture(stage), octet.now_ms()
+    now_ms = octet.now_ms()
+    if octet.tasks.held_by(agent.id):
+        return standing.cut and now_ms - standing.idle_ms >= CUT_AGAIN_MS
+    picture = octet.tasks.picture(stage)
     talks = standing.asked or now_ms - standing.talked_ms < config.crew_quiet_s * 1000
     if not picture or (standing.begun and talks):
         return False
@@ -104,7 +109,7 @@ def heard(crew: Crew, agent: Agent, event: UserPromptSubmit) -> str:
     standing = octet.standings.get(agent.id)
     fresh = CLEAN_SLATE if standing.parked else {}
     try:
-        octet.standings.note(agent, {**fresh, "asked": "1", "told": "", "reminders": "", "idle_ms": ""})
+        octet.standings.note(agent, {**fresh, "asked": "1", "told": "", "reminders": "", "idle_ms": "", "cut": ""})
     except AgentGone:
         return ""
     held = octet.tasks.held_by(agent.id)
@@ -120,15 +125,21 @@ def began(octet: Octet, agent: Agent, source: str) -> None:
         octet.standings.note(agent, dict.fromkeys(names, ""))
 
 
-def went_idle(octet: Octet, agent: Agent) -> None:
-    """The client says that the session is idle: its turn was cut off (Esc), and no Stop has come."""
+def went_idle(octet: Octet, agent: Agent, *, cut: bool = False) -> None:
+    """Its turn has ended without a Stop: by its person (Esc), which the client tells later by saying that it is idle, or (`cut`) by an
+    error of the API, after which it may be woken for the task that it holds."""
     standing = octet.standings.get(agent.id)
-    if standing.task and not standing.idle_ms:
-        octet.standings.note(agent, {"idle_ms": "now"})
+    if not stage_of_role(agent.role) or (standing.idle_ms and not cut):
+        return
+    talk = {"asked": "", "talked_ms": "now"} if standing.asked and not standing.task else {}
+    with suppress(AgentGone):
+        octet.standings.note(agent, {"idle_ms": "now", "cut": "1" if cut else "", **talk})
 
 
 def give_back_untouched(octet: Octet, agents: Sequence[Agent], keep: Keep) -> None:
     """Park those that idle over a claim they were handed and never touched: the hand-out was lost, or its person has gone."""
+    if not agents:
+        return
     standings, now_ms = octet.standings.of([agent.id for agent in agents]), octet.now_ms()
     for agent in agents:
         standing = standings[agent.id]

@@ -50,8 +50,8 @@ class Step:
     reason: str = ""
 
 
-IDLE = {"begun": "1", "idle_ms": "now"}
-AT_WORK = {"begun": "1", "idle_ms": ""}
+IDLE = {"begun": "1", "idle_ms": "now", "cut": ""}
+AT_WORK = {"begun": "1", "idle_ms": "", "cut": ""}
 
 
 def decide(turn: Turn, config: Config) -> Step:

@@ -72,8 +72,7 @@ def read_answer(event: str, status: int, out: str, err: str) -> HookAnswer:
     """
     if status:
         return HookAnswer(denied=event == "PreToolUse", reason=err.strip() or f"the hook ended with status {status}")
-    answer = json.loads(out) if out.strip() else {}
-    specific = answer.get("hookSpecificOutput", {})
+    specific = json.loads(out).get("hookSpecificOutput", {}) if out.strip() else {}
     if event in {"Stop", "SubagentStop"}:
         return HookAnswer(feedback=specific.get("additionalContext", ""))
     # Nobody is there to be asked, so that `ask` is a denial.

@@ -369,6 +369,25 @@ def test_a_claim_that_an_idle_agent_never_touched_is_given_back(one: Client, oct
     assert "never began it" in octet.standings.get("developer-1").parked
 
 
+def test_a_turn_that_was_cut_off_leaves_nobody_asleep(one: Client, octet: Octet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After Esc in a person's question it may be woken again for work, after an error of the API for its task."""
+    one.stop()
+    octet.tasks.add("work")
+    prompt(one, "What is it?")
+    one.fire("Notification", notification_type="idle_prompt", message="m")
+    standing = octet.standings.get("developer-1")
+    assert (standing.asked, standing.talked_ms > 0, standing.idle_ms > 0) == (False, True, True)
+    octet.standings.resume(me(octet))
+    assert "task is 1" in feedback(one.stop())
+    assert not loop.has_work(octet, me(octet))
+    one.fire("StopFailure", error="overloaded")
+    assert not loop.has_work(octet, me(octet)), "not at once"
+    monkeypatch.setattr(loop, "CUT_AGAIN_MS", 0)
+    assert loop.has_work(octet, me(octet))
+    assert "still hold task 1" in feedback(one.stop())
+    assert not loop.has_work(octet, me(octet))
+
+
 def test_work_that_is_not_for_it_does_not_wake_it_again(sessions: list[Client], octet: Octet) -> None:
     """What overlaps a task in flight waits in vain for this agent, until something changes."""
     one, two = sessions

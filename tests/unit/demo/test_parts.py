@@ -43,6 +43,11 @@ class TestHooks:
         """As in the client: a denial, a question that nobody can answer, and a guard that fails, block a tool."""
         assert read_answer(event, status, out, "").denied is denied
 
+    def test_what_a_stop_hook_says_goes_on(self) -> None:
+        """Context at Stop lets the turn go on; at another event it does not."""
+        assert read_answer("Stop", 0, specific(additionalContext="next"), "").feedback == "next"
+        assert read_answer("Stop", 0, "", "").feedback == read_answer("SessionStart", 0, specific(additionalContext="x"), "").feedback == ""
+
     def test_only_matching_hooks_run_with_the_plugin_filled_in(self, tmp_path: Path) -> None:
         """A matcher selects by tool, the plugin's path is put in, and the payload comes on standard input."""
         (tmp_path / "hooks").mkdir()
