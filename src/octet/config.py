@@ -27,7 +27,19 @@ PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 GATE_NAMES = ("review", "security", "test", "merge")
 # A remote that git has by this name. `git push` would take a URL or a path as well, and run what `ext::` names.
 REMOTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# The same as `agents.ROLES` (a test holds them together).
+ROLE_NAMES = (
+    "orchestrator",
+    "architect",
+    "developer",
+    "code-sentinel",
+    "security-auditor",
+    "test-orchestrator",
+    "repository-guardian",
+    "documentation-keeper",
+)
 MOST_BATCH = 64
+MOST_DEVELOPERS = 16
 PORT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 MOST_PORTS = 20
 
@@ -46,6 +58,9 @@ class Config:
 
     `gates` are what submitted work passes, in order, merge the last; `security_labels` and `security_paths` (glob patterns) call for
     the security gate beside them. `merge_batch` is how many tasks are tested together at most; an empty `merge_remote` means none.
+
+    `crew_roles` are those that `octet up` starts a session for, without any those that the gates call for; `crew_developers` how many
+    of that role.
     """
 
     project: str
@@ -64,6 +79,8 @@ class Config:
     merge_strategy: MergeStrategy = "merge"
     merge_batch: int = 8
     merge_remote: str = ""
+    crew_roles: tuple[str, ...] = ()
+    crew_developers: int = 2
 
 
 def load(root: Path) -> Config:
@@ -171,6 +188,19 @@ def _batch(value: Any) -> int:
     return value
 
 
+def _roles(value: Any) -> tuple[str, ...]:
+    roles = _texts(value)
+    if len(set(roles)) < len(roles) or not set(roles) <= set(ROLE_NAMES):
+        raise ValueError(f"must be different roles of {', '.join(ROLE_NAMES)}")
+    return roles
+
+
+def _developers(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_DEVELOPERS:
+        raise ValueError(f"must be a number from 1 to {MOST_DEVELOPERS}")
+    return value
+
+
 def _remote(value: Any) -> str:
     if _text(value) and not REMOTE_NAME.fullmatch(value):
         raise ValueError('must be the name of a remote that git knows, such as "origin"')
@@ -203,6 +233,8 @@ _SETTINGS: Mapping[str, _Setting] = {
     "merge.strategy": _Setting("merge_strategy", _choice(get_args(MergeStrategy))),
     "merge.batch": _Setting("merge_batch", _batch),
     "merge.remote": _Setting("merge_remote", _remote),
+    "crew.roles": _Setting("crew_roles", _roles),
+    "crew.developers": _Setting("crew_developers", _developers),
 }
 _TABLES = frozenset(name.split(".")[0] for name in _SETTINGS if "." in name)
 
@@ -290,4 +322,8 @@ on_store_down = "deny"
 # strategy = "merge"                 # or "squash", "rebase"
 # batch = 8                          # tasks that are tested together at most, 1 to 64
 # remote = "origin"                  # where the protected branch is fetched from and pushed to
+
+# [crew]
+# developers = 2                     # how many `octet up` starts, 1 to 16
+# roles = ["orchestrator", "developer", "code-sentinel", "test-orchestrator", "repository-guardian"]
 """
