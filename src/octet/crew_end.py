@@ -10,12 +10,11 @@ from dataclasses import dataclass, field, replace
 
 from octet.agents import Agent
 from octet.api import Octet
-from octet.crew_record import TMUX, UP, CrewDirectory, MemberReport, Wanted, without
-from octet.crew_start import agents_of, await_end, clear, supervise, tell
+from octet.crew_record import TMUX, UP, CrewDirectory, Wanted, agents_of, without
+from octet.crew_start import await_end, clear, supervise, tell
 from octet.errors import AgentGone, NotFound, OctetError
 from octet.git import Git
 from octet.moving import move_out
-from octet.process import ProcessIdentity, is_alive
 from octet.project import Project
 from octet.rescue import base_branch, keep_work, note_rescue, rescue_claims
 from octet.snapshot import take_snapshot
@@ -74,18 +73,11 @@ def _revive(directory: CrewDirectory, wanted: Wanted) -> Wanted:
     if directory.is_supervised():
         return wanted
     report = directory.read_report()
-    alive = {one.name for one in report.members if _lives(one)} if report and wanted.mode == TMUX else set()
+    alive = {one.name for one in report.members if one.alive} if report and wanted.mode == TMUX else set()
     left = without(wanted, {member.name for member in wanted.members} - alive)
     directory.write_wanted(left)
     supervise(directory)
     return left
-
-
-def _lives(member: MemberReport) -> bool:
-    try:
-        return is_alive(ProcessIdentity.parse(member.process))
-    except ValueError:
-        return False
 
 
 @contextmanager

@@ -16,16 +16,17 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from octet import dirs
+from octet.agents import Agent
 from octet.crew_plan import Member
 from octet.files import read_file, remove_file, replace_file
-from octet.process import ProcessIdentity, is_alive
+from octet.process import ProcessIdentity, ancestors, is_alive
 
 HEADLESS, TMUX = "headless", "tmux"
 UP, WAITING, GIVEN_UP, ENDED, ENDING = "up", "waiting", "given up", "ended", "ending"
@@ -65,6 +66,11 @@ class MemberReport:
     reason: str = ""
     error: str = ""
 
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return _is_alive(self.process)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -78,10 +84,14 @@ class Report:
     @property
     def alive(self) -> bool:
         """Whether that supervisor runs."""
-        try:
-            return is_alive(ProcessIdentity.parse(self.supervisor))
-        except ValueError:
-            return False
+        return _is_alive(self.supervisor)
+
+
+def _is_alive(process: str) -> bool:
+    try:
+        return is_alive(ProcessIdentity.parse(process))
+    except ValueError:
+        return False
 
 
 class CrewDirectory:
@@ -172,3 +182,16 @@ class CrewDirectory:
 def without(wanted: Wanted, names: set[str]) -> Wanted:
     """`wanted` without some of its members."""
     return replace(wanted, members=tuple(member for member in wanted.members if member.name not in names))
+
+
+def agents_of(agents: Sequence[Agent], members: Sequence[MemberReport]) -> Mapping[str, list[Agent]]:
+    """Member → its agents, the session before its sub-agents. The client may be a child of the program that was started."""
+    found: dict[str, list[Agent]] = {}
+    for member in members:
+        if member.state != UP and not member.process:
+            continue
+        pid = int(member.process.split(":")[1]) if member.process.count(":") == 2 else 0
+        own = [one for one in agents if one.process.partition("#")[0] == member.process]
+        own = own or [one for one in agents if one.pid and one.process and pid in ancestors(one.pid)]
+        found[member.name] = sorted(own, key=lambda one: "#" in one.process)
+    return found

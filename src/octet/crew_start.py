@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,15 +18,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from octet import crew_client
-from octet.agents import Agent
 from octet.api import Octet
 from octet.crew_machine import Machine, read_machine
 from octet.crew_plan import DEVELOPER, CrewPlan, Member, plan_crew, roles_of
-from octet.crew_record import ENDED, GIVEN_UP, HEADLESS, TMUX, UP, CrewDirectory, MemberReport, Report, Wanted
+from octet.crew_record import ENDED, GIVEN_UP, HEADLESS, TMUX, CrewDirectory, MemberReport, Report, Wanted, agents_of
+from octet.daemon import spawn
 from octet.environment import module_command
 from octet.errors import OctetError, Refused, UsageError
 from octet.files import replace_file
-from octet.process import ProcessIdentity, ancestors
+from octet.process import ProcessIdentity
 from octet.project import Project
 
 # From the start of a supervisor to the registration of the last session, on a machine with better things to do.
@@ -49,14 +48,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `start` would do. `before`: what ran, or shall be gone back to, None where there was never a crew."""
+    """What `start` would do. `before`: what there was, None where there was never a crew; `running`: it is up."""
 
     directory: CrewDirectory
     wanted: Wanted
     plan: CrewPlan
     machine: Machine
     before: Wanted | None
-    supervised: bool
+    running: bool
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,8 @@ def prepare(octet: Octet, asked: Asked, machine: Machine | None = None) -> Prepa
         raise UsageError("a crew needs a git repository: run `git init` and make a first commit")
     directory = CrewDirectory.of(octet.name)
     before, supervised = directory.read_wanted(), directory.is_supervised()
+    # Where the supervisor was killed, windows of tmux go on: the next one takes them over.
+    supervised = supervised or bool(before and before.mode == TMUX and _survivors(directory))
     if before and supervised and before.root != str(project.root):
         raise Refused(f"the crew of {octet.name} runs for {before.root}: use that clone, or `octet down` there first")
     mode = before.mode if before and supervised else HEADLESS if asked.headless else TMUX
@@ -104,9 +105,13 @@ def prepare(octet: Octet, asked: Asked, machine: Machine | None = None) -> Prepa
         require_tmux()
     claude = crew_client.find_claude()
     version = crew_client.read_version(claude)
-    remembered: Mapping[str, Any] = before.asked if before else {}
+    # Who names roles for a new crew means those, whatever the crew before had.
+    remembered: Mapping[str, Any] = before.asked if before and (supervised or not asked.roles) else {}
+    many = asked.developers or remembered.get("developers", 0)
     roles = _roles(project, asked, remembered, supervised)
-    developers = asked.developers or remembered.get("developers") or project.config.crew_developers
+    if many:
+        roles = tuple(dict.fromkeys((*roles, DEVELOPER)))
+    developers = many or project.config.crew_developers
     machine = machine or read_machine()
     there = {one.name: one for one in before.members} if before and supervised else {}
     plan = plan_crew(machine, roles, developers, running=_running(directory, there), force=asked.force)
@@ -121,7 +126,7 @@ def prepare(octet: Octet, asked: Asked, machine: Machine | None = None) -> Prepa
         tmux=_tmux_name(octet.name) if mode == TMUX else "",
         members=plan.members,
         sessions=_sessions(directory),
-        asked={"roles": [*(asked.roles or remembered.get("roles", ()))], "developers": asked.developers or remembered.get("developers", 0)},
+        asked={"roles": [*roles] if asked.roles or remembered.get("roles") else [], "developers": many},
     )
     return Prepared(directory, wanted, plan, machine, before, supervised)
 
@@ -130,7 +135,12 @@ def _roles(project: Project, asked: Asked, remembered: Mapping[str, Any], superv
     """The roles of the crew; a crew that is up keeps those that it has."""
     usual = tuple(remembered.get("roles") or roles_of(project.config))
     roles = (*usual, *asked.roles) if supervised else asked.roles or usual
-    return tuple(dict.fromkeys((*roles, *((DEVELOPER,) if asked.developers else ()))))
+    return tuple(dict.fromkeys(roles))
+
+
+def _survivors(directory: CrewDirectory) -> list[str]:
+    report = directory.read_report()
+    return [one.name for one in report.members if one.alive] if report else []
 
 
 def _running(directory: CrewDirectory, there: Mapping[str, Member]) -> tuple[Member, ...]:
@@ -163,12 +173,12 @@ def start(octet: Octet, prepared: Prepared) -> Started:
         OctetError: no supervisor comes up; nothing is left of the attempt.
     """
     assert octet.project is not None
-    directory, names = prepared.directory, {member.name for member in prepared.plan.new}
+    directory = prepared.directory
     write_settings(octet.project, directory, prepared.wanted)
     try:
         directory.write_wanted(prepared.wanted)
         supervise(directory)
-        return _await_registration(octet, directory, names)
+        return _await_registration(octet, directory, prepared.plan.new)
     except BaseException:
         _take_back(prepared)
         raise
@@ -177,7 +187,7 @@ def start(octet: Octet, prepared: Prepared) -> Started:
 def _take_back(prepared: Prepared) -> None:
     """Everything as it was: a crew that was up keeps the members that it had, and of one that was not nobody stays."""
     directory, before = prepared.directory, prepared.before
-    if prepared.supervised and before:
+    if prepared.running and before:
         directory.write_wanted(before)
         tell(directory)
         return
@@ -229,23 +239,16 @@ def _launch_if_free(directory: CrewDirectory) -> bool:
             return False
         errors = os.open(directory.path / "supervisor.err", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            subprocess.Popen(
-                module_command("octet.crew_supervisor", str(directory.path), str(lock)),
-                cwd="/",
-                env=crew_client.persons_environment(os.environ),
-                stdin=subprocess.DEVNULL,
-                stdout=errors,
-                stderr=errors,
-                pass_fds=(lock,),
-                start_new_session=True,
-            )
+            command = module_command("octet.crew_supervisor", str(directory.path), str(lock))
+            spawn.launch(command, (lock,), environment=crew_client.persons_environment(os.environ), errors=errors)
         finally:
             os.close(errors)
         return True
 
 
-def _await_registration(octet: Octet, directory: CrewDirectory, names: set[str]) -> Started:
+def _await_registration(octet: Octet, directory: CrewDirectory, members: Sequence[Member]) -> Started:
     """Wait until each new member is an agent, or has shown that it will not be one."""
+    wanted = {(member.name, member.tries) for member in members}
     end = time.monotonic() + REGISTERED_WITHIN_S
     seen = False
     while True:
@@ -255,10 +258,10 @@ def _await_registration(octet: Octet, directory: CrewDirectory, names: set[str])
             raise OctetError(f"the crew's supervisor does not run ({last_words(directory)}): see {directory.path}/supervisor.log")
         report = directory.read_report()
         if report and report.alive:
-            new = tuple(one for one in report.members if one.name in names)
+            new = tuple(one for one in report.members if (one.name, one.tries) in wanted)
             agents = {name: found[0].id for name, found in agents_of(octet.agents.list(), new).items() if found}
             settled = [one for one in new if one.name in agents or one.state in (GIVEN_UP, ENDED)]
-            if len(settled) == len(names) or time.monotonic() > end:
+            if len(settled) == len(wanted) or time.monotonic() > end:
                 return Started(report, new, agents)
         time.sleep(POLL_S)
 
@@ -284,19 +287,6 @@ def await_end(directory: CrewDirectory, within_s: float = ENDS_WITHIN_S) -> None
             raise OctetError(f"the crew does not end: see {directory.path}/supervisor.log, then try `octet down --now`")
         tell(directory)
         time.sleep(POLL_S)
-
-
-def agents_of(agents: Sequence[Agent], members: Sequence[MemberReport]) -> Mapping[str, list[Agent]]:
-    """Member → its agents, the session before its sub-agents. The client may be a child of the program that was started."""
-    found: dict[str, list[Agent]] = {}
-    for member in members:
-        if member.state != UP and not member.process:
-            continue
-        pid = int(member.process.split(":")[1]) if member.process.count(":") == 2 else 0
-        own = [one for one in agents if one.process.partition("#")[0] == member.process]
-        own = own or [one for one in agents if one.pid and one.process and pid in ancestors(one.pid)]
-        found[member.name] = sorted(own, key=lambda one: "#" in one.process)
-    return found
 
 
 def shown_command(directory: CrewDirectory, wanted: Wanted, role: str) -> list[str]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from octet.crew_record import GIVEN_UP, UP, CrewDirectory
+from octet.agents import Agent
+from octet.crew_record import GIVEN_UP, UP, CrewDirectory, agents_of
 from octet.text import plain
 
 
-def crew_data(project: str) -> dict[str, Any] | None:
+def crew_data(project: str, agents: Sequence[Agent]) -> dict[str, Any] | None:
     """The project's crew on this machine, ready for JSON; None where none shall be up."""
     directory = CrewDirectory.of(project)
     wanted, report = directory.read_wanted(), directory.read_report()
     if wanted is None or not wanted.members:
         return None
     alive = report is not None and report.alive
-    members = [asdict(one) for one in report.members] if report else []
+    known = agents_of(agents, report.members) if report else {}
+    names = {name: found[0].id for name, found in known.items() if found}
+    members = [{**asdict(one), "agent": names.get(one.name, "")} for one in report.members] if report else []
     return {"mode": wanted.mode, "tmux": wanted.tmux, "supervised": alive, "wanted": len(wanted.members), "members": members}
 
 
@@ -31,7 +35,8 @@ def crew_lines(crew: dict[str, Any] | None) -> list[str]:
     lines = [f"crew    {where}: {len(up)} of {crew['wanted']} sessions up"]
     for one in crew["members"]:
         told = _trouble(one)
-        lines += [f"        {one['name']} {told}"] if told else []
+        who = one["name"] + (f" (as {one['agent']})" if one["agent"] not in ("", one["name"]) else "")
+        lines += [f"        {who} {told}"] if told else []
     return lines
 
 

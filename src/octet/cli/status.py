@@ -49,7 +49,8 @@ def _show_project(watch: bool, as_json: bool) -> None:
 
 def collect(octet: Octet) -> dict[str, Any]:
     """One reading of the project, ready for JSON."""
-    agents = [{**to_data(agent), "tasks": [t.id for t in octet.tasks.held_by(agent.id)]} for agent in octet.agents.list()]
+    registered = octet.agents.list()
+    agents = [{**to_data(agent), "tasks": [t.id for t in octet.tasks.held_by(agent.id)]} for agent in registered]
     return {
         "project": octet.name,
         "store": octet.store_name,
@@ -58,7 +59,7 @@ def collect(octet: Octet) -> dict[str, Any]:
         "gates": {gate: octet.tasks.waiting(gate) for gate in GATES},
         "merge_waits": why_waiting(octet),
         "agents": agents,
-        "crew": crew_data(octet.name),
+        "crew": crew_data(octet.name, registered),
         "work": to_data([t for t in octet.tasks.list(limit=MOST_SHOWN) if t.holder]),
         "locks": to_data(octet.locks.list()),
         "running": [{"kind": r.kind, "run": r.run, **facts(r.reading), "line": bar(r.reading)} for r in running(octet.store)],

@@ -19,8 +19,8 @@ from octet.cli.session import by_an_agent, caller, opened, project_of
 from octet.config import MOST_DEVELOPERS
 from octet.crew_client import denial, member_settings
 from octet.crew_end import Farewell, end_crew
-from octet.crew_record import GIVEN_UP, TMUX, CrewDirectory, MemberReport, Report
-from octet.crew_start import Asked, Prepared, Started, agents_of, alone, prepare, shown_command, start
+from octet.crew_record import GIVEN_UP, TMUX, CrewDirectory, MemberReport, Report, agents_of
+from octet.crew_start import Asked, Prepared, Started, alone, prepare, shown_command, start
 from octet.errors import Refused, UsageError
 from octet.plans import MOST_TEXT
 from octet.tasks import Task
@@ -163,7 +163,7 @@ def _started_text(prepared: Prepared, started: Started, task: Task | None) -> st
     wanted, new = prepared.wanted, started.new
     lines = [*prepared.plan.notices]
     if new:
-        lines.append(f"up: {', '.join(started.agents.get(one.name, one.name) for one in new if one.state != GIVEN_UP)}")
+        lines.append(f"up: {', '.join(sorted(started.agents.values())) or 'nobody yet'}")
     else:
         lines.append(f"the crew is up: {len(wanted.members)} sessions, nothing is missing")
     lines += [f"{one.name} {_why(prepared, one)}" for one in new if one.name not in started.agents]
