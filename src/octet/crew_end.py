@@ -64,7 +64,7 @@ def end_crew(octet: Octet, directory: CrewDirectory, wanted: Wanted, timeout_s: 
     for agent in known.values():
         _dismiss(octet, agent)
     clear(directory)
-    _tidy(octet, known, farewell)
+    _tidy(octet, farewell)
     return farewell
 
 
@@ -175,12 +175,12 @@ def _dismiss(octet: Octet, agent: Agent) -> None:
             octet.agents.leave(there)
 
 
-def _tidy(octet: Octet, known: Mapping[str, Agent], farewell: Farewell) -> None:
-    """Remove the crew's worktrees in which there is nothing that is not merged; the others are named."""
+def _tidy(octet: Octet, farewell: Farewell) -> None:
+    """Remove the worktrees that nobody has any more and in which all is merged; those with work in them are named."""
     project = _project(octet)
     trees = {str(tree.path): tree for tree in linked_checkouts(project)}
     for found in survey(octet, project, sizes=False):
-        if not found.ours or not found.stale or found.made_for not in known:
+        if not found.ours or not found.stale:
             continue
         if found.changed or found.unmerged or found.broken:
             farewell.kept.append(found)

@@ -35,7 +35,7 @@ from octet.processes import kill_all
 log = logging.getLogger("octet.crew")
 
 # A member that lived for as long was no quick death; so many of those in a row, and it is given up.
-STEADY_S = float(os.environ.get("OCTET_CREW_STEADY_S", "60"))
+STEADY_S = 60.0
 MOST_QUICK = 5
 FIRST_DELAY_S, MOST_DELAY_S = 0.5, 60.0
 # From the word that nothing more comes to SIGTERM, and from there to SIGKILL. SessionEnd hooks have 1.5 s.
