@@ -6,7 +6,6 @@
     wanted.json          Wanted
     crew.json            Report
     settings/<role>.json, denied-<role>.json      what a member is given
-    scratch/<role>/      where a role's sessions may write what is no work
     <member>.log, .log.1 what a member without a terminal said
     supervisor.log
 """
@@ -14,8 +13,10 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -36,7 +37,8 @@ UP, WAITING, GIVEN_UP, ENDED, ENDING = "up", "waiting", "given up", "ended", "en
 class Wanted:
     """The crew as it shall be. `asked` are the roles and the number of developers that a person named, kept for the next `octet up`.
 
-    `sessions`: member → the conversation that it goes on with. `tmux` is the session's name. `hurry`: who leaves is not given time.
+    `sessions`: member → the conversation that it goes on with. `tmux` is the session's name,
+    `scratch` where roles may write. `hurry`: who leaves is not given time.
     """
 
     root: str
@@ -46,6 +48,7 @@ class Wanted:
     plugin: str = ""
     drop_in: bool = False
     tmux: str = ""
+    scratch: str = ""
     members: tuple[Member, ...] = ()
     sessions: Mapping[str, str] = field(default_factory=dict)
     asked: Mapping[str, Any] = field(default_factory=dict)
@@ -118,8 +121,10 @@ class CrewDirectory:
         """What the environment of a member's processes says; the end of the text is told from a longer name's by its comma."""
         return f"{self.path / member},"
 
-    def scratch(self, role: str) -> Path:
-        return self.path / "scratch" / role
+    def scratch(self) -> Path:
+        """Where its sessions may write what is no work, a directory for each role. Not below ours: the guard keeps all sessions out there."""
+        name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()).resolve() / f"octet-crew-{os.getuid()}-{name}"
 
     def read_wanted(self) -> Wanted | None:
         """What shall run; None where nothing is known, or what is there cannot be read."""

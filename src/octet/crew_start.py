@@ -13,11 +13,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from octet import crew_client
+from octet import crew_client, dirs
 from octet.api import Octet
 from octet.crew_machine import Machine, read_machine
 from octet.crew_plan import DEVELOPER, CrewPlan, Member, plan_crew, roles_of
@@ -124,6 +125,7 @@ def prepare(octet: Octet, asked: Asked, machine: Machine | None = None) -> Prepa
         plugin=crew_client.plugin_directory(claude, project),
         drop_in=crew_client.has_drop_in(project),
         tmux=_tmux_name(octet.name) if mode == TMUX else "",
+        scratch=str(directory.scratch()),
         members=plan.members,
         sessions=_sessions(directory),
         asked={"roles": [*roles] if asked.roles or remembered.get("roles") else [], "developers": many},
@@ -202,8 +204,12 @@ def write_settings(project: Project, directory: CrewDirectory, wanted: Wanted) -
     """What members are given: one file of settings for each role, the answer of its permission hook, a place to write."""
     import json
 
+    top = Path(wanted.scratch)
+    if top.is_symlink():  # planted: whatever it leads to is not ours to change
+        raise UsageError(f"{top} is a link that somebody made: remove it")
+    dirs.make_private(top)
     for role in {member.role for member in wanted.members}:
-        scratch, answer = directory.scratch(role), directory.path / "settings" / f"denied-{role}.json"
+        scratch, answer = top / role, directory.path / "settings" / f"denied-{role}.json"
         scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings = crew_client.member_settings(project, role, scratch, answer)
         replace_file(answer, json.dumps(crew_client.denial(role, scratch)).encode(), 0o600)
@@ -212,8 +218,8 @@ def write_settings(project: Project, directory: CrewDirectory, wanted: Wanted) -
 
 def clear(directory: CrewDirectory) -> None:
     """Remove what only running members need; logs stay."""
-    for name in ("settings", "scratch"):
-        shutil.rmtree(directory.path / name, ignore_errors=True)
+    for place in (directory.path / "settings", directory.scratch()):
+        shutil.rmtree(place, ignore_errors=True)
     for path in directory.path.glob("*.env"):
         path.unlink(missing_ok=True)
 
@@ -291,7 +297,7 @@ def await_end(directory: CrewDirectory, within_s: float = ENDS_WITHIN_S) -> None
 
 def shown_command(directory: CrewDirectory, wanted: Wanted, role: str) -> list[str]:
     """How a session of a role is started, for people; without the name of its conversation."""
-    settings, scratch = directory.path / "settings" / f"{role}.json", directory.scratch(role)
+    settings, scratch = directory.path / "settings" / f"{role}.json", Path(wanted.scratch) / role
     options = crew_client.session_options(role, plugin=wanted.plugin, drop_in=wanted.drop_in, settings=settings, scratch=scratch)
     streams = ["-p", *crew_client.STREAMS] if wanted.mode == HEADLESS else []
     return [wanted.claude, *streams, *options]

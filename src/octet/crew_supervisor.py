@@ -186,7 +186,7 @@ class Supervisor:
             plugin=wanted.plugin,
             drop_in=wanted.drop_in,
             settings=self._directory.path / "settings" / f"{role}.json",
-            scratch=self._directory.scratch(role),
+            scratch=Path(wanted.scratch) / role,
         )
         named = ["--resume" if run.resumed else "--session-id", run.session]
         prompt = crew_client.RESTARTED if run.restarts else crew_client.PROMPT

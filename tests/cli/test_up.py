@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +99,7 @@ def crew(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     made = Crew(shop, stage)
     yield made
     kill_all(str(made.directory.path))
+    shutil.rmtree(made.directory.scratch(), ignore_errors=True)
 
 
 class TestUp:
@@ -274,7 +276,7 @@ class TestDown:
         assert crew.processes() == {}
         assert crew.agents() == []
         assert crew.shop.octet.locks.list() == []
-        assert not (crew.directory.path / "scratch").exists()
+        assert not crew.directory.scratch().exists()
         assert "crew" not in crew.shop.run("status").out
         assert crew.down() == "no crew is up\n"
         crew.up()

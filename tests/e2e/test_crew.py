@@ -45,6 +45,10 @@ class Crew:
         told: dict[str, Any] = json.loads(self.octet("up", "--force", "--json", *words).stdout)
         return told
 
+    def dry_run(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(self.octet("up", "--headless", "--force", "--dry-run", "--json").stdout)
+        return told
+
     def members(self) -> dict[str, dict[str, Any]]:
         """Member → what `octet status` has of it."""
         crew = json.loads(self.octet("status", "--json").stdout)["crew"]

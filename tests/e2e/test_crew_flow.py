@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -55,7 +56,11 @@ def test_a_feature_is_built_although_sessions_are_killed(crew: Crew) -> None:
 
 def start(crew: Crew) -> Players:
     """`octet up --feature`, and who plays the roles."""
-    players = Players(crew.sandbox.repository, crew.directory / "scratch" / "orchestrator", lambda: all_merged(crew.sandbox))
+    players = Players(
+        crew.sandbox.repository,
+        Path(crew.dry_run()["settings"]["orchestrator"]["permissions"]["additionalDirectories"][0]),
+        lambda: all_merged(crew.sandbox),
+    )
     players.enter(crew.model)
     crew.up("--headless", "--feature", "The bill: prices, tax, and their sum")
     return players

@@ -149,14 +149,14 @@ def _plan_data(octet: Octet, prepared: Prepared) -> dict[str, Any]:
         "notices": prepared.plan.notices,
         "commands": {role: shown_command(prepared.directory, prepared.wanted, role) for role in roles},
         "settings": {role: _settings(octet, prepared, role) for role in roles},
-        "denial": {role: denial(role, prepared.directory.scratch(role)) for role in roles},
+        "denial": {role: denial(role, Path(prepared.wanted.scratch) / role) for role in roles},
     }
 
 
 def _settings(octet: Octet, prepared: Prepared, role: str) -> dict[str, Any]:
     directory = prepared.directory
     answer: Path = directory.path / "settings" / f"denied-{role}.json"
-    return member_settings(project_of(octet), role, directory.scratch(role), answer)
+    return member_settings(project_of(octet), role, Path(prepared.wanted.scratch) / role, answer)
 
 
 def _started_text(prepared: Prepared, started: Started, task: Task | None) -> str:
