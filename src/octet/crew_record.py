@@ -122,7 +122,7 @@ class CrewDirectory:
         return f"{self.path / member},"
 
     def scratch(self) -> Path:
-        """Where its sessions may write what is no work, a directory for each role. Not below ours: the guard keeps all sessions out there."""
+        """Where its sessions may write what is no work, a directory for each role; not below ours, which the guard keeps closed."""
         name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
         return Path(tempfile.gettempdir()).resolve() / f"octet-crew-{os.getuid()}-{name}"
 
