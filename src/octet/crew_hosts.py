@@ -20,6 +20,7 @@ LOG_LIMIT = 5_000_000
 MOST_LINE = 1 << 20
 CHUNK = 1 << 16
 WORDS = 200
+HEAD = 200  # where an event says of which type it is
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def _read_some(descriptor: int) -> bytes | None:
 
 
 def _note(child: _Child, line: bytes) -> None:
-    if line.startswith(b'{"type":"result"'):
+    if b'"type":"result"' in line[:HEAD]:
         with suppress(ValueError):
             event = json.loads(line)
             child.error = plain(str(event.get("result", "")), WORDS) if event.get("is_error") else ""

@@ -29,6 +29,7 @@ from octet.errors import OctetError, Refused, UsageError
 from octet.files import replace_file
 from octet.process import ProcessIdentity
 from octet.project import Project
+from octet.store.connection import URL_VARIABLE
 
 # From the start of a supervisor to the registration of the last session, on a machine with better things to do.
 REGISTERED_WITHIN_S = 60.0
@@ -168,8 +169,11 @@ def _tmux_name(project: str) -> str:
     return session_name(project)
 
 
-def start(octet: Octet, prepared: Prepared) -> Started:
+def start(octet: Octet, prepared: Prepared, url: str = "") -> Started:
     """Have a supervisor start what is missing, and wait for it. Call it within `alone`.
+
+    Args:
+        url: the store's, where it was named on the command line: the sessions of a new supervisor have to use the same.
 
     Raises:
         OctetError: no supervisor comes up; nothing is left of the attempt.
@@ -179,7 +183,7 @@ def start(octet: Octet, prepared: Prepared) -> Started:
     write_settings(octet.project, directory, prepared.wanted)
     try:
         directory.write_wanted(prepared.wanted)
-        supervise(directory)
+        supervise(directory, url)
         return _await_registration(octet, directory, prepared.plan.new)
     except BaseException:
         _take_back(prepared)
@@ -224,9 +228,9 @@ def clear(directory: CrewDirectory) -> None:
         path.unlink(missing_ok=True)
 
 
-def supervise(directory: CrewDirectory) -> None:
+def supervise(directory: CrewDirectory, url: str = "") -> None:
     """See that a supervisor lives, and that it has read `wanted.json` as it is now."""
-    if not _launch_if_free(directory):
+    if not _launch_if_free(directory, url):
         tell(directory)
 
 
@@ -238,7 +242,7 @@ def tell(directory: CrewDirectory) -> None:
             os.kill(ProcessIdentity.parse(report.supervisor).pid, signal.SIGUSR1)
 
 
-def _launch_if_free(directory: CrewDirectory) -> bool:
+def _launch_if_free(directory: CrewDirectory, url: str) -> bool:
     """Start a supervisor unless one lives; whether one was started."""
     with directory.try_lock() as lock:
         if lock is None:
@@ -246,7 +250,8 @@ def _launch_if_free(directory: CrewDirectory) -> bool:
         errors = os.open(directory.path / "supervisor.err", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             command = module_command("octet.crew_supervisor", str(directory.path), str(lock))
-            spawn.launch(command, (lock,), environment=crew_client.persons_environment(os.environ), errors=errors)
+            environment = crew_client.persons_environment(os.environ) | ({URL_VARIABLE: url} if url else {})
+            spawn.launch(command, (lock,), environment=environment, errors=errors)
         finally:
             os.close(errors)
         return True

@@ -183,6 +183,14 @@ class TestUp:
         monkeypatch.chdir(other)
         assert "octet init" in crew.shop.refuses("up", "--headless", code=2)
 
+    def test_the_store_of_the_command_line(self, crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who names the store by --redis gets members that use it too."""
+        url = os.environ["OCTET_REDIS_URL"]
+        monkeypatch.delenv("OCTET_REDIS_URL")
+        crew.shop.run("--redis", url, "up", "--headless", "--force", "--role", "developer", "--developers", "1")
+        assert crew.agents() == ["developer-1"]
+        crew.shop.run("--redis", url, "down")
+
     def test_one_crew_for_a_project(self, crew: Crew, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A second clone on this machine does not get a crew of its own."""
         from octet import trust
@@ -201,7 +209,8 @@ class TestUp:
         for name, value in strange.items():
             monkeypatch.setenv(name, value)
         crew.up("--role", "developer", "--developers", "1")
-        environment = crew.told("developer-1")[0]["environment"]
+        [told] = crew.told("developer-1")
+        environment = told["environment"]
         assert {name for name in strange if name in environment} == {"ANTHROPIC_MODEL"}
 
 

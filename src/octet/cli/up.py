@@ -15,7 +15,7 @@ from octet.agents import ROLES
 from octet.api import Octet
 from octet.cli.durations import Duration
 from octet.cli.output import emit, json_option
-from octet.cli.session import by_an_agent, caller, opened, project_of
+from octet.cli.session import by_an_agent, caller, given_url, opened, project_of
 from octet.config import MOST_DEVELOPERS
 from octet.crew_client import denial, member_settings
 from octet.crew_end import Farewell, end_crew
@@ -61,7 +61,7 @@ def up_command(
                 raise UsageError("a feature needs an orchestrator, and the crew has none: add --role orchestrator")
             task = _add_feature(octet, text) if text else None
             try:
-                started = start(octet, prepared)
+                started = start(octet, prepared, given_url())
             except BaseException:
                 if task:
                     octet.tasks.cancel(task.id, "the crew was not started")
