@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -68,11 +69,15 @@ def start(crew: Crew) -> Players:
 
 def end(crew: Crew, begun: str) -> None:
     """`octet down`; then nothing is there but the merged work."""
-    crew.octet("down")
+    kept = json.loads(crew.octet("down", "--json").stdout)["kept"]
     crew.assert_gone()
+    for tree in kept:  # of a killed session: what it left stays on purpose, and is named
+        assert tree["changed"] or tree["unmerged"]
+        crew.octet("worktree", "remove", tree["name"])
     for task in CODE:
         assert git(crew.sandbox.repository, "show", f"main:shop/{task}.py") == CODE[task]
     assert_every_step_passes(crew.sandbox, begun)
-    for ref in git(crew.sandbox.repository, "for-each-ref", "--format=%(refname)", "refs/octet").split():
-        git(crew.sandbox.repository, "update-ref", "-d", ref)  # what a killed session left, kept on purpose
+    for ref in git(crew.sandbox.repository, "for-each-ref", "--format=%(refname)", "refs/octet", "refs/heads/octet").split():
+        assert kept, f"{ref} is left, and nobody was killed"
+        git(crew.sandbox.repository, "update-ref", "-d", ref)
     assert_nothing_is_left(crew.sandbox)
