@@ -145,11 +145,14 @@ def record_interpreter() -> None:
         OSError: the file cannot be written.
     """
     source = Path(__file__).absolute().parent.parent
-    command = source.parent / "bin" / "octet"
-    if not command.exists():  # installed as a wheel
-        command = Path(sys.executable).parent / "octet"
-    text = f"{environment.real_python()}\n{source}\n{command}\n"
+    text = f"{environment.real_python()}\n{source}\n{own_command()}\n"
     write_if_changed(dirs.make_private(dirs.state_dir()) / "interpreter", text)
+
+
+def own_command() -> Path:
+    """The `octet` command that belongs to this code."""
+    command = Path(__file__).absolute().parents[2] / "bin" / "octet"
+    return command if command.exists() else Path(sys.executable).parent / "octet"  # installed as a wheel
 
 
 def write_if_changed(path: Path, text: str) -> None:

@@ -27,9 +27,21 @@ PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 GATE_NAMES = ("review", "security", "test", "merge")
 # A remote that git has by this name. `git push` would take a URL or a path as well, and run what `ext::` names.
 REMOTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# The same as `agents.ROLES` (a test holds them together).
+ROLE_NAMES = (
+    "orchestrator",
+    "architect",
+    "developer",
+    "code-sentinel",
+    "security-auditor",
+    "test-orchestrator",
+    "repository-guardian",
+    "documentation-keeper",
+)
 MOST_BATCH = 64
 MOST_QUIET_S = 24 * 3600
 MOST_WITHOUT_COMMIT = 100
+MOST_DEVELOPERS = 16
 PORT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 MOST_PORTS = 20
 
@@ -51,6 +63,8 @@ class Config:
 
     `crew_loop`: an agent with a role is handed its next task when its turn ends. `crew_quiet_s` is how long it leaves a person who has
     just talked with it alone, in seconds; after `crew_most_without_commit` tasks in a row that came to no commit it is parked.
+    `crew_roles` are those that `octet up` starts a session for (without any: those that the gates call for); `crew_developers` how many
+    of that role.
     """
 
     project: str
@@ -72,6 +86,8 @@ class Config:
     crew_loop: bool = True
     crew_quiet_s: int = 120
     crew_most_without_commit: int = 3
+    crew_roles: tuple[str, ...] = ()
+    crew_developers: int = 2
 
 
 def load(root: Path) -> Config:
@@ -188,6 +204,13 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _roles(value: Any) -> tuple[str, ...]:
+    roles = _texts(value)
+    if len(set(roles)) < len(roles) or not set(roles) <= set(ROLE_NAMES):
+        raise ValueError(f"must be different roles of {', '.join(ROLE_NAMES)}")
+    return roles
+
+
 def _remote(value: Any) -> str:
     if _text(value) and not REMOTE_NAME.fullmatch(value):
         raise ValueError('must be the name of a remote that git knows, such as "origin"')
@@ -223,6 +246,8 @@ _SETTINGS: Mapping[str, _Setting] = {
     "crew.loop": _Setting("crew_loop", _flag),
     "crew.quiet_s": _Setting("crew_quiet_s", _number(0, MOST_QUIET_S)),
     "crew.most_without_commit": _Setting("crew_most_without_commit", _number(1, MOST_WITHOUT_COMMIT)),
+    "crew.roles": _Setting("crew_roles", _roles),
+    "crew.developers": _Setting("crew_developers", _number(1, MOST_DEVELOPERS)),
 }
 _TABLES = frozenset(name.split(".")[0] for name in _SETTINGS if "." in name)
 
@@ -315,4 +340,6 @@ on_store_down = "deny"
 # loop = true                        # an agent with a role is handed its next task when its turn ends
 # quiet_s = 120                      # after a person has talked with it, it starts nothing new for so long
 # most_without_commit = 3            # after so many tasks in a row without a commit it is parked
+# developers = 2                     # how many `octet up` starts, 1 to 16
+# roles = ["orchestrator", "developer", "code-sentinel", "test-orchestrator", "repository-guardian"]
 """

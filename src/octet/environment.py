@@ -96,6 +96,12 @@ def real_python() -> str:
         return str(base)
 
 
+def module_command(module: str, *arguments: str) -> list[str]:
+    """A command line that runs `main()` of a module of this very package, whatever the environment says of Python."""
+    packages = str(Path(__file__).resolve().parent.parent)
+    return [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {packages!r}); from {module} import main; main()", *arguments]
+
+
 def is_complete(venv: Path) -> bool:
     """Whether it is there, and the interpreter that it was built on still is."""
     return os.access(venv / "bin" / "python", os.X_OK)

@@ -22,6 +22,8 @@ COMPLETION = "_OCTET_COMPLETE"  # how a shell asks click for completions
 # command → (module, attribute, one line for --help); `octet --help` imports none of them.
 COMMANDS = {
     "init": ("octet.cli.init", "init_command", "Opt this repository in on this machine (--undo: out)."),
+    "up": ("octet.cli.up", "up_command", "Start the crew: a session of Claude Code for each role."),
+    "down": ("octet.cli.up", "down_command", "End the crew; what it holds is finished, or handed over."),
     "demo": ("octet.cli.demo", "demo_command", "Watch a crew of eight build a feature in a sample repository."),
     "doctor": ("octet.cli.doctor", "doctor_command", "Check this machine and repository; say what to mend."),
     "status": ("octet.cli.status", "status_command", "Who is here, what is queued, what is locked."),

@@ -53,6 +53,11 @@ def store_of_directory() -> str | None:
         return resolve_url(explicit, os.environ, None)
 
 
+def given_url() -> str:
+    """The store's URL that --redis names; "" for none."""
+    return _given().get("redis_url") or ""
+
+
 def _given() -> dict[str, str | None]:
     """The root command's own options."""
     return click.get_current_context().find_root().obj or {}

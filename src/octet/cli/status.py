@@ -9,6 +9,7 @@ import click
 
 from octet import server
 from octet.api import Octet
+from octet.cli.crew import crew_data, crew_lines
 from octet.cli.output import emit, json_option, to_data
 from octet.cli.progress import bar, facts
 from octet.cli.session import opened
@@ -48,10 +49,11 @@ def _show_project(watch: bool, as_json: bool) -> None:
 
 def collect(octet: Octet) -> dict[str, Any]:
     """One reading of the project, ready for JSON."""
-    here = octet.agents.list()
-    standings = octet.standings.of([agent.id for agent in here])
+    registered = octet.agents.list()
+    standings = octet.standings.of([agent.id for agent in registered])
     agents = [
-        {**to_data(agent), "tasks": [t.id for t in octet.tasks.held_by(agent.id)], "stopped": standings[agent.id].stopped} for agent in here
+        {**to_data(agent), "tasks": [t.id for t in octet.tasks.held_by(agent.id)], "stopped": standings[agent.id].stopped}
+        for agent in registered
     ]
     return {
         "project": octet.name,
@@ -61,6 +63,7 @@ def collect(octet: Octet) -> dict[str, Any]:
         "gates": {gate: octet.tasks.waiting(gate) for gate in GATES},
         "merge_waits": why_waiting(octet),
         "agents": agents,
+        "crew": crew_data(octet.name, registered),
         "work": to_data([t for t in octet.tasks.list(limit=MOST_SHOWN) if t.holder]),
         "locks": to_data(octet.locks.list()),
         "running": [{"kind": r.kind, "run": r.run, **facts(r.reading), "line": bar(r.reading)} for r in running(octet.store)],
@@ -90,6 +93,7 @@ def render(data: dict[str, Any]) -> str:
     lines += _gates(data)
     lines.append("agents  " + (", ".join(f"{a['id']}{_on(a['tasks'])}" for a in agents) or "none"))
     lines += [f"stopped {a['id']} is {a['stopped']}" for a in agents if a["stopped"]]
+    lines += crew_lines(data["crew"])
     for t in work:
         holder = plain(t["holder"], 80)
         lines.append(f"work    {t['id']} {plain(t['title'], 50)}: {holder}, {t['progress']:g}%, {age(t['claimed_ms'], now)}")

@@ -39,18 +39,24 @@ def supervisor_command(
     return [real_python(), "-I", "-S", str(SUPERVISOR), CONTRACT, str(state), *numbers, *worker]
 
 
-def launch(command: Sequence[str], inherited: Sequence[int] = ()) -> int:
-    """Start `command` in a session of its own with nothing open but `inherited`; return its pid.
+def launch(
+    command: Sequence[str],
+    inherited: Sequence[int] = (),
+    *,
+    environment: Mapping[str, str] | None = None,
+    errors: int = subprocess.DEVNULL,
+) -> int:
+    """Start `command` in a session of its own with nothing open but `inherited`, and `errors` for what it says; return its pid.
 
-    A hook's pipes kept open would block the tool that the hook guards.
+    A hook's pipes kept open would block the tool that the hook guards. `environment`: default, that of a daemon.
     """
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=errors,
         cwd="/",
-        env=clean_environment(os.environ),
+        env=clean_environment(os.environ) if environment is None else environment,
         pass_fds=inherited,
         start_new_session=True,
     )

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-from octet.demo.sandbox import python_command
+from octet.environment import module_command
 
 Listener = Callable[[str, Mapping[str, str]], None]
 
@@ -38,7 +38,7 @@ class ProcessCrew:
     def start(self, part: Part) -> None:
         """Start one member; it registers itself."""
         process = subprocess.Popen(
-            python_command("octet.demo.session"),
+            module_command("octet.demo.session"),
             cwd=part.root,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

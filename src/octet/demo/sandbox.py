@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from pathlib import Path
 
 from octet import dirs, server
 from octet.daemon import control
-from octet.demo.processes import processes_of
+from octet.environment import module_command
 from octet.errors import OctetError
+from octet.processes import processes_of
 
-PACKAGES = Path(__file__).resolve().parents[2]
 # What a program needs to run, and nothing that would lead back to the person's own Octet, git or Claude Code.
 PASSED_ON = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
 LEAVE_WITHIN_S = 20.0
@@ -86,7 +85,7 @@ def watched(base: Path) -> Iterator[int]:
     """Have a keeper clean up what belongs to `base`, whatever ends this process; yields the keeper's pid."""
     # In a session of its own: Ctrl-C in the terminal must not end it before it has done its work.
     keeper = subprocess.Popen(
-        python_command("octet.demo.keeper", str(base)),
+        module_command("octet.demo.keeper", str(base)),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -103,15 +102,6 @@ def watched(base: Path) -> Iterator[int]:
             raise OctetError(f"the demo cannot be cleaned up: see what runs in {base}, and remove it") from error
 
 
-def python_command(module: str, *arguments: str) -> list[str]:
-    """A command line that runs a module of this very package, whatever the environment says of Python."""
-    return [sys.executable, "-I", "-c", _run_module(module), *arguments]
-
-
-def _run_module(module: str) -> str:
-    return f"import sys; sys.path.insert(0, {str(PACKAGES)!r}); from {module} import main; main()"
-
-
 def _write_command(path: Path, module: str) -> None:
-    path.write_text(f'#!/bin/sh\nexec {shlex.join(python_command(module))} "$@"\n', encoding="utf-8")
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(module_command(module))} "$@"\n', encoding="utf-8")
     path.chmod(0o755)

@@ -1,4 +1,7 @@
-"""Every process that belongs to one demo: those whose environment, command line or directory names the demo's own directory."""
+"""Every process that belongs to something: those whose environment, command line or directory names its mark.
+
+A mark is a directory of its own, or a text put into the environment, which whatever is started inherits.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,16 @@ from pathlib import Path
 SETTLE_S = 10.0
 
 
-def processes_of(directory: Path) -> dict[int, str]:
-    """Pid → command line of each running process of the demo, without the one that asks."""
+def processes_of(mark: Path | str) -> dict[int, str]:
+    """Pid → command line of each running process that names the mark, without the one that asks."""
     find = _from_proc if Path("/proc/self/environ").exists() else _from_ps
-    return {pid: command for pid, command in find(os.fsencode(directory)) if pid != os.getpid()}
+    return {pid: command for pid, command in find(os.fsencode(mark)) if pid != os.getpid()}
 
 
-def kill_all(directory: Path) -> None:
-    """SIGKILL to every process of the demo until none is left: the daemon's two processes start each other anew."""
+def kill_all(mark: Path | str) -> None:
+    """SIGKILL to every process that names the mark until none is left: a demo's daemon is two that start each other anew."""
     end = time.monotonic() + SETTLE_S
-    while (left := processes_of(directory)) and time.monotonic() < end:
+    while (left := processes_of(mark)) and time.monotonic() < end:
         for pid in left:
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,210 @@
+"""`octet up` and `octet down`"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from octet.agents import ROLES
+from octet.api import Octet
+from octet.cli.durations import Duration
+from octet.cli.output import emit, json_option
+from octet.cli.session import by_an_agent, caller, given_url, opened, project_of
+from octet.config import MOST_DEVELOPERS
+from octet.crew_client import denial, member_settings
+from octet.crew_end import Farewell, end_crew
+from octet.crew_record import GIVEN_UP, TMUX, CrewDirectory, MemberReport, Report, agents_of
+from octet.crew_start import Asked, Prepared, Started, alone, prepare, shown_command, start
+from octet.errors import Refused, UsageError
+from octet.plans import MOST_TEXT
+from octet.tasks import Task
+from octet.text import plain
+
+ORCHESTRATOR = "orchestrator"
+MOST_HEADLINE = 120
+
+
+@click.command("up")
+@click.option("--developers", type=click.IntRange(1, MOST_DEVELOPERS), help="How many developers; default: [crew] in octet.toml, else 2.")
+@click.option("--headless", is_flag=True, help="Without terminals; the sessions' output goes to log files.")
+@click.option(
+    "--role", "roles", multiple=True, type=click.Choice(ROLES), help="A session of this role (repeat); default: one of each needed."
+)
+@click.option("--feature", metavar="TEXT", help="What to build, for the orchestrator; - reads it from standard input.")
+@click.option("--force", is_flag=True, help="As many as asked for, although this machine may drown.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be started, and with which permissions.")
+@json_option
+def up_command(
+    developers: int | None, headless: bool, roles: tuple[str, ...], feature: str | None, force: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Start the crew of this repository: a session of Claude Code for each role; or what is missing of it.
+
+    It goes on when the terminal is closed; `octet down` ends it, and `octet status` shows it.
+    """
+    text = _read_feature(feature)
+    with opened() as octet:
+        project_of(octet)
+        asked = Asked(developers, roles, headless, force)
+        if dry_run:
+            prepared = prepare(octet, asked)
+            emit(_plan_data(octet, prepared), _plan_text(octet, prepared), as_json)
+            return
+        with alone(CrewDirectory.of(octet.name)):
+            prepared = prepare(octet, asked)
+            if text and not any(member.role == ORCHESTRATOR for member in prepared.wanted.members):
+                raise UsageError("a feature needs an orchestrator, and the crew has none: add --role orchestrator")
+            task = _add_feature(octet, text) if text else None
+            try:
+                started = start(octet, prepared, given_url())
+            except BaseException:
+                if task:
+                    octet.tasks.cancel(task.id, "the crew was not started")
+                raise
+    emit(_started_data(prepared, started, task), _started_text(prepared, started, task), as_json)
+
+
+@click.command("down")
+@click.option("--now", is_flag=True, help="Give back what is being worked on at once, with the work so far.")
+@click.option(
+    "--timeout", "timeout_s", type=Duration(), default="5m", show_default=True, help="How long to wait for what is being worked on."
+)
+@json_option
+def down_command(now: bool, timeout_s: float, as_json: bool) -> None:
+    """End the crew: each session finishes what it holds, or hands it over, and ends. `octet up` goes on where it was."""
+    with opened() as octet:
+        project_of(octet)
+        directory = CrewDirectory.of(octet.name)
+        with alone(directory):
+            wanted, report = directory.read_wanted(), directory.read_report()
+            if wanted is None or not (wanted.members or directory.is_supervised()):
+                emit({"ended": []}, "no crew is up", as_json)
+                return
+            _refuse_members(octet, report)
+            say = (lambda _line: None) if as_json else (lambda line: click.echo(plain(line, 500)))
+            farewell = end_crew(octet, directory, wanted, 0.0 if now else timeout_s, say)
+    emit(_farewell_data(farewell), _farewell_text(farewell), as_json)
+
+
+def _read_feature(feature: str | None) -> str:
+    """The feature's text, "" for none.
+
+    Raises:
+        UsageError: it is empty, or too long.
+    """
+    if feature is None:
+        return ""
+    text = (sys.stdin.read(MOST_TEXT + 1) if feature == "-" else feature).strip()
+    if not text or len(text) > MOST_TEXT:
+        raise UsageError(f"a feature is a text of 1 to {MOST_TEXT} characters: write more into a file of the repository, and name that")
+    return text
+
+
+def _add_feature(octet: Octet, text: str) -> Task:
+    """A task of the plan stage: it is in the store before anybody is told, and one orchestrator claims it."""
+    headline = plain(text.splitlines()[0], MOST_HEADLINE)
+    return octet.tasks.add(headline, description=text, stage="plan", created_by=caller(octet).id)
+
+
+def _refuse_members(octet: Octet, report: Report | None) -> None:
+    """A member that ends its crew would wait for itself.
+
+    Raises:
+        Refused: the caller is one.
+    """
+    if not by_an_agent() or report is None:
+        return
+    me = caller(octet)
+    if any(agent.id == me.id for agents in agents_of([me], report.members).values() for agent in agents):
+        raise Refused(f"{me.id} is of this crew: only a person ends it, in a terminal of their own")
+
+
+def _plan_text(octet: Octet, prepared: Prepared) -> str:
+    wanted, new = prepared.wanted, prepared.plan.new
+    running = [member.name for member in wanted.members if member not in new]
+    where = f"in the tmux session {wanted.tmux}" if wanted.mode == TMUX else "without terminals"
+    lines = [f"would start {len(new)} session{'s' if len(new) != 1 else ''} of Claude Code {wanted.version} {where}:"] if new else []
+    lines += [f"  {member.name}" for member in new]
+    lines += [f"up already: {', '.join(running)}"] if running else []
+    lines += prepared.plan.notices
+    for role in dict.fromkeys(member.role for member in new):
+        settings = json.dumps(_settings(octet, prepared, role))
+        lines += [f"{role}:", f"  {shlex.join(shown_command(prepared.directory, wanted, role))}", f"  settings: {settings}"]
+    return "\n".join(lines)
+
+
+def _plan_data(octet: Octet, prepared: Prepared) -> dict[str, Any]:
+    roles = dict.fromkeys(member.role for member in prepared.plan.new)
+    return {
+        "mode": prepared.wanted.mode,
+        "tmux": prepared.wanted.tmux,
+        "machine": asdict(prepared.machine),
+        "new": [member.name for member in prepared.plan.new],
+        "members": [member.name for member in prepared.wanted.members],
+        "notices": prepared.plan.notices,
+        "commands": {role: shown_command(prepared.directory, prepared.wanted, role) for role in roles},
+        "settings": {role: _settings(octet, prepared, role) for role in roles},
+        "denial": {role: denial(role, Path(prepared.wanted.scratch) / role) for role in roles},
+    }
+
+
+def _settings(octet: Octet, prepared: Prepared, role: str) -> dict[str, Any]:
+    directory = prepared.directory
+    answer: Path = directory.path / "settings" / f"denied-{role}.json"
+    return member_settings(project_of(octet), role, Path(prepared.wanted.scratch) / role, answer)
+
+
+def _started_text(prepared: Prepared, started: Started, task: Task | None) -> str:
+    wanted, new = prepared.wanted, started.new
+    lines = [*prepared.plan.notices]
+    if new:
+        lines.append(f"up: {', '.join(sorted(started.agents.values())) or 'nobody yet'}")
+    else:
+        lines.append(f"the crew is up: {len(wanted.members)} sessions, nothing is missing")
+    lines += [f"{one.name} {_why(prepared, one)}" for one in new if one.name not in started.agents]
+    lines += [f"task {task.id} is the orchestrator's: {plain(task.title)}"] if task else []
+    look = f"`tmux attach -t {wanted.tmux}` shows them" if wanted.mode == TMUX else f"their logs: {prepared.directory.path}"
+    return "\n".join([*lines, f"{look}; `octet status` who does what; `octet down` ends them"])
+
+
+def _why(prepared: Prepared, one: MemberReport) -> str:
+    if one.state == GIVEN_UP:
+        return f"does not start: {plain(one.reason)}"
+    place = "its window" if prepared.wanted.mode == TMUX else f"{prepared.directory.path / one.name}.log"
+    return f"has not registered yet ({plain(one.reason) or 'it may be asking something'}): look at {place}"
+
+
+def _started_data(prepared: Prepared, started: Started, task: Task | None) -> dict[str, Any]:
+    return {
+        "mode": prepared.wanted.mode,
+        "tmux": prepared.wanted.tmux,
+        "started": [{**asdict(one), "agent": started.agents.get(one.name, "")} for one in started.new],
+        "members": [member.name for member in prepared.wanted.members],
+        "notices": prepared.plan.notices,
+        "task": task.id if task else None,
+        "logs": str(prepared.directory.path),
+    }
+
+
+def _farewell_text(farewell: Farewell) -> str:
+    lines = [f"ended: {', '.join(farewell.members) or 'nobody was left'}"]
+    lines += [f"task {task} waits again, as far as {agent} came with it" for task, agent in farewell.given_back.items()]
+    for tree in farewell.kept:
+        lines.append(
+            f"kept {plain(tree.path)} ({plain(tree.state)}): its task goes on with it, or `octet worktree remove {plain(tree.name)}`"
+        )
+    return "\n".join([*lines, "`octet up` goes on"])
+
+
+def _farewell_data(farewell: Farewell) -> dict[str, Any]:
+    return {
+        "ended": farewell.members,
+        "given_back": farewell.given_back,
+        "removed": farewell.removed,
+        "kept": [asdict(tree) for tree in farewell.kept],
+    }

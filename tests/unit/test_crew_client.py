@@ -1,0 +1,112 @@
+"""What a member of a crew is given: permissions, environment, and the program that it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from octet import crew_client, trust
+from octet.config import Config
+from octet.crew_record import CrewDirectory, Report, Wanted
+from octet.errors import UsageError
+from octet.plugin import plugin_root
+from octet.project import Project
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("OCTET_HOME", str(tmp_path / "state"))
+    root = tmp_path / "a [shop]"
+    root.mkdir()
+    return Project("shop", root, Config("shop", test_command="pytest -q"))
+
+
+def allowed(project: Project, role: str) -> list[str]:
+    settings = crew_client.member_settings(project, role, Path("/scratch"), Path("/answer"))
+    rules: list[str] = settings["permissions"]["allow"]
+    return rules
+
+
+def test_only_writers_may_write(project: Project) -> None:
+    """Who reviews or merges gets a place for notes, and no rule for the shell; Octet's own commands are the guard's."""
+    for role in ("orchestrator", "code-sentinel", "repository-guardian"):
+        assert allowed(project, role) == ["Edit(//scratch/**)"]
+    rules = allowed(project, "developer")
+    assert f"Edit(/{str(project.root).replace('[', chr(92) + '[').replace(']', chr(92) + ']')}/.claude/worktrees/**)" in rules
+    assert not any(rule.startswith(("Bash(git:", "Bash(*", "Bash(octet")) or "push" in rule for rule in rules)
+
+
+def test_the_test_command_only_as_approved(project: Project) -> None:
+    """A repository cannot widen what its crew may run: a command counts that the machine's person has seen."""
+    assert "Bash(pytest -q:*)" not in allowed(project, "developer")
+    trust.approve(project)
+    assert "Bash(pytest -q:*)" in allowed(project, "developer")
+    changed = Project("shop", project.root, Config("shop", test_command="curl evil"))
+    assert "Bash(curl evil:*)" not in allowed(changed, "developer")
+
+
+def test_what_is_not_allowed_is_answered(project: Project) -> None:
+    """In place of a person a file answers: no, and what to do."""
+    settings = crew_client.member_settings(project, "developer", Path("/scratch"), Path("/answer"))
+    [group] = settings["hooks"]["PermissionRequest"]
+    assert group["hooks"][0]["args"] == ["/answer"]
+    decision = crew_client.denial("developer", Path("/scratch"))["hookSpecificOutput"]["decision"]
+    assert decision["behavior"] == "deny"
+    assert "octet msg send orchestrator" in decision["message"]
+
+
+def test_the_plugin_is_loaded_once(project: Project, tmp_path: Path) -> None:
+    """By the drop-in, by the person's installation, or else from this one's own files."""
+    program = tmp_path / "claude"
+    program.write_text("#!/bin/sh\necho '[]'\n")
+    program.chmod(0o755)
+    assert crew_client.plugin_directory(program, project) == str(plugin_root())
+    program.write_text('#!/bin/sh\necho \'[{"id": "octet@market", "enabled": true}]\'\n')
+    assert crew_client.plugin_directory(program, project) == ""
+    program.write_text("#!/bin/sh\necho nonsense; exit 1\n")
+    assert crew_client.plugin_directory(program, project) == str(plugin_root())
+    (project.root / ".claude" / "octet").mkdir(parents=True)
+    (project.root / ".claude" / "octet" / "launch").touch()
+    assert not crew_client.has_drop_in(project)
+    (project.root / ".claude" / "settings.json").write_text(json.dumps({"hooks": "… .claude/octet/launch …"}))
+    assert crew_client.has_drop_in(project)
+    assert crew_client.plugin_directory(program, project) == ""
+
+
+def test_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OCTET_CLAUDE comes before PATH; a directory, a text file or another program is one clear line."""
+    monkeypatch.setenv("OCTET_CLAUDE", str(tmp_path))
+    with pytest.raises(UsageError, match="is no program"):
+        crew_client.find_claude()
+    program = tmp_path / "claude"
+    program.write_text("#!/bin/sh\necho '2.1.330 (Claude Code)'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("OCTET_CLAUDE", str(program))
+    assert crew_client.read_version(crew_client.find_claude()) == "2.1.330"
+    for text in ("#!/bin/sh\necho 7\n", "#!/nowhere\n", "#!/bin/sh\nexit 1\n"):
+        program.write_text(text)
+        with pytest.raises(UsageError, match="is not Claude Code"):
+            crew_client.read_version(program)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"members": 3}', '{"members": [{"name": 1}]}', "\0", '{"root": "/x"}'])
+def test_records_that_cannot_be_read(tmp_path: Path, text: str) -> None:
+    """A record that somebody spoiled is as good as none."""
+    directory = CrewDirectory(tmp_path)
+    for name in ("wanted.json", "crew.json"):
+        (tmp_path / name).write_text(text)
+    assert directory.read_wanted() is None
+    assert directory.read_report() is None
+
+
+def test_records_come_back(tmp_path: Path) -> None:
+    """What was written is read, and only its owner can read it."""
+    directory = CrewDirectory(tmp_path)
+    wanted = Wanted("/shop", "headless", "/bin/claude", asked={"developers": 2})
+    directory.write_wanted(wanted)
+    directory.write_report(Report("host:1:1", "headless"))
+    assert directory.read_wanted() == wanted
+    assert directory.read_report() == Report("host:1:1", "headless")
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}

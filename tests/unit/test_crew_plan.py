@@ -1,0 +1,155 @@
+"""Whom `octet up` starts, as a function of the machine, the settings, what was asked for and who runs already."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from octet import config as settings
+from octet.agents import ROLES
+from octet.config import Config
+from octet.crew_machine import Machine, read_machine
+from octet.crew_plan import RESERVE_MB, SESSION_MB, SESSIONS_PER_CORE, CrewPlan, Member, plan_crew, roles_of
+from octet.errors import ConfigError, Refused
+
+LARGE = Machine(cores=64, load=0, memory_mb=256_000)
+ROLES_USUAL = ("orchestrator", "developer", "code-sentinel", "test-orchestrator", "repository-guardian")
+
+
+def room_for(sessions: int, **changes: float) -> Machine:
+    return replace(LARGE, memory_mb=RESERVE_MB + sessions * SESSION_MB, **changes)  # type: ignore[arg-type]
+
+
+def names(plan: CrewPlan) -> list[str]:
+    return [member.name for member in plan.new]
+
+
+class TestRoles:
+    def test_of_the_gates(self) -> None:
+        """Who plans, who builds, and who serves the gates that there are."""
+        assert roles_of(Config("shop")) == ROLES_USUAL
+        assert roles_of(Config("shop", gates=("merge",))) == ("orchestrator", "developer", "repository-guardian")
+        assert "security-auditor" in roles_of(Config("shop", security_paths=("src/auth/**",)))
+
+    def test_of_the_settings(self, tmp_path: Path) -> None:
+        """`[crew]` names them; a role that does not exist, twice the same, or no number is an error with its line."""
+        path = tmp_path / ".claude" / "octet.toml"
+        read = settings.parse('project = "shop"\n[crew]\nroles = ["architect", "developer"]\ndevelopers = 3\n', path)
+        assert (roles_of(read), read.crew_developers) == (("architect", "developer"), 3)
+        for line in ('roles = ["plumber"]', 'roles = ["developer", "developer"]', "developers = 0", "developers = 17", "developers = true"):
+            with pytest.raises(ConfigError, match=":3: crew"):
+                settings.parse(f'project = "shop"\n[crew]\n{line}\n', path)
+
+    def test_are_those_of_agents(self) -> None:
+        """The settings read no Redis, and so have the names once more."""
+        assert settings.ROLE_NAMES == ROLES
+
+
+class TestPlan:
+    def test_a_large_machine(self) -> None:
+        """One of each, as many developers as asked for, who plans first."""
+        plan = plan_crew(LARGE, ROLES_USUAL, 3)
+        assert names(plan)[:4] == ["orchestrator-1", "developer-1", "developer-2", "developer-3"]
+        assert (len(plan.new), plan.notices) == (7, ())
+
+    def test_little_memory_means_fewer_developers(self) -> None:
+        """All other roles and those developers that there is room for; it is said."""
+        plan = plan_crew(room_for(6), ROLES_USUAL, 5)
+        assert names(plan).count("developer-3") == 0
+        assert len(plan.new) == 6
+        assert plan.notices[0].startswith("2 developers in place of 5")
+
+    def test_a_busy_machine_means_fewer_developers_never_none(self) -> None:
+        """A load beyond the cores leaves one developer: the rest of the crew waits most of the time."""
+        plan = plan_crew(replace(LARGE, cores=2, load=9), ROLES_USUAL, 4)
+        assert len(plan.new) == 5
+        assert "1 developer in place of 4" in plan.notices[0]
+        assert names(plan_crew(replace(LARGE, cores=2, load=0), ROLES_USUAL, 9)).count("developer-4") == 1
+        assert len(plan_crew(replace(LARGE, cores=2, load=0), ROLES_USUAL, 9).new) == 2 * SESSIONS_PER_CORE
+
+    def test_no_room_at_all(self) -> None:
+        """Not even one of each: nothing is started, unless it is forced."""
+        with pytest.raises(Refused, match=r"room for 4 more sessions, and the crew needs 5.*--force"):
+            plan_crew(room_for(4), ROLES_USUAL, 2)
+        assert len(plan_crew(room_for(0), ROLES_USUAL, 2, force=True).new) == 6
+
+    def test_memory_that_nobody_knows(self) -> None:
+        """Where a system does not tell, the cores decide."""
+        assert len(plan_crew(replace(LARGE, memory_mb=None), ROLES_USUAL, 2).new) == 6
+
+    def test_who_runs_stays(self) -> None:
+        """Only what is missing is new; fewer developers than run is said, and nobody is ended."""
+        running = plan_crew(LARGE, ROLES_USUAL, 2).new
+        more = plan_crew(LARGE, ROLES_USUAL, 4, running=running)
+        assert names(more) == ["developer-3", "developer-4"]
+        assert more.members == (*running, *more.new)
+        fewer = plan_crew(LARGE, ROLES_USUAL, 1, running=running)
+        assert (names(fewer), fewer.members) == ([], running)
+        assert "2 developers run already" in fewer.notices[0]
+
+    def test_no_room_for_more_beside_those_that_run(self) -> None:
+        """Developers run: none is added, and it is no error."""
+        running = (Member("developer-1", "developer"),)
+        plan = plan_crew(room_for(0), ("developer",), 2, running=running)
+        assert (names(plan), plan.members) == ([], running)
+        assert "1 developer in place of 2" in plan.notices[0]
+
+
+class TestMachine:
+    """What a container leaves, from files as the kernel writes them."""
+
+    @pytest.fixture
+    def top(self, tmp_path: Path) -> Path:
+        self.write(tmp_path, "proc/meminfo", "MemTotal:  8388608 kB\nMemAvailable:    4194304 kB\n")
+        return tmp_path
+
+    @staticmethod
+    def write(top: Path, name: str, text: str) -> None:
+        path = top / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def test_without_limits(self, top: Path) -> None:
+        """The machine's own numbers."""
+        assert read_machine(top).memory_mb == 4096
+
+    def test_cgroup_2(self, top: Path) -> None:
+        """The narrowest of all groups above the process counts, and what only caches files is free."""
+        self.write(top, "proc/self/cgroup", "0::/user/app\n")
+        self.write(top, "sys/fs/cgroup/user/memory.max", "2147483648\n")
+        self.write(top, "sys/fs/cgroup/user/memory.current", "1610612736\n")
+        self.write(top, "sys/fs/cgroup/user/memory.stat", "anon 5\ninactive_file 536870912\n")
+        self.write(top, "sys/fs/cgroup/user/app/memory.max", "max\n")
+        self.write(top, "sys/fs/cgroup/user/app/cpu.max", "50000 100000\n")
+        self.write(top, "sys/fs/cgroup/user/cpu.max", "max 100000\n")
+        machine = read_machine(top)
+        assert (machine.cores, machine.memory_mb) == (0.5, 1024)
+
+    def test_cgroup_2_in_a_container(self, top: Path) -> None:
+        """The process's path is the host's and is not there: the mount is the container's own group."""
+        self.write(top, "proc/self/cgroup", "0::/docker/1234\n")
+        self.write(top, "sys/fs/cgroup/memory.max", "1073741824\n")
+        self.write(top, "sys/fs/cgroup/memory.current", "0\n")
+        assert read_machine(top).memory_mb == 1024
+
+    def test_cgroup_1(self, top: Path) -> None:
+        """The older layout; its way of saying that there is no limit is no limit."""
+        self.write(top, "proc/self/cgroup", "9:cpu,cpuacct:/app\n4:memory:/app\n1:name=systemd:/\n")
+        self.write(top, "sys/fs/cgroup/memory/app/memory.limit_in_bytes", "1073741824\n")
+        self.write(top, "sys/fs/cgroup/memory/app/memory.usage_in_bytes", "536870912\n")
+        self.write(top, "sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")
+        self.write(top, "sys/fs/cgroup/memory/memory.usage_in_bytes", "1\n")
+        self.write(top, "sys/fs/cgroup/cpu/app/cpu.cfs_quota_us", "25000\n")
+        self.write(top, "sys/fs/cgroup/cpu/app/cpu.cfs_period_us", "100000\n")
+        machine = read_machine(top)
+        assert (machine.cores, machine.memory_mb) == (0.25, 512)
+
+    def test_nothing_to_read(self, tmp_path: Path) -> None:
+        """Where there is no /proc the memory is not known; garbage counts as nothing."""
+        assert read_machine(tmp_path).memory_mb is None
+        self.write(tmp_path, "proc/self/cgroup", "garbage\n::\n0::/../..\n")
+        self.write(tmp_path, "sys/fs/cgroup/cpu.max", "much\n")
+        self.write(tmp_path, "sys/fs/cgroup/memory.max", "\n")
+        assert read_machine(tmp_path).memory_mb is None
