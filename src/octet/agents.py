@@ -136,7 +136,7 @@ class Agents:
         before = wanted.replaces
         reply = self._store.run(
             "agent_register",
-            [*self._retire_keys(), keys.session(wanted.session), keys.agent_seq, keys.token],
+            [*self._retire_keys(), keys.session(wanted.session), keys.agent_seq],
             [
                 keys.channel(""),
                 wanted.name,
@@ -292,6 +292,11 @@ class Agents:
             keys.log,
             keys.queues,
             keys.scopes,
+            keys.orchestrator,
+            keys.candidates,
+            keys.token,
+            keys.inbox(""),
+            keys.returning,
         ]
 
 

@@ -18,6 +18,7 @@ import redis
 
 from octet import trust
 from octet.agents import Agent, Agents
+from octet.election import Election
 from octet.errors import NoProject, NotTrusted
 from octet.events import Events
 from octet.locks import Locks
@@ -44,6 +45,7 @@ class Octet(Space):
         super().__init__(Store(client, Keys(name)))
         self.tasks = Tasks(self.store)
         self.agents = Agents(self.store)
+        self.election = Election(self.store)
         self.locks = Locks(self.store)
         self.events = Events(self.store)
         self.messages = Messages(self.store)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from octet.agents import NAME_PATTERN, Agent
+from octet.election import as_orchestrator
 from octet.errors import UsageError
-from octet.store.scripts import Store, as_mapping
+from octet.store.scripts import Reply, Store, as_mapping
 
 MOST_TEXT = 64 * 1024
 
@@ -46,13 +47,18 @@ class Messages:
         return str(reply[1])
 
     def take(self, agent: Agent, most: int = 20) -> Sequence[Message]:
-        """The messages to the agent and to its role that nobody was given yet, oldest first; they are not given out again."""
-        found = [*self._take(agent.id, most), *self._take(agent.role, most)]
+        """The messages to the agent and to its role that nobody was given yet, oldest first; they are not given out again.
+
+        What is sent to the orchestrator is given to the one that leads.
+        """
+        found = [*self._take(agent.id, most), *self._take(agent.role, most, as_orchestrator(agent))]
         return sorted(found, key=lambda message: message.sent_ms)
 
-    def _take(self, name: str, most: int) -> Sequence[Message]:
+    def _take(self, name: str, most: int, reader: tuple[str, str] = ("", "")) -> Sequence[Message]:
         keys = self._keys
-        reply = self._store.run("msg_take", [keys.inbox(name), keys.inboxes_read], [name, most])
+        reply = self._store.run("msg_take", [keys.inbox(name), keys.inboxes_read, keys.orchestrator], [name, most, *reader])
+        if reply[0] == Reply.LED:
+            return []
         return [_message(entry_id, as_mapping(fields)) for entry_id, fields in reply[1:]]
 
 

@@ -20,6 +20,7 @@ from octet.errors import (
     NotFound,
     NothingThere,
     NothingToClaim,
+    NotLeading,
     NotYourTurn,
     Refused,
     StaleToken,
@@ -83,6 +84,7 @@ def live(octet: Octet) -> Agent:
     _values(octet)
     _analysis(octet)
     _pipeline(octet)
+    _elects(octet)
     _ends(octet, developer, guardian, other)
     octet.tasks.add("last")
     octet.tasks.claim(developer)
@@ -301,6 +303,22 @@ def _wait(octet: Octet, developer: Agent, other: Agent) -> None:
     octet.locks.release("path:d/", tokens["path:d/"])
     octet.locks.break_lock("path:c.py", "ann")
     octet.agents.leave(third)
+
+
+def _elects(octet: Octet) -> None:
+    """The second orchestrator waits, is refused what the first may, and leads when that has died."""
+    first, second = join(octet, "orchestrator"), join(octet, "orchestrator")
+    task = octet.tasks.add("planned", stage="plan", by=first)
+    octet.messages.send("orchestrator", "plan it", sender="ann")
+    assert octet.messages.take(second) == []
+    refuses(NotLeading, octet.tasks.add, "more", by=second)
+    refuses(NotLeading, octet.tasks.claim, second, "plan")
+    refuses(NotLeading, octet.tasks.cancel, task.id, by=second)
+    refuses(NotLeading, octet.tasks.retry, task.id, by=second)
+    octet.agents.bury(first)
+    assert [message.text for message in octet.messages.take(second)][:1] == ["plan it"]
+    octet.tasks.cancel(octet.tasks.claim(second, "plan").id, by=second)
+    octet.agents.leave(second)
 
 
 def _ends(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None:

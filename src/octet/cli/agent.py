@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from octet.agents import ROLES
 from octet.cli.output import emit, json_option, table
 from octet.cli.session import caller, opened
+from octet.election import standing
 from octet.errors import Refused
 from octet.plans import check_capability
 from octet.rescue import keep_work
@@ -25,12 +28,28 @@ def list_agents(as_json: bool) -> None:
     with opened() as octet:
         agents = octet.agents.list()
         held = {agent.id: octet.tasks.held_by(agent.id) for agent in agents}
-        now = octet.now_ms()
+        now, leader = octet.now_ms(), octet.election.leader()
+    stands = {agent.id: standing(agent, leader) for agent in agents}
     rows = [
-        [a.id, a.kind, ", ".join(t.id for t in held[a.id]), age(a.joined_ms, now), a.branch, a.host, str(a.pid or ""), a.worktree or a.cwd]
+        [
+            a.id,
+            a.kind,
+            stands[a.id],
+            ", ".join(t.id for t in held[a.id]),
+            age(a.joined_ms, now),
+            a.branch,
+            a.host,
+            str(a.pid or ""),
+            a.worktree or a.cwd,
+        ]
         for a in agents
     ]
-    emit(agents, table(["AGENT", "KIND", "TASK", "HERE", "BRANCH", "HOST", "PID", "DIRECTORY"], rows) if rows else "no agents", as_json)
+    data = [{**asdict(agent), "standing": stands[agent.id]} for agent in agents]
+    emit(
+        data,
+        table(["AGENT", "KIND", "LEADS", "TASK", "HERE", "BRANCH", "HOST", "PID", "DIRECTORY"], rows) if rows else "no agents",
+        as_json,
+    )
 
 
 @agent_group.command("show")
@@ -42,10 +61,15 @@ def show(agent_id: str | None, as_json: bool) -> None:
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
         tasks = octet.tasks.held_by(agent.id)
         locks = [lock for lock in octet.locks.list() if lock.holder == agent.id]
-    lines = [f"{agent.id} ({agent.role}, {agent.kind}) in {plain(agent.worktree or agent.cwd)}"]
+        stands = octet.election.standing(agent)
+    lines = [f"{agent.id} ({', '.join(filter(None, [agent.role, stands, agent.kind]))}) in {plain(agent.worktree or agent.cwd)}"]
     lines += [f"  task  {task.id}: {plain(task.title)}" for task in tasks]
     lines += [f"  lock  {plain(lock.resource)}" for lock in locks]
-    emit({"agent": vars(agent), "tasks": [t.id for t in tasks], "locks": [lock.resource for lock in locks]}, "\n".join(lines), as_json)
+    emit(
+        {"agent": {**vars(agent), "standing": stands}, "tasks": [t.id for t in tasks], "locks": [lock.resource for lock in locks]},
+        "\n".join(lines),
+        as_json,
+    )
 
 
 @agent_group.command("join")
@@ -59,7 +83,8 @@ def join(role: str, capabilities: tuple[str, ...], as_json: bool) -> None:
         if held := octet.tasks.held_by(before.id):
             raise Refused(f"{before.id} holds task {held[0].id}: submit, complete or release it first")
         agent = octet.agents.join(before, role, capabilities=tuple(map(check_capability, capabilities)))
-    emit(agent, f"you are {agent.id} ({agent.role}) now", as_json)
+        stands, told = octet.election.standing(agent), octet.election.explain(agent)
+    emit({**asdict(agent), "standing": stands}, f"you are {agent.id} ({agent.role}) now{told}", as_json)
 
 
 @agent_group.command("leave")

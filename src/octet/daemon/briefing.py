@@ -20,7 +20,7 @@ def brief(octet: Octet, agent: Agent, command: str) -> str:
     """Who it is, who else is here, what it holds and what waits. `command` is how it claims: `/octet:claim-task` or `/claim-task`."""
     others = [other for other in octet.agents.list() if other.id != agent.id and other.kind != "person"]
     held = octet.tasks.held_by(agent.id)
-    lines = [f"Octet: you are {agent.id} in project {octet.name}{_role(agent)}. {_company(octet, others)}"]
+    lines = [f"Octet: you are {agent.id} in project {octet.name}{_role(agent)}{octet.election.explain(agent)}. {_company(octet, others)}"]
     lines += [f"You hold task {task.id}: {plain(task.title)} (token {task.token})." for task in held]
     lines += [_sent_back(task) for task in held if task.findings and task.state == State.CLAIMED]
     lines += [_rescued(task) for task in held if task.rescue_ref]

@@ -1,5 +1,5 @@
 -- agent_retire.lua: an agent leaves, or is dead: its claims go back to their queues, its locks are freed.
--- KEYS[1..15] as in include/agent_keys.lua
+-- KEYS[1..20] as in include/agent_keys.lua
 -- ARGV[1] channel prefix · ARGV[2] agent · ARGV[3] incarnation · ARGV[4] left | died | expired
 -- `expired` is believed only while there is no heartbeat; `died` comes from one who saw the process end.
 -- Returns {OK, tasks array, resources array} · {GONE} · {ALIVE} · {SPOILED, key}.
@@ -16,6 +16,8 @@
 -- include: waiters
 -- include: free_locks
 -- include: give_back
+-- include: post
+-- include: elect
 -- include: retire
 -- include: agent_keys
 local agent, why = ARGV[2], ARGV[4]

@@ -20,6 +20,9 @@
 | `workflow:{p}:agents:processes` | HASH process → agent |
 | `workflow:{p}:agents:session:<session>` | STRING with TTL: the agent that a session was, so that it can be again |
 | `workflow:{p}:agents:seq` | HASH role → last number given |
+| `workflow:{p}:agents:returning` | HASH process → agent, with TTL: whose lease ran out, so that it can be again who it was |
+| `workflow:{p}:orchestrator` | HASH agent, incarnation, epoch, since_ms: who leads; no agent where nobody does |
+| `workflow:{p}:orchestrator:candidates` | ZSET orchestrator → incarnation, so that who came first is first |
 | `workflow:{p}:agents:claims:<agent>` | SET of task ids |
 | `workflow:{p}:agents:returned:<agent>` | SET of the tasks that were sent back to it, with TTL |
 | `workflow:{p}:agents:locks:<agent>` | SET of resources |
@@ -131,6 +134,18 @@ class Keys:
     @property
     def agent_seq(self) -> str:
         return self._key("agents:seq")
+
+    @property
+    def returning(self) -> str:
+        return self._key("agents:returning")
+
+    @property
+    def orchestrator(self) -> str:
+        return self._key("orchestrator")
+
+    @property
+    def candidates(self) -> str:
+        return self._key("orchestrator:candidates")
 
     @property
     def locks_index(self) -> str:

@@ -1,7 +1,7 @@
 -- retire(K, agent, why, counts): take an agent off the registry: its claims go back, its locks are freed, its
--- places in queues are given up.
--- K: registry HASH, incarnations HASH, processes HASH, heartbeats prefix, claims prefix, all_locks prefix, and what give_back
--- and free_locks take.
+-- places in queues are given up; where it led as orchestrator, the next one does.
+-- K: registry HASH, incarnations HASH, processes HASH, returning HASH, heartbeats prefix, claims prefix, all_locks prefix, and what
+-- give_back, free_locks and elect take.
 -- Returns the tasks and the resources it had. Nothing that stands in the agent's own keys may keep it from ending.
 -- record_of(K, agent): its registry entry, an empty table for one that somebody spoiled by hand.
 local function record_of(K, agent)
@@ -20,6 +20,13 @@ local function forget_process(K, agent, process)
   end
 end
 
+-- A machine that slept wakes, and its sessions go on: as who they were, and not as strangers whom nothing was taken from.
+local function remember_process(K, agent, process)
+  if type(process) ~= 'string' or process == '' then return end
+  redis.call('HSET', K.returning, process, agent)
+  redis.call('PEXPIRE', K.returning, 86400000)
+end
+
 local function retire(K, agent, why, counts)
   for _, sets in ipairs({ K.claims, K.all_locks }) do
     if expect('SCARD', sets .. agent) then redis.call('DEL', sets .. agent) end
@@ -34,11 +41,14 @@ local function retire(K, agent, why, counts)
   local freed = free_locks(K, agent, function() return true end)
   local record = record_of(K, agent)
   forget_process(K, agent, record.process)
+  if why == 'expired' then remember_process(K, agent, record.process) end
   redis.call('HDEL', K.registry, agent)
   redis.call('HDEL', K.incarnations, agent)
   redis.call('DEL', K.heartbeats .. agent)
+  redis.call('ZREM', K.candidates, agent)
   local role = type(record.role) == 'string' and record.role or ''
   emit(K.log, K.channels, (why == 'died' or why == 'expired') and 'agent_died' or 'agent_left',
     { agent = agent, role = role, reason = why, tasks = table.concat(tasks, ' '), locks = #freed })
+  elect(K)
   return tasks, freed
 end
