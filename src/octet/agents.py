@@ -51,6 +51,7 @@ class Agent:
     worktree: str = ""
     branch: str = ""
     joined_ms: int = 0
+    paused: str = ""
 
     @classmethod
     def from_json(cls, text: str) -> Agent:
@@ -224,6 +225,22 @@ class Agents:
         if reply[0] == Reply.GONE:
             raise AgentGone(f"{agent.id} was declared dead and its work given back")
         return changed
+
+    def pause(self, agent_id: str, reason: str) -> None:
+        """Give an agent no work until `resume`; what it is told is `reason`.
+
+        Raises:
+            NotFound, AgentGone: it is not registered.
+        """
+        self.update(self.get(agent_id), paused=reason)
+
+    def resume(self, agent_id: str) -> None:
+        """Let a paused agent go on.
+
+        Raises:
+            NotFound, AgentGone: it is not registered.
+        """
+        self.update(self.get(agent_id), paused="")
 
     def leave(self, agent: Agent) -> Estate | None:
         """A clean end: claims go back uncounted, locks are freed. None when it was gone already."""

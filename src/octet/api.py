@@ -18,6 +18,7 @@ import redis
 
 from octet import trust
 from octet.agents import Agent, Agents
+from octet.cost import Cost
 from octet.election import Election
 from octet.errors import NoProject, NotTrusted
 from octet.events import Events
@@ -46,6 +47,7 @@ class Octet(Space):
         self.tasks = Tasks(self.store)
         self.agents = Agents(self.store)
         self.election = Election(self.store)
+        self.cost = Cost(self.store)
         self.locks = Locks(self.store)
         self.events = Events(self.store)
         self.messages = Messages(self.store)

@@ -28,6 +28,8 @@ GATE_NAMES = ("review", "security", "test", "merge")
 # A remote that git has by this name. `git push` would take a URL or a path as well, and run what `ext::` names.
 REMOTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MOST_BATCH = 64
+# The store counts no further exactly.
+MOST_TOKENS = 10**15
 PORT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 MOST_PORTS = 20
 
@@ -46,6 +48,7 @@ class Config:
 
     `gates` are what submitted work passes, in order, merge the last; `security_labels` and `security_paths` (glob patterns) call for
     the security gate beside them. `merge_batch` is how many tasks are tested together at most; an empty `merge_remote` means none.
+    `budget_task_tokens` and `budget_day_tokens` pause the crew when so many tokens were used for a task or on a day; 0 means no limit.
     """
 
     project: str
@@ -64,6 +67,8 @@ class Config:
     merge_strategy: MergeStrategy = "merge"
     merge_batch: int = 8
     merge_remote: str = ""
+    budget_task_tokens: int = 0
+    budget_day_tokens: int = 0
 
 
 def load(root: Path) -> Config:
@@ -171,6 +176,12 @@ def _batch(value: Any) -> int:
     return value
 
 
+def _tokens(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_TOKENS:
+        raise ValueError(f"must be a number of tokens from 0 (no limit) to {MOST_TOKENS}")
+    return value
+
+
 def _remote(value: Any) -> str:
     if _text(value) and not REMOTE_NAME.fullmatch(value):
         raise ValueError('must be the name of a remote that git knows, such as "origin"')
@@ -203,6 +214,8 @@ _SETTINGS: Mapping[str, _Setting] = {
     "merge.strategy": _Setting("merge_strategy", _choice(get_args(MergeStrategy))),
     "merge.batch": _Setting("merge_batch", _batch),
     "merge.remote": _Setting("merge_remote", _remote),
+    "budget.task_tokens": _Setting("budget_task_tokens", _tokens),
+    "budget.day_tokens": _Setting("budget_day_tokens", _tokens),
 }
 _TABLES = frozenset(name.split(".")[0] for name in _SETTINGS if "." in name)
 
@@ -290,4 +303,8 @@ on_store_down = "deny"
 # strategy = "merge"                 # or "squash", "rebase"
 # batch = 8                          # tasks that are tested together at most, 1 to 64
 # remote = "origin"                  # where the protected branch is fetched from and pushed to
+
+# [budget]
+# task_tokens = 5_000_000            # of all kinds, cached ones too: whoever holds a task that used so many is paused
+# day_tokens = 100_000_000           # the whole crew is paused until tomorrow (UTC), or `octet agent resume --all`
 """

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.store_fixtures import join, merging
 
+from octet import transcripts
 from octet.agents import Agent, Registration
 from octet.api import Octet
+from octet.config import Config
 from octet.errors import (
     AgentGone,
     Deadlock,
@@ -85,6 +90,7 @@ def live(octet: Octet) -> Agent:
     _analysis(octet)
     _pipeline(octet)
     _elects(octet)
+    _costs(octet, developer)
     _ends(octet, developer, guardian, other)
     octet.tasks.add("last")
     octet.tasks.claim(developer)
@@ -316,9 +322,24 @@ def _elects(octet: Octet) -> None:
     refuses(NotLeading, octet.tasks.cancel, task.id, by=second)
     refuses(NotLeading, octet.tasks.retry, task.id, by=second)
     octet.agents.bury(first)
-    assert [message.text for message in octet.messages.take(second)][:1] == ["plan it"]
+    assert "plan it" in [message.text for message in octet.messages.take(second)]
     octet.tasks.cancel(octet.tasks.claim(second, "plan").id, by=second)
     octet.agents.leave(second)
+
+
+def _costs(octet: Octet, developer: Agent) -> None:
+    """An answer that uses a budget up, in a transcript that two read at once."""
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as transcript:
+        path, config = Path(transcript.name), Config("p", budget_day_tokens=10, budget_task_tokens=10)
+        octet.cost.begin(path, transcripts.Place(), 0)
+        usage = {"input_tokens": 7, "output_tokens": 5}
+        transcript.write(json.dumps({"type": "assistant", "message": {"id": "m", "usage": usage}}) + "\n")
+        transcript.flush()
+        known = octet.store.client.get(octet.store.keys.cost_read(str(path)))
+        assert octet.cost.account(developer, path, config).total == 12
+        assert not octet.cost._add(path, known, "{}", developer, config, {"": transcripts.Tokens(1)})
+    assert [budget.kind for budget in octet.cost.reached(config)] == ["day"]
+    octet.cost.lift()
 
 
 def _ends(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None:

@@ -60,7 +60,7 @@ def test_the_first_leads_and_the_second_waits(any_octet: Octet) -> None:
 
 @pytest.mark.parametrize("end", ["bury", "leave", "expire", "join", "rejoin"])
 def test_whoever_goes_is_replaced_in_the_same_step(octet: Octet, end: str) -> None:
-    """By death, leave, lease or another role: the longest waiter leads from then on under a greater epoch, and has a message that wakes it."""
+    """By death, leave, lease or another role: the longest waiter leads under a greater epoch, and has a message that wakes it."""
     first, second, third = (join(octet, "orchestrator") for _ in range(3))
     if end == "expire":
         octet.store.client.delete(octet.store.keys.heartbeat(first.id))

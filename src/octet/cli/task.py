@@ -11,6 +11,7 @@ import click
 
 from octet.agents import Agent
 from octet.api import Octet
+from octet.cli.cost import tokens_data, tokens_line
 from octet.cli.durations import Duration
 from octet.cli.output import emit, json_option, table
 from octet.cli.records import records_data, summary_lines, text_lines
@@ -85,8 +86,10 @@ def show(task_id: str, as_json: bool) -> None:
     with opened() as octet:
         task = octet.tasks.get(task_id)
         before, records, now_ms = octet.tasks.read(task.after), octet.tasks.records(task_id), octet.now_ms()
+        tokens = octet.cost.task(task_id)
     lines = [f"  after     {other.id} ({other.state}) {plain(other.title)}" for other in before]
-    data = {**asdict(task), "records": records_data(task, records)}
+    lines += [f"  tokens    {tokens_line(tokens)}"] if tokens.messages else []
+    data = {**asdict(task), "records": records_data(task, records), "tokens": tokens_data(tokens)}
     emit(data, "\n".join([describe(task), *lines, *summary_lines(task, records, now_ms)]), as_json)
 
 

@@ -19,6 +19,7 @@ from octet.daemon import fence, permission
 from octet.daemon.briefing import brief, deliver
 from octet.daemon.crews import Crew, Crews
 from octet.daemon.failure import failure_reply
+from octet.daemon.ledger import Ledger, paused_by_budget, subagent_transcript
 from octet.daemon.sessions import Sessions
 from octet.daemon.twins import Twins
 from octet.daemon.vitals import Vitals
@@ -59,6 +60,7 @@ class HookService:
         self._sessions = Sessions(vitals)
         self._twins = Twins()
         self._watch = Watch()
+        self.ledger = Ledger(crews)
         self._touched: dict[tuple[str, str, str, str], float] = {}
         self._notices: dict[tuple[int, str], float] = {}
         self._handlers: dict[type[Event], Callable[[Crew, Any, int, str], Answer]] = {
@@ -112,20 +114,25 @@ class HookService:
             return render_verdict(policy.judge(needs, policy.StoreDown(str(error)), crew.project), event)
         return self._notice(request.pid, f"Octet: {error}")
 
-    def _notice(self, pid: int, text: str) -> Answer:
+    def _notice(self, pid: int, text: str, event: str = "", context: str = "") -> Answer:
+        return render_context(event or None, context, notice=self._new(pid, text) if text else "")
+
+    def _new(self, pid: int, text: str) -> str:
+        """The text, "" when the same was said to this session a moment ago."""
         now = time.monotonic()
         if self._notices.get((pid, text), -NOTICE_EVERY_S) + NOTICE_EVERY_S > now:
-            return Answer()
+            return ""
         if len(self._notices) > 1000:
             self._notices.clear()
         self._notices[(pid, text)] = now
-        return render_context(None, notice=text)
+        return text
 
     # Sessions
 
     def _session_start(self, crew: Crew, event: SessionStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
         octet = crew.connected()
+        self.ledger.begin(crew, agent, event.transcript_path)
         told = [brief(octet, agent, _claim_command(source)), deliver(octet, agent)]
         return render_context("SessionStart", "\n".join(filter(None, told)))
 
@@ -135,10 +142,11 @@ class HookService:
 
     def _user_prompt_submit(self, crew: Crew, event: UserPromptSubmit, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
-        return render_context("UserPromptSubmit", deliver(crew.connected(), agent))
+        return self._notice(pid, _over_budget(paused_by_budget(agent)), "UserPromptSubmit", deliver(crew.connected(), agent))
 
     def _session_end(self, crew: Crew, event: SessionEnd, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
+        self.ledger.account(crew, agent, event.transcript_path)
         if event.reason in {"clear", "resume"}:  # the process goes on with another session
             crew.connected().locks.end_turn(agent)
         else:
@@ -150,16 +158,19 @@ class HookService:
     def _stop(self, crew: Crew, event: Stop, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
         octet = crew.connected()
+        over = self.ledger.account(crew, agent, event.transcript_path)
         self._retire_ended_subagents(crew, agent, event)
         octet.locks.end_turn(agent)
         _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
-        return Answer()
+        return self._notice(pid, _over_budget(over))
 
     def _subagent_stop(self, crew: Crew, event: SubagentStop, pid: int, _: str) -> Answer:
         octet = crew.connected()
         agent = self._sessions.registered(crew, event, pid)
         if agent is None:  # compaction ends sub-agents that never began
             return Answer()
+        transcript = event.agent_transcript_path or subagent_transcript(event.transcript_path, event.agent_id)
+        self.ledger.account(crew, agent, transcript, subagent=True)
         _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
         self._sessions.leave(crew, agent)
         return Answer()
@@ -286,6 +297,10 @@ def _publish_turn(octet: Octet, agent: Agent, kind: str, message: str) -> None:
     first_line = next((line for line in message.splitlines() if line.strip()), "")
     fields = {"agent": agent.id, "role": agent.role, "task": tasks[0].id if tasks else "", "message": plain(first_line, 500)}
     octet.events.publish(kind, fields)
+
+
+def _over_budget(reason: str) -> str:
+    return f"Octet: paused: {reason}." if reason else ""
 
 
 def _claim_command(source: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from octet import server
 from octet.agents import Agent, Estate
@@ -38,6 +39,7 @@ class Vitals:
         self._deaths = DeathWatch(self._bury_process)
         self._hints = HintFile(state_dir())
         self._wake = threading.Event()
+        self.at_stop: list[Callable[[], None]] = []
         self._stopping = False
         self._hastened = False
         self._live = 0
@@ -55,6 +57,8 @@ class Vitals:
         self._thread.join(timeout=5)
         self._deaths.stop()
         self.rescuer.stop()
+        for stop in self.at_stop:
+            stop()
 
     def live_agents(self) -> int:
         """How many agents of this machine were alive at the last round."""

@@ -33,6 +33,11 @@
 | `workflow:{p}:touched:<path>` | HASH `by:<agent>` → incarnation, task, branch, JSON; `told:<agent>|<agent>`; with TTL |
 | `workflow:{p}:events:<type>` | PUB/SUB channel |
 | `workflow:{p}:log` | STREAM of the same events, bounded |
+| `workflow:{p}:cost:agents` | HASH agent → tokens used: input, output, cache writes, cache reads, messages |
+| `workflow:{p}:cost:tasks` | HASH task → the same |
+| `workflow:{p}:cost:days` | HASH date (UTC) → the same |
+| `workflow:{p}:cost:budgets` | HASH `day:<date>` or `task:<id>` → the limit that was reached, `lifted` behind it where a person did that |
+| `workflow:{p}:cost:read:<transcript>` | STRING with TTL: how far it was read, JSON |
 | `workflow:{p}:inbox:<agent or role>` | STREAM of messages, bounded |
 | `workflow:{p}:inboxes:read` | HASH agent or role → id of the last message given out |
 | `workflow:{p}:queue:<name>` | LIST, plain FIFO: LPUSH puts an item in, RPOP takes the next |
@@ -158,6 +163,26 @@ class Keys:
     @property
     def log(self) -> str:
         return self._key("log")
+
+    @property
+    def cost_agents(self) -> str:
+        return self._key("cost:agents")
+
+    @property
+    def cost_tasks(self) -> str:
+        return self._key("cost:tasks")
+
+    @property
+    def cost_days(self) -> str:
+        return self._key("cost:days")
+
+    @property
+    def cost_budgets(self) -> str:
+        return self._key("cost:budgets")
+
+    def cost_read(self, transcript: str) -> str:
+        """STRING: how far a transcript was read."""
+        return self._key(f"cost:read:{transcript}")
 
     def task(self, task: str) -> str:
         """HASH of one task; `task("")` is the prefix passed to scripts."""
