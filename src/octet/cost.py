@@ -175,11 +175,14 @@ class Cost:
 
 
 def _by_task(spent: Iterable[Spent], task: str, claims: Sequence[tuple[int, str]]) -> dict[str, Tokens]:
-    """What was used for each task, beginning with the one that was held at the last reading."""
+    """What was used for each task, beginning with the one that was held at the last reading.
+
+    What does not say when it was used was so just now.
+    """
     parts: dict[str, Tokens] = {}
     waiting = sorted(claims)
     for each in spent:
-        while waiting and each.at_ms >= waiting[0][0]:
+        while waiting and (each.at_ms >= waiting[0][0] or each.at_ms <= 0):
             task = waiting.pop(0)[1]
         parts[task] = parts.get(task, Tokens()) + each.tokens
     return parts

@@ -169,7 +169,7 @@ def _spent(line: bytes, recent: dict[str, Tokens]) -> Spent | None:
         if entry["type"] != "assistant" or entry.get("requestSessionId", entry.get("sessionId")) != entry.get("sessionId"):
             return None
         name, usage = message["id"], message["usage"]
-        tokens = Tokens(*[_count(usage.get(field)) for field in FIELDS], messages=1)
+        tokens = Tokens(*[*(_count(usage.get(field)) for field in FIELDS), 1])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     if not isinstance(name, str) or len(name) > 200 or not tokens.total:

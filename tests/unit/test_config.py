@@ -23,6 +23,7 @@ def test_a_project_name_is_enough() -> None:
     assert read.protected == ("main", "master")
     assert (read.gates, read.security_labels, read.security_paths) == (("review", "test", "merge"), ("security",), ())
     assert (read.merge_strategy, read.merge_batch, read.merge_remote) == ("merge", 8, "")
+    assert (read.budget_task_tokens, read.budget_day_tokens) == (0, 0)
     assert (read.on_store_down, read.lock_paths, read.worktree_directory) == ("deny", "enforce", ".claude/worktrees")
 
 
@@ -49,6 +50,9 @@ def test_every_setting_is_read() -> None:
     strategy = "squash"
     batch = 64
     remote = "origin"
+    [budget]
+    task_tokens = 5_000_000
+    day_tokens = 0
     """
     assert config.parse(text, FILE) == config.Config(
         "shop",
@@ -59,6 +63,7 @@ def test_every_setting_is_read() -> None:
         merge_strategy="squash",
         merge_batch=64,
         merge_remote="origin",
+        budget_task_tokens=5_000_000,
     )
 
 
@@ -90,6 +95,11 @@ def test_every_setting_is_read() -> None:
         ('project = "a"\n[merge]\nbatch = 0', ["1 to 64"]),
         ('project = "a"\n[merge]\nbatch = true', ["1 to 64"]),
         ('project = "a"\n[merge]\nbatch = 8.0', ["1 to 64"]),
+        ('project = "a"\n[budget]\nday_tokens = -1', ["octet.toml:3", "budget.day_tokens", "number of tokens"]),
+        ('project = "a"\n[budget]\nday_tokens = true', ["number of tokens"]),
+        ('project = "a"\n[budget]\nday_tokens = "5M"', ["number of tokens"]),
+        ('project = "a"\n[budget]\ntask_tokens = 1e6', ["octet.toml:3", "budget.task_tokens", "number of tokens"]),
+        ('project = "a"\n[budget]\ntask_token = 5', ["did you mean budget.task_tokens?"]),
         ('project = "a"\n[merge]\nremote = "--all"', ["name of a remote"]),
         ('project = "a"\n[merge]\nremote = "ext::sh -c true"', ["name of a remote"]),
         ('project = "a"\n[merge]\nremote = "../elsewhere"', ["name of a remote"]),
