@@ -34,6 +34,7 @@ from octet.errors import (
     VersionConflict,
     WorkMoved,
 )
+from octet.event_log import LogReader
 from octet.lock_waiting import Place, give_up
 from octet.plans import NewTask
 from octet.records import NewRecord
@@ -85,6 +86,7 @@ def live(octet: Octet) -> Agent:
     octet.messages.send(developer.id, "hello", sender=other.id)
     assert [message.text for message in octet.messages.take(developer)][-1] == "hello"
     octet.events.publish("note", {"list": [], "deep": [[[]]]})
+    assert len(LogReader(octet.store, "0-0").read()[0]) == len(octet.events.log(1000))
     _queue(octet)
     _values(octet)
     _analysis(octet)
@@ -338,7 +340,7 @@ def _costs(octet: Octet, developer: Agent) -> None:
         known = octet.store.client.get(octet.store.keys.cost_read(str(path)))
         assert octet.cost.account(developer, path, config).total == 12
         assert not octet.cost._add(path, known, "{}", developer, config, {"": transcripts.Tokens(1)})
-    assert [budget.kind for budget in octet.cost.reached(config)] == ["day"]
+    assert [budget.kind for budget in octet.cost.reached(config)] == ["day", "task"]
     octet.cost.lift()
 
 

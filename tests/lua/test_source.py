@@ -14,7 +14,7 @@ COMMANDS = {
     *{"DEL", "EXISTS", "GET", "SET", "INCR", "INCRBY", "PERSIST", "PEXPIRE", "PTTL", "TIME", "PUBLISH"},
     *{"HDEL", "HEXISTS", "HGET", "HGETALL", "HINCRBY", "HLEN", "HMGET", "HSET"},
     *{"LINDEX", "LLEN", "LPUSH", "RPOP", "RPUSH", "SADD", "SCARD", "SMEMBERS", "SREM", "SRANDMEMBER"},
-    *{"XADD", "XRANGE", "ZADD", "ZCARD", "ZCOUNT", "ZREM", "ZRANGE", "ZRANGEBYLEX", "ZREVRANGE", "ZSCORE"},
+    *{"XADD", "XINFO", "XRANGE", "ZADD", "ZCARD", "ZCOUNT", "ZREM", "ZRANGE", "ZRANGEBYLEX", "ZREVRANGE", "ZSCORE"},
 }
 PROBES = {"HLEN", "LLEN", "SCARD", "STRLEN", "XLEN", "ZCARD"}
 GLOBALS = {"ARGV", "KEYS", "cjson", "ipairs", "math", "pcall", "redis", "string", "table", "tonumber", "type", "unpack"}
