@@ -24,7 +24,8 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 WORKER = Path(__file__).parent / "election_worker.py"
 WORKERS = 4
-ROUNDS = 12
+# The whole of it on one server; the other shows that nothing depends on which.
+ROUNDS = {"redis": 10, "valkey": 4}
 SHORT_LEASE_MS = 1500
 
 
@@ -112,12 +113,12 @@ def reigns(events: list[Event], creators: dict[str, str]) -> list[str]:
     return found
 
 
-def test_never_two_that_lead(field: Field, tmp_path: Path) -> None:
+def test_never_two_that_lead(field: Field, tmp_path: Path, redis_url: str) -> None:
     """Kills, leaves, sleeps past the lease and stops within it, at random: one leads at any time, and only its writes are taken."""
     choose = random.Random(5)
     for _ in range(WORKERS):
         field.launch()
-    for number in range(ROUNDS):
+    for number in range(ROUNDS["valkey" if "valkey" in redis_url else "redis"]):
         at_leader = choose.random() < 0.7
         pid = field.leader().pid if at_leader else choose.choice(sorted(field.workers))
         before = field.leader()
@@ -151,7 +152,7 @@ def check(url: str, directory: Path) -> None:
         tasks = octet.tasks.list(limit=100_000)
         assert reigns(events, {task.id: task.created_by for task in tasks}) == []
         epochs = [int(event.fields["epoch"]) for event in events if event.type == "orchestrator_elected"]
-        assert len(epochs) > ROUNDS / 4
+        assert len(epochs) >= 3
         assert all(before < after for before, after in pairwise(epochs))
         operations = history.read(sorted(directory.glob("*.jsonl")))
         taken = {operation.answer["task"] for operation in operations if "task" in operation.answer}
