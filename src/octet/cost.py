@@ -85,8 +85,8 @@ class Cost:
         """Read on in a transcript and add what it says to the sums; returns that.
 
         A message belongs to the task that the agent had claimed when it was written; what a turn says after it has handed the task on,
-        still to that. `held` is the task that the agent holds now. One that was never read is read from its beginning if it has `begun`
-        with this agent, else from its end.
+        still to that. `held` is the task that the agent holds now, a sub-agent through its session. A transcript that was never read is
+        read from its beginning if it has `begun` with this agent, else from its end.
         """
         for _ in range(MOST_TRIES):
             known = self._known(transcript)
@@ -96,7 +96,7 @@ class Cost:
             spent, after = read(transcript, place)
             event, claims = self._claims(agent, before.get("event", str(agent.joined_ms)))
             packed = after.pack(task=held, event=event)
-            parts = _by_task(spent, before.get("task", ""), claims)
+            parts = _by_task(spent, before.get("task", held), claims)
             if after == place or self._add(transcript, known, packed, agent, config, parts):
                 return sum(parts.values(), Tokens())
         return Tokens()
