@@ -5,9 +5,10 @@ Importing this package imports nothing else: the hook's failure policy runs from
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as in `typing`, the import of which costs more than an interpreter's start
 if TYPE_CHECKING:
+    from typing import Any
+
     from octet.api import Octet, connect
     from octet.counters import Counter
     from octet.error_lists import Errors, Report

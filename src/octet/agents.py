@@ -34,7 +34,10 @@ SESSION_MEMORY_MS = 30 * 24 * 3600 * 1000
 
 @dataclass(frozen=True)
 class Agent:
-    """A registered agent. `process` is `host:pid:start`, with `#agent_id` for a sub-agent; empty for one without a process."""
+    """A registered agent. `process` is `host:pid:start`, with `#agent_id` for a sub-agent; empty for one without a process.
+
+    `formerly` are the names that it had in other roles, with spaces between: it reads their inboxes.
+    """
 
     id: str
     role: str
@@ -50,8 +53,8 @@ class Agent:
     cwd: str = ""
     worktree: str = ""
     branch: str = ""
+    formerly: str = ""
     joined_ms: int = 0
-    paused: str = ""
 
     @classmethod
     def from_json(cls, text: str) -> Agent:
@@ -91,6 +94,7 @@ class Registration:
     cwd: str = ""
     worktree: str = ""
     branch: str = ""
+    formerly: str = ""
     lease_ms: int = LEASE_MS
     replaces: Agent | None = field(default=None, compare=False)
 
@@ -110,6 +114,31 @@ class Estate:
     agent: str
     tasks: tuple[str, ...]
     resources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Burial:
+    """What became of an agent whose lease ran out: the tasks it lost, each with the number of its attempt, and how many locks.
+
+    `agent` is as it was registered, without an incarnation; `at_ms` is server time.
+    """
+
+    agent: Agent
+    at_ms: int
+    tasks: tuple[tuple[str, int], ...]
+    locks: int
+
+    @classmethod
+    def from_json(cls, text: str) -> Burial | None:
+        """A burial from its key; None for text that somebody wrote by hand."""
+        try:
+            record = from_json(text)
+            tasks = zip(record["tasks"].split(), map(int, record["attempts"].split()), strict=True)
+            host, worktree = (str(record.get(name) or "") for name in ("host", "worktree"))
+            agent = Agent(str(record["agent"]), str(record.get("role") or GUEST), "", host=host, worktree=worktree)
+            return cls(agent, int(record["at_ms"]), tuple(tasks), int(record["locks"]))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
 
 
 class Agents:
@@ -177,7 +206,9 @@ class Agents:
             left_ms: int = self._store.client.pttl(self._keys.heartbeat(agent.id))
         shared = {name: getattr(agent, name) for name in Registration.__dataclass_fields__ if hasattr(agent, name)}
         name = "" if agent.process else agent.id
-        wanted = Registration(**{**shared, "role": role, "name": name, "lease_ms": max(LEASE_MS, left_ms), "replaces": agent})
+        formerly = f"{agent.formerly} {agent.id}".strip() if agent.process else ""
+        lease_ms = max(LEASE_MS, left_ms)
+        wanted = Registration(**{**shared, "role": role, "name": name, "formerly": formerly, "lease_ms": lease_ms, "replaces": agent})
         return self.register(wanted).agent
 
     def get(self, agent_id: str) -> Agent:
@@ -226,22 +257,6 @@ class Agents:
             raise AgentGone(f"{agent.id} was declared dead and its work given back")
         return changed
 
-    def pause(self, agent_id: str, reason: str) -> None:
-        """Give an agent no work until `resume`; what it is told is `reason`.
-
-        Raises:
-            NotFound, AgentGone: it is not registered.
-        """
-        self.update(self.get(agent_id), paused=reason)
-
-    def resume(self, agent_id: str) -> None:
-        """Let a paused agent go on.
-
-        Raises:
-            NotFound, AgentGone: it is not registered.
-        """
-        self.update(self.get(agent_id), paused="")
-
     def leave(self, agent: Agent) -> Estate | None:
         """A clean end: claims go back uncounted, locks are freed. None when it was gone already."""
         return self._retire(agent, "left")
@@ -250,9 +265,25 @@ class Agents:
         """The agent's process was seen to end: claims go back, counted as attempts. None when it was gone already."""
         return self._retire(agent, "died")
 
-    def bury_expired(self, agent: Agent) -> Estate | None:
-        """Bury the agent if it has no heartbeat. None when it has one, or was gone already."""
-        return self._retire(agent, "expired")
+    def bury_expired(self, agent: Agent, epoch: str = "") -> Estate | None:
+        """Bury the agent if it has no heartbeat. None when it has one, was gone already, or the sweep of this `epoch` has passed on."""
+        return self._retire(agent, "expired", epoch)
+
+    def take_sweep(self, daemon: str, ttl_ms: int) -> str:
+        """Be the one that looks for the dead of all machines, for so long; the sweep's epoch, "" while another daemon does it."""
+        reply = self._store.run("sweep_take", [self._keys.sweeper, self._keys.token], [daemon, ttl_ms])
+        return str(reply[1]) if reply[0] == Reply.OK else ""
+
+    def burial(self, process: str) -> Burial | None:
+        """What became of the agent that a process (as in `find`) was, if it was taken for dead within the last week."""
+        with self._store.errors():
+            text = self._store.client.get(self._keys.buried(process))
+        return Burial.from_json(text) if text else None
+
+    def forget_burial(self, process: str) -> None:
+        """The process has been told, and is past it."""
+        with self._store.errors():
+            self._store.client.delete(self._keys.buried(process))
 
     def beat(self, agents: Sequence[Agent], lease_ms: int = LEASE_MS) -> Sequence[bool]:
         """Renew the leases of many agents, and their locks', in one pipeline; False for those that are gone."""
@@ -285,8 +316,9 @@ class Agents:
             beating = pipe.execute() if agents else []
         return [agent for agent, beats in zip(agents, beating, strict=True) if not beats]
 
-    def _retire(self, agent: Agent, why: str) -> Estate | None:
-        reply = self._store.run("agent_retire", self._retire_keys(), [self._keys.channel(""), agent.id, agent.incarnation, why])
+    def _retire(self, agent: Agent, why: str, epoch: str = "") -> Estate | None:
+        keys = [*self._retire_keys(), self._keys.sweeper]
+        reply = self._store.run("agent_retire", keys, [self._keys.channel(""), agent.id, agent.incarnation, why, epoch])
         if reply[0] != Reply.OK:
             return None
         return Estate(agent.id, tuple(reply[1]), tuple(reply[2]))
@@ -309,11 +341,11 @@ class Agents:
             keys.log,
             keys.queues,
             keys.scopes,
+            keys.buried(""),
             keys.orchestrator,
             keys.candidates,
             keys.token,
             keys.inbox(""),
-            keys.returning,
         ]
 
 

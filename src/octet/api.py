@@ -27,6 +27,7 @@ from octet.messages import Messages
 from octet.project import Project, find_root, load_project
 from octet.radar import Radar
 from octet.runs import Run, Space
+from octet.standing import Standings
 from octet.store import connection
 from octet.store.failures import describe, translate_errors
 from octet.store.keys import Keys
@@ -48,6 +49,7 @@ class Octet(Space):
         self.agents = Agents(self.store)
         self.election = Election(self.store)
         self.cost = Cost(self.store)
+        self.standings = Standings(self.store)
         self.locks = Locks(self.store)
         self.events = Events(self.store)
         self.messages = Messages(self.store)

@@ -30,6 +30,8 @@ REMOTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MOST_BATCH = 64
 # The store counts no further exactly.
 MOST_TOKENS = 10**15
+MOST_QUIET_S = 24 * 3600
+MOST_WITHOUT_COMMIT = 100
 PORT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 MOST_PORTS = 20
 
@@ -49,6 +51,9 @@ class Config:
     `gates` are what submitted work passes, in order, merge the last; `security_labels` and `security_paths` (glob patterns) call for
     the security gate beside them. `merge_batch` is how many tasks are tested together at most; an empty `merge_remote` means none.
     `budget_task_tokens` and `budget_day_tokens` pause the crew when so many tokens were used for a task or on a day; 0 means no limit.
+
+    `crew_loop`: an agent with a role is handed its next task when its turn ends. `crew_quiet_s` is how long it leaves a person who has
+    just talked with it alone, in seconds; after `crew_most_without_commit` tasks in a row that came to no commit it is parked.
     """
 
     project: str
@@ -69,6 +74,9 @@ class Config:
     merge_remote: str = ""
     budget_task_tokens: int = 0
     budget_day_tokens: int = 0
+    crew_loop: bool = True
+    crew_quiet_s: int = 120
+    crew_most_without_commit: int = 3
 
 
 def load(root: Path) -> Config:
@@ -170,9 +178,18 @@ def _gates(value: Any) -> tuple[str, ...]:
     return gates
 
 
-def _batch(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_BATCH:
-        raise ValueError(f"must be a number from 1 to {MOST_BATCH}")
+def _number(least: int, most: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise ValueError(f"must be a number from {least} to {most}")
+        return value
+
+    return read
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be true or false, not {_kind(value)}")
     return value
 
 
@@ -212,10 +229,13 @@ _SETTINGS: Mapping[str, _Setting] = {
     "gates.security_labels": _Setting("security_labels", _texts),
     "gates.security_paths": _Setting("security_paths", _texts),
     "merge.strategy": _Setting("merge_strategy", _choice(get_args(MergeStrategy))),
-    "merge.batch": _Setting("merge_batch", _batch),
+    "merge.batch": _Setting("merge_batch", _number(1, MOST_BATCH)),
     "merge.remote": _Setting("merge_remote", _remote),
     "budget.task_tokens": _Setting("budget_task_tokens", _tokens),
     "budget.day_tokens": _Setting("budget_day_tokens", _tokens),
+    "crew.loop": _Setting("crew_loop", _flag),
+    "crew.quiet_s": _Setting("crew_quiet_s", _number(0, MOST_QUIET_S)),
+    "crew.most_without_commit": _Setting("crew_most_without_commit", _number(1, MOST_WITHOUT_COMMIT)),
 }
 _TABLES = frozenset(name.split(".")[0] for name in _SETTINGS if "." in name)
 
@@ -307,4 +327,9 @@ on_store_down = "deny"
 # [budget]
 # task_tokens = 5_000_000            # of all kinds, cached ones too: whoever holds a task that used so many is paused
 # day_tokens = 100_000_000           # the whole crew is paused until tomorrow (UTC), or `octet agent resume --all`
+
+# [crew]
+# loop = true                        # an agent with a role is handed its next task when its turn ends
+# quiet_s = 120                      # after a person has talked with it, it starts nothing new for so long
+# most_without_commit = 3            # after so many tasks in a row without a commit it is parked
 """

@@ -7,21 +7,23 @@ differs by model, kind and contract, and a price table would be wrong before lon
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from octet.agents import Agent, Agents
+from octet.agents import Agent
 from octet.config import Config
-from octet.errors import AgentGone, NotFound
+from octet.errors import AgentGone
 from octet.events import Events
+from octet.standing import Standings
 from octet.store.scripts import Reply, Store
 from octet.transcripts import Place, Spent, Tokens, read, unpack
 
 MEMORY_MS = 30 * 24 * 3600 * 1000
 # A transcript is read again when somebody else was faster; who loses so often leaves it to the others.
 MOST_TRIES = 5
-PAUSED_BY = "budget: "
+PAUSED_BY = "budget"  # in an agent's standing
 LIFTED = " lifted"
 CREW_KINDS = frozenset({"session", "subagent"})
 
@@ -40,9 +42,9 @@ class Budget:
         used, limit = f"{self.used:,}", f"{self.limit:,}"
         if self.kind == "day":
             way = "tomorrow (UTC), a greater [budget] day_tokens or `octet agent resume --all` lets the crew go on"
-            return f"{PAUSED_BY}{used} of {limit} tokens are used today ({self.of}); {way}"
+            return f"{used} of {limit} tokens are used today ({self.of}); {way}"
         way = "a greater [budget] task_tokens or `octet agent resume --all` lets it go on"
-        return f"{PAUSED_BY}task {self.of} has used {used} of {limit} tokens; {way}"
+        return f"task {self.of} has used {used} of {limit} tokens; {way}"
 
 
 class Cost:
@@ -127,22 +129,20 @@ class Cost:
                 if not value.endswith(LIFTED):
                     self._store.client.hset(self._keys.cost_budgets, field, value + LIFTED)
 
-    def enforce(self, agents: Agents, config: Config, tasks: Mapping[str, str]) -> None:
+    def enforce(self, agents: Sequence[Agent], config: Config, tasks: Mapping[str, str]) -> None:
         """Pause whom a budget that was reached concerns, and let go whom none does any more. `tasks`: agent → the task it holds."""
         reached = self.reached(config)
         day = next((budget for budget in reached if budget.kind == "day"), None)
         of_task = {budget.of: budget for budget in reached if budget.kind == "task"}
-        for agent in agents.list():
-            if agent.kind not in CREW_KINDS:
-                continue
+        crew = [agent for agent in agents if agent.kind in CREW_KINDS]
+        standings = Standings(self._store)
+        for agent, now in zip(crew, standings.of([agent.id for agent in crew]).values(), strict=True):
             budget = day or of_task.get(tasks.get(agent.id, ""))
-            try:
-                if budget and not agent.paused:
-                    agents.pause(agent.id, budget.reason())
-                elif not budget and agent.paused.startswith(PAUSED_BY):
-                    agents.resume(agent.id)
-            except (AgentGone, NotFound):  # it has ended meanwhile
-                continue
+            with suppress(AgentGone):  # it has ended meanwhile
+                if budget and not now.paused:
+                    standings.pause(agent, budget.reason(), PAUSED_BY)
+                elif not budget and now.paused and now.paused_by == PAUSED_BY:
+                    standings.resume(agent)
 
     def _sums(self, key: str) -> dict[str, Tokens]:
         with self._store.errors():

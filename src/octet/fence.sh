@@ -36,6 +36,18 @@ read_pushed() {
   done
 }
 
+# The same for pre-commit, which is given no lines: the branch that this worktree's HEAD names, and HEAD itself.
+read_head() {
+  octet_dir=${GIT_DIR:-.git} octet_line=
+  [ -f "$octet_dir" ] && IFS= read -r octet_line < "$octet_dir" && octet_dir=${octet_line#gitdir: }
+  [ -r "$octet_dir/HEAD" ] && IFS= read -r octet_line < "$octet_dir/HEAD"
+  case $octet_line in "ref: "*) octet_line=${octet_line#ref: } ;; *) octet_line= ;; esac
+  read_refs <<END
+now next ${octet_line:-HEAD}
+now next HEAD
+END
+}
+
 # Whether it is worth asking; sets `octet_near` where there are signs of an agent.
 is_asked_about() {
   octet_near= octet_pids= octet_held= octet_trees=
@@ -53,6 +65,7 @@ is_asked_about() {
     octet_near=1
     return 0
   fi
+  [ "$octet_hook" != pre-commit ] || return 1 # a person: the transaction tells whatever there is to be told
   [ "$octet_unknown" ] && return 0
   case $octet_held in *"$octet_nl$octet_root$octet_nl"*) return 0 ;; esac
   [ -d "$octet_common/worktrees/octet-merge" ]
@@ -105,6 +118,12 @@ END
 octet_nl='
 '
 octet_moves= octet_head= octet_unknown=
+if [ "$octet_hook" = pre-commit ]; then
+  read_head
+  is_asked_about && ask
+  goes_on && exec "$octet_next" "$@"
+  exit 0
+fi
 [ "$octet_hook" = pre-push ] && octet_read_lines=read_pushed || octet_read_lines=read_refs
 if goes_on; then
   octet_lines=$(cat)

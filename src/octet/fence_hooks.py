@@ -1,6 +1,6 @@
 """The text of git's hooks that `octet init` installs: a few lines about the repository, and `fence.sh`.
 
-files = render(place)                    # {"reference-transaction": b"#!/bin/sh\\n…", "pre-push": …}
+files = render(place)                    # {"reference-transaction": b"#!/bin/sh\\n…", "pre-push": …, "pre-commit": …}
 read_protected(content)                  # ("main", "release/*"), of a hook that was written earlier
 """
 
@@ -15,7 +15,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-HOOKS = ("reference-transaction", "pre-push")
+HOOKS = ("reference-transaction", "pre-push", "pre-commit")
 MARK = "# Octet's fence, written by `octet init` and taken back by `octet init --undo`."
 # What git runs for a person at work, and for a push into this repository. Not those whose mere presence changes what git does.
 PASSED_ON = (

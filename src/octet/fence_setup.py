@@ -64,9 +64,10 @@ def plan(root: Path, protected: Sequence[str]) -> Setup:
     place = _place(root, common, protected)
     behind = _others(root, common)
     if behind is None:
-        files = {str(common / "hooks" / name): content for name, content in render(place, None).items()}
-        room = _room(common)
-        obsolete = [path for path in _written(root) if path.startswith(f"{common}/octet/")]
+        hooks = _worthwhile(common)
+        files = {str(common / "hooks" / name): content for name, content in render(place, None).items() if name in hooks}
+        room = _room(common, hooks)
+        obsolete = [path for path in _written(root) if path.startswith((f"{common}/octet/", f"{common}/hooks/")) and path not in files]
         return Setup(_assets(files), (), Additions(room.moves, room.strays, [*map(Path, obsolete), common / "config"]))
     files = {str(common / _DIRECTORY / name): content for name, content in _passing(root, behind).items()}
     files |= {str(common / _DIRECTORY / name): content for name, content in render(place, behind).items()}
@@ -90,7 +91,8 @@ def examine(project: Project) -> State:
     wanted = plan(project.root, project.config.protected)
     if trouble := _bypass(project.root, wanted) or next(_troubles(wanted), ""):
         return State(False, f"{trouble}: run `octet init`, which mends it")
-    return State(True, f"{' and '.join(HOOKS)} guard {', '.join(map(plain, project.config.protected)) or 'no branch'}")
+    hooks = [name for name in HOOKS if any(Path(path).name == name for path in wanted.files)]
+    return State(True, f"{' and '.join(hooks)} guard {', '.join(map(plain, project.config.protected)) or 'no branch'}")
 
 
 def touch(setup: Setup) -> None:
@@ -112,6 +114,8 @@ def _bypass(root: Path, wanted: Setup) -> str:
 def _troubles(wanted: Setup) -> Iterator[str]:
     for path, asset in wanted.files.items():
         name, current = Path(path).name, read_file(Path(path))
+        if name == "pre-commit" and not wanted.edits and not is_ours(current):
+            continue  # removed, or another tool's that came later: the transaction refuses all the same
         if current is None:
             yield f"the hook {name} is missing"
         elif current != asset.content and name in HOOKS and not is_ours(current):
@@ -170,12 +174,20 @@ def _settings(common: Path) -> bytes:
     return f'[core]\n\thooksPath = "{path}"\n'.encode("utf-8", "surrogateescape")
 
 
-def _room(common: Path) -> Additions:
+def _worthwhile(common: Path) -> Sequence[str]:
+    """Which hooks to install in git's own directory. A pre-commit of ours, where there is no other, would come before nothing that takes
+    its time, and cost each commit one more process."""
+    home, place = common / "hooks" / "pre-commit", common / BEFORE / "pre-commit"
+    another = not is_ours(_content(home)) and os.access(home, os.X_OK)
+    return HOOKS if another or os.path.lexists(place) else [name for name in HOOKS if name != "pre-commit"]
+
+
+def _room(common: Path, hooks: Sequence[str]) -> Additions:
     """What makes room for our hooks. A tool that came after us has perhaps put ours aside, as `NAME.legacy` or `NAME.old`, to be run
     by its own: what ours had run is then found under that name."""
     moves: list[Move] = []
     strays = list(_strays(common))
-    for name in HOOKS:
+    for name in hooks:
         home, place = common / "hooks" / name, common / BEFORE / name
         if not os.path.lexists(home) or is_ours(_content(home)):
             continue

@@ -169,6 +169,15 @@ class Locks:
         )
         return reply[1:]
 
+    def freed(self, agent: Agent, *, told: Sequence[str] = ()) -> tuple[int, Sequence[str]]:
+        """Of what the agent's tool calls were denied in the last hour and it did not get since: how many, and which it could have now.
+
+        `told` are those that it has heard of: they are forgotten.
+        """
+        keys = self._keys
+        reply = self._store.run("lock_freed", [keys.denied(agent.id), keys.lock(""), keys.locks_index], [agent.id, *told])
+        return reply[1], reply[2:]
+
     def get(self, resource: str) -> Lock:
         """One lock, also one that was set by hand.
 

@@ -8,6 +8,7 @@ apply_rescue(git, ref)                      # in the next holder's worktree
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from octet.agents import Agent
 from octet.api import Octet
@@ -63,10 +64,24 @@ def rescue_task(octet: Octet, agent: Agent, task: Task) -> Snapshot | None:
     """
     if octet.project is None or octet.project.common_dir is None or task.state != State.CLAIMED:
         return None
-    base = base_branch(octet.project)
+    return _keep(octet, octet.project, agent, task, task.attempts)
+
+
+def rescue_lost(octet: Octet, agent: Agent, lost: Sequence[tuple[Task, int]]) -> None:
+    """The same for an agent that was declared dead and lives: the tasks that were taken from it, with the attempts that were its own."""
+    for task, attempt in lost:
+        try:
+            if octet.project and octet.project.common_dir:
+                _keep(octet, octet.project, agent, task, attempt)
+        except OctetError as error:
+            log.warning("the work of %s on %s is only in its worktree: %s", agent.id, task.id, error)
+
+
+def _keep(octet: Octet, project: Project, agent: Agent, task: Task, attempt: int) -> Snapshot | None:
+    base = base_branch(project)
     kept: list[Snapshot] = []
-    for worktree in worktrees_of(octet.project, agent, task):
-        found = take_snapshot(Git(worktree.path), task.id, str(max(1, task.attempts)), base=base)
+    for worktree in worktrees_of(project, agent, task):
+        found = take_snapshot(Git(worktree.path), task.id, str(max(1, attempt)), base=base)
         if found and found.ref:
             kept.append(found)
             log.info("the work of %s on %s is kept as %s: %s", agent.id, task.id, found.ref, found.size)

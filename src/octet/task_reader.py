@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Sequence
 
 from octet.errors import NotFound, UsageError
@@ -11,6 +12,9 @@ from octet.store.scripts import Store
 from octet.task_record import HELD_STATES, STAGES, Stage, State, Task
 
 _LISTED = (*HELD_STATES, State.SUBMITTED, State.PENDING, State.BLOCKED, State.DEAD, State.CANCELLED, State.DONE)
+
+# So many of the first in each queue tell whether anything has changed there; how many there are in all tells the rest.
+MOST_PICTURED = 20
 
 
 def stage_named(name: str) -> Stage:
@@ -113,17 +117,39 @@ class TaskReader:
         Raises:
             UsageError: there is no such stage.
         """
-        keys, step = self._keys, stage_named(stage)
         with self._store.errors():
-            queues = [keys.stage(stage)]
-            if step.waiting == State.PENDING:
-                names = self._store.client.smembers(keys.queues)
-                own = {keys.stage(name.removesuffix(":")) for name in names if name.startswith(f"{stage}:")}
-                queues = [keys.priority, keys.pending, *own] if stage == "build" else [*own]
-            pipe = self._store.client.pipeline(transaction=False)
-            for queue in queues:
-                (pipe.llen if queue == keys.pending else pipe.zcard)(queue)
-            return sum(pipe.execute())
+            return sum(count for count, _ in self._queued(stage, 1))
+
+    def picture(self, stage: str) -> str:
+        """What waits for a stage and how much is in flight, as a word that stays the same as long as they do; "" when nothing waits.
+
+        Raises:
+            UsageError: there is no such stage.
+        """
+        with self._store.errors():
+            queued = self._queued(stage, MOST_PICTURED)
+            in_flight = self._store.client.hlen(self._keys.scopes)
+        if not sum(count for count, _ in queued):
+            return ""
+        return f"{stage}:{zlib.crc32(repr((queued, in_flight)).encode()):08x}"
+
+    def _queued(self, stage: str, most: int) -> Sequence[tuple[int, Sequence[str]]]:
+        """For each queue of a stage its length, and the first of what waits there."""
+        keys, step = self._keys, stage_named(stage)
+        queues = [keys.stage(stage)]
+        if step.waiting == State.PENDING:
+            names = sorted(self._store.client.smembers(keys.queues))
+            own = [keys.stage(name.removesuffix(":")) for name in names if name.startswith(f"{stage}:")]
+            queues = [keys.priority, *own] if stage == "build" else own
+        pipe = self._store.client.pipeline(transaction=False)
+        for queue in queues:
+            pipe.zcard(queue)
+            pipe.zrevrange(queue, 0, most - 1)
+        if stage == "build":
+            pipe.llen(keys.pending)
+            pipe.lrange(keys.pending, -most, -1)
+        found = pipe.execute()
+        return list(zip(found[::2], found[1::2], strict=True))
 
     def records(self, task_id: str) -> Sequence[Record]:
         """What gates found out about the task, oldest first; the last hundred."""

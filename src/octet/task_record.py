@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from octet.store.scripts import from_json
 
@@ -63,6 +64,16 @@ def stage_of_role(role: str) -> str:
     return next((stage.name for stage in STAGES.values() if stage.role == role), "")
 
 
+class Ended(NamedTuple):
+    """How one attempt at a task, or at one of its gates, ended without a result: that gate or the work's stage, by whom, why, when."""
+
+    attempt: int
+    stage: str
+    agent: str
+    reason: str
+    at_ms: int
+
+
 @dataclass(frozen=True)
 class Task:
     """One task as it was when it was read. Times are server time in ms since the epoch, 0 when it never happened.
@@ -99,6 +110,7 @@ class Task:
     result: str = ""
     findings: str = ""
     last_reason: str = ""
+    ended: tuple[Ended, ...] = ()
     rescue_ref: str = ""
     rescue_size: str = ""
     created_by: str = ""
@@ -118,6 +130,7 @@ class Task:
             values[name] = _number(known.get(name))
         for name in ("labels", "paths", "after"):
             values[name] = _strings(known.get(name))
+        values["ended"] = _ended(known.get("ended"))
         values["needs"] = tuple(part for part in known.get("needs", "").split(",") if part)
         values["gates"] = tuple(gate for gate in GATES if gate in known.get("gates", "").split())
         values.setdefault("id", "")
@@ -132,6 +145,14 @@ def _number(text: str | None) -> float:
     except ValueError:
         return 0.0
     return number if math.isfinite(number) else 0.0
+
+
+def _ended(text: str | None) -> tuple[Ended, ...]:
+    try:
+        found = from_json(text or "[]")
+        return tuple(Ended(int(e["attempt"]), str(e["stage"]), str(e["agent"]), str(e["reason"]), int(e["at_ms"])) for e in found)
+    except (ValueError, TypeError, KeyError):
+        return ()
 
 
 def _strings(text: str | None) -> tuple[str, ...]:

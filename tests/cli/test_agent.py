@@ -63,3 +63,35 @@ def test_names_that_cannot_be(shop: Shop) -> None:
     """A bad OCTET_AGENT, OCTET_ROLE or OCTET_LEASE_S is 2, in one line."""
     for env in ({"OCTET_AGENT": "a b"}, {"OCTET_AGENT": "x", "OCTET_ROLE": "\x1b"}, {"OCTET_AGENT": "x", "OCTET_LEASE_S": "inf"}):
         shop.refuses("agent", "show", code=2, **env)
+
+
+def test_pause_and_resume(shop: Shop) -> None:
+    """Seen in list, show and status, with the reason; what is held stays held; `resume` also ends a parking; joining again does too."""
+    agent = join(shop.octet)
+    shop.octet.tasks.add("x")
+    shop.octet.tasks.claim(agent)
+    told = shop.run("agent", "pause", agent.id, "--reason", "lunch\x1b[2J").out
+    assert told == f"{agent.id} is paused and handed nothing more; it still holds 1\n"
+    for words in (("agent", "list"), ("agent", "show", agent.id), ("status",)):
+        assert "paused: lunch [2J" in shop.run(*words).out
+    assert shop.json("agent", "list")[0]["stopped"] == shop.json("status")["agents"][0]["stopped"] == "paused: lunch [2J"
+    assert [(e.type, e.fields["by"]) for e in shop.octet.events.log() if e.type == "agent_paused"] == [("agent_paused", "person-ann")]
+    assert "it was paused: lunch" in shop.run("agent", "resume", agent.id).out
+    shop.octet.standings.park(agent, "it stopped twice", [])
+    assert f"stopped {agent.id} is parked: it stopped twice" in shop.run("status").out
+    assert shop.json("agent", "resume", agent.id) == {"agent": agent.id, "was": "parked: it stopped twice"}
+    assert shop.run("agent", "resume", agent.id).out == f"{agent.id} is handed work again\n"
+    assert "no agent nobody" in shop.refuses("agent", "pause", "nobody", code=2)
+
+
+def test_who_has_left_wants_no_work_until_it_joins_again(shop: Shop) -> None:
+    """A session that leaves is registered again by its next hook, under its old name: it is paused then."""
+    env = {"CLAUDE_PID": str(os.getpid()), "CLAUDE_CODE_SESSION_ID": "s1"}
+    name = shop.json("agent", "join", "developer", **env)["id"]
+    shop.run("agent", "leave", **env)
+    again = join(shop.octet, session="s1")
+    assert again.id == name
+    assert "it has left" in shop.octet.standings.get(name).stopped
+    shop.octet.agents.leave(again)
+    assert shop.json("agent", "join", "developer", **env)["role"] == "developer"
+    assert shop.octet.standings.get(shop.json("agent", "show", **env)["agent"]["id"]).stopped == ""

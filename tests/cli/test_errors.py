@@ -293,10 +293,15 @@ def test_an_error_that_nobody_reads(shop: Shop) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full on this system")
-def test_a_full_disk(shop: Shop) -> None:
-    """What cannot be printed is 1 and one line."""
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", ["status", "status --json", "--help", "event watch"])
+def test_a_full_disk(shop: Shop, words: str, unbuffered: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be printed is 1 and one line, whether Python keeps output back or not."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with open("/dev/full", "wb") as full:
-        process = shop.start("status", stdout=full)
+        process = shop.start(*words.split(), stdout=full)
+        if words == "event watch":
+            wait_for(lambda: (shop.octet.events.publish("note", {}), process.poll() is not None)[1], "the command ends")
         _, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert_one_line(err)

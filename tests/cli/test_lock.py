@@ -52,7 +52,7 @@ def test_break(shop: Shop) -> None:
     assert "stays locked" in shop.run("lock", "break", "repository:main", code=1, stdin="n\n").err
     assert shop.octet.locks.get("repository:main").holder == other.id
     assert "broke developer-1's lock" in shop.run("lock", "break", "repository:main", stdin="y\n").out
-    (message,) = shop.octet.messages.take(other)
+    (message,) = shop.octet.messages.read(other)
     assert (message.sender, "repository:main was broken" in message.text) == ("person-ann", True)
     assert "is not locked" in shop.refuses("lock", "break", "repository:main", "--yes", code=2)
 

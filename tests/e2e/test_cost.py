@@ -26,6 +26,11 @@ def told(client: ClaudeHeadless, event: str) -> list[str]:
     return [answer["systemMessage"] for answer in answers if "systemMessage" in answer]
 
 
+def paused(sandbox: Sandbox) -> list[str]:
+    """Who is paused."""
+    return [agent["id"] for agent in sandbox.agents() if sandbox.store.hget(sandbox.key(f"agents:standing:{agent['id']}"), "paused")]
+
+
 def total(sandbox: Sandbox, expected: int) -> dict[str, Any]:
     """The sums by agent, once they come to what was expected."""
     poll(lambda: sum(sums(sandbox, "agents").values()) >= expected, f"{expected} tokens")
@@ -73,8 +78,7 @@ def test_a_budget_that_is_used_up_is_told_to_the_person(team: Sandbox, model: Mo
     for count in (1, 2):
         one.send(marker("A") + " go on")
         one.wait_for_results(count)
-    paused = poll(lambda: [agent["id"] for agent in team.agents() if agent.get("paused")], "the crew is paused")
-    poll(lambda: len([agent for agent in team.agents() if agent.get("paused")]) == 2, f"all of it, not only {paused}")
+    poll(lambda: len(paused(team)) == 2, "the whole crew is paused")
     assert [entry["type"] for entry in team.log()].count("budget_exceeded") == 1
     assert "paused" in team.octet("status").stdout
     for client, key, count in ((one, "A", 3), (two, "B", 2)):
@@ -85,6 +89,6 @@ def test_a_budget_that_is_used_up_is_told_to_the_person(team: Sandbox, model: Mo
         assert "tokens are used today" in lines[0]
         assert "octet agent resume --all" in lines[0]
     settings.write_text(before + "\n[budget]\nday_tokens = 1_000_000\n")
-    poll(lambda: not any(agent.get("paused") for agent in team.agents()), "the crew goes on")
+    poll(lambda: not paused(team), "the crew goes on")
     one.finish()
     two.finish()

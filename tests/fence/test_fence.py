@@ -218,6 +218,25 @@ def test_task_branches_and_other_refs_are_free(fenced: Field) -> None:
     assert developer.git("update-ref", "refs/remotes/origin/main", "HEAD", at=tree).code == 0
 
 
+def test_to_pack_refs_is_no_move(fenced: Field) -> None:
+    """`git gc`, which a commit may start, works for everybody; a branch that is packed is deleted by nobody all the same."""
+    developer = fenced.session("developer")
+    fenced.serve(developer)
+    tip = fenced.tips().split()[0]
+    refused = [["update-ref", "-d", "refs/heads/main", *old] for old in ([tip], [])] + [["update-ref", "refs/heads/main", "octet/t1"]]
+    for words in (["pack-refs", "--all", "--prune"], ["gc", "-q"], ["gc", "-q"]):
+        ended = developer.git(*words, at=fenced.tree)
+        assert (ended.code, ended.err) == (0, ""), words
+        for refusal in refused:
+            assert developer.git(*refusal, at=fenced.tree).code, refusal
+        fenced.person("commit", "--allow-empty", "-m", "x")
+        tip = fenced.person("rev-parse", "main").out.strip()
+        refused[0][-1] = tip
+        for refusal in refused:
+            assert developer.git(*refusal, at=fenced.tree).code, refusal
+        assert fenced.person("rev-parse", "main").out.strip() == tip
+
+
 def test_a_push_elsewhere_is_refused_before_it_leaves(fenced: Field) -> None:
     """To a protected branch of a remote: an agent without the lock; a task's branch goes, and a person's push."""
     remote = fenced.directory / "remote.git"

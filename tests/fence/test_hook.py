@@ -6,12 +6,14 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import octet
 from octet.fence_hooks import HOOKS, Place, is_ours, read_protected, render, render_passing
 
 SHELLS = {
@@ -180,6 +182,44 @@ def test_a_push_is_asked_about_by_the_remotes_branch(hooks: Hooks) -> None:
     assert not hooks.run("pre-push", "origin", "url", stdin=stdin)
 
 
+def test_a_commit_is_asked_about_by_the_branch_of_head(hooks: Hooks) -> None:
+    """For agents. It is found in a worktree's directory, or GIT_DIR's; a detached or unreadable HEAD is left to the transaction."""
+    agent = {"CLAUDE_PID": "4242"}
+    head = hooks.common / "HEAD"
+    asked = {}
+    for text in ("ref: refs/heads/main\n", "ref: refs/heads/octet/t1\n", "ref: refs/heads/.invalid\n", f"{OLD}\n", "", "ref: "):
+        head.write_text(text)
+        asked[text] = hooks.run("pre-commit", **agent)
+        assert not hooks.run("pre-commit"), "a person"
+        assert not hooks.run("pre-commit", GIT_DIR="/nowhere", **agent)
+    line = "now next refs/heads/main\n"
+    assert asked.pop("ref: refs/heads/main\n") == f"{line}now next HEAD\n"
+    assert not any(asked.values())
+    head.unlink()
+    own = hooks.directory / "own"
+    own.mkdir()
+    (own / "HEAD").write_text("ref: refs/heads/main\n")
+    assert line in hooks.run("pre-commit", GIT_DIR=str(own), **agent)
+    tree = hooks.directory / "a tree"
+    tree.mkdir()
+    (tree / ".git").write_text(f"gitdir: {own}\n")
+    hooks.root = tree
+    assert line in hooks.run("pre-commit", **agent)
+
+
+def test_what_runs_before_a_commit_gets_everything_and_only_if_it_may(hooks: Hooks) -> None:
+    """Arguments, input and exit code of the hook behind; not run where the fence refuses."""
+    (hooks.common / "HEAD").write_text("ref: refs/heads/main\n")
+    hooks.add("pre-commit", f'echo "$# $(/bin/cat)" > "{hooks.directory}/got"; exit 7')
+    hooks.run("pre-commit", stdin="text", code=7, CLAUDE_PID="4242")
+    assert (hooks.directory / "got").read_text() == "0 text\n"
+    (hooks.directory / "got").unlink()
+    hooks.answers(2)
+    hooks.run("pre-commit", code=1, CLAUDE_PID="4242")
+    assert not (hooks.directory / "got").exists()
+    hooks.run("pre-commit", code=7)
+
+
 def test_newer_settings_are_asked_about(hooks: Hooks) -> None:
     """For agents; task branches cost no question even then."""
     later = time.time() + 100
@@ -198,3 +238,12 @@ def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
         assert read_protected(content) == tuple(ODD)
     assert is_ours(render_passing("pre-commit", ".husky/_"))
     assert not is_ours(b"#!/bin/sh\n")
+
+
+def test_to_ask_imports_next_to_nothing(tmp_path: Path) -> None:
+    """What a bare interpreter does not have yet anyway: each standard module more would cost an agent's commit as much as git does."""
+    script = "import sys; before = set(sys.modules); sys.path.insert(0, sys.argv[1])\nfrom octet import fence_client\n"
+    script += "print(*sorted(set(sys.modules) - before))"
+    command = [sys.executable, "-I", "-S", "-c", script, str(Path(octet.__file__).parents[1])]
+    imported = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=True).stdout.split()
+    assert set(imported) <= {"__future__", "_signal", "_socket", "octet", "octet.fence_client", "posix"}

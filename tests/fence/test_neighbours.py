@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tests.cli.test_init import tree
 
+from octet.fence_hooks import is_ours
+
 from .field import Field
 
 COMMIT = ["commit", "--allow-empty", "-m", "x"]
@@ -191,6 +193,47 @@ def test_it_goes_on_beside_the_fence(field: Field, remote: Path, prepare: Callab
     now = tree(field.root)
     changed = {path for path in outside.keys() | now.keys() if outside.get(path) != now.get(path)}
     assert not [path for path in changed if "hooks" in path or path.startswith(".git/octet") or path == ".git/config"]
+
+
+@pytest.mark.parametrize("prepare", [husky, pre_commit, lefthook, own_directory], ids=lambda function: function.__name__)
+def test_an_agent_is_refused_before_the_projects_checks_run(field: Field, prepare: Callable[[Field], None]) -> None:
+    """On a protected branch; on a task's they run for it, and for a person everywhere."""
+    prepare(field)
+    field.init()
+    developer = field.session("developer")
+    field.serve(developer)
+    ran = field.root / ".git" / "ran"
+
+    def checks() -> bool:
+        found = ran.exists() and "pre-commit" in ran.read_text()
+        ran.unlink(missing_ok=True)
+        return found
+
+    refused = developer.git(*COMMIT)
+    assert "repository-guardian" in refused.said
+    assert not checks()
+    field.person(*COMMIT)
+    assert checks()
+    field.person("checkout", "-q", "-b", "octet/t2")
+    assert developer.git(*COMMIT).code == 0
+    assert checks()
+
+
+def test_no_hook_before_commits_where_there_is_nothing_to_be_before(field: Field) -> None:
+    """It would cost each commit a process; it comes with the project's own, and goes with it."""
+    hook = field.root / ".git" / "hooks" / "pre-commit"
+    field.init()
+    assert not hook.exists()
+    assert "pre-commit" not in field.doctor().detail
+    write(hook, "#!/bin/sh\n")
+    assert field.doctor().ok, "the transaction refuses all the same"
+    field.init()
+    assert "pre-commit" in field.doctor().detail
+    assert is_ours(hook.read_bytes())
+    (field.root / ".git" / "hooks-before-octet" / "pre-commit").unlink()
+    field.init()
+    assert not hook.exists()
+    assert field.doctor().ok
 
 
 @setups

@@ -84,7 +84,7 @@ def live(octet: Octet) -> Agent:
     _build(octet, developer, guardian, other)
     _locks(octet, developer, other)
     octet.messages.send(developer.id, "hello", sender=other.id)
-    assert [message.text for message in octet.messages.take(developer)][-1] == "hello"
+    assert [message.text for message in octet.messages.read(developer)][-1] == "hello"
     octet.events.publish("note", {"list": [], "deep": [[[]]]})
     assert len(LogReader(octet.store, "0-0").read()[0]) == len(octet.events.log(1000))
     _queue(octet)
@@ -318,13 +318,13 @@ def _elects(octet: Octet) -> None:
     first, second = join(octet, "orchestrator"), join(octet, "orchestrator")
     task = octet.tasks.add("planned", stage="plan", by=first)
     octet.messages.send("orchestrator", "plan it", sender="ann")
-    assert octet.messages.take(second) == []
+    assert octet.messages.read(second) == []
     refuses(NotLeading, octet.tasks.add, "more", by=second)
     refuses(NotLeading, octet.tasks.claim, second, "plan")
     refuses(NotLeading, octet.tasks.cancel, task.id, by=second)
     refuses(NotLeading, octet.tasks.retry, task.id, by=second)
     octet.agents.bury(first)
-    assert "plan it" in [message.text for message in octet.messages.take(second)]
+    assert "plan it" in [message.text for message in octet.messages.read(second)]
     octet.tasks.cancel(octet.tasks.claim(second, "plan").id, by=second)
     octet.agents.leave(second)
 
@@ -346,13 +346,19 @@ def _costs(octet: Octet, developer: Agent) -> None:
 
 def _ends(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None:
     octet.agents.update(developer, branch="topic")
+    octet.standings.pause(developer, "lunch", by="person-ann")
+    octet.standings.resume(developer)
+    octet.standings.park(developer, "it stopped", ["1"])
+    octet.standings.note(developer, {"parked": ""})
     assert list(octet.agents.beat([developer, guardian])) == [True, True]
-    assert octet.agents.bury_expired(other) is None
+    epoch = octet.agents.take_sweep("h:1:1", 1000)
+    assert octet.agents.bury_expired(other, epoch) is None
     assert octet.agents.bury(other) is not None
     refuses(AgentGone, octet.tasks.claim, other)
     refuses(AgentGone, octet.tasks.renew, "1", agent=other, branch="b", commit="c")
     refuses(AgentGone, octet.locks.acquire, other, ["path:a"])
     refuses(AgentGone, octet.agents.update, other)
+    refuses(AgentGone, octet.standings.pause, other)
     refuses(AgentGone, octet.agents.join, other, "architect")
     assert list(octet.agents.beat([other])) == [False]
     assert octet.locks.end_turn(other) == []

@@ -184,7 +184,7 @@ def test_the_author_is_told_what_to_change(any_octet: Octet) -> None:
     review = any_octet.tasks.claim(judge, "review")
     long = Finding("src/b.py", 0, "minor", "ü" * 1900)
     any_octet.tasks.send_back(task.id, review.token, record=NewRecord("changes", "see above", (FINDING, long, long)))
-    (message,) = any_octet.messages.take(author)
+    (message,) = any_octet.messages.read(author)
     assert (message.sender, message.to) == (judge.id, author.id)
     for part in (f"task {task.id} (work)", "review gate", f"`octet task claim {task.id}`", "src/a.py:3: blocker: it divides by zero"):
         assert part in message.text
@@ -209,7 +209,7 @@ def test_who_sends_its_own_back_is_not_told(octet: Octet) -> None:
     submitted(octet, author, ("merge",))
     merge = octet.tasks.claim(author, "merge")
     octet.tasks.send_back(merge.id, merge.token, "conflict")
-    assert list(octet.messages.take(author)) == []
+    assert list(octet.messages.read(author)) == []
 
 
 def test_a_gate_that_always_ends_badly_gives_up(any_octet: Octet) -> None:

@@ -312,4 +312,4 @@ def test_inbox_entries_by_hand(octet: Octet) -> None:
     agent = join(octet)
     octet.store.client.xadd(octet.store.keys.inbox(agent.id), {"hello": json.dumps({"a": 1})})
     octet.store.client.xadd(octet.store.keys.inbox(agent.id), {"text": "hi", "sent_ms": "²"})
-    assert [message.text for message in octet.messages.take(agent)] == ["", "hi"]
+    assert [message.text for message in octet.messages.read(agent)] == ["", "hi"]

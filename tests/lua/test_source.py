@@ -13,8 +13,23 @@ from octet.store.scripts import Reply, load_script
 COMMANDS = {
     *{"DEL", "EXISTS", "GET", "SET", "INCR", "INCRBY", "PERSIST", "PEXPIRE", "PTTL", "TIME", "PUBLISH"},
     *{"HDEL", "HEXISTS", "HGET", "HGETALL", "HINCRBY", "HLEN", "HMGET", "HSET"},
-    *{"LINDEX", "LLEN", "LPUSH", "RPOP", "RPUSH", "SADD", "SCARD", "SMEMBERS", "SREM", "SRANDMEMBER"},
-    *{"XADD", "XINFO", "XRANGE", "ZADD", "ZCARD", "ZCOUNT", "ZREM", "ZRANGE", "ZRANGEBYLEX", "ZREVRANGE", "ZSCORE"},
+    *{"LINDEX", "LLEN", "LPUSH", "LTRIM", "RPOP", "RPUSH", "SADD", "SCARD", "SMEMBERS", "SREM", "SRANDMEMBER"},
+    *{
+        "XADD",
+        "XDEL",
+        "XINFO",
+        "XLEN",
+        "XRANGE",
+        "ZADD",
+        "ZCARD",
+        "ZCOUNT",
+        "ZREM",
+        "ZRANGE",
+        "ZRANGEBYLEX",
+        "ZREMRANGEBYSCORE",
+        "ZREVRANGE",
+        "ZSCORE",
+    },
 }
 PROBES = {"HLEN", "LLEN", "SCARD", "STRLEN", "XLEN", "ZCARD"}
 GLOBALS = {"ARGV", "KEYS", "cjson", "ipairs", "math", "pcall", "redis", "string", "table", "tonumber", "type", "unpack"}

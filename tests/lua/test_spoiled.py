@@ -82,7 +82,7 @@ def world(single_octet: Octet) -> World:
             octet.locks.acquire_in_turn(waiter, ["path:a", "path:*.md"], Place(waiter.id))
     lock = octet.locks.acquire(developer, ["name:x"])["name:x"]
     octet.messages.send(developer.id, "first", sender="x")
-    octet.messages.take(developer)
+    octet.messages.read(developer)
     octet.messages.send(developer.id, "second", sender="x")
     octet.store.client.lpush(octet.store.keys.pending, "raw")
     octet.store.client.zadd(octet.store.keys.priority, {"by hand": 500})
@@ -195,6 +195,7 @@ STEPS: dict[str, Step] = {
     "read the log": lambda w: LogReader(w.octet.store, "0-0").read(),
     "beat": lambda w: w.octet.agents.beat([w.developer, w.idle]),
     "update": lambda w: w.octet.agents.update(w.developer, branch="x"),
+    "pause": lambda w: w.octet.standings.pause(w.developer, "lunch"),
     "expired": lambda w: w.octet.agents.bury_expired(w.idle),
     "agents": lambda w: (w.octet.agents.list(), w.octet.agents.without_heartbeat(), w.octet.agents.find(w.idle.process)),
     "session": lambda w: w.octet.agents.name_of_session("s1"),
@@ -209,7 +210,8 @@ STEPS: dict[str, Step] = {
     "end turn": lambda w: w.octet.locks.end_turn(w.child),
     "locks": lambda w: (w.octet.locks.list(), w.octet.locks.get("name:x")),
     "send": lambda w: w.octet.messages.send(w.developer.id, "x", sender="y"),
-    "take": lambda w: w.octet.messages.take(w.developer),
+    "read": lambda w: w.octet.messages.read(w.developer),
+    "look": lambda w: w.octet.messages.look(w.developer),
     "publish": lambda w: w.octet.events.publish("note", {"a": 1}),
     "log": lambda w: (w.octet.events.log(), list(w.octet.events.replay("0"))),
     "push": lambda w: w.octet.queue("q").push("x"),

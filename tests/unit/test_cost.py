@@ -171,8 +171,9 @@ def exceeded(octet: Octet) -> list[tuple[str, str, int]]:
 def enforce(octet: Octet, config: Config) -> dict[str, str]:
     """Who is paused, and why, once the budgets have been looked at."""
     held = {agent.id: task.id for agent in octet.agents.list() for task in octet.tasks.held_by(agent.id)}
-    octet.cost.enforce(octet.agents, config, held)
-    return {agent.id: agent.paused for agent in octet.agents.list() if agent.paused}
+    agents = octet.agents.list()
+    octet.cost.enforce(agents, config, held)
+    return {name: standing.paused for name, standing in octet.standings.of([a.id for a in agents]).items() if standing.paused}
 
 
 def test_the_days_budget_pauses_all(octet: Octet, log: Log) -> None:
@@ -241,7 +242,7 @@ def test_a_tasks_budget_pauses_its_holder(octet: Octet, log: Log) -> None:
 def test_a_pause_of_somebody_elses_is_left_alone(octet: Octet) -> None:
     """Only what a budget has paused goes on when the budget allows it."""
     agent = join(octet)
-    octet.agents.pause(agent.id, "lunch")
+    octet.standings.pause(agent, "lunch")
     assert enforce(octet, NO_LIMIT) == {agent.id: "lunch"}
-    octet.agents.resume(agent.id)
+    octet.standings.resume(agent)
     assert enforce(octet, NO_LIMIT) == {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,17 +44,17 @@ def refused(octet: Octet, agent: Agent, task_id: str) -> list[str]:
     return told
 
 
-def test_the_first_leads_and_the_second_waits(any_octet: Octet) -> None:
+def test_the_first_leads_and_the_second_waits(octet: Octet) -> None:
     """The first to register is elected; the second changes nothing, and may not write in the role."""
-    first = join(any_octet, "orchestrator")
-    second = join(any_octet, "orchestrator")
-    task = any_octet.tasks.add("x", by=first)
-    assert [any_octet.election.standing(agent) for agent in (first, second)] == [LEADS, STANDBY]
-    assert [name for name, _ in elected(any_octet)] == [first.id]
-    for told in refused(any_octet, second, task.id):
+    first = join(octet, "orchestrator")
+    second = join(octet, "orchestrator")
+    task = octet.tasks.add("x", by=first)
+    assert [octet.election.standing(agent) for agent in (first, second)] == [LEADS, STANDBY]
+    assert [name for name, _ in elected(octet)] == [first.id]
+    for told in refused(octet, second, task.id):
         assert f"{first.id} has led for" in told
-        assert f"(epoch {elected(any_octet)[0][1]})" in told
-    assert any_octet.election.standing(join(any_octet)) == ""
+        assert f"(epoch {elected(octet)[0][1]})" in told
+    assert octet.election.standing(join(octet)) == ""
 
 
 @pytest.mark.parametrize("end", ["bury", "leave", "expire", "join", "rejoin"])
@@ -75,9 +74,9 @@ def test_whoever_goes_is_replaced_in_the_same_step(octet: Octet, end: str) -> No
     (before, now) = elected(octet)
     assert (before[0], now[0]) == (first.id, second.id)
     assert before[1] < now[1]
-    (told,) = octet.messages.take(second)
+    (told,) = octet.messages.read(second)
     assert (told.sender, f"epoch {now[1]}" in told.text, first.id in told.text) == ("octet", True, True)
-    assert octet.messages.take(third) == []
+    assert octet.messages.read(third) == []
     assert octet.tasks.add("x", by=second).created_by == second.id
 
 
@@ -88,7 +87,7 @@ def test_the_last_one_leaves_nobody(octet: Octet) -> None:
     late = join(octet, "orchestrator")
     assert leader(octet) == late.id
     assert elected(octet)[0][1] < elected(octet)[1][1]
-    assert octet.messages.take(late) == []
+    assert octet.messages.read(late) == []
 
 
 def test_an_end_of_somebody_else_elects_nobody(octet: Octet) -> None:
@@ -173,12 +172,13 @@ def test_its_mail_goes_to_the_one_that_leads(octet: Octet) -> None:
     first, second = join(octet, "orchestrator"), join(octet, "orchestrator")
     octet.messages.send("orchestrator", "to the role", sender="ann")
     octet.messages.send(second.id, "to you", sender="ann")
-    assert [message.text for message in octet.messages.take(second)] == ["to you"]
-    assert [message.text for message in octet.messages.take(first)] == ["to the role"]
+    assert [message.text for message in octet.messages.read(second)] == ["to you"]
+    assert [message.text for message in octet.messages.read(first)] == ["to the role"]
     octet.messages.send("orchestrator", "left behind", sender="ann")
     octet.agents.bury(first)
-    assert "left behind" in [message.text for message in octet.messages.take(second)]
-    assert octet.messages.take(replace(first)) == []
+    assert "left behind" in [message.text for message in octet.messages.read(second)]
+    with pytest.raises(AgentGone):
+        octet.messages.read(first)
 
 
 def test_a_vacancy_made_by_hand_is_filled_by_the_next_registration(octet: Octet) -> None:

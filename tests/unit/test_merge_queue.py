@@ -124,7 +124,7 @@ def test_a_conflict_goes_back_to_its_author_with_the_paths(octet: Octet, git: Gi
     assert kinds(queue_of(octet, guardian).merge_once()) == ["merged", "returned"]
     (record,) = octet.tasks.records(second.id)
     assert record.verdict == Verdict.CONFLICT
-    assert any("a.txt" in message.text and second.id in message.text for message in octet.messages.take(author))
+    assert any("a.txt" in message.text and second.id in message.text for message in octet.messages.read(author))
     again = octet.tasks.claim(author)
     assert again.id == second.id
     assert "a.txt" in again.findings
@@ -185,7 +185,7 @@ def test_conflicts_are_foreseen(octet: Octet, guardian: Agent) -> None:
     assert kinds(queue_of(octet, guardian).merge_once(first.id)) == ["merged", "foreseen", "foreseen"]
     assert [octet.tasks.get(task_id).state for task_id in (at_review.id, fits.id, task.id)] == ["pending", "submitted", "claimed"]
     assert octet.tasks.records(at_review.id)[-1].verdict == Verdict.CONFLICT
-    assert any("a.txt" in message.text for message in octet.messages.take(builder))
+    assert any("a.txt" in message.text for message in octet.messages.read(builder))
     assert contradictions(octet) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -16,6 +17,7 @@ from octet.text import plain
 
 MOST_ERROR = 2000
 READER_GONE = 141  # as a shell shows the end by SIGPIPE
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 COMPLETION = "_OCTET_COMPLETE"  # how a shell asks click for completions
 # command → (module, attribute, one line for --help); `octet --help` imports none of them.
 COMMANDS = {
@@ -30,7 +32,7 @@ COMMANDS = {
     "merge": ("octet.cli.merge", "merge_group", "The merge queue: show it, work it off."),
     "worktree": ("octet.cli.worktree", "worktree_group", "Worktrees: add, list, remove, doctor, snapshot."),
     "lock": ("octet.cli.lock", "lock_group", "Locks: acquire, release, list, break."),
-    "msg": ("octet.cli.msg", "msg_group", "Messages: send, inbox."),
+    "msg": ("octet.cli.msg", "msg_group", "Messages: send, inbox, ack."),
     "event": ("octet.cli.event", "event_group", "Events: publish, watch, log."),
     "queue": ("octet.cli.queue", "queue_group", "Work queues: push, reserve, ack, nack, pop, len, peek, stats, dead, wait, …"),
     "state": ("octet.cli.state", "state_group", "Shared state: set, get, all, incr, delete, watch, wait, list."),
@@ -85,9 +87,10 @@ def main(argv: list[str] | None = None) -> None:
 def run(argv: list[str] | None = None) -> int:
     """Like `main`, but returns the exit code."""
     try:
-        return _run(sys.argv[1:] if argv is None else argv)
+        return _print_all(_run(sys.argv[1:] if argv is None else argv))
     except BrokenPipeError:
-        return _reader_gone()
+        _silence()
+        return READER_GONE
 
 
 def _run(argv: list[str]) -> int:
@@ -115,6 +118,9 @@ def _run(argv: list[str]) -> int:
         _complain("interrupted")
         return 130
     except Exception as error:  # noqa: BLE001 - the edge: a bug becomes one line, its trace goes where it can be found
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            _complain(f"cannot print or write: {error.strerror}")
+            return 1
         _complain(f"internal error: {type(error).__name__}: {error}{_keep_trace()}")
         return 70
 
@@ -130,12 +136,26 @@ def _write_anything() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _reader_gone() -> int:
-    """The reader (head, less) went away; Python must not complain again when it closes stdout."""
+def _print_all(code: int) -> int:
+    """`code`, or 1 where the last of what was printed cannot be written: Python itself would end with 120 and a traceback."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if code == 0:
+            _complain(f"cannot print: {error.strerror}")
+        _silence()
+        return code or 1
+    return code
+
+
+def _silence() -> None:
+    """Nobody can be told any more (head and less go away, a disk is full); Python must not complain again when it closes stdout."""
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    return READER_GONE
 
 
 def _keep_trace() -> str:

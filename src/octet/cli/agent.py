@@ -9,16 +9,18 @@ import click
 from octet.agents import ROLES
 from octet.cli.output import emit, json_option, table
 from octet.cli.session import caller, opened
-from octet.election import standing
+from octet.election import standing as leading
 from octet.errors import Refused
 from octet.plans import check_capability
 from octet.rescue import keep_work
 from octet.text import age, plain
 
+LEFT = "it has left; `octet agent join ROLE` takes it on again"
+
 
 @click.group()
 def agent_group() -> None:
-    """Agents: list, show, join, leave."""
+    """Agents: list, show, join, leave, pause, resume."""
 
 
 @agent_group.command("list")
@@ -28,8 +30,9 @@ def list_agents(as_json: bool) -> None:
     with opened() as octet:
         agents = octet.agents.list()
         held = {agent.id: octet.tasks.held_by(agent.id) for agent in agents}
+        stopped = {agent_id: standing.stopped for agent_id, standing in octet.standings.of([agent.id for agent in agents]).items()}
         now, leader = octet.now_ms(), octet.election.leader()
-    stands = {agent.id: standing(agent, leader) for agent in agents}
+    stands = {agent.id: leading(agent, leader) for agent in agents}
     rows = [
         [
             a.id,
@@ -44,12 +47,10 @@ def list_agents(as_json: bool) -> None:
         ]
         for a in agents
     ]
-    data = [{**asdict(agent), "standing": stands[agent.id]} for agent in agents]
-    emit(
-        data,
-        table(["AGENT", "KIND", "LEADS", "TASK", "HERE", "BRANCH", "HOST", "PID", "DIRECTORY"], rows) if rows else "no agents",
-        as_json,
-    )
+    headings = ["AGENT", "KIND", "LEADS", "TASK", "HERE", "BRANCH", "HOST", "PID", "DIRECTORY"]
+    lines = [f"{agent_id} is {why}" for agent_id, why in stopped.items() if why]
+    data = [{**asdict(agent), "standing": stands[agent.id], "stopped": stopped[agent.id]} for agent in agents]
+    emit(data, "\n".join([table(headings, rows) if rows else "no agents", *lines]), as_json)
 
 
 @agent_group.command("show")
@@ -61,15 +62,13 @@ def show(agent_id: str | None, as_json: bool) -> None:
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
         tasks = octet.tasks.held_by(agent.id)
         locks = [lock for lock in octet.locks.list() if lock.holder == agent.id]
-        stands = octet.election.standing(agent)
+        stopped, stands = octet.standings.get(agent.id).stopped, octet.election.standing(agent)
     lines = [f"{agent.id} ({', '.join(filter(None, [agent.role, stands, agent.kind]))}) in {plain(agent.worktree or agent.cwd)}"]
+    lines += [f"  {stopped}"] if stopped else []
     lines += [f"  task  {task.id}: {plain(task.title)}" for task in tasks]
     lines += [f"  lock  {plain(lock.resource)}" for lock in locks]
-    emit(
-        {"agent": {**vars(agent), "standing": stands}, "tasks": [t.id for t in tasks], "locks": [lock.resource for lock in locks]},
-        "\n".join(lines),
-        as_json,
-    )
+    held = {"tasks": [t.id for t in tasks], "locks": [lock.resource for lock in locks]}
+    emit({"agent": {**vars(agent), "standing": stands}, **held, "stopped": stopped}, "\n".join(lines), as_json)
 
 
 @agent_group.command("join")
@@ -83,6 +82,8 @@ def join(role: str, capabilities: tuple[str, ...], as_json: bool) -> None:
         if held := octet.tasks.held_by(before.id):
             raise Refused(f"{before.id} holds task {held[0].id}: submit, complete or release it first")
         agent = octet.agents.join(before, role, capabilities=tuple(map(check_capability, capabilities)))
+        if octet.standings.get(agent.id).stopped:
+            octet.standings.resume(agent)
         stands, told = octet.election.standing(agent), octet.election.explain(agent)
     emit({**asdict(agent), "standing": stands}, f"you are {agent.id} ({agent.role}) now{told}", as_json)
 
@@ -96,7 +97,38 @@ def leave(agent_id: str | None, as_json: bool) -> None:
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
         for task in octet.tasks.held_by(agent.id):
             keep_work(octet, task.id)
+        if agent.process and agent.role in ROLES:  # its session may register again, under the same name, and then wants no work
+            octet.standings.pause(agent, LEFT, caller(octet).id)
         estate = octet.agents.leave(agent)
     tasks, freed = (estate.tasks, estate.resources) if estate else ((), ())
     given = f"; gave back {', '.join(tasks)}" if tasks else ""
     emit({"agent": agent.id, "tasks": tasks, "locks": freed}, f"{agent.id} has left{given}", as_json)
+
+
+@agent_group.command("pause")
+@click.argument("agent_id", metavar="AGENT", required=False)
+@click.option("--reason", default="", help="Why, for whoever looks at `octet status`.")
+@json_option
+def pause(agent_id: str | None, reason: str, as_json: bool) -> None:
+    """Hand an agent (default: yourself) no more work, and wake it for none, until `octet agent resume`.
+
+    What it holds it keeps; what it does now it may finish.
+    """
+    with opened() as octet:
+        agent = octet.agents.get(agent_id) if agent_id else caller(octet)
+        octet.standings.pause(agent, reason, caller(octet).id)
+        held = [task.id for task in octet.tasks.held_by(agent.id)]
+    keeps = f"; it still holds {', '.join(held)}" if held else ""
+    emit({"agent": agent.id, "paused": True, "tasks": held}, f"{agent.id} is paused and handed nothing more{keeps}", as_json)
+
+
+@agent_group.command("resume")
+@click.argument("agent_id", metavar="AGENT", required=False)
+@json_option
+def resume(agent_id: str | None, as_json: bool) -> None:
+    """Hand an agent (default: yourself) work again, whether it was paused or parked."""
+    with opened() as octet:
+        agent = octet.agents.get(agent_id) if agent_id else caller(octet)
+        before = octet.standings.get(agent.id).stopped
+        octet.standings.resume(agent)
+    emit({"agent": agent.id, "was": before}, f"{agent.id} is handed work again" + (f" (it was {before})" if before else ""), as_json)

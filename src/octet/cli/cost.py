@@ -9,6 +9,7 @@ from typing import Any
 from octet.api import Octet
 from octet.cli.output import table
 from octet.config import Config
+from octet.text import plain
 from octet.transcripts import Tokens
 
 MOST_SHOWN = 20
@@ -27,7 +28,7 @@ def budgets_data(octet: Octet) -> list[dict[str, Any]]:
 
 def budget_lines(budgets: list[dict[str, Any]]) -> list[str]:
     """The same for people, a line each."""
-    return [budget["reason"].replace(": ", "  paused: ", 1) for budget in budgets]
+    return [f"budget  paused: {plain(budget['reason'], 300)}" for budget in budgets]
 
 
 def tokens_data(tokens: Tokens) -> dict[str, int]:

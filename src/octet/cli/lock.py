@@ -10,7 +10,7 @@ import click
 from octet.agents import LOCK_TTL_MS, Agent
 from octet.api import Octet
 from octet.cli.durations import Duration
-from octet.cli.output import emit, json_option, table
+from octet.cli.output import confirmed, emit, json_option, table
 from octet.cli.session import caller, opened
 from octet.errors import LockAwaited, LockHeld, Refused
 from octet.guard.paths import spoken_resource
@@ -149,19 +149,9 @@ def break_lock(resource: str, yes: bool, as_json: bool) -> None:
     with opened() as octet:
         resource = _resource(octet, resource)
         lock, by = octet.locks.get(resource), caller(octet)
-        if not (yes or _confirmed(f"{plain(resource)} is held by {plain(lock.holder)}, who may be writing it now. Break the lock?")):
+        if not (yes or confirmed(f"{plain(resource)} is held by {plain(lock.holder)}, who may be writing it now. Break the lock?")):
             raise Refused(f"{resource} stays locked by {lock.holder}")
         holder = octet.locks.break_lock(resource, by.id)
         if any(agent.id == holder for agent in octet.agents.list()):
             octet.messages.send(holder, f"Your lock on {resource} was broken by {by.id}: stop writing it.", sender=by.id)
     emit({"resource": resource, "holder": holder}, f"broke {plain(holder)}'s lock on {plain(resource)}", as_json)
-
-
-def _confirmed(question: str) -> bool:
-    try:
-        return click.confirm(question, err=True)
-    except click.Abort as error:
-        if not isinstance(error.__context__, EOFError):
-            raise
-        click.echo(err=True)  # the question has no line end of its own
-        raise Refused("nobody is there to confirm it: add --yes when you are sure") from error

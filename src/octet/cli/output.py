@@ -12,26 +12,17 @@ from typing import Any
 
 import click
 
-from octet.errors import OctetError
+from octet.errors import Refused
 from octet.text import plain
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def emit(value: Any, line: str, as_json: bool) -> None:
-    """Print `value` as JSON, or `line`, which may be several.
-
-    Raises:
-        OctetError: what is printed cannot be written, on a full disk for instance.
-    """
+    """Print `value` as JSON, or `line`, which may be several."""
     text = json.dumps(to_data(value), ensure_ascii=True) if as_json else visible(line)
-    try:
-        if text:
-            click.echo(text)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OctetError(f"cannot print: {error.strerror}") from error
+    if text:
+        click.echo(text)
 
 
 def visible(text: str) -> str:
@@ -53,3 +44,18 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     cells = [list(headings), *[[plain(cell) for cell in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def confirmed(question: str) -> bool:
+    """Ask a person, on stderr.
+
+    Raises:
+        Refused: there is nobody to answer.
+    """
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as error:
+        if not isinstance(error.__context__, EOFError):
+            raise
+        click.echo(err=True)  # the question has no line end of its own
+        raise Refused("nobody is there to confirm it: add --yes when you are sure") from error

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,14 +14,14 @@ import redis
 from redis.exceptions import ResponseError
 
 from octet import server
-from octet.api import open_project, store_url
 from octet.cli.durations import Duration
 from octet.cli.output import emit, json_option, table
-from octet.cli.session import opened
-from octet.errors import NoProject, Refused, UsageError
+from octet.cli.redis_data import backup, fsync, repair, restore
+from octet.cli.session import opened, store_of_directory
+from octet.errors import Refused, UsageError
 from octet.store.activity import monitor, slow_commands
 from octet.store.address import Address, Kind, parse_address
-from octet.store.connection import connect, resolve_url
+from octet.store.connection import connect
 from octet.store.failures import translate_errors
 from octet.text import plain
 
@@ -32,14 +31,14 @@ MOST_SHOWN = 1000
 
 @click.group("redis")
 def redis_group() -> None:
-    """The store: url, cli, monitor, slowlog, stop."""
+    """The store: url, cli, monitor, slowlog, stop; its data: backup, restore, repair, fsync."""
 
 
 @redis_group.command("url")
 @json_option
 def url(as_json: bool) -> None:
     """The store's URL; starts the embedded server where there is no other."""
-    configured = _configured_url()
+    configured = store_of_directory()
     found = configured or server.ensure_server()
     address = parse_address(found)
     arguments, _ = cli_arguments(address) if address.kind is not Kind.SENTINEL else ([], {})
@@ -52,7 +51,7 @@ def url(as_json: bool) -> None:
 @json_option
 def cli(arguments: tuple[str, ...], as_json: bool) -> None:
     """Run redis-cli on the store; without redis-cli, run one command and print its reply."""
-    configured = _configured_url()
+    configured = store_of_directory()
     program = next((path for name in CLI_NAMES if (path := shutil.which(name))), None)
     if program and not as_json:
         _become(program, configured or server.ensure_server(), arguments)
@@ -102,6 +101,10 @@ def stop(force: bool, as_json: bool) -> None:
     emit({"stopped": stopped}, "stopped" if stopped else "the embedded server was not running", as_json)
 
 
+for _command in (backup, restore, repair, fsync):
+    redis_group.add_command(_command)
+
+
 def cli_arguments(address: Address) -> tuple[list[str], dict[str, str]]:
     """redis-cli's options for one server or a cluster, and the environment that carries the password (argv is for all to see)."""
     if address.kind is Kind.UNIX:
@@ -136,16 +139,6 @@ def lines_of(reply: Any) -> list[str]:
     if isinstance(reply, list):
         return [line for element in reply for line in lines_of(element)]
     return ["" if reply is None else str(reply)]
-
-
-def _configured_url() -> str | None:
-    """The URL that is set for this directory; None for the embedded server. Needs no repository."""
-    given = click.get_current_context().find_root().obj or {}
-    directory = given.get("directory")
-    try:
-        return store_url(open_project(Path(directory) if directory else None), given.get("redis_url"))
-    except NoProject:
-        return resolve_url(given.get("redis_url"), os.environ, None)
 
 
 def _tls_arguments(address: Address) -> list[str]:

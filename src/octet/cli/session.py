@@ -10,11 +10,11 @@ from pathlib import Path
 import click
 
 from octet.agents import ROLES, Agent
-from octet.api import Octet, connect
-from octet.errors import OctetError, Refused, UsageError
+from octet.api import Octet, connect, open_project, store_url
+from octet.errors import NoProject, OctetError, Refused, UsageError
 from octet.identity import current_agent, this_process
 from octet.project import Project
-from octet.store.connection import URL_VARIABLE
+from octet.store.connection import URL_VARIABLE, resolve_url
 from octet.tasks import Task
 
 
@@ -42,6 +42,15 @@ def start_directory() -> Path | None:
     """The directory that -C names; None for the current one."""
     directory = _given().get("directory")
     return Path(directory) if directory else None
+
+
+def store_of_directory() -> str | None:
+    """The URL that is set for this directory; None for the embedded server. Needs no repository."""
+    explicit = _given().get("redis_url")
+    try:
+        return store_url(open_project(start_directory()), explicit)
+    except NoProject:
+        return resolve_url(explicit, os.environ, None)
 
 
 def _given() -> dict[str, str | None]:

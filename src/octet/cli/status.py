@@ -50,7 +50,11 @@ def _show_project(watch: bool, cost: bool, as_json: bool) -> None:
 
 def collect(octet: Octet) -> dict[str, Any]:
     """One reading of the project, ready for JSON."""
-    agents = [{**to_data(agent), "tasks": [t.id for t in octet.tasks.held_by(agent.id)]} for agent in octet.agents.list()]
+    here = octet.agents.list()
+    standings = octet.standings.of([agent.id for agent in here])
+    agents = [
+        {**to_data(agent), "tasks": [t.id for t in octet.tasks.held_by(agent.id)], "stopped": standings[agent.id].stopped} for agent in here
+    ]
     return {
         "project": octet.name,
         "store": octet.store_name,
@@ -88,6 +92,7 @@ def render(data: dict[str, Any]) -> str:
     lines.append("tasks   " + (", ".join(f"{count} {state}" for state, count in tasks.items() if count) or "none"))
     lines += [*_gates(data), *budget_lines(data["budgets"])]
     lines.append("agents  " + (", ".join(f"{a['id']}{_on(a['tasks'])}" for a in agents) or "none"))
+    lines += [f"stopped {a['id']} is {a['stopped']}" for a in agents if a["stopped"]]
     for t in work:
         holder = plain(t["holder"], 80)
         lines.append(f"work    {t['id']} {plain(t['title'], 50)}: {holder}, {t['progress']:g}%, {age(t['claimed_ms'], now)}")

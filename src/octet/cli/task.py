@@ -23,7 +23,7 @@ from octet.records import NewRecord, Verdict
 from octet.rescue import keep_work
 from octet.submission import check_fits, committed_work, current_branch, decided_gates, publish
 from octet.task_graph import stuck_on
-from octet.task_record import GATES, STAGES, WORK_STAGES, State, Task, stage_of_role
+from octet.task_record import GATES, STAGES, WORK_STAGES, Ended, State, Task, stage_of_role
 from octet.text import age, plain
 from octet.waiting import claim_when_there
 
@@ -266,10 +266,16 @@ def describe(task: Task) -> str:
         "paths": ", ".join(task.paths),
     }
     lines += [f"  {name:<9} {plain(value, 1000)}" for name, value in facts.items() if value]
+    lines += [f"  ended     {_ended(ended, now)}" for ended in task.ended]
     if task.findings:
         lines += ["  to change", *(f"    {line}" for line in text_lines(task.findings))]
     lines += [f"  | {plain(line, 2000)}" for line in task.description.splitlines()]
     return "\n".join(lines)
+
+
+def _ended(ended: Ended, now_ms: int) -> str:
+    who = f"{plain(ended.agent, 80)}, {age(ended.at_ms, now_ms)} ago"
+    return f"attempt {ended.attempt} at the {plain(ended.stage, 40)} stage ({who}): {plain(ended.reason, 300)}"
 
 
 def _last(task: Task) -> str:

@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +44,9 @@ class Crew:
     down_until: float = 0.0
     down_why: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
+    # How many writes each agent was let through: whether it did anything since its last turn. Forgotten with the daemon, which
+    # makes it look as if it had done something, once.
+    writes: Counter[str] = field(default_factory=Counter)
 
     def connected(self) -> Octet:
         """The project's `Octet`, connected now if it was not.

@@ -10,36 +10,42 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from octet.agents import Agent
+from octet.agents import GUEST, Agent
 from octet.api import Octet
-from octet.daemon import fence, permission
-from octet.daemon.briefing import brief, deliver
+from octet.daemon import fence, loop, mail, permission
+from octet.daemon.briefing import brief
 from octet.daemon.crews import Crew, Crews
 from octet.daemon.failure import failure_reply
 from octet.daemon.ledger import Ledger, paused_by_budget, subagent_transcript
+from octet.daemon.rescuer import LEAVE_S
+from octet.daemon.returned import Returned
 from octet.daemon.sessions import Sessions
 from octet.daemon.twins import Twins
 from octet.daemon.vitals import Vitals
+from octet.daemon.wakes import Wakes
 from octet.daemon.watch import Intrusion, Watch
-from octet.daemon.wire import SERVE, Reply, Request
-from octet.errors import NotFound, NotTrusted, OctetError, StoreUnreachable, UsageError
+from octet.daemon.wire import SERVE, WAKE, Reply, Request
+from octet.errors import AgentGone, NotFound, NotTrusted, OctetError, StoreUnreachable, UsageError
 from octet.guard import payload, policy
 from octet.guard.payload import (
     Event,
     Notification,
+    PostToolBatch,
     PreToolUse,
     SessionEnd,
     SessionStart,
     Stop,
     SubagentStart,
     SubagentStop,
+    TurnEnd,
     UserPromptSubmit,
 )
+from octet.guard.reply import TEXT_LIMIT, render_context, render_verdict
 from octet.guard.reply import Reply as Answer
-from octet.guard.reply import render_context, render_verdict
 from octet.radar import Meeting
 from octet.text import plain
 
@@ -49,6 +55,8 @@ log = logging.getLogger("octet.hooks")
 NOTICE_EVERY_S = 60.0
 # An agent's touch of a path is noted this often at most.
 TOUCH_EVERY_S = 1800.0
+# The client ends a turn all the same after hooks have let it go on eight times in a row.
+MOST_IN_A_ROW = 7
 
 
 class HookService:
@@ -58,9 +66,12 @@ class HookService:
         self._crews = crews
         self._vitals = vitals
         self._sessions = Sessions(vitals)
+        self._returned = Returned(vitals.rescuer)
         self._twins = Twins()
         self._watch = Watch()
         self.ledger = Ledger(crews)
+        self._gone_on: dict[str, int] = {}
+        self.wakes = Wakes(crews)
         self._touched: dict[tuple[str, str, str, str], float] = {}
         self._notices: dict[tuple[int, str], float] = {}
         self._handlers: dict[type[Event], Callable[[Crew, Any, int, str], Answer]] = {
@@ -70,6 +81,7 @@ class HookService:
             PreToolUse: self._pre_tool_use,
             payload.PostToolUse: self._post_tool_use,
             payload.PostToolUseFailure: self._post_tool_use,
+            PostToolBatch: self._post_tool_batch,
             Stop: self._stop,
             SubagentStop: self._subagent_stop,
             payload.StopFailure: self._stop_failure,
@@ -83,6 +95,8 @@ class HookService:
             return self._serve(request)
         if request.event == fence.EVENT:
             return fence.answer(self._crews, request)
+        if request.event == WAKE:
+            return self.wakes.answer(request)
         if self._twins.is_second(request.source, request.pid, request.payload):
             return Reply()
         try:
@@ -92,12 +106,20 @@ class HookService:
             return failure_reply(request, f"Octet: {error}")
         if not crew.trusted.approved:
             return Reply()  # `octet init --undo` since the session began
+        if begins_turn(event):
+            self.wakes.begins(request.pid)
+        answer = self._answer(crew, event, request)
+        if ends_turn(event, answer):
+            self.wakes.ends(request.pid)
+        return Reply(*answer)
+
+    def _answer(self, crew: Crew, event: Event, request: Request) -> Answer:
         try:
-            return Reply(*self._handlers[type(event)](crew, event, request.pid, request.source))
+            return self._handlers[type(event)](crew, event, request.pid, request.source)
         except (StoreUnreachable, NotTrusted) as error:
             if isinstance(error, StoreUnreachable):
                 crew.failed(error)
-            return Reply(*self._without_store(crew, event, request, error))
+            return self._without_store(crew, event, request, error)
 
     def _serve(self, request: Request) -> Reply:
         try:
@@ -131,18 +153,42 @@ class HookService:
 
     def _session_start(self, crew: Crew, event: SessionStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
-        octet = crew.connected()
         self.ledger.begin(crew, agent, event.transcript_path)
-        told = [brief(octet, agent, _claim_command(source)), deliver(octet, agent)]
-        return render_context("SessionStart", "\n".join(filter(None, told)))
+        loop.began(crew.connected(), agent, event.source)
+        return render_context("SessionStart", self._welcome(crew, agent, event, pid, source))
 
     def _subagent_start(self, crew: Crew, event: SubagentStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
-        return render_context("SubagentStart", brief(crew.connected(), agent, _claim_command(source)))
+        return render_context("SubagentStart", self._welcome(crew, agent, event, pid, source))
+
+    def _welcome(self, crew: Crew, agent: Agent, event: Event, pid: int, source: str) -> str:
+        lost = self._returned.tell(crew, agent, type(event).__name__)
+        told = "\n".join(filter(None, [brief(crew.connected(), agent, _claim_command(source)), lost]))
+        room = min(mail.ROOM, TEXT_LIMIT - 1000 - len(told))
+        news = self._mail(crew, agent, event, pid, room)
+        if news and isinstance(event, SessionStart) and agent.role != GUEST:  # nobody may be there to begin the turn that would read it
+            self.wakes.left_unread(pid)
+        return "\n".join(filter(None, [told, news]))
 
     def _user_prompt_submit(self, crew: Crew, event: UserPromptSubmit, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
-        return self._notice(pid, _over_budget(paused_by_budget(agent)), "UserPromptSubmit", deliver(crew.connected(), agent))
+        news = self._mail(crew, agent, event, pid)
+        if news:
+            self.wakes.progresses(pid)
+        told = [self._returned.tell(crew, agent, "UserPromptSubmit"), loop.heard(crew, agent, event), news]
+        return self._notice(pid, _over_budget(crew, agent), "UserPromptSubmit", "\n".join(filter(None, told)))
+
+    def _post_tool_batch(self, crew: Crew, event: PostToolBatch, pid: int, _: str) -> Answer:
+        return render_context("PostToolBatch", self._mail(crew, self._sessions.cached(crew, event, pid), event, pid))
+
+    def _mail(self, crew: Crew, agent: Agent, event: Event, pid: int, room: int = mail.ROOM) -> str:
+        try:
+            return mail.deliver(crew, agent, event, room)
+        except AgentGone:  # it took another role, and with it another name, or was buried by mistake
+            self._sessions.forget(agent)
+        with suppress(AgentGone):
+            return mail.deliver(crew, self._sessions.agent(crew, event, pid), event, room)
+        return ""
 
     def _session_end(self, crew: Crew, event: SessionEnd, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
@@ -157,23 +203,50 @@ class HookService:
 
     def _stop(self, crew: Crew, event: Stop, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
-        octet = crew.connected()
-        over = self.ledger.account(crew, agent, event.transcript_path)
+        self.ledger.account(crew, agent, event.transcript_path)
         self._retire_ended_subagents(crew, agent, event)
-        octet.locks.end_turn(agent)
-        _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
-        return self._notice(pid, _over_budget(over))
+        if more := self._go_on(crew, agent, event, pid):
+            return render_context("Stop", more)
+        return self._notice(pid, _over_budget(crew, agent) or loop.notice(crew.connected(), agent))
 
     def _subagent_stop(self, crew: Crew, event: SubagentStop, pid: int, _: str) -> Answer:
-        octet = crew.connected()
         agent = self._sessions.registered(crew, event, pid)
         if agent is None:  # compaction ends sub-agents that never began
             return Answer()
         transcript = event.agent_transcript_path or subagent_transcript(event.transcript_path, event.agent_id)
         self.ledger.account(crew, agent, transcript, subagent=True)
-        _publish_turn(octet, agent, "turn_completed", event.last_assistant_message)
+        if more := self._go_on(crew, agent, event, pid):
+            return render_context("SubagentStop", more)
         self._sessions.leave(crew, agent)
         return Answer()
+
+    def _go_on(self, crew: Crew, agent: Agent, event: TurnEnd, pid: int) -> str:
+        """Why the turn does not end: what its agent has lost, mail, else the next task of its role; "" where it ends."""
+        in_a_row = self._gone_on.get(agent.id, 0) if event.stop_hook_active else 0
+        may = in_a_row < MOST_IN_A_ROW
+        more = self._news(crew, agent, event, pid) if may else ""
+        if not more:
+            self._end_turn(crew, agent, event)
+            more = loop.next_step(crew, agent, event, self._keep) if may else ""
+        if more:
+            self._gone_on[agent.id] = in_a_row + 1
+        else:
+            self._gone_on.pop(agent.id, None)
+        return more
+
+    def _news(self, crew: Crew, agent: Agent, event: TurnEnd, pid: int) -> str:
+        lost = self._returned.tell(crew, agent, type(event).__name__)
+        news = "" if loop.is_stopped(crew.connected(), agent) else self._mail(crew, agent, event, pid)
+        return "\n".join(filter(None, [lost, news]))
+
+    @staticmethod
+    def _end_turn(crew: Crew, agent: Agent, event: TurnEnd) -> None:
+        if isinstance(event, Stop):  # a sub-agent that ends leaves
+            crew.connected().locks.end_turn(agent)
+        _publish_turn(crew.connected(), agent, "turn_completed", event.last_assistant_message)
+
+    def _keep(self, octet: Octet, agent: Agent) -> None:
+        self._vitals.rescuer.save(octet, agent, LEAVE_S)
 
     def _stop_failure(self, crew: Crew, event: payload.StopFailure, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
@@ -185,7 +258,9 @@ class HookService:
     def _notification(self, crew: Crew, event: Notification, pid: int, _: str) -> Answer:
         # Esc ends a turn without a Stop. A session that has been idle for a while is in no turn.
         if event.kind == "idle_prompt":
-            crew.connected().locks.end_turn(self._sessions.agent(crew, event, pid))
+            agent = self._sessions.agent(crew, event, pid)
+            crew.connected().locks.end_turn(agent)
+            loop.went_idle(crew.connected(), agent)
         return Answer()
 
     def _retire_ended_subagents(self, crew: Crew, agent: Agent, event: Stop) -> None:
@@ -205,6 +280,7 @@ class HookService:
         else:
             agent, verdict = self._sessions.known(crew, event, pid), policy.judge(needs, policy.Granted(), crew.project)
         if agent and verdict.decision != "deny":
+            crew.writes[agent.id] += bool(needs.resources or needs.apart)
             call = (pid, event.tool_use_id) if event.tool_name == "Bash" else None
             self._watch.wrote(crew, agent, needs.resources, call)
             if call:
@@ -214,8 +290,8 @@ class HookService:
 
     def _guarded(self, crew: Crew, event: PreToolUse, pid: int, needs: policy.Needs) -> tuple[Agent, policy.Verdict]:
         agent = self._sessions.cached(crew, event, pid)
-        if astray := _astray(crew, agent, needs):
-            return agent, astray
+        if refused := _astray(crew, agent, needs) or self._returned.refuse(crew, agent, needs):
+            return agent, refused
         answer = self._permitted(crew, agent, needs)
         if isinstance(answer, policy.Gone):
             self._sessions.forget(agent)
@@ -223,6 +299,8 @@ class HookService:
             agent = joined.agent
             if joined.how == "known":  # it took another role, and with it another name
                 answer = self._permitted(crew, agent, needs)
+            elif lost := self._returned.tell(crew, agent, "PreToolUse"):
+                return agent, policy.Verdict("deny", f"{lost} You are {agent.id} from now on.")
         return agent, policy.judge(needs, answer, crew.project, agent.id)
 
     def _with_meetings(self, crew: Crew, agent: Agent, needs: policy.Needs, verdict: policy.Verdict) -> policy.Verdict:
@@ -258,6 +336,28 @@ class HookService:
             return swept
         answer = permission.acquire(octet, agent, needs.resources)
         return swept if swept and isinstance(answer, policy.Granted) else answer
+
+
+def begins_turn(event: Event) -> bool:
+    """Whether the session is in a turn from now on, or about to be told what it must not be woken for besides."""
+    match event:
+        case SessionStart():
+            return event.source != "compact"  # which comes in the middle of a turn, too
+        case SessionEnd():
+            return event.reason in {"clear", "resume"}
+    return isinstance(event, UserPromptSubmit)
+
+
+def ends_turn(event: Event, answer: Answer) -> bool:
+    """Whether the session is idle from now on; feedback at its Stop lets the turn go on."""
+    match event:
+        case SessionStart():
+            return event.source != "compact"
+        case Stop():
+            return answer.exit_code == 0 and not any(word in answer.stdout for word in (b'"decision"', b'"additionalContext"'))
+        case Notification():
+            return event.kind == "idle_prompt"
+    return isinstance(event, payload.StopFailure)
 
 
 def _meeting(met: Meeting) -> str:
@@ -299,8 +399,9 @@ def _publish_turn(octet: Octet, agent: Agent, kind: str, message: str) -> None:
     octet.events.publish(kind, fields)
 
 
-def _over_budget(reason: str) -> str:
-    return f"Octet: paused: {reason}." if reason else ""
+def _over_budget(crew: Crew, agent: Agent) -> str:
+    reason = paused_by_budget(crew, agent)
+    return f"Octet: {agent.id} is paused: {reason}." if reason else ""
 
 
 def _claim_command(source: str) -> str:

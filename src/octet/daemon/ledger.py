@@ -20,7 +20,7 @@ from octet.agents import Agent
 from octet.api import Octet
 from octet.cost import CREW_KINDS, PAUSED_BY
 from octet.daemon.crews import Crew, Crews
-from octet.errors import NotFound, OctetError, StoreUnreachable
+from octet.errors import OctetError, StoreUnreachable
 from octet.transcripts import end_of
 
 log = logging.getLogger("octet.ledger")
@@ -44,7 +44,6 @@ class _Job:
     whole: bool
     due: float
     last: bool = False
-    reason: str = ""
     done: threading.Event = field(default_factory=threading.Event)
 
 
@@ -81,11 +80,11 @@ class Ledger:
         if path := _named(transcript):
             crew.connected().cost.begin(path, end_of(path), agent.joined_ms)
 
-    def account(self, crew: Crew, agent: Agent, transcript: str, *, subagent: bool = False, wait_s: float = WAIT_S) -> str:
-        """Have a transcript read on; returns why a budget pauses the agent, "" when none does, or when that takes longer than `wait_s`."""
+    def account(self, crew: Crew, agent: Agent, transcript: str, *, subagent: bool = False, wait_s: float = WAIT_S) -> None:
+        """Have a transcript read on, and budgets enforced; waits for that, but no longer than `wait_s`."""
         path = _named(transcript)
         if path is None:
-            return ""
+            return
         job = _Job(crew, agent, path, begun=subagent, whole=not subagent, due=time.monotonic())
         with self._changed:
             if len(self._jobs) < MOST_JOBS:
@@ -93,7 +92,6 @@ class Ledger:
             self._changed.notify_all()
         self.start()
         job.done.wait(wait_s)
-        return job.reason
 
     def _run(self) -> None:
         while (job := self._next()) or not self._stopping:
@@ -131,8 +129,6 @@ class Ledger:
             for path, agent in self._grown_subagents(octet, job):
                 octet.cost.account(agent, path, config, _held(octet, agent) or held, begun=True)
         _settle(job.crew)
-        with suppress(NotFound):
-            job.reason = paused_by_budget(octet.agents.get(job.agent.id))
         if not job.last:
             again = _Job(job.crew, job.agent, job.transcript, job.begun, job.whole, time.monotonic() + AGAIN_S, last=True)
             with self._changed:
@@ -164,9 +160,13 @@ class Ledger:
                 log.warning("%s: budgets are looked at later: %s", crew.project.name, error)
 
 
-def paused_by_budget(agent: Agent) -> str:
-    """Why a budget pauses the agent, "" when none does."""
-    return agent.paused.removeprefix(PAUSED_BY) if agent.paused.startswith(PAUSED_BY) else ""
+def paused_by_budget(crew: Crew, agent: Agent) -> str:
+    """Why a budget pauses the agent, "" when none does; costs nothing where no budget is set."""
+    config = crew.project.config
+    if not (config.budget_day_tokens or config.budget_task_tokens):
+        return ""
+    standing = crew.connected().standings.get(agent.id)
+    return standing.paused if standing.paused_by == PAUSED_BY else ""
 
 
 def subagent_transcript(transcript: str, agent_id: str) -> str:
@@ -176,9 +176,10 @@ def subagent_transcript(transcript: str, agent_id: str) -> str:
 
 def _settle(crew: Crew) -> None:
     octet, config = crew.connected(), crew.project.config
-    agents = octet.agents.list()
-    if config.budget_day_tokens or config.budget_task_tokens or any(paused_by_budget(agent) for agent in agents):
-        octet.cost.enforce(octet.agents, config, {agent.id: _held(octet, agent) for agent in agents if agent.kind in CREW_KINDS})
+    agents = [agent for agent in octet.agents.list() if agent.kind in CREW_KINDS]
+    limited = config.budget_day_tokens or config.budget_task_tokens
+    if limited or any(standing.paused_by == PAUSED_BY for standing in octet.standings.of([agent.id for agent in agents]).values()):
+        octet.cost.enforce(agents, config, {agent.id: _held(octet, agent) for agent in agents})
 
 
 def _held(octet: Octet, agent: Agent) -> str:

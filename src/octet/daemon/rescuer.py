@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from octet.agents import Agent
 from octet.api import Octet
-from octet.rescue import rescue_claims
-from octet.tasks import State
+from octet.rescue import rescue_claims, rescue_lost
+from octet.tasks import State, Task
 
 # Of the two seconds from a death to a claimable task. Many that die together share one budget.
 BURIAL_S = 1.2
@@ -44,6 +45,11 @@ class Rescuer:
         tasks = [task for task in octet.tasks.held_by(agent.id) if task.state == State.CLAIMED]
         if tasks:
             wait([self._pool.submit(rescue_claims, octet, agent, tasks)], timeout=self._left_s(budget_s))
+
+    def save_lost(self, octet: Octet, agent: Agent, lost: Sequence[tuple[Task, int]], budget_s: float = LEAVE_S) -> None:
+        """The same for an agent that has come back from the dead, whose tasks are others' by now."""
+        if lost:
+            wait([self._pool.submit(rescue_lost, octet, agent, lost)], timeout=budget_s)
 
     def stop(self) -> None:
         """Take no more; what has begun goes on."""

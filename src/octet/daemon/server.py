@@ -122,7 +122,10 @@ class Server:
             return
         try:
             reply = self._reply(link)
-            link.sendall(wire.encode_reply(reply))
+            if isinstance(reply, wire.Later):
+                reply.take(link.dup())
+            else:
+                link.sendall(wire.encode_reply(reply))
         except (wire.MalformedMessage, OSError) as error:
             _log.info("no answer: %s", error or type(error).__name__)
 

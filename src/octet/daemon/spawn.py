@@ -20,7 +20,7 @@ CHECK = "check"  # a worker's only argument, where it shall show that it can be 
 # The daemon outlives the session whose hook starts it and serves all others: it must not carry that session's keys, ids, virtual
 # environment or OCTET_REDIS_URL. Only what is the user's or the machine's passes.
 _KEPT = re.compile(
-    r"HOME|USER|LOGNAME|SHELL|PATH|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|OCTET_(HOME|LOG|DAEMON_IDLE_S)|SSL_CERT_(FILE|DIR)"
+    r"HOME|USER|LOGNAME|SHELL|PATH|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|OCTET_(HOME|LOG|DAEMON_IDLE_S|DAEMON_LEASE_S)|SSL_CERT_(FILE|DIR)"
     r"|XDG_(STATE|CACHE|CONFIG|DATA)_HOME|XDG_RUNTIME_DIR"
 )
 

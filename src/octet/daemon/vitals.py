@@ -1,43 +1,70 @@
-"""Heartbeats of this machine's agents in one batch, the watch over their processes, and the sweep for the dead of others.
+"""Heartbeats of this machine's agents in one batch, the watch over their processes, and what else a round takes.
 
 An agent whose process lives is never declared dead here, however long it thinks or its machine slept: each round first
-renews the leases of the living and only then looks for leases that ran out.
+renews the leases of the living and only then looks for leases that ran out (`sweep`).
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from octet import server
-from octet.agents import Agent, Estate
+from octet.agents import LEASE_MS, Agent
 from octet.api import Octet
 from octet.daemon.crews import Crew, Crews
 from octet.daemon.deaths import DeathWatch
 from octet.daemon.hints import HintFile, Hints, add_agent
+from octet.daemon.loop import give_back_untouched
 from octet.daemon.rescuer import Rescuer
+from octet.daemon.sweep import Ear, is_stranger, log_estate, sweep
 from octet.dirs import state_dir
 from octet.errors import OctetError, StoreUnreachable
 from octet.process import ProcessIdentity, host_id, is_alive
-from octet.tenancy import is_here
 
 log = logging.getLogger("octet.vitals")
 
-BEAT_EVERY_S = 10.0
 RETRY_EVERY_S = 1.0
 FLUSH_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """`lease_ms`: how long an agent counts as alive from its last heartbeat on; all daemons of a project should agree."""
+
+    lease_ms: int = LEASE_MS
+
+    @classmethod
+    def of_environment(cls) -> Pace:
+        """By OCTET_DAEMON_LEASE_S, which is for tests."""
+        return cls(int(float(os.environ.get("OCTET_DAEMON_LEASE_S") or LEASE_MS / 1000) * 1000))
+
+    @property
+    def beat_every_s(self) -> float:
+        """Two heartbeats may fail before a lease runs out."""
+        return self.lease_ms / 3000
+
+    @property
+    def sweep_ms(self) -> int:
+        """The sweep of a machine that goes silent is free before its agents' leases end."""
+        return self.lease_ms * 5 // 6
 
 
 class Vitals:
     """The daemon's clockwork; `start` and `stop` once each."""
 
-    def __init__(self, crews: Crews) -> None:
+    def __init__(self, crews: Crews, pace: Pace | None = None) -> None:
         self._crews = crews
+        self._pace = pace or Pace.of_environment()
         self.rescuer = Rescuer()
         self._deaths = DeathWatch(self._bury_process)
         self._hints = HintFile(state_dir())
+        self._ear = Ear(self._expired)
+        self._expiring: list[Crew] = []
         self._wake = threading.Event()
         self.at_stop: list[Callable[[], None]] = []
         self._stopping = False
@@ -55,6 +82,7 @@ class Vitals:
         self._stopping = True
         self._wake.set()
         self._thread.join(timeout=5)
+        self._ear.stop()
         self._deaths.stop()
         self.rescuer.stop()
         for stop in self.at_stop:
@@ -90,20 +118,25 @@ class Vitals:
     def _run(self) -> None:
         next_beat = 0.0
         while not self._stopping:
-            now = time.monotonic()
+            now = _clock_s()
             if now >= next_beat or self._hastened:
                 self._hastened = False
-                next_beat = now + (BEAT_EVERY_S if self._round() else RETRY_EVERY_S)
+                next_beat = now + (self._pace.beat_every_s if self._round() else RETRY_EVERY_S)
+            while self._expiring:
+                self._sweep(self._expiring.pop())
             self._flush()
             self._wake.wait(FLUSH_EVERY_S)
             self._wake.clear()
 
     def _round(self) -> bool:
         """One heartbeat of everything; False when a store did not answer and it should be tried again soon."""
-        complete, live, busy = True, 0, []
+        complete, live, busy, listen = True, 0, [], []
         for crew in self._crews.all():
             try:
-                count = beat(crew.connected(), self._deaths, self.rescuer)
+                found = beat(crew.connected(), self._deaths, self.rescuer, self._pace)
+                count = found.here
+                if found.strangers:
+                    listen.append(crew)
             except StoreUnreachable as error:
                 crew.failed(error)
                 log.warning("%s: %s", crew.project.name, error)
@@ -115,10 +148,24 @@ class Vitals:
                 busy.append(crew)
             live += count
         self._live = live
+        self._ear.listen(listen)
         self._crews.remember(busy)
         if complete:
             self._publish(busy)
         return complete
+
+    def _expired(self, crew: Crew) -> None:
+        """A heartbeat of the project has run out, as its server says."""
+        self._expiring.append(crew)
+        self._wake.set()
+
+    def _sweep(self, crew: Crew) -> None:
+        try:
+            octet = crew.connected()
+            alive = {agent.id for agent in octet.agents.list() if (process := local_process(agent)) and is_alive(process)}
+            sweep(octet, self.rescuer, alive, self._pace.sweep_ms)
+        except OctetError as error:
+            log.warning("%s: a lease that ran out is left to the next round: %s", crew.project.name, error)
 
     def _publish(self, busy: list[Crew]) -> None:
         try:
@@ -160,8 +207,16 @@ def hints_of(crew: Crew) -> Hints:
     return hints
 
 
-def beat(octet: Octet, deaths: DeathWatch, rescuer: Rescuer) -> int:
-    """Renew the living of this machine, then bury its dead and whose lease ran out; how many live here.
+@dataclass(frozen=True)
+class Round:
+    """How many agents live `here`, and whether there are `strangers` whose leases alone can tell."""
+
+    here: int
+    strangers: bool
+
+
+def beat(octet: Octet, deaths: DeathWatch, rescuer: Rescuer, pace: Pace) -> Round:
+    """Renew the living of this machine, then bury its dead and whose lease ran out.
 
     In this order, because a burial takes its time (the dead one's work is saved first) and may fail.
 
@@ -169,8 +224,9 @@ def beat(octet: Octet, deaths: DeathWatch, rescuer: Rescuer) -> int:
     """
     living: list[Agent] = []
     dead: list[Agent] = []
-    named = 0
+    named = strangers = 0
     for agent in octet.agents.list():
+        strangers += is_stranger(agent)
         process = local_process(agent)
         if process is None:
             named += agent.kind == "external" and agent.host == host_id()
@@ -180,17 +236,13 @@ def beat(octet: Octet, deaths: DeathWatch, rescuer: Rescuer) -> int:
             deaths.watch(process)
         else:
             dead.append(agent)
-    octet.agents.beat(living)
+    octet.agents.beat(living, pace.lease_ms)
+    give_back_untouched(octet, living, rescuer.save)
     for agent in dead:
         rescuer.save(octet, agent)
-        _log_estate(octet.agents.bury(agent))
-    alive = {agent.id for agent in living}
-    for agent in octet.agents.without_heartbeat():
-        if agent.id not in alive:
-            if is_here(agent.host):  # what lies on another machine only a daemon there can keep
-                rescuer.save(octet, agent)
-            _log_estate(octet.agents.bury_expired(agent))
-    return len(living) + named
+        log_estate(octet.agents.bury(agent))
+    sweep(octet, rescuer, {agent.id for agent in living}, pace.sweep_ms)
+    return Round(len(living) + named, strangers > 0)
 
 
 def bury_process(crew: Crew, process: ProcessIdentity, rescuer: Rescuer) -> None:
@@ -199,9 +251,9 @@ def bury_process(crew: Crew, process: ProcessIdentity, rescuer: Rescuer) -> None
     for agent in octet.agents.list():
         if local_process(agent) == process:
             rescuer.save(octet, agent)
-            _log_estate(octet.agents.bury(agent))
+            log_estate(octet.agents.bury(agent))
 
 
-def _log_estate(estate: Estate | None) -> None:
-    if estate:
-        log.info("%s is dead; given back: tasks %s, locks %s", estate.agent, list(estate.tasks), list(estate.resources))
+def _clock_s() -> float:
+    """Time that goes on while the machine sleeps, where there is such a clock: after a sleep the leases are renewed at once."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

@@ -96,10 +96,6 @@ class Watch:
         changed = [(path, lock) for path, (stamp, lock) in before.files.items() if _stamp(crew.root / path) != stamp]
         return [Intrusion(path, lock) for path, lock in changed if not self._own(crew, lock, before.began_s)]
 
-    def close(self) -> None:
-        """End the thread."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
     def _own(self, crew: Crew, lock: Lock, since_s: float) -> bool:
         """Whether the holder may have written it itself."""
         name = crew.project.name

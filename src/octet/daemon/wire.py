@@ -12,11 +12,14 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 VERSION = "1"
 # The command line's event: serve this project from now on (heartbeats, sweep, the embedded server's flushes).
 SERVE = "Serve"
+# A waiter's (hooks/wake.py). It is answered when its session shall be woken, by exit code 2 and a line, or by 0 when it is of no more use.
+WAKE = "Wake"
 HEADER_LIMIT = 1 << 17
 PAYLOAD_LIMIT = 64 << 20
 REPLY_LIMIT = 16 << 20
@@ -73,6 +76,13 @@ class Reply:
     exit_code: int = 0
     stdout: bytes = b""
     stderr: bytes = b""
+
+
+@dataclass(frozen=True)
+class Later(Reply):
+    """Not answered yet: `take` gets the connection, to answer and close it some day."""
+
+    take: Callable[[socket.socket], None] = socket.socket.close
 
 
 def encode_request(request: Request) -> bytes:

@@ -16,11 +16,12 @@ LIMIT_S = 30.0
 
 @dataclass(frozen=True)
 class HookAnswer:
-    """What the hooks of one event said. `denied` only means something for PreToolUse."""
+    """What the hooks of one event said. `denied` only means something for PreToolUse, `feedback` (why a turn goes on) for Stop."""
 
     denied: bool = False
     reason: str = ""
     input: Mapping[str, Any] | None = None
+    feedback: str = ""
 
 
 class Hooks:
@@ -36,7 +37,8 @@ class Hooks:
         answers = [self._run(hook, payload, cwd) for hook in self._matching(payload)]
         denials = [answer for answer in answers if answer.denied]
         changed = next((answer.input for answer in answers if answer.input is not None), None)
-        return HookAnswer(bool(denials), denials[0].reason if denials else "", changed)
+        feedback = "\n".join(answer.feedback for answer in answers if answer.feedback)
+        return HookAnswer(bool(denials), denials[0].reason if denials else "", changed, feedback)
 
     def _matching(self, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
         event = payload["hook_event_name"]
@@ -70,7 +72,10 @@ def read_answer(event: str, status: int, out: str, err: str) -> HookAnswer:
     """
     if status:
         return HookAnswer(denied=event == "PreToolUse", reason=err.strip() or f"the hook ended with status {status}")
-    specific = json.loads(out).get("hookSpecificOutput", {}) if out.strip() else {}
+    answer = json.loads(out) if out.strip() else {}
+    specific = answer.get("hookSpecificOutput", {})
+    if event in {"Stop", "SubagentStop"}:
+        return HookAnswer(feedback=specific.get("additionalContext", ""))
     # Nobody is there to be asked, so that `ask` is a denial.
     denied = specific.get("permissionDecision") in {"deny", "ask"}
     return HookAnswer(denied, specific.get("permissionDecisionReason", ""), specific.get("updatedInput"))

@@ -69,7 +69,9 @@ class Session:
 
     def _do(self, act: Act, lookout: Lookout) -> Answer:
         if isinstance(act, EndTurn):
-            self._fire("Stop", stop_hook_active=False, last_assistant_message=act.text, background_tasks=[], session_crons=[])
+            told = self._fire("Stop", stop_hook_active=False, last_assistant_message=act.text, background_tasks=[], session_crons=[])
+            if told.feedback:  # the turn goes on, with what the behaviour would look for anyway
+                return Answer()
             if act.until:
                 say("rests", agent=self._scene.name)
             woken = lookout.wait(act.until) if act.until else Answer()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from octet.errors import UsageError
+from octet.files import read_file
 from octet.guard.git_rules import SHARED
 from octet.guard.paths import repository_resource, worktree_resource
 from octet.guard.policy import Needs, Verdict
@@ -26,7 +27,9 @@ _HEADS = "refs/heads/"
 
 @dataclass(frozen=True)
 class Move:
-    """One line that git gave its hook; object names are hexadecimal, zeros for none. `ref` may be HEAD: the worktree's own moves."""
+    """One line that git gave its hook; object names are hexadecimal, zeros for none. `ref` may be HEAD: the worktree's own moves.
+
+    Before a commit there is no line, and no name of an object either: then they are words."""
 
     ref: str
     old: str
@@ -89,12 +92,28 @@ def fence_needs(attempt: Attempt, project: Project) -> Needs:
     refusals: list[str] = []
     patterns = (*project.config.protected, *attempt.protected)
     for move in attempt.moves:
-        if not move.branch or not any(fnmatchcase(move.branch, pattern) for pattern in patterns):
+        if not move.branch or not any(fnmatchcase(move.branch, pattern) for pattern in patterns) or _is_packing(move, project):
             continue
         names[repository_resource(move.branch)] = f"the branch {plain(move.branch, 200)}"
         if move.deletes:
             refusals.append(f"Octet: the branch {plain(move.branch, 200)} is not deleted: {SHARED}.")
     return Needs(resources=tuple(names), names=names, refusals=tuple(refusals))
+
+
+def _is_packing(move: Move, project: Project) -> bool:
+    """Whether git only stores a ref in another way: `gc` writes what a loose ref says to packed-refs, then deletes the loose one, and
+    git 2.39 tells its hooks of both as of moves. Who deletes a packed ref for good holds packed-refs.lock while the hook runs."""
+    if project.common_dir is None:
+        return False
+    try:
+        loose = (read_file(project.common_dir / move.ref) or b"").strip().decode("ascii", "replace")
+        packed = read_file(project.common_dir / "packed-refs") or b"" if move.deletes else b""
+    except UsageError:
+        return False
+    if not move.deletes:
+        return not move.old.strip("0") and loose == move.new
+    stays = f"{move.old} {move.ref}".encode("utf-8", "surrogateescape") in packed.splitlines()
+    return loose == move.old and stays and not (project.common_dir / "packed-refs.lock").exists()
 
 
 def worktree_needs(attempt: Attempt, project: Project) -> Needs:

@@ -37,7 +37,10 @@ class Client:
 
 @dataclass(frozen=True)
 class Event:
-    """What every event has. `agent_id` is a sub-agent's; `agent_type` also that of a session started with `--agent`."""
+    """What every event has. `agent_id` is a sub-agent's; `agent_type` also that of a session started with `--agent`.
+
+    `prompt_id` is that of the prompt being answered, "" before the first.
+    """
 
     session_id: str
     cwd: str
@@ -46,6 +49,7 @@ class Event:
     agent_type: str
     transcript_path: str
     permission_mode: str
+    prompt_id: str
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,11 @@ class PostToolUse(ToolUse):
 @dataclass(frozen=True)
 class PostToolUseFailure(PostToolUse):
     """A tool has run and failed, as a shell command does that exits with another code than 0."""
+
+
+@dataclass(frozen=True)
+class PostToolBatch(Event):
+    """All tools of one answer of the model have run or failed; what is said now is in its next request."""
 
 
 @dataclass(frozen=True)
@@ -277,6 +286,7 @@ def _common(fields: _Fields, client: Client, agent_id: str | None = None) -> dic
         "agent_type": fields.optional("agent_type"),
         "transcript_path": fields.optional("transcript_path"),
         "permission_mode": fields.optional("permission_mode"),
+        "prompt_id": fields.optional("prompt_id"),
     }
 
 
@@ -286,6 +296,10 @@ def _tool(fields: _Fields) -> dict[str, Any]:
         "tool_input": fields.mapping("tool_input"),
         "tool_use_id": fields.optional("tool_use_id"),
     }
+
+
+def _post_tool_batch(fields: _Fields, client: Client) -> Event:
+    return PostToolBatch(**_common(fields, client))
 
 
 def _turn_end(fields: _Fields) -> dict[str, Any]:
@@ -351,6 +365,7 @@ _BUILDERS = {
     "PreToolUse": _pre_tool_use,
     "PostToolUse": _post_tool_use,
     "PostToolUseFailure": _post_tool_use_failure,
+    "PostToolBatch": _post_tool_batch,
     "Stop": _stop,
     "StopFailure": _stop_failure,
     "SubagentStart": _subagent_start,

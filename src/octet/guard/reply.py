@@ -47,11 +47,6 @@ def render_context(event_name: str | None, context: str = "", *, notice: str = "
     return _json(event_name or "", specific, notice)
 
 
-def render_feedback(reason: str) -> Reply:
-    """At Stop and SubagentStop: the turn goes on with `reason` as what the model is told."""
-    return Reply(0, _encode({"decision": "block", "reason": _text(reason)}))
-
-
 def _json(event_name: str, specific: Mapping[str, Any], notice: str) -> Reply:
     answer: dict[str, Any] = {}
     if notice:

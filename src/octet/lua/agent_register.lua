@@ -53,10 +53,7 @@ redis.call('HSET', K.registry, agent, string.format('{"id":%s,"incarnation":%s,"
 redis.call('HSET', K.incarnations, agent, incarnation)
 redis.call('SET', K.heartbeats .. agent, incarnation, 'PX', lease_ms)
 if memory_ms ~= '0' then redis.call('SET', session, agent, 'PX', memory_ms) end
-if process ~= '' then
-  redis.call('HSET', K.processes, process, agent)
-  redis.call('HDEL', K.returning, process)
-end
+if process ~= '' then redis.call('HSET', K.processes, process, agent) end
 if how ~= 'known' then emit(K.log, K.channels, 'agent_joined', { agent = agent, role = role, how = how }) end
 if role == 'orchestrator' then redis.call('ZADD', K.candidates, 'NX', incarnation, agent) end
 elect(K, agent)

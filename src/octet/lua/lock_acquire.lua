@@ -1,5 +1,6 @@
 -- lock_acquire.lua: take every resource named, or none. Re-entrant: what the agent holds is renewed and keeps its token.
 -- A sub-agent may pass where its parent stands: a parent's path lock passes to it, any other lock of the parent is shared.
+-- A tool call that is refused is remembered under locks:denied:<agent>, for lock_freed.lua to tell the agent of it when it is idle.
 -- Who is to wait gets a place in the queue, and keeps it by asking again as the same waiter; nobody passes a place (include/standoff.lua).
 -- KEYS[1] agents:incarnations HASH · KEYS[2] agents:claims:<agent> SET · KEYS[3] agents:locks: prefix · KEYS[4] locks: prefix
 -- KEYS[5] locks:names ZSET · KEYS[6] token STRING · KEYS[7] log STREAM
@@ -19,6 +20,7 @@
 -- include: waiters
 -- include: standoff
 -- include: take_lock
+-- include: denied
 local K = { all_locks = KEYS[3], locks = KEYS[4], index = KEYS[5], token = KEYS[6], log = KEYS[7], channels = ARGV[1], waiter = ARGV[7] }
 local waits, me = ARGV[7] ~= '', { agent = ARGV[2], parent = ARGV[4] ~= '' and ARGV[4] or '-', wants = {}, ticket = math.huge }
 for i = 9, #ARGV do me.wants[#me.wants + 1] = ARGV[i] end
@@ -48,6 +50,7 @@ local function refuse(resource, reply)
     return { 'DEADLOCK', unpack(circle) }
   end
   if waits then keep(K, me) end
+  if me.lenient then remember_denied(K, me.agent, resource) end
   if waits and ARGV[8] == '' then emit(K.log, K.channels, 'lock_awaited', { resource = resource, agent = me.agent }) end
   for _, fact in ipairs({ resource, count, waits and string.format('%.0f', me.ticket) or '' }) do reply[#reply + 1] = fact end
   return reply
@@ -65,4 +68,5 @@ for _, resource in ipairs(me.wants) do
   if first then return refuse(resource, { 'BEHIND', first.agent, string.format('%.0f', first.since) }) end
 end
 if waits then redis.call('HDEL', K.locks .. 'waiting', me.id) end
+forget_denied(K, me)
 return take_locks(K, me, redis.call('SRANDMEMBER', KEYS[2]) or nil, ARGV[6], tonumber(ARGV[5]))

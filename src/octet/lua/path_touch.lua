@@ -34,7 +34,7 @@ local function meet(key, path, mine, reply)
         redis.call('HSET', key, 'told:' .. pair, 1)
         local text = path .. ' is being changed by ' .. shown(agent, mine.task, mine.branch) .. ', and by you, each in an own worktree: '
           .. 'agree who does what before both are merged.'
-        post(log, channels, inboxes .. other, other, agent, text)
+        post({ inboxes = inboxes, log = log, channels = channels }, other, { from = agent, to = other, text = text, kind = 'note' })
         for _, value in ipairs({ path, other, entry.task, entry.branch }) do reply[#reply + 1] = value end
       end
     end

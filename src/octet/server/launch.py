@@ -33,13 +33,11 @@ SETTINGS = {
     "daemonize": "yes",
     "save": "",
     "appendonly": "yes",
-    # Not "everysec": while its fsync runs, Redis keeps acknowledged writes in its own memory for up to 2 s (measured with a slow disk:
-    # 1,016 of 17,262 lost at a kill -9). With "no" it writes before it answers, and `flush_to_disk` does the fsync from outside.
-    "appendfsync": "no",
     # Commands as text: every server reads them. Valkey 9's binary form stops Redis 7 from starting.
     "aof-use-rdb-preamble": "no",
-    # A last command that was cut off was never acknowledged.
-    "aof-load-truncated": "yes",
+    # `data.mend_tail` cuts off a last command that was never acknowledged, and keeps the file. The server itself would also cut where a
+    # damaged length in the middle only looks like that, and keep nothing.
+    "aof-load-truncated": "no",
     "maxmemory-policy": "noeviction",
     "notify-keyspace-events": "Ex",
     "enable-debug-command": "no",
@@ -47,8 +45,14 @@ SETTINGS = {
     "enable-module-command": "no",
 }
 
+# What `octet redis fsync` says → `appendfsync`. "everysec" is not the server's own: while its fsync runs, Redis keeps acknowledged writes
+# in its own memory for up to 2 s (measured with a slow disk: 1,016 of 17,262 lost at a kill -9). With "no" it writes before it answers,
+# and `flush_to_disk` does the fsync from outside.
+FSYNC = {"everysec": "no", "always": "always"}
+
 # A server outlives its starter for days; of the starter's environment it gets what a program needs to run, and no secrets.
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_NO_REASON = ("WARNING", "Bio ")  # advice on the kernel, and threads that end with the process
 _LOG_LINE = re.compile(r"\d+:[A-Z] .*?\d\d:\d\d:\d\d\.\d+ (?P<level>[.\-*#]) (?P<text>.*)")
 
 
@@ -62,6 +66,15 @@ def is_alive(directory: Path) -> bool:
         return not _lock(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_fsync(directory: Path) -> str:
+    """How often the server's data is made safe against a power failure: a key of `FSYNC`."""
+    try:
+        chosen = (directory / "redis.fsync").read_text().strip()
+    except OSError:
+        return "everysec"
+    return chosen if chosen in FSYNC else "everysec"
 
 
 def launch(program: ServerProgram, directory: Path, deadline: float) -> str:
@@ -110,7 +123,8 @@ def _life(directory: Path) -> Iterator[int]:
 def _spawn(program: ServerProgram, directory: Path, log: Path) -> None:
     """Returns when the server has left for the background: a session and process group of its own, no descriptor but the lock's."""
     (directory / "redis.pid").unlink(missing_ok=True)
-    arguments = [word for name, value in SETTINGS.items() for word in (f"--{name}", value)]
+    settings = SETTINGS | {"appendfsync": FSYNC[read_fsync(directory)]}
+    arguments = [word for name, value in settings.items() for word in (f"--{name}", value)]
     with _life(directory) as descriptor, log.open("ab") as output:
         subprocess.run(
             [program.path, *arguments],
@@ -140,6 +154,6 @@ def _last_words(log: Path, start: int) -> str:
     if not lines:  # a full disk takes no log either
         full = shutil.disk_usage(log.parent).free < FULL_DISK_BYTES
         return "no space left on its disk" if full else "it ended without a word"
-    logged = [match for match in map(_LOG_LINE.match, lines) if match and not match["text"].startswith("WARNING")]
+    logged = [match for match in map(_LOG_LINE.match, lines) if match and not match["text"].startswith(_NO_REASON)]
     grave = [match["text"] for match in logged if match["level"] == "#"]
     return (grave or lines)[-1].rstrip(".")

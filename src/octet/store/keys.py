@@ -18,18 +18,22 @@
 | `workflow:{p}:agents:registry` | HASH agent → JSON |
 | `workflow:{p}:agents:incarnations` | HASH agent → incarnation; the list of the living |
 | `workflow:{p}:agents:processes` | HASH process → agent |
+| `workflow:{p}:agents:buried:<process>` | STRING with TTL, JSON: what became of an agent that was taken for dead, should it live |
+| `workflow:{p}:agents:sweeper` | HASH with TTL, holder and epoch: the daemon that looks for the dead of other machines |
 | `workflow:{p}:agents:session:<session>` | STRING with TTL: the agent that a session was, so that it can be again |
 | `workflow:{p}:agents:seq` | HASH role → last number given |
-| `workflow:{p}:agents:returning` | HASH process → agent, with TTL: whose lease ran out, so that it can be again who it was |
 | `workflow:{p}:orchestrator` | HASH agent, incarnation, epoch, since_ms: who leads; no agent where nobody does |
 | `workflow:{p}:orchestrator:candidates` | ZSET orchestrator → incarnation, so that who came first is first |
 | `workflow:{p}:agents:claims:<agent>` | SET of task ids |
 | `workflow:{p}:agents:returned:<agent>` | SET of the tasks that were sent back to it, with TTL |
 | `workflow:{p}:agents:locks:<agent>` | SET of resources |
+| `workflow:{p}:agents:standing:<agent>` | HASH: paused, parked, what it was handed last (`standing.Standing`), with TTL |
 | `workflow:{p}:heartbeat:<agent>` | STRING with TTL |
 | `workflow:{p}:locks:<resource>` | STRING with TTL: JSON holder, token, scope, task, since_ms |
 | `workflow:{p}:locks:names` | ZSET of the resources that were locked, all with score 0: the names that begin alike stand together |
 | `workflow:{p}:locks:turn:<waiter>` | LIST with TTL on which a waiter for locks blocks: that it is its turn |
+| `workflow:{p}:locks:denied:<agent>` | SET with TTL: the resources that its tool calls were refused, of which it has not heard since |
+| `workflow:{p}:wakes:<what>` | ZSET with TTL: idle agent → until when something that is there for few is offered to it (ms) |
 | `workflow:{p}:touched:<path>` | HASH `by:<agent>` → incarnation, task, branch, JSON; `told:<agent>|<agent>`; with TTL |
 | `workflow:{p}:events:<type>` | PUB/SUB channel |
 | `workflow:{p}:log` | STREAM of the same events, bounded |
@@ -38,8 +42,11 @@
 | `workflow:{p}:cost:days` | HASH date (UTC) → the same |
 | `workflow:{p}:cost:budgets` | HASH `day:<date>` or `task:<id>` → the limit that was reached, `lifted` behind it where a person did that |
 | `workflow:{p}:cost:read:<transcript>` | STRING with TTL: how far it was read, JSON |
-| `workflow:{p}:inbox:<agent or role>` | STREAM of messages, bounded |
-| `workflow:{p}:inboxes:read` | HASH agent or role → id of the last message given out |
+| `workflow:{p}:inbox:<agent or role>` · `:inbox:task:<id>` | STREAM of the messages that nobody has read; XADD sends one |
+| `workflow:{p}:inboxes:given:<inbox>` | HASH message → JSON: which agent was given it, and how it can be told whether it was shown |
+| `workflow:{p}:inboxes:high:<inbox>` | ZSET of the urgent ones, all with score 0 |
+| `workflow:{p}:inboxes:shown:<agent>` | LIST of what it has read, the newest in front, JSON, bounded, with TTL |
+| `workflow:{p}:inboxes:sent:<agent>` | LIST of what it has sent, the same |
 | `workflow:{p}:queue:<name>` | LIST, plain FIFO: LPUSH puts an item in, RPOP takes the next |
 | `workflow:{p}:queues:leased:<name>` | ZSET token → when the lease of an item that was given out ends (ms) |
 | `workflow:{p}:queues:returned:<name>` | ZSET token of its last delivery → from when an item that came back is given out again (ms) |
@@ -63,6 +70,9 @@ and the HASH `locks:waiting`, waiter → its place and what it wants (lua/includ
 The last fifteen, for everybody's own use, stand in a run as `workflow:{p}:run:<run>:queue:<name>` and so on. All have a TTL, and each
 tells of its changes on the PUB/SUB channel that is called like its first key. A value is JSON; text that is none stands for itself.
 `{p}` is the project in braces: a cluster hashes only what stands in braces, so that all keys of a project share a slot.
+
+Of no project are `octet:server-run` and, for seconds, `octet:leaping:<run>`: in which run of the server the token counters leapt last,
+and whose turn it is to let them leap (`leap.py`).
 """
 
 from __future__ import annotations
@@ -73,6 +83,12 @@ from dataclasses import dataclass
 from octet.errors import UsageError
 
 PROJECT_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+SERVER_RUN = "octet:server-run"
+
+
+def server_turn(run: str) -> str:
+    """STRING with TTL: somebody lets the counters leap in this run of the server."""
+    return f"octet:leaping:{run}"
 
 
 @dataclass(frozen=True)
@@ -137,12 +153,12 @@ class Keys:
         return self._key("agents:processes")
 
     @property
-    def agent_seq(self) -> str:
-        return self._key("agents:seq")
+    def sweeper(self) -> str:
+        return self._key("agents:sweeper")
 
     @property
-    def returning(self) -> str:
-        return self._key("agents:returning")
+    def agent_seq(self) -> str:
+        return self._key("agents:seq")
 
     @property
     def orchestrator(self) -> str:
@@ -155,10 +171,6 @@ class Keys:
     @property
     def locks_index(self) -> str:
         return self._key("locks:names")
-
-    @property
-    def inboxes_read(self) -> str:
-        return self._key("inboxes:read")
 
     @property
     def log(self) -> str:
@@ -216,6 +228,10 @@ class Keys:
         """HASH of the agents that change a path in worktrees of their own; `touched("")` is the prefix."""
         return self._key(f"touched:{path}")
 
+    def buried(self, process: str) -> str:
+        """STRING: what became of the agent that a process was; `buried("")` is the prefix."""
+        return self._key(f"agents:buried:{process}")
+
     def session(self, session: str) -> str:
         """STRING: the agent that a session was."""
         return self._key(f"agents:session:{session}")
@@ -232,6 +248,10 @@ class Keys:
         """SET of an agent's resources; `agent_locks("")` is the prefix."""
         return self._key(f"agents:locks:{agent}")
 
+    def standing(self, agent: str) -> str:
+        """HASH of how an agent stands to its work."""
+        return self._key(f"agents:standing:{agent}")
+
     def heartbeat(self, agent: str) -> str:
         """STRING that lives as long as the agent; `heartbeat("")` is the prefix."""
         return self._key(f"heartbeat:{agent}")
@@ -244,9 +264,33 @@ class Keys:
         """LIST on which a waiter for locks is called."""
         return self._key(f"locks:turn:{waiter}")
 
+    def denied(self, agent: str) -> str:
+        """SET of what an agent's tool calls were refused."""
+        return self._key(f"locks:denied:{agent}")
+
+    def wakes(self, what: str) -> str:
+        """ZSET of the idle agents that were woken for something, of many that could have been."""
+        return self._key(f"wakes:{what}")
+
     def inbox(self, name: str) -> str:
-        """STREAM of messages to an agent or role; `inbox("")` is the prefix."""
+        """STREAM of messages to an agent, a role or `task:<id>`; `inbox("")` is the prefix."""
         return self._key(f"inbox:{name}")
+
+    def inbox_given(self, name: str) -> str:
+        """HASH of an inbox's messages that were given to somebody; `inbox_given("")` is the prefix."""
+        return self._key(f"inboxes:given:{name}")
+
+    def inbox_high(self, name: str) -> str:
+        """ZSET of an inbox's urgent messages; `inbox_high("")` is the prefix."""
+        return self._key(f"inboxes:high:{name}")
+
+    def shown(self, agent: str) -> str:
+        """LIST of what an agent has read; `shown("")` is the prefix."""
+        return self._key(f"inboxes:shown:{agent}")
+
+    def sent(self, agent: str) -> str:
+        """LIST of what an agent has sent."""
+        return self._key(f"inboxes:sent:{agent}")
 
     def channel(self, event_type: str) -> str:
         """PUB/SUB channel of one event type; `channel("")` is the prefix, `channel("*")` the pattern."""

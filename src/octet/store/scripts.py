@@ -22,6 +22,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from octet.errors import StoreSpoiled, UsageError
 from octet.store.connection import translate_errors
 from octet.store.keys import Keys
+from octet.store.leap import leap_in_new_run
 
 INCLUDE = "-- include: "
 
@@ -33,8 +34,8 @@ class Reply(StrEnum):
     HAS = "HAS"  # the agent holds as many claims as it may; the task follows
     EMPTY = "EMPTY"  # nothing to claim
     EXISTS = "EXISTS"  # the id is taken
-    LATER = "LATER"  # there is a task, and others have waited longer
-    FULL = "FULL"  # there are too many different sets of needed capabilities
+    LATER = "LATER"  # there is a task, and others have waited longer; or it was offered to others just now
+    FULL = "FULL"  # there are too many different sets of needed capabilities, or too many messages in an inbox (follows)
     NEEDS = "NEEDS"  # the agent lacks a capability (follows)
     SCOPE = "SCOPE"  # the task overlaps one in flight (follows)
     MISSING = "MISSING"  # no such task, agent or lock
@@ -100,6 +101,7 @@ class Store:
             reply = self.client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
         except NoScriptError:  # a restarted or flushed server; EVAL caches the script again
             with self.errors():
+                leap_in_new_run(self.client, self.keys)
                 reply = self.client.execute_command("EVAL", script.text, len(keys), *keys, *args)
         except Exception:
             with self.errors():

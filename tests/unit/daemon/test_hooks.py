@@ -381,12 +381,12 @@ def test_messages_that_do_not_fit_wait_for_the_next_prompt(clients: list[Client]
     one = clients[0]
     one.start()
     for number in range(6):
-        octet.messages.send("guest-1", f"<{number}>" + "x" * 1990 + f"</{number}>", sender="guest-9")
+        octet.messages.send("guest-1", f"({number})" + "x" * 1900 + f"({number})", sender="guest-9")
     told = [one.told(one.fire("UserPromptSubmit", prompt=str(n))) for n in range(4)]
     assert told[-1] == ""
     assert all(len(text) < 10_000 for text in told)
-    heard = "".join(told)
-    places = [heard.index(f"<{number}>{'x' * 1990}</{number}>") for number in range(6)]
+    heard = "".join(told).replace("\n> ", "")
+    places = [heard.index(f"({number}){'x' * 1900}({number})") for number in range(6)]
     assert places == sorted(places)
 
 
@@ -499,7 +499,7 @@ def test_agents_in_own_worktrees_that_touch_one_path_are_told_once(clients: list
     heard = one.told(one.fire("UserPromptSubmit", prompt="p"))
     for part in ("src/a.py", "developer-2", "octet/dev-2"):
         assert part in heard
-    assert one.told(one.fire("UserPromptSubmit", prompt="p")) == ""
+    assert "src/a.py" not in one.told(one.fire("UserPromptSubmit", prompt="p"))
     assert one.write(str(trees[0] / "src/b.py")) == ""
     octet.tasks.cancel(task.id)
     assert two.write(str(trees[1] / "src/b.py")) == ""

@@ -71,7 +71,7 @@ def test_a_turns_tokens_are_counted_at_its_end(writers: list[Writer], octet: Oct
     octet.tasks.add("x", task_id="x")
     octet.tasks.claim(octet.agents.get("developer-1"))
     one.answer(7)
-    assert one.stop() == ""
+    one.stop()
     settled(octet, {"developer-1": 7})
     one.answer(5)
     settled(octet, {"developer-1": 12})
@@ -124,13 +124,13 @@ def test_the_days_budget_is_said_to_the_person(writers: list[Writer], octet: Oct
     told = one.stop() or one.fire("UserPromptSubmit", prompt="and now?")
     for part in ("paused", "150 of 100 tokens", "day_tokens", "octet agent resume --all"):
         assert part in told
-    wait_for(lambda: bool(octet.agents.get("architect-1").paused), "the other is paused")
+    wait_for(lambda: bool(octet.standings.get("architect-1").paused), "the other is paused")
     assert "150 of 100" in two.fire("UserPromptSubmit", prompt="go on")
     assert two.fire("UserPromptSubmit", prompt="go on") == ""
     set_budget(repository, "day_tokens = 1_000")
     one.stop()
-    wait_for(lambda: not octet.agents.get("architect-1").paused, "it goes on")
-    assert not octet.agents.get("developer-1").paused
+    wait_for(lambda: not octet.standings.get("architect-1").paused, "it goes on")
+    assert not octet.standings.get("developer-1").paused
 
 
 def test_budgets_are_looked_at_though_nothing_happens(
@@ -143,9 +143,9 @@ def test_budgets_are_looked_at_though_nothing_happens(
     one.start(agent_type="octet:developer")
     one.answer(150)
     one.stop()
-    wait_for(lambda: bool(octet.agents.get("developer-1").paused), "it is paused")
+    wait_for(lambda: bool(octet.standings.get("developer-1").paused), "it is paused")
     set_budget(repository, "")
-    wait_for(lambda: not octet.agents.get("developer-1").paused, "it goes on")
+    wait_for(lambda: not octet.standings.get("developer-1").paused, "it goes on")
 
 
 def test_a_hook_does_not_wait_for_a_slow_store_to_count(writers: list[Writer], octet: Octet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,7 @@ def test_a_slow_git_does_not_hold_the_task_and_loses_nothing(
         octet.tasks.claim(other)
         gate.touch()
         wait_for(lambda: octet.tasks.get(task.id).rescue_ref != "", "the late snapshot")
-        wait_for(lambda: any("rescue" in message.text for message in octet.messages.take(other)), "the message")
+        wait_for(lambda: any("rescue" in message.text for message in octet.messages.read(other)), "the message")
         process.kill()
 
 

@@ -14,9 +14,11 @@ from tests.redis_fixtures import wait_for
 from octet.agents import Agent, Registration
 from octet.api import Octet
 from octet.daemon.crews import Crews
-from octet.daemon.vitals import Vitals
+from octet.daemon.rescuer import Rescuer
+from octet.daemon.sweep import sweep
+from octet.daemon.vitals import Pace, Vitals
 from octet.errors import StaleToken
-from octet.process import identify
+from octet.process import host_id, identify
 
 
 @pytest.fixture
@@ -71,6 +73,54 @@ def test_an_expired_agent_of_another_machine_is_buried(octet: Octet, vitals: Vit
     wait_for(lambda: len(octet.agents.without_heartbeat()) == 1, "the lease runs out")
     vitals.start()
     wait_for(lambda: [agent.id for agent in octet.agents.list()] == [alive.id], "it is buried")
+
+
+def test_a_lease_that_runs_out_is_heard_of(octet: Octet, crews: Crews) -> None:
+    """Where the server tells of it, no round is waited for."""
+    octet.store.client.config_set("notify-keyspace-events", "Ex")
+    slow = Vitals(crews, Pace(lease_ms=600_000))
+    elsewhere = Registration(role="developer", process="elsewhere-0:1:1", host="elsewhere-0", pid=1, lease_ms=2000)
+    octet.tasks.add("contested")
+    octet.tasks.claim(octet.agents.register(elsewhere).agent)
+    try:
+        slow.start()
+        wait_for(lambda: not octet.agents.list(), "it is buried")
+    finally:
+        slow.stop()
+        octet.store.client.config_set("notify-keyspace-events", "")
+    task = octet.tasks.get("1")
+    assert (task.state, [(ended.attempt, ended.agent, ended.reason) for ended in task.ended]) == (
+        "pending",
+        [(1, "developer-1", "expired")],
+    )
+
+
+def test_one_daemon_of_all_has_the_sweep(octet: Octet) -> None:
+    """Until its machine goes silent; whoever has it then has a greater epoch, and what began under the old one buries nobody."""
+    elsewhere = Registration(role="developer", process="elsewhere-0:1:1", host="elsewhere-0", pid=1, lease_ms=1)
+    agent = octet.agents.register(elsewhere).agent
+    wait_for(lambda: len(octet.agents.without_heartbeat()) == 1, "the lease runs out")
+    first = octet.agents.take_sweep("one:1:1", 60_000)
+    assert octet.agents.take_sweep("one:1:1", 200) == first
+    assert octet.agents.take_sweep("two:1:1", 200) == ""
+    wait_for(lambda: octet.agents.take_sweep("two:1:1", 60_000) != "", "the sweep passes on")
+    second = octet.agents.take_sweep("two:1:1", 60_000)
+    assert int(second) > int(first)
+    assert octet.agents.bury_expired(agent, first) is None
+    octet.agents.beat([agent])
+    assert octet.agents.bury_expired(agent, second) is None, "it has come back"
+    octet.store.client.delete(octet.store.keys.heartbeat(agent.id))
+    assert octet.agents.bury_expired(agent, second) is not None
+
+
+def test_a_daemon_without_the_sweep_buries_its_own_only(octet: Octet) -> None:
+    """What lies on its machine nobody else can save; others' dead are another daemon's business."""
+    assert octet.agents.take_sweep("two:1:1", 60_000)
+    for name, host in (("own", host_id()), ("other", "elsewhere-0")):
+        octet.agents.register(Registration(name=name, host=host, lease_ms=1))
+    wait_for(lambda: len(octet.agents.without_heartbeat()) == 2, "the leases run out")
+    sweep(octet, Rescuer(), (), 1000)
+    assert [agent.id for agent in octet.agents.list()] == ["other"]
 
 
 def test_a_successor_takes_up_the_projects_of_a_killed_daemon(

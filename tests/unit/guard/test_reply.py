@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from octet.guard.policy import Verdict
-from octet.guard.reply import TEXT_LIMIT, Reply, render_context, render_feedback, render_verdict
+from octet.guard.reply import TEXT_LIMIT, Reply, render_context, render_verdict
 
 
 def read(reply: Reply) -> Any:
@@ -52,13 +52,12 @@ def test_context_and_notice_of_other_events() -> None:
     assert read(render_context("SessionStart", "hello")) == expected
     assert read(render_context(None, "lost", notice="n")) == {"systemMessage": "n"}
     assert render_context("SessionStart") == Reply()
-    assert read(render_feedback("go on")) == {"decision": "block", "reason": "go on"}
 
 
 @given(st.text(st.characters(codec=None)))
 def test_every_text_is_valid_and_bounded(text: str) -> None:
     """Valid UTF-8 without lone surrogates, and no longer than the client takes."""
-    for reply in (render_verdict(Verdict("deny", text + "x")), render_context("Stop", text + "x"), render_feedback(text)):
+    for reply in (render_verdict(Verdict("deny", text + "x")), render_context("Stop", text + "x")):
         assert reply.stdout.decode("utf-8").endswith("\n")
         json.loads(reply.stdout).__repr__().encode("utf-8")
 

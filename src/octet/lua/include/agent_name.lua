@@ -13,10 +13,12 @@ local function role_in(name) return type(name) == 'string' and string.match(name
 
 -- The process goes on though it was buried: its lease had run out while its machine slept. It may say no role, having joined by a command.
 local function returning(K, ask)
-  local before = ask.process ~= '' and redis.call('HGET', K.returning, ask.process)
-  local role = role_in(before)
-  local same = role and (ask.role == 'guest' or ask.role == role) and before ~= ask.replaced
-  if same and not registered(K, ask, before) then return before, role end
+  local text = ask.process ~= '' and redis.pcall('GET', K.buried .. ask.process)
+  local known, before = pcall(cjson.decode, type(text) == 'string' and text or '')
+  local agent = known and type(before) == 'table' and before.agent
+  local role = role_in(agent)
+  local same = role and (ask.role == 'guest' or ask.role == role) and agent ~= ask.replaced
+  if same and not registered(K, ask, agent) then return agent, role end
   return nil
 end
 

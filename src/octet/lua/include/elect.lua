@@ -19,8 +19,9 @@ end
 local function tell_leader(K, agent, epoch, before)
   if expect('XLEN', K.inboxes .. agent) then return end
   local why = before == '' and 'nobody else does' or before .. ' does not any more'
-  post(K.log, K.channels, K.inboxes .. agent, agent, 'octet', 'You lead this project as its orchestrator now (epoch ' .. epoch .. '): '
-    .. why .. '. `octet status` and `octet task graph` show where it stands: go on from there.')
+  local text = 'You lead this project as its orchestrator now (epoch ' .. epoch .. '): ' .. why
+    .. '. `octet status` and `octet task graph` show where it stands: go on from there.'
+  post(K, agent, { from = 'octet', to = agent, text = text })
 end
 
 local function elect(K, me)

@@ -2,6 +2,17 @@
 -- the build and each gate have for themselves: one that ends badly every time must not go round for ever.
 -- K: tasks prefix, priority ZSET, stages prefix, states prefix, queues SET, scopes HASH, log, channels. `counts` false takes the
 -- attempt back. Returns the new state; nil when the agent does not hold the task.
+-- The task's `ended` lists how its last attempts ended, a JSON array of {attempt, stage, agent, reason, at_ms}, the oldest first.
+local MOST_ENDED = 20
+
+local function add_ended(key, entry)
+  local known, ended = pcall(cjson.decode, redis.call('HGET', key, 'ended') or '[]')
+  if not known or type(ended) ~= 'table' then ended = {} end
+  ended[#ended + 1] = entry
+  while #ended > MOST_ENDED do table.remove(ended, 1) end
+  redis.call('HSET', key, 'ended', cjson.encode(ended))
+end
+
 local function give_back(K, id, agent, why, counts)
   local key = K.tasks .. id
   local task = facts_of(key)
@@ -10,6 +21,7 @@ local function give_back(K, id, agent, why, counts)
   local counter = build and 'attempts' or 'gate_attempts'
   local f = redis.call('HMGET', key, counter, 'max_attempts')
   local attempts, state = number(f[1], 0), build and 'pending' or 'submitted'
+  local ended = { attempt = build and attempts or attempts + 1, stage = task.stage, agent = agent, reason = brief(why), at_ms = now_ms() }
   if build and not counts then attempts = math.max(0, attempts - 1) end -- its claim had counted it
   if not build and counts then attempts = attempts + 1 end
   if counts and attempts >= number(f[2], 3) then state = 'dead' end
@@ -19,6 +31,7 @@ local function give_back(K, id, agent, why, counts)
   if build or state == 'dead' then redis.call('HDEL', K.scopes, id) end
   redis.call('HSET', key, 'state', state, 'stage', task.stage, 'holder', '', counter, attempts, 'updated_ms', now_ms(),
     'last_reason', why)
+  if counts then add_ended(key, ended) end
   emit(K.log, K.channels, state == 'dead' and 'task_dead' or 'task_released',
     { task = id, title = task.title, agent = agent, stage = task.stage, reason = brief(why), attempts = attempts })
   return state

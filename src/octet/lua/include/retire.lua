@@ -1,7 +1,9 @@
 -- retire(K, agent, why, counts): take an agent off the registry: its claims go back, its locks are freed, its
 -- places in queues are given up; where it led as orchestrator, the next one does.
--- K: registry HASH, incarnations HASH, processes HASH, returning HASH, heartbeats prefix, claims prefix, all_locks prefix, and what
--- give_back, free_locks and elect take.
+-- K: registry HASH, incarnations HASH, processes HASH, heartbeats prefix, claims prefix, all_locks prefix, and what give_back,
+-- free_locks and elect take; buried prefix.
+-- What was buried for want of a heartbeat may be alive: under its process stands for a week what became of it, so that it can be told,
+-- and come back as who it was, unless it leaves by itself.
 -- Returns the tasks and the resources it had. Nothing that stands in the agent's own keys may keep it from ending.
 -- record_of(K, agent): its registry entry, an empty table for one that somebody spoiled by hand.
 local function record_of(K, agent)
@@ -20,20 +22,16 @@ local function forget_process(K, agent, process)
   end
 end
 
--- A machine that slept wakes, and its sessions go on: as who they were, and not as strangers whom nothing was taken from.
-local function remember_process(K, agent, process)
-  if type(process) ~= 'string' or process == '' then return end
-  redis.call('HSET', K.returning, process, agent)
-  redis.call('PEXPIRE', K.returning, 86400000)
-end
-
 local function retire(K, agent, why, counts)
   for _, sets in ipairs({ K.claims, K.all_locks }) do
     if expect('SCARD', sets .. agent) then redis.call('DEL', sets .. agent) end
   end
-  local tasks = {}
+  local tasks, attempts = {}, {}
   for _, id in ipairs(redis.call('SMEMBERS', K.claims .. agent)) do
-    if give_back(K, id, agent, why, counts) then tasks[#tasks + 1] = id end
+    if give_back(K, id, agent, why, counts) then
+      tasks[#tasks + 1] = id
+      attempts[#attempts + 1] = redis.call('HGET', K.tasks .. id, 'attempts') or '0'
+    end
   end
   redis.call('DEL', K.claims .. agent)
   K.agent_locks = K.all_locks .. agent
@@ -41,7 +39,13 @@ local function retire(K, agent, why, counts)
   local freed = free_locks(K, agent, function() return true end)
   local record = record_of(K, agent)
   forget_process(K, agent, record.process)
-  if why == 'expired' then remember_process(K, agent, record.process) end
+  if why == 'expired' and type(record.process) == 'string' and record.process ~= '' then
+    local left = cjson.encode({ agent = agent, role = record.role, host = record.host, worktree = record.worktree, at_ms = now_ms(),
+      tasks = table.concat(tasks, ' '), attempts = table.concat(attempts, ' '), locks = #freed })
+    redis.call('SET', K.buried .. record.process, left, 'PX', 604800000)
+  elseif why == 'left' and type(record.process) == 'string' then
+    redis.call('DEL', K.buried .. record.process)
+  end
   redis.call('HDEL', K.registry, agent)
   redis.call('HDEL', K.incarnations, agent)
   redis.call('DEL', K.heartbeats .. agent)

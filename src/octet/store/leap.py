@@ -1,0 +1,89 @@
+"""Fencing tokens that never come twice, although a server may forget its last second.
+
+A power failure takes what was acknowledged within the last fsync, a failover to a replica what had not reached it yet: claims, and the
+counter that gave them their tokens. Counting on from there would give the same token to the next claim of the same task, and whoever
+still holds the forgotten one could write with it. So in each run of a server, before its first token, every project's counter leaps by
+more than any server can count in that time.
+
+The sign of a new run is that the server knows no scripts. Whoever finds that loads the script it needs, and leaps before: no script that
+counts tokens can run in that server until somebody has done both.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from octet.server import flush_to_disk
+from octet.store.keys import PROJECT_PATTERN, SERVER_RUN, Keys, server_turn
+
+# A server does some 100,000 scripts a second and may forget two of them.
+LEAP = 1_000_000
+# After a restoration nobody knows how many tokens were given since the backup.
+FAR_LEAP = 1_000_000_000
+TURN_MS = 5_000
+
+# The counter itself, and what a project has before its first token: the counter may be among what is lost.
+_PATTERN = "workflow:{*}:*e[nq]"
+_SIGN = re.compile(r"workflow:\{([^{}]+)\}:(?:token|tasks:seq|agents:seq)")
+
+
+def leap_in_new_run(client: Any, keys: Keys) -> None:
+    """Let every project's token counter leap, once for each run of the server; `keys` are those of the caller's own project.
+
+    A user who may not ask for the run, and a cluster, get the leap of their own counter only, each time: it does no harm.
+
+    Raises:
+        redis.RedisError: the server fails.
+    """
+    try:
+        run = _run_of(client)
+        if run:
+            _leap_once(client, run)
+            return
+    except ResponseError:  # NOPERM among them: for an ACL user that has its own project's keys and no more
+        pass
+    if client.exists(keys.token, keys.task_seq, keys.agent_seq):
+        client.incrby(keys.token, LEAP)
+
+
+def leap_all(client: Any, by: int) -> int:
+    """Let the counter of each project leap `by`; how many there are."""
+    found = projects(client)
+    pipe = client.pipeline(transaction=False)
+    for name in found:
+        pipe.incrby(Keys(name).token, by)
+    pipe.execute(raise_on_error=False)  # one that holds no number is spoiled already, and its project's scripts say so
+    return len(found)
+
+
+def projects(client: Any) -> set[str]:
+    """The names of the projects that have or had agents or tasks on this server."""
+    signs = (_SIGN.fullmatch(key) for key in client.scan_iter(_PATTERN, count=10_000))
+    return {sign[1] for sign in signs if sign and PROJECT_PATTERN.fullmatch(sign[1])}
+
+
+def _run_of(client: Any) -> str:
+    """The server's name for its run; empty for a cluster and for what only plays a server."""
+    if hasattr(client, "get_node_from_key"):
+        return ""
+    return str(client.info("server").get("run_id", ""))
+
+
+def _leap_once(client: Any, run: str) -> None:
+    """Fifty that find the server new at the same moment: one leaps, the others wait for it, or for its turn to run out."""
+    turn = server_turn(run)
+    while client.get(SERVER_RUN) != run:
+        if client.set(turn, "1", nx=True, px=TURN_MS):
+            # A second failure may take the leap too: by chance the next one is another. Of our own server's it takes nothing.
+            leap_all(client, LEAP + random.randrange(LEAP))
+            if directory := client.get_connection_kwargs().get("directory"):
+                flush_to_disk(directory)
+            client.set(SERVER_RUN, run)
+            client.delete(turn)
+            return
+        time.sleep(0.005)

@@ -1,0 +1,144 @@
+"""Idle sessions of the real client are woken: in the terminal and fed by stream-json, with whatever was killed meanwhile."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from .claude import ClaudeHeadless, ClaudeInteractive
+from .model import Gate, Model, Text, Tool, Turn, marker
+from .sandbox import BOTH, DROP_IN, PLUGIN, Sandbox
+from .waiting import poll
+
+Client = ClaudeHeadless | ClaudeInteractive
+NOTICE = "While this session was idle: Octet:"
+
+
+def waiters(sandbox: Sandbox) -> dict[int, str]:
+    return {pid: command for pid, command in sandbox.processes().items() if "import wake" in command}
+
+
+def begin(sandbox: Sandbox, model: Model, session: str = "A", *, role: str = "") -> ClaudeInteractive:
+    """A session in a terminal, idle after its first turn."""
+    client = sandbox.open_terminal(*(["--agent", sandbox.name(role)] if role else []))
+    client.type_line(marker(session) + " hello")
+    model.wait_for_requests(session, 1)
+    sandbox.agent_of(client)
+    await_idle(sandbox, client)
+    return client
+
+
+def await_idle(sandbox: Sandbox, client: Client) -> None:
+    """Until the client has written down that its turn is over, and one waiter is there."""
+
+    def is_idle() -> bool:
+        status = sandbox.home / ".claude" / "sessions" / f"{client.pid}.json"
+        return status.exists() and json.loads(status.read_text() or "{}").get("status") == "idle"
+
+    poll(lambda: is_idle() and len(waiters(sandbox)) == 1, "an idle session with one waiter")
+
+
+def send(sandbox: Sandbox, client: Client, text: str) -> None:
+    sandbox.octet("msg", "send", sandbox.agent_of(client)["id"], text)
+
+
+@pytest.mark.parametrize("sandbox", [PLUGIN, DROP_IN, BOTH], indirect=True)
+def test_an_idle_session_gets_a_message_into_its_next_request(team: Sandbox, model: Model) -> None:
+    """Once, without a key being pressed, framed as a notification; then it is idle again, with one waiter, and asks the model nothing."""
+    client = begin(team, model)
+    for number, text in enumerate(["parse_date is renamed", "parse_time too"], start=2):
+        send(team, client, text)
+        request = model.wait_for_requests("A", number)
+        assert request.says(text)
+        assert sum(NOTICE in told for told in request.texts()) == number - 1
+        await_idle(team, client)
+    time.sleep(3)  # nothing announces that nothing happens
+    assert len(model.requests_of("A")) == 3
+    client.leave()
+    poll(lambda: not waiters(team), "the end of the waiter")
+
+
+def test_a_session_fed_by_another_program_is_woken_and_ends_with_its_input(team: Sandbox, model: Model) -> None:
+    """`claude -p --input-format stream-json`: the waiter is in nobody's way when the input ends."""
+    client = team.start(None)
+    client.send(marker("A") + " hello")
+    client.wait_for_results(1)
+    poll(lambda: len(waiters(team)) == 1, "one waiter")
+    send(team, client, "parse_date is renamed")
+    assert model.wait_for_requests("A", 2).says("parse_date is renamed")
+    client.wait_for_results(2)
+    client.finish(10)
+    poll(lambda: not waiters(team), "the end of the waiter")
+
+
+def kill_services(sandbox: Sandbox) -> None:
+    sandbox.kill_services()
+
+
+def restart_store(sandbox: Sandbox) -> None:
+    sandbox.octet("redis", "stop")
+
+
+def stop_daemon(sandbox: Sandbox) -> None:
+    sandbox.octet("daemon", "stop")
+
+
+@pytest.mark.parametrize("harm", [kill_services, restart_store, stop_daemon])
+def test_it_is_woken_whatever_was_killed(team: Sandbox, model: Model, harm: Callable[[Sandbox], None]) -> None:
+    """Daemon and server by SIGKILL, the server in good order, the daemon alone: the next message wakes the session all the same."""
+    client = begin(team, model)
+    harm(team)
+    send(team, client, "parse_date is renamed")
+    assert model.wait_for_requests("A", 2).says("parse_date is renamed")
+
+
+def test_a_killed_client_leaves_no_waiter(team: Sandbox, model: Model) -> None:
+    """SIGKILL tells nobody; the waiter sees the process end."""
+    client = begin(team, model)
+    client.kill()
+    poll(lambda: not waiters(team), "the end of the waiter")
+
+
+def test_a_session_is_woken_after_esc_and_after_clear(team: Sandbox, model: Model) -> None:
+    """Esc fires no Stop, `/clear` makes another session of the process: both are idle afterwards."""
+    client = begin(team, model)
+    gate = Gate()
+    model.script("A", Turn(Text("late"), gate=gate))
+    client.type_line("go on")
+    model.wait_for_requests("A", 2)
+    send(team, client, "parse_date is renamed")
+    client.press(b"\x1b")
+    gate.open()
+    woken = model.wait_for_requests("A", 3)
+    assert woken.says("parse_date is renamed")
+    await_idle(team, client)
+    client.press(b"\x15")  # the prompt that Esc gave back
+    client.type_line("/clear")
+    poll(lambda: not team.store.exists("never") and "clear" in client.screen(), "the session cleared")
+    send(team, client, f"{marker('B')} parse_time is renamed")
+    assert model.wait_for_requests("B", 1).says("parse_time is renamed")
+
+
+def test_one_of_two_idle_developers_is_woken_for_a_task(team: Sandbox, model: Model) -> None:
+    """The task is there for one: the other asks nothing of the model while the first has it."""
+    claim = {"command": "octet task claim", "description": "Take it"}
+    clients = [begin_as_developer(team, model, session, claim) for session in ("A", "B")]
+    team.add_task("build it")
+    poll(lambda: team.task("1").get("state") == "claimed", "the claim")
+    holder = team.task("1")["holder"]
+    time.sleep(6)  # longer than what is offered to one is kept for it
+    counts = {team.agent_of(client)["id"]: len(model.requests_of(session)) for client, session in zip(clients, "AB", strict=True)}
+    assert [count > 1 for agent, count in counts.items() if agent == holder] == [True]
+    assert [count for agent, count in counts.items() if agent != holder] == [1]
+
+
+def begin_as_developer(sandbox: Sandbox, model: Model, session: str, claim: dict[str, str]) -> ClaudeInteractive:
+    model.script(session, Text("Hello."), Tool("Bash", claim), Text("Took it."))
+    client = sandbox.open_terminal("--agent", sandbox.name("developer"))
+    client.type_line(marker(session) + " hello")
+    model.wait_for_requests(session, 1)
+    sandbox.agent_of(client)
+    return client
