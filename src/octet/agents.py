@@ -166,7 +166,7 @@ class Agents:
         before = wanted.replaces
         reply = self._store.run(
             "agent_register",
-            [*self._retire_keys(), keys.session(wanted.session), keys.agent_seq, keys.token],
+            [*self._retire_keys(), keys.session(wanted.session), keys.agent_seq],
             [
                 keys.channel(""),
                 wanted.name,
@@ -342,6 +342,10 @@ class Agents:
             keys.queues,
             keys.scopes,
             keys.buried(""),
+            keys.orchestrator,
+            keys.candidates,
+            keys.token,
+            keys.inbox(""),
         ]
 
 

@@ -18,6 +18,8 @@ import redis
 
 from octet import trust
 from octet.agents import Agent, Agents
+from octet.cost import Cost
+from octet.election import Election
 from octet.errors import NoProject, NotTrusted
 from octet.events import Events
 from octet.locks import Locks
@@ -45,6 +47,8 @@ class Octet(Space):
         super().__init__(Store(client, Keys(name)))
         self.tasks = Tasks(self.store)
         self.agents = Agents(self.store)
+        self.election = Election(self.store)
+        self.cost = Cost(self.store)
         self.standings = Standings(self.store)
         self.locks = Locks(self.store)
         self.events = Events(self.store)

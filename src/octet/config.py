@@ -39,6 +39,8 @@ ROLE_NAMES = (
     "documentation-keeper",
 )
 MOST_BATCH = 64
+# The store counts no further exactly.
+MOST_TOKENS = 10**15
 MOST_QUIET_S = 24 * 3600
 MOST_WITHOUT_COMMIT = 100
 MOST_DEVELOPERS = 16
@@ -60,6 +62,7 @@ class Config:
 
     `gates` are what submitted work passes, in order, merge the last; `security_labels` and `security_paths` (glob patterns) call for
     the security gate beside them. `merge_batch` is how many tasks are tested together at most; an empty `merge_remote` means none.
+    `budget_task_tokens` and `budget_day_tokens` pause the crew when so many tokens were used for a task or on a day; 0 means no limit.
 
     `crew_loop`: an agent with a role is handed its next task when its turn ends. `crew_quiet_s` is how long it leaves a person who has
     just talked with it alone, in seconds; after `crew_most_without_commit` tasks in a row that came to no commit it is parked.
@@ -83,6 +86,8 @@ class Config:
     merge_strategy: MergeStrategy = "merge"
     merge_batch: int = 8
     merge_remote: str = ""
+    budget_task_tokens: int = 0
+    budget_day_tokens: int = 0
     crew_loop: bool = True
     crew_quiet_s: int = 120
     crew_most_without_commit: int = 3
@@ -211,6 +216,12 @@ def _roles(value: Any) -> tuple[str, ...]:
     return roles
 
 
+def _tokens(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_TOKENS:
+        raise ValueError(f"must be a number of tokens from 0 (no limit) to {MOST_TOKENS}")
+    return value
+
+
 def _remote(value: Any) -> str:
     if _text(value) and not REMOTE_NAME.fullmatch(value):
         raise ValueError('must be the name of a remote that git knows, such as "origin"')
@@ -243,6 +254,8 @@ _SETTINGS: Mapping[str, _Setting] = {
     "merge.strategy": _Setting("merge_strategy", _choice(get_args(MergeStrategy))),
     "merge.batch": _Setting("merge_batch", _number(1, MOST_BATCH)),
     "merge.remote": _Setting("merge_remote", _remote),
+    "budget.task_tokens": _Setting("budget_task_tokens", _tokens),
+    "budget.day_tokens": _Setting("budget_day_tokens", _tokens),
     "crew.loop": _Setting("crew_loop", _flag),
     "crew.quiet_s": _Setting("crew_quiet_s", _number(0, MOST_QUIET_S)),
     "crew.most_without_commit": _Setting("crew_most_without_commit", _number(1, MOST_WITHOUT_COMMIT)),
@@ -335,6 +348,10 @@ on_store_down = "deny"
 # strategy = "merge"                 # or "squash", "rebase"
 # batch = 8                          # tasks that are tested together at most, 1 to 64
 # remote = "origin"                  # where the protected branch is fetched from and pushed to
+
+# [budget]
+# task_tokens = 5_000_000            # of all kinds, cached ones too: whoever holds a task that used so many is paused
+# day_tokens = 100_000_000           # the whole crew is paused until tomorrow (UTC), or `octet agent resume --all`
 
 # [crew]
 # loop = true                        # an agent with a role is handed its next task when its turn ends

@@ -14,6 +14,7 @@ OctetError
 │   ├── VersionConflict
 │   ├── WorkMoved
 │   ├── AgentGone
+│   ├── NotLeading
 │   ├── IllegalTransition
 │   └── NotTrusted
 ├── UsageError              exit 2: what was asked for makes no sense
@@ -137,6 +138,16 @@ class WorkMoved(Refused):
 
 class AgentGone(Refused):
     """The agent was declared dead and its work given back; register again."""
+
+
+class NotLeading(Refused):
+    """An orchestrator wrote that does not lead: it is on standby, or was replaced; `leader` ("": nobody) has led for `for_ms`."""
+
+    def __init__(self, message: str, *, leader: str, epoch: str, for_ms: int) -> None:
+        self.leader = leader
+        self.epoch = epoch
+        self.for_ms = for_ms
+        super().__init__(message)
 
 
 class IllegalTransition(Refused):

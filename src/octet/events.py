@@ -6,15 +6,18 @@ import math
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from octet.errors import UsageError
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
+
+from octet.errors import StoreSpoiled, StoreUnreachable, UsageError
+from octet.event_log import READ_AT_ONCE, LogReader
 from octet.in_thread import iterate_in_thread
-from octet.store.scripts import Store, from_json, to_json
+from octet.store.scripts import Store, as_mapping, from_json, to_json
 from octet.wakeups import LOOK_EVERY_S as LOOK_AT_LOG_EVERY_S
 from octet.wakeups import Wakeups
 
@@ -25,7 +28,10 @@ OWN_FIELDS = frozenset({"id", "type", "at_ms"})
 LOOK_EVERY_S = 1.0
 ID_PATTERN = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
 LAST_OF_MS = 2**64 - 1
-READ_AT_ONCE = 1000
+RETRY_S = 0.5
+# No use in asking again: somebody must change the server's settings first.
+FORBIDDEN = (NoPermissionError, AuthenticationError, AuthorizationError)
+TRIMMED = "log_trimmed"
 
 # Where to begin: after the event of that id ("0": at the beginning of the log), at a moment, or so long ago.
 Since = str | datetime | timedelta
@@ -85,7 +91,8 @@ class Events:
     def follow(self, since: Since | None = None, pattern: str = "*", timeout_s: float | None = None) -> Iterator[Event]:
         """The same (or from now on), and then what comes: each event once, none left out; ends after `timeout_s` without one, or never.
 
-        Whatever comes is read from the log; what was only ever published, by redis-cli, is seen by `watch`.
+        Whatever comes is read from the log; what was only ever published, by redis-cli, is seen by `watch` and `tail`. Where the log was
+        trimmed before it could be read, an event `log_trimmed` without an id stands in that place, with the number of `events` or None.
         """
         return self._follow(since, pattern, timeout_s, None)
 
@@ -112,32 +119,68 @@ class Events:
             finally:
                 channel.close()
 
-    def _follow(self, since: Since | None, pattern: str, timeout_s: float | None, stop: threading.Event | None) -> Iterator[Event]:
-        last = self._newest() if since is None else self._last_before(since)
-        with Wakeups(self._store, patterns=[self._keys.channel(pattern)], stop=stop) as wakeups:
-            deadline = _deadline(timeout_s)
-            while not wakeups.stopped:
-                entries = self._after(last)
-                for event in entries:
-                    last = event.id
-                    if fnmatchcase(event.type, pattern):
+    def tail(self, since: Since | None = None, pattern: str = "*", trouble: Callable[[str], None] | None = None) -> Iterator[Event]:
+        """Like `follow`, with what was only ever published among it, and on through whatever the server does.
+
+        Where it is gone, `trouble` is told why, and "" when it is back; what was logged meanwhile follows. Never ends by itself.
+
+        Raises:
+            UsageError: `since` is no id.
+            StoreUnreachable: it cannot be reached to begin with, or this user may not listen.
+        """
+        return self._follow(since, pattern, None, None, live=True, trouble=trouble or (lambda _: None))
+
+    def _follow(
+        self,
+        since: Since | None,
+        pattern: str,
+        timeout_s: float | None,
+        stop: threading.Event | None,
+        *,
+        live: bool = False,
+        trouble: Callable[[str], None] | None = None,
+    ) -> Iterator[Event]:
+        reader = LogReader(self._store, None if since is None else self._last_before(since))
+        stop, away = stop or threading.Event(), False
+        while not stop.is_set():
+            try:
+                with Wakeups(self._store, patterns=[self._keys.channel(pattern)], stop=stop) as wakeups:
+                    if away and trouble:
+                        trouble("")
+                    away = False
+                    yield from self._listen(reader, wakeups, pattern, timeout_s, live)
+                return
+            except StoreUnreachable as error:
+                if trouble is None or isinstance(error, StoreSpoiled) or isinstance(error.__cause__, FORBIDDEN):
+                    raise
+                if not away:
+                    trouble(str(error))
+                away = True
+                stop.wait(RETRY_S)
+
+    def _listen(self, reader: LogReader, wakeups: Wakeups, pattern: str, timeout_s: float | None, live: bool) -> Iterator[Event]:
+        deadline = _deadline(timeout_s)
+        while not wakeups.stopped:
+            entries, trimmed = reader.read()
+            if trimmed != 0:
+                yield Event("", TRIMMED, {"events": trimmed})
+            for event in (_logged(entry_id, as_mapping(fields)) for entry_id, fields in entries):
+                if fnmatchcase(event.type, pattern):
+                    yield event
+                    deadline = _deadline(timeout_s)
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return
+            if not entries:
+                for channel, text in wakeups.hear(min(left_s, LOOK_AT_LOG_EVERY_S)):
+                    event = _event("", channel.removeprefix(self._keys.channel("")), text)
+                    if live and not event.id:  # what has an id is in the log
                         yield event
-                        deadline = _deadline(timeout_s)
-                left_s = deadline - time.monotonic()
-                if left_s <= 0:
-                    return
-                if not entries:
-                    wakeups.wait(min(left_s, LOOK_AT_LOG_EVERY_S))
 
     def _after(self, last: str) -> list[Event]:
         with self._store.errors():
             entries = self._store.client.xrange(self._keys.log, min=f"({last}", count=READ_AT_ONCE)
         return [_logged(entry_id, data) for entry_id, data in entries]
-
-    def _newest(self) -> str:
-        with self._store.errors():
-            entries = self._store.client.xrevrange(self._keys.log, count=1)
-        return str(entries[0][0]) if entries else "0-0"
 
     def _last_before(self, since: Since) -> str:
         """The id after which `since` begins."""

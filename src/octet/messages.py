@@ -226,7 +226,7 @@ class Messages:
 
     def _run(self, script: str, agent: Agent, more: Sequence[str | int]) -> list[Any]:
         keys = self._keys
-        own = [keys.inbox(""), keys.inbox_given(""), keys.inbox_high(""), keys.incarnations, keys.claims(agent.id)]
+        own = [keys.inbox(""), keys.inbox_given(""), keys.inbox_high(""), keys.incarnations, keys.claims(agent.id), keys.orchestrator]
         reply = self._store.run(script, own, [agent.id, agent.incarnation, f"{agent.role} {agent.formerly}", *more])
         if reply[0] == Reply.GONE:
             raise AgentGone(f"{agent.id} was declared dead: whoever comes back in its place has its messages")

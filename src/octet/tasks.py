@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from octet.agents import Agent
+from octet.election import as_orchestrator, refusal
 from octet.errors import (
     AgentGone,
     IllegalTransition,
@@ -30,6 +31,7 @@ from octet.task_record import HELD_STATES, STAGES, Stage, State, Task, stage_of_
 
 # How long what a gate sent back is kept for its author.
 OFFER_MS = 120_000
+PLAN = "plan"
 
 __all__ = ["OFFER_MS", "STAGES", "NewTask", "Stage", "State", "Task", "Tasks", "Turn", "capabilities_of"]
 
@@ -62,12 +64,16 @@ class Tasks(TaskReader):
         feature: str = "",
         max_attempts: int = 3,
         created_by: str = "",
+        by: Agent | None = None,
     ) -> Task:
         """Store one task; when this returns, it is in the store. The arguments are those of `NewTask`.
+
+        `by`: the agent that adds it, which is its creator; an orchestrator must lead.
 
         Raises:
             UsageError: a field is out of its bounds, or the id is taken.
             NotFound: a dependency does not exist.
+            NotLeading: an orchestrator adds it, and another leads.
         """
         if task_id == "":
             raise UsageError("a task id is not empty: leave it out for the next number")
@@ -86,20 +92,25 @@ class Tasks(TaskReader):
             feature=feature,
             max_attempts=max_attempts,
         )
-        return self.add_many([wanted], created_by=created_by)[0]
+        return self.add_many([wanted], created_by=created_by, by=by)[0]
 
-    def add_many(self, plan: Sequence[NewTask], *, created_by: str = "") -> Sequence[Task]:
+    def add_many(self, plan: Sequence[NewTask], *, created_by: str = "", by: Agent | None = None) -> Sequence[Task]:
         """Store tasks that may depend on each other, all of them or none, in one script.
 
         Raises:
             UsageError: a field is out of its bounds, an id is taken or given twice, dependencies go round, or the plan is too long.
             NotFound: a dependency does not exist.
+            NotLeading: an orchestrator (`by`) adds them, and another leads.
         """
         check_plan(plan)
         if not plan:
             return []
         keys = self._keys
-        reply = self._store.run("task_add", [*self._task_keys(), keys.task_seq], [keys.channel(""), *(_spec(t, created_by) for t in plan)])
+        specs = [_spec(task, created_by or (by.id if by else "")) for task in plan]
+        more = [keys.task_seq, keys.orchestrator]
+        reply = self._move("task_add", *as_orchestrator(by), *specs, more_keys=more)
+        if reply[0] == Reply.LED:
+            raise refusal(reply)
         if reply[0] == Reply.EXISTS:
             raise UsageError(f"task id {reply[1]} is taken: leave the id out or choose another")
         if reply[0] == Reply.FULL:
@@ -142,6 +153,7 @@ class Tasks(TaskReader):
             Refused: it holds `most` claims, none of which is the task or of the stage asked for; or the task asked for does not fit.
             NotFound, IllegalTransition: the task asked for does not exist or does not wait.
             AgentGone: the agent was declared dead in the meantime.
+            NotLeading: an orchestrator claims at the plan stage, and another leads.
             UsageError: there is no such stage.
         """
         step = stage_named(stage)
@@ -160,6 +172,7 @@ class Tasks(TaskReader):
                 f",{capabilities},",
                 turn,
                 agent.process,
+                as_orchestrator(agent)[0] if stage == PLAN else "",
             ),
             more_keys=[
                 keys.pending,
@@ -168,6 +181,7 @@ class Tasks(TaskReader):
                 keys.token,
                 keys.returned(agent.id),
                 keys.waiters(f"{stage}:{capabilities}"),
+                keys.orchestrator,
             ],
         )
         if reply[0] in (Reply.OK, Reply.HAS):
@@ -283,23 +297,26 @@ class Tasks(TaskReader):
         reply = self._move("task_return", task_id, token, text[:MOST_TEXT], offer_ms, commit, kept, more_keys=more)
         _check(reply, task_id, "send back", "in-review, testing, merging")
 
-    def cancel(self, task_id: str, reason: str = "") -> str:
+    def cancel(self, task_id: str, reason: str = "", *, by: Agent | None = None) -> str:
         """The task is not wanted any more; what depends on it stays blocked. Returns its holder, whose claim has ended, or "".
 
         Raises:
             IllegalTransition: it is done, cancelled already, or being merged.
+            NotLeading: an orchestrator (`by`) cancels it, and another leads.
         """
-        reply = self._move("task_cancel", task_id, reason[:MOST_TEXT] or "cancelled")
+        reason = reason[:MOST_TEXT] or "cancelled"
+        reply = self._move("task_cancel", task_id, reason, *as_orchestrator(by), more_keys=[self._keys.orchestrator])
         _check(reply, task_id, "cancel", "blocked, pending, claimed, submitted, in-review, testing, dead")
         return reply[1]
 
-    def retry(self, task_id: str) -> State:
+    def retry(self, task_id: str, *, by: Agent | None = None) -> State:
         """Queue a dead or cancelled task again, with all its attempts. Returns its new state.
 
         Raises:
             IllegalTransition: it is neither.
+            NotLeading: an orchestrator (`by`) queues it, and another leads.
         """
-        reply = self._move("task_retry", task_id)
+        reply = self._move("task_retry", task_id, *as_orchestrator(by), more_keys=[self._keys.orchestrator])
         _check(reply, task_id, "retry", "dead, cancelled")
         return State(reply[1])
 
@@ -369,6 +386,8 @@ def _refusal(reply: list[str], task_id: str, step: str, allowed: str) -> OctetEr
         return WorkMoved(task_id, reply[1])
     if reply[0] == Reply.OWN:
         return Refused(f"task {task_id} is your own work: another agent must judge it")
+    if reply[0] == Reply.LED:
+        return refusal(reply)
     if reply[0] == Reply.GONE:
         return AgentGone("this agent was declared dead and its work given back: claim again")
     raise AssertionError(f"a script answered {reply!r}")

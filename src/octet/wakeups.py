@@ -67,7 +67,11 @@ class Wakeups:
 
     def wait(self, timeout_s: float) -> list[str]:
         """All that was said, as soon as anything was; nothing when the time is over, or somebody stopped it."""
-        end, heard = time.monotonic() + timeout_s, list[str]()
+        return [text for _, text in self.hear(timeout_s)]
+
+    def hear(self, timeout_s: float) -> list[tuple[str, str]]:
+        """The same, with the channel on which each was said."""
+        end, heard = time.monotonic() + timeout_s, list[tuple[str, str]]()
         with self._store.errors():
             while (left_s := end - time.monotonic()) > 0 and not heard and not self.stopped:
                 heard += self._hear(min(left_s, self._hear_s))
@@ -75,9 +79,10 @@ class Wakeups:
                 heard += more
         return heard
 
-    def _hear(self, timeout_s: float) -> list[str]:
+    def _hear(self, timeout_s: float) -> list[tuple[str, str]]:
         message = self._pubsub.get_message(timeout=timeout_s)
-        return [str(message["data"])] if message is not None and message["type"] in ("message", "pmessage") else []
+        said = message is not None and message["type"] in ("message", "pmessage")
+        return [(str(message["channel"]), str(message["data"]))] if said else []
 
     def _confirm(self, count: int) -> None:
         end = time.monotonic() + COMMAND_TIMEOUT_S

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.store_fixtures import join, merging
 
+from octet import transcripts
 from octet.agents import Agent, Registration
 from octet.api import Octet
+from octet.config import Config
 from octet.errors import (
     AgentGone,
     Deadlock,
@@ -20,6 +25,7 @@ from octet.errors import (
     NotFound,
     NothingThere,
     NothingToClaim,
+    NotLeading,
     NotYourTurn,
     Refused,
     StaleToken,
@@ -28,6 +34,7 @@ from octet.errors import (
     VersionConflict,
     WorkMoved,
 )
+from octet.event_log import LogReader
 from octet.lock_waiting import Place, give_up
 from octet.plans import NewTask
 from octet.records import NewRecord
@@ -79,10 +86,13 @@ def live(octet: Octet) -> Agent:
     octet.messages.send(developer.id, "hello", sender=other.id)
     assert [message.text for message in octet.messages.read(developer)][-1] == "hello"
     octet.events.publish("note", {"list": [], "deep": [[[]]]})
+    assert len(LogReader(octet.store, "0-0").read()[0]) == len(octet.events.log(1000))
     _queue(octet)
     _values(octet)
     _analysis(octet)
     _pipeline(octet)
+    _elects(octet)
+    _costs(octet, developer)
     _ends(octet, developer, guardian, other)
     octet.tasks.add("last")
     octet.tasks.claim(developer)
@@ -306,6 +316,37 @@ def _wait(octet: Octet, developer: Agent, other: Agent) -> None:
     octet.locks.release("path:d/", tokens["path:d/"])
     octet.locks.break_lock("path:c.py", "ann")
     octet.agents.leave(third)
+
+
+def _elects(octet: Octet) -> None:
+    """The second orchestrator waits, is refused what the first may, and leads when that has died."""
+    first, second = join(octet, "orchestrator"), join(octet, "orchestrator")
+    task = octet.tasks.add("planned", stage="plan", by=first)
+    octet.messages.send("orchestrator", "plan it", sender="ann")
+    assert octet.messages.read(second) == []
+    refuses(NotLeading, octet.tasks.add, "more", by=second)
+    refuses(NotLeading, octet.tasks.claim, second, "plan")
+    refuses(NotLeading, octet.tasks.cancel, task.id, by=second)
+    refuses(NotLeading, octet.tasks.retry, task.id, by=second)
+    octet.agents.bury(first)
+    assert "plan it" in [message.text for message in octet.messages.read(second)]
+    octet.tasks.cancel(octet.tasks.claim(second, "plan").id, by=second)
+    octet.agents.leave(second)
+
+
+def _costs(octet: Octet, developer: Agent) -> None:
+    """An answer that uses a budget up, in a transcript that two read at once."""
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as transcript:
+        path, config = Path(transcript.name), Config("p", budget_day_tokens=10, budget_task_tokens=10)
+        octet.cost.begin(path, transcripts.Place(), 0)
+        usage = {"input_tokens": 7, "output_tokens": 5}
+        transcript.write(json.dumps({"type": "assistant", "message": {"id": "m", "usage": usage}}) + "\n")
+        transcript.flush()
+        known = octet.store.client.get(octet.store.keys.cost_read(str(path)))
+        assert octet.cost.account(developer, path, config).total == 12
+        assert not octet.cost._add(path, known, "{}", developer, config, {"": transcripts.Tokens(1)})
+    assert [budget.kind for budget in octet.cost.reached(config)] == ["day", "task"]
+    octet.cost.lift()
 
 
 def _ends(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None:

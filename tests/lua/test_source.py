@@ -17,6 +17,7 @@ COMMANDS = {
     *{
         "XADD",
         "XDEL",
+        "XINFO",
         "XLEN",
         "XRANGE",
         "ZADD",

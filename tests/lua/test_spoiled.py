@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +14,15 @@ from tests.store_fixtures import contradictions, join, merging, snapshot
 
 from octet.agents import Agent, Registration
 from octet.api import Octet
+from octet.config import Config
 from octet.errors import LockHeld, NothingToClaim, OctetError, StoreSpoiled
+from octet.event_log import LogReader
 from octet.lock_waiting import Place, give_up
 from octet.pipelines import Turn
 from octet.queues import Item
 from octet.records import Finding, NewRecord
 from octet.tasks import Task
+from octet.transcripts import Tokens
 
 OWN_USE = ("}:queue", "}:state", "}:counter:", "}:kv:", "}:map:", "}:error", "}:progress:", "}:pipeline:")
 EXPIRING = (":locks:path", ":locks:name", ":heartbeat:", *OWN_USE)
@@ -85,6 +89,7 @@ def world(single_octet: Octet) -> World:
     item = _own_use(octet)
     mapped, turn = _own_work(octet)
     version = octet.state("s").set("a", 1)
+    _orchestrators(octet)
     client = octet.store.client
     kept = {key: client.dump(key) for key in client.scan_iter(count=1000)}
     return World(octet, developer, child, guardian, idle, task, merge, item, mapped, turn, version, lock, kept)
@@ -101,6 +106,27 @@ def _own_use(octet: Octet) -> Item:
     octet.counter("c").set(5)
     octet.kv.put("k", [1])
     return item
+
+
+def _orchestrators(octet: Octet) -> None:
+    """One that leads, one that waits, one whose lease ran out; and what an agent has used."""
+    leads, _, slept = (join(octet, "orchestrator") for _ in range(3))
+    octet.store.client.delete(octet.store.keys.heartbeat(slept.id))
+    octet.agents.bury_expired(slept)
+    keys = octet.store.keys
+    octet.store.client.set(keys.cost_read("/t"), "{}")
+    for key in (keys.cost_agents, keys.cost_tasks, keys.cost_days):
+        octet.store.client.hset(key, leads.id, "1 2 3 4 5")
+    octet.store.client.hset(keys.cost_budgets, "day:2020-01-01", "100")
+
+
+def leader(world: World) -> Agent:
+    return world.octet.agents.get("orchestrator-1")
+
+
+def add_cost(world: World) -> Any:
+    sums = {"1": Tokens(1, 2, 3, 4, 5)}
+    return world.octet.cost._add(Path("/t"), "{}", "{}", world.idle, Config("p", budget_day_tokens=5), sums)
 
 
 def wait_for_b(world: World) -> None:
@@ -159,6 +185,14 @@ STEPS: dict[str, Step] = {
     "register again": lambda w: join(w.octet, process=w.developer.process, session="s1"),
     "register named": lambda w: w.octet.agents.register(Registration(role="guest", name="ci")),
     "join": lambda w: w.octet.agents.join(w.developer, "architect"),
+    "register orchestrator": lambda w: join(w.octet, "orchestrator"),
+    "lead no more": lambda w: w.octet.agents.leave(leader(w)),
+    "add as orchestrator": lambda w: w.octet.tasks.add("new", by=leader(w)),
+    "cancel as orchestrator": lambda w: w.octet.tasks.cancel(w.task.id, by=leader(w)),
+    "who leads": lambda w: w.octet.election.standing(leader(w)),
+    "cost": lambda w: (w.octet.cost.agents(), w.octet.cost.tasks(), w.octet.cost.reached(Config("p", budget_day_tokens=5))),
+    "add cost": add_cost,
+    "read the log": lambda w: LogReader(w.octet.store, "0-0").read(),
     "beat": lambda w: w.octet.agents.beat([w.developer, w.idle]),
     "update": lambda w: w.octet.agents.update(w.developer, branch="x"),
     "pause": lambda w: w.octet.standings.pause(w.developer, "lunch"),

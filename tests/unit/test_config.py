@@ -24,6 +24,7 @@ def test_a_project_name_is_enough() -> None:
     assert (read.gates, read.security_labels, read.security_paths) == (("review", "test", "merge"), ("security",), ())
     assert (read.merge_strategy, read.merge_batch, read.merge_remote) == ("merge", 8, "")
     assert (read.crew_loop, read.crew_quiet_s, read.crew_most_without_commit) == (True, 120, 3)
+    assert (read.budget_task_tokens, read.budget_day_tokens) == (0, 0)
     assert (read.on_store_down, read.lock_paths, read.worktree_directory) == ("deny", "enforce", ".claude/worktrees")
 
 
@@ -54,6 +55,9 @@ def test_every_setting_is_read() -> None:
     loop = false
     quiet_s = 0
     most_without_commit = 5
+    [budget]
+    task_tokens = 5_000_000
+    day_tokens = 0
     """
     assert config.parse(text, FILE) == config.Config(
         "shop",
@@ -67,6 +71,7 @@ def test_every_setting_is_read() -> None:
         crew_loop=False,
         crew_quiet_s=0,
         crew_most_without_commit=5,
+        budget_task_tokens=5_000_000,
     )
 
 
@@ -101,6 +106,11 @@ def test_every_setting_is_read() -> None:
         ('project = "a"\n[merge]\nbatch = 0', ["1 to 64"]),
         ('project = "a"\n[merge]\nbatch = true', ["1 to 64"]),
         ('project = "a"\n[merge]\nbatch = 8.0', ["1 to 64"]),
+        ('project = "a"\n[budget]\nday_tokens = -1', ["octet.toml:3", "budget.day_tokens", "number of tokens"]),
+        ('project = "a"\n[budget]\nday_tokens = true', ["number of tokens"]),
+        ('project = "a"\n[budget]\nday_tokens = "5M"', ["number of tokens"]),
+        ('project = "a"\n[budget]\ntask_tokens = 1e6', ["octet.toml:3", "budget.task_tokens", "number of tokens"]),
+        ('project = "a"\n[budget]\ntask_token = 5', ["did you mean budget.task_tokens?"]),
         ('project = "a"\n[merge]\nremote = "--all"', ["name of a remote"]),
         ('project = "a"\n[merge]\nremote = "ext::sh -c true"', ["name of a remote"]),
         ('project = "a"\n[merge]\nremote = "../elsewhere"', ["name of a remote"]),

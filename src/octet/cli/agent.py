@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from octet.agents import ROLES
-from octet.cli.output import emit, json_option, table, to_data
+from octet.cli.output import emit, json_option, table
 from octet.cli.session import caller, opened
+from octet.election import standing as leading
 from octet.errors import Refused
 from octet.plans import check_capability
 from octet.rescue import keep_work
@@ -28,14 +31,26 @@ def list_agents(as_json: bool) -> None:
         agents = octet.agents.list()
         held = {agent.id: octet.tasks.held_by(agent.id) for agent in agents}
         stopped = {agent_id: standing.stopped for agent_id, standing in octet.standings.of([agent.id for agent in agents]).items()}
-        now = octet.now_ms()
+        now, leader = octet.now_ms(), octet.election.leader()
+    stands = {agent.id: leading(agent, leader) for agent in agents}
     rows = [
-        [a.id, a.kind, ", ".join(t.id for t in held[a.id]), age(a.joined_ms, now), a.branch, a.host, str(a.pid or ""), a.worktree or a.cwd]
+        [
+            a.id,
+            a.kind,
+            stands[a.id],
+            ", ".join(t.id for t in held[a.id]),
+            age(a.joined_ms, now),
+            a.branch,
+            a.host,
+            str(a.pid or ""),
+            a.worktree or a.cwd,
+        ]
         for a in agents
     ]
-    shown = table(["AGENT", "KIND", "TASK", "HERE", "BRANCH", "HOST", "PID", "DIRECTORY"], rows) if rows else "no agents"
+    headings = ["AGENT", "KIND", "LEADS", "TASK", "HERE", "BRANCH", "HOST", "PID", "DIRECTORY"]
     lines = [f"{agent_id} is {why}" for agent_id, why in stopped.items() if why]
-    emit([{**to_data(agent), "stopped": stopped[agent.id]} for agent in agents], "\n".join([shown, *lines]), as_json)
+    data = [{**asdict(agent), "standing": stands[agent.id], "stopped": stopped[agent.id]} for agent in agents]
+    emit(data, "\n".join([table(headings, rows) if rows else "no agents", *lines]), as_json)
 
 
 @agent_group.command("show")
@@ -47,13 +62,13 @@ def show(agent_id: str | None, as_json: bool) -> None:
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
         tasks = octet.tasks.held_by(agent.id)
         locks = [lock for lock in octet.locks.list() if lock.holder == agent.id]
-        stopped = octet.standings.get(agent.id).stopped
-    lines = [f"{agent.id} ({agent.role}, {agent.kind}) in {plain(agent.worktree or agent.cwd)}"]
+        stopped, stands = octet.standings.get(agent.id).stopped, octet.election.standing(agent)
+    lines = [f"{agent.id} ({', '.join(filter(None, [agent.role, stands, agent.kind]))}) in {plain(agent.worktree or agent.cwd)}"]
     lines += [f"  {stopped}"] if stopped else []
     lines += [f"  task  {task.id}: {plain(task.title)}" for task in tasks]
     lines += [f"  lock  {plain(lock.resource)}" for lock in locks]
-    data = {"agent": vars(agent), "tasks": [t.id for t in tasks], "locks": [lock.resource for lock in locks], "stopped": stopped}
-    emit(data, "\n".join(lines), as_json)
+    held = {"tasks": [t.id for t in tasks], "locks": [lock.resource for lock in locks]}
+    emit({"agent": {**vars(agent), "standing": stands}, **held, "stopped": stopped}, "\n".join(lines), as_json)
 
 
 @agent_group.command("join")
@@ -69,7 +84,8 @@ def join(role: str, capabilities: tuple[str, ...], as_json: bool) -> None:
         agent = octet.agents.join(before, role, capabilities=tuple(map(check_capability, capabilities)))
         if octet.standings.get(agent.id).stopped:
             octet.standings.resume(agent)
-    emit(agent, f"you are {agent.id} ({agent.role}) now", as_json)
+        stands, told = octet.election.standing(agent), octet.election.explain(agent)
+    emit({**asdict(agent), "standing": stands}, f"you are {agent.id} ({agent.role}) now{told}", as_json)
 
 
 @agent_group.command("leave")

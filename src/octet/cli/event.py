@@ -68,10 +68,17 @@ def publish(event_type: str, fields: str, as_json: bool) -> None:
 @since_option
 @json_option
 def watch(pattern: str, since: Since | None, as_json: bool) -> None:
-    """Show events as they come, until Ctrl-C; PATTERN such as 'task_*'. With --since first those of the log, none twice, none left out."""
+    """Show events as they come, until Ctrl-C; PATTERN such as 'task_*'. With --since first those of the log, none twice, none left out.
+
+    Goes on where it was when the server was gone for a while. Where the log was trimmed meanwhile, `log_trimmed` says so.
+    """
     with opened() as octet:
-        for event in octet.events.watch(pattern) if since is None else octet.events.follow(since, pattern):
+        for event in octet.events.tail(since, pattern, _say_trouble):
             emit({"id": event.id, "type": event.type, **event.fields}, line_of(event), as_json)
+
+
+def _say_trouble(why: str) -> None:
+    click.echo(f"octet: {plain(why, 500)}; the events since then follow when it is back" if why else "octet: it is back", err=True)
 
 
 @event_group.command("log")
@@ -97,4 +104,4 @@ def line_of(event: Event) -> str:
     """One event on one line."""
     shown = {name: value for name, value in event.fields.items() if name != "at_ms" and value != ""}
     facts = " ".join(f"{plain(name, 80)}={plain(str(value), 80)}" for name, value in shown.items())
-    return f"{plain(event.id, 80)}  {plain(event.type, 80)}  {facts}"
+    return f"{plain(event.id, 80) or '-'}  {plain(event.type, 80)}  {facts}"

@@ -9,6 +9,7 @@ import click
 
 from octet import server
 from octet.api import Octet
+from octet.cli.cost import budget_lines, budgets_data, collect_cost, render_cost
 from octet.cli.crew import crew_data, crew_lines
 from octet.cli.output import emit, json_option, to_data
 from octet.cli.progress import bar, facts
@@ -25,23 +26,24 @@ MOST_SHOWN = 12
 
 @click.command("status")
 @click.option("--watch", is_flag=True, help="Redraw every second until Ctrl-C.")
+@click.option("--cost", is_flag=True, help="Tokens used, by day, agent and task, and the budgets.")
 @json_option
-def status_command(watch: bool, as_json: bool) -> None:
+def status_command(watch: bool, cost: bool, as_json: bool) -> None:
     """Who is here, what is queued, what is locked. Outside of a project: what runs on this machine."""
     try:
-        _show_project(watch, as_json)
+        _show_project(watch, cost, as_json)
     except NoProject as error:
         machine = collect_machine()
         emit(machine, f"{error}\n{render_machine(machine)}", as_json)
 
 
-def _show_project(watch: bool, as_json: bool) -> None:
+def _show_project(watch: bool, cost: bool, as_json: bool) -> None:
     with opened() as octet:
         while True:
-            data = collect(octet)
+            data = collect_cost(octet) if cost else collect(octet)
             if watch and not as_json:
                 click.clear()
-            emit(data, render(data), as_json)
+            emit(data, render_cost(data) if cost else render(data), as_json)
             if not watch:
                 return
             time.sleep(1)
@@ -62,6 +64,7 @@ def collect(octet: Octet) -> dict[str, Any]:
         "tasks": octet.tasks.counts(),
         "gates": {gate: octet.tasks.waiting(gate) for gate in GATES},
         "merge_waits": why_waiting(octet),
+        "budgets": budgets_data(octet),
         "agents": agents,
         "crew": crew_data(octet.name, registered),
         "work": to_data([t for t in octet.tasks.list(limit=MOST_SHOWN) if t.holder]),
@@ -90,7 +93,7 @@ def render(data: dict[str, Any]) -> str:
     agents, tasks, locks, work = data["agents"], data["tasks"], data["locks"], data["work"]
     lines = [f"{data['project']}  ({data['store']})"]
     lines.append("tasks   " + (", ".join(f"{count} {state}" for state, count in tasks.items() if count) or "none"))
-    lines += _gates(data)
+    lines += [*_gates(data), *budget_lines(data["budgets"])]
     lines.append("agents  " + (", ".join(f"{a['id']}{_on(a['tasks'])}" for a in agents) or "none"))
     lines += [f"stopped {a['id']} is {a['stopped']}" for a in agents if a["stopped"]]
     lines += crew_lines(data["crew"])

@@ -11,6 +11,7 @@ import click
 
 from octet.agents import Agent
 from octet.api import Octet
+from octet.cli.cost import tokens_data, tokens_line
 from octet.cli.durations import Duration
 from octet.cli.output import emit, json_option, table
 from octet.cli.records import records_data, summary_lines, text_lines
@@ -54,7 +55,7 @@ def task_group() -> None:
 def add(title: str, gates: tuple[str, ...], as_json: bool, **fields: Any) -> None:
     """Store a task and queue it; it is blocked until the tasks named by --after are done."""
     with opened() as octet:
-        task = octet.tasks.add(title, gates=gates, created_by=caller(octet).id, **fields)
+        task = octet.tasks.add(title, gates=gates, by=caller(octet), **fields)
         stuck = stuck_on(task, {other.id: other for other in octet.tasks.read(task.after)})
     warning = f"\n  it waits for {', '.join(stuck)}: `octet task retry ID` queues that again" if stuck else ""
     emit(task, f"added task {task.id} ({task.state}): {plain(task.title)}{warning}", as_json)
@@ -85,8 +86,10 @@ def show(task_id: str, as_json: bool) -> None:
     with opened() as octet:
         task = octet.tasks.get(task_id)
         before, records, now_ms = octet.tasks.read(task.after), octet.tasks.records(task_id), octet.now_ms()
+        tokens = octet.cost.task(task_id)
     lines = [f"  after     {other.id} ({other.state}) {plain(other.title)}" for other in before]
-    data = {**asdict(task), "records": records_data(task, records)}
+    lines += [f"  tokens    {tokens_line(tokens)}"] if tokens.messages else []
+    data = {**asdict(task), "records": records_data(task, records), "tokens": tokens_data(tokens)}
     emit(data, "\n".join([describe(task), *lines, *summary_lines(task, records, now_ms)]), as_json)
 
 
@@ -223,7 +226,7 @@ def release(task_id: str, note: str, token: str | None, as_json: bool) -> None:
 def cancel(task_id: str, reason: str, as_json: bool) -> None:
     """Take a task out of the queue for good; whoever holds it holds it no longer."""
     with opened() as octet:
-        holder = octet.tasks.cancel(task_id, reason)
+        holder = octet.tasks.cancel(task_id, reason, by=caller(octet))
     ended = f"; {holder} holds it no longer" if holder else ""
     emit({"task": task_id, "state": "cancelled", "holder": holder}, f"task {task_id} is cancelled{ended}", as_json)
 
@@ -234,7 +237,7 @@ def cancel(task_id: str, reason: str, as_json: bool) -> None:
 def retry(task_id: str, as_json: bool) -> None:
     """Queue a dead or cancelled task again, with all its attempts."""
     with opened() as octet:
-        state = octet.tasks.retry(task_id)
+        state = octet.tasks.retry(task_id, by=caller(octet))
     emit({"task": task_id, "state": str(state)}, f"task {task_id} is {state} again", as_json)
 
 

@@ -27,7 +27,7 @@ def import_plan(file: Path, as_json: bool) -> None:
     try:
         check_plan([planned.task for planned in plan])
         with opened() as octet:
-            tasks = octet.tasks.add_many([planned.task for planned in plan], created_by=caller(octet).id)
+            tasks = octet.tasks.add_many([planned.task for planned in plan], by=caller(octet))
     except UsageError as error:
         raise type(error)(f"{file}{_line_of(str(error), plan)}: {error}; nothing was added") from error
     lines = [f"{task.id:<12} {task.state:<8} {plain(task.title)}" for task in tasks]

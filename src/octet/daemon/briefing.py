@@ -24,7 +24,7 @@ def brief(octet: Octet, agent: Agent, command: str) -> str:
     """
     others = [other for other in octet.agents.list() if other.id != agent.id and other.kind != "person"]
     held = octet.tasks.held_by(agent.id)
-    lines = [f"Octet: you are {agent.id} in project {octet.name}{_role(agent)}. {_company(octet, others)}"]
+    lines = [f"Octet: you are {agent.id} in project {octet.name}{_role(agent)}{octet.election.explain(agent)}. {_company(octet, others)}"]
     if stopped := octet.standings.get(agent.id).stopped:
         lines.append(f"You are {stopped}: you are handed no work. `octet agent resume` ends that, when your person wants it.")
     for task in held[:MOST_TOLD]:

@@ -20,6 +20,7 @@ from octet.daemon import fence, loop, mail, permission
 from octet.daemon.briefing import brief
 from octet.daemon.crews import Crew, Crews
 from octet.daemon.failure import failure_reply
+from octet.daemon.ledger import Ledger, paused_by_budget, subagent_transcript
 from octet.daemon.rescuer import LEAVE_S
 from octet.daemon.returned import Returned
 from octet.daemon.sessions import Sessions
@@ -68,6 +69,7 @@ class HookService:
         self._returned = Returned(vitals.rescuer)
         self._twins = Twins()
         self._watch = Watch()
+        self.ledger = Ledger(crews)
         self._gone_on: dict[str, int] = {}
         self.wakes = Wakes(crews)
         self._touched: dict[tuple[str, str, str, str], float] = {}
@@ -134,19 +136,24 @@ class HookService:
             return render_verdict(policy.judge(needs, policy.StoreDown(str(error)), crew.project), event)
         return self._notice(request.pid, f"Octet: {error}")
 
-    def _notice(self, pid: int, text: str) -> Answer:
+    def _notice(self, pid: int, text: str, event: str = "", context: str = "") -> Answer:
+        return render_context(event or None, context, notice=self._new(pid, text) if text else "")
+
+    def _new(self, pid: int, text: str) -> str:
+        """The text, "" when the same was said to this session a moment ago."""
         now = time.monotonic()
         if self._notices.get((pid, text), -NOTICE_EVERY_S) + NOTICE_EVERY_S > now:
-            return Answer()
+            return ""
         if len(self._notices) > 1000:
             self._notices.clear()
         self._notices[(pid, text)] = now
-        return render_context(None, notice=text)
+        return text
 
     # Sessions
 
     def _session_start(self, crew: Crew, event: SessionStart, pid: int, source: str) -> Answer:
         agent = self._sessions.register(crew, event, pid).agent
+        self.ledger.begin(crew, agent, event.transcript_path)
         loop.began(crew.connected(), agent, event.source)
         return render_context("SessionStart", self._welcome(crew, agent, event, pid, source))
 
@@ -169,7 +176,7 @@ class HookService:
         if news:
             self.wakes.progresses(pid)
         told = [self._returned.tell(crew, agent, "UserPromptSubmit"), loop.heard(crew, agent, event), news]
-        return render_context("UserPromptSubmit", "\n".join(filter(None, told)))
+        return self._notice(pid, _over_budget(crew, agent), "UserPromptSubmit", "\n".join(filter(None, told)))
 
     def _post_tool_batch(self, crew: Crew, event: PostToolBatch, pid: int, _: str) -> Answer:
         return render_context("PostToolBatch", self._mail(crew, self._sessions.cached(crew, event, pid), event, pid))
@@ -185,6 +192,7 @@ class HookService:
 
     def _session_end(self, crew: Crew, event: SessionEnd, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
+        self.ledger.account(crew, agent, event.transcript_path)
         if event.reason in {"clear", "resume"}:  # the process goes on with another session
             crew.connected().locks.end_turn(agent)
         else:
@@ -195,15 +203,18 @@ class HookService:
 
     def _stop(self, crew: Crew, event: Stop, pid: int, _: str) -> Answer:
         agent = self._sessions.agent(crew, event, pid)
+        self.ledger.account(crew, agent, event.transcript_path)
         self._retire_ended_subagents(crew, agent, event)
         if more := self._go_on(crew, agent, event, pid):
             return render_context("Stop", more)
-        return render_context(None, notice=loop.notice(crew.connected(), agent))
+        return self._notice(pid, _over_budget(crew, agent) or loop.notice(crew.connected(), agent))
 
     def _subagent_stop(self, crew: Crew, event: SubagentStop, pid: int, _: str) -> Answer:
         agent = self._sessions.registered(crew, event, pid)
         if agent is None:  # compaction ends sub-agents that never began
             return Answer()
+        transcript = event.agent_transcript_path or subagent_transcript(event.transcript_path, event.agent_id)
+        self.ledger.account(crew, agent, transcript, subagent=True)
         if more := self._go_on(crew, agent, event, pid):
             return render_context("SubagentStop", more)
         self._sessions.leave(crew, agent)
@@ -388,6 +399,11 @@ def _publish_turn(octet: Octet, agent: Agent, kind: str, message: str) -> None:
     first_line = next((line for line in message.splitlines() if line.strip()), "")
     fields = {"agent": agent.id, "role": agent.role, "task": tasks[0].id if tasks else "", "message": plain(first_line, 500)}
     octet.events.publish(kind, fields)
+
+
+def _over_budget(crew: Crew, agent: Agent) -> str:
+    reason = paused_by_budget(crew, agent)
+    return f"Octet: {agent.id} is paused: {reason}." if reason else ""
 
 
 def _claim_command(source: str) -> str:

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from octet import server
@@ -65,6 +66,7 @@ class Vitals:
         self._ear = Ear(self._expired)
         self._expiring: list[Crew] = []
         self._wake = threading.Event()
+        self.at_stop: list[Callable[[], None]] = []
         self._stopping = False
         self._hastened = False
         self._live = 0
@@ -83,6 +85,8 @@ class Vitals:
         self._ear.stop()
         self._deaths.stop()
         self.rescuer.stop()
+        for stop in self.at_stop:
+            stop()
 
     def live_agents(self) -> int:
         """How many agents of this machine were alive at the last round."""

@@ -272,7 +272,10 @@ def assemble() -> tuple[Handler, Vitals]:
 
     crews = Crews()
     vitals = Vitals(crews)
-    return HookService(crews, vitals), vitals
+    service = HookService(crews, vitals)
+    service.ledger.start()
+    vitals.at_stop.append(service.ledger.stop)
+    return service, vitals
 
 
 if __name__ == "__main__":

@@ -124,6 +124,8 @@ class Stop(TurnEnd):
 class SubagentStop(TurnEnd):
     """A sub-agent has ended. Orphans with a fresh `agent_id` and an empty `agent_type` come too: compaction makes them."""
 
+    agent_transcript_path: str
+
 
 @dataclass(frozen=True)
 class StopFailure(Event):
@@ -337,7 +339,8 @@ def _stop(fields: _Fields, client: Client) -> Event:
 
 
 def _subagent_stop(fields: _Fields, client: Client) -> Event:
-    return SubagentStop(**_common(fields, client, fields.required("agent_id")), **_turn_end(fields))
+    common = _common(fields, client, fields.required("agent_id"))
+    return SubagentStop(**common, **_turn_end(fields), agent_transcript_path=fields.optional("agent_transcript_path"))
 
 
 def _stop_failure(fields: _Fields, client: Client) -> Event:

@@ -1,7 +1,8 @@
 -- agent_register.lua: put an agent on the registry, as who it was before where that is known.
 -- A process that is registered stays the agent it is (/clear and /resume change the session, not the process). A session that
--- comes back in a new process gets its old name when nobody bears it now. Anybody else gets the role's next number.
--- KEYS[1..16] as in include/agent_keys.lua · KEYS[17] agents:session:<session> STRING · KEYS[18] agents:seq HASH · KEYS[19] token STRING
+-- comes back in a new process gets its old name when nobody bears it now, and so does a process whose lease had run out, with its role.
+-- Anybody else gets the role's next number. An orchestrator leads where no other does.
+-- KEYS[1..20] as in include/agent_keys.lua · KEYS[21] agents:session:<session> STRING · KEYS[22] agents:seq HASH
 -- ARGV[1] channel prefix · ARGV[2] name wanted, or '' · ARGV[3] role · ARGV[4] process, or '' · ARGV[5] lease, ms
 -- ARGV[6] record, a JSON object with at least one field, without id, incarnation, role, joined_ms
 -- ARGV[7] how long the session's name is kept, ms; '0' where there is no session
@@ -21,39 +22,22 @@
 -- include: waiters
 -- include: free_locks
 -- include: give_back
+-- include: post
+-- include: elect
 -- include: retire
 -- include: agent_keys
-local session, seq, token = KEYS[17], KEYS[18], KEYS[19]
-local wanted, role, process, lease_ms, record, memory_ms, replaced = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+-- include: agent_name
+local session, seq = KEYS[21], KEYS[22]
+local role, process, lease_ms, record, memory_ms, replaced = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local ask = { wanted = ARGV[2], role = role, process = process, session = memory_ms ~= '0' and session, seq = seq, replaced = replaced }
 
-local function registered(agent) return agent and agent ~= replaced and redis.call('HEXISTS', K.incarnations, agent) == 1 end
-
-local function next_name()
-  local name
-  repeat name = role .. '-' .. string.format('%.0f', redis.call('HINCRBY', seq, role, 1)) until not registered(name)
-  return name
-end
-
-local function name_for()
-  local same = process ~= '' and redis.call('HGET', K.processes, process)
-  if registered(same) then return same, 'known' end
-  if wanted ~= '' then
-    -- A name without a process (a script, a person) is whoever says it; one with a process is that process only.
-    local free = process == '' and registered(wanted) and (record_of(K, wanted).process or '') == ''
-    return wanted, free and 'known' or 'new'
-  end
-  local before = memory_ms ~= '0' and redis.pcall('GET', session)
-  local returns = type(before) == 'string' and string.match(before, '^(.*)%-%d+$') == role and before ~= replaced
-  if returns and not registered(before) then return before, 'back' end
-  return next_name(), 'new'
-end
-
-spoiled = expect('HLEN', seq) or expect_number(token)
+spoiled = expect('HLEN', seq)
 if spoiled then return spoiled end
 if not string.match(redis.call('HGET', seq, role) or '0', '^%d+$') then return { 'SPOILED', seq } end
 if replaced ~= '' and redis.call('HGET', K.incarnations, replaced) ~= ARGV[9] then return { 'GONE' } end
-local agent, how = name_for()
-if how == 'new' and registered(agent) then return { 'EXISTS', agent } end
+local agent, how
+agent, how, role = name_for(K, ask)
+if how == 'new' and registered(K, ask, agent) then return { 'EXISTS', agent } end
 if replaced ~= '' then retire(K, replaced, 'replaced', false) end
 local incarnation, joined_ms = nil, now_ms()
 if how == 'known' then
@@ -61,7 +45,7 @@ if how == 'known' then
   incarnation = redis.call('HGET', K.incarnations, agent)
   role, joined_ms = type(before.role) == 'string' and before.role or role, number(before.joined_ms, joined_ms)
 else
-  incarnation = string.format('%.0f', redis.call('INCR', token))
+  incarnation = string.format('%.0f', redis.call('INCR', K.token))
 end
 -- Spliced, not decoded and encoded again: cjson would turn an empty array into an object.
 redis.call('HSET', K.registry, agent, string.format('{"id":%s,"incarnation":%s,"role":%s,"joined_ms":%.0f,',
@@ -71,4 +55,6 @@ redis.call('SET', K.heartbeats .. agent, incarnation, 'PX', lease_ms)
 if memory_ms ~= '0' then redis.call('SET', session, agent, 'PX', memory_ms) end
 if process ~= '' then redis.call('HSET', K.processes, process, agent) end
 if how ~= 'known' then emit(K.log, K.channels, 'agent_joined', { agent = agent, role = role, how = how }) end
+if role == 'orchestrator' then redis.call('ZADD', K.candidates, 'NX', incarnation, agent) end
+elect(K, agent)
 return { 'OK', agent, incarnation, how, role }

@@ -1,14 +1,17 @@
 -- task_add.lua: store tasks and queue them, all of them or none. One whose dependencies are not all done is blocked.
--- KEYS[1..13] as in include/task_keys.lua · KEYS[14] tasks:seq STRING
--- ARGV[2..] a task each: JSON with id ('' for the next number), title, priority, stage, needs (sorted, commas between), after (ids,
--- of this call or before), fields (field, value, …)
--- Returns {OK, id, …} in the order given · {EXISTS, id} · {MISSING, id} of a dependency · {FULL} · {SPOILED, key}.
+-- KEYS[1..13] as in include/task_keys.lua · KEYS[14] tasks:seq STRING · KEYS[15] orchestrator HASH
+-- ARGV[2] agent that adds them as orchestrator, or '' · ARGV[3] its incarnation · ARGV[4..] a task each: JSON with
+-- id ('' for the next number), title, priority, stage, needs (sorted, commas between), after (ids, of this call or before), fields
+-- (field, value, …)
+-- Returns {OK, id, …} in the order given · {EXISTS, id} · {MISSING, id} of a dependency · {FULL}
+-- {LED, agent, epoch, ms}: another orchestrator leads · {SPOILED, key}.
 -- include: clock
 -- include: expect
 -- include: emit
 -- include: enqueue
 -- include: queues
 -- include: new_task
+-- include: must_lead
 -- include: task_keys
 local seq, tasks, ids = KEYS[14], {}, {}
 
@@ -49,10 +52,10 @@ local function store(task)
   return id
 end
 
-spoiled = expect_number(seq) or expect('ZCARD', K.states .. 'blocked')
+spoiled = must_lead(KEYS[15], ARGV[2], ARGV[3]) or expect_number(seq) or expect('ZCARD', K.states .. 'blocked')
 if spoiled then return spoiled end
 if redis.call('SCARD', K.queues) >= 256 then return { 'FULL' } end
-for i = 2, #ARGV do
+for i = 4, #ARGV do
   local task = cjson.decode(ARGV[i])
   if task.id ~= '' and (ids[task.id] or redis.call('EXISTS', K.tasks .. task.id) == 1) then return { 'EXISTS', task.id } end
   tasks[#tasks + 1], ids[task.id] = task, task.id ~= '' or nil

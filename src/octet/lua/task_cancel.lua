@@ -1,7 +1,7 @@
 -- task_cancel.lua: a task is not wanted any more; whoever holds it holds it no longer. What depends on it stays blocked.
--- KEYS[1..13] as in include/task_keys.lua
--- ARGV[2] id · ARGV[3] reason
--- Returns {OK, holder, or ''} · {MISSING} · {STATE, state} · {SPOILED, key}.
+-- KEYS[1..13] as in include/task_keys.lua · KEYS[14] orchestrator HASH
+-- ARGV[2] id · ARGV[3] reason · ARGV[4] agent that cancels it as orchestrator, or '' · ARGV[5] its incarnation
+-- Returns {OK, holder, or ''} · {MISSING} · {STATE, state} · {LED, agent, epoch, ms}: another orchestrator leads · {SPOILED, key}.
 -- include: clock
 -- include: expect
 -- include: emit
@@ -14,11 +14,14 @@
 -- include: places
 -- include: waiters
 -- include: free_locks
+-- include: must_lead
 -- include: task_keys
 -- include: end_claim
 local id = ARGV[2]
 local task = facts_of(K.tasks .. id)
 
+local refused = must_lead(KEYS[14], ARGV[4], ARGV[5])
+if refused then return refused end
 if not task then return { 'MISSING' } end
 -- Not while it is being merged: the branch may have moved already, and what is in it is done.
 local closed = { merging = true, done = true, cancelled = true }

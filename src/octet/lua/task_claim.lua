@@ -3,12 +3,14 @@
 -- overtaken most (include/choose.lua).
 -- KEYS[1..13] as in include/task_keys.lua · KEYS[14] tasks:pending LIST · KEYS[15] tasks:seq STRING · KEYS[16] agents:incarnations HASH
 -- KEYS[17] token STRING · KEYS[18] agents:returned:<agent> SET · KEYS[19] tasks:waiters:<who fits alike> ZSET
+-- KEYS[20] orchestrator HASH
 -- ARGV[2] agent · ARGV[3] incarnation · ARGV[4] waiting state · ARGV[5] working state · ARGV[6] most claims at once
 -- ARGV[7] id wanted, or '' · ARGV[8] stage · ARGV[9] capabilities, a comma before and behind each
 -- ARGV[10] '' | wait (leave it to those who wait longer) | now (has waited, and those did not come) · ARGV[11] its process, or ''
+-- ARGV[12] the agent again where it claims as orchestrator, else ''
 -- Returns {OK, id, HGETALL} · {HAS, id, HGETALL} of one it holds · {EMPTY, tasks that overlap others in flight, ms until an offer to
 -- somebody else ends, tasks that are its own work} · {LATER} · {MISSING} · {STATE, state} · {NEEDS, capability} · {SCOPE, other task}
--- {OWN} · {GONE} · {SPOILED, key}.
+-- {OWN} · {GONE} · {LED, agent, epoch, ms}: another orchestrator leads · {SPOILED, key}.
 -- include: clock
 -- include: expect
 -- include: emit
@@ -21,6 +23,7 @@
 -- include: walk
 -- include: author
 -- include: claimable
+-- include: must_lead
 -- include: task_keys
 -- include: choose
 local agent, from, to, wanted, stage, turn = ARGV[2], ARGV[4], ARGV[5], ARGV[7], ARGV[8], ARGV[10]
@@ -30,8 +33,8 @@ local C = { K = K, agent = agent, from = from, stage = stage, works = from == 'p
   returned = returned, most = 512, overlapping = 0, process = ARGV[11], own = 0 }
 
 if redis.call('HGET', KEYS[16], agent) ~= ARGV[3] then return { 'GONE' } end
-spoiled = expect('ZCARD', K.states .. from, K.states .. to, waiters) or expect('SCARD', claims, returned) or expect_number(KEYS[17])
-  or expect_number(K.seq)
+spoiled = must_lead(KEYS[20], ARGV[12], ARGV[3]) or expect('ZCARD', K.states .. from, K.states .. to, waiters)
+  or expect('SCARD', claims, returned) or expect_number(KEYS[17]) or expect_number(K.seq)
 if spoiled then return spoiled end
 local same = redis.call('SCARD', claims) > 0 and has(C, claims, wanted, tonumber(ARGV[6]))
 if same then return { 'HAS', same, redis.call('HGETALL', K.tasks .. same) } end

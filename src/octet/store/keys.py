@@ -22,6 +22,8 @@
 | `workflow:{p}:agents:sweeper` | HASH with TTL, holder and epoch: the daemon that looks for the dead of other machines |
 | `workflow:{p}:agents:session:<session>` | STRING with TTL: the agent that a session was, so that it can be again |
 | `workflow:{p}:agents:seq` | HASH role → last number given |
+| `workflow:{p}:orchestrator` | HASH agent, incarnation, epoch, since_ms: who leads; no agent where nobody does |
+| `workflow:{p}:orchestrator:candidates` | ZSET orchestrator → incarnation, so that who came first is first |
 | `workflow:{p}:agents:claims:<agent>` | SET of task ids |
 | `workflow:{p}:agents:returned:<agent>` | SET of the tasks that were sent back to it, with TTL |
 | `workflow:{p}:agents:locks:<agent>` | SET of resources |
@@ -35,6 +37,11 @@
 | `workflow:{p}:touched:<path>` | HASH `by:<agent>` → incarnation, task, branch, JSON; `told:<agent>|<agent>`; with TTL |
 | `workflow:{p}:events:<type>` | PUB/SUB channel |
 | `workflow:{p}:log` | STREAM of the same events, bounded |
+| `workflow:{p}:cost:agents` | HASH agent → tokens used: input, output, cache writes, cache reads, messages |
+| `workflow:{p}:cost:tasks` | HASH task → the same |
+| `workflow:{p}:cost:days` | HASH date (UTC) → the same |
+| `workflow:{p}:cost:budgets` | HASH `day:<date>` or `task:<id>` → the limit that was reached, `lifted` behind it where a person did that |
+| `workflow:{p}:cost:read:<transcript>` | STRING with TTL: how far it was read, JSON |
 | `workflow:{p}:inbox:<agent or role>` · `:inbox:task:<id>` | STREAM of the messages that nobody has read; XADD sends one |
 | `workflow:{p}:inboxes:given:<inbox>` | HASH message → JSON: which agent was given it, and how it can be told whether it was shown |
 | `workflow:{p}:inboxes:high:<inbox>` | ZSET of the urgent ones, all with score 0 |
@@ -154,12 +161,40 @@ class Keys:
         return self._key("agents:seq")
 
     @property
+    def orchestrator(self) -> str:
+        return self._key("orchestrator")
+
+    @property
+    def candidates(self) -> str:
+        return self._key("orchestrator:candidates")
+
+    @property
     def locks_index(self) -> str:
         return self._key("locks:names")
 
     @property
     def log(self) -> str:
         return self._key("log")
+
+    @property
+    def cost_agents(self) -> str:
+        return self._key("cost:agents")
+
+    @property
+    def cost_tasks(self) -> str:
+        return self._key("cost:tasks")
+
+    @property
+    def cost_days(self) -> str:
+        return self._key("cost:days")
+
+    @property
+    def cost_budgets(self) -> str:
+        return self._key("cost:budgets")
+
+    def cost_read(self, transcript: str) -> str:
+        """STRING: how far a transcript was read."""
+        return self._key(f"cost:read:{transcript}")
 
     def task(self, task: str) -> str:
         """HASH of one task; `task("")` is the prefix passed to scripts."""

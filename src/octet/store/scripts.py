@@ -44,6 +44,7 @@ class Reply(StrEnum):
     MOVED = "MOVED"  # the task is at another commit (follows) than the one judged
     OWN = "OWN"  # the work is the agent's own, which it may not judge
     AUTHOR = "AUTHOR"  # only the task's author (follows) may
+    LED = "LED"  # the agent writes as orchestrator, and another (follows, with its epoch and for how long, ms) leads
     GONE = "GONE"  # the agent, in this incarnation, is not registered
     HELD = "HELD"  # another agent holds the resource, or one that covers it; resource, value and TTL follow
     BEHIND = "BEHIND"  # another agent (follows) has waited longer for the resource

@@ -64,7 +64,9 @@ class Client:
 @pytest.fixture
 def service(crews: Crews) -> Iterator[HookService]:
     vitals = Vitals(crews)
-    yield HookService(crews, vitals)
+    made = HookService(crews, vitals)
+    yield made
+    made.ledger.stop()
     vitals._deaths.stop()
 
 

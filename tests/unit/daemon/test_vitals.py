@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -166,3 +167,27 @@ def test_fifty_agents_are_renewed_by_one_pipeline(octet: Octet) -> None:
     before = int(octet.store.client.info("stats")["total_net_input_bytes"])
     assert octet.agents.beat(agents) == [True] * 50
     assert int(octet.store.client.info("stats")["total_net_input_bytes"]) - before < 50 * 600
+
+
+def test_a_killed_orchestrator_is_replaced_within_two_seconds_and_a_stopped_one_never(
+    octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]
+) -> None:
+    """The second of this machine leads as soon as the first's process is dead; that it stands still is no reason."""
+    second_process = subprocess.Popen(["sleep", "60"])
+    try:
+        first = octet.agents.join(register(octet, sleeper), "orchestrator")
+        second = octet.agents.join(register(octet, second_process), "orchestrator")
+        vitals.start()
+        wait_for(lambda: vitals.live_agents() == 2, "the first heartbeat")
+        sleeper.send_signal(signal.SIGSTOP)
+        octet.store.client.delete(octet.store.keys.heartbeat(first.id))
+        vitals.hasten()
+        wait_for(lambda: bool(octet.store.client.exists(octet.store.keys.heartbeat(first.id))), "a round that renews its lease")
+        assert octet.election.standing(first) == "leads"
+        killed = time.monotonic()
+        sleeper.kill()
+        wait_for(lambda: octet.election.standing(second) == "leads", "the second leads")
+        assert time.monotonic() - killed < 2
+    finally:
+        second_process.kill()
+        second_process.wait()

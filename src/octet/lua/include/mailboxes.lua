@@ -1,7 +1,8 @@
 -- The inboxes that an agent reads, and what waits in them; ends the script where one is spoiled, or the agent is gone.
 -- KEYS[1] inbox: prefix · KEYS[2] inboxes:given: prefix · KEYS[3] inboxes:high: prefix · KEYS[4] agents:incarnations HASH
--- KEYS[5] agents:claims:<agent> SET
+-- KEYS[5] agents:claims:<agent> SET · KEYS[6] orchestrator HASH
 -- ARGV[1] agent · ARGV[2] incarnation · ARGV[3] its role and former names, with spaces between
+-- The orchestrators' is read by the one that leads.
 -- M.names: its own, its role's, those of its former names and of the tasks that it holds. M.given: by name, id → record of who was
 -- given the message and has not settled it; M.gifts: the same as flat lists. walk(M, name, visit): the messages nobody was given,
 -- urgent ones first, then oldest first, until visit(id, fields) says true. What the agent itself sent to its role or task is for
@@ -10,10 +11,12 @@ local M = { inboxes = KEYS[1], given_in = KEYS[2], high = KEYS[3], agent = ARGV[
 local MOST_SEEN, PORTION = 2048, 32
 
 if redis.call('HGET', KEYS[4], M.agent) ~= ARGV[2] then return { 'GONE' } end
-local spoiled = expect('SCARD', KEYS[5])
+local spoiled = expect('SCARD', KEYS[5]) or expect('HLEN', KEYS[6])
 if spoiled then return spoiled end
+local led = redis.call('HMGET', KEYS[6], 'agent', 'incarnation')
+local leads = led[1] == M.agent and led[2] == ARGV[2]
 for name in string.gmatch(ARGV[3], '%S+') do
-  if name ~= M.agent then M.names[#M.names + 1] = name end
+  if name ~= M.agent and (name ~= 'orchestrator' or leads) then M.names[#M.names + 1] = name end
 end
 for _, task in ipairs(redis.call('SMEMBERS', KEYS[5])) do M.names[#M.names + 1] = 'task:' .. task end
 for _, name in ipairs(M.names) do

@@ -1,8 +1,9 @@
 -- retire(K, agent, why, counts): take an agent off the registry: its claims go back, its locks are freed, its
--- places in queues are given up.
--- K: registry HASH, incarnations HASH, processes HASH, heartbeats prefix, claims prefix, all_locks prefix, and what give_back
--- and free_locks take; buried prefix.
--- What was buried for want of a heartbeat may be alive: under its process stands for a week what became of it, so that it can be told.
+-- places in queues are given up; where it led as orchestrator, the next one does.
+-- K: registry HASH, incarnations HASH, processes HASH, heartbeats prefix, claims prefix, all_locks prefix, and what give_back,
+-- free_locks and elect take; buried prefix.
+-- What was buried for want of a heartbeat may be alive: under its process stands for a week what became of it, so that it can be told,
+-- and come back as who it was, unless it leaves by itself.
 -- Returns the tasks and the resources it had. Nothing that stands in the agent's own keys may keep it from ending.
 -- record_of(K, agent): its registry entry, an empty table for one that somebody spoiled by hand.
 local function record_of(K, agent)
@@ -43,12 +44,16 @@ local function retire(K, agent, why, counts)
     local left = cjson.encode({ agent = agent, role = text(record.role), host = text(record.host), worktree = text(record.worktree),
       at_ms = now_ms(), tasks = table.concat(tasks, ' '), attempts = table.concat(attempts, ' '), locks = #freed })
     redis.call('SET', K.buried .. record.process, left, 'PX', 604800000)
+  elseif why == 'left' and type(record.process) == 'string' then
+    redis.call('DEL', K.buried .. record.process)
   end
   redis.call('HDEL', K.registry, agent)
   redis.call('HDEL', K.incarnations, agent)
   redis.call('DEL', K.heartbeats .. agent)
+  redis.call('ZREM', K.candidates, agent)
   local role = type(record.role) == 'string' and record.role or ''
   emit(K.log, K.channels, (why == 'died' or why == 'expired') and 'agent_died' or 'agent_left',
     { agent = agent, role = role, reason = why, tasks = table.concat(tasks, ' '), locks = #freed })
+  elect(K)
   return tasks, freed
 end
