@@ -55,7 +55,7 @@ log = logging.getLogger("octet.hooks")
 NOTICE_EVERY_S = 60.0
 # An agent's touch of a path is noted this often at most.
 TOUCH_EVERY_S = 1800.0
-# The client ends a turn all the same after hooks have let it go on eight times in a row.
+# The client ends a turn all the same after hooks have let it go on eight times in a row without a tool call.
 MOST_IN_A_ROW = 7
 
 
@@ -179,7 +179,9 @@ class HookService:
         return self._notice(pid, _over_budget(crew, agent), "UserPromptSubmit", "\n".join(filter(None, told)))
 
     def _post_tool_batch(self, crew: Crew, event: PostToolBatch, pid: int, _: str) -> Answer:
-        return render_context("PostToolBatch", self._mail(crew, self._sessions.cached(crew, event, pid), event, pid))
+        agent = self._sessions.cached(crew, event, pid)
+        self._gone_on.pop(agent.id, None)  # the client begins to count anew, too
+        return render_context("PostToolBatch", self._mail(crew, agent, event, pid))
 
     def _mail(self, crew: Crew, agent: Agent, event: Event, pid: int, room: int = mail.ROOM) -> str:
         try:
