@@ -185,12 +185,13 @@ FIELDS = st.sampled_from(["status", "src/a b.ts", "n"])
 
 
 class StateMachine(Machine):
-    """`raw` are the fields that redis-cli wrote since they were last read: their version is not known."""
+    """The version of what redis-cli wrote is "" until it is read; `known` is the last text of a field that was given a version, with that."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fields: dict[str, Any] = {}
         self.versions: dict[str, str] = {}
+        self.known: dict[str, tuple[str, str]] = {}
         self.old: list[str] = ["0"]
 
     @property
@@ -201,6 +202,7 @@ class StateMachine(Machine):
         assert all(int(version) > int(old) for old in self.old)
         self.old.append(version)
         self.fields[field], self.versions[field] = value, version
+        self.known[field] = self.octet.store.client.hget(self.octet.store.keys.shared_state("s"), field), version
 
     @rule(fields=st.dictionaries(FIELDS, VALUES, min_size=1))
     def set(self, fields: dict[str, Any]) -> None:
@@ -213,7 +215,8 @@ class StateMachine(Machine):
         key = self.octet.store.keys.shared_state("s")
         if self.octet.store.client.hget(key, field) != text:
             self.octet.store.client.hset(key, field, text)
-            self.fields[field], self.versions[field] = decode(text), ""
+            known, version = self.known.get(field, (None, ""))
+            self.fields[field], self.versions[field] = decode(text), version if known == text else ""
 
     @rule(field=FIELDS, value=VALUES, pick=PICK, current=st.booleans())
     def compare_and_set(self, field: str, value: Any, pick: int, current: bool) -> None:
@@ -242,14 +245,14 @@ class StateMachine(Machine):
         version = self.old[pick % len(self.old)]
         if field in self.fields and self.versions[field] == version:
             assert self.state.delete(field, version=version) == 1
-            del self.fields[field], self.versions[field]
+            del self.fields[field], self.versions[field], self.known[field]
         elif self.versions.get(field) != "" and (field in self.fields or version != "0"):
             self.refuses(VersionConflict, self.state.delete, field, version=version)
 
     @rule()
     def clear(self) -> None:
         assert self.state.clear() == len(self.fields)
-        self.fields, self.versions = {}, {}
+        self.fields, self.versions, self.known = {}, {}, {}
 
     @rule()
     def read(self) -> None:
