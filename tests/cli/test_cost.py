@@ -59,6 +59,14 @@ def test_a_budget_that_is_used_up(shop: Shop, tmp_path: Path) -> None:
     assert "1,500 of 1,000 (150 %) tokens today" in shop.run("status", "--cost").out
     (budget,) = shop.json("status")["budgets"]
     assert (budget["kind"], budget["used"], budget["limit"]) == ("day", 1500, 1000)
+    agents = shop.octet.agents.list()
+    shop.octet.cost.enforce(agents, load_project(shop.root).config, {})
+    assert "developer-1" in shop.run("agent", "resume", "--all").out
+    shop.octet.cost.enforce(agents, load_project(shop.root).config, {})
+    assert not shop.octet.standings.get("developer-1").stopped
+    assert "nobody" in shop.run("agent", "resume", "--all").out
+    assert "paused" not in shop.run("status").out
+    shop.refuses("agent", "resume", "--all", "developer-1", code=2)
     settings.write_text(before + "\n[budget]\nday_tokens = 2_000\n")
     assert "paused" not in shop.run("status").out
     settings.write_text(before + '\n[budget]\nday_tokens = "much"\n')

@@ -7,10 +7,11 @@ from dataclasses import asdict
 import click
 
 from octet.agents import ROLES
+from octet.api import Octet
 from octet.cli.output import emit, json_option, table
 from octet.cli.session import caller, opened
 from octet.election import standing as leading
-from octet.errors import Refused
+from octet.errors import Refused, UsageError
 from octet.plans import check_capability
 from octet.rescue import keep_work
 from octet.text import age, plain
@@ -124,11 +125,28 @@ def pause(agent_id: str | None, reason: str, as_json: bool) -> None:
 
 @agent_group.command("resume")
 @click.argument("agent_id", metavar="AGENT", required=False)
+@click.option("--all", "everybody", is_flag=True, help="Every agent; a budget that is used up pauses nobody again.")
 @json_option
-def resume(agent_id: str | None, as_json: bool) -> None:
+def resume(agent_id: str | None, everybody: bool, as_json: bool) -> None:
     """Hand an agent (default: yourself) work again, whether it was paused or parked."""
+    if everybody and agent_id:
+        raise UsageError("give an agent, or --all")
     with opened() as octet:
+        if everybody:
+            _resume_all(octet, as_json)
+            return
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
         before = octet.standings.get(agent.id).stopped
         octet.standings.resume(agent)
     emit({"agent": agent.id, "was": before}, f"{agent.id} is handed work again" + (f" (it was {before})" if before else ""), as_json)
+
+
+def _resume_all(octet: Octet, as_json: bool) -> None:
+    """First the budgets, so that the daemon does not pause again whom this lets go on."""
+    octet.cost.lift()
+    agents = octet.agents.list()
+    before = {name: standing.stopped for name, standing in octet.standings.of([agent.id for agent in agents]).items() if standing.stopped}
+    for agent in agents:
+        if agent.id in before:
+            octet.standings.resume(agent)
+    emit({"agents": before}, f"handed work again: {', '.join(before) or 'nobody was paused or parked'}", as_json)
