@@ -26,6 +26,7 @@ log = logging.getLogger("octet.crew")
 
 POLL_S = 0.25
 TELL_EVERY_S = 15.0
+PAUSER = "octet down"
 NOTE = "handed over: its session ended by `octet down`"
 
 Say = Callable[[str], None]
@@ -86,19 +87,21 @@ def _paused(octet: Octet, directory: CrewDirectory, known: dict[str, Agent]) -> 
     for agents in _agents(octet, directory).values():
         for agent in agents:
             known[agent.id] = agent
-            _pause(octet, agent, "paused")
+            if not octet.standings.get(agent.id).paused:  # by a person, who will end that
+                with suppress(AgentGone):
+                    octet.standings.pause(agent, "its crew is going down", PAUSER)
     try:
         yield
     except BaseException:
         for agent in known.values():
-            _pause(octet, agent, "active")
+            _resume(octet, agent)
         raise
 
 
-def _pause(octet: Octet, agent: Agent, status: str) -> None:
-    # STUB: `octet agent pause` and `resume` take its place.
-    with suppress(AgentGone, NotFound):
-        octet.agents.update(octet.agents.get(agent.id), status=status)
+def _resume(octet: Octet, agent: Agent) -> None:
+    if octet.standings.get(agent.id).paused_by == PAUSER:
+        with suppress(AgentGone):
+            octet.standings.resume(agent)
 
 
 def _let_finish(octet: Octet, directory: CrewDirectory, left: Wanted, known: dict[str, Agent], end: float, say: Say) -> Wanted:
@@ -171,6 +174,7 @@ def _dismiss(octet: Octet, agent: Agent) -> None:
     with suppress(NotFound):
         there = octet.agents.get(agent.id)
         if there.process == agent.process:
+            _resume(octet, there)  # it may come back under its name
             rescue_claims(octet, there, list(octet.tasks.held_by(there.id)))
             octet.agents.leave(there)
 

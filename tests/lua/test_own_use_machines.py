@@ -185,7 +185,7 @@ FIELDS = st.sampled_from(["status", "src/a b.ts", "n"])
 
 
 class StateMachine(Machine):
-    """The version of what redis-cli wrote is "" until it is read; `known` is the last text of a field that was given a version, with that."""
+    """The version of what redis-cli wrote is "" until it is read; `known` is a field's last text that was given a version, with that."""
 
     def __init__(self) -> None:
         super().__init__()
