@@ -16,11 +16,12 @@ LIMIT_S = 30.0
 
 @dataclass(frozen=True)
 class HookAnswer:
-    """What the hooks of one event said. `denied` only means something for PreToolUse."""
+    """What the hooks of one event said. `denied` only means something for PreToolUse; `context` is for the model."""
 
     denied: bool = False
     reason: str = ""
     input: Mapping[str, Any] | None = None
+    context: str = ""
 
 
 class Hooks:
@@ -36,7 +37,8 @@ class Hooks:
         answers = [self._run(hook, payload, cwd) for hook in self._matching(payload)]
         denials = [answer for answer in answers if answer.denied]
         changed = next((answer.input for answer in answers if answer.input is not None), None)
-        return HookAnswer(bool(denials), denials[0].reason if denials else "", changed)
+        context = "\n".join(answer.context for answer in answers if answer.context)
+        return HookAnswer(bool(denials), denials[0].reason if denials else "", changed, context)
 
     def _matching(self, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
         event = payload["hook_event_name"]
@@ -73,7 +75,8 @@ def read_answer(event: str, status: int, out: str, err: str) -> HookAnswer:
     specific = json.loads(out).get("hookSpecificOutput", {}) if out.strip() else {}
     # Nobody is there to be asked, so that `ask` is a denial.
     denied = specific.get("permissionDecision") in {"deny", "ask"}
-    return HookAnswer(denied, specific.get("permissionDecisionReason", ""), specific.get("updatedInput"))
+    reason, context = specific.get("permissionDecisionReason", ""), specific.get("additionalContext", "")
+    return HookAnswer(denied, reason, specific.get("updatedInput"), context)
 
 
 def session_environment(environment: Mapping[str, str], session: str, project: Path, env_file: Path) -> dict[str, str]:

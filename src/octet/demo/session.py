@@ -28,6 +28,8 @@ from octet.demo.sample import load_sample
 from octet.plugin import plugin_root
 from octet.process import identify
 
+# The client ends a turn after so many in a row, whatever hooks say.
+MOST_STOPS = 9
 COMMAND_LIMIT_S = 180.0
 # Of a hook's environment, what the shell of a Bash call does not get.
 HOOKS_ONLY = ("CLAUDE_PROJECT_DIR", "CLAUDE_ENV_FILE")
@@ -69,7 +71,7 @@ class Session:
 
     def _do(self, act: Act, lookout: Lookout) -> Answer:
         if isinstance(act, EndTurn):
-            self._fire("Stop", stop_hook_active=False, last_assistant_message=act.text, background_tasks=[], session_crons=[])
+            self._end_turn(act.text)
             if act.until:
                 say("rests", agent=self._scene.name)
             woken = lookout.wait(act.until) if act.until else Answer()
@@ -110,6 +112,13 @@ class Session:
             check=False,
         )
         return Answer(done.stdout.decode(errors="replace"), ok=done.returncode == 0)
+
+    def _end_turn(self, text: str) -> None:
+        """Stop, and again as long as a hook has something to say, as the client does."""
+        end = {"last_assistant_message": text, "background_tasks": [], "session_crons": []}
+        for again in range(MOST_STOPS):
+            if not self._fire("Stop", stop_hook_active=again > 0, **end).context:
+                break
 
     def _prompt(self, text: str) -> None:
         self._prompts += 1
