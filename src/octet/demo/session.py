@@ -28,6 +28,8 @@ from octet.demo.sample import load_sample
 from octet.plugin import plugin_root
 from octet.process import identify
 
+# The client ends a turn after so many in a row, whatever hooks say.
+MOST_STOPS = 9
 COMMAND_LIMIT_S = 180.0
 # Of a hook's environment, what the shell of a Bash call does not get.
 HOOKS_ONLY = ("CLAUDE_PROJECT_DIR", "CLAUDE_ENV_FILE")

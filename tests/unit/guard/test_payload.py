@@ -20,6 +20,7 @@ USED = {
     "UserPromptSubmit",
     "PreToolUse",
     "PostToolUse",
+    "PostToolBatch",
     "Stop",
     "StopFailure",
     "SubagentStart",
