@@ -175,7 +175,11 @@ class HookService:
         news = self._mail(crew, agent, event, pid)
         if news:
             self.wakes.progresses(pid)
-        told = [self._returned.tell(crew, agent, "UserPromptSubmit"), loop.heard(crew, agent, event), news]
+        told = [
+            self._returned.tell(crew, agent, "UserPromptSubmit"),
+            loop.heard(crew, agent, event),
+            news or loop.woken(crew, agent, event),
+        ]
         return self._notice(pid, _over_budget(crew, agent), "UserPromptSubmit", "\n".join(filter(None, told)))
 
     def _post_tool_batch(self, crew: Crew, event: PostToolBatch, pid: int, _: str) -> Answer:

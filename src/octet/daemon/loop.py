@@ -3,6 +3,7 @@
 next_step(crew, agent, event)     # Stop, SubagentStop: the next task, claimed for it; or that it still holds one; "" lets it idle
 has_work(octet, agent)            # whether an idle agent should be woken
 heard(crew, agent, event)         # UserPromptSubmit: a person comes first
+woken(crew, agent, event)         # UserPromptSubmit that nobody typed: what it was woken for, claimed for it
 
 What follows the end of a turn is `turns.decide`'s to say; nothing here waits. What is remembered from turn to turn is
 the agent's `Standing` in the store. A claim whose hand-out is lost on the way (Esc, a killed hook) is the agent's all the same: it is
@@ -23,6 +24,7 @@ from octet.config import Config
 from octet.daemon import handout, turns
 from octet.daemon.crews import Crew
 from octet.daemon.turns import AT_WORK, IDLE, Step, Turn, decide
+from octet.election import STANDBY
 from octet.errors import AgentGone, NotFound, NothingToClaim, OctetError, Refused, StoreUnreachable
 from octet.guard.payload import SubagentStop, TurnEnd, UserPromptSubmit
 from octet.project import find_worktree
@@ -114,6 +116,21 @@ def heard(crew: Crew, agent: Agent, event: UserPromptSubmit) -> str:
         return ""
     held = octet.tasks.held_by(agent.id)
     return handout.held(held[0]) if held else ""
+
+
+def woken(crew: Crew, agent: Agent, event: UserPromptSubmit) -> str:
+    """The next task of an idle agent whose turn begins by itself, so that it need not ask the model what to claim; "" for none.
+
+    Raises:
+        StoreUnreachable: the store does not answer.
+    """
+    octet = crew.connected()
+    if is_person(event.prompt) or not has_work(octet, agent):
+        return ""
+    try:
+        return _hand(octet, agent, octet.standings.get(agent.id), {})
+    except AgentGone:
+        return ""
 
 
 def began(octet: Octet, agent: Agent, source: str) -> None:

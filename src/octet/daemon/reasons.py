@@ -52,7 +52,7 @@ def find_reasons(octet: Octet, agent: Agent, news: News, denied: int | None) -> 
     if news.tasks and stage and loop.has_work(octet, agent):
         found.waits = True
         if offered(f"task:{stage}", octet.tasks.waiting(stage)):
-            found.texts.append(f"a task waits for the {stage} stage: claim it with `octet task claim` and do it")
+            found.texts.append(f"a task waits for the {stage} stage, which is yours; if none follows here, another agent was quicker")
     if news.locks and denied != 0:
         _look_at_locks(octet, agent, found, offered)
     return found

@@ -282,6 +282,37 @@ def crew_of(client: Client) -> Octet:
     return client.service._crews.find(str(client.root), client.url).connected()
 
 
+def test_a_wake_brings_the_task_with_it(one: Client, octet: Octet) -> None:
+    """A turn that begins by itself begins with the claimed task, mail before it; a paused agent and one that a person talks with get none."""
+    assert one.stop() == Reply()
+    octet.tasks.add("first")
+    octet.standings.pause(me(octet))
+    assert prompt(one, WAKE) == ""
+    octet.standings.resume(me(octet))
+    octet.messages.send("developer-1", "look at a.py", sender="developer-2")
+    assert "look at a.py" in prompt(one, WAKE)
+    assert held(octet) == []
+    assert "your next task is 1" in prompt(one, WAKE)
+    assert held(octet) == ["1"]
+    assert prompt(one, WAKE) == ""
+    submit(octet, "c0ffee")
+    assert one.stop() == Reply()
+    octet.tasks.add("second")
+    assert "task is 2" not in prompt(one, "what have you done?")
+    assert held(octet) == []
+
+
+def test_a_standby_orchestrator_is_not_handed_the_leaders_work(sessions: list[Client], octet: Octet) -> None:
+    """It would be refused: only the one that leads is handed plans, and woken for them."""
+    for session in sessions:
+        session.start(agent_type="octet:orchestrator")
+        session.stop()
+    octet.tasks.add("plan it", stage="plan")
+    assert [loop.has_work(octet, me(octet, name)) for name in ("orchestrator-1", "orchestrator-2")] == [True, False]
+    assert prompt(sessions[1], WAKE) == ""
+    assert "your next task is 1" in prompt(sessions[0], WAKE)
+
+
 def test_the_prompt_that_begins_a_session_begins_the_work(one: Client, octet: Octet) -> None:
     """`claude --agent octet:developer` and any first prompt; also after a resume in a new process."""
     octet.tasks.add("work")
