@@ -87,6 +87,8 @@ def has_work(octet: Octet, agent: Agent) -> bool:
     now_ms = octet.now_ms()
     if octet.tasks.held_by(agent.id):
         return standing.cut and now_ms - standing.idle_ms >= CUT_AGAIN_MS
+    if octet.election.standing(agent) == STANDBY:
+        return False
     picture = octet.tasks.picture(stage)
     talks = standing.asked or now_ms - standing.talked_ms < config.crew_quiet_s * 1000
     if not picture or (standing.begun and talks):
@@ -127,6 +129,8 @@ def woken(crew: Crew, agent: Agent, event: UserPromptSubmit) -> str:
     octet = crew.connected()
     if is_person(event.prompt) or not has_work(octet, agent):
         return ""
+    if held := octet.tasks.held_by(agent.id):  # its last turn was cut off
+        return handout.reminded(held[0], asked=False)
     try:
         return _hand(octet, agent, octet.standings.get(agent.id), {})
     except AgentGone:

@@ -283,7 +283,7 @@ def crew_of(client: Client) -> Octet:
 
 
 def test_a_wake_brings_the_task_with_it(one: Client, octet: Octet) -> None:
-    """A turn that begins by itself begins with the claimed task, mail before it; a paused agent and one that a person talks with get none."""
+    """A turn that begins by itself begins with the claimed task, mail before it; who is paused or talked with gets none."""
     assert one.stop() == Reply()
     octet.tasks.add("first")
     octet.standings.pause(me(octet))
