@@ -1,7 +1,8 @@
 """Messages: invariant 6. Each is taken once, by a call that was answered; those of one inbox in the order of their ids.
 
 A call of `take` without an answer may have been given as many messages as it asked for, and nobody will see them: so many of an
-inbox may be missing at the end, and no more. A text that no `send` has is Octet's own and has its id alone. Whoever is dead takes nothing any more, so that its own inbox may keep what is in it.
+inbox may be missing at the end, and no more. Whoever is dead takes nothing any more, so that its own inbox may keep what is in it.
+A text that no `send` has is a message of Octet's own, and is known by its id alone.
 """
 
 from __future__ import annotations

@@ -99,7 +99,8 @@ def _take_messages(acts: Acts) -> None:
         agent = acts.register(Registration(role=role, name=f"audit-{role}"))
         if not agent:
             continue
-        while acts.take(agent, MOST_TAKEN).get("messages"):
-            pass
+        before: list[str] = []
+        while (found := acts.take(agent, MOST_TAKEN).get("messages")) and found != before:
+            before = found
         acts.take(agent, MOST_TAKEN, last=True)
         acts.leave(agent)
