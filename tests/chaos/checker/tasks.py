@@ -124,7 +124,7 @@ def check_tasks(operations: Sequence[Operation], lives: dict[str, Life]) -> Iter
         key = op.arguments.get("task") or op.answer.get("task")
         if op.name == "claim" and op.answered is None:
             lost.setdefault(op.arguments["agent"], []).append(op)
-        elif key and op.name in {"add", "claim", "get", *WRITES}:
+        elif key and (op.name in {"add", "claim", *WRITES} or (op.name == "get" and op.answered is not None)):
             tasks[key].append(op)
     for key, own in tasks.items():
         whole = [*own, *_unheard(own, lost)]

@@ -212,7 +212,8 @@ def server_clock(octet: Octet) -> int:
     best = (1 << 62, 0)
     for _ in range(5):
         before = time.monotonic_ns()
-        seconds, micros = octet.store.client.time()
+        with octet.store.errors():
+            seconds, micros = octet.store.client.time()
         after = time.monotonic_ns()
         best = min(best, (after - before, seconds * 10**9 + micros * 1000 - (before + after) // 2))
     return best[1]

@@ -83,7 +83,7 @@ def torture(options: Options) -> Result:
             operations = conductor.finish()
         finally:
             conductor.close()
-        return conductor.judge(operations)
+    return conductor.judge(operations)
 
 
 @contextmanager

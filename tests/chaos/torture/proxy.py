@@ -88,10 +88,10 @@ class _Wire:
             writer.transport.abort()
             return
         self._writers |= {writer, outward}
-        await asyncio.wait(
-            [asyncio.ensure_future(self._pump(reader, outward, "requests")), asyncio.ensure_future(self._pump(inward, writer, "answers"))],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        ways = [asyncio.create_task(self._pump(reader, outward, "requests")), asyncio.create_task(self._pump(inward, writer, "answers"))]
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for way in ways:
+            way.cancel()
         self._writers -= {writer, outward}
         writer.transport.abort()
         outward.transport.abort()
