@@ -11,6 +11,8 @@ from tests.chaos.checker.violation import Violation, excerpt
 from tests.chaos.history import Operation
 
 UNDECIDED = 0
+FATE = "-"  # the worker of what happens to an object of itself
+FEW = 3
 
 
 def check_object(
@@ -18,7 +20,7 @@ def check_object(
 ) -> Iterator[Violation]:
     """At most one violation; an object whose history is too complex is one of "invariant 0", so that nobody takes it for checked."""
     try:
-        found = find_contradiction(operations, model)
+        found = explain(operations, model)
     except TooComplex:
         yield Violation(UNDECIDED, subject, "its history is too complex to be checked")
         return
@@ -26,10 +28,54 @@ def check_object(
         yield Violation(invariant(found.op), subject, _in_words(found), _shown(found))
 
 
+def explain(operations: Sequence[Operation], model: Model[Any]) -> Contradiction | None:
+    """As `find_contradiction`, where many operations have no answer.
+
+    None of these need have happened. So the history is first tried without them; where it contradicts itself, with the one of them
+    that explains the most, and so on. Only a contradiction that none of them explains is looked for among all of them at once.
+    """
+    unsure = [op for op in operations if op.answered is None and op.worker != FATE]
+    if len(unsure) <= FEW:
+        return find_contradiction(operations, model)
+    chosen = [op for op in operations if op.answered is not None or op.worker == FATE]
+    found = find_contradiction(chosen, model)
+    while found and (better := _next_explanation(found, unsure, chosen, model)):
+        helpful, found = better
+        unsure.remove(helpful)
+        chosen.append(helpful)
+    return found and find_contradiction(operations, model)
+
+
+def _next_explanation(
+    found: Contradiction, unsure: Sequence[Operation], chosen: Sequence[Operation], model: Model[Any]
+) -> tuple[Operation, Contradiction | None] | None:
+    """The operation without an answer that, if it happened, takes the history further, and where it then contradicts itself.
+
+    Those are tried first that speak of what the contradiction speaks of, the latest of them in front.
+    """
+    reached, words = _moment(found), f"{found.states} {found.op.arguments} {found.op.answer}"
+    candidates = [op for op in unsure if op.invoked < reached]
+    for op in sorted(candidates, key=lambda op: (not _speaks_of(op, words), -op.invoked)):
+        after = find_contradiction([*chosen, op], model)
+        if after is None or _moment(after) > reached:
+            return op, after
+    return None
+
+
+def _speaks_of(op: Operation, words: str) -> bool:
+    names = [op.arguments.get("agent"), op.arguments.get("value"), op.arguments.get("resource"), *op.arguments.get("resources", ())]
+    return any(repr(name) in words for name in names if name)
+
+
+def _moment(found: Contradiction) -> int:
+    assert found.op.answered is not None
+    return found.op.answered
+
+
 def ended_by(agents: Iterable[str], lives: dict[str, Life]) -> list[Operation]:
     """What may happen to an object when these agents are dead: from then on, at any time or never, they lose it."""
     ends = [(agent, lives[agent].ends) for agent in sorted(agents) if agent in lives]
-    return [Operation("retire", "-", moment, None, {"agent": agent}, {}) for agent, moment in ends if moment is not None]
+    return [Operation("retire", FATE, moment, None, {"agent": agent}, {}) for agent, moment in ends if moment is not None]
 
 
 def _in_words(found: Contradiction) -> str:

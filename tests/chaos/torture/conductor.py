@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.chaos.checker import Violation, check
 from tests.chaos.history import Operation, Recorder, read
-from tests.chaos.torture.acts import Acts, server_clock
+from tests.chaos.torture.acts import Acts
 from tests.chaos.torture.audit import audit
 from tests.chaos.torture.faults import Faults, Undo, send
 from tests.chaos.torture.nursery import Nursery, Tally
@@ -214,7 +214,7 @@ class Conductor:
         """The history, with what is left in the store at its end."""
         operations = self._read()
         octet = self._connected()
-        acts = Acts(octet, Recorder(self.history / "audit.log"), server_clock(octet))
+        acts = Acts(octet, Recorder(self.history / "audit.log"))
         audit(acts, operations, self._sweep)
         return [*operations, *read([self.history / "audit.log"])]
 

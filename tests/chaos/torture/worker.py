@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos.history import Recorder
-from tests.chaos.torture.acts import Acts, Answer, server_clock
+from tests.chaos.torture.acts import Acts, Answer
 from tests.chaos.torture.plan import chance_of
 
 from octet.agents import Agent, Registration
@@ -52,7 +52,7 @@ class Worker:
         self.role = ROLES[slot % len(ROLES)]
         # One in ten says that it is on another machine: nobody watches its process, and its lease is all that it has.
         self.away_ms = AWAY_LEASE_MS if setting.away and slot % 10 == 4 else 0
-        self.acts = Acts(self.octet, Recorder(setting.directory / f"{self.name}.log"), server_clock(self.octet))
+        self.acts = Acts(self.octet, Recorder(setting.directory / f"{self.name}.log"))
         self.agent: Agent | None = None
         self.beaten = 0.0
         self.agents = self.made = 0
