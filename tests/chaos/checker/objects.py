@@ -28,14 +28,14 @@ def check_object(
         yield Violation(invariant(found.op), subject, _in_words(found), _shown(found))
 
 
-def explain(operations: Sequence[Operation], model: Model[Any]) -> Contradiction | None:
-    """As `find_contradiction`, where many operations have no answer.
+def explain(operations: Sequence[Operation], model: Model[Any], few: int = FEW) -> Contradiction | None:
+    """As `find_contradiction`, where many operations (more than `few`) have no answer.
 
     None of these need have happened. So the history is first tried without them; where it contradicts itself, with the one of them
     that explains the most, and so on. Only a contradiction that none of them explains is looked for among all of them at once.
     """
     unsure = [op for op in operations if op.answered is None and op.worker != FATE]
-    if len(unsure) <= FEW:
+    if len(unsure) <= few:
         return find_contradiction(operations, model)
     chosen = [op for op in operations if op.answered is not None or op.worker == FATE]
     found = find_contradiction(chosen, model)

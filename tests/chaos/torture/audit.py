@@ -26,7 +26,7 @@ def audit(acts: Acts, operations: Sequence[Operation], bury: Callable[[], None])
         answer["agents"] = [agent.id for agent in octet.agents.list()]
     with acts.recorder.operation("locked") as answer:
         answer["resources"] = [lock.resource for lock in octet.locks.list()]
-    _read_tasks(acts, operations)
+    read_tasks(acts, operations)
     _read_values(acts, operations)
     _drain_queues(acts, sorted({op.arguments["queue"] for op in operations if op.name == "push"}))
     _take_messages(acts)
@@ -39,7 +39,7 @@ def _await_burials(octet: Octet, bury: Callable[[], None]) -> None:
         time.sleep(0.05)
 
 
-def _read_tasks(acts: Acts, operations: Sequence[Operation]) -> None:
+def read_tasks(acts: Acts, operations: Sequence[Operation]) -> None:
     """Every task that was added, or may have been, by its title."""
     found = _tasks_by_title(acts.octet)
     for op in operations:

@@ -122,7 +122,8 @@ BUGS = (
                 ("[self._ttl_ms, worker, lease_ms, max_deliveries]", "[self._ttl_ms, worker, lease_ms, max_deliveries, client_clock_ms()]"),
                 (
                     "LEASE_S = 300.0\nMAX",
-                    "LEASE_S = 300.0\n\n\ndef client_clock_ms():\n    import time\n\n    return int(time.time() * 1000) + os.getpid() % 2 * 900\n\n\nMAX",
+                    "LEASE_S = 300.0\n\n\ndef client_clock_ms():\n    import time\n\n"
+                    "    return int(time.time() * 1000) + os.getpid() % 2 * 900\n\n\nMAX",
                 ),
             ),
             "lua/queue_reserve.lua": (("now_ms(), tonumber(ARGV[3]), nil", "tonumber(ARGV[5]), tonumber(ARGV[3]), nil"),),
