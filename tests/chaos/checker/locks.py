@@ -92,7 +92,7 @@ def _take(group: Group, op: Operation, name: str, token: int) -> Group | None:
         hold = Hold(name, agent, token, until)
     else:
         return None
-    return Group((group.holds - others - {own}) | {hold}, max(group.greatest, token))  # type: ignore[arg-type]
+    return Group((group.holds - others - {own}) | {hold}, max(group.greatest, token))
 
 
 def _release(group: Group, op: Operation) -> Group | None:

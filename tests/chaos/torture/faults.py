@@ -42,7 +42,8 @@ class Faults:
             case "stop daemon":
                 return self._stop(fault, *daemon_pids()[-1:])
             case "kill redis":
-                return self._kill(fault, server_pid())
+                self._kill(fault, server_pid())
+                return None
             case "stop redis":
                 return self._stop(fault, server_pid())
             case "cut wires":
@@ -71,7 +72,11 @@ class Faults:
         if not pid or not send(pid, signal.SIGSTOP):
             return None
         self._note(fault)
-        return lambda: send(pid, signal.SIGCONT) and None
+
+        def go_on() -> None:
+            send(pid, signal.SIGCONT)
+
+        return go_on
 
     def _kill_daemon(self, fault: Fault) -> Undo | None:
         pids = daemon_pids()
