@@ -46,6 +46,7 @@ def check(operations: Sequence[Operation]) -> list[Violation]:
         *check_tokens(operations),
         *check_branches(operations),
         *_unexpected(operations),
+        *(Violation(2, "store", text) for op in operations if op.name == "compared" for text in op.answer.get("found", [])),
     ]
 
 

@@ -16,6 +16,7 @@ from octet.api import Octet
 
 BURIED_WITHIN_S = 60.0
 STEP = 500
+MOST_COMPARED = 3000
 
 
 def audit(acts: Acts, operations: Sequence[Operation], bury: Callable[[], None]) -> None:
@@ -30,6 +31,7 @@ def audit(acts: Acts, operations: Sequence[Operation], bury: Callable[[], None])
     _read_values(acts, operations)
     _drain_queues(acts, sorted({op.arguments["queue"] for op in operations if op.name == "push"}))
     _take_messages(acts)
+    _compare_keys(acts)
 
 
 def _await_burials(octet: Octet, bury: Callable[[], None]) -> None:
@@ -37,6 +39,16 @@ def _await_burials(octet: Octet, bury: Callable[[], None]) -> None:
     while octet.agents.list() and time.monotonic() < deadline:
         bury()
         time.sleep(0.05)
+
+
+def _compare_keys(acts: Acts) -> None:
+    """Where there are few enough tasks to compare every key with every other: what in the store contradicts itself."""
+    if sum(acts.octet.tasks.counts().values()) > MOST_COMPARED:
+        return
+    from tests.store_fixtures import contradictions
+
+    with acts.recorder.operation("compared") as answer:
+        answer["found"] = contradictions(acts.octet)
 
 
 def read_tasks(acts: Acts, operations: Sequence[Operation]) -> None:
