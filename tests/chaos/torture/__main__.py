@@ -22,29 +22,27 @@ def main(arguments: list[str]) -> int:
         for fault in itertools.islice(plan.faults(given.seed, given.fault_every, given.workers, tuple(given.faults)), given.plan):
             print(f"{fault.at_s:9.3f} s  {fault.kind} (number {fault.number}, for {fault.lasts_s:g} s)")
         return 0
-    if given.check:
-        violations = replay(given.check)
-        print("\n".join(map(str, violations[:MOST_SHOWN])) or "nothing contradicts the invariants")
-        return 1 if violations else 0
-    result = torture(
-        Options(
-            seed=given.seed,
-            operations=given.operations,
-            seconds=given.seconds,
-            workers=given.workers,
-            fault_every_s=given.fault_every,
-            kinds=tuple(given.faults),
-            mix=tuple(given.mix),
-            daemon=not given.no_daemon,
-            keep=given.keep,
-        )
-    )
+    result = replay(given.check) if given.check else torture(_options(given))
     for violation in result.violations[:MOST_SHOWN]:
         print(violation)
     print(as_text(result))
     if given.summary:
-        given.summary.write_text(as_markdown(result, "scripts/torture " + " ".join(arguments)), encoding="utf-8")
+        given.summary.write_text(as_markdown(result, given.command or "scripts/torture " + " ".join(arguments)), encoding="utf-8")
     return 1 if result.violations or result.failed else 0
+
+
+def _options(given: argparse.Namespace) -> Options:
+    return Options(
+        seed=given.seed,
+        operations=given.operations,
+        seconds=given.seconds,
+        workers=given.workers,
+        fault_every_s=given.fault_every,
+        kinds=tuple(given.faults),
+        mix=tuple(given.mix),
+        daemon=not given.no_daemon,
+        keep=given.keep,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--check", type=Path, metavar="DIRECTORY", help="only check a history that was kept")
     parser.add_argument("--plan", type=int, metavar="N", help="only show the first N faults")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="write the summary as Markdown")
+    parser.add_argument("--command", default="", help="with --check and --summary: the command that made the history")
     return parser
 
 

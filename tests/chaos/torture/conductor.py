@@ -82,7 +82,7 @@ def torture(options: Options) -> Result:
             operations = conductor.finish()
         finally:
             conductor.close()
-    return conductor.judge(operations)
+    return judge(operations, conductor.failed)
 
 
 @contextmanager
@@ -119,7 +119,6 @@ class Conductor:
         self._undo: list[tuple[float, Undo]] = []
         self._helpers: list[int] = []
         self._swept = 0.0
-        self.seconds = 0.0
         self.failed: list[str] = []
 
     def start(self) -> None:
@@ -198,7 +197,6 @@ class Conductor:
         """No more faults; every worker comes to its end by itself."""
         self._put_right(float("inf"))
         self.tally.end()
-        self.seconds = time.monotonic() - self.began
         deadline = time.monotonic() + END_WITHIN_S
         while (found := self.nursery.collect())[0]:
             if time.monotonic() > deadline:
@@ -219,23 +217,6 @@ class Conductor:
 
     def _read(self) -> list[Operation]:
         return read(path for path in sorted(self.history.glob("*.log")))
-
-    def judge(self, operations: Sequence[Operation]) -> Result:
-        """Check the history."""
-        began = time.monotonic()
-        violations = check(operations)
-        return Result(
-            violations=violations,
-            operations=Counter(op.name for op in operations if op.name != "fault"),
-            outcomes=Counter(op.outcome for op in operations),
-            open=sum(op.answered is None for op in operations),
-            faults=self.faults.counts,
-            processes=self.options.workers + sum(self.generations),
-            seconds=self.seconds,
-            check_seconds=time.monotonic() - began,
-            memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-            failed=self.failed,
-        )
 
     def close(self) -> None:
         """Nothing that was started is left."""
@@ -272,6 +253,25 @@ def _make_repository(root: Path) -> Path:
     return root
 
 
-def replay(directory: Path) -> list[Violation]:
+def replay(directory: Path) -> Result:
     """Check a history that was kept."""
-    return check(read(sorted(directory.glob("*.log"), key=lambda path: (path.stem == "audit", path.name))))
+    return judge(read(sorted(directory.glob("*.log"), key=lambda path: (path.stem == "audit", path.name))), [])
+
+
+def judge(operations: Sequence[Operation], failed: list[str]) -> Result:
+    """Check a history, and count what is in it."""
+    began = time.monotonic()
+    violations = check(operations)
+    workers = [op for op in operations if op.name not in ("fault", "kill") and op.worker != "audit"]
+    return Result(
+        violations=violations,
+        operations=Counter(op.name for op in operations if op.name != "fault"),
+        outcomes=Counter(op.outcome for op in operations),
+        open=sum(op.answered is None for op in operations),
+        faults=Counter(op.arguments["kind"] for op in operations if op.name == "fault"),
+        processes=len({op.worker for op in workers}),
+        seconds=(max(op.invoked for op in workers) - min(op.invoked for op in workers)) / 1e9 if workers else 0.0,
+        check_seconds=time.monotonic() - began,
+        memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        failed=failed,
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -23,11 +22,10 @@ SLOW_S = 0.03
 
 
 class Faults:
-    """The faults of one run; `counts` says how many of each kind came about."""
+    """The faults of one run."""
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
-        self.counts: Counter[str] = Counter()
 
     def begin(self, fault: Fault) -> Undo | None:
         """Bring it about; where it lasts, how to end it. One whose victim is not there just now does not come about."""
@@ -60,7 +58,6 @@ class Faults:
         return None
 
     def _note(self, fault: Fault) -> None:
-        self.counts[fault.kind] += 1
         with self._conductor.recorder.operation("fault", kind=fault.kind, number=fault.number, lasts_s=fault.lasts_s):
             pass
 
