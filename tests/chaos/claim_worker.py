@@ -14,45 +14,54 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from history import Recorder
 
-from octet.agents import Agents, Registration
+from octet.agents import Agent, Agents, Registration
 from octet.errors import AgentGone, NothingToClaim, StaleToken
 from octet.process import identify
 from octet.store.connection import open_client
 from octet.store.keys import Keys
 from octet.store.scripts import Store
-from octet.tasks import Tasks
+from octet.tasks import Task, Tasks
 
 
 def main() -> None:
     url, project, name, history, start = sys.argv[1:]
     store = Store(open_client(url), Keys(project))
     agents, tasks = Agents(store), Tasks(store)
-    recorder = Recorder(Path(history), name)
+    recorder = Recorder(Path(history))
     me = identify(os.getpid())
     assert me
     wanted = Registration(role="worker", kind="external", process=str(me), pid=me.pid, host=me.host)
-    agent = agents.register(wanted).agent
+    with recorder.operation("register", lease_ms=0) as answer:
+        agent = agents.register(wanted).agent
+        answer |= {"agent": agent.id, "incarnation": agent.incarnation}
     print("ready", flush=True)
     while not Path(start).exists():
         time.sleep(0.005)
-    while True:
-        try:
-            with recorder.operation("claim") as answer:
-                task = tasks.claim(agent)
-                answer.update(task=task.id, token=task.token)
-        except NothingToClaim:
-            if tasks.counts()["done"] == tasks_total(store):
-                return
-            time.sleep(0.01)
-            continue
-        except AgentGone:
-            return
-        with recorder.operation("complete", task=task.id, token=task.token) as answer:
+    while task := claim(store, agent, recorder):
+        with recorder.operation("complete", agent=agent.id, task=task.title, token=task.token) as answer:
             try:
                 tasks.complete(task.id, task.token, result=name)
-                answer["result"] = "done"
             except StaleToken:
-                answer["result"] = "stale"
+                answer["outcome"] = "stale"
+
+
+def claim(store: Store, agent: Agent, recorder: Recorder) -> Task | None:
+    """The next task; None when all are done, or this agent counts as dead."""
+    tasks = Tasks(store)
+    while True:
+        with recorder.operation("claim", agent=agent.id, stage="build") as answer:
+            try:
+                task = tasks.claim(agent)
+                answer |= {"task": task.title, "token": task.token}
+                return task
+            except NothingToClaim:
+                answer["outcome"] = "empty"
+            except AgentGone:
+                answer["outcome"] = "gone"
+                return None
+        if tasks.counts()["done"] == tasks_total(store):
+            return None
+        time.sleep(0.01)
 
 
 def tasks_total(store: Store) -> int:
