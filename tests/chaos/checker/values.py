@@ -1,8 +1,7 @@
 """Shared state and counters: each field and each counter a register of its own.
 
 Versions are tokens, so that a field's history has its writes in a known order. Whoever sets a field writes a value that nobody else
-writes. A write without an answer whose value nobody saw could be left out of any order that has it, and is left out here: nobody can
-have been answered by what it wrote.
+writes. A read without an answer says nothing and is left out.
 """
 
 from __future__ import annotations
@@ -79,18 +78,6 @@ class CounterModel:
         return op.arguments.get("by")
 
 
-def _heard_of(own: Sequence[Operation]) -> Iterator[Operation]:
-    """Without the writes that had no answer and whose value nobody saw. A conflict tells a version only, which may be any of theirs."""
-    seen = {op.answer["value"] for op in own if "value" in op.answer}
-    told = {op.answer["version"] for op in own if op.ok and "version" in op.answer} | {"0"}
-    unknown = any(op.answer["version"] not in told for op in own if op.outcome == "conflict")
-    if any(op.answer["version"] == "0" for op in own if op.outcome == "conflict"):
-        seen.add("")
-    for op in own:
-        if op.answered is not None or (op.name in FIELD_WRITES and (unknown or op.arguments.get("value", "") in seen)):
-            yield op
-
-
 def check_values(operations: Sequence[Operation]) -> Iterator[Violation]:
     """Every field's and every counter's history on its own."""
     fields: dict[str, list[Operation]] = defaultdict(list)
@@ -101,7 +88,9 @@ def check_values(operations: Sequence[Operation]) -> Iterator[Violation]:
         elif "counter" in op.arguments:
             counters[op.arguments["counter"]].append(op)
     for name, own in fields.items():
-        yield from check_object(f"field {name}", list(_heard_of(own)), FieldModel(), lambda _: 2)
+        yield from check_object(
+            f"field {name}", [op for op in own if op.answered is not None or op.name in FIELD_WRITES], FieldModel(), lambda _: 2
+        )
     for name, own in counters.items():
         whole = [op for op in own if op.answered is not None or "by" in op.arguments]
         yield from check_object(f"counter {name}", whole, CounterModel(), lambda _: 2)
