@@ -1,4 +1,6 @@
-"""Messages: invariant 6. Each is taken once, by a call that was answered; those of one inbox in the order of their ids.
+"""Messages: invariant 6. Each is taken once, by a call that was answered; those of one inbox in the order of their ids. From call to
+call that holds for an agent's own inbox, until a call without an answer may have left some to be given again; in a role's, nobody is
+given what they sent to it themselves, so that an older one may be left for the next.
 
 A call of `take` without an answer may have been given as many messages as it asked for, and nobody will see them: so many of an
 inbox may be missing at the end, and no more. Whoever is dead takes nothing any more, so that its own inbox may keep what is in it.
@@ -51,7 +53,8 @@ def _lost(sent: dict[str, Operation], taken: dict[str, Operation], takes: dict[s
 
 
 def _out_of_order(inbox: str, calls: Sequence[Operation]) -> Iterator[Violation]:
-    """A call that begins after another has been answered is given later messages."""
+    """A call that begins after another has been answered is given later messages, unless one that was never answered began before."""
+    unheard = min((op.invoked for op in calls if not op.ok), default=float("inf"))
     answered = sorted((op for op in calls if op.ok), key=lambda op: op.answered or 0)
     newest, last, at = (0, 0), None, 0
     for op in sorted(answered, key=lambda op: op.invoked):
@@ -61,7 +64,8 @@ def _out_of_order(inbox: str, calls: Sequence[Operation]) -> Iterator[Violation]
                 newest, last = max(ids), answered[at]
             at += 1
         ids = _ids(inbox, op)
-        if ids != sorted(ids) or (ids and ids[0] <= newest):
+        follows = op.arguments["agent"] != inbox or op.invoked > unheard or not ids or ids[0] > newest
+        if ids != sorted(ids) or not follows:
             yield Violation(6, f"inbox {inbox}", "gives out an older message after a newer one", excerpt([*([last] if last else []), op]))
             return
 

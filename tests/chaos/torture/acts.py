@@ -195,13 +195,13 @@ class Acts:
     # messages
 
     def send(self, to: str, text: str, sender: str) -> Answer:
-        return self._do("send", {"to": to, "text": text}, lambda: {"id": self.octet.messages.send(to, text, sender=sender)})
+        return self._do("send", {"to": to, "text": text}, lambda: {"id": self.octet.messages.send(to, text, sender=sender).refs[0]})
 
     def take(self, agent: Agent, most: int, *, last: bool = False) -> Answer:
         words = {"agent": agent.id, "inboxes": [agent.id, agent.role], "most": most, "last": last}
 
         def take() -> Answer:
-            return {"messages": [[found.to, found.id, found.text] for found in self.octet.messages.take(agent, most)]}
+            return {"messages": [[*found.ref.rsplit("/", 1), found.text] for found in self.octet.messages.read(agent, most)]}
 
         return self._do("take", words, take)
 

@@ -94,8 +94,13 @@ BUGS = (
         "tasks",
         {"agents.py": (("if not beats]", "if beats]"),), "lua/agent_retire.lua": (("why == 'expired' and", "false and"),)},
     ),
-    Bug("a message is not marked as given out", 6, "messages", {"lua/msg_take.lua": (("if #found > 0 then", "if #found > 3 then"),)}),
-    Bug("an inbox keeps too few messages", 6, "messages", {"lua/include/post.lua": (("'MAXLEN', '~', 1000", "'MAXLEN', 2"),)}),
+    Bug("a message is not marked as given out", 6, "messages", {"lua/msg_settle.lua": (("redis.call('XDEL', inboxes .. name, id)", ""),)}),
+    Bug(
+        "an inbox keeps too few messages",
+        6,
+        "messages",
+        {"lua/include/post.lua": (("redis.call('XLEN', key) >= MOST_WAITING", "redis.call('XTRIM', key, 'MAXLEN', 2) == 'never'"),)},
+    ),
     Bug("a state's version is not compared", 2, "values", {"lua/state_set.lua": (("if version ~= ARGV[2] then", "if false then"),)}),
     Bug(
         "a queue gives an item and keeps it",
