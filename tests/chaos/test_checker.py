@@ -62,8 +62,8 @@ def sent(text: str, at: float = 0, to: str = "r") -> Operation:
     return op("send", at, at + 1, to=to, text=text)
 
 
-def taken(at: float, until: float | None, *texts: str, last: bool = False, most: int = 20) -> Operation:
-    messages = [["r", f"{int(text[1:])}-0", text] for text in texts]
+def taken(at: float, until: float | None, *texts: str, inbox: str = "r", last: bool = False, most: int = 20) -> Operation:
+    messages = [[inbox, f"{int(text[1:])}-0", text] for text in texts]
     return op("take", at, until, {"messages": messages}, agent="a", inboxes=["a", "r"], most=most, last=last)
 
 
@@ -176,7 +176,13 @@ WRONG = {
     (6, "a message given out twice"): [sent("m1"), taken(3, 4, "m1"), taken(5, 6, "m1")],
     (6, "a message lost"): [sent("m1"), taken(3, 4), taken(7, 8, last=True)],
     (6, "more messages lost than anybody can have been given"): [sent("m1"), sent("m2"), taken(3, None, most=1), taken(7, 8, last=True)],
-    (6, "messages out of order"): [sent("m1"), sent("m2"), taken(3, 4, "m2"), taken(5, 6, "m1")],
+    (6, "messages out of order"): [
+        sent("m1", to="a"),
+        sent("m2", to="a"),
+        taken(3, 4, "m2", inbox="a"),
+        taken(5, 6, "m1", inbox="a"),
+    ],
+    (6, "messages out of order in one answer"): [sent("m1"), sent("m2"), taken(3, 4, "m2", "m1")],
     (2, "an update overwritten"): [
         op("set", 0, 1, {"version": "5"}, field="s f", value="x"),
         op("compare_and_set", 2, 3, {"version": "6"}, field="s f", value="y", version="5"),

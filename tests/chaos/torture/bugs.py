@@ -54,11 +54,7 @@ BUGS = (
         "a burial forgets the claims",
         2,
         "tasks",
-        {
-            "lua/include/retire.lua": (
-                ("if give_back(K, id, agent, why, counts) then tasks[#tasks + 1] = id end", "tasks[#tasks + 1] = id"),
-            )
-        },
+        {"lua/include/retire.lua": (("if give_back(K, id, agent, why, counts) then", "if true then"),)},
         kills=True,
     ),
     Bug(
