@@ -10,6 +10,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import resources
 from typing import Any
 
 import fakeredis
@@ -20,8 +21,12 @@ from tests.redis_fixtures import PROGRAMS, Server
 from octet.agents import Agent, Registration
 from octet.api import Octet
 from octet.store.connection import open_client
+from octet.store.scripts import load_script
 from octet.task_record import GATES, HELD_STATES, State
 
+SCRIPTS = sorted(
+    file.name.removesuffix(".lua") for file in resources.files("octet").joinpath("lua").iterdir() if file.name.endswith(".lua")
+)
 Snapshot = dict[str, Any]
 _pids = itertools.count(1000)
 
@@ -42,7 +47,10 @@ def any_octet(request: pytest.FixtureRequest, redis_servers: Callable[[str], Ser
 
 
 def _fake(_: str, __: object) -> Iterator[redis.Redis]:
-    yield fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True, encoding_errors="surrogateescape", protocol=2)
+    client = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True, encoding_errors="surrogateescape", protocol=2)
+    for name in SCRIPTS:  # one that it does not know would let the tokens leap, because it is no server that could name its run
+        client.script_load(load_script(name).text)
+    yield client
 
 
 def _real(family: str, servers: Callable[[str], Server]) -> Iterator[redis.Redis]:
