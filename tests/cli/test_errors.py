@@ -58,6 +58,7 @@ CALLS = [
     ["lock", "break", "path:a", "--yes"],
     ["msg", "send", "developer", "x"],
     ["msg", "inbox"],
+    ["msg", "ack", "developer/1-0"],
     ["event", "publish", "note"],
     ["event", "watch"],
     ["event", "log"],
