@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -181,14 +182,19 @@ def test_store_down(shop: Shop, call: list[str], tmp_path: Path) -> None:
 
 
 def test_store_that_dies_under_a_watcher(shop: Shop, short_directory: Path) -> None:
-    """A watcher whose server dies ends with 3 and one line."""
+    """A watcher whose server dies says so in one line, and goes on when it is back."""
     server = Server(find_program("redis"), short_directory).start()
     watcher = shop.start("event", "watch", env={"OCTET_REDIS_URL": server.url})
+    assert watcher.stderr
     with open_client(server.url) as client:
         wait_for(lambda: client.pubsub_numpat() > 0, "the watcher has subscribed")
     server.kill()
+    assert b"is not running" in watcher.stderr.readline()
+    server.start()
+    assert watcher.stderr.readline() == b"octet: it is back\n"
+    watcher.send_signal(signal.SIGINT)
     _, err = watcher.communicate(timeout=30)
-    assert watcher.returncode == 3
+    assert watcher.returncode == 130
     assert_one_line(err)
 
 
