@@ -194,6 +194,7 @@ def test_store_that_dies_under_a_watcher(shop: Shop, short_directory: Path) -> N
     assert watcher.stderr.readline() == b"octet: it is back\n"
     watcher.send_signal(signal.SIGINT)
     _, err = watcher.communicate(timeout=30)
+    server.kill()
     assert watcher.returncode == 130
     assert_one_line(err)
 
