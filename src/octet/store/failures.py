@@ -137,7 +137,7 @@ def _explain_connection(error: Exception, text: str) -> str:
     if isinstance(cause, PermissionError):
         return "may not be reached by this user (permission denied): check the socket's mode"
     if "writing to socket" in text:  # before it was read, so that its reason is lost
-        return f"has cut the connection at once ({text.rstrip('.')}): see whether it is at its maxclients, and wants rediss://"
+        return f"has cut the connection ({text.rstrip('.')}): see whether it still runs, is at its maxclients, or wants rediss://"
     return f"has cut the connection ({text.rstrip('.')}): see what was done, then try again (and write rediss:// if it speaks TLS)"
 
 
