@@ -59,7 +59,7 @@ def _make_project(root: Path) -> Project:
 
 
 def _cost_ms(project: Project, command: str) -> float:
-    event = PreToolUse("s", str(project.root), Client(), "", "", "", "", "Bash", {"command": command}, "t")
+    event = PreToolUse("s", str(project.root), Client(), "", "", "", "", "", "Bash", {"command": command}, "t")
     best = float("inf")
     for _ in range(ROUNDS):
         began = time.perf_counter()

@@ -213,7 +213,9 @@ class HookService:
         self._retire_ended_subagents(crew, agent, event)
         if more := self._go_on(crew, agent, event, pid):
             return render_context("Stop", more)
-        return self._notice(pid, _over_budget(crew, agent) or loop.notice(crew.connected(), agent))
+        if over := _over_budget(crew, agent):
+            return self._notice(pid, over)
+        return render_context(None, notice=loop.notice(crew.connected(), agent))
 
     def _subagent_stop(self, crew: Crew, event: SubagentStop, pid: int, _: str) -> Answer:
         agent = self._sessions.registered(crew, event, pid)

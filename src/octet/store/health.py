@@ -25,6 +25,7 @@ _LISTING = """
 GET {k} | EXISTS {k} | TYPE {k} | PTTL {k} | PERSIST {k} | PEXPIRE {k} 5000 | INCR {k} | INCRBY {k} 1 | OBJECT IDLETIME {k}
 HGET {k} f | HSET {k} f v | HDEL {k} f | HGETALL {k} | HMGET {k} f | HEXISTS {k} f | HLEN {k} | HINCRBY {k} f 1
 SADD {k} m | SREM {k} m | SMEMBERS {k} | SCARD {k} | SRANDMEMBER {k} | XADD {k} * f v | XRANGE {k} - + COUNT 1 | XREVRANGE {k} + - COUNT 1
+XLEN {k} | XDEL {k} 1-1 | XINFO STREAM {k} | LTRIM {k} 0 0 | ZREMRANGEBYSCORE {k} 0 0
 LPUSH {k} v | RPUSH {k} v | RPOP {k} | LLEN {k} | LINDEX {k} 0 | LRANGE {k} 0 0 | BLPOP {k} 0.01
 ZADD {k} 1 m | ZREM {k} m | ZSCORE {k} m | ZCARD {k} | ZCOUNT {k} 0 1 | ZRANGE {k} 0 0 | ZREVRANGE {k} 0 0 | ZRANGEBYLEX {k} - +
 PUBLISH {k} x | TIME | SCAN 0 COUNT 1 | INFO server | EVAL return(1) 0 | EVALSHA {sha} 0 | SCRIPT EXISTS {sha} | UNLINK {k} | DEL {k}

@@ -274,8 +274,7 @@ def test_a_person_comes_first(one: Client, octet: Octet, repository: Path) -> No
     assert one.stop() == Reply(), "a machine wake in the middle of a talk brings no work either"
     quiet(repository, 0)
     assert loop.has_work(crew_of(one), me(octet))
-    prompt(one, WAKE)
-    assert "task is 1" in feedback(one.stop())
+    assert "task is 1" in prompt(one, WAKE)
 
 
 def crew_of(client: Client) -> Octet:

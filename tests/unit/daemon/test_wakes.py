@@ -154,7 +154,7 @@ def test_a_task_wakes_as_many_as_there_are_tasks(bench: Bench) -> None:
     developers = [bench.session("developer") for _ in range(5)]
     others = [bench.session("code-sentinel"), bench.session("guest")]
     bench.octet.tasks.add("build it")
-    assert "octet task claim" in developers[0].woken()
+    assert "a task waits for the build stage" in developers[0].woken()
     assert all(session.sleeps(0.2) for session in developers[1:])
     bench.octet.tasks.claim(developers[0].agent)
     bench.octet.tasks.add_many([wakes_task("a"), wakes_task("b")])

@@ -29,7 +29,7 @@ Edit = tuple[int, str, int]
 def needs_of(command: str, shop: Project, where: str = "main") -> policy.Needs:
     """What a command needs in the shop's main checkout, or in the worktree dev-1."""
     cwd = shop.root if where == "main" else shop.root / ".claude/worktrees" / where
-    return policy.needs(PreToolUse("s", str(cwd), Client(), "", "", "", "", "Bash", {"command": command}, "t"), shop)
+    return policy.needs(PreToolUse("s", str(cwd), Client(), "", "", "", "", "", "Bash", {"command": command}, "t"), shop)
 
 
 @pytest.mark.parametrize(("command", "expected"), MAIN_CHECKOUT)
