@@ -277,11 +277,11 @@ def test_time_to_live(octet: Octet) -> None:
     octet.map("m", ttl_s=60).fail(octet.map("m", ttl_s=60).take(lease_s=1), "no")
     octet.pipeline("p", ttl_s=60).start("one")
     octet.progress("x", ttl_s=60).set(1)
-    assert all(0 < client.pttl(key) <= 61_000 for key in client.scan_iter() if not key.endswith(":token"))
+    assert all(0 < client.pttl(key) <= 61_000 for key in client.scan_iter("workflow:*") if not key.endswith(":token"))
     octet.map("m").start(["b"])
     octet.errors("m").add("x")
     octet.pipeline("p").begin()
     octet.progress("x").add()
-    assert all(client.pttl(key) > 86_000_000 for key in client.scan_iter() if not key.endswith(":token"))
+    assert all(client.pttl(key) > 86_000_000 for key in client.scan_iter("workflow:*") if not key.endswith(":token"))
     octet.errors("m", ttl_s=math.inf).add("x")
     assert client.pttl("workflow:{p}:error:m") == -1

@@ -181,7 +181,7 @@ def test_the_next_is_woken_for_a_task_that_the_first_does_not_take(bench: Bench,
 def test_who_is_paused_or_has_a_task_is_not_woken_for_another(bench: Bench) -> None:
     """The next one is."""
     paused, busy, free = (bench.session("developer") for _ in range(3))
-    bench.octet.agents.update(paused.agent, status="paused")
+    bench.octet.standings.pause(paused.agent)
     for session in (paused, busy):
         bench.wakes.ends(session.pid)
     bench.octet.tasks.add("held")
@@ -227,7 +227,7 @@ def test_a_waiter_of_a_turn_waits_for_its_end(bench: Bench) -> None:
     session.woken()
     session.arm("UserPromptSubmit", since=time.monotonic())
     assert session.sleeps()
-    bench.octet.messages.take(session.agent)
+    bench.octet.messages.read(session.agent)
     bench.wakes.ends(session.pid)
     assert session.sleeps()
 
