@@ -7,19 +7,18 @@ and says in one line what is wrong.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from octet.agents import GUEST, Agent
 from octet.api import Octet
-from octet.daemon import fence, loop, mail, permission
+from octet.daemon import fence, loop, mail
 from octet.daemon.briefing import brief
 from octet.daemon.crews import Crew, Crews
 from octet.daemon.failure import failure_reply
+from octet.daemon.guarding import Guarding
 from octet.daemon.ledger import Ledger, paused_by_budget, subagent_transcript
 from octet.daemon.rescuer import LEAVE_S
 from octet.daemon.returned import Returned
@@ -27,9 +26,8 @@ from octet.daemon.sessions import Sessions
 from octet.daemon.twins import Twins
 from octet.daemon.vitals import Vitals
 from octet.daemon.wakes import Wakes
-from octet.daemon.watch import Intrusion, Watch
 from octet.daemon.wire import SERVE, WAKE, Reply, Request
-from octet.errors import AgentGone, NotFound, NotTrusted, OctetError, StoreUnreachable, UsageError
+from octet.errors import AgentGone, NotTrusted, OctetError, StoreUnreachable
 from octet.guard import payload, policy
 from octet.guard.payload import (
     Event,
@@ -46,15 +44,12 @@ from octet.guard.payload import (
 )
 from octet.guard.reply import TEXT_LIMIT, render_context, render_verdict
 from octet.guard.reply import Reply as Answer
-from octet.radar import Meeting
 from octet.text import plain
 
 log = logging.getLogger("octet.hooks")
 
 # One notice of the same trouble in this time for each session: a line at every prompt would be noise.
 NOTICE_EVERY_S = 60.0
-# An agent's touch of a path is noted this often at most.
-TOUCH_EVERY_S = 1800.0
 # The client ends a turn all the same after hooks have let it go on eight times in a row without a tool call.
 MOST_IN_A_ROW = 7
 
@@ -68,19 +63,18 @@ class HookService:
         self._sessions = Sessions(vitals)
         self._returned = Returned(vitals.rescuer)
         self._twins = Twins()
-        self._watch = Watch()
+        self._guarding = Guarding(self._sessions, self._returned)
         self.ledger = Ledger(crews)
         self._gone_on: dict[str, int] = {}
         self.wakes = Wakes(crews)
-        self._touched: dict[tuple[str, str, str, str], float] = {}
         self._notices: dict[tuple[int, str], float] = {}
         self._handlers: dict[type[Event], Callable[[Crew, Any, int, str], Answer]] = {
             SessionStart: self._session_start,
             SubagentStart: self._subagent_start,
             UserPromptSubmit: self._user_prompt_submit,
-            PreToolUse: self._pre_tool_use,
-            payload.PostToolUse: self._post_tool_use,
-            payload.PostToolUseFailure: self._post_tool_use,
+            PreToolUse: self._guarding.before,
+            payload.PostToolUse: self._guarding.after,
+            payload.PostToolUseFailure: self._guarding.after,
             PostToolBatch: self._post_tool_batch,
             Stop: self._stop,
             SubagentStop: self._subagent_stop,
@@ -279,74 +273,6 @@ class HookService:
             if other.parent == agent.id and other.process.partition("#")[2] not in running:
                 self._sessions.leave(crew, other)
 
-    # The guard
-
-    def _pre_tool_use(self, crew: Crew, event: PreToolUse, pid: int, _: str) -> Answer:
-        needs = policy.needs(event, crew.project)
-        agent: Agent | None
-        if needs.resources or needs.swept or needs.names_agent:
-            agent, verdict = self._guarded(crew, event, pid, needs)
-        else:
-            agent, verdict = self._sessions.known(crew, event, pid), policy.judge(needs, policy.Granted(), crew.project)
-        if agent and verdict.decision != "deny":
-            if needs.resources or needs.apart:
-                crew.writes.update({agent.id, agent.parent})
-            call = (pid, event.tool_use_id) if event.tool_name == "Bash" else None
-            self._watch.wrote(crew, agent, needs.resources, call)
-            if call:
-                self._watch.begin(crew, agent, call)
-            verdict = self._with_meetings(crew, agent, needs, verdict)
-        return render_verdict(verdict, event)
-
-    def _guarded(self, crew: Crew, event: PreToolUse, pid: int, needs: policy.Needs) -> tuple[Agent, policy.Verdict]:
-        agent = self._sessions.cached(crew, event, pid)
-        if refused := _astray(crew, agent, needs) or self._returned.refuse(crew, agent, needs):
-            return agent, refused
-        answer = self._permitted(crew, agent, needs)
-        if isinstance(answer, policy.Gone):
-            self._sessions.forget(agent)
-            joined = self._sessions.register(crew, event, pid)
-            agent = joined.agent
-            if joined.how == "known":  # it took another role, and with it another name
-                answer = self._permitted(crew, agent, needs)
-            elif lost := self._returned.tell(crew, agent, "PreToolUse"):
-                return agent, policy.Verdict("deny", f"{lost} You are {agent.id} from now on.")
-        return agent, policy.judge(needs, answer, crew.project, agent.id)
-
-    def _with_meetings(self, crew: Crew, agent: Agent, needs: policy.Needs, verdict: policy.Verdict) -> policy.Verdict:
-        """The verdict, with who else changes the same paths in a worktree; the store is asked at an agent's first touch of a path."""
-        now = time.monotonic()
-        place = (crew.project.name, crew.url or "", agent.id)
-        fresh = [path for path in needs.apart if self._touched.get((*place, path), -TOUCH_EVERY_S) + TOUCH_EVERY_S <= now]
-        if not fresh:
-            return verdict
-        if len(self._touched) > 10_000:
-            self._touched.clear()
-        self._touched |= {(*place, path): now for path in fresh}
-        met = crew.connected().radar.touch(agent, fresh)
-        return replace(verdict, context="\n".join(filter(None, [verdict.context, *map(_meeting, met)])))
-
-    def _post_tool_use(self, crew: Crew, event: payload.PostToolUse, pid: int, _: str) -> Answer:
-        """What a shell command changed of files that others hold: both are told."""
-        found = self._watch.end(crew, (pid, event.tool_use_id))
-        if not found:
-            return Answer()
-        agent = self._sessions.cached(crew, event, pid)
-        for intrusion in found:
-            try:
-                crew.connected().messages.send(intrusion.lock.holder, _intruded(agent, intrusion), sender=agent.id)
-            except UsageError as error:  # a lock that was set by hand may name anybody
-                log.info("nobody to tell: %s", error)
-        return render_context(type(event).__name__, "\n".join(map(_intruding, found)))
-
-    def _permitted(self, crew: Crew, agent: Agent, needs: policy.Needs) -> policy.Answer:
-        octet = crew.connected()
-        swept = permission.in_the_way(octet, agent, needs)
-        if swept and crew.project.config.lock_paths == "enforce":
-            return swept
-        answer = permission.acquire(octet, agent, needs.resources)
-        return swept if swept and isinstance(answer, policy.Granted) else answer
-
 
 def begins_turn(event: Event) -> bool:
     """Whether the session is in a turn from now on, or about to be told what it must not be woken for besides."""
@@ -368,37 +294,6 @@ def ends_turn(event: Event, answer: Answer) -> bool:
         case Notification():
             return event.kind == "idle_prompt"
     return isinstance(event, payload.StopFailure)
-
-
-def _meeting(met: Meeting) -> str:
-    work = (f", task {plain(met.task, 80)}" if met.task else "") + (f", branch {plain(met.branch, 200)}" if met.branch else "")
-    advice = f"agree who does what before both are merged (`octet msg send {plain(met.agent, 80)} …`)"
-    who = f"{plain(met.agent, 80)}{work}, in a worktree of its own"
-    return f"Octet: {plain(met.path)} is also being changed by {who}; it was told too: {advice}."
-
-
-def _intruding(found: Intrusion) -> str:
-    holder, work = plain(found.lock.holder, 80), f" (task {plain(found.lock.task, 80)})" if found.lock.task else ""
-    return (
-        f"Octet: {plain(found.path)} changed while this command ran, and {holder} holds it{work}; it was told. "
-        f"If it was this command, agree with {holder} (`octet msg send {holder} …`) and do not write it again."
-    )
-
-
-def _intruded(agent: Agent, found: Intrusion) -> str:
-    path = plain(found.path)
-    return f"{path}, which you hold, changed while a shell command of {agent.id} ran: look at it (`git diff -- {path}`) before you go on."
-
-
-def _astray(crew: Crew, agent: Agent, needs: policy.Needs) -> policy.Verdict | None:
-    """A developer that has a worktree and writes in the shared checkout. Its worktree may be younger than what this process remembers."""
-    if agent.role != "developer" or not needs.shared or needs.refusals or crew.project.config.lock_paths != "enforce":
-        return None
-    try:
-        worktree = crew.connected().agents.get(agent.id).worktree
-    except NotFound:
-        return None
-    return policy.misplaced(needs, worktree) if os.path.isdir(worktree) else None  # noqa: PTH112 - it may be ""
 
 
 def _publish_turn(octet: Octet, agent: Agent, kind: str, message: str) -> None:

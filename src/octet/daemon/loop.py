@@ -314,7 +314,10 @@ def _park(octet: Octet, agent: Agent, turn: Turn, step: Step, keep: Keep | None)
     if agent.role != "orchestrator":
         back = f" Given back: {', '.join(given)}." if given else ""
         text = f"{agent.id} is parked: {step.reason}.{back} It goes on after a prompt of its person, or `octet agent resume {agent.id}`."
-        octet.messages.send("orchestrator", text, sender=agent.id)
+        try:
+            octet.messages.send("orchestrator", text, sender=agent.id)
+        except Refused as error:  # its inbox is full: `octet status` tells it all the same
+            log.info("the orchestrator is not told: %s", error)
 
 
 def _released(octet: Octet, task: Task, reason: str) -> bool:

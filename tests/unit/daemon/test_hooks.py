@@ -429,7 +429,7 @@ def run_shell(client: Client, command: str, call: str, does: Callable[[], object
     """A shell command from its first hook to its last; what its model is told afterwards."""
     given = {"tool_name": "Bash", "tool_input": {"command": command}, "tool_use_id": call}
     assert client.told(client.fire("PreToolUse", **given)) == ""
-    client.service._watch._pool.submit(lambda: None).result()  # the look before has been taken
+    client.service._guarding._watch._pool.submit(lambda: None).result()  # the look before has been taken
     does()
     return client.told(client.fire(event, **given))
 
@@ -441,7 +441,7 @@ def test_a_write_that_nobody_saw_coming_is_told_to_both(clients: list[Client], r
     one.start()
     two.start()
     one.write("a.py")
-    two.service._watch._written.clear()  # as when the holder wrote a while ago
+    two.service._guarding._watch._written.clear()  # as when the holder wrote a while ago
     told = run_shell(two, "make", "t1", lambda: (repository / "a.py").write_text("made"), event)
     assert "a.py" in told
     assert "guest-1" in told
@@ -459,7 +459,7 @@ def test_what_the_holder_writes_itself_is_no_news(clients: list[Client], reposit
     one.write("a.py")
     assert run_shell(two, "make", "t1", lambda: (one.write("a.py"), (repository / "a.py").write_text("1"))) == ""
     one.fire("PreToolUse", tool_name="Bash", tool_input={"command": "sleep 9; echo > a.py"}, tool_use_id="long")
-    one.service._watch._written.clear()
+    one.service._guarding._watch._written.clear()
     assert run_shell(two, "make", "t2", lambda: (repository / "a.py").write_text("22")) == ""
     assert run_shell(two, "make", "t3", lambda: (repository / "b.py").write_text("1")) == ""
 
