@@ -34,7 +34,7 @@ def leave(*_: object) -> None:
 def main() -> None:
     url, project, history, lease_ms = sys.argv[1:]
     octet = Octet(open_client(url), project)
-    recorder = Recorder(Path(history), Path(history).stem)
+    recorder = Recorder(Path(history))
     me = identify(os.getpid())
     assert me
     wanted = Registration(role="orchestrator", kind="external", process=str(me), pid=me.pid, host=me.host, lease_ms=int(lease_ms))
