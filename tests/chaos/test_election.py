@@ -44,9 +44,9 @@ class Field:
         recorded = self.directory / f"w{self.started}.jsonl"
         command = [sys.executable, str(WORKER), self.url, "p", str(recorded), str(lease_ms)]
         worker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.workers[worker.pid] = worker
         assert worker.stdout
         assert worker.stdout.readline().startswith("orchestrator-")
-        self.workers[worker.pid] = worker
         return worker.pid
 
     def leader(self) -> Agent:

@@ -72,6 +72,7 @@ def test_a_queue_loses_nothing(crowd: Crowd) -> None:
     queue.push(*range(ITEMS // 2))
     for number in range(ITEMS // 2, ITEMS):
         crowd.octet.store.client.lpush("workflow:{p}:queue:q", number)
+    queue.reserve(lease_s=LEASE_NS / 1e9)  # and forgotten: whether one of the killed has an item in hand is chance
     pids = crowd.start("queue")
     for turn, pid in enumerate(chance.sample(pids, KILLED)):
         wait_for(lambda turn=turn: queue.stats().done > ITEMS // 20 * (turn + 1), "the workers go on")
@@ -82,7 +83,7 @@ def test_a_queue_loses_nothing(crowd: Crowd) -> None:
     assert {int(line[1]) for line in lines} == set(range(ITEMS))
     assert len({line[0] for line in lines}) == len(lines)
     # A worker may be killed between the answer and its note of it.
-    assert max(ITEMS + 1, len(lines)) <= stats.given <= len(lines) + KILLED
+    assert max(ITEMS + 1, len(lines)) <= stats.given <= len(lines) + 1 + KILLED
     assert held_twice(lines) == []
 
 
