@@ -52,15 +52,15 @@ BRIEF = (
 )
 
 
-def find_claude(named: str = "") -> Path:
-    """Claude Code's program: the one named, else `$OCTET_CLAUDE`, else `claude` on PATH.
+def find_claude() -> Path:
+    """Claude Code's program: `$OCTET_CLAUDE`, else `claude` on PATH.
 
     A repository cannot name it: what runs on a machine is its person's choice.
 
     Raises:
         UsageError: there is none.
     """
-    wanted = named or os.environ.get(VARIABLE, "")
+    wanted = os.environ.get(VARIABLE, "")
     found = shutil.which(wanted or "claude")
     if found is None:
         where = f"{VARIABLE}={wanted} is no program" if wanted else "there is no `claude` on PATH"

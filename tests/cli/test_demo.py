@@ -134,7 +134,7 @@ def claude() -> str:
 @pytest.mark.e2e
 def test_a_demo_with_the_real_client(person: Person, claude: str) -> None:
     """The same with Claude Code in each process and a scripted model behind it."""
-    status, out, err = finish(person.start("--claude", "--json", OCTET_TEST_CLAUDE=claude))
+    status, out, err = finish(person.start("--claude", "--json", OCTET_CLAUDE=claude))
     assert (status, err) == (0, "")
     assert_all_right(json.loads(out))
 
@@ -142,7 +142,7 @@ def test_a_demo_with_the_real_client(person: Person, claude: str) -> None:
 @pytest.mark.e2e
 def test_a_demo_with_the_real_client_that_is_interrupted(person: Person, claude: str) -> None:
     """Ctrl-C ends those that wait for work, too."""
-    demo = person.start("--claude", "--plain", OCTET_TEST_CLAUDE=claude)
+    demo = person.start("--claude", "--plain", OCTET_CLAUDE=claude)
     read_until(demo, "claimed")
     demo.send_signal(signal.SIGINT)
     _, err = demo.communicate(timeout=60)

@@ -1,36 +1,56 @@
 """A scripted model for a whole crew: it knows whose request it is by the briefing that Octet's SessionStart hook put into the conversation.
 
     with CrewModel() as model:
-        model.play("developer", develop)        # a conversation for each session of the role, made when it first asks
+        model.play("developer", develop)        # a conversation for each turn of a session of the role
 
-A conversation is an iterator of tool calls, or a generator that gets each call's result. When it ends the turn ends, and the next turn, for
-whatever reason it begins, is answered by a new conversation.
+A conversation is an iterator of tool calls, or a generator that gets each call's result. When it ends the turn ends. The next turn, for
+whatever reason it begins, is answered by a new conversation, which is told what has reached the model since the last one.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from octet.demo.answers import Block, Text
+from octet.demo.answers import Block, Text, ToolCall
 from octet.demo.model import ModelServer, Result, texts_in
 from octet.demo.model import Request as Received
 
 BRIEFING = re.compile(r"Octet: you are (?P<agent>[\w.-]+) in project [\w.-]+, in the role of (?P<role>[\w-]+)")
-SPOKEN = re.compile(r"work as your role says|go on as (?P<role>[\w-]+)")
+NOBODYS = "Nothing to do for somebody without a role."
 
-Play = Callable[[str], Iterator[Any]]
+
+@dataclass(frozen=True)
+class Told:
+    """Who begins a turn, and what it was told: the words of its person, of hooks and of machine wakes."""
+
+    agent: str
+    role: str
+    words: str
+
+
+Play = Callable[[Told], Iterator[Any]]
 
 
 class CrewModel(ModelServer):
-    """The server; a context manager. `errors` holds what went wrong in its threads, `results` what the tool calls came to, in order."""
+    """The server; a context manager.
+
+    `errors` holds what went wrong in its threads, `results` what the tool calls came to, in order. Of each role, `said` holds its tool calls,
+    `told` what came from outside before each answer, and `instructions` what its model is begun with.
+    """
 
     def __init__(self) -> None:
         super().__init__(self._answer_crew, self._fault)
         self.errors: list[str] = []
         self.results: list[Result] = []
+        self.said: dict[str, list[ToolCall]] = defaultdict(list)
+        self.told: dict[str, list[str]] = defaultdict(list)
+        self.instructions: dict[str, str] = {}
         self.count = 0
         self._plays: dict[str, Play] = {}
         self._acting: dict[str, Iterator[Any]] = {}
@@ -38,7 +58,7 @@ class CrewModel(ModelServer):
         self._lock = threading.Lock()
 
     def play(self, role: str, conversation: Play) -> None:
-        """How sessions of a role answer; it is given the agent's name."""
+        """How sessions of a role answer in a turn."""
         self._plays[role] = conversation
 
     def idle(self, count: int) -> bool:
@@ -50,30 +70,40 @@ class CrewModel(ModelServer):
             return [Text("Scripted session")]
         found = [match for text in texts_in(request.messages) for match in BRIEFING.finditer(text)]
         if not found:
-            return [Text("Nothing to do for somebody without a role.")]
-        agent, role = found[-1]["agent"], found[-1]["role"]
+            return [Text(NOBODYS)]
+        told = Told(found[-1]["agent"], found[-1]["role"], "\n".join(_latest(request)))
         with self._lock:
             self.count += 1
             self.results += request.results
-            self._resting.discard(agent)
-        block = self._step(agent, role, request)
-        if isinstance(block, Text):
-            with self._lock:
-                self._resting.add(agent)
+            self.told[told.role].append(told.words)
+            self.instructions[told.role] = str(request.body.get("system"))
+            self._resting.discard(told.agent)
+        block = self._step(told, request)
+        with self._lock:
+            if isinstance(block, ToolCall):
+                self.said[told.role].append(block)
+            else:
+                self._resting.add(told.agent)
         return [block]
 
-    def _step(self, agent: str, role: str, request: Received) -> Block:
+    def _step(self, told: Told, request: Received) -> Block:
         """The next call of the conversation that the agent is in; after a call's result never the first of another one."""
-        acting = self._acting.get(agent)
+        acting = self._acting.get(told.agent)
         try:
             if acting is None or not request.results:
-                acting = self._acting[agent] = self._plays.get(role, lambda _agent: iter(()))(agent)
+                acting = self._acting[told.agent] = self._plays.get(told.role, lambda _told: iter(()))(told)
                 return next(acting)  # type: ignore[no-any-return]
             send = getattr(acting, "send", None)
             return send(request.results[-1]) if send else next(acting)
         except StopIteration:
-            self._acting.pop(agent, None)
+            self._acting.pop(told.agent, None)
             return Text("Done for now.")
 
     def _fault(self, _request: Received, error: Exception) -> None:
         self.errors.append(f"{type(error).__name__}: {error}")
+
+
+def _latest(request: Received) -> Sequence[str]:
+    """The texts that came from outside since the model's last answer, oldest first."""
+    latest = itertools.takewhile(lambda message: message["role"] != "assistant", reversed(request.messages))
+    return texts_in(list(latest)[::-1])

@@ -12,8 +12,8 @@ from types import FrameType
 import click
 
 from octet.cli.output import emit, json_option
+from octet.crew_client import find_claude, read_version
 from octet.demo.chronicle import Chronicle
-from octet.demo.clients import find_claude
 from octet.demo.director import Options, Show, run_demo
 from octet.demo.report import render_report
 from octet.demo.sample import load_sample
@@ -43,13 +43,23 @@ def demo_command(
     Nothing of yours is touched: the crew, its server and its daemon live in a temporary directory and end with the demo. One developer
     is killed half-way. Exit code 1 if anything was not as it should be.
     """
-    claude = find_claude() if with_claude else None
-    options = Options(developers, claude, make_place(keep) if keep else None, seed)
+    options = Options(developers, found_claude() if with_claude else None, make_place(keep) if keep else None, seed)
     with interruptible(), audience(plain, as_json) as show:
         report = run_demo(options, photographed(show, picture) if picture else show)
     emit(asdict(report), render_report(report), as_json)
     if report.problems:
         ctx.exit(1)
+
+
+def found_claude() -> Path:
+    """Claude Code's program.
+
+    Raises:
+        UsageError: there is none, or it is something else.
+    """
+    claude = find_claude()
+    read_version(claude)
+    return claude
 
 
 def make_place(keep: Path) -> Path:

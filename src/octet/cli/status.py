@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from octet import server
+from octet.agents import GUEST
 from octet.api import Octet
 from octet.cli.cost import budget_lines, budgets_data, collect_cost, render_cost
 from octet.cli.crew import crew_data, crew_lines
@@ -18,7 +19,7 @@ from octet.daemon import control
 from octet.errors import NoProject
 from octet.merge_news import why_waiting
 from octet.running import running
-from octet.task_record import GATES, STAGES
+from octet.task_record import GATES, STAGES, WORK_STAGES
 from octet.text import age, plain
 
 MOST_SHOWN = 12
@@ -62,6 +63,7 @@ def collect(octet: Octet) -> dict[str, Any]:
         "store": octet.store_name,
         "now_ms": octet.now_ms(),
         "tasks": octet.tasks.counts(),
+        "stages": {stage: octet.tasks.waiting(stage) for stage in WORK_STAGES},
         "gates": {gate: octet.tasks.waiting(gate) for gate in GATES},
         "merge_waits": why_waiting(octet),
         "budgets": budgets_data(octet),
@@ -93,7 +95,7 @@ def render(data: dict[str, Any]) -> str:
     agents, tasks, locks, work = data["agents"], data["tasks"], data["locks"], data["work"]
     lines = [f"{data['project']}  ({data['store']})"]
     lines.append("tasks   " + (", ".join(f"{count} {state}" for state, count in tasks.items() if count) or "none"))
-    lines += [*_gates(data), *budget_lines(data["budgets"])]
+    lines += [*_unserved(data), *_gates(data), *budget_lines(data["budgets"])]
     lines.append("agents  " + (", ".join(f"{a['id']}{_on(a['tasks'])}" for a in agents) or "none"))
     lines += [f"stopped {a['id']} is {a['stopped']}" for a in agents if a["stopped"]]
     lines += crew_lines(data["crew"])
@@ -108,6 +110,13 @@ def render(data: dict[str, Any]) -> str:
     if len(locks) > MOST_SHOWN:
         lines.append(f"        and {len(locks) - MOST_SHOWN} more locks: octet lock list")
     return "\n".join(lines)
+
+
+def _unserved(data: dict[str, Any]) -> list[str]:
+    """Work that waits for a role that nobody has, where others have one."""
+    here = {agent["role"] for agent in data["agents"]}
+    parts = [f"{count} for {stage} (no {STAGES[stage].role} here)" for stage, count in data["stages"].items() if count and STAGES[stage].role not in here]
+    return ["waits   " + ", ".join(parts)] if parts and here - {GUEST} else []
 
 
 def _gates(data: dict[str, Any]) -> list[str]:

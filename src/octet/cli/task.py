@@ -256,9 +256,9 @@ def describe(task: Task) -> str:
         "author": task.author,
         "branch": f"{task.branch} {task.commit[:12]}" if task.branch else "",
         "merged": task.merge_commit,
-        "result": task.result,
         "last": _last(task),
         "rescued": f"{task.rescue_ref} ({task.rescue_size}): `octet task rescue {task.id}` applies it" if task.rescue_ref else "",
+        "after": ", ".join(task.after),
         "needs": ", ".join(task.needs),
         "accept": task.accept,
         "feature": task.feature,
@@ -267,6 +267,8 @@ def describe(task: Task) -> str:
     }
     lines += [f"  {name:<9} {plain(value, 1000)}" for name, value in facts.items() if value]
     lines += [f"  ended     {_ended(ended, now)}" for ended in task.ended]
+    if task.result:
+        lines += ["  result", *(f"    {line}" for line in text_lines(task.result))]
     if task.findings:
         lines += ["  to change", *(f"    {line}" for line in text_lines(task.findings))]
     lines += [f"  | {plain(line, 2000)}" for line in task.description.splitlines()]

@@ -14,7 +14,7 @@ MOST_PATHS = 600
 PAUSE = "If your person has asked you to stop or to wait: `octet agent pause`, and end your turn."
 COMMANDS = {
     "test": "run `octet test run --all` (give the Bash call a timeout of 600000 ms)",
-    "merge": "look at `octet merge queue`, then run `octet merge run` (give the Bash call a timeout of 600000 ms)",
+    "merge": "look at `octet merge queue`, then run `octet merge run --once` (give the Bash call a timeout of 600000 ms)",
 }
 
 
@@ -56,6 +56,7 @@ def facts(task: Task, most: int = MOST_TEXT) -> list[str]:
         "title": plain(task.title, 500),
         "do": plain(task.description, most),
         "accept": plain(task.accept, most),
+        "after": plain(", ".join(task.after), MOST_PATHS),
         "paths": plain(", ".join(task.paths), MOST_PATHS),
         "progress": f"{task.progress:g}% {plain(task.note)}".strip() if task.progress and task.state == State.CLAIMED else "",
         "attempts": failed,

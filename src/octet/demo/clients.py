@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from octet.api import Octet, connect
+from octet.crew_client import STREAMS, user_message
 from octet.demo.acts import Act, Answer, EndTurn, Linger, Read, Until
 from octet.demo.answers import Block, Text, ToolCall
 from octet.demo.crew import Listener, Part
@@ -25,25 +25,11 @@ from octet.demo.lookout import Lookout
 from octet.demo.model import ModelServer, Request, marker
 from octet.demo.roles import BEHAVIOURS
 from octet.demo.session import as_tool_call, scene_of
-from octet.errors import UsageError
 from octet.plugin import plugin_root
 from octet.process import identify
 
-STREAMS = ("--input-format", "stream-json", "--output-format", "stream-json", "--verbose")
 # How the client words a hook's denial for its model. What a tool itself refuses begins otherwise.
 DENIAL = re.compile(r"PreToolUse:(?P<tool>\w+) hook error: (\[.*?\]: )?")
-
-
-def find_claude() -> Path:
-    """Claude Code's program: `$OCTET_TEST_CLAUDE`, else `claude` on PATH.
-
-    Raises:
-        UsageError: there is none.
-    """
-    named = os.environ.get("OCTET_TEST_CLAUDE") or shutil.which("claude")
-    if not named or not os.access(named, os.X_OK):
-        raise UsageError("--claude needs Claude Code on PATH: install it, or leave --claude out for a crew of plain processes")
-    return Path(named).resolve()
 
 
 class Actor:
@@ -91,9 +77,8 @@ class Actor:
     def prompt(self, text: str) -> None:
         """Give the client its next prompt; a client that is gone has ended by itself or was killed."""
         assert self.process.stdin is not None
-        message = {"type": "user", "message": {"role": "user", "content": f"{marker(self.part.name)} {text}"}}
         try:
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.write(user_message(f"{marker(self.part.name)} {text}"))
             self.process.stdin.flush()
         except BrokenPipeError:
             pass  # `running` tells
