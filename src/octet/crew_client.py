@@ -21,6 +21,7 @@ from octet.bootstrap import own_command
 from octet.errors import UsageError
 from octet.plugin import plugin_root
 from octet.project import Project, real_path
+from octet.text import plain
 
 VARIABLE = "OCTET_CLAUDE"
 STREAMS = ("--input-format", "stream-json", "--output-format", "stream-json", "--verbose")
@@ -82,7 +83,9 @@ def read_version(claude: Path) -> str:
         said = getattr(error, "strerror", None) or "no answer"
     version, _, name = said.partition(" ")
     if name != "(Claude Code)":
-        raise UsageError(f"{claude} is not Claude Code (--version: {said[:80]!r}): set {VARIABLE} to its program")
+        raise UsageError(
+            f"{claude} is not Claude Code (--version: {plain(said.partition(chr(10))[0], 80)!r}): set {VARIABLE} to its program"
+        )
     return version
 
 

@@ -18,6 +18,7 @@ from octet.moving import move_out
 from octet.project import Project
 from octet.rescue import base_branch, keep_work, note_rescue, rescue_claims
 from octet.snapshot import take_snapshot
+from octet.standing import CREW_DOWN
 from octet.survey import Standing, survey
 from octet.tasks import Task
 from octet.tenancy import linked_checkouts, worktrees_of
@@ -26,7 +27,6 @@ log = logging.getLogger("octet.crew")
 
 POLL_S = 0.25
 TELL_EVERY_S = 15.0
-PAUSER = "octet down"
 NOTE = "handed over: its session ended by `octet down`"
 
 Say = Callable[[str], None]
@@ -84,32 +84,33 @@ def _revive(directory: CrewDirectory, wanted: Wanted) -> Wanted:
 @contextmanager
 def _paused(octet: Octet, directory: CrewDirectory, known: dict[str, Agent]) -> Iterator[None]:
     """The crew's agents take no new work meanwhile; where that is interrupted, those that are left do again."""
-    for agents in _agents(octet, directory).values():
-        for agent in agents:
-            known[agent.id] = agent
-            if not octet.standings.get(agent.id).paused:  # by a person, who will end that
-                with suppress(AgentGone):
-                    octet.standings.pause(agent, "its crew is going down", PAUSER)
+    _hold_back(octet, directory, known)
     try:
         yield
     except BaseException:
         for agent in known.values():
-            _resume(octet, agent)
+            octet.standings.lift(agent, CREW_DOWN)
         raise
 
 
-def _resume(octet: Octet, agent: Agent) -> None:
-    if octet.standings.get(agent.id).paused_by == PAUSER:
-        with suppress(AgentGone):
-            octet.standings.resume(agent)
+def _hold_back(octet: Octet, directory: CrewDirectory, known: dict[str, Agent]) -> Mapping[str, list[Agent]]:
+    """Pause whoever has come since the last call: a member that fell is started again even now. Returns all by member."""
+    found = _agents(octet, directory)
+    for agent in (agent for agents in found.values() for agent in agents):
+        if agent.id in known and known[agent.id].incarnation == agent.incarnation:
+            continue
+        known[agent.id] = agent
+        if not octet.standings.get(agent.id).paused:  # by a person, who will end that
+            with suppress(AgentGone):
+                octet.standings.pause(agent, "its crew is going down", CREW_DOWN)
+    return found
 
 
 def _let_finish(octet: Octet, directory: CrewDirectory, left: Wanted, known: dict[str, Agent], end: float, say: Say) -> Wanted:
     """End each member when it holds nothing; who is left when the time is over."""
     told = 0.0
     while left.members:
-        agents = _agents(octet, directory)
-        known |= {agent.id: agent for found in agents.values() for agent in found}
+        agents = _hold_back(octet, directory, known)
         busy = {name: tasks for name, found in agents.items() if (tasks := _held(octet, found))}
         left = _drop(directory, left, {member.name for member in left.members} - busy.keys())
         now = time.monotonic()
@@ -174,7 +175,7 @@ def _dismiss(octet: Octet, agent: Agent) -> None:
     with suppress(NotFound):
         there = octet.agents.get(agent.id)
         if there.process == agent.process:
-            _resume(octet, there)  # it may come back under its name
+            octet.standings.lift(there, CREW_DOWN)  # it may come back under its name
             rescue_claims(octet, there, list(octet.tasks.held_by(there.id)))
             octet.agents.leave(there)
 

@@ -29,6 +29,7 @@ from octet.errors import OctetError, Refused, UsageError
 from octet.files import replace_file
 from octet.process import ProcessIdentity
 from octet.project import Project
+from octet.standing import CREW_DOWN
 from octet.store.connection import URL_VARIABLE
 
 # From the start of a supervisor to the registration of the last session, on a machine with better things to do.
@@ -184,10 +185,14 @@ def start(octet: Octet, prepared: Prepared, url: str = "") -> Started:
     try:
         directory.write_wanted(prepared.wanted)
         supervise(directory, url)
-        return _await_registration(octet, directory, prepared.plan.new)
+        started = _await_registration(octet, directory, prepared.plan.new)
     except BaseException:
         _take_back(prepared)
         raise
+    for agents in agents_of(octet.agents.list(), started.report.members).values():
+        for agent in agents:  # an `octet down` that was killed has left it so
+            octet.standings.lift(agent, CREW_DOWN)
+    return started
 
 
 def _take_back(prepared: Prepared) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +20,12 @@ from octet.store.scripts import Reply, Store, from_json, to_json
 from octet.text import plain
 
 MOST_REASON = 300
+# Who has paused an agent whose crew goes down.
+CREW_DOWN = "octet down"
 SUBAGENT_MEMORY_MS = 24 * 3600 * 1000
 # Of so many tasks it is remembered how often the agent gave them back.
 MOST_REMEMBERED = 16
+NOT_PAUSED = {"paused": "", "paused_by": "", "paused_ms": ""}
 # What the runaway guard counts; a person's prompt to one that is parked, and `resume`, begin anew, and so does the loop.
 CLEAN_SLATE = {"parked": "", "parked_ms": "", "barren": "", "returns": "", "begun": ""}
 
@@ -143,8 +147,14 @@ class Standings:
         Raises:
             AgentGone: it was declared dead.
         """
-        free = {"paused": "", "paused_by": "", "paused_ms": "", "talked_ms": "", "asked": "", "vain": "", "vain_until_ms": ""}
-        self.note(agent, {**free, **CLEAN_SLATE}, "agent_resumed")
+        free = {"talked_ms": "", "asked": "", "vain": "", "vain_until_ms": ""}
+        self.note(agent, {**NOT_PAUSED, **free, **CLEAN_SLATE}, "agent_resumed")
+
+    def lift(self, agent: Agent, by: str) -> None:
+        """End the agent's pause if it is by that; harmless where it is not, or where the agent is gone."""
+        if self.get(agent.id).paused_by == by:
+            with suppress(AgentGone):
+                self.note(agent, NOT_PAUSED, "agent_resumed")
 
     def park(self, agent: Agent, reason: str, tasks: Sequence[str]) -> None:
         """The runaway guard stops the agent; a person's prompt or `resume` lets it go on.

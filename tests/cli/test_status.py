@@ -49,6 +49,16 @@ def test_what_waits_at_the_gates(shop: Shop) -> None:
     assert (data["gates"]["review"], data["gates"]["merge"], data["merge_waits"]) == (1, 1, "a dirty checkout")
 
 
+def test_work_that_nobody_here_does(shop: Shop) -> None:
+    """A task of a stage whose role nobody has is named, where others have one: people without any role are left in peace."""
+    shop.octet.tasks.add("settle the names", stage="design")
+    shop.octet.tasks.add("build it")
+    assert "waits   " not in shop.run("status").out
+    join(shop.octet)
+    assert "waits   1 for design (no architect here)" in shop.run("status").out
+    assert shop.json("status")["stages"]["design"] == 1
+
+
 def test_what_was_made_by_hand(shop: Shop) -> None:
     """Locks, tasks, agents and claims that somebody spoiled are shown, or left out; none of it can move the cursor."""
     client, keys = shop.octet.store.client, shop.octet.store.keys

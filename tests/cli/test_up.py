@@ -308,6 +308,21 @@ class TestDown:
         assert crew.processes() == {}
         assert crew.shop.octet.tasks.get("pay").state == "submitted"
 
+    def test_that_was_killed_stops_nobody_for_good(self, crew: Crew) -> None:
+        """It had told the crew to take no new work; the next `octet up` ends that, as it starts who was ended already."""
+        crew.shop.octet.tasks.add("Pay", task_id="pay")
+        crew.play("developer-1", "hold")
+        crew.up(*SMALL)
+        poll(lambda: crew.shop.octet.tasks.get("pay").holder, "the claim")
+        ending = crew.shop.start("down")
+        poll(lambda: crew.agents() == ["developer-1"], "the end of the orchestrator")
+        ending.kill()
+        ending.communicate()
+        assert "developer-1 is paused: its crew is going down" in crew.shop.run("status").out
+        crew.up(*SMALL)
+        assert len(crew.agents()) == 2
+        assert "paused" not in crew.shop.run("status").out
+
     def test_hands_over_when_the_time_is_over(self, crew: Crew) -> None:
         """The task waits again with the work so far, its worktree stays because there is work in it, and both are said."""
         crew.shop.octet.tasks.add("Pay", task_id="pay")

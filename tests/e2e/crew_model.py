@@ -40,8 +40,8 @@ Play = Callable[[Told], Iterator[Any]]
 class CrewModel(ModelServer):
     """The server; a context manager.
 
-    `errors` holds what went wrong in its threads, `results` what the tool calls came to, in order. Of each role, `said` holds its tool calls,
-    `told` what came from outside before each answer, and `instructions` what its model is begun with.
+    `errors` holds what went wrong in its threads, `results` what the tool calls came to, in order. Of each role, `said` holds its tool
+    calls, `told` what came from outside before each answer, and `instructions` what its model is begun with.
     """
 
     def __init__(self) -> None:

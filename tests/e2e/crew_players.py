@@ -1,4 +1,4 @@
-"""How a scripted model plays the eight roles of a crew, by what `agents/*.md` tell them: one plain command a call, nothing that needs a person.
+"""How a scripted model plays the eight roles of a crew, by what `agents/*.md` tell them: one plain command a call, none for a person.
 
 A turn does what it was handed, and ends; what comes next is Octet's to say. Nobody waits, asks for work, or knows when all is done.
 """

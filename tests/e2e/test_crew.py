@@ -16,11 +16,13 @@ import pytest
 from .claude import accept_first_run_questions
 from .crew_model import CrewModel
 from .model import Tool
-from .sandbox import PROJECT, Sandbox
+from .sandbox import PROJECT, SERVICE, Sandbox
 from .test_whole_flow import TESTS, opt_in_with_tests, shell, write
 from .waiting import poll
 
 CREW_DEADLINE_S = 120.0
+# What there is of an agent that lives, or holds something.
+HELD = ("heartbeat:", "agents:claims:", "agents:locks:", "locks:path:", "locks:worktree:", "locks:repository:", "locks:task:")
 
 
 class Crew:
@@ -67,12 +69,18 @@ class Crew:
         return "".join(f"\n--- {path.name}\n{path.read_text(errors='replace')[-1500:]}" for path in self.directory.glob("*.log"))
 
     def assert_gone(self) -> None:
-        """No process of the crew, no agent, lock or tmux session."""
-        left = {pid: line for pid, line in self.sandbox.processes().items() if str(self.directory) in line or "claude" in line}
-        assert left == {}
+        """No process but Octet's own services: no session, supervisor or waiter; no agent, claim, lock, settings, tmux session."""
+        poll(lambda: not self.strangers(), "the end of every process but daemon and server", 10)
         assert self.sandbox.agents() == []
+        keys = [key.removeprefix(self.sandbox.key("")) for key in self.sandbox.store.scan_iter()]
+        assert [key for key in keys if key.startswith(HELD) and not key.startswith("heartbeat:person-")] == []
         assert json.loads(self.octet("lock", "list", "--json").stdout) == []
         assert self.windows() == []
+        assert list(self.directory.glob("settings/*")) == []
+
+    def strangers(self) -> dict[int, str]:
+        """Processes of the sandbox that are neither daemon nor server."""
+        return {pid: line for pid, line in self.sandbox.processes().items() if not SERVICE.search(line)}
 
     def windows(self) -> list[str]:
         """The windows of its tmux session, by name."""

@@ -66,7 +66,7 @@ def test_a_feature_is_built_although_sessions_are_killed(crew: Crew) -> None:
     seed = int(os.environ.get("OCTET_TEST_SEED") or time.time_ns() % 1_000_000)
     dice = random.Random(seed)
     victims = sorted(dice.sample(ROLES, 2), key=STAGES.index)
-    print(f"OCTET_TEST_SEED={seed}: kills {' and '.join(victims)}")  # noqa: T201 - shown when it fails
+    print(f"OCTET_TEST_SEED={seed}: kills {' and '.join(victims)}")
     frozen = {role: Frozen(dice.randrange(MOST_CALLS)) for role in victims if role not in COMMANDS}
     begun = git(crew.sandbox.repository, "rev-parse", "main").strip()
     start(crew, frozen)
@@ -111,7 +111,7 @@ def kill_at_work(crew: Crew, role: str, frozen: Frozen | None) -> str:
     # What a command does of its own accord may have been done in that moment.
     assert [event["task"] for event in freed] == [task["id"]] or frozen is None
     for event in freed:
-        print(f"{name} died with task {event['task']}: free after {event['at_ms'] - at_ms} ms")  # noqa: T201
+        print(f"{name} died with task {event['task']}: free after {event['at_ms'] - at_ms} ms")
         assert event["at_ms"] - at_ms < FREED_WITHIN_MS * PATIENCE
     if frozen:
         frozen.thaw()
@@ -174,7 +174,6 @@ def assert_gates(sandbox: Sandbox) -> None:
 
 def end(crew: Crew, begun: str, sessions: int) -> None:
     """`octet down`; then nothing is there but the merged work."""
-    Path("/tmp/crewflow.events").write_text("\n".join(f"{e['at_ms'] % 1000000} {e['type']} {e.get('agent')} {e.get('task')}" for e in events(crew)))  # TEMP
     farewell = json.loads(crew.octet("down", "--json").stdout)
     crew.assert_gone()
     assert len(farewell["ended"]) == sessions

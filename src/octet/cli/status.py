@@ -115,7 +115,11 @@ def render(data: dict[str, Any]) -> str:
 def _unserved(data: dict[str, Any]) -> list[str]:
     """Work that waits for a role that nobody has, where others have one."""
     here = {agent["role"] for agent in data["agents"]}
-    parts = [f"{count} for {stage} (no {STAGES[stage].role} here)" for stage, count in data["stages"].items() if count and STAGES[stage].role not in here]
+    parts = [
+        f"{count} for {stage} (no {STAGES[stage].role} here)"
+        for stage, count in data["stages"].items()
+        if count and STAGES[stage].role not in here
+    ]
     return ["waits   " + ", ".join(parts)] if parts and here - {GUEST} else []
 
 

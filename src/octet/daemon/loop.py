@@ -28,7 +28,7 @@ from octet.election import STANDBY
 from octet.errors import AgentGone, NotFound, NothingToClaim, OctetError, Refused, StoreUnreachable
 from octet.guard.payload import SubagentStop, TurnEnd, UserPromptSubmit
 from octet.project import find_worktree
-from octet.standing import CLEAN_SLATE, Standing, packed
+from octet.standing import CLEAN_SLATE, CREW_DOWN, Standing, packed
 from octet.task_record import GATES, WORK_STAGES, State, Task, stage_of_role
 from octet.text import plain
 
@@ -143,6 +143,7 @@ def began(octet: Octet, agent: Agent, source: str) -> None:
         return
     names = ("begun", "asked", "talked_ms", "idle_ms", "task", "token", "base", "told", "reminders", "vain", "vain_until_ms", "offers")
     if octet.standings.get(agent.id) != Standing():
+        octet.standings.lift(agent, CREW_DOWN)  # that crew is down: a conversation that goes on has come back with the next one
         octet.standings.note(agent, dict.fromkeys(names, ""))
 
 

@@ -20,6 +20,7 @@ from octet.daemon.hooks import HookService
 from octet.daemon.vitals import Vitals
 from octet.daemon.wire import Reply
 from octet.records import Finding, NewRecord
+from octet.standing import CREW_DOWN
 from octet.task_record import Task
 
 DEVELOPER = "octet:developer"
@@ -221,6 +222,17 @@ def test_tasks_without_a_commit_in_a_row_park_it(one: Client, octet: Octet, repo
     octet.tasks.complete("4", octet.tasks.get("4").token)
     assert feedback(one.stop()) == ""
     assert octet.standings.get("developer-1").parked == "2 tasks in a row came to no commit"
+
+
+def test_the_pause_of_a_crew_that_went_down_ends_with_its_session(one: Client, octet: Octet) -> None:
+    """A conversation that goes on in the next crew works; that a person has paused it stays so."""
+    octet.standings.pause(me(octet), "its crew is going down", CREW_DOWN)
+    octet.tasks.add("work")
+    assert one.stop() == Reply()
+    assert "paused" not in one.start("resume", agent_type=DEVELOPER)
+    assert "task is 1" in feedback(one.stop())
+    octet.standings.pause(me(octet), "lunch", by="person-ann")
+    assert "You are paused: lunch" in one.start("resume", agent_type=DEVELOPER)
 
 
 def test_a_paused_agent_is_handed_nothing_until_it_is_resumed(one: Client, octet: Octet) -> None:
