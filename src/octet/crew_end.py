@@ -27,6 +27,8 @@ log = logging.getLogger("octet.crew")
 
 POLL_S = 0.25
 TELL_EVERY_S = 15.0
+# Between two turns a session may be waiting for something of its own that runs in the background.
+IDLE_MS = 15_000
 NOTE = "handed over: its session ended by `octet down`"
 
 Say = Callable[[str], None]
@@ -107,20 +109,26 @@ def _hold_back(octet: Octet, directory: CrewDirectory, known: dict[str, Agent]) 
 
 
 def _let_finish(octet: Octet, directory: CrewDirectory, left: Wanted, known: dict[str, Agent], end: float, say: Say) -> Wanted:
-    """End each member when it holds nothing; who is left when the time is over."""
+    """End each member when it holds nothing; who is left when the time is over, or when all of them idle over what they hold."""
     told = 0.0
     while left.members:
         agents = _hold_back(octet, directory, known)
         busy = {name: tasks for name, found in agents.items() if (tasks := _held(octet, found))}
         left = _drop(directory, left, {member.name for member in left.members} - busy.keys())
         now = time.monotonic()
-        if now >= end or not left.members:
+        if now >= end or not left.members or _all_idle(octet, [agent for name in busy for agent in agents[name]]):
             return left
         if now >= told + TELL_EVERY_S:
             told = now
             say("waiting for " + ", ".join(f"{name} (task {', '.join(task.id for task in tasks)})" for name, tasks in busy.items()))
         time.sleep(POLL_S)
     return left
+
+
+def _all_idle(octet: Octet, agents: Sequence[Agent]) -> bool:
+    """Whether none of them has been in a turn for a while: paused, they are woken for nothing that they hold."""
+    now_ms = octet.now_ms()
+    return all(0 < one.idle_ms <= now_ms - IDLE_MS for one in octet.standings.of([agent.id for agent in agents]).values())
 
 
 def _drop(directory: CrewDirectory, left: Wanted, names: set[str]) -> Wanted:

@@ -27,6 +27,7 @@ from octet.daemon import spawn
 from octet.environment import module_command
 from octet.errors import OctetError, Refused, UsageError
 from octet.files import replace_file
+from octet.merge_queue import suite_of
 from octet.process import ProcessIdentity
 from octet.project import Project
 from octet.standing import CREW_DOWN
@@ -119,6 +120,7 @@ def prepare(octet: Octet, asked: Asked, machine: Machine | None = None) -> Prepa
     there = {one.name: one for one in before.members} if before and supervised else {}
     plan = plan_crew(machine, roles, developers, running=_running(directory, there), force=asked.force)
     plan = _try_again(plan, there)
+    plan = replace(plan, notices=(*plan.notices, *_untested(project)))
     wanted = Wanted(
         root=str(project.root),
         mode=mode,
@@ -133,6 +135,15 @@ def prepare(octet: Octet, asked: Asked, machine: Machine | None = None) -> Prepa
         asked={"roles": [*roles] if asked.roles or remembered.get("roles") else [], "developers": many},
     )
     return Prepared(directory, wanted, plan, machine, before, supervised)
+
+
+def _untested(project: Project) -> tuple[str, ...]:
+    """Said before a crew has spent a day on what it cannot merge."""
+    try:
+        suite_of(project)
+    except Refused as refused:
+        return (f"nothing can be merged yet: {refused}",)
+    return ()
 
 
 def _roles(project: Project, asked: Asked, remembered: Mapping[str, Any], supervised: bool) -> tuple[str, ...]:

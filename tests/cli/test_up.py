@@ -108,6 +108,7 @@ class TestUp:
         shown = crew.up()
         assert sorted(crew.agents()) == sorted(USUAL)
         assert f"up: {', '.join(sorted(USUAL))}" in shown
+        assert "nothing can be merged yet: no test command is set" in shown
         [told] = crew.told("developer-2")
         assert told["words"][told["words"].index("--agent") + 1] == "octet:developer"
         assert told["words"][told["words"].index("--permission-mode") + 1] == "manual"
@@ -307,6 +308,18 @@ class TestDown:
         assert b"waiting for developer-1 (task pay)" in out
         assert crew.processes() == {}
         assert crew.shop.octet.tasks.get("pay").state == "submitted"
+
+    def test_does_not_wait_for_who_idles_over_a_task(self, crew: Crew) -> None:
+        """A turn was cut off, or its person talked with it: nothing would come of waiting, and the task is handed over."""
+        crew.shop.octet.tasks.add("Pay", task_id="pay")
+        crew.play("developer-1", "hold")
+        crew.up(*SMALL)
+        poll(lambda: crew.shop.octet.tasks.get("pay").holder, "the claim")
+        developer = crew.shop.octet.agents.get("developer-1")
+        crew.shop.octet.standings.note(developer, {"idle_ms": str(crew.shop.octet.now_ms() - 60_000)})
+        assert "task pay waits again" in crew.down()
+        assert crew.shop.octet.tasks.get("pay").state == "pending"
+        assert crew.processes() == {}
 
     def test_that_was_killed_stops_nobody_for_good(self, crew: Crew) -> None:
         """It had told the crew to take no new work; the next `octet up` ends that, as it starts who was ended already."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from octet.config import Config
-from octet.standing import Standing, more_returns, packed
+from octet.standing import CREW_DOWN, Standing, more_returns, packed
 from octet.task_record import State, Task
 
 # So often an agent that does something for its task each time is told that it still holds it.
@@ -58,7 +58,8 @@ def decide(turn: Turn, config: Config) -> Step:
     """What follows the end of a turn; pure."""
     settled = settle(turn)
     after = replace(turn.standing, barren=int(settled.get("barren", turn.standing.barren) or 0))
-    if after.stopped:
+    goes_down = turn.standing.paused_by == CREW_DOWN  # what it has in hand it is to finish
+    if after.stopped and not (goes_down and turn.held):
         return Step("idle", {**settled, **IDLE})
     if reason := _runs_away(turn, settled, config):
         return Step("park", settled, reason)

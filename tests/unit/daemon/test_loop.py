@@ -224,6 +224,18 @@ def test_tasks_without_a_commit_in_a_row_park_it(one: Client, octet: Octet, repo
     assert octet.standings.get("developer-1").parked == "2 tasks in a row came to no commit"
 
 
+def test_a_crew_that_goes_down_finishes_what_it_holds(one: Client, octet: Octet) -> None:
+    """Paused for that, an agent is still told to finish, gives the task back when it does not, and is handed nothing more."""
+    octet.tasks.add("work")
+    assert "task is 1" in feedback(one.stop())
+    octet.standings.pause(me(octet), "its crew is going down", CREW_DOWN)
+    assert "You still hold task 1" in feedback(one.stop())
+    one.stop()
+    assert octet.tasks.get("1").state == "pending"
+    assert one.stop() == Reply()
+    assert held(octet) == []
+
+
 def test_the_pause_of_a_crew_that_went_down_ends_with_its_session(one: Client, octet: Octet) -> None:
     """A conversation that goes on in the next crew works; that a person has paused it stays so."""
     octet.standings.pause(me(octet), "its crew is going down", CREW_DOWN)
