@@ -41,7 +41,8 @@ class CrewModel(ModelServer):
     """The server; a context manager.
 
     `errors` holds what went wrong in its threads, `results` what the tool calls came to, in order. Of each role, `said` holds its tool
-    calls, `told` what came from outside before each answer, and `instructions` what its model is begun with.
+    calls, `told` what came from outside before each answer, and `instructions` what its model is begun with. `resting` are those who have
+    ended a turn, and not begun another.
     """
 
     def __init__(self) -> None:
@@ -54,7 +55,7 @@ class CrewModel(ModelServer):
         self.count = 0
         self._plays: dict[str, Play] = {}
         self._acting: dict[str, Iterator[Any]] = {}
-        self._resting: set[str] = set()
+        self.resting: set[str] = set()
         self._lock = threading.Lock()
 
     def play(self, role: str, conversation: Play) -> None:
@@ -63,7 +64,7 @@ class CrewModel(ModelServer):
 
     def idle(self, count: int) -> bool:
         """Whether so many sessions have ended a turn, and not begun another."""
-        return len(self._resting) >= count
+        return len(self.resting) >= count
 
     def _answer_crew(self, request: Received) -> list[Block]:
         if not request.is_main:
@@ -77,13 +78,13 @@ class CrewModel(ModelServer):
             self.results += request.results
             self.told[told.role].append(told.words)
             self.instructions[told.role] = str(request.body.get("system"))
-            self._resting.discard(told.agent)
+            self.resting.discard(told.agent)
         block = self._step(told, request)
         with self._lock:
             if isinstance(block, ToolCall):
                 self.said[told.role].append(block)
             else:
-                self._resting.add(told.agent)
+                self.resting.add(told.agent)
         return [block]
 
     def _step(self, told: Told, request: Received) -> Block:
