@@ -162,7 +162,8 @@ def test_a_model_that_always_stops_is_parked_and_says_so(one: Client, octet: Oct
     octet.tasks.add("work")
     stops = [one.stop() for _ in range(4)]
     assert [bool(feedback(reply)) for reply in stops] == [True, True, False, False]
-    assert ["developer-1 is parked" in one.told(reply) for reply in stops[2:]] == [True, False], "the same is not said twice in a moment"
+    for reply in stops[2:]:
+        assert "developer-1 is parked" in one.told(reply)
     task = octet.tasks.get("1")
     assert (task.state, task.holder, task.attempts) == ("pending", "", 0)
     assert "its agent was parked: it stopped twice" in task.last_reason
@@ -232,7 +233,7 @@ def test_a_crew_that_goes_down_finishes_what_it_holds(one: Client, octet: Octet)
     assert "You still hold task 1" in feedback(one.stop())
     one.stop()
     assert octet.tasks.get("1").state == "pending"
-    assert one.stop() == Reply()
+    assert feedback(one.stop()) == ""
     assert held(octet) == []
 
 
