@@ -22,6 +22,8 @@ from octet.text import plain
 MOST_REASON = 300
 # Who has paused an agent whose crew goes down.
 CREW_DOWN = "octet down"
+# Why one is paused that has given up its role.
+LEFT = "it has left; `octet agent join ROLE` takes it on again"
 SUBAGENT_MEMORY_MS = 24 * 3600 * 1000
 # Of so many tasks it is remembered how often the agent gave them back.
 MOST_REMEMBERED = 16

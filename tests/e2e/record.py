@@ -23,7 +23,7 @@ from .waiting import poll
 
 PAYLOADS = Path(__file__).parents[1] / "hooks" / "payloads"
 EVENTS = (
-    "SessionStart", "SessionEnd", "UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop", "StopFailure",
+    "SessionStart", "SessionEnd", "UserPromptSubmit", "PreToolUse", "PostToolUse", "PostToolBatch", "Stop", "StopFailure",
     "SubagentStart", "SubagentStop", "Notification", "PreCompact",
 )  # fmt: skip
 GUARDED = ("Write", "Edit", "NotebookEdit", "Bash", "Agent")

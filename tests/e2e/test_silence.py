@@ -125,5 +125,5 @@ def notice_at_start(sandbox: Sandbox, session: str) -> str:
     """What the person of a whole session is told at its start."""
     client = sandbox.start(marker(session) + " write")
     client.finish()
-    [greeting] = client.hook_responses("SessionStart")
+    [greeting] = [response for response in client.hook_responses("SessionStart") if response["stdout"]]
     return str(json.loads(greeting["stdout"])["systemMessage"])

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from .claude import ClaudeHeadless, ClaudeInteractive
-from .model import Gate, Model, Text, Tool, Turn, marker
+from .model import Block, Gate, Model, Text, Turn, marker
 from .sandbox import BOTH, DROP_IN, PLUGIN, Sandbox
+from .test_loop import ADD, BUILD, WithTask, handed
 from .waiting import poll
 
 Client = ClaudeHeadless | ClaudeInteractive
@@ -33,12 +34,12 @@ def begin(sandbox: Sandbox, model: Model, session: str = "A", *, role: str = "")
 
 def await_idle(sandbox: Sandbox, client: Client) -> None:
     """Until the client has written down that its turn is over, and one waiter is there."""
+    poll(lambda: is_idle(sandbox, client) and len(waiters(sandbox)) == 1, "an idle session with one waiter")
 
-    def is_idle() -> bool:
-        status = sandbox.home / ".claude" / "sessions" / f"{client.pid}.json"
-        return status.exists() and json.loads(status.read_text() or "{}").get("status") == "idle"
 
-    poll(lambda: is_idle() and len(waiters(sandbox)) == 1, "an idle session with one waiter")
+def is_idle(sandbox: Sandbox, client: Client) -> bool:
+    status = sandbox.home / ".claude" / "sessions" / f"{client.pid}.json"
+    return status.exists() and json.loads(status.read_text() or "{}").get("status") == "idle"
 
 
 def send(sandbox: Sandbox, client: Client, text: str) -> None:
@@ -122,22 +123,58 @@ def test_a_session_is_woken_after_esc_and_after_clear(team: Sandbox, model: Mode
 
 
 def test_one_of_two_idle_developers_is_woken_for_a_task(team: Sandbox, model: Model) -> None:
-    """The task is there for one: the other asks nothing of the model while the first has it."""
-    claim = {"command": "octet task claim", "description": "Take it"}
-    clients = [begin_as_developer(team, model, session, claim) for session in ("A", "B")]
-    team.add_task("build it")
-    poll(lambda: team.task("1").get("state") == "claimed", "the claim")
-    holder = team.task("1")["holder"]
+    """The task is there for one, which has it as its turn begins: the other asks nothing of the model while the first is at it."""
+    gate = Gate()
+    clients = {session: begin_as_developer(team, model, session, Turn(Text("It is a parser."), gate=gate)) for session in ("A", "B")}
+    task = team.add_task("build it")
+    gate.await_arrival()
     time.sleep(6)  # longer than what is offered to one is kept for it
-    counts = {team.agent_of(client)["id"]: len(model.requests_of(session)) for client, session in zip(clients, "AB", strict=True)}
-    assert [count > 1 for agent, count in counts.items() if agent == holder] == [True]
-    assert [count for agent, count in counts.items() if agent != holder] == [1]
+    handed_to = [session for session in clients if len(model.requests_of(session)) > 1]
+    assert [team.agent_of(clients[session])["id"] for session in handed_to] == [team.task(task)["holder"]]
+    assert [handed(model, session) for session in handed_to] == [[task]]
+    gate.open()
 
 
-def begin_as_developer(sandbox: Sandbox, model: Model, session: str, claim: dict[str, str]) -> ClaudeInteractive:
-    model.script(session, Text("Hello."), Tool("Bash", claim), Text("Took it."))
+def test_an_idle_developer_works_what_comes_and_idles_again(team: Sandbox, model: Model) -> None:
+    """Two tasks, one after the other, from a shell: handed, built and submitted without a key being pressed, four requests each."""
+    work = [WithTask(model, "A", ADD), WithTask(model, "A", BUILD), Text("Submitted.")]
+    client = begin_as_developer(team, model, "A", *work, *work)
+    for number, title in enumerate(("Parse", "Render"), start=1):
+        task = team.add_task(title)
+        poll(lambda task=task: team.task(task)["state"] == "submitted", "the submission")
+        model.wait_for_requests("A", 1 + 3 * number)
+        await_idle(team, client)
+        assert handed(model, "A")[-1] == task
+    assert len(model.requests_of("A")) == 7
+    assert len(handed(model, "A")) == 2
+
+
+def test_esc_stops_a_developer_that_was_woken(team: Sandbox, model: Model) -> None:
+    """It keeps its claim and is not woken for it again; at its person's word it is told what it holds, and goes on."""
+    gate = Gate()
+    work = [WithTask(model, "A", ADD), WithTask(model, "A", BUILD), Text("Submitted.")]
+    client = begin_as_developer(team, model, "A", Turn(Text("late"), gate=gate), *work)
+    task = team.add_task("Parse")
+    gate.await_arrival()
+    client.press(b"\x1b")
+    await_idle(team, client)
+    gate.open()
+    time.sleep(3)  # longer than it takes to see that Esc has ended the turn
+    assert len(model.requests_of("A")) == 2
+    assert team.task(task)["holder"] == team.agent_of(client)["id"]
+    client.press(b"\x15" * 3)  # whatever prompt Esc gave back
+    client.type_line("Go on.")
+    assert model.wait_for_requests("A", 3).says(f"you hold task {task}")
+    poll(lambda: team.task(task)["state"] == "submitted", "the submission")
+    model.wait_for_requests("A", 5)
+    await_idle(team, client)
+
+
+def begin_as_developer(sandbox: Sandbox, model: Model, session: str, *turns: Turn | Block) -> ClaudeInteractive:
+    model.script(session, Text("Hello."), *turns)
     client = sandbox.open_terminal("--agent", sandbox.name("developer"))
     client.type_line(marker(session) + " hello")
     model.wait_for_requests(session, 1)
     sandbox.agent_of(client)
+    poll(lambda: is_idle(sandbox, client), "an idle session")
     return client

@@ -181,6 +181,7 @@ def test_nothing_runs() -> None:
     assert server.stop_server() is False
     assert server.stop_when_unused() is False
     server.flush_to_disk()
+    assert not server.written()
     assert not server.server_directory().exists()
 
 
@@ -328,6 +329,18 @@ def test_flush() -> None:
         client.set("a", "1")
         server.flush_to_disk()
         assert client.get("a") == "1"
+
+
+@pytest.mark.usefixtures("running")
+def test_what_is_written_shows() -> None:
+    """A write changes what the files look like from outside, a read does not."""
+    with connect(None) as client:
+        client.set("a", "1")
+        before = server.written()
+        assert client.get("a") == "1"
+        assert server.written() == before
+        client.set("a", "2")
+        assert server.written() != before
 
 
 # --- the data

@@ -14,9 +14,8 @@ from octet.election import standing as leading
 from octet.errors import Refused, UsageError
 from octet.plans import check_capability
 from octet.rescue import keep_work
+from octet.standing import LEFT
 from octet.text import age, plain
-
-LEFT = "it has left; `octet agent join ROLE` takes it on again"
 
 
 @click.group()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 from octet import identity
 from octet.agents import GUEST, ROLES, Agent, Joined, Registration
@@ -15,6 +16,7 @@ from octet.errors import NotFound
 from octet.guard.payload import Event
 from octet.process import ProcessIdentity, identify, is_alive
 from octet.project import current_branch, find_worktree
+from octet.standing import LEFT
 
 
 class Sessions:
@@ -49,10 +51,11 @@ class Sessions:
         """Register the agent of an event, or find it registered, with its directory and branch as they are now."""
         octet = crew.connected()
         process = identify(pid)
-        self._bury_predecessor(crew, event)
+        name = octet.agents.name_of_session(_session_key(event))
+        self._bury_predecessor(octet, name)
         wanted = _registration(event, process)
-        if process and wanted.role == GUEST and (burial := octet.agents.burial(wanted.process)):
-            wanted = replace(wanted, role=burial.agent.role)  # it had joined by command, which no event tells
+        if process:
+            wanted = _as_before(octet, wanted, name)
         if event.agent_id:
             parent = self.agent(crew, replace(event, agent_id="", agent_type=""), pid)
             wanted = replace(wanted, parent=parent.id)
@@ -85,13 +88,11 @@ class Sessions:
         self._vitals.rescuer.save(octet, agent, LEAVE_S)
         octet.agents.leave(agent)
 
-    def _bury_predecessor(self, crew: Crew, event: Event) -> None:
+    def _bury_predecessor(self, octet: Octet, name: str) -> None:
         """A session that is resumed right after its process was killed must find its name free, not taken by the dead.
 
         Whatever event it registers with: its SessionStart hook may have been killed too, and its mail is under that name.
         """
-        octet = crew.connected()
-        name = octet.agents.name_of_session(_session_key(event))
         if not name:
             return
         try:
@@ -125,6 +126,28 @@ def _registration(event: Event, process: ProcessIdentity | None) -> Registration
         worktree=str(linked.path) if linked else "",
         branch=(current_branch(worktree) or "") if worktree else "",
     )
+
+
+def _as_before(octet: Octet, wanted: Registration, name: str) -> Registration:
+    """With what no event tells: the role that it took by a command, or ran as before it was resumed, and what a command noted of it.
+
+    `name` is who its session was last, "" for a new one.
+    """
+    if known := octet.agents.find(wanted.process):
+        kept = replace(wanted, capabilities=known.capabilities, formerly=known.formerly)
+        if not wanted.worktree and known.worktree and Path(known.worktree, ".git").exists():
+            return replace(kept, worktree=known.worktree, branch=known.branch)
+        return kept
+    if wanted.role != GUEST or wanted.kind != "session":
+        return wanted
+    burial = octet.agents.burial(wanted.process)
+    return replace(wanted, role=burial.agent.role if burial else _role_of_name(octet, name))
+
+
+def _role_of_name(octet: Octet, name: str) -> str:
+    """The role of the agent of that name, which has none where it has left it."""
+    role = role_of(name.rpartition("-")[0])
+    return GUEST if role == GUEST or octet.standings.get(name).paused == LEFT else role
 
 
 def _session_key(event: Event) -> str:

@@ -69,6 +69,7 @@ class Vitals:
         self.at_stop: list[Callable[[], None]] = []
         self._stopping = False
         self._hastened = False
+        self._flushed: frozenset[tuple[str, int, int]] = frozenset()
         self._live = 0
         self._thread = threading.Thread(target=self._run, name="vitals", daemon=True)
 
@@ -175,7 +176,10 @@ class Vitals:
 
     def _flush(self) -> None:
         try:
-            server.flush_to_disk()
+            written = server.written()  # before: what comes during the flush is flushed in the next second
+            if written != self._flushed:
+                server.flush_to_disk()
+                self._flushed = written
         except OSError as error:
             log.warning("the embedded server's data cannot be flushed to disk: %s", error)
 

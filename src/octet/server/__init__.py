@@ -12,6 +12,7 @@ from octet.server.embedded import (
     set_fsync_policy,
     stop_server,
     stop_when_unused,
+    written,
 )
 from octet.server.program import ServerProgram, find_server
 
@@ -29,4 +30,5 @@ __all__ = [
     "set_fsync_policy",
     "stop_server",
     "stop_when_unused",
+    "written",
 ]

@@ -162,7 +162,7 @@ def read_status(directory: Path | None = None) -> ServerStatus | None:
 def flush_to_disk(directory: Path | None = None) -> None:
     """Make what the server has written survive a power failure: fsync of its append-only file, from outside.
 
-    The daemon calls it every second. Costs nothing when nothing was written. See `launch.FSYNC` for why not the server itself.
+    The daemon calls it every second after which `written` says something else. See `launch.FSYNC` for why not the server itself.
 
     Raises:
         OSError: the disk failed.
@@ -178,6 +178,15 @@ def flush_to_disk(directory: Path | None = None) -> None:
         finally:
             os.close(descriptor)
     data.note_synced(directory)
+
+
+def written(directory: Path | None = None) -> frozenset[tuple[str, int, int]]:
+    """Name, size and time of each file of the data: the same as long as nothing is written, and cheap to ask for."""
+    try:
+        with os.scandir((directory or server_directory()) / data.DIRECTORY) as entries:
+            return frozenset((entry.name, found.st_size, found.st_mtime_ns) for entry in entries if (found := entry.stat()))
+    except FileNotFoundError:  # no server yet, or one being rewritten: then it is asked again in a second
+        return frozenset()
 
 
 def fsync_policy(directory: Path | None = None) -> str:

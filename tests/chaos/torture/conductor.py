@@ -38,11 +38,13 @@ PROJECT = "torture"
 CALM_S = 0.2  # between two looks of the conductor
 END_WITHIN_S = 120.0
 SWEEP_EVERY_S = 0.25
+# However fast the operations go, a run that was to have faults has some.
+LEAST_FAULTS = 5
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked for; the run ends after `operations` or `seconds`, whichever comes first."""
+    """What is asked for; the run ends after `operations` (and a few faults, where it has any) or `seconds`, whichever comes first."""
 
     seed: int = 1
     operations: int = 1_000_000
@@ -119,6 +121,7 @@ class Conductor:
         self._undo: list[tuple[float, Undo]] = []
         self._helpers: list[int] = []
         self._swept = 0.0
+        self._struck = 0
         self.failed: list[str] = []
 
     def start(self) -> None:
@@ -142,6 +145,7 @@ class Conductor:
         while not self._is_over():
             now = time.monotonic() - self.began
             if following and plan and now >= following.at_s:
+                self._struck += 1
                 if undo := self.faults.begin(following):
                     self._undo.append((now + following.lasts_s, undo))
                 following = next(plan)
@@ -152,7 +156,8 @@ class Conductor:
             time.sleep(max(0.0, min([CALM_S, *(at - now for at in (*due, *(at for at, _ in self._undo)))])))
 
     def _is_over(self) -> bool:
-        enough = self.tally.total() >= self.options.operations or time.monotonic() - self.began >= self.options.seconds
+        struck = self._struck >= LEAST_FAULTS or not self.options.kinds
+        enough = (self.tally.total() >= self.options.operations and struck) or time.monotonic() - self.began >= self.options.seconds
         left, self.failed = self.nursery.collect()
         return enough or bool(self.failed) or left == 0
 

@@ -21,6 +21,7 @@ from octet.daemon.wire import Reply, Request
 from octet.errors import LockHeld
 from octet.lock_waiting import Place
 from octet.records import Finding, NewRecord
+from octet.standing import LEFT
 
 
 class Client:
@@ -207,6 +208,39 @@ def test_a_session_resumed_after_its_process_was_killed_bears_its_name_again(
     two.session = "shared"
     assert "you are guest-1" in two.start("resume")
     assert octet.locks.list() == []
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_resumed_session_has_its_role_again_unless_it_left_it(clients: list[Client], octet: Octet, leaves: bool) -> None:
+    """No event tells a role that was taken by command, nor, when a session is resumed, the one that it was started in."""
+    one, two, _ = clients
+    one.start()
+    octet.agents.join(agent(octet, "guest-1"), "developer")
+    one.write("a.py")
+    if leaves:
+        octet.standings.pause(agent(octet, "developer-1"), LEFT)
+    one.fire("SessionEnd", reason="prompt_input_exit")
+    two.session = one.session
+    told = two.start("resume")
+    assert ("you are developer-1" in told) == (not leaves)
+    assert ("in the role of developer" in told) == (not leaves)
+
+
+def test_compaction_keeps_what_commands_noted_of_an_agent(clients: list[Client], octet: Octet, repository: Path) -> None:
+    """Its worktree, what it can do and who it was before: a session in the main checkout says nothing of them at its next start."""
+    one = clients[0]
+    one.start()
+    octet.agents.join(agent(octet, "guest-1"), "developer", ["gpu"])
+    worktree = repository / "trees/dev-1"
+    worktree.mkdir(parents=True)
+    (worktree / ".git").touch()
+    octet.agents.update(agent(octet, "developer-1"), worktree=str(worktree), branch="octet/1")
+    one.start("compact")
+    known = agent(octet, "developer-1")
+    assert (known.worktree, known.branch, known.capabilities, known.formerly) == (str(worktree), "octet/1", ("gpu",), "guest-1")
+    (worktree / ".git").unlink()
+    one.start("compact")
+    assert agent(octet, "developer-1").worktree == ""
 
 
 def test_a_clean_exit_gives_everything_back(clients: list[Client], octet: Octet) -> None:

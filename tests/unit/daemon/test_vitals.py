@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.redis_fixtures import wait_for
 
+from octet import server
 from octet.agents import Agent, Registration
 from octet.api import Octet
 from octet.daemon.crews import Crews
@@ -53,6 +55,25 @@ def test_a_killed_process_gives_its_work_back_within_two_seconds(octet: Octet, v
     assert octet.locks.list() == []
     with pytest.raises(StaleToken):
         octet.tasks.complete(task.id, task.token)
+
+
+def test_only_what_was_written_is_flushed(crews: Crews, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each change, and again where the disk has failed: an idle machine is left alone."""
+    looks = [frozenset({("log", size, 0)}) for size in (1, 1, 2, 2, 2)]
+    flushed: list[int] = []
+
+    def flush() -> None:
+        flushed.append(len(looks))
+        if len(flushed) == 2:
+            raise OSError(errno.EIO, "the disk failed")
+
+    monkeypatch.setattr(server, "written", lambda: looks.pop(0))
+    monkeypatch.setattr(server, "flush_to_disk", flush)
+    vitals = Vitals(crews)
+    while looks:
+        vitals._flush()
+    vitals._deaths.stop()
+    assert flushed == [4, 2, 1]
 
 
 def test_the_living_are_renewed_before_the_expired_are_buried(octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]) -> None:
