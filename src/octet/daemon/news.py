@@ -18,6 +18,8 @@ log = logging.getLogger("octet.news")
 HEARD = ("message_*", "task_*", "agent_*", "lock_released", "lock_broken")
 # Of a task's events those that make nothing claimable.
 NOTHING_NEW = frozenset({"task_progress", "task_claimed", "task_renewed", "task_rescued"})
+# What a dead agent was given of its role's mail is for another; what came for a paused one, for itself.
+FREES_MAIL = frozenset({"agent_died", "agent_left", "agent_resumed", "orchestrator_elected"})
 # How soon a change of the project's settings is heard, and `stop`; each look at the clock costs fifty idle agents of their CPU.
 LISTEN_S = 5.0
 FIRST_RETRY_S = 0.2
@@ -40,8 +42,9 @@ class News:
         events = [event for event in map(_read, bodies) if event]
         kinds = {str(event.get("type")) for event in events}
         agents = any(kind.startswith("agent_") for kind in kinds)
+        sent = frozenset(str(event.get("to")) for event in events if str(event.get("type")).startswith("message_"))
         return cls(
-            inboxes=frozenset(str(event.get("to")) for event in events if str(event.get("type")).startswith("message_")),
+            inboxes=None if kinds & FREES_MAIL else sent,
             tasks=agents or any(kind.startswith("task_") and kind not in NOTHING_NEW for kind in kinds),
             locks=bool(kinds & {"lock_released", "lock_broken"}),
             agents=agents,

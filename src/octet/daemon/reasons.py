@@ -9,6 +9,7 @@ from octet.agents import NAME_PATTERN, Agent
 from octet.api import Octet
 from octet.daemon import loop
 from octet.daemon.news import News
+from octet.standing import CREW_DOWN
 from octet.store.scripts import Reply
 from octet.task_record import stage_of_role
 from octet.text import plain
@@ -46,6 +47,9 @@ def find_reasons(octet: Octet, agent: Agent, news: News, denied: int | None) -> 
     What only one of several needs to come for is theirs from now on for a while: call `take_back` when they are not woken after all.
     """
     found = Found(denied=denied or 0)
+    standing = octet.standings.get(agent.id)
+    if standing.stopped and standing.paused_by != CREW_DOWN:  # mail would cost tokens too: it waits for the person, or `resume`
+        return found
     offered = _Offers(octet, agent, found)
     _look_at_mail(octet, agent, news, found, offered)
     stage = stage_of_role(agent.role)

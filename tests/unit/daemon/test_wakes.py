@@ -25,6 +25,7 @@ from octet.daemon.wakes import Wakes
 from octet.daemon.wire import Later, Request, decode_reply
 from octet.errors import LockHeld
 from octet.process import identify
+from octet.standing import CREW_DOWN
 
 SOON_S = 15.0
 
@@ -193,6 +194,19 @@ def test_who_is_paused_or_has_a_task_is_not_woken_for_another(bench: Bench) -> N
     assert free.woken()
     assert paused.sleeps(0.2)
     assert busy.sleeps(0.2)
+
+
+def test_mail_waits_for_a_paused_agent_to_be_resumed(bench: Bench) -> None:
+    """A pause costs no tokens, whoever writes; one whose crew goes down is told to finish."""
+    paused, leaving = (bench.session("developer") for _ in range(2))
+    bench.octet.standings.pause(paused.agent, "budget")
+    bench.octet.standings.pause(leaving.agent, "", CREW_DOWN)
+    for session in (paused, leaving):
+        bench.octet.messages.send(session.agent.id, "hello", sender="x")
+    assert "1 message" in leaving.woken()
+    assert paused.sleeps(0.2)
+    bench.octet.standings.resume(paused.agent)
+    assert "1 message" in paused.woken()
 
 
 def test_a_session_in_a_turn_is_woken_at_its_end(bench: Bench) -> None:
