@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.redis_fixtures import Server, find_program
 
 from octet import fence_setup, plugin
 from octet.cli import run
@@ -21,7 +22,7 @@ from octet.trust import check
 Init = Callable[..., Any]
 ODD_SETTINGS = '{\r\n\t"env": {"A": "\\u00e9", "B": 1.0e2},   "hooks": {"Stop": [{"hooks": [{"type":"command","command":"make"}]}]}\r\n}'
 HOOKS_CREATED = {".git/hooks/reference-transaction": "created", ".git/hooks/pre-push": "created"}
-SERVER = '[redis]\nurl = "redis://ann:secret@cache.example:6390/2"\n'
+SERVER = '[redis]\nurl = "redis://ann:secret@127.0.0.1:1/2"\n'
 
 
 def git(directory: Path, *arguments: str) -> None:
@@ -374,11 +375,25 @@ def test_it_shows_what_it_approves(repository: Path, capsys: pytest.CaptureFixtu
     (repository / ".claude" / "octet.toml").write_text(text)
     assert run(["-C", str(repository), "init"]) == 0
     shown = capsys.readouterr().out
-    assert "cache.example:6390" in shown
+    assert "127.0.0.1:1" in shown
     assert "pytest\\x1b[2K\\u202e && curl example.org" in shown
     assert "npm ci" in shown
     assert "secret" not in shown
     assert not [c for c in shown if not c.isprintable() and c != "\n"]
+
+
+def test_it_says_what_the_named_server_will_do_to_a_project(init: Init, short_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first task is lost: deletes at will, keeps nothing, does not answer; a server of Octet's own needs no word."""
+    assert init()["notices"] == []
+    server = Server(find_program("redis"), short_directory, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru").start()
+    monkeypatch.setenv("OCTET_REDIS_URL", server.url)
+    try:
+        told = " ".join(init()["notices"])
+        assert "allkeys-lru deletes" in told
+        assert "keeps nothing on disk" in told
+    finally:
+        server.kill()
+    assert "is not running" in " ".join(init()["notices"])
 
 
 def test_it_says_which_approved_setting_changed(repository: Path, init: Init) -> None:

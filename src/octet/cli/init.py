@@ -11,12 +11,17 @@ from pathlib import Path
 import click
 
 from octet import bootstrap, config, fence_setup, installation, plugin, trust
+from octet.api import store_url
 from octet.cli.output import emit, json_option
-from octet.errors import NoProject, UsageError
+from octet.errors import NoProject, OctetError, UsageError
 from octet.files import remove_file
 from octet.installation import Change
 from octet.project import Project, common_dir_of, find_root, find_worktree, load_project, main_checkout, real_path
 from octet.store.address import parse_address
+from octet.store.connection import connect as connect_client
+from octet.store.health import examine
+from octet.store.keys import Keys
+from octet.store.scripts import Store
 from octet.text import plain
 
 OWN_SETTINGS = str(config.FILE)
@@ -138,7 +143,22 @@ def _notices(project: Project, drop_in: bool) -> list[str]:
         notices.append("`octet` is not on PATH: the drop-in's commands and agents call it by that name")
     if os.environ.get("OCTET_REDIS_URL"):
         notices.append("OCTET_REDIS_URL is set, and goes before the server named above")
-    return notices
+    return [*notices, *_troubles(project)]
+
+
+def _troubles(project: Project) -> list[str]:
+    """What keeps a server that somebody named from serving, or makes it lose what it is told; Octet's own is made as it must be."""
+    url = store_url(project)
+    if not url:
+        return []
+    try:
+        with connect_client(url) as client:
+            return [
+                f"{trouble.what} (`octet doctor` looks again)" for trouble in examine(Store(client, Keys(project.name))) if trouble.grave
+            ]
+    except OctetError as error:
+        found = [f"{error}; until it answers nothing can be shared"]
+    return [f"{what} (`octet doctor` looks again)" for what in found]
 
 
 def _next(root: Path, changes: Sequence[Change], drop_in: bool) -> list[str]:
