@@ -56,6 +56,8 @@ def size_of(path: str) -> int:
 def look_for(refs: Iterable[str], path: str, offset: int = 0) -> Evidence:
     """Read a transcript from `offset` on; a file that cannot be read is none."""
     found, patterns = Evidence(), {ref: pattern_of(ref) for ref in refs}
+    if not path or not Path(path).is_file():  # a pipe would hold the hook for ever
+        return found
     try:
         with Path(path).open("rb") as lines:
             lines.seek(max(0, offset, size_of(path) - MOST_READ))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from octet.api import Octet
 from octet.daemon import mail
 from octet.daemon.crews import Crews
 from octet.daemon.hooks import HookService
+from octet.daemon.transcripts import Evidence, look_for
 from octet.daemon.vitals import Vitals
 from octet.daemon.wire import Request
 
@@ -347,3 +349,11 @@ def test_hostile_text_is_quoted_data(one: Session, octet: Octet) -> None:
     frame = [line for line in told.splitlines()[1:] if not line.startswith(">")]
     assert [line[:14] for line in frame] == ["[developer-1/1", "[developer-1/1", "To answer: `oc"]
     assert all(character.isprintable() or character == "\n" for character in told)
+
+
+def test_a_transcript_that_is_a_pipe_holds_nobody_up(tmp_path: Path) -> None:
+    """What is no file proves nothing, and is not opened."""
+    pipe = tmp_path / "s.jsonl"
+    os.mkfifo(pipe)
+    assert look_for(["developer-1/1-0"], str(pipe)) == Evidence()
+    assert look_for(["developer-1/1-0"], "") == Evidence()
