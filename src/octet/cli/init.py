@@ -171,7 +171,7 @@ def _next(root: Path, changes: Sequence[Change], drop_in: bool) -> list[str]:
         steps.append("restart the Claude Code sessions that are open here")
     elif not (root / ".claude" / "octet" / "launch").exists():
         steps.append("open Claude Code here with the plugin, or run `octet init --drop-in`")
-    return [*steps, "add work: `octet task add 'TITLE'`"]
+    return [*steps, "add work: `octet task add 'TITLE'`; or let a crew do it: `octet up --feature 'TEXT'`"]
 
 
 def _render(outcome: Outcome, start: Path) -> str:
