@@ -235,7 +235,7 @@ class Wakes:
     def _first_look(self, waiter: Waiter) -> None:
         turn, now = self._turns.get(waiter.pid), time.monotonic()
         if waiter.event == "UserPromptSubmit" and now - waiter.since < SETTLE_S and (not turn or turn.since < waiter.since):
-            self._set(waiter.pid, busy=True)
+            self._set(waiter.pid, busy=True, ago_s=now - waiter.since)
         elif turn is None:
             waiter.look_at = max(now, waiter.since + SETTLE_S)
         elif not turn.busy:
@@ -270,9 +270,9 @@ class Wakes:
             self._turns.popitem(last=False)
         return turn
 
-    def _set(self, pid: int, *, busy: bool) -> None:
+    def _set(self, pid: int, *, busy: bool, ago_s: float = 0.0) -> None:
         turn = self._turn(pid)
-        turn.busy, turn.since, turn.since_ms = busy, time.monotonic(), time.time() * 1000
+        turn.busy, turn.since, turn.since_ms = busy, time.monotonic() - ago_s, (time.time() - ago_s) * 1000
 
     def _begin(self, pid: int) -> None:
         self._beginning.discard(pid)

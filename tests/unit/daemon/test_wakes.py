@@ -256,6 +256,18 @@ def test_a_waiter_of_a_turn_waits_for_its_end(bench: Bench) -> None:
     assert session.sleeps()
 
 
+def test_a_turn_that_ended_while_no_daemon_was_there_is_seen(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A young waiter comes back to a new daemon: its turn counts from its own beginning, so that the client's word of the end is newer."""
+    monkeypatch.setattr(wakes, "HELD_S", 0.1)
+    session, began = bench.session(), time.monotonic()
+    bench.wakes._turns.clear()  # as its successor begins
+    time.sleep(0.01)
+    session.is_noted("idle")
+    session.arm("UserPromptSubmit", since=began)
+    bench.octet.messages.send(session.agent.id, "hello", sender="x")
+    assert "1 message" in session.woken()
+
+
 def test_a_newer_waiter_takes_the_place_of_an_older_one(bench: Bench) -> None:
     """Also where the older one comes later, as after the daemon was replaced; whoever has to go goes silently."""
     session = bench.session()
