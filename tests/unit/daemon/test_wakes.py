@@ -263,6 +263,7 @@ def test_a_turn_that_ended_while_no_daemon_was_there_is_seen(bench: Bench, monke
     bench.wakes._turns.clear()  # as its successor begins
     time.sleep(0.01)
     session.is_noted("idle")
+    time.sleep(0.05)
     session.arm("UserPromptSubmit", since=began)
     bench.octet.messages.send(session.agent.id, "hello", sender="x")
     assert "1 message" in session.woken()
