@@ -63,6 +63,9 @@ def end_crew(octet: Octet, directory: CrewDirectory, wanted: Wanted, timeout_s: 
     directory.write_wanted(replace(left, members=(), hurry=bool(left.members)))
     tell(directory)
     await_end(directory)
+    if (report := directory.read_report()) and any(member.alive for member in report.members):
+        supervise(directory)  # it was being killed as this began: its successor ends what it left
+        await_end(directory)
     _keep_last_changes(octet, held)
     for agent in known.values():
         _dismiss(octet, agent)

@@ -57,8 +57,11 @@ def found_claude() -> Path:
     Raises:
         UsageError: there is none, or it is something else.
     """
-    claude = find_claude()
-    read_version(claude)
+    try:
+        claude = find_claude()
+        read_version(claude)
+    except UsageError as error:
+        raise UsageError(f"--claude: {error}; the demo without it needs none") from error
     return claude
 
 
