@@ -19,10 +19,11 @@ from octet.daemon.briefing import brief
 from octet.daemon.crews import Crew, Crews
 from octet.daemon.failure import failure_reply
 from octet.daemon.guarding import Guarding
-from octet.daemon.ledger import Ledger, paused_by_budget, subagent_transcript
+from octet.daemon.ledger import Ledger, paused_by_budget
 from octet.daemon.rescuer import LEAVE_S
 from octet.daemon.returned import Returned
 from octet.daemon.sessions import Sessions
+from octet.daemon.transcripts import transcript_of
 from octet.daemon.twins import Twins
 from octet.daemon.vitals import Vitals
 from octet.daemon.wakes import Wakes
@@ -215,7 +216,7 @@ class HookService:
         agent = self._sessions.registered(crew, event, pid)
         if agent is None:  # compaction ends sub-agents that never began
             return Answer()
-        transcript = event.agent_transcript_path or subagent_transcript(event.transcript_path, event.agent_id)
+        transcript = event.agent_transcript_path or transcript_of(event.transcript_path, event.agent_id)
         self.ledger.account(crew, agent, transcript, subagent=True)
         if more := self._go_on(crew, agent, event, pid):
             return render_context("SubagentStop", more)
@@ -290,7 +291,7 @@ def ends_turn(event: Event, answer: Answer) -> bool:
         case SessionStart():
             return event.source != "compact"
         case Stop():
-            return answer.exit_code == 0 and not any(word in answer.stdout for word in (b'"decision"', b'"additionalContext"'))
+            return answer.exit_code == 0 and b'"additionalContext"' not in answer.stdout
         case Notification():
             return event.kind == "idle_prompt"
     return isinstance(event, payload.StopFailure)

@@ -169,11 +169,6 @@ def paused_by_budget(crew: Crew, agent: Agent) -> str:
     return standing.paused if standing.paused_by == PAUSED_BY else ""
 
 
-def subagent_transcript(transcript: str, agent_id: str) -> str:
-    """Where the client writes the transcript of a session's sub-agent."""
-    return f"{transcript.removesuffix('.jsonl')}/subagents/agent-{agent_id}.jsonl" if transcript else ""
-
-
 def _settle(crew: Crew) -> None:
     octet, config = crew.connected(), crew.project.config
     agents = [agent for agent in octet.agents.list() if agent.kind in CREW_KINDS]
