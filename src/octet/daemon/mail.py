@@ -80,8 +80,9 @@ def _settle(octet: Octet, agent: Agent, event: Event, gifts: Sequence[Given]) ->
     """
     end = time.monotonic() + LATE_S
     while True:
-        verdicts = _verdicts(agent, event, gifts, last=time.monotonic() >= end)
-        if not (Verdict.LATE in verdicts.values() and time.monotonic() < end):
+        last = time.monotonic() >= end
+        verdicts = _verdicts(agent, event, gifts, last=last)
+        if last or Verdict.LATE not in verdicts.values():
             break
         time.sleep(LOOK_EVERY_S)
     octet.messages.settle([(given, verdict == Verdict.SHOWN) for given, verdict in verdicts.items() if verdict in DECIDED])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -166,6 +168,15 @@ def test_an_interrupted_turn_brings_it_with_the_next_prompt(one: Session, octet:
     assert "> hello" in one.prompt()
     assert one.stop() == ""
     assert left(octet, "developer-1") == 0
+
+
+def test_the_wait_ends_with_a_decision(one: Session, octet: Octet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time runs out just after a look that found nothing: there is one more, which decides, and the prompt brings the message."""
+    clock = itertools.count(0.0, 0.6 * mail.LATE_S)
+    send(octet)
+    one.batch(LOST)
+    monkeypatch.setattr(mail, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _s: None, time=time.time))
+    assert "> hello" in one.prompt()
 
 
 def test_a_session_without_a_transcript(one: Session, octet: Octet) -> None:
