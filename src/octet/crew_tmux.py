@@ -22,6 +22,7 @@ from octet.errors import OctetError, Refused, UsageError
 
 BOARD = "board"
 NOTICES_WITHIN_S = 3.0
+HOW_IT_ENDED = "#{pane_dead}:#{pane_dead_status}:#{pane_dead_signal}"
 OWNER = "@octet_crew"  # an option of the session: the directory of the crew whose it is
 # The environment comes by a file that the shell removes at once, because a command line can be read by everybody on the machine.
 ENTER = '. "$1"; rm -f "$1"; shift; exec "$@"'
@@ -111,14 +112,15 @@ class TmuxHost:
         """How it ended. Its window stays for the next start, unless a person left it by /exit."""
         pane = self._panes.get(name, "")
         end = time.monotonic() + NOTICES_WITHIN_S
-        while (said := self._tell(pane, "#{pane_dead}:#{pane_dead_status}:#{pane_dead_signal}").split(":"))[0] == "0":
+        # We may have seen it end before tmux did, which sees the terminal closed before it knows how the process ended.
+        while (said := self._tell(pane, HOW_IT_ENDED)).startswith("0") or said == "1::":
             if time.monotonic() > end:
                 break
-            time.sleep(0.02)  # we may have seen it end before tmux did
-        if said[:1] != ["1"]:  # the window was closed
+            time.sleep(0.02)
+        dead, status, killed = (*said.split(":"), "", "")[:3]
+        if not dead:  # the window was closed
             self._panes.pop(name, None)
             return Ended(0)
-        status, killed = (*said[1:], "", "")[:2]
         ended = Ended(-int(killed) if killed.isdigit() else int(status) if status.isdigit() else None)
         if ended.status == 0:
             self.forget(name)

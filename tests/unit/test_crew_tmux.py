@@ -1,0 +1,47 @@
+"""How a member in a window of tmux has ended, by what tmux says one look after the other."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from octet import crew_tmux
+from octet.crew_hosts import Ended
+from octet.crew_tmux import TmuxHost
+
+PANE = "%7"
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: Callable[[str], None]) -> TmuxHost:
+    if shutil.which("tmux") is None:
+        missing("no tmux")
+    monkeypatch.setenv("TMUX_TMPDIR", str(tmp_path))  # a server that nobody has started
+    made = TmuxHost("shop", tmp_path, str(tmp_path))
+    made._panes["developer-1"] = PANE
+    return made
+
+
+@pytest.mark.parametrize(
+    ("looks", "ended", "window"),
+    [
+        (["0::", "1::", "1::", "1:0:"], Ended(0), False),
+        (["1::", "1::9"], Ended(-9), True),
+        (["1:3:"], Ended(3), True),
+        ([""], Ended(0), False),
+        (["0::", ""], Ended(0), False),
+        (["1::"], Ended(None), True),
+        (["0::"], Ended(None), True),
+    ],
+)
+def test_how_a_member_ended(host: TmuxHost, monkeypatch: pytest.MonkeyPatch, looks: list[str], ended: Ended, window: bool) -> None:
+    """tmux sees the terminal closed before it knows an exit status; a member that a person ended must not pass for one that crashed."""
+    said = itertools.chain(looks, itertools.repeat(looks[-1]))
+    monkeypatch.setattr(crew_tmux, "NOTICES_WITHIN_S", 0.2)
+    monkeypatch.setattr(host, "_run", lambda *words: [next(said)] if words[0] == "display-message" else [])
+    assert host.bury("developer-1") == ended
+    assert ("developer-1" in host._panes) == window
