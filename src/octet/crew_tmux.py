@@ -22,7 +22,7 @@ from octet.errors import OctetError, Refused, UsageError
 
 BOARD = "board"
 NOTICES_WITHIN_S = 3.0
-HOW_IT_ENDED = "#{pane_dead}:#{pane_dead_status}:#{pane_dead_signal}"
+HOW_IT_ENDED, DEAD_SOMEHOW = "#{pane_dead}:#{pane_dead_status}:#{pane_dead_signal}", "1::"
 OWNER = "@octet_crew"  # an option of the session: the directory of the crew whose it is
 # The environment comes by a file that the shell removes at once, because a command line can be read by everybody on the machine.
 ENTER = '. "$1"; rm -f "$1"; shift; exec "$@"'
@@ -112,10 +112,12 @@ class TmuxHost:
         """How it ended. Its window stays for the next start, unless a person left it by /exit."""
         pane = self._panes.get(name, "")
         end = time.monotonic() + NOTICES_WITHIN_S
-        # We may have seen it end before tmux did, which sees the terminal closed before it knows how the process ended.
-        while (said := self._tell(pane, HOW_IT_ENDED)).startswith("0") or said == "1::":
+        # We may have seen it end before tmux did, and tmux sees the terminal closed before it knows how the process ended.
+        while (said := self._tell(pane, HOW_IT_ENDED)).startswith("0") or said == DEAD_SOMEHOW:
             if time.monotonic() > end:
                 break
+            if said == DEAD_SOMEHOW:
+                self._run("run-shell", "-b", ":")  # a tmux with libutempter may have missed SIGCHLD (tmux#311); with the next it looks
             time.sleep(0.02)
         dead, status, killed = (*said.split(":"), "", "")[:3]
         if not dead:  # the window was closed

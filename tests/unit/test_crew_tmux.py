@@ -1,29 +1,32 @@
-"""How a member in a window of tmux has ended, by what tmux says one look after the other."""
+"""How a member in a window of tmux has ended: by what tmux says one look after the other, and by a real one."""
 
 from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Callable
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from octet import crew_tmux
-from octet.crew_hosts import Ended
+from octet.crew_hosts import Ended, Start
 from octet.crew_tmux import TmuxHost
 
 PANE = "%7"
 
 
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: Callable[[str], None]) -> TmuxHost:
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: Callable[[str], None]) -> Iterator[TmuxHost]:
+    """A crew's windows, on a tmux server of their own that nobody has started yet."""
     if shutil.which("tmux") is None:
         missing("no tmux")
-    monkeypatch.setenv("TMUX_TMPDIR", str(tmp_path))  # a server that nobody has started
-    made = TmuxHost("shop", tmp_path, str(tmp_path))
-    made._panes["developer-1"] = PANE
-    return made
+    monkeypatch.setenv("TMUX_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("TMUX", raising=False)
+    yield TmuxHost("shop", tmp_path, str(tmp_path))
+    subprocess.run(["tmux", "kill-server"], capture_output=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -40,8 +43,20 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: Callable[[str
 )
 def test_how_a_member_ended(host: TmuxHost, monkeypatch: pytest.MonkeyPatch, looks: list[str], ended: Ended, window: bool) -> None:
     """tmux sees the terminal closed before it knows an exit status; a member that a person ended must not pass for one that crashed."""
+    host._panes["developer-1"] = PANE
     said = itertools.chain(looks, itertools.repeat(looks[-1]))
     monkeypatch.setattr(crew_tmux, "NOTICES_WITHIN_S", 0.2)
     monkeypatch.setattr(host, "_run", lambda *words: [next(said)] if words[0] == "display-message" else [])
     assert host.bury("developer-1") == ended
     assert ("developer-1" in host._panes) == window
+
+
+def test_no_exit_status_is_missed(host: TmuxHost, tmp_path: Path) -> None:
+    """A tmux server that has lost the signal of a child's end is made to look: each member's status is known, and soon."""
+    for number in range(10):
+        code = number % 2 * 3
+        name = f"developer-{number}"
+        host.start(Start(name, "/bin/sh", ["-c", f"sleep 0.2; exit {code}"], "", str(tmp_path), {}))
+        begun = time.monotonic()
+        assert host.bury(name) == Ended(code)
+        assert time.monotonic() - begun < crew_tmux.NOTICES_WITHIN_S
