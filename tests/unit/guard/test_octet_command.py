@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from octet.guard.octet_command import approves, read_octet_command, runs_unasked
@@ -100,6 +100,7 @@ def test_work_runs_unasked_and_power_does_not() -> None:
     assert not approves(("octet", "task", "init"))
 
 
+@example("a'")  # a reader with possessive groups is fooled by it in Python 3.11.2
 @given(st.lists(st.sampled_from([*"ab '\"\\$`;&|<>(){}*~#!\n=-é", "octet "]), max_size=12).map("".join))
 def test_what_is_read_is_what_the_shell_gives(text: str) -> None:
     """Words read here are the very words that a shell would pass to `octet`."""
