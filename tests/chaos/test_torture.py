@@ -38,9 +38,10 @@ def test_octet_stands_it() -> None:
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_every_seeded_bug_is_caught(bug: Bug, tmp_path: Path) -> None:
-    """A few hundred operations of eight processes show which invariant is broken, with the operations that show it."""
+    """Some thousand operations, or some burials, of eight processes show which invariant is broken, with the operations that show it."""
     faults = ["kill worker"] if bug.kills else []
-    few = ["--operations", "700", "--workers", "8", "--no-daemon", "--fault-every", "0.1"]
+    enough = ["--seconds", "3"] if bug.buries else ["--operations", "3000"]
+    few = [*enough, "--workers", "8", "--no-daemon", "--fault-every", "0.1"]
     done = torture(*few, "--mix", bug.mix, "--faults", *faults, package=plant(bug, tmp_path))
     assert done.returncode == 1, done.stderr
     assert re.search(rf"^invariant {bug.invariant}: .*(\n    .*)*", done.stdout, re.MULTILINE), done.stdout + done.stderr

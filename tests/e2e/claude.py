@@ -164,7 +164,11 @@ class ClaudeHeadless(_Client):
 
     def wait_for_results(self, count: int, deadline_s: float = DEADLINE_S) -> None:
         """Block until `count` prompts have been answered."""
-        self._wait_for(lambda: sum(event.get("type") == "result" for event in self.events) >= count, f"result {count}", deadline_s)
+        self._wait_for(lambda: self.turns() >= count, f"result {count}", deadline_s)
+
+    def turns(self) -> int:
+        """How many turns have ended so far."""
+        return sum(event.get("type") == "result" for event in list(self.events))
 
     def hook_responses(self, event: str) -> list[dict[str, Any]]:
         """What the hooks of `event` gave back: hook_name, stdout, stderr, exit_code, outcome."""

@@ -9,6 +9,7 @@ from octet.daemon.turns import MOST_REMINDERS
 
 from .model import Block, Gate, Model, Text, Tool, Turn, marker
 from .sandbox import Sandbox
+from .waiting import poll
 
 # The client itself ends a turn that hooks have kept going this often without a tool call in between.
 CLIENT_CAP = 8
@@ -95,17 +96,18 @@ def test_pause_and_leave_stop_it_at_once(team: Sandbox, model: Model) -> None:
     client = team.start(None, "--agent", team.name("developer"))
     client.send(marker("A") + " begin")
     gate.await_arrival()
+    ended = client.turns()  # a slow machine may have cut the first Stop short, and woken the session for the task
     agent = team.agent_of(client)["id"]
     team.octet("agent", "pause", agent, "--reason", "lunch")
     gate.open()
-    client.wait_for_results(1)
+    client.wait_for_results(ended + 1)
     assert [team.task(task)["state"] for task in (first, second)] == ["submitted", "pending"]
     assert f"{agent} is paused: lunch" in team.octet("agent", "list").stdout
     team.octet("agent", "resume", agent)
     client.send("Go on.")
-    client.wait_for_results(2)
-    assert [team.task(task)["state"] for task in (first, second, third)] == ["submitted", "submitted", "pending"]
+    poll(lambda: team.task(second)["state"] == "submitted", "the second task's submission")
     client.finish()
+    assert [team.task(task)["state"] for task in (first, second, third)] == ["submitted", "submitted", "pending"]
     assert handed(model, "A") == [first, second]
 
 

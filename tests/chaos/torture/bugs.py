@@ -17,7 +17,8 @@ Patch = tuple[str, str]
 class Bug:
     """`patches`: what is replaced by what, by file of the package; each text is there exactly once.
 
-    `mix`: what the workers do; `kills`: whether some are killed.
+    `mix`: what the workers do; `kills`: whether some are killed; `buries`: whether it shows only where somebody is buried, which is
+    done every quarter of a second.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Bug:
     mix: str
     patches: Mapping[str, tuple[Patch, ...]] = field(hash=False)
     kills: bool = False
+    buries: bool = False
 
 
 BUGS = (
@@ -56,13 +58,15 @@ BUGS = (
         "tasks",
         {"lua/include/retire.lua": (("if give_back(K, id, agent, why, counts) then", "if true then"),)},
         kills=True,
+        buries=True,
     ),
     Bug(
         "a burial forgets the locks",
         3,
         "locks",
         {"lua/include/retire.lua": (("function() return true end", "function() return false end"),)},
-        True,
+        kills=True,
+        buries=True,
     ),
     Bug("a lock is freed without its token", 3, "locks", {"lua/lock_release.lua": (("lock.token ~= ARGV[3]", "false"),)}),
     Bug(
@@ -89,6 +93,7 @@ BUGS = (
         4,
         "tasks",
         {"agents.py": (("if not beats]", "if beats]"),), "lua/agent_retire.lua": (("why == 'expired' and", "false and"),)},
+        buries=True,
     ),
     Bug("a message is not marked as given out", 6, "messages", {"lua/msg_settle.lua": (("redis.call('XDEL', inboxes .. name, id)", ""),)}),
     Bug(
