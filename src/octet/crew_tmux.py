@@ -82,13 +82,8 @@ class TmuxHost:
     def _start(self, wanted: Start) -> int:
         command = self._command(wanted)
         session = self._session() or self._new_session()
-        if pane := self._panes.get(wanted.name):
-            self._run("respawn-pane", "-k", "-t", pane, "-c", wanted.directory, command)
-        else:
-            window = session.new_window(wanted.name, start_directory=wanted.directory, attach=False, window_shell=command)
-            pane = self._panes[wanted.name] = str(window.active_pane.pane_id)
-            self._run("set-option", "-w", "-t", pane, "remain-on-exit", "on")
-            self._run("set-option", "-w", "-t", pane, "automatic-rename", "off")
+        pane = self._panes.get(wanted.name) or self._new_window(session, wanted)
+        self._run("respawn-pane", "-k", "-t", pane, "-c", wanted.directory, command)
         return int(self._tell(pane, "#{pane_pid}") or 0)
 
     def adopt(self, name: str, pid: int) -> bool:
@@ -147,6 +142,14 @@ class TmuxHost:
         session = self._server.new_session(self._name, start_directory=self._root, window_name=BOARD, window_command=board, x=200, y=50)
         self._run("set-option", "-t", f"={self._name}:", OWNER, str(self._directory))
         return session
+
+    def _new_window(self, session: Any, wanted: Start) -> str:
+        """The pane of a window that stays when what runs in it ends, however soon that is."""
+        window = session.new_window(wanted.name, start_directory=wanted.directory, attach=False, window_shell="cat")
+        pane = self._panes[wanted.name] = str(window.active_pane.pane_id)
+        self._run("set-option", "-w", "-t", pane, "remain-on-exit", "on")
+        self._run("set-option", "-w", "-t", pane, "automatic-rename", "off")
+        return pane
 
     def _session(self) -> Any:
         """The tmux session; None where there is none, or no tmux server."""
