@@ -5,7 +5,8 @@ files and index follow, the transaction is *committed*. A step that fails gives 
 with an index that disagrees with its branch. Only a kill in the midst of it leaves one; `octet.mending` keeps a record of the move,
 and `mend` brings the checkout to where the branch is.
 
-The index is made beside the real one, which then takes its place at once: so the lock on it is Octet's own and tells whose it is.
+The index is made beside the real one, which it then replaces at once: so the lock on that is Octet's own and tells whose it is. No
+git that could be killed ever holds it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,10 +41,7 @@ class Place:
 
 
 def find_place(git: Git, branch: str, known: list[Worktree]) -> Place | str:
-    """Where `branch` is checked out, or why it cannot move under its checkouts.
-
-    A side effect helps the move: `git status` refreshes the index, so that a file that was only touched is no change.
-    """
+    """Where `branch` is checked out, or why it cannot move under its checkouts."""
     checkouts = _checkouts(git, branch, known)
     if len(checkouts) > 1:
         return f"{branch} is checked out in {len(checkouts)} places: leave it in one at most"
@@ -61,7 +61,8 @@ def find_untracked(place: Place, old: str, new: str) -> str:
     """Why the checkout could not follow from one commit to another, or ""; its files stay as they are."""
     if place.checkout is None:
         return ""
-    ran = _quiet(place.checkout).run("read-tree", "-n", "-m", "-u", old, new)
+    with tempfile.TemporaryDirectory(prefix="octet-look-") as scratch:
+        ran = _with_index(place.checkout, Path(scratch, "index")).run("read-tree", "-n", "-m", "-u", old, new)
     return _cannot_follow(place.checkout, old, new, ran.complaint) if ran.status else ""
 
 
@@ -90,17 +91,20 @@ def mend(git: Git, common: Path, known: list[Worktree]) -> str:
     if tip in (record.old, record.new):
         other = record.old if tip == record.new else record.new
         for checkout in checkouts:
-            _bring_back(checkout, other, tip)
+            try:
+                with _own_index(checkout) as there:
+                    _bring_back(there, other, tip)
+            except FileExistsError as error:
+                return _somebody_at_work(error)
     forget(common)
     return ""
 
 
-def _bring_back(checkout: Git, other: str, tip: str) -> None:
-    if checkout.out("write-tree") == checkout.out("rev-parse", f"{other}^{{tree}}"):
-        checkout.run("update-index", "-q", "--refresh")
-        _quiet(checkout).run("read-tree", "-m", "-u", other, tip)  # refused where its owner changed files since; `find_place` says so
+def _bring_back(there: Git, other: str, tip: str) -> None:
+    if there.out("write-tree") == there.out("rev-parse", f"{other}^{{tree}}"):
+        there.run("read-tree", "-m", "-u", other, tip)  # refused where its owner changed files since; `find_place` says so
     else:
-        restore_files(checkout, other, tip)
+        restore_files(there, other, tip)
 
 
 def _move_both(git: Git, place: Place, new: str, old: str, fence: Callable[[], None], record: int) -> str:
@@ -124,35 +128,65 @@ def _bring(place: Place, old: str, new: str, record: int) -> str:
     """Take a checkout's index and files from one commit to another, all or nothing; why not, or ""."""
     if place.checkout is None:
         return ""
-    index = _git_dir(place.checkout) / "index"
+    try:
+        with _own_index(place.checkout) as there:
+            ran = there.run("read-tree", "-m", "-u", old, new, keep=(record,))
+            return _undo(there, old, new, ran.complaint) if ran.status else ""
+    except FileExistsError as error:
+        return _somebody_at_work(error)
+
+
+def _undo(there: Git, old: str, new: str, complaint: str) -> str:
+    if any(sign in complaint for sign in _REFUSED):
+        return _cannot_follow(there, old, new, complaint)
+    restore_files(there, new, old)  # git stopped half-way, for want of space or rights
+    return f"{there.directory} cannot follow: {complaint}"
+
+
+@contextmanager
+def _own_index(checkout: Git) -> Iterator[Git]:
+    """The checkout with a copy of its index, which replaces the real one in the end, locked until then.
+
+    Raises:
+        FileExistsError: another git has the lock, or has left it.
+    """
+    index = _git_dir(checkout) / "index"
     lock, ours = index.with_name("index.lock"), index.with_name(OWN_INDEX)
+    for left in (ours, ours.with_name(f"{OWN_INDEX}.lock")):
+        left.unlink(missing_ok=True)  # of a killed landing; nobody else uses these names
+    _take_lock(lock, ours)
     try:
-        _take_lock(lock)
-    except FileExistsError:
-        return f"Unable to create '{lock}': File exists"
-    try:
-        ours.with_name(f"{OWN_INDEX}.lock").unlink(missing_ok=True)  # of a killed landing; nobody else uses that name
-        shutil.copyfile(index, ours)
-        ran = _quiet(place.checkout).having(GIT_INDEX_FILE=str(ours)).run("read-tree", "-m", "-u", old, new, keep=(record,))
-        if ran.status == 0:
-            ours.replace(index)
-            return ""
+        yield _with_index(checkout, ours)
+        ours.replace(index)
     finally:
         ours.unlink(missing_ok=True)
         lock.unlink()
-    return _undo(place.checkout, old, new, ran.complaint)
 
 
-def _undo(checkout: Git, old: str, new: str, complaint: str) -> str:
-    if any(sign in complaint for sign in _REFUSED):
-        return _cannot_follow(checkout, old, new, complaint)
-    restore_files(checkout, new, old)  # git stopped half-way, for want of space or rights
-    return f"{checkout.directory} cannot follow: {complaint}"
+def _with_index(checkout: Git, copy: Path) -> Git:
+    """The checkout with a copy of its index, in which a file that was only touched is no change."""
+    shutil.copyfile(_git_dir(checkout) / "index", copy)
+    there = _quiet(checkout).having(GIT_INDEX_FILE=str(copy))
+    there.run("update-index", "-q", "--refresh")
+    return there
 
 
-def _take_lock(lock: Path) -> None:
-    with open(lock, "x", encoding="utf-8") as file:
-        file.write(INDEX_LOCK)
+def _take_lock(lock: Path, by: Path) -> None:
+    """Make the lock with what it says in it, at once: an empty one would be nobody's after a kill."""
+    by.write_text(INDEX_LOCK, encoding="utf-8")
+    try:
+        os.link(by, lock)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        with open(lock, "x", encoding="utf-8") as file:
+            file.write(INDEX_LOCK)
+    finally:
+        by.unlink()
+
+
+def _somebody_at_work(error: FileExistsError) -> str:
+    return f"Unable to create '{error.filename2 or error.filename}': File exists; if no git is at work there, remove it"
 
 
 def _cannot_follow(checkout: Git, old: str, new: str, complaint: str) -> str:

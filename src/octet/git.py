@@ -38,8 +38,9 @@ REDIRECTIONS = (
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 )
-# No prompt or editor may hold up a process that nobody watches, and no `gc` may stay behind in the background.
-QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true", "GIT_MERGE_AUTOEDIT": "no"}
+# No prompt or editor may hold up a process that nobody watches, and no `gc` may stay behind in the background. Nor may a look at a
+# checkout take its lock, which would stay there if the git that looks is killed.
+QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true", "GIT_MERGE_AUTOEDIT": "no", "GIT_OPTIONAL_LOCKS": "0"}
 NO_GC = ("-c", "gc.auto=0", "-c", "maintenance.auto=false")
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
 

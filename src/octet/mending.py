@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from octet.git import NO_HOOKS, Git
+from octet.git import Git
 
 STILL_AT_WORK = "git commands of a landing that was killed are still at work: wait for them to end"
 RECORD = "octet-merge.moving"
@@ -89,14 +89,17 @@ def clear_locks(common: Path, checkouts: Sequence[Path], move: Move) -> str:
     return ""
 
 
-def restore_files(checkout: Git, other: str, tip: str) -> None:
-    """Where the index is at `tip`, and files are at `other` or on their way there, bring these files back."""
-    quiet = checkout.at(checkout.directory, *NO_HOOKS)
+def restore_files(quiet: Git, other: str, tip: str) -> None:
+    """Where the index is at `tip`, and files are at `other` or on their way there, bring these files back.
+
+    Args:
+        quiet: git in the checkout, without hooks, and with an index that nobody else writes.
+    """
     paths = _paths(quiet.out("diff-tree", "-r", "-z", "--name-only", "--no-renames", other, tip))
     in_tip = _paths(quiet.out("ls-tree", "-r", "-z", "--full-tree", "--name-only", tip)) & paths
     gone_astray = paths - _strange(quiet, other, tip, paths)
     for path in sorted(gone_astray - in_tip):
-        _remove(checkout.directory, path)
+        _remove(quiet.directory, path)
     if back := sorted(gone_astray & in_tip):
         quiet.fed("".join(f"{path}\0" for path in back).encode("utf-8", "surrogateescape"), "checkout-index", "-q", "-f", "-z", "--stdin")
     quiet.run("update-index", "-q", "--refresh")

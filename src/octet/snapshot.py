@@ -75,7 +75,7 @@ def read_changes(git: Git) -> Changes:
     args = ("status", "--porcelain=v2", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=none")
     paths: dict[str, None] = {}
     foreign: dict[str, None] = {}
-    for entry in filter(None, git.out("--no-optional-locks", *args).split("\0")):
+    for entry in filter(None, git.out(*args).split("\0")):
         kind, _, rest = entry.partition(" ")
         path = rest if kind == "?" else rest.split(" ", {"1": 7, "u": 9}[kind])[-1]
         is_repository = path.endswith("/") or (kind != "?" and rest.split(" ", 2)[1].startswith("S"))

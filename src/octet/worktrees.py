@@ -120,7 +120,7 @@ def _unfinished(git: Git, worktree: Worktree, merged_into: str) -> str:
         return "it is locked"
     if not worktree.path.is_dir():
         return "it is not on disk; `git worktree prune` forgets it"
-    changes = git.at(worktree.path).out("--no-optional-locks", "status", "--porcelain", "--untracked-files=all")
+    changes = git.at(worktree.path).out("status", "--porcelain", "--untracked-files=all")
     if changes:
         return f"{len(changes.splitlines())} changed or untracked files; commit them or throw them away"
     if not git.contains(f"refs/heads/{merged_into}", worktree.head):
