@@ -12,6 +12,8 @@ from octet import trust
 from octet.api import Octet
 from octet.config import FILE
 from octet.daemon.crews import Crews
+from octet.daemon.hooks import HookService
+from octet.daemon.vitals import Vitals
 from octet.project import load_project
 
 
@@ -31,6 +33,17 @@ def crews() -> Iterator[Crews]:
     for crew in crews.all():
         if crew.octet:
             crew.octet.close()
+
+
+@pytest.fixture
+def service(crews: Crews) -> Iterator[HookService]:
+    """What answers hooks, in this process; none of its threads outlives the test."""
+    vitals = Vitals(crews)
+    made = HookService(crews, vitals)
+    yield made
+    made.ledger.stop()
+    vitals._deaths.stop()
+    vitals.rescuer.stop()
 
 
 @pytest.fixture

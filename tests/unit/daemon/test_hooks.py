@@ -14,9 +14,7 @@ from octet import trust
 from octet.agents import Agent, Registration
 from octet.api import Octet
 from octet.config import FILE
-from octet.daemon.crews import Crews
 from octet.daemon.hooks import HookService
-from octet.daemon.vitals import Vitals
 from octet.daemon.wire import Reply, Request
 from octet.errors import LockHeld
 from octet.lock_waiting import Place
@@ -60,15 +58,6 @@ class Client:
         answer = json.loads(reply.stdout)
         specific = answer.get("hookSpecificOutput", {})
         return str(specific.get("permissionDecisionReason") or specific.get("additionalContext") or answer.get("systemMessage") or specific)
-
-
-@pytest.fixture
-def service(crews: Crews) -> Iterator[HookService]:
-    vitals = Vitals(crews)
-    made = HookService(crews, vitals)
-    yield made
-    made.ledger.stop()
-    vitals._deaths.stop()
 
 
 @pytest.fixture

@@ -15,9 +15,7 @@ from octet.agents import Agent
 from octet.api import Octet
 from octet.config import FILE
 from octet.daemon import loop
-from octet.daemon.crews import Crews
 from octet.daemon.hooks import HookService
-from octet.daemon.vitals import Vitals
 from octet.daemon.wire import Reply
 from octet.records import Finding, NewRecord
 from octet.standing import CREW_DOWN
@@ -25,13 +23,6 @@ from octet.task_record import Task
 
 DEVELOPER = "octet:developer"
 WAKE = "<task-notification>\n<summary>Stop hook feedback</summary>\n</task-notification>"
-
-
-@pytest.fixture
-def service(crews: Crews) -> Iterator[HookService]:
-    vitals = Vitals(crews)
-    yield HookService(crews, vitals)
-    vitals._deaths.stop()
 
 
 @pytest.fixture

@@ -17,10 +17,8 @@ from tests.transcripts import Transcript
 
 from octet.api import Octet
 from octet.daemon import mail
-from octet.daemon.crews import Crews
 from octet.daemon.hooks import HookService
 from octet.daemon.transcripts import Evidence, look_for
-from octet.daemon.vitals import Vitals
 from octet.daemon.wire import Request
 
 LOST, SHOWN = False, True
@@ -75,9 +73,8 @@ class Session:
 
 
 @pytest.fixture
-def sessions(crews: Crews, repository: Path, redis_url: str) -> Iterator[Callable[[str], Session]]:
-    vitals, made = Vitals(crews), []
-    service = HookService(crews, vitals)
+def sessions(service: HookService, repository: Path, redis_url: str) -> Iterator[Callable[[str], Session]]:
+    made = []
 
     def make(name: str) -> Session:
         made.append(Session(service, repository, redis_url, name))
@@ -86,7 +83,6 @@ def sessions(crews: Crews, repository: Path, redis_url: str) -> Iterator[Callabl
     yield make
     for session in made:
         session.kill()
-    vitals._deaths.stop()
 
 
 @pytest.fixture

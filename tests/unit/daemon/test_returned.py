@@ -22,14 +22,6 @@ from octet.git import Git
 from octet.tasks import Task
 
 
-@pytest.fixture
-def service(crews: Crews) -> Iterator[HookService]:
-    vitals = Vitals(crews)
-    yield HookService(crews, vitals)
-    vitals._deaths.stop()
-    vitals.rescuer.stop()
-
-
 class Sleeper:
     """An agent at work whose machine was not heard of for longer than its lease."""
 
@@ -105,6 +97,7 @@ def test_a_successor_of_the_daemon_tells_it_too(asleep: Sleeper, crews: Crews) -
     vitals = Vitals(crews)
     asleep.client.service = HookService(crews, vitals)
     assert "waits to be claimed again" in asleep.write()
+    asleep.client.service.ledger.stop()
     vitals._deaths.stop()
 
 
