@@ -55,6 +55,13 @@ def kill_hard(pid: int) -> None:
     wait_for(lambda: subprocess.run(state, capture_output=True, text=True, check=False).stdout.strip() in {"", "Z", "Zs"}, f"{pid} is dead")
 
 
+def stop_hard(pid: int) -> None:
+    """SIGSTOP, and wait until no thread of the process runs: one that does may still answer."""
+    os.kill(pid, signal.SIGSTOP)
+    threads = [path / "stat" for path in Path(f"/proc/{pid}/task").glob("*")]
+    wait_for(lambda: all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads), f"{pid} is stopped")
+
+
 class Server:
     """A server of the tests' own, as a child process: `url`, `kill()`, `start()` again with the data it had, `stop()`."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.fault_proxy import Fault, FaultProxy
-from tests.redis_fixtures import Server, find_program, kill_hard, wait_for
+from tests.redis_fixtures import Server, find_program, kill_hard, stop_hard, wait_for
 from tests.store_fixtures import contradictions, join
 
 from octet import server
@@ -101,7 +101,7 @@ def test_a_stopped_server(embedded_home: Path) -> None:
         octet.tasks.add("before")
         status = server.read_status()
         assert status
-        os.kill(status.pid, signal.SIGSTOP)
+        stop_hard(status.pid)
         try:
             with pytest.raises(StoreUnreachable):
                 octet.tasks.add("meanwhile")

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.redis_fixtures import stop_hard
 
 from octet.daemon import control, supervisor
 from octet.daemon.status import Status
@@ -135,7 +136,7 @@ def test_no_hook_is_lost_while_its_processes_are_killed(machine: Machine) -> Non
 def test_both_killed_are_replaced_by_the_next_hook(machine: Machine) -> None:
     """The socket they leave behind is stale and is taken over."""
     status = machine.start_daemon()
-    kill(status.supervisor, signal.SIGSTOP)  # it must not see the worker's end
+    stop_hard(status.supervisor)  # it must not see the worker's end
     kill(status.pid)
     kill(status.supervisor)
     assert (machine.state / "daemon.sock").exists()
@@ -145,7 +146,7 @@ def test_both_killed_are_replaced_by_the_next_hook(machine: Machine) -> None:
 def test_a_worker_that_hangs_is_replaced(machine: Machine) -> None:
     """Stopped, it neither beats nor answers: its supervisor kills it before a lease has run out."""
     status = machine.start_daemon()
-    kill(status.pid, signal.SIGSTOP)
+    stop_hard(status.pid)
     wait_for(lambda: is_gone(status.pid), "the end of the one that hangs")
     assert machine.run(GUARD).json["worker"] != status.pid
 
@@ -153,8 +154,8 @@ def test_a_worker_that_hangs_is_replaced(machine: Machine) -> None:
 def test_stop_ends_what_hangs(machine: Machine) -> None:
     """Where nobody answers, both are killed."""
     status = machine.start_daemon()
-    kill(status.supervisor, signal.SIGSTOP)
-    kill(status.pid, signal.SIGSTOP)
+    stop_hard(status.supervisor)
+    stop_hard(status.pid)
     with pytest.raises(control.DaemonFailed, match="octet daemon stop"):
         control.status(timeout_s=0.2)
     assert control.stop(within_s=1)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.redis_fixtures import stop_hard
 
 from octet.daemon import control
 
@@ -146,8 +147,8 @@ def test_a_daemon_that_accepts_and_never_answers(event: str, machine: Machine) -
 def test_a_stopped_daemon(machine: Machine) -> None:
     """SIGSTOP: it is connected to and says nothing; after SIGCONT it answers again."""
     status = machine.start_daemon()
-    os.kill(status.supervisor, signal.SIGSTOP)
-    os.kill(status.pid, signal.SIGSTOP)
+    stop_hard(status.supervisor)
+    stop_hard(status.pid)
     try:
         assert_failure_policy(machine)
     finally:

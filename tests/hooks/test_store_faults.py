@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.fault_proxy import Fault, FaultProxy
-from tests.redis_fixtures import Server, kill_hard, wait_for
+from tests.redis_fixtures import Server, kill_hard, stop_hard, wait_for
 from tests.scripted_redis import ScriptedRedis
 
 from octet import server
@@ -71,7 +71,7 @@ def test_a_server_that_is_stopped_and_killed(whole: Machine, other: subprocess.P
     is_blocked = hold(whole, other)
     status = server.read_status()
     assert status
-    os.kill(status.pid, signal.SIGSTOP)
+    stop_hard(status.pid)
     try:
         assert is_blocked()
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import stat
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from tests.redis_fixtures import DEADLINE_S, find_program, kill_hard, wait_for
+from tests.redis_fixtures import DEADLINE_S, find_program, kill_hard, stop_hard, wait_for
 
 from octet import server
 from octet.errors import OctetError, Refused, ServerFailed, StoreUnreachable
@@ -278,7 +277,7 @@ def test_hung_server(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stopped process is called by its pid within the deadline, and only --force ends it."""
     monkeypatch.setattr("octet.server.line.ANSWER_S", 0.1)
     pid = pid_of(running)
-    os.kill(pid, signal.SIGSTOP)
+    stop_hard(pid)
     assert f"pid {pid}" in failure(lambda: server.ensure_server(deadline_s=0.1))
     assert "--force" in failure(server.stop_server)
     assert server.stop_server(force=True)
