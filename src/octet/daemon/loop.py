@@ -81,6 +81,7 @@ def has_work(octet: Octet, agent: Agent) -> bool:
     stage, config = stage_of_role(agent.role), octet.project.config if octet.project else Config(octet.name)
     if not stage or not config.crew_loop:
         return False
+    picture = octet.tasks.picture(stage)  # first: what is added after it was paused, or took a task, is not for it
     standing = octet.standings.get(agent.id)
     if standing.stopped or _parent_stopped(octet, agent):
         return False
@@ -89,7 +90,6 @@ def has_work(octet: Octet, agent: Agent) -> bool:
         return standing.cut and now_ms - standing.idle_ms >= CUT_AGAIN_MS
     if octet.election.standing(agent) == STANDBY:
         return False
-    picture = octet.tasks.picture(stage)
     talks = standing.asked or now_ms - standing.talked_ms < config.crew_quiet_s * 1000
     if not picture or (standing.begun and talks):
         return False

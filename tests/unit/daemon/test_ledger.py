@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from tests.redis_fixtures import wait_for
-from tests.unit.daemon.test_hooks import Client, clients, service
+from tests.unit.daemon.test_hooks import Client, clients
 
 from octet.api import Octet
 from octet.config import FILE
 from octet.daemon import ledger
 
-__all__ = ["clients", "service"]
+__all__ = ["clients"]
 
 
 class Writer:

@@ -21,7 +21,7 @@ from octet.agents import Agent, Registration
 from octet.api import Octet
 from octet.daemon import news, reasons, wakes
 from octet.daemon.crews import Crews
-from octet.daemon.news import News
+from octet.daemon.news import EVERYTHING, News
 from octet.daemon.wakes import Wakes
 from octet.daemon.wire import Later, Request, decode_reply
 from octet.errors import LockHeld
@@ -217,6 +217,35 @@ def test_mail_waits_for_a_paused_agent_to_be_resumed(bench: Bench) -> None:
     assert paused.sleeps(0.2)
     bench.octet.standings.resume(paused.agent)
     assert "1 message" in paused.woken()
+
+
+@pytest.mark.parametrize("what", ["mail", "task"])
+def test_a_pause_during_a_look_counts(octet: Octet, bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """What comes after a pause was acknowledged wakes nobody, although the look that finds it began before."""
+    agent = bench.session("developer").agent
+    messages, tasks = type(octet.messages), type(octet.tasks)
+    waiting, picture = messages.waiting, tasks.picture
+
+    def pause() -> None:
+        octet.standings.pause(agent)
+
+    def look_at_mail(self: Any, asking: Agent) -> int:
+        if what == "mail":
+            pause()
+            octet.messages.send(agent.id, "hello", sender="x")
+        return waiting(self, asking)
+
+    def look_at_tasks(self: Any, stage: str) -> str:
+        if what == "task":
+            pause()
+            octet.tasks.add("build it")
+        return picture(self, stage)
+
+    bench.close()
+    monkeypatch.setattr(messages, "waiting", look_at_mail)
+    monkeypatch.setattr(tasks, "picture", look_at_tasks)
+    assert reasons.find_reasons(octet, agent, EVERYTHING, None).line == ""
+    assert octet.store.client.keys(octet.store.keys.wakes("*")) == []
 
 
 def test_a_session_in_a_turn_is_woken_at_its_end(bench: Bench) -> None:
