@@ -26,7 +26,7 @@ from octet.errors import NothingToClaim
 from octet.server import program
 from octet.store.connection import open_client
 from octet.store.keys import Keys
-from octet.store.scripts import Store, load_script, to_json
+from octet.store.scripts import Reply, Store, from_json, load_script, to_json
 from octet.tasks import Task, Tasks
 
 WORKERS = 50
@@ -196,18 +196,13 @@ def fill_octet(path: str) -> None:
     keys = Keys("bench")
     for name in ("task_add", "task_claim", "task_complete"):
         client.script_load(load_script(name).text)
-    names = add_keys(Store(client, keys))
+    *words, task = sent_by(Store(client, keys), lambda tasks: tasks.add("title"))[0]
     for start in range(0, QUEUED, 5000):
         pipe = client.pipeline(transaction=False)
         for n in range(start, start + 5000):
-            task = {"id": "", "title": f"task {n}", "priority": n % 7, "stage": "build", "needs": "", "after": [], "fields": []}
-            pipe.execute_command("EVALSHA", load_script("task_add").sha, len(names), *names, keys.channel(""), to_json(task))
-        pipe.execute()
-
-
-def add_keys(store: Store) -> list[str]:
-    """KEYS of the script that adds."""
-    return sent_by(store, lambda tasks: tasks.add("title"))[0][3:17]
+            pipe.execute_command(*words, to_json({**from_json(task), "title": f"task {n}", "priority": n % 7}))
+        if any(reply[0] != Reply.OK for reply in pipe.execute()):
+            raise RuntimeError("the benchmark's tasks are not added: its commands are not those of the library any more")
 
 
 def fill_least(path: str) -> None:
