@@ -152,10 +152,9 @@ def _own_index(checkout: Git) -> Iterator[Git]:
     """
     index = _git_dir(checkout) / "index"
     lock, ours = index.with_name("index.lock"), index.with_name(OWN_INDEX)
-    for left in (ours, ours.with_name(f"{OWN_INDEX}.lock")):
-        left.unlink(missing_ok=True)  # of a killed landing; nobody else uses these names
     _take_lock(lock, ours)
     try:
+        ours.with_name(f"{OWN_INDEX}.lock").unlink(missing_ok=True)  # of a killed landing; nobody else uses that name
         yield _with_index(checkout, ours)
         ours.replace(index)
     finally:
@@ -166,7 +165,7 @@ def _own_index(checkout: Git) -> Iterator[Git]:
 def _with_index(checkout: Git, copy: Path) -> Git:
     """The checkout with a copy of its index, in which a file that was only touched is no change."""
     shutil.copyfile(_git_dir(checkout) / "index", copy)
-    there = _quiet(checkout).having(GIT_INDEX_FILE=str(copy))
+    there = checkout.at(checkout.directory, *NO_HOOKS).having(GIT_INDEX_FILE=str(copy))
     there.run("update-index", "-q", "--refresh")
     return there
 
@@ -210,10 +209,6 @@ def _git_dir(checkout: Git) -> Path:
 
 def _checkouts(git: Git, branch: str, known: list[Worktree]) -> list[Git]:
     return [git.at(tree.path) for tree in known if tree.branch == branch and not tree.bare]
-
-
-def _quiet(checkout: Git) -> Git:
-    return checkout.at(checkout.directory, *NO_HOOKS)
 
 
 def _say(process: subprocess.Popen[bytes], words: str, answer: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,9 +27,10 @@ def path() -> Iterator[str]:
     [(claim.octet_worker, claim.fill_octet), (claim.bare_worker, claim.fill_octet), (claim.least_worker, claim.fill_least)],
 )
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it forks beside threads, as of Python 3.12
-def test_each_side_claims_and_completes(path: str, worker: claim.Worker, fill: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_side_claims_and_completes(
+    path: str, worker: claim.Worker, fill: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two workers for a tenth of a second."""
     for name, value in (("WORKERS", 2), ("SECONDS", 0.1), ("QUEUED", 5000)):
         monkeypatch.setattr(claim, name, value)
-    assert callable(fill)
     assert claim.measure(worker, fill, path)["rate"] > 2

@@ -153,9 +153,7 @@ def _troubles(project: Project) -> list[str]:
         return []
     try:
         with connect_client(url) as client:
-            return [
-                f"{trouble.what} (`octet doctor` looks again)" for trouble in examine(Store(client, Keys(project.name))) if trouble.grave
-            ]
+            found = [trouble.what for trouble in examine(Store(client, Keys(project.name))) if trouble.grave]
     except OctetError as error:
         found = [f"{error}; until it answers nothing can be shared"]
     return [f"{what} (`octet doctor` looks again)" for what in found]

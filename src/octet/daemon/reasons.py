@@ -47,7 +47,7 @@ def find_reasons(octet: Octet, agent: Agent, news: News, denied: int | None) -> 
     What only one of several needs to come for is theirs from now on for a while: call `take_back` when they are not woken after all.
     """
     found = Found(denied=denied or 0)
-    if _is_stopped(octet, agent):
+    if _must_sleep(octet, agent):
         return found
     offered = _Offers(octet, agent, found)
     _look_at_mail(octet, agent, news, found, offered)
@@ -58,13 +58,13 @@ def find_reasons(octet: Octet, agent: Agent, news: News, denied: int | None) -> 
             found.texts.append(f"a task waits for the {stage} stage, which is yours; if none follows here, another agent was quicker")
     if news.locks and denied != 0:
         _look_at_locks(octet, agent, found, offered)
-    if found.texts and _is_stopped(octet, agent):  # since: what came after a pause must not wake it
+    if found.texts and _must_sleep(octet, agent):  # since: what came after a pause must not wake it
         take_back(octet, agent, found.offers)
         return Found(denied=found.denied)
     return found
 
 
-def _is_stopped(octet: Octet, agent: Agent) -> bool:
+def _must_sleep(octet: Octet, agent: Agent) -> bool:
     """Whether nothing may wake it. Mail would cost tokens too: it waits for the person, or `resume`."""
     standing = octet.standings.get(agent.id)
     return bool(standing.stopped) and standing.paused_by != CREW_DOWN

@@ -66,10 +66,9 @@ def read_octet_command(text: str) -> tuple[str, ...] | None:
             return None
         at = piece.end()
         plain, single, double = piece.groups()
-        part = _ESCAPED.sub(r"\1", double) if double is not None else single if single is not None else plain
         if apart:
             words.append([])
-        words[-1].append(part)
+        words[-1].append(plain or single or _ESCAPED.sub(r"\1", double or ""))
         apart = False
     read = tuple(map("".join, words))
     return read if read[:1] == ("octet",) else None
