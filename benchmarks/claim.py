@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.table import Row, render
-from octet.agents import Agent, Agents, Registration
-from octet.errors import NothingToClaim
-from octet.server import program
+from octet.base.errors import NothingToClaim
+from octet.core.agents.registry import Agent, Agents, Registration
+from octet.core.tasks.tasks import Task, Tasks
 from octet.store.connection import open_client
+from octet.store.embedded import program
 from octet.store.keys import Keys
 from octet.store.scripts import Reply, Store, from_json, load_script, to_json
-from octet.tasks import Task, Tasks
 
 WORKERS = 50
 ROUNDS = 3
@@ -182,7 +182,7 @@ def sent_by(store: Store, *calls: Callable[[Tasks], object]) -> list[list[str]]:
     class Recorder(Store):
         def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> list[str]:
             words.append(["EVALSHA", load_script(name).sha, str(len(keys)), *keys, *map(str, args)])
-            return ["EMPTY", "0", "0"] if name == "task_claim" else ["OK"]
+            return ["EMPTY", "0", "0"] if name == "task/claim" else ["OK"]
 
     for call in calls:
         with suppress(NothingToClaim, IndexError):  # what was added is nowhere
@@ -194,7 +194,7 @@ def fill_octet(path: str) -> None:
     """Queue tasks by the real script, in one pipeline after the other."""
     client: Any = open_client(f"unix://{path}", wait_s=60)
     keys = Keys("bench")
-    for name in ("task_add", "task_claim", "task_complete"):
+    for name in ("task/add", "task/claim", "task/complete"):
         client.script_load(load_script(name).text)
     *words, task = sent_by(Store(client, keys), lambda tasks: tasks.add("title"))[0]
     for start in range(0, QUEUED, 5000):

@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 from benchmarks.table import Row, render
-from octet.git import Git
+from octet.git.program import Git
 from octet.guard import policy
 from octet.guard.payload import Client, PreToolUse
-from octet.project import Project, load_project
+from octet.project.repository import Project, load_project
 
 ROUNDS = 5
 MOST_MS = 20.0

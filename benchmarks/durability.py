@@ -15,12 +15,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.table import Row, render
-from octet import server
-from octet.api import Octet
-from octet.server import launch, program
-from octet.server.data import log_files
-from octet.server.line import Line
+from octet.client.api import Octet
+from octet.store import embedded
 from octet.store.connection import open_client
+from octet.store.embedded import launch, program
+from octet.store.embedded.connection import Line
+from octet.store.embedded.data import log_files
 
 ROUNDS = 5
 SECONDS = 1.0
@@ -92,7 +92,7 @@ def serving(directory: Path, side: str) -> Iterator[str]:
     flusher = threading.Thread(target=flush, args=(directory, ended))
     flusher.start()
     try:
-        with Line(server.server_url(directory).removeprefix("unix://")) as line:
+        with Line(embedded.server_url(directory).removeprefix("unix://")) as line:
             settings = {"always": "appendfsync always", "redis's own everysec": "appendfsync everysec", "nothing kept": "appendonly no"}
             if setting := settings.get(side):
                 line.ask(f"CONFIG SET {setting}")
@@ -100,14 +100,14 @@ def serving(directory: Path, side: str) -> Iterator[str]:
     finally:
         ended.set()
         flusher.join()
-        server.stop_server(directory, force=True)
+        embedded.stop_server(directory, force=True)
 
 
 def flush(directory: Path, ended: threading.Event) -> None:
     """fsync every second; where the server does it itself, there is nothing left to do."""
     while not ended.wait(1.0):
         if log_files(directory):
-            server.flush_to_disk(directory)
+            embedded.flush_to_disk(directory)
 
 
 if __name__ == "__main__":

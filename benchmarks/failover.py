@@ -17,11 +17,11 @@ from pathlib import Path
 
 from benchmarks.hook import Sandbox, sandbox, start_session
 from benchmarks.table import Row, render
-from octet.agents import LEASE_MS, Agent, Registration
-from octet.api import Octet
-from octet.moving import move_in
-from octet.project import load_project
+from octet.client.api import Octet
+from octet.core.agents.registry import LEASE_MS, Agent, Registration
+from octet.project.repository import load_project
 from octet.store.connection import open_client
+from octet.worktree.lifecycle import move_in
 
 ROUNDS = 40
 SEED = 20261122

@@ -22,18 +22,18 @@ from pathlib import Path
 
 from benchmarks.claim import start_server
 from benchmarks.table import Row, render
-from octet import trust
-from octet.agents import Agent
-from octet.api import Octet, connect
-from octet.errors import AgentGone, NothingToClaim, StaleToken
-from octet.git import Git
-from octet.identity import this_process
-from octet.merge_queue import MergeQueue, how_to_merge, suite_of
-from octet.moving import move_in
-from octet.plans import NewTask
-from octet.project import load_project
-from octet.task_record import State, Task
-from octet.waiting import claim_when_there
+from octet.base.errors import AgentGone, NothingToClaim, StaleToken
+from octet.client.api import Octet, connect
+from octet.core.agents.identity import this_process
+from octet.core.agents.registry import Agent
+from octet.core.tasks.plans import NewTask
+from octet.core.tasks.record import State, Task
+from octet.core.tasks.waiting import claim_when_there
+from octet.git.program import Git
+from octet.merge.queue import MergeQueue, how_to_merge, suite_of
+from octet.project import trust
+from octet.project.repository import load_project
+from octet.worktree.lifecycle import move_in
 
 SEED = 7
 LOOK_S = 2.0

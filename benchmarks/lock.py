@@ -23,7 +23,7 @@ from pathlib import Path
 
 from benchmarks.claim import registered, start_server
 from benchmarks.table import Row, render
-from octet.locks import Locks
+from octet.core.locks.locks import Locks
 
 CONTENDERS = 50
 ROUNDS = 3

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from benchmarks.claim import registered, start_server
 from benchmarks.table import Row, render
-from octet.agents import Agent
-from octet.plans import NewTask
+from octet.core.agents.registry import Agent
+from octet.core.tasks.plans import NewTask
+from octet.core.tasks.tasks import Tasks
 from octet.store.scripts import Store
-from octet.tasks import Tasks
 
 SIZES = (10, 1_000, 100_000, 1_000_000)
 CLAIMS = 1_000

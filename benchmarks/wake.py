@@ -164,7 +164,7 @@ def one_message(place: object, model: object, client: object, number: int) -> fl
 
     from tests.e2e.waiting import poll
 
-    from octet.api import Octet
+    from octet.client.api import Octet
     from octet.store.connection import open_client
 
     machine, scripted, session = cast(Any, place), cast(Any, model), cast(Any, client)

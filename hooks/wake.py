@@ -1,7 +1,7 @@
 """Waits, in the background, until the daemon has a reason to wake an idle session; then ends with code 2 and the reason on standard error.
 
 `launch Wake SOURCE` runs `main()` as an `asyncRewake` hook at the beginning of a session and of each turn: one process a session, there
-for as long as the session is, so C modules only. All of the deciding is the daemon's (`octet.daemon.wakes`): a newer waiter of the
+for as long as the session is, so C modules only. All of the deciding is the daemon's (`octet.daemon.turns.wakes`): a newer waiter of the
 same client takes the place of this one, which then ends silently. Where nothing can be waited for, it ends at once.
 """
 

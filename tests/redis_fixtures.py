@@ -22,9 +22,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from octet import server
-from octet.server.program import carried_program
+from octet.store import embedded
 from octet.store.connection import open_client
+from octet.store.embedded.program import carried_program
 
 DEADLINE_S = 20.0
 PROGRAMS = ("redis", "valkey")
@@ -160,6 +160,6 @@ def embedded_home(short_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("OCTET_HOME", str(home / "octet"))
-    directory = server.server_directory()
+    directory = embedded.server_directory()
     yield home
-    server.stop_server(directory, force=True)
+    embedded.stop_server(directory, force=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from octet.git import REDIRECTIONS, Git
-from octet.worktrees import add_worktree
+from octet.git.program import REDIRECTIONS, Git
+from octet.git.worktrees import add_worktree
 
 PEOPLE = [f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL", "DATE")]
 

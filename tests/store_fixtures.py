@@ -10,7 +10,6 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import resources
 from typing import Any
 
 import fakeredis
@@ -18,15 +17,13 @@ import pytest
 import redis
 from tests.redis_fixtures import PROGRAMS, Server
 
-from octet.agents import Agent, Registration
-from octet.api import Octet
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent, Registration
+from octet.core.tasks.record import GATES, HELD_STATES, State
 from octet.store.connection import open_client
-from octet.store.scripts import load_script
-from octet.task_record import GATES, HELD_STATES, State
+from octet.store.scripts import load_script, script_names
 
-SCRIPTS = sorted(
-    file.name.removesuffix(".lua") for file in resources.files("octet").joinpath("lua").iterdir() if file.name.endswith(".lua")
-)
+SCRIPTS = script_names()
 Snapshot = dict[str, Any]
 _pids = itertools.count(1000)
 
@@ -70,7 +67,7 @@ def single_octet(redis_servers: Callable[[str], Server]) -> Iterator[Octet]:
 @pytest.fixture
 def only_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks again though nothing is said: a wait ends because it was told, or too late for the test."""
-    for module in ("wakeups", "queues", "shared_state", "pipelines"):
+    for module in ("store.subscription", "patterns.queue", "patterns.state", "patterns.pipeline"):
         monkeypatch.setattr(f"octet.{module}.LOOK_EVERY_S", 600.0)
 
 

@@ -9,35 +9,35 @@ TYPE_CHECKING = False  # as in `typing`, the import of which costs more than an 
 if TYPE_CHECKING:
     from typing import Any
 
-    from octet.api import Octet, connect
-    from octet.counters import Counter
-    from octet.error_lists import Errors, Report
-    from octet.errors import LockHeld, NothingThere, OctetError, StaleToken, Stopped, VersionConflict
-    from octet.events import Event
-    from octet.key_values import KeyValues
-    from octet.lease import Lease, LeaseLost
-    from octet.maps import Map, Result, Tally
-    from octet.pipelines import Pipeline, Step, Turn
-    from octet.progress import Progress, Reading
-    from octet.queues import Item, Queue
-    from octet.runs import Run
-    from octet.shared_state import Field, State
+    from octet.base.errors import LockHeld, NothingThere, OctetError, StaleToken, Stopped, VersionConflict
+    from octet.client.api import Octet, connect
+    from octet.client.lease import Lease, LeaseLost
+    from octet.core.messaging.events import Event
+    from octet.patterns.counter import Counter
+    from octet.patterns.errors import Errors, Report
+    from octet.patterns.key_values import KeyValues
+    from octet.patterns.map import Map, Result, Tally
+    from octet.patterns.pipeline import Pipeline, Step, Turn
+    from octet.patterns.progress import Progress, Reading
+    from octet.patterns.queue import Item, Queue
+    from octet.patterns.runs import Run
+    from octet.patterns.state import Field, State
 
 __version__ = "0.1.0"
 _MODULES = {
-    "api": ("Octet", "connect"),
-    "counters": ("Counter",),
-    "errors": ("LockHeld", "NothingThere", "OctetError", "StaleToken", "Stopped", "VersionConflict"),
-    "error_lists": ("Errors", "Report"),
-    "events": ("Event",),
-    "key_values": ("KeyValues",),
-    "lease": ("Lease", "LeaseLost"),
-    "maps": ("Map", "Result", "Tally"),
-    "pipelines": ("Pipeline", "Step", "Turn"),
-    "progress": ("Progress", "Reading"),
-    "queues": ("Item", "Queue"),
-    "runs": ("Run",),
-    "shared_state": ("Field", "State"),
+    "client.api": ("Octet", "connect"),
+    "patterns.counter": ("Counter",),
+    "base.errors": ("LockHeld", "NothingThere", "OctetError", "StaleToken", "Stopped", "VersionConflict"),
+    "patterns.errors": ("Errors", "Report"),
+    "core.messaging.events": ("Event",),
+    "patterns.key_values": ("KeyValues",),
+    "client.lease": ("Lease", "LeaseLost"),
+    "patterns.map": ("Map", "Result", "Tally"),
+    "patterns.pipeline": ("Pipeline", "Step", "Turn"),
+    "patterns.progress": ("Progress", "Reading"),
+    "patterns.queue": ("Item", "Queue"),
+    "patterns.runs": ("Run",),
+    "patterns.state": ("Field", "State"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [

@@ -12,45 +12,7 @@ if not __package__:
     # Python puts a directory that it runs first on the path; there `process` and `events` would be modules of their own.
     sys.path[0] = os.path.dirname(sys.path[0])
 
-from octet import __version__
-
-# In place of a stamp: bootstrap.py has just looked, so that what does not fit now would not fit next time either.
-CHECKED = "checked"
-USE_RECORDED_EVERY_S = 24 * 3600
-
-
-def stamp(root: str) -> str:
-    """What an environment was chosen for; bin/octet hands back the one recorded, and another value asks for a closer look."""
-    try:
-        project = os.stat(os.path.join(root, "pyproject.toml"))
-    except OSError:
-        return ""
-    parts = (__version__, sys.implementation.cache_tag, os.uname().machine, project.st_mtime_ns, project.st_size)
-    return ",".join(map(str, parts))
-
-
-def hold(venv: str) -> bool:
-    """Keep the environment from being removed while this process lives; false where it is gone or going.
-
-    The lock is on the directory itself, and its time says when it was last used.
-    """
-    import fcntl
-    import time
-
-    try:
-        directory = os.open(venv, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(directory, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            pass  # a disk without locks: nothing is removed there either
-        held = os.fstat(directory)
-        if held.st_mtime < time.time() - USE_RECORDED_EVERY_S and os.access(venv, os.W_OK):
-            os.utime(directory)
-        return os.path.samestat(held, os.stat(venv))
-    except OSError:
-        return False
+from octet.runtime.venv import CHECKED, hold, stamp
 
 
 def main() -> None:
@@ -60,7 +22,7 @@ def main() -> None:
         fits = sys.prefix != sys.base_prefix and hold(sys.prefix) and recorded == stamp(root)
         if not fits and recorded != CHECKED:
             base = getattr(sys, "_base_executable", sys.executable)
-            script = os.path.join(root, "src", "octet", "bootstrap.py")
+            script = os.path.join(root, "src", "octet", "runtime", "bootstrap.py")
             os.execv(base, [base, "-I", "-S", "-B", script, root, *sys.argv[1:]])
     os.environ.pop("OCTET_SETUP", None)
     try:

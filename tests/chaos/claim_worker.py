@@ -14,13 +14,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from history import Recorder
 
-from octet.agents import Agent, Agents, Registration
-from octet.errors import AgentGone, NothingToClaim, StaleToken
-from octet.process import identify
+from octet.base.errors import AgentGone, NothingToClaim, StaleToken
+from octet.base.process import identify
+from octet.core.agents.registry import Agent, Agents, Registration
+from octet.core.tasks.tasks import Task, Tasks
 from octet.store.connection import open_client
 from octet.store.keys import Keys
 from octet.store.scripts import Store
-from octet.tasks import Task, Tasks
 
 
 def main() -> None:

@@ -16,10 +16,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from history import Recorder
 
-from octet.agents import Agent, Registration
-from octet.api import Octet
-from octet.errors import AgentGone, NotLeading
-from octet.process import identify
+from octet.base.errors import AgentGone, NotLeading
+from octet.base.process import identify
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent, Registration
 from octet.store.connection import open_client
 
 

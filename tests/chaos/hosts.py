@@ -22,7 +22,7 @@ from typing import Any
 
 from tests.redis_fixtures import find_program, wait_for
 
-from octet.api import Octet
+from octet.client.api import Octet
 from octet.store.connection import open_client
 
 PROJECT = Path(__file__).parents[2]

@@ -18,11 +18,11 @@ from typing import Any
 
 import git.cmd  # noqa: F401  (imported once, before the forks)
 
-from octet import checkouts
-from octet.git import Git
-from octet.landing import Strategy, Target, Work
-from octet.merge import land
-from octet.suite import Suite
+from octet.git.program import Git
+from octet.merge import branch_move
+from octet.merge.landing import land
+from octet.merge.model import Strategy, Target, Work
+from octet.merge.test_command import Suite
 
 TESTS = 'sh check.sh && git rev-parse "HEAD^{tree}" >> "$TESTED"'
 
@@ -65,7 +65,7 @@ def main(strategy: str, remote: str, repository: str, step: str, *works: str) ->
         setattr(Git, name, killer.around(getattr(Git, name)))
     setattr(Git, "converse", killer.around_conversation(Git.converse))  # noqa: B010
     setattr(Suite, "run", killer.around(Suite.run))  # noqa: B010
-    setattr(checkouts, "_say", killer.around(checkouts._say))  # noqa: B010
+    setattr(branch_move, "_say", killer.around(branch_move._say))  # noqa: B010
     root = Path(repository)
     os.environ["TESTED"] = str(root.parent / f"tested-{root.name}")
     submitted = [Work(task, f"do {task}", commit, task) for task, _, commit in (word.partition("=") for word in works)]

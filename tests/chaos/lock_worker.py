@@ -17,10 +17,10 @@ import sys
 import time
 from pathlib import Path
 
-from octet.agents import Agents, Registration
-from octet.errors import Deadlock, LockHeld, NotFound, StaleToken
-from octet.locks import Locks
-from octet.process import identify
+from octet.base.errors import Deadlock, LockHeld, NotFound, StaleToken
+from octet.base.process import identify
+from octet.core.agents.registry import Agents, Registration
+from octet.core.locks.locks import Locks
 from octet.store import scripts
 from octet.store.connection import open_client
 from octet.store.keys import Keys
@@ -34,8 +34,8 @@ def use_broken_script() -> None:
     """The test of the detectors themselves names a script that lets everybody in."""
     if path := os.environ.get("OCTET_TEST_BROKEN"):
         real, text = scripts.load_script, Path(path).read_text()
-        broken = scripts.Script("lock_acquire", text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
-        scripts.load_script = lambda name: broken if name == "lock_acquire" else real(name)  # type: ignore[assignment]
+        broken = scripts.Script("lock/acquire", text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+        scripts.load_script = lambda name: broken if name == "lock/acquire" else real(name)  # type: ignore[assignment]
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from octet.api import Octet
-from octet.errors import NothingThere, StaleToken
+from octet.base.errors import NothingThere, StaleToken
+from octet.client.api import Octet
 from octet.store.connection import open_client
 
 LEASE_S = 2.0

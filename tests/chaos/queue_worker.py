@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from octet.agents import Agent
-from octet.api import connect
-from octet.errors import NothingToClaim
-from octet.identity import this_process
-from octet.merge_queue import MergeQueue, how_to_merge, suite_of
-from octet.project import load_project
+from octet.base.errors import NothingToClaim
+from octet.client.api import connect
+from octet.core.agents.identity import this_process
+from octet.core.agents.registry import Agent
+from octet.merge.queue import MergeQueue, how_to_merge, suite_of
+from octet.project.repository import load_project
 from octet.store.scripts import Store
 
 

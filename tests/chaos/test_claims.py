@@ -17,7 +17,7 @@ from tests.chaos.history import Operation, Recorder, read
 from tests.chaos.torture.acts import Acts
 from tests.chaos.torture.audit import read_tasks
 
-from octet.api import Octet
+from octet.client.api import Octet
 from octet.store.connection import open_client
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]

@@ -15,9 +15,9 @@ import pytest
 from tests.chaos import history
 from tests.redis_fixtures import wait_for
 
-from octet.agents import Agent
-from octet.api import Octet
-from octet.events import Event
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent
+from octet.core.messaging.events import Event
 from octet.store.connection import open_client
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]

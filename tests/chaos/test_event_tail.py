@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.redis_fixtures import Server, wait_for
 
-from octet.api import Octet
+from octet.client.api import Octet
 from octet.store.connection import open_client
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 # Publishes n = 0, 1, 2, …, each until it is known to be in the log, and says after each that it is.
 WRITER = """
 import itertools, sys, time
-from octet.api import Octet
+from octet.client.api import Octet
 from octet.errors import StoreUnreachable
 from octet.store.connection import open_client
 octet = Octet(open_client(sys.argv[1]), "p")
@@ -44,7 +44,7 @@ for n in itertools.count():
 # What `octet event watch` runs, in a project that is only named.
 WATCHER = """
 import json, sys
-from octet.api import Octet
+from octet.client.api import Octet
 from octet.store.connection import open_client
 octet = Octet(open_client(sys.argv[1]), "p")
 trouble = lambda why: print(json.dumps({"trouble": why}), flush=True)

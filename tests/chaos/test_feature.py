@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from benchmarks.feature import Size, build_feature, passes
 
-from octet.git import REDIRECTIONS, Git
+from octet.git.program import REDIRECTIONS, Git
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import pytest
 from tests.chaos.hosts import LEASE_S, Field, Host, ip, remove_leftovers, seconds_until
 from tests.redis_fixtures import wait_for
 
-from octet.errors import StaleToken
-from octet.tasks import Task
+from octet.base.errors import StaleToken
+from octet.core.tasks.tasks import Task
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 

@@ -18,8 +18,8 @@ import pytest
 from tests.repositories import assert_in_step, commit, name_somebody, poll
 
 import octet
-from octet.git import Git
-from octet.landing import COMMIT_TRAILER, Strategy
+from octet.git.program import Git
+from octet.merge.model import COMMIT_TRAILER, Strategy
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600), pytest.mark.usefixtures("alone")]
 

@@ -21,7 +21,7 @@ import pytest
 from tests.chaos.lock_worker import PATHS, covered
 from tests.redis_fixtures import wait_for
 
-from octet.api import Octet
+from octet.client.api import Octet
 from octet.store import scripts
 from octet.store.connection import open_client
 
@@ -156,7 +156,7 @@ def test_no_two_are_ever_in_one_file(crowd: Crowd, request: pytest.FixtureReques
 
 def test_both_detectors_catch_a_script_that_does_not_look(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the look at the holder taken out of the script, the marks and the log both show overlaps."""
-    text = scripts.load_script("lock_acquire").text
+    text = scripts.load_script("lock/acquire").text
     broken = text.replace("lock.holder ~= me.agent and lock.holder ~= me.parent", "false")
     assert broken != text
     (crowd.directory / "broken.lua").write_text(broken)

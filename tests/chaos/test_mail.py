@@ -19,11 +19,11 @@ from tests.hooks.machine import Machine, wait_for
 from tests.redis_fixtures import Server, find_program
 from tests.transcripts import Transcript
 
-from octet import trust
-from octet.api import Octet
-from octet.daemon import control
-from octet.errors import OctetError
-from octet.project import load_project
+from octet.base.errors import OctetError
+from octet.client.api import Octet
+from octet.daemon.process import control
+from octet.project import trust
+from octet.project.repository import load_project
 from octet.store.connection import open_client
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]

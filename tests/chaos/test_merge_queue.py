@@ -13,13 +13,13 @@ from tests.redis_fixtures import Server
 from tests.repositories import assert_in_step, commit, make_repository
 from tests.store_fixtures import contradictions, join
 
-from octet import trust
-from octet.api import Octet, connect
-from octet.config import FILE
-from octet.git import Git
-from octet.process import ProcessIdentity, host_id, is_alive
-from octet.project import load_project
-from octet.task_record import State
+from octet.base.process import ProcessIdentity, host_id, is_alive
+from octet.client.api import Octet, connect
+from octet.core.tasks.record import State
+from octet.git.program import Git
+from octet.project import trust
+from octet.project.config import FILE
+from octet.project.repository import load_project
 
 SETTINGS = 'project = "shop"\n[test]\ncommand = "sh check.sh"\n'
 WORKER = Path(__file__).with_name("queue_worker.py")

@@ -16,7 +16,7 @@ import pytest
 from tests.redis_fixtures import Server, wait_for
 
 import octet as package
-from octet.api import Octet
+from octet.client.api import Octet
 from octet.store.connection import open_client
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]

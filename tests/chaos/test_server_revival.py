@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from tests.redis_fixtures import DEADLINE_S, find_program, kill_hard, wait_for
 
-from octet import server
-from octet.errors import StoreUnreachable
-from octet.server.launch import is_alive
+from octet.base.errors import StoreUnreachable
+from octet.store import embedded
 from octet.store.connection import connect, translate_errors
+from octet.store.embedded.launch import is_alive
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 
@@ -70,7 +70,7 @@ def line_from(process: subprocess.Popen[str]) -> str:
 
 def pid_of_server() -> int:
     """The running server's process."""
-    status = server.read_status()
+    status = embedded.read_status()
     assert status
     return status.pid
 
@@ -93,13 +93,13 @@ def test_fifty_ask_at_once(home: Path, starters: list[subprocess.Popen[str]]) ->
         process.stdin.write("go\n")
         process.stdin.flush()
     assert {line_from(process) for process in starters} == {str(pid_of_server())}
-    log = (server.server_directory() / "redis.log").read_text()
+    log = (embedded.server_directory() / "redis.log").read_text()
     assert log.count("Server initialized") == 1, home
 
 
 def test_fifty_threads_revive_one_server(home: Path) -> None:
     """After a kill -9, fifty clients at the same moment find it dead, and one server comes back for all."""
-    server.ensure_server()
+    embedded.ensure_server()
     clients = [connect(None) for _ in range(50)]
     for client in clients:
         client.ping()
@@ -134,7 +134,7 @@ class Killer(threading.Thread):
     def run(self) -> None:
         while not self.done.wait(0.1):
             try:
-                status = server.read_status()
+                status = embedded.read_status()
             except StoreUnreachable:
                 continue  # it is starting, or died between two questions
             if status:
@@ -228,7 +228,7 @@ def test_server_holds_no_foreign_descriptor(home: Path, starters: list[subproces
             del os.environ["OCTET_TEST_SECRET"]
         pid = int(line_from(starters[0]))
     files = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
-    own = str(server.server_directory())
+    own = str(embedded.server_directory())
     kinds = ("socket:", "anon_inode:", "pipe:", "/dev/null", "/dev/urandom", own)
     assert [name for name in files if not name.startswith(kinds)] == [], home
     assert f"{own}/redis.alive" in files
@@ -242,10 +242,10 @@ def test_starter_killed_before_the_server_answers(home: Path, starters: list[sub
         for n in range(3000):
             pipe.set(f"k{n}", "v")
         pipe.execute()
-    assert server.stop_server()
+    assert embedded.stop_server()
     wrap(home, 'exec "$REAL" "$@" --key-load-delay 400')
     starters.append(start(STARTER))
-    directory = server.server_directory()
+    directory = embedded.server_directory()
     wait_for(lambda: is_alive(directory) and (directory / "redis.pid").exists(), "the server is loading")
     starters[0].kill()
     starters[0].wait(DEADLINE_S)

@@ -15,9 +15,9 @@ from tests.fault_proxy import Fault, FaultProxy
 from tests.redis_fixtures import Server, find_program, kill_hard, stop_hard, wait_for
 from tests.store_fixtures import contradictions, join
 
-from octet import server
-from octet.api import Octet
-from octet.errors import StoreUnreachable
+from octet.base.errors import StoreUnreachable
+from octet.client.api import Octet
+from octet.store import embedded
 from octet.store.connection import connect
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
@@ -99,7 +99,7 @@ def test_a_stopped_server(embedded_home: Path) -> None:
     assert embedded_home
     with Octet(connect(None, answer_s=ANSWER_S), "p") as octet:
         octet.tasks.add("before")
-        status = server.read_status()
+        status = embedded.read_status()
         assert status
         stop_hard(status.pid)
         try:
@@ -113,7 +113,7 @@ def test_a_stopped_server(embedded_home: Path) -> None:
 
 ADDER = """
 import sys
-from octet.api import Octet
+from octet.client.api import Octet
 from octet.errors import StoreUnreachable
 from octet.store.connection import connect
 name, count, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
@@ -156,7 +156,7 @@ def test_five_thousand_acknowledged_tasks(
         for number in range(1, KILLS + 1):
             share = number * ADDERS * each * LINE_BYTES // (KILLS + 2)
             wait_for(lambda share=share: written() >= share, f"{share} bytes of tasks are added", 120)  # type: ignore[misc]
-            if status := server.read_status():
+            if status := embedded.read_status():
                 kill_hard(status.pid)
         assert [adder.wait(120) for adder in adders] == [0] * ADDERS
         stored = [task.title for task in octet.tasks.list(limit=100_000)]

@@ -16,10 +16,10 @@ import pytest
 from tests.redis_fixtures import Server
 
 import octet as package
-from octet import trust
-from octet.api import Octet
 from octet.cli import run
-from octet.project import load_project
+from octet.client.api import Octet
+from octet.project import trust
+from octet.project.repository import load_project
 from octet.store.connection import open_client
 
 

@@ -15,9 +15,9 @@ import sys
 import threading
 from pathlib import Path
 
-from octet.agents import Registration
-from octet.api import connect
-from octet.process import host_id, identify
+from octet.base.process import host_id, identify
+from octet.client.api import connect
+from octet.core.agents.registry import Registration
 
 
 def play(words: list[str]) -> int:

@@ -17,8 +17,9 @@ from typing import NoReturn
 import pytest
 from tests.cli.machine import PROJECT, PYTHON, Ended, Machine, depend, finish, make_python, make_wheel, wait_for
 
-from octet import bootstrap, dirs, environment
-from octet.environment import SetupFailed
+from octet.base import dirs
+from octet.runtime import bootstrap, environment
+from octet.runtime.environment import SetupFailed
 
 pytestmark = pytest.mark.timeout(300)  # fifty at once, on a machine that has other things to do
 

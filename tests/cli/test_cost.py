@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.cli.conftest import Shop
 from tests.store_fixtures import join
 
-from octet.config import FILE, Config
-from octet.project import load_project
+from octet.project.config import FILE, Config
+from octet.project.repository import load_project
 
 
 def use(shop: Shop, tmp_path: Path, config: Config) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from octet.git import Git
-from octet.processes import processes_of
+from octet.base.processes import processes_of
+from octet.git.program import Git
 
 SOURCES = str(Path(__file__).parents[2] / "src")
 DEADLINE_S = 230.0

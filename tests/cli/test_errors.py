@@ -16,10 +16,10 @@ from tests.redis_fixtures import Server, find_program, wait_for
 from tests.scripted_redis import ScriptedRedis
 
 import octet as package
-from octet import trust
-from octet.agents import Agents
 from octet.cli import COMMANDS, LazyGroup, cli, run
-from octet.project import load_project
+from octet.core.agents.registry import Agents
+from octet.project import trust
+from octet.project.repository import load_project
 from octet.store.connection import open_client
 
 OURS = (

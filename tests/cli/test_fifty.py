@@ -11,9 +11,9 @@ from typing import NoReturn
 import pytest
 from tests.redis_fixtures import wait_for
 
-from octet import trust
-from octet.config import FILE
-from octet.project import load_project
+from octet.project import trust
+from octet.project.config import FILE
+from octet.project.repository import load_project
 
 ROOT = Path(__file__).resolve().parents[2]
 TERMINALS = 50

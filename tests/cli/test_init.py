@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from tests.redis_fixtures import Server, find_program
 
-from octet import fence_setup, plugin
 from octet.cli import run
-from octet.project import load_project
-from octet.trust import check
+from octet.install import fence, plugin
+from octet.project.repository import load_project
+from octet.project.trust import check
 
 Init = Callable[..., Any]
 ODD_SETTINGS = '{\r\n\t"env": {"A": "\\u00e9", "B": 1.0e2},   "hooks": {"Stop": [{"hooks": [{"type":"command","command":"make"}]}]}\r\n}'
@@ -464,7 +464,7 @@ def test_killed_at_any_write_it_can_be_finished(
     """Before each rename and each removal in turn: running it again completes it, and undo finds everything."""
     few = {path: plugin.Asset(b"x\n") for path in ("octet/launch", "commands/one.md")}
     monkeypatch.setattr(plugin, "render_files", lambda _: few)
-    monkeypatch.setattr(fence_setup, "PASSED_ON", ("commit-msg",))
+    monkeypatch.setattr(fence, "PASSED_ON", ("commit-msg",))
     with_settings(repository)
     hooks(repository)
     before = tree(repository)

@@ -10,8 +10,8 @@ from tests.cli.conftest import Shop
 from tests.redis_fixtures import wait_for
 from tests.store_fixtures import join
 
-from octet.errors import LockHeld
-from octet.lock_waiting import Place
+from octet.base.errors import LockHeld
+from octet.core.locks.waiting import Place
 
 
 def test_acquire_list_release(shop: Shop) -> None:

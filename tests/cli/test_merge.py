@@ -13,10 +13,10 @@ from tests.cli.conftest import Shop, git
 from tests.redis_fixtures import wait_for
 from tests.store_fixtures import join
 
-from octet import trust
-from octet.process import host_id
-from octet.project import load_project
-from octet.task_record import State
+from octet.base.process import host_id
+from octet.core.tasks.record import State
+from octet.project import trust
+from octet.project.repository import load_project
 
 DEADLINE_S = 30.0
 

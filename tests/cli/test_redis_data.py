@@ -15,7 +15,7 @@ from tests.cli.conftest import Shop
 from tests.redis_fixtures import Server, find_program
 
 import octet as package
-from octet import server
+from octet.store import embedded
 from octet.store.connection import connect
 
 Octet = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -65,8 +65,8 @@ def test_repair(octet: Octet) -> None:
     with connect(None) as client:
         for n in range(9):
             client.set(f"k{n}", "v")
-    server.stop_server()
-    log = max((server.server_directory() / "appendonlydir").glob("*.incr.aof"))
+    embedded.stop_server()
+    log = max((embedded.server_directory() / "appendonlydir").glob("*.incr.aof"))
     log.write_bytes(log.read_bytes().replace(b"k5", b"k\n$"))
     assert "`octet redis repair`" in octet("redis", "url", code=3).stderr
     assert "of appendonly" in octet("redis", "repair", code=1).stderr

@@ -8,7 +8,7 @@ import pytest
 from tests.cli.conftest import Shop, git
 from tests.store_fixtures import join
 
-from octet.records import NewRecord
+from octet.core.tasks.verdicts import NewRecord
 
 BOB = {"LOGNAME": "bob"}  # who reviews what person-ann wrote
 FINDING = "src/cart.py:2: blocker: it divides by zero"

@@ -18,10 +18,10 @@ import pytest
 from tests.cli.conftest import Shop, git
 
 import octet as package
-from octet import bootstrap
-from octet.crew_record import CrewDirectory
-from octet.process import ProcessIdentity
-from octet.processes import kill_all, processes_of
+from octet.base.process import ProcessIdentity
+from octet.base.processes import kill_all, processes_of
+from octet.crew.record import CrewDirectory
+from octet.runtime import bootstrap
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 DEADLINE_S = 30.0
@@ -194,8 +194,8 @@ class TestUp:
 
     def test_one_crew_for_a_project(self, crew: Crew, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A second clone on this machine does not get a crew of its own."""
-        from octet import trust
-        from octet.project import load_project
+        from octet.project import trust
+        from octet.project.repository import load_project
 
         crew.up(*SMALL)
         clone = tmp_path / "clone"

@@ -10,8 +10,8 @@ from tests.cli.conftest import Shop
 from tests.redis_fixtures import wait_for
 from tests.store_fixtures import join, snapshot
 
-from octet.api import Octet
-from octet.leftovers import Thing, collect, things
+from octet.client.api import Octet
+from octet.patterns.leftovers import Thing, collect, things
 from octet.store.activity import describe_command
 from octet.store.connection import open_client
 from octet.store.keys import Keys
@@ -210,7 +210,7 @@ def test_who_may_not_is_told(shop: Shop) -> None:
         (["PING"], None),
         (["EVALSHA"], None),
         (["EVALSHA", "x", "many", "workflow:{p}:a"], "EVALSHA x many a"),
-        (["EVAL", load_script("counter_add").text, "1", "workflow:{p}:counter:c", "5"], "counter_add counter:c 5"),
+        (["EVAL", load_script("counter/add").text, "1", "workflow:{p}:counter:c", "5"], "counter_add counter:c 5"),
         (["EVALSHA", "unknown", "1", "workflow:{p}:a", "b"], "evalsha a b"),
         (["DEL", *(f"workflow:{{p}}:{n}" for n in range(20))], "DEL 0 1 2 3 4 5 6 7 8 9 10 11 …"),
         (["SET", "workflow:{p}:k", "\x1b[2J" + "x" * 100], "SET k  [2J" + "x" * 55 + "…"),

@@ -14,7 +14,8 @@ from typing import NoReturn
 import pytest
 from tests.cli.machine import PROJECT
 
-from octet import __version__, environment
+from octet import __version__
+from octet.runtime import environment
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +49,7 @@ def test_everything_is_inside(wheel: Path) -> None:
         packed = set(archive.namelist())
     package = {path.relative_to(PROJECT / "src") for path in tracked("src/octet")}
     plugin = {Path("octet", "_plugin", path.relative_to(PROJECT)) for path in tracked(".claude-plugin", "hooks", "commands", "agents")}
-    assert {Path("octet/py.typed"), Path("octet/lua/task_claim.lua"), Path("octet/_plugin/hooks/hooks.json")} <= package | plugin
+    assert {Path("octet/py.typed"), Path("octet/lua/task/claim.lua"), Path("octet/_plugin/hooks/hooks.json")} <= package | plugin
     assert {str(path) for path in package | plugin} - packed == set()
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from octet import trust
-from octet.config import FILE
-from octet.git import Git
-from octet.project import load_project
+from octet.git.program import Git
+from octet.project import trust
+from octet.project.config import FILE
+from octet.project.repository import load_project
 
 SOURCES = str(Path(__file__).parents[2] / "src")
 

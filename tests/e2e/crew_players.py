@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from octet.agents import ROLES
+from octet.core.agents.registry import ROLES
 
 from .crew_model import CrewModel, Told
 from .model import Block, Result, Tool

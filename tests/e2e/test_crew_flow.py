@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from octet.agents import ROLES
+from octet.core.agents.registry import ROLES
 
 from .crew_model import CrewModel
 from .crew_players import COMMANDS, MANUAL, SETTLED, Frozen, Players

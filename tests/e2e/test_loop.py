@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from octet.daemon.turns import MOST_REMINDERS
+from octet.daemon.turns.rules import MOST_REMINDERS
 
 from .model import Block, Gate, Model, Text, Tool, Turn, marker
 from .sandbox import Sandbox

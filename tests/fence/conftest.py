@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tests.redis_fixtures import Server
 
-from octet.api import Octet
-from octet.daemon import control
+from octet.client.api import Octet
+from octet.daemon.process import control
 from octet.store.connection import open_client
 
 from .field import Field

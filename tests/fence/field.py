@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from octet import fence_setup
-from octet.agents import Agent, Registration
-from octet.api import Octet
+from octet.base.process import identify
 from octet.cli import run
-from octet.daemon import control
-from octet.guard.fence import TOKEN_VARIABLE
-from octet.identity import process_key
-from octet.process import identify
-from octet.project import load_project
+from octet.client.api import Octet
+from octet.core.agents.identity import process_key
+from octet.core.agents.registry import Agent, Registration
+from octet.daemon.process import control
+from octet.fence.attempt import TOKEN_VARIABLE
+from octet.install import fence
+from octet.project.repository import load_project
 
 SOURCE = Path(__file__).parents[2] / "src"
 DEADLINE_S = 30.0
@@ -149,8 +149,8 @@ class Field:
         """The agent takes the branch's lock by its own command; the token."""
         return self.octet.locks.acquire(agent, [f"repository:{branch}"])[f"repository:{branch}"]
 
-    def doctor(self) -> fence_setup.State:
-        return fence_setup.examine(load_project(self.root))
+    def doctor(self) -> fence.State:
+        return fence.examine(load_project(self.root))
 
 
 def shows(token: str) -> dict[str, str]:

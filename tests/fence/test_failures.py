@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from octet import trust
 from octet.cli import run
-from octet.daemon import control
+from octet.daemon.process import control
+from octet.project import trust
 
 from .field import SETTINGS, SOURCE, Field, wait_for
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from octet.daemon import control, wire
+from octet.daemon.process import control
+from octet.daemon.protocol import wire
 from octet.guard.paths import worktree_resource
-from octet.project import find_worktree
+from octet.project.repository import find_worktree
 
 from .field import Ended, Field, Session, shows
 

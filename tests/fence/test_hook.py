@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import octet
-from octet.fence_hooks import HOOKS, Place, is_ours, read_protected, render, render_passing
+from octet.install.fence_hooks import HOOKS, Place, is_ours, read_protected, render, render_passing
 
 SHELLS = {
     "sh": ["/bin/sh"],
@@ -246,4 +246,4 @@ def test_to_ask_imports_next_to_nothing(tmp_path: Path) -> None:
     script += "print(*sorted(set(sys.modules) - before))"
     command = [sys.executable, "-I", "-S", "-c", script, str(Path(octet.__file__).parents[1])]
     imported = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=True).stdout.split()
-    assert set(imported) <= {"__future__", "_signal", "_socket", "octet", "octet.fence_client", "posix"}
+    assert set(imported) <= {"__future__", "_signal", "_socket", "octet", "octet.fence.client", "posix"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.cli.test_init import tree
 
-from octet.fence_hooks import is_ours
+from octet.install.fence_hooks import is_ours
 
 from .field import Field
 

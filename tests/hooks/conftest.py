@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from octet.daemon import control
+from octet.daemon.process import control
 
 from .machine import Machine
 

@@ -17,11 +17,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
 
-from octet.daemon import control
-from octet.daemon.wire import Reply, Request
+from octet.base.dirs import state_dir
+from octet.base.errors import OctetError
+from octet.daemon.process import control
+from octet.daemon.protocol.wire import Reply, Request
 from octet.daemon.worker import run_worker
-from octet.dirs import state_dir
-from octet.errors import OctetError
 
 WORKER = [sys.executable, "-P", __file__, "worker"]
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from octet import dirs
-from octet.daemon import control
-from octet.daemon.status import Status
+from octet.base import dirs
+from octet.daemon.process import control
+from octet.daemon.process.status import Status
 
 PROJECT = Path(__file__).parents[2]
 HOOKS = PROJECT / "hooks"

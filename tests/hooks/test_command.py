@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from octet import trust
-from octet.daemon import control
-from octet.project import load_project
+from octet.daemon.process import control
+from octet.project import trust
+from octet.project.repository import load_project
 
 from .machine import GUARD, Machine
 from .test_pipe import ODD_PAYLOADS

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from tests.redis_fixtures import stop_hard
 
-from octet.daemon import control, supervisor
-from octet.daemon.status import Status
-from octet.process import identify
+from octet.base.process import identify
+from octet.daemon import supervisor
+from octet.daemon.process import control
+from octet.daemon.process.status import Status
 
 from .machine import FAKE_DAEMON, GUARD, PROJECT, Machine, wait_for
 
@@ -344,10 +345,10 @@ def test_a_newer_version_that_does_not_start_leaves_the_old_one(machine: Machine
 
 def test_the_arguments_of_a_supervisor_are_a_contract() -> None:
     """An older version composes them for a newer one: STATE LOCK LISTENER WORKER_PID BEAT LIFE COMMAND after the number 1."""
-    from octet.daemon import spawn
+    from octet.daemon.process import commands
 
-    assert spawn.supervisor_command(Path("/s"), 3, 4, ["w", "x"], adopt=(5, 6, 7))[-9:] == ["1", "/s", "3", "4", "5", "6", "7", "w", "x"]
-    assert spawn.CONTRACT == "1"
+    assert commands.supervisor_command(Path("/s"), 3, 4, ["w", "x"], adopt=(5, 6, 7))[-9:] == ["1", "/s", "3", "4", "5", "6", "7", "w", "x"]
+    assert commands.CONTRACT == "1"
     refused = subprocess.run([sys.executable, "-I", "-S", supervisor.__file__, "2"], capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert refused.stderr == "supervisor: unknown contract 2\n"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.redis_fixtures import stop_hard
 
-from octet.daemon import control
+from octet.daemon.process import control
 
 from .machine import EVENTS, GUARD, PROJECT, Answer, Machine
 from .test_pipe import ODD_PAYLOADS

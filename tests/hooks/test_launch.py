@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from octet import dirs, project
-from octet.plugin import LOADER
+from octet.base import dirs
+from octet.install.plugin import LOADER
+from octet.project import repository
 
 from .machine import EVENTS, GUARD, HOOKS, PYTHON, Answer, Machine, opt_in, tree
 
@@ -157,7 +158,7 @@ def test_a_bare_repository_with_its_checkout_beside_it(recording: Machine, tmp_p
     git(top, "init", "-q", "--bare", ".bare")
     (top / ".git").write_text("gitdir: ./.bare\n")
     git(top, "worktree", "add", "-q", "--orphan", "-b", "one", "one") if git_has_orphan(top) else make_worktree_by_hand(top)
-    assert root_of(recording.run(GUARD, cwd=top / "one")) == str(top) == str(project.find_root(top / "one"))
+    assert root_of(recording.run(GUARD, cwd=top / "one")) == str(top) == str(repository.find_root(top / "one"))
 
 
 def git_has_orphan(directory: Path) -> bool:
@@ -182,7 +183,7 @@ def test_launcher_and_package_find_the_same_root(place: str, recording: Machine)
     for below in ("src", "vendor/lib", "worktree/src"):
         (main / below).mkdir(parents=True)
     git(main / "vendor" / "lib", "init", "-q")
-    assert root_of(recording.run(GUARD, cwd=main / place)) == str(project.find_root(main / place))
+    assert root_of(recording.run(GUARD, cwd=main / place)) == str(repository.find_root(main / place))
 
 
 def test_settings_made_inside_an_approved_repository_do_not_switch_the_guard_off(recording: Machine) -> None:
@@ -226,7 +227,7 @@ def test_links_to_a_repository_lead_to_it(recording: Machine, tmp_path: Path) ->
 def test_the_state_directory_follows_the_packages_rule(
     variables: dict[str, str], shell: list[str], recording: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`octet.dirs` and the launcher compute the same one."""
+    """`octet.base.dirs` and the launcher compute the same one."""
     values = {name: str(tmp_path / "a b" / value) if value else "" for name, value in variables.items()}
     for name, value in values.items():
         monkeypatch.setenv(name, value)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from octet.daemon import wire
+from octet.daemon.protocol import wire
 
 from .machine import EVENTS, GUARD, HOOKS, PAYLOADS, PYTHON, Answer, Machine, tree
 
@@ -202,6 +202,6 @@ def test_a_long_home_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         machine.start_daemon()
         assert machine.run(GUARD).json["event"] == GUARD
     finally:
-        from octet.daemon import control
+        from octet.daemon.process import control
 
         control.stop()

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from octet import trust
-from octet.daemon import control
-from octet.project import load_project
+from octet.daemon.process import control
+from octet.project import trust
+from octet.project.repository import load_project
 
 from .machine import EVENTS, GUARD, PAYLOADS, Machine
 from .test_failures import assert_failure_policy, run_in_time

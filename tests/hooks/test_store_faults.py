@@ -13,7 +13,7 @@ from tests.fault_proxy import Fault, FaultProxy
 from tests.redis_fixtures import Server, kill_hard, stop_hard, wait_for
 from tests.scripted_redis import ScriptedRedis
 
-from octet import server
+from octet.store import embedded
 
 from .machine import EVENTS, GUARD, Machine
 from .test_failures import run_in_time
@@ -69,7 +69,7 @@ def test_a_held_file_stays_guarded(
 def test_a_server_that_is_stopped_and_killed(whole: Machine, other: subprocess.Popen[bytes]) -> None:
     """The embedded server gets SIGSTOP, SIGCONT, SIGKILL: the file stays guarded, and the next hook brings the server back."""
     is_blocked = hold(whole, other)
-    status = server.read_status()
+    status = embedded.read_status()
     assert status
     stop_hard(status.pid)
     try:
@@ -78,7 +78,7 @@ def test_a_server_that_is_stopped_and_killed(whole: Machine, other: subprocess.P
         os.kill(status.pid, signal.SIGCONT)
     assert is_blocked()
     kill_hard(status.pid)
-    wait_for(lambda: is_blocked() and server.read_status() is not None, "the server is back")
+    wait_for(lambda: is_blocked() and embedded.read_status() is not None, "the server is back")
     assert is_blocked()
 
 

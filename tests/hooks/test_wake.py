@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from octet.daemon.wire import Reply, encode_reply
+from octet.daemon.protocol.wire import Reply, encode_reply
 
 from .machine import HOOKS, PYTHON, Answer, Machine
 

@@ -12,11 +12,7 @@ from typing import Any
 import pytest
 from tests.store_fixtures import join, merging
 
-from octet import transcripts
-from octet.agents import Agent, Registration
-from octet.api import Octet
-from octet.config import Config
-from octet.errors import (
+from octet.base.errors import (
     AgentGone,
     Deadlock,
     IllegalTransition,
@@ -34,13 +30,17 @@ from octet.errors import (
     VersionConflict,
     WorkMoved,
 )
-from octet.event_log import LogReader
-from octet.lock_waiting import Place, give_up
-from octet.plans import NewTask
-from octet.records import NewRecord
-from octet.rescue import note_rescue
-from octet.snapshot import Snapshot
-from octet.tasks import Turn
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent, Registration
+from octet.core.locks.waiting import Place, give_up
+from octet.core.messaging.event_log import LogReader
+from octet.core.tasks.plans import NewTask
+from octet.core.tasks.tasks import Turn
+from octet.core.tasks.verdicts import NewRecord
+from octet.core.usage import transcripts
+from octet.git.snapshot import Snapshot
+from octet.project.config import Config
+from octet.worktree.rescue import note_rescue
 
 Call = tuple[Any, ...]
 
@@ -213,7 +213,7 @@ def _locks(octet: Octet, developer: Agent, other: Agent) -> None:
     refuses(LockHeld, octet.locks.acquire, other, ["path:b"], scope="turn")
     assert octet.locks.freed(other) == (1, [])
     keys = octet.store.keys
-    offers = [octet.store.run("wake_offer", [keys.wakes("lock:path:b")], [agent.id, 1, 60_000])[0] for agent in (other, developer)]
+    offers = [octet.store.run("task/offer", [keys.wakes("lock:path:b")], [agent.id, 1, 60_000])[0] for agent in (other, developer)]
     assert offers == ["OK", "LATER"]
     refuses(StaleToken, octet.locks.release, "path:a", "0")
     refuses(NotFound, octet.locks.release, "path:z", "0")

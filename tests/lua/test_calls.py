@@ -13,9 +13,9 @@ from tests.lua.life import live, noted
 from tests.redis_fixtures import Server, wait_for
 from tests.store_fixtures import contradictions, snapshot
 
-from octet.api import Octet
-from octet.errors import StaleToken, StoreUnreachable
-from octet.records import NewRecord
+from octet.base.errors import StaleToken, StoreUnreachable
+from octet.client.api import Octet
+from octet.core.tasks.verdicts import NewRecord
 from octet.store.connection import open_client
 from octet.store.scripts import load_script
 

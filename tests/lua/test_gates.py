@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from tests.store_fixtures import contradictions, join, snapshot
 
-from octet.agents import Agent
-from octet.api import Octet
-from octet.errors import IllegalTransition, NothingToClaim, OctetError, Refused, StaleToken, StoreSpoiled, UsageError, WorkMoved
-from octet.records import Finding, NewRecord
-from octet.tasks import Task
+from octet.base.errors import IllegalTransition, NothingToClaim, OctetError, Refused, StaleToken, StoreSpoiled, UsageError, WorkMoved
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent
+from octet.core.tasks.tasks import Task
+from octet.core.tasks.verdicts import Finding, NewRecord
 
 PATH = ("review", "security", "test", "merge")
 FINDING = Finding("src/a.py", 3, "blocker", "it divides by zero")

@@ -9,13 +9,13 @@ import pytest
 from tests.redis_fixtures import wait_for
 from tests.store_fixtures import contradictions, join, snapshot
 
-from octet.agents import Agent
-from octet.api import Octet
-from octet.errors import IllegalTransition, NotFound, NothingToClaim, Refused, UsageError
-from octet.path_globs import matches
-from octet.plans import NewTask
-from octet.tasks import Task, Turn
-from octet.waiting import claim_when_there
+from octet.base.errors import IllegalTransition, NotFound, NothingToClaim, Refused, UsageError
+from octet.base.globs import matches
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent
+from octet.core.tasks.plans import NewTask
+from octet.core.tasks.tasks import Task, Turn
+from octet.core.tasks.waiting import claim_when_there
 
 
 def build(octet: Octet, agent: Agent, task_id: str | None = None) -> Task:

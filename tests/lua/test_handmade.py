@@ -9,9 +9,9 @@ import pytest
 from tests.redis_fixtures import wait_for
 from tests.store_fixtures import contradictions, join
 
-from octet.agents import GUEST
-from octet.api import Octet
-from octet.errors import LockHeld, NotFound, NothingToClaim
+from octet.base.errors import LockHeld, NotFound, NothingToClaim
+from octet.client.api import Octet
+from octet.core.agents.registry import GUEST
 
 DEEP = '{"title": "deep", "x": ' + "[" * 2000 + "]" * 2000 + "}"
 RAW_JSON = {

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from tests.redis_fixtures import Server
 
-from octet.api import Octet
-from octet.errors import NothingThere, Refused, StaleToken, Stopped, UsageError, VersionConflict
+from octet.base.errors import NothingThere, Refused, StaleToken, Stopped, UsageError, VersionConflict
+from octet.client.api import Octet
+from octet.patterns.values import decode, encode, is_same
 from octet.store.connection import open_client
-from octet.values import decode, encode, is_same
 
 PICK = st.integers(0, 1_000_000)
 VALUES = st.recursive(

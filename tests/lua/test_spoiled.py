@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from tests.store_fixtures import contradictions, join, merging, snapshot
 
-from octet.agents import Agent, Registration
-from octet.api import Octet
-from octet.config import Config
-from octet.errors import LockHeld, NothingToClaim, OctetError, StoreSpoiled
-from octet.event_log import LogReader
-from octet.lock_waiting import Place, give_up
-from octet.pipelines import Turn
-from octet.queues import Item
-from octet.records import Finding, NewRecord
-from octet.tasks import Task
-from octet.transcripts import Tokens
+from octet.base.errors import LockHeld, NothingToClaim, OctetError, StoreSpoiled
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent, Registration
+from octet.core.locks.waiting import Place, give_up
+from octet.core.messaging.event_log import LogReader
+from octet.core.tasks.tasks import Task
+from octet.core.tasks.verdicts import Finding, NewRecord
+from octet.core.usage.transcripts import Tokens
+from octet.patterns.pipeline import Turn
+from octet.patterns.queue import Item
+from octet.project.config import Config
 
 OWN_USE = ("}:queue", "}:state", "}:counter:", "}:kv:", "}:map:", "}:error", "}:progress:", "}:pipeline:")
 EXPIRING = (":locks:path", ":locks:name", ":heartbeat:", *OWN_USE)

@@ -14,12 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.redis_fixtures import Server
 from tests.store_fixtures import contradictions, join
 
-from octet.agents import Agent
-from octet.api import Octet
-from octet.errors import IllegalTransition, NothingToClaim, Refused, StaleToken, WorkMoved
-from octet.records import Finding, NewRecord
+from octet.base.errors import IllegalTransition, NothingToClaim, Refused, StaleToken, WorkMoved
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent
+from octet.core.tasks.tasks import STAGES
+from octet.core.tasks.verdicts import Finding, NewRecord
 from octet.store.connection import open_client
-from octet.tasks import STAGES
 
 SCOPES = ["", "a", "b"]  # two are in each other's way when they are the same
 GATES = [(), ("merge",), ("review", "merge"), ("review", "security", "test", "merge")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from octet.errors import ConfigError
+from octet.base.errors import ConfigError
 from octet.store.address import Address, Kind, parse_address
 
 ACCEPTED = {

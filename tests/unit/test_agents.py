@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.store_fixtures import contradictions, join, snapshot
 
-from octet.agents import LEASE_MS, LOCK_TTL_MS, ROLES, Agent, Registration
-from octet.api import Octet
-from octet.errors import AgentGone, NotFound, Refused, UsageError
+from octet.base.errors import AgentGone, NotFound, Refused, UsageError
+from octet.client.api import Octet
+from octet.core.agents.registry import LEASE_MS, LOCK_TTL_MS, ROLES, Agent, Registration
 
 
 def register(octet: Octet, **facts: Any) -> tuple[Agent, str]:

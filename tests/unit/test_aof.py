@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from octet.server.aof import Scan, scan
+from octet.store.embedded.aof import Scan, scan
 
 
 def command(*words: str) -> bytes:

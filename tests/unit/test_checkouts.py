@@ -6,9 +6,9 @@ import os
 
 from tests.repositories import commit
 
-from octet.checkouts import Place, find_place, find_untracked
-from octet.git import Git
-from octet.worktrees import list_worktrees
+from octet.git.program import Git
+from octet.git.worktrees import list_worktrees
+from octet.merge.branch_move import Place, find_place, find_untracked
 
 LONG_AGO = (1_000_000_000, 1_000_000_000)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octet.client_settings import add_hooks, remove_hooks
-from octet.errors import ConfigError
+from octet.base.errors import ConfigError
+from octet.install.client_settings import add_hooks, remove_hooks
 
 
 def group(event: str, matcher: str = "", version: str = "") -> dict[str, Any]:

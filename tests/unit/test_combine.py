@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from tests.repositories import assert_in_step, commit, install_hook, trees, work
 
-from octet import combine
-from octet.combine import conflicts_between
-from octet.git import Git, GitFailed
-from octet.landing import Conflict, Landed, Outcome, Strategy, Target, Unusable, Work
-from octet.merge import land
-from octet.suite import Suite
+from octet.git.program import Git, GitFailed
+from octet.merge import combination
+from octet.merge.combination import conflicts_between
+from octet.merge.landing import land
+from octet.merge.model import Conflict, Landed, Outcome, Strategy, Target, Unusable, Work
+from octet.merge.test_command import Suite
 
 PASSING = Suite("true", 30)
 WITHOUT_WRITE_TREE = """#!/bin/sh
@@ -171,8 +171,8 @@ class TestSettings:
         if known:
             git.out("config", known, "Known")
         assert isinstance(land_one(git, "octet/t", strategy), Landed)
-        name = "Known" if known == "user.name" else combine.NAME
-        email = "Known" if known == "user.email" else combine.EMAIL
+        name = "Known" if known == "user.name" else combination.NAME
+        email = "Known" if known == "user.email" else combination.EMAIL
         assert git.out("log", "-1", "--format=%cn <%ce>", "main") == f"{name} <{email}>"
         author = f"{name} <{email}>" if strategy is Strategy.MERGE else "Somebody <somebody@example.org>"
         assert git.out("log", "-1", "--format=%an <%ae>", "main") == author

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octet import config
-from octet.errors import ConfigError
+from octet.base.errors import ConfigError
+from octet.core.tasks.record import GATES
+from octet.project import config
 from octet.store.keys import PROJECT_PATTERN
-from octet.task_record import GATES
 
 FILE = Path("/home/ann/shop/.claude/octet.toml")
 

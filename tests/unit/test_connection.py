@@ -14,7 +14,7 @@ import redis
 from tests.redis_fixtures import Server, find_program, wait_for
 from tests.scripted_redis import ScriptedRedis
 
-from octet.errors import ConfigError, StoreUnreachable
+from octet.base.errors import ConfigError, StoreUnreachable
 from octet.store.connection import check_version, connect, open_client, resolve_url, translate_errors
 
 StartServer = Callable[..., Server]

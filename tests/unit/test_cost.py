@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.store_fixtures import join
 
-from octet.agents import Agent
-from octet.api import Octet
-from octet.config import Config
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent
+from octet.core.usage.transcripts import Place, Tokens
+from octet.project.config import Config
 from octet.store.scripts import load_script
-from octet.transcripts import Place, Tokens
 
 NO_LIMIT = Config("p")
 
@@ -157,7 +157,7 @@ def test_a_place_that_somebody_wrote_counts_nothing_twice(octet: Octet, log: Log
 def test_the_date(single_octet: Octet, day: date, second: int) -> None:
     """The script's date is the calendar's, leap years included."""
     moment = datetime.combine(day, datetime.min.time(), UTC) + timedelta(seconds=second)
-    text = load_script("cost_add").text
+    text = load_script("usage/add").text
     today = text[text.index("local function today()") : text.index("local read, budgets")]
     script = f"local function now_ms() return {int(moment.timestamp())} * 1000 end\n{today}\nreturn today()"
     assert single_octet.store.client.eval(script, 0) == day.isoformat()

@@ -11,9 +11,9 @@ import pytest
 from tests.redis_fixtures import wait_for
 from tests.store_fixtures import looks
 
-from octet.api import Octet
-from octet.errors import NothingThere, StoreSpoiled, UsageError
-from octet.runs import run_names
+from octet.base.errors import NothingThere, StoreSpoiled, UsageError
+from octet.client.api import Octet
+from octet.patterns.runs import run_names
 
 
 def woken(octet: Octet, call: Callable[[], Any], act: Callable[[], Any]) -> Any:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from octet import crew_client, trust
-from octet.config import Config
-from octet.crew_record import CrewDirectory, Report, Wanted
-from octet.errors import UsageError
-from octet.plugin import plugin_root
-from octet.project import Project
+from octet.base.errors import UsageError
+from octet.crew import client
+from octet.crew.record import CrewDirectory, Report, Wanted
+from octet.install.plugin import plugin_root
+from octet.project import trust
+from octet.project.config import Config
+from octet.project.repository import Project
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def allowed(project: Project, role: str) -> list[str]:
-    settings = crew_client.member_settings(project, role, Path("/scratch"), Path("/answer"))
+    settings = client.member_settings(project, role, Path("/scratch"), Path("/answer"))
     rules: list[str] = settings["permissions"]["allow"]
     return rules
 
@@ -49,10 +50,10 @@ def test_the_test_command_only_as_approved(project: Project) -> None:
 
 def test_what_is_not_allowed_is_answered(project: Project) -> None:
     """In place of a person a file answers: no, and what to do."""
-    settings = crew_client.member_settings(project, "developer", Path("/scratch"), Path("/answer"))
+    settings = client.member_settings(project, "developer", Path("/scratch"), Path("/answer"))
     [group] = settings["hooks"]["PermissionRequest"]
     assert group["hooks"][0]["args"] == ["/answer"]
-    decision = crew_client.denial("developer", Path("/scratch"))["hookSpecificOutput"]["decision"]
+    decision = client.denial("developer", Path("/scratch"))["hookSpecificOutput"]["decision"]
     assert decision["behavior"] == "deny"
     assert "octet msg send orchestrator" in decision["message"]
 
@@ -62,33 +63,33 @@ def test_the_plugin_is_loaded_once(project: Project, tmp_path: Path) -> None:
     program = tmp_path / "claude"
     program.write_text("#!/bin/sh\necho '[]'\n")
     program.chmod(0o755)
-    assert crew_client.plugin_directory(program, project) == str(plugin_root())
+    assert client.plugin_directory(program, project) == str(plugin_root())
     program.write_text('#!/bin/sh\necho \'[{"id": "octet@market", "enabled": true}]\'\n')
-    assert crew_client.plugin_directory(program, project) == ""
+    assert client.plugin_directory(program, project) == ""
     program.write_text("#!/bin/sh\necho nonsense; exit 1\n")
-    assert crew_client.plugin_directory(program, project) == str(plugin_root())
+    assert client.plugin_directory(program, project) == str(plugin_root())
     (project.root / ".claude" / "octet").mkdir(parents=True)
     (project.root / ".claude" / "octet" / "launch").touch()
-    assert not crew_client.has_drop_in(project)
+    assert not client.has_drop_in(project)
     (project.root / ".claude" / "settings.json").write_text(json.dumps({"hooks": "… .claude/octet/launch …"}))
-    assert crew_client.has_drop_in(project)
-    assert crew_client.plugin_directory(program, project) == ""
+    assert client.has_drop_in(project)
+    assert client.plugin_directory(program, project) == ""
 
 
 def test_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """OCTET_CLAUDE comes before PATH; a directory, a text file or another program is one clear line."""
     monkeypatch.setenv("OCTET_CLAUDE", str(tmp_path))
     with pytest.raises(UsageError, match="is no program"):
-        crew_client.find_claude()
+        client.find_claude()
     program = tmp_path / "claude"
     program.write_text("#!/bin/sh\necho '2.1.330 (Claude Code)'\n")
     program.chmod(0o755)
     monkeypatch.setenv("OCTET_CLAUDE", str(program))
-    assert crew_client.read_version(crew_client.find_claude()) == "2.1.330"
+    assert client.read_version(client.find_claude()) == "2.1.330"
     for text in ("#!/bin/sh\necho 7\n", "#!/nowhere\n", "#!/bin/sh\nexit 1\n"):
         program.write_text(text)
         with pytest.raises(UsageError, match="is not Claude Code"):
-            crew_client.read_version(program)
+            client.read_version(program)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"members": 3}', '{"members": [{"name": 1}]}', "\0", '{"root": "/x"}'])

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from octet import config as settings
-from octet.agents import ROLES
-from octet.config import Config
-from octet.crew_machine import Machine, read_machine
-from octet.crew_plan import RESERVE_MB, SESSION_MB, SESSIONS_PER_CORE, CrewPlan, Member, plan_crew, roles_of
-from octet.errors import ConfigError, Refused
+from octet.base.errors import ConfigError, Refused
+from octet.core.agents.registry import ROLES
+from octet.crew.capacity import Machine, read_machine
+from octet.crew.plan import RESERVE_MB, SESSION_MB, SESSIONS_PER_CORE, CrewPlan, Member, plan_crew, roles_of
+from octet.project import config as settings
+from octet.project.config import Config
 
 LARGE = Machine(cores=64, load=0, memory_mb=256_000)
 ROLES_USUAL = ("orchestrator", "developer", "code-sentinel", "test-orchestrator", "repository-guardian")

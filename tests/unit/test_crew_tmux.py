@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from octet import crew_tmux
-from octet.crew_hosts import Ended, Start
-from octet.crew_tmux import TmuxHost
+from octet.crew import tmux
+from octet.crew.hosts import Ended, Start
+from octet.crew.tmux import TmuxHost
 
 PANE = "%7"
 
@@ -45,7 +45,7 @@ def test_how_a_member_ended(host: TmuxHost, monkeypatch: pytest.MonkeyPatch, loo
     """tmux sees the terminal closed before it knows an exit status; a member that a person ended must not pass for one that crashed."""
     host._panes["developer-1"] = PANE
     said = itertools.chain(looks, itertools.repeat(looks[-1]))
-    monkeypatch.setattr(crew_tmux, "NOTICES_WITHIN_S", 0.2)
+    monkeypatch.setattr(tmux, "NOTICES_WITHIN_S", 0.2)
     monkeypatch.setattr(host, "_run", lambda *words: [next(said)] if words[0] == "display-message" else [])
     assert host.bury("developer-1") == ended
     assert ("developer-1" in host._panes) == window
@@ -59,4 +59,4 @@ def test_no_exit_status_is_missed(host: TmuxHost, tmp_path: Path) -> None:
         host.start(Start(name, "/bin/sh", ["-c", f"exit {code}"], "", str(tmp_path), {}))
         begun = time.monotonic()
         assert host.bury(name) == Ended(code)
-        assert time.monotonic() - begun < crew_tmux.NOTICES_WITHIN_S
+        assert time.monotonic() - begun < tmux.NOTICES_WITHIN_S

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from octet import dirs
-from octet.errors import UsageError
+from octet.base import dirs
+from octet.base.errors import UsageError
 
 
 @pytest.mark.parametrize(

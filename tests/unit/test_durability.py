@@ -13,12 +13,13 @@ import pytest
 from tests.redis_fixtures import PS, Server, find_program, kill_hard, wait_for
 from tests.store_fixtures import join
 
-from octet import backups, server
-from octet.api import Octet
-from octet.errors import Refused, ServerFailed, StaleToken
-from octet.server.aof import scan
-from octet.server.launch import is_alive
+from octet.base.errors import Refused, ServerFailed, StaleToken
+from octet.client.api import Octet
+from octet.store import embedded
 from octet.store.connection import connect, open_client
+from octet.store.embedded import backups
+from octet.store.embedded.aof import scan
+from octet.store.embedded.launch import is_alive
 from octet.store.leap import LEAP
 
 
@@ -28,13 +29,13 @@ def running(embedded_home: Path, server_program: Path, monkeypatch: pytest.Monke
     (embedded_home / "bin").mkdir()
     (embedded_home / "bin" / server_program.name).symlink_to(server_program)
     monkeypatch.setenv("PATH", str(embedded_home / "bin"))
-    monkeypatch.setattr("octet.server.program.carried_program", lambda: None)
-    server.ensure_server()
-    return server.server_directory()
+    monkeypatch.setattr("octet.store.embedded.program.carried_program", lambda: None)
+    embedded.ensure_server()
+    return embedded.server_directory()
 
 
 def kill(directory: Path) -> None:
-    status = server.read_status(directory)
+    status = embedded.read_status(directory)
     assert status
     kill_hard(status.pid)
     assert not is_alive(directory)
@@ -45,7 +46,7 @@ def log_of(directory: Path) -> Path:
     return max((directory / "appendonlydir").glob("*.incr.aof"))
 
 
-def refusal(call: Callable[[], object] = server.ensure_server) -> str:
+def refusal(call: Callable[[], object] = embedded.ensure_server) -> str:
     with pytest.raises(ServerFailed) as caught:
         call()
     assert "\n" not in str(caught.value)
@@ -83,7 +84,7 @@ def test_a_lost_locks_token_is_not_given_again(running: Path, monkeypatch: pytes
     """The same for locks, and in power failures one upon the other: the leap is safe on disk before the first token."""
     tokens = []
     safe = b""
-    flush = server.flush_to_disk
+    flush = embedded.flush_to_disk
 
     def flush_and_look(directory: Path | None = None) -> None:
         nonlocal safe
@@ -154,12 +155,12 @@ def test_a_user_with_few_rights_leaps_alone(short_directory: Path) -> None:
 def test_the_fsync_policy(running: Path) -> None:
     """`always` holds at once and after the next start; so does going back."""
     for policy, setting in (("always", "always"), ("everysec", "no")):
-        server.set_fsync_policy(policy)
+        embedded.set_fsync_policy(policy)
         for _ in range(2):
             with connect(None) as client:
                 assert client.config_get("appendfsync")["appendfsync"] == setting
             kill(running)
-        assert server.fsync_policy() == policy
+        assert embedded.fsync_policy() == policy
 
 
 # --- never silently empty
@@ -170,8 +171,8 @@ def fill(directory: Path, count: int = 100) -> None:
     with connect(None) as client:
         for n in range(count):
             client.set(f"k{n}", "v")
-        server.flush_to_disk()
-    assert server.stop_server(directory)
+        embedded.flush_to_disk()
+    assert embedded.stop_server(directory)
 
 
 def test_zeros_at_the_end(running: Path) -> None:
@@ -191,8 +192,8 @@ def test_few_damaged_files_are_kept(running: Path) -> None:
         log = log_of(running)
         log.write_bytes(log.read_bytes() + b"*1\r\n")
         (running / f"damaged-2000010{number}-000000-x.aof").touch()
-        server.ensure_server()
-        server.stop_server(force=True)
+        embedded.ensure_server()
+        embedded.stop_server(force=True)
     assert len(list(running.glob("damaged-*.aof"))) <= 3
 
 
@@ -231,8 +232,8 @@ def test_a_base_that_was_emptied(running: Path) -> None:
     with connect(None) as client:
         client.bgrewriteaof()
         wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"], "the log is rewritten")
-    server.flush_to_disk()
-    server.stop_server()
+    embedded.flush_to_disk()
+    embedded.stop_server()
     base = next((running / "appendonlydir").glob("*.base.aof"))
     whole = base.read_bytes()
     assert whole
@@ -272,7 +273,7 @@ def test_repair(running: Path) -> None:
         assert client.dbsize() == 50
     with pytest.raises(Refused):
         backups.repair()
-    server.stop_server()
+    embedded.stop_server()
     assert backups.repair() is None
 
 
@@ -282,7 +283,7 @@ def test_a_damaged_base(running: Path) -> None:
     with connect(None) as client:
         client.bgrewriteaof()
         wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"], "the log is rewritten")
-    server.stop_server()
+    embedded.stop_server()
     base = next((running / "appendonlydir").glob("*.base.aof"))
     for damaged in (base.read_bytes()[:-9], base.read_bytes().replace(b"k50", b"k5\n$9999"), b"REDIS0009" + bytes(64)):
         base.write_bytes(damaged)
@@ -387,10 +388,10 @@ def test_a_restoration_that_is_killed(running: Path, monkeypatch: pytest.MonkeyP
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", dying)
         if step in {"loaded", "moved in"}:
-            patch.setattr("octet.server.embedded.end" if step == "loaded" else "octet.server.embedded.start", die)
+            patch.setattr("octet.store.embedded.server.end" if step == "loaded" else "octet.store.embedded.server.start", die)
         with pytest.raises(Killed):
             backups.restore(target)
-    server.stop_server(force=True)
+    embedded.stop_server(force=True)
     with connect(None) as client:
         assert sorted(client.keys()) == (["new"] if step == "loaded" else ["old"])
     assert not (running / "restored").exists()

@@ -9,10 +9,10 @@ import pytest
 from tests.redis_fixtures import wait_for
 from tests.store_fixtures import join, snapshot
 
-from octet.agents import Agent, Registration
-from octet.api import Octet
-from octet.election import LEADS, STANDBY
-from octet.errors import AgentGone, NotLeading
+from octet.base.errors import AgentGone, NotLeading
+from octet.client.api import Octet
+from octet.core.agents.election import LEADS, STANDBY
+from octet.core.agents.registry import Agent, Registration
 
 
 def elected(octet: Octet) -> list[tuple[str, int]]:

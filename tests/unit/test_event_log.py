@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from octet.api import Octet
-from octet.event_log import READ_AT_ONCE, LogReader
+from octet.client.api import Octet
+from octet.core.messaging.event_log import READ_AT_ONCE, LogReader
 
 
 def publish(octet: Octet, *numbers: int) -> None:
@@ -102,7 +102,7 @@ def test_a_server_that_does_not_count(octet: Octet, monkeypatch: pytest.MonkeyPa
 
     def old(*given: object) -> list[object]:
         reply = real(*given)  # type: ignore[arg-type]
-        if given[0] == "log_read":
+        if given[0] == "event/read_log":
             reply[1] = ""
         return reply
 

@@ -11,9 +11,9 @@ import pytest
 from tests.redis_fixtures import wait_for
 from tests.store_fixtures import join
 
-from octet.api import Octet
-from octet.errors import UsageError
-from octet.events import Event
+from octet.base.errors import UsageError
+from octet.client.api import Octet
+from octet.core.messaging.events import Event
 
 ODD_FIELDS: dict[str, Any] = {
     "empty list": [],

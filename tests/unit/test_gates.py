@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from octet.config import Config
-from octet.gates import gates_for
-from octet.task_record import GATES, Task
+from octet.core.tasks.gates import gates_for
+from octet.core.tasks.record import GATES, Task
+from octet.project.config import Config
 
 PROJECT = Config("shop", security_paths=("src/auth/**", "*.pem"))
 

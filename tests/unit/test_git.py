@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.repositories import commit, make_repository, work
 
-from octet.errors import Refused, UsageError
-from octet.git import Git, GitFailed
-from octet.worktrees import Worktree, add_worktree, branch_of, list_worktrees, remove_worktree
+from octet.base.errors import Refused, UsageError
+from octet.git.program import Git, GitFailed
+from octet.git.worktrees import Worktree, add_worktree, branch_of, list_worktrees, remove_worktree
 
 
 class TestGit:

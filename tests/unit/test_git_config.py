@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from octet import git_config
+from octet.project import git_config
 
 TEXT = """\
 # comment

@@ -15,10 +15,10 @@ import pytest
 from tests.redis_fixtures import Server, wait_for
 
 import octet as package
-from octet.api import Octet
-from octet.errors import StoreUnreachable
-from octet.server.line import Line
+from octet.base.errors import StoreUnreachable
+from octet.client.api import Octet
 from octet.store.connection import connect, open_client
+from octet.store.embedded.connection import Line
 from octet.store.health import COMMANDS, Trouble, examine
 from octet.store.keys import Keys
 from octet.store.scripts import Store

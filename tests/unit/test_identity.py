@@ -8,10 +8,10 @@ import os
 import pytest
 from tests.store_fixtures import join
 
-from octet.api import Octet
-from octet.errors import UsageError
-from octet.identity import NAMED_LEASE_MS, PERSON_LEASE_MS, claude_process, current_agent, process_key
-from octet.process import ProcessIdentity, identify
+from octet.base.errors import UsageError
+from octet.base.process import ProcessIdentity, identify
+from octet.client.api import Octet
+from octet.core.agents.identity import NAMED_LEASE_MS, PERSON_LEASE_MS, claude_process, current_agent, process_key
 
 
 def lease_ms(octet: Octet, agent_id: str) -> int:

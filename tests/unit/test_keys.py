@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octet.errors import UsageError
+from octet.base.errors import UsageError
 from octet.store.keys import PROJECT_PATTERN, Keys
 
 NAMES = [name for name, kind in inspect.getmembers(Keys) if isinstance(kind, property)]

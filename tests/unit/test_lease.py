@@ -11,8 +11,8 @@ import pytest
 from tests.redis_fixtures import wait_for
 
 import octet as package
-from octet.api import Octet
-from octet.errors import LockHeld, NothingThere, UsageError
+from octet.base.errors import LockHeld, NothingThere, UsageError
+from octet.client.api import Octet
 
 
 def listeners(octet: Octet) -> int:

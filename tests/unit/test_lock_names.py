@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from octet.errors import UsageError
-from octet.lock_names import canonical, is_wide
+from octet.base.errors import UsageError
+from octet.core.locks.names import canonical, is_wide
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ import pytest
 from tests.redis_fixtures import wait_for
 from tests.store_fixtures import contradictions, join
 
-from octet.agents import Agent
-from octet.api import Octet
-from octet.errors import AgentGone, Deadlock, LockAwaited, LockHeld
-from octet.lock_waiting import Place, give_up
+from octet.base.errors import AgentGone, Deadlock, LockAwaited, LockHeld
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent
+from octet.core.locks.waiting import Place, give_up
 
 Begin = Callable[..., "Future[Mapping[str, str]]"]
 

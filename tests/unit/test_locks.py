@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from tests.store_fixtures import contradictions, join, snapshot
 
-from octet.agents import LOCK_TTL_MS, Agent
-from octet.api import Octet
-from octet.errors import AgentGone, LockHeld, NotFound, StaleToken, UsageError
-from octet.locks import Lock
+from octet.base.errors import AgentGone, LockHeld, NotFound, StaleToken, UsageError
+from octet.client.api import Octet
+from octet.core.agents.registry import LOCK_TTL_MS, Agent
+from octet.core.locks.locks import Lock
 
 
 def child_of(octet: Octet, parent: Agent, name: str) -> Agent:

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 from tests.repositories import assert_in_step, commit, poll, trees, work
 
-from octet import checkouts, mending, merge
-from octet.git import Git
-from octet.landing import Landed, Outcome, Strategy, Target, Waiting, Work
-from octet.merge import land
-from octet.suite import Suite
-from octet.worktrees import list_worktrees
+from octet.git.program import Git
+from octet.git.worktrees import list_worktrees
+from octet.merge import branch_move, landing, recovery
+from octet.merge.landing import land
+from octet.merge.model import Landed, Outcome, Strategy, Target, Waiting, Work
+from octet.merge.test_command import Suite
 
-SOURCES = str(Path(mending.__file__).parents[1])
+SOURCES = str(Path(recovery.__file__).parents[1])
 
 
 def land_one(git: Git, source: str) -> Outcome:
@@ -33,7 +33,7 @@ def land_one(git: Git, source: str) -> Outcome:
 
 @pytest.fixture
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merge, "BUSY_LIMIT_S", 0.2)
+    monkeypatch.setattr(landing, "BUSY_LIMIT_S", 0.2)
 
 
 class Wreck:
@@ -49,7 +49,7 @@ class Wreck:
         commit(tree, {})
         self.new = git.commit("octet/wreck")
         record = {"branch": "main", "old": self.old, "new": self.new}
-        (self.inside / mending.RECORD).write_text(json.dumps(record))
+        (self.inside / recovery.RECORD).write_text(json.dumps(record))
         work(git, "t", {"t.txt": "t\n"})
 
     def files_ahead(self) -> None:
@@ -63,7 +63,7 @@ class Wreck:
         assert self.git.commit("main^1") == self.old
         assert self.git.out("status", "--porcelain") == ""
         assert not (self.git.directory / "new").exists()
-        assert not (self.inside / mending.RECORD).exists()
+        assert not (self.inside / recovery.RECORD).exists()
         assert_in_step(self.git)
 
 
@@ -122,7 +122,7 @@ def test_what_a_person_changed_meanwhile_stays(wreck: Wreck) -> None:
 
 def test_locks_that_died_with_it(wreck: Wreck) -> None:
     """Those of the branch, its checkout's HEAD and its index are removed: none of the landing's processes lives."""
-    (wreck.inside / "index.lock").write_text(mending.INDEX_LOCK)
+    (wreck.inside / "index.lock").write_text(recovery.INDEX_LOCK)
     (wreck.inside / "refs" / "heads" / "main.lock").write_text(f"{wreck.new}\n")
     for name in ("HEAD.lock", "octet-index.lock", "octet-index"):
         (wreck.inside / name).touch()
@@ -149,7 +149,7 @@ def test_a_lock_of_somebody_else_stays(wreck: Wreck, name: str) -> None:
 def test_a_git_that_outlived_its_landing(wreck: Wreck) -> None:
     """While one of the killed landing's git commands runs, nothing is mended under it."""
     wreck.files_ahead()
-    with open(wreck.inside / mending.RECORD) as record:
+    with open(wreck.inside / recovery.RECORD) as record:
         fcntl.flock(record, fcntl.LOCK_EX)
         outcome = land_one(wreck.git, "octet/t")
         assert isinstance(outcome, Waiting)
@@ -173,10 +173,10 @@ def test_a_git_that_still_fills_the_worktree_of_its_landing(git: Git) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"branch": 1}', '{"x": "y"}', "\0"])
 def test_a_record_that_cannot_be_read(git: Git, text: str) -> None:
     """It is put aside."""
-    (git.directory / ".git" / mending.RECORD).write_text(text)
+    (git.directory / ".git" / recovery.RECORD).write_text(text)
     work(git, "t", {"t.txt": "t\n"})
     assert isinstance(land_one(git, "octet/t"), Landed)
-    assert not (git.directory / ".git" / mending.RECORD).exists()
+    assert not (git.directory / ".git" / recovery.RECORD).exists()
 
 
 def test_a_fence_that_refuses(git: Git) -> None:
@@ -201,14 +201,14 @@ def test_a_fence_that_refuses(git: Git) -> None:
 def test_an_interrupt_between_files_and_branch(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C when the checkout has followed and the branch has not moved: the checkout goes back."""
     work(git, "t", {"t.txt": "t\n", "base.txt": "t\n"})
-    bring, tip = checkouts._bring, git.commit("main")
+    bring, tip = branch_move._bring, git.commit("main")
 
     def bring_and_interrupt(*args: object) -> str:
         assert bring(*args) == ""  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkouts, "_bring", bring_and_interrupt)
+        patched.setattr(branch_move, "_bring", bring_and_interrupt)
         with pytest.raises(KeyboardInterrupt):
             land_one(git, "octet/t")
     assert git.commit("main") == tip
@@ -242,8 +242,8 @@ def test_a_landing_ended_during_its_tests(git: Git, tmp_path: Path, how: signal.
     """However it ends, its tests end with it, and the next landing finds a repository as it was."""
     submitted = work(git, "t", {"t.txt": "t\n"})
     code = (
-        "import sys; from pathlib import Path; from octet.git import Git; from octet.landing import *; from octet.merge import land;"
-        "from octet.suite import Suite; root = Path(sys.argv[1]);"
+        "import sys; from pathlib import Path; from octet.git.program import Git; from octet.merge.model import *; from octet.merge.landing import land;"
+        "from octet.merge.test_command import Suite; root = Path(sys.argv[1]);"
         "list(land(Git(root), [Work('t', 't', sys.argv[2])], Target('main'), strategy=Strategy.MERGE, suite=Suite(sys.argv[3], 60),"
         " scratch=root.parent / 'trees'))"
     )

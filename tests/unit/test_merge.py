@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from tests.repositories import alive, assert_in_step, install_hook, poll, trees, work
 
-from octet import landing, mending
-from octet.git import Git
-from octet.landing import Conflict, Landed, Outcome, Strategy, Target, Unusable, Waiting, Work
-from octet.merge import land
-from octet.suite import TAIL_BYTES, Suite
-from octet.worktrees import list_worktrees
+from octet.git.program import Git
+from octet.git.worktrees import list_worktrees
+from octet.merge import model, recovery
+from octet.merge.landing import land
+from octet.merge.model import Conflict, Landed, Outcome, Strategy, Target, Unusable, Waiting, Work
+from octet.merge.test_command import TAIL_BYTES, Suite
 
 PASSING = Suite("true", 30)
 
@@ -88,7 +88,7 @@ class TestOneWork:
         assert isinstance(land_one(git, "octet/one", not_both), Landed)
         tip = git.commit("main")
         outcome = land_one(git, "octet/two", not_both)
-        assert isinstance(outcome, landing.TestsFailed)
+        assert isinstance(outcome, model.TestsFailed)
         assert (outcome.evidence.status, outcome.evidence.tail) == (1, "seen\n")
         assert git.commit("main") == tip
 
@@ -97,7 +97,7 @@ class TestOneWork:
         work(git, "t", {"t.txt": "t\n"})
         pid_file = tmp_path / "pid"
         outcome = land_one(git, "octet/t", Suite(f"sleep 60 & echo $! > {shlex.quote(str(pid_file))}; wait", 0.5))
-        assert isinstance(outcome, landing.TestsFailed)
+        assert isinstance(outcome, model.TestsFailed)
         assert outcome.evidence.status is None
         poll(lambda: not alive(int(pid_file.read_text())))
 
@@ -243,7 +243,7 @@ class TestOneWork:
         old = git.commit("main")
         ahead = git.out("commit-tree", "octet/one^{tree}", "-p", old, "-m", "combined")
         record = {"branch": "main", "old": old, "new": ahead}
-        (git.directory / ".git" / mending.RECORD).write_text(json.dumps(record))
+        (git.directory / ".git" / recovery.RECORD).write_text(json.dumps(record))
         git.out("read-tree", "-m", "-u", old, ahead)
         assert isinstance(land_one(git, "octet/two"), Landed)
         assert not (git.directory / "one.txt").exists()

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import pytest
 from tests.repositories import assert_in_step, commit, trees, work
 
-from octet import landing
-from octet.git import Git
-from octet.landing import Conflict, Landed, Outcome, Strategy, Target, Work
-from octet.merge import land, try_out
-from octet.suite import Evidence, Suite
-from octet.worktrees import list_worktrees
+from octet.git.program import Git
+from octet.git.worktrees import list_worktrees
+from octet.merge import model
+from octet.merge.landing import land, try_out
+from octet.merge.model import Conflict, Landed, Outcome, Strategy, Target, Work
+from octet.merge.test_command import Evidence, Suite
 
 PASSING = Suite("true", 30)
 NOT_BAD = Suite("! ls | grep -q bad", 30)
@@ -25,7 +25,7 @@ def start(git: Git, *tasks: str, strategy: Strategy = Strategy.MERGE, suite: Sui
 
 def run(git: Git, *tasks: str, strategy: Strategy = Strategy.MERGE, suite: Suite | None = PASSING) -> dict[str, Outcome]:
     outcomes = list(start(git, *tasks, strategy=strategy, suite=suite))
-    return {"" if isinstance(outcome, landing.Waiting) else outcome.work.task: outcome for outcome in outcomes}
+    return {"" if isinstance(outcome, model.Waiting) else outcome.work.task: outcome for outcome in outcomes}
 
 
 def subjects(git: Git) -> list[str]:
@@ -75,7 +75,7 @@ class TestBatches:
             work(git, task, {f"bad-{task}" if number == bad else task: "x\n"})
         outcomes = run(git, *tasks, suite=NOT_BAD)
         failed = outcomes.pop(f"t{bad}")
-        assert isinstance(failed, landing.TestsFailed)
+        assert isinstance(failed, model.TestsFailed)
         assert failed.evidence.commits == (git.commit(f"octet/t{bad}"),)
         assert all(isinstance(outcome, Landed) for outcome in outcomes.values())
         assert not list(git.directory.glob("bad*"))
@@ -87,7 +87,7 @@ class TestBatches:
             work(git, task, {task: "x\n"})
         outcomes = run(git, "one", "two", suite=Suite("! { [ -e one ] && [ -e two ]; }", 30))
         assert isinstance(outcomes["one"], Landed)
-        assert isinstance(outcomes["two"], landing.TestsFailed)
+        assert isinstance(outcomes["two"], model.TestsFailed)
 
     def test_a_conflict_with_the_branch_does_not_hold_up_the_others(self, git: Git) -> None:
         """It is named at once, and the rest of the batch lands together."""
@@ -110,7 +110,7 @@ class TestBatches:
         work(git, "worse", {"new.txt": "worse\n", "bad": "x\n"})
         work(git, "later", {"new.txt": "later\n"})
         outcomes = run(git, "worse", "later", suite=NOT_BAD)
-        assert isinstance(outcomes["worse"], landing.TestsFailed)
+        assert isinstance(outcomes["worse"], model.TestsFailed)
         assert isinstance(outcomes["later"], Landed)
 
     def test_one_that_is_in_another(self, git: Git) -> None:
@@ -135,7 +135,7 @@ class TestBatches:
         assert git.commit("main") == first.tip
         outcomes.close()  # type: ignore[attr-defined]
         assert len(list_worktrees(git)) == 3
-        assert isinstance(run(git, "bad", suite=NOT_BAD)["bad"], landing.TestsFailed)
+        assert isinstance(run(git, "bad", suite=NOT_BAD)["bad"], model.TestsFailed)
 
     def test_what_one_test_run_leaves_is_not_seen_by_the_next(self, git: Git) -> None:
         """The worktree is used again within a landing, and clean each time: ignored files, branches and all."""
@@ -159,7 +159,7 @@ class TestBatches:
         suite = Suite(f"test -e bad; bad=$?; {{ {ruin}; }}; test $bad = 1", 30)
         first, second = land(git, works, Target("main"), strategy=Strategy.MERGE, suite=suite, scratch=inside)
         assert isinstance(first, Landed)
-        assert isinstance(second, landing.TestsFailed)
+        assert isinstance(second, model.TestsFailed)
         assert (git.directory / "precious").read_text() == "untracked"
         assert git.out("symbolic-ref", "HEAD") == "refs/heads/main"
         assert_in_step(git)
@@ -212,7 +212,7 @@ class TestStrategies:
         tree.out("merge", "--quiet", "--no-commit", "--no-ff", "main")
         commit(tree, {"evil.txt": "only in the merge\n"})
         outcome = run(git, "t", strategy=Strategy.REBASE)["t"]
-        assert isinstance(outcome, landing.Unusable)
+        assert isinstance(outcome, model.Unusable)
         assert "merge" in outcome.why
 
     @pytest.mark.parametrize("strategy", list(Strategy))

@@ -12,21 +12,21 @@ from tests.redis_fixtures import wait_for
 from tests.repositories import assert_in_step, commit, install_hook, make_repository
 from tests.store_fixtures import contradictions, join
 
-from octet import trust
-from octet.agents import Agent
-from octet.api import Octet, connect
-from octet.config import FILE
-from octet.errors import NothingToClaim, Refused
-from octet.git import Git
-from octet.lease import Lease, LeaseLost
-from octet.merge_news import why_waiting
-from octet.merge_queue import MergeQueue, Report, how_to_merge, suite_of
-from octet.moving import move_in
-from octet.process import host_id
-from octet.project import load_project
-from octet.records import Verdict
-from octet.task_record import State, Task
-from octet.trials import judge
+from octet.base.errors import NothingToClaim, Refused
+from octet.base.process import host_id
+from octet.client.api import Octet, connect
+from octet.client.lease import Lease, LeaseLost
+from octet.core.agents.registry import Agent
+from octet.core.tasks.record import State, Task
+from octet.core.tasks.verdicts import Verdict
+from octet.git.program import Git
+from octet.merge.progress import why_waiting
+from octet.merge.queue import MergeQueue, Report, how_to_merge, suite_of
+from octet.merge.test_gate import judge
+from octet.project import trust
+from octet.project.config import FILE
+from octet.project.repository import load_project
+from octet.worktree.lifecycle import move_in
 
 SETTINGS = 'project = "shop"\n[test]\ncommand = "sh check.sh"\n'
 # Passes where the files of two works that exclude each other are not both there.

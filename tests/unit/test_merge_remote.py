@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from tests.repositories import alive, assert_in_step, commit, install_hook, name_somebody, poll, trees, work
 
-from octet import landing, remote
-from octet.git import Git
-from octet.landing import Landed, Outcome, Strategy, Target, Unusable, Waiting, Work
-from octet.merge import land, try_out
-from octet.suite import Evidence, Suite
-from octet.worktrees import list_worktrees
+from octet.git import remote
+from octet.git.program import Git
+from octet.git.worktrees import list_worktrees
+from octet.merge import model
+from octet.merge.landing import land, try_out
+from octet.merge.model import Landed, Outcome, Strategy, Target, Unusable, Waiting, Work
+from octet.merge.test_command import Evidence, Suite
 
 PASSING = Suite("true", 30)
 
@@ -251,7 +252,7 @@ def test_a_failure_moves_nothing_anywhere(git: Git, bare: Git) -> None:
     """Work whose combination fails its tests is not pushed."""
     work(git, "t", {"t.txt": "t\n"})
     tip = bare.commit("main")
-    assert isinstance(land_one(git, "octet/t", Suite("false", 30)), landing.TestsFailed)
+    assert isinstance(land_one(git, "octet/t", Suite("false", 30)), model.TestsFailed)
     assert bare.commit("main") == tip
 
 

@@ -7,10 +7,10 @@ import threading
 import pytest
 from tests.store_fixtures import join
 
-from octet.agents import Registration
-from octet.api import Octet
-from octet.errors import NotFound, Refused, UsageError
-from octet.messages import MOST_TEXT, Look, Message
+from octet.base.errors import NotFound, Refused, UsageError
+from octet.client.api import Octet
+from octet.core.agents.registry import Registration
+from octet.core.messaging.messages import MOST_TEXT, Look, Message
 
 
 def texts(messages: object) -> list[str]:

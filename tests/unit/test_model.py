@@ -14,11 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.redis_fixtures import Server
 from tests.store_fixtures import contradictions
 
-from octet.agents import Agent, Registration
-from octet.api import Octet
-from octet.errors import AgentGone, IllegalTransition, LockHeld, NotFound, NothingToClaim, OctetError, Refused, StaleToken
+from octet.base.errors import AgentGone, IllegalTransition, LockHeld, NotFound, NothingToClaim, OctetError, Refused, StaleToken
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent, Registration
+from octet.core.tasks.tasks import Task
 from octet.store.connection import open_client
-from octet.tasks import Task
 
 Claim = tuple[str, str]
 ROLES = ("developer", "repository-guardian")

@@ -11,23 +11,23 @@ from pathlib import Path
 import pytest
 from tests.store_fixtures import join
 
-from octet import trust
-from octet.agents import Agent, Registration
-from octet.api import Octet, connect
-from octet.config import FILE
-from octet.errors import LockHeld, Refused
-from octet.git import REDIRECTIONS, Git
+from octet.base.errors import LockHeld, Refused
+from octet.base.process import host_id
+from octet.client.api import Octet, connect
+from octet.core.agents.registry import Agent, Registration
+from octet.core.tasks.tasks import Task
+from octet.git.program import REDIRECTIONS, Git
+from octet.git.worktrees import Worktree
 from octet.guard.paths import worktree_resource
-from octet.moving import Moved, clean_up_merged, move_in, move_out
-from octet.ports import allocate_ports, free_dead_ports, free_ports, ports_of
-from octet.process import host_id
-from octet.project import find_worktree, load_project
-from octet.rescue import rescues_of
-from octet.setup_command import run_setup
-from octet.survey import diagnose, survey
-from octet.tasks import Task
-from octet.tenancy import is_lock_dead, linked_checkouts
-from octet.worktrees import Worktree
+from octet.project import trust
+from octet.project.config import FILE
+from octet.project.repository import find_worktree, load_project
+from octet.worktree.inventory import diagnose, survey
+from octet.worktree.lifecycle import Moved, clean_up_merged, move_in, move_out
+from octet.worktree.ownership import is_lock_dead, linked_checkouts
+from octet.worktree.ports import allocate_ports, free_dead_ports, free_ports, ports_of
+from octet.worktree.rescue import rescues_of
+from octet.worktree.setup import run_setup
 
 SETTINGS = """project = "shop"
 [worktree]

@@ -14,11 +14,11 @@ import pytest
 from tests.redis_fixtures import wait_for
 from tests.store_fixtures import looks
 
-from octet.api import Octet
-from octet.error_lists import Errors
-from octet.errors import NothingThere, OctetError, Refused, StaleToken, Stopped, UsageError
-from octet.maps import Map
-from octet.values import MOST_BYTES
+from octet.base.errors import NothingThere, OctetError, Refused, StaleToken, Stopped, UsageError
+from octet.client.api import Octet
+from octet.patterns.errors import Errors
+from octet.patterns.map import Map
+from octet.patterns.values import MOST_BYTES
 
 
 def outcome(call: Callable[[], Any]) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octet.path_globs import matches, matches_any
+from octet.base.globs import matches, matches_any
 
 
 @pytest.mark.parametrize(

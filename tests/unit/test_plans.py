@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from octet.errors import UsageError
-from octet.plan_files import read_plan
-from octet.plans import NewTask, check_plan, find_cycle
-from octet.task_graph import connected, render_dot, render_mermaid, render_tree, unfinished
-from octet.task_record import Task
+from octet.base.errors import UsageError
+from octet.core.tasks.graph import connected, render_dot, render_mermaid, render_tree, unfinished
+from octet.core.tasks.plan_files import read_plan
+from octet.core.tasks.plans import NewTask, check_plan, find_cycle
+from octet.core.tasks.record import Task
 
 MARKDOWN = """# Checkout
 Prose that is no task.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from octet import plugin
-from octet.client_settings import MARK
+from octet.install import plugin
+from octet.install.client_settings import MARK
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = '#!/bin/sh\nprintf \'%s|\' "${0##*/}" "$@"\nexec cat\n'

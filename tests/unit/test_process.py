@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from octet import process
-from octet.process import ProcessIdentity
+from octet.base import process
+from octet.base.process import ProcessIdentity
 
 SLEEPER = [sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"]
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octet import config
-from octet.errors import ConfigError, NoProject
-from octet.project import (
+from octet.base.errors import ConfigError, NoProject
+from octet.project import config
+from octet.project.repository import (
     UnusablePath,
     branch_exists,
     current_branch,

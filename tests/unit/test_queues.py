@@ -12,9 +12,9 @@ import pytest
 from tests.redis_fixtures import wait_for
 from tests.store_fixtures import looks
 
-from octet.api import Octet
-from octet.errors import NothingThere, StaleToken, UsageError
-from octet.queues import LEASE_S, Item, Queue
+from octet.base.errors import NothingThere, StaleToken, UsageError
+from octet.client.api import Octet
+from octet.patterns.queue import LEASE_S, Item, Queue
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octet.errors import UsageError
-from octet.records import MOST_BYTES, MOST_FINDINGS, Finding, NewRecord, read_records
+from octet.base.errors import UsageError
+from octet.core.tasks.verdicts import MOST_BYTES, MOST_FINDINGS, Finding, NewRecord, read_records
 
 TEXT = st.text(st.characters(exclude_categories=[]), max_size=200)
 

@@ -15,11 +15,11 @@ import pytest
 import redis
 from tests.redis_fixtures import DEADLINE_S, find_program, kill_hard, stop_hard, wait_for
 
-from octet import server
-from octet.errors import OctetError, Refused, ServerFailed, StoreUnreachable
-from octet.server import program
-from octet.server.launch import is_alive
+from octet.base.errors import OctetError, Refused, ServerFailed, StoreUnreachable
+from octet.store import embedded
 from octet.store.connection import connect, translate_errors
+from octet.store.embedded import program
+from octet.store.embedded.launch import is_alive
 
 Only = Callable[..., None]
 MOUNT, UMOUNT = (shutil.which(name) or name for name in ("mount", "umount"))
@@ -45,8 +45,8 @@ def running(embedded_home: Path, only: Only, server_program: Path) -> Path:
     """The directory of a running embedded server, once for each program."""
     assert embedded_home.is_dir()
     only(server_program)
-    server.ensure_server()
-    return server.server_directory()
+    embedded.ensure_server()
+    return embedded.server_directory()
 
 
 def script(path: Path, text: str) -> Path:
@@ -58,7 +58,7 @@ def script(path: Path, text: str) -> Path:
 
 def pid_of(directory: Path) -> int:
     """The running server's process."""
-    status = server.read_status(directory)
+    status = embedded.read_status(directory)
     assert status
     return status.pid
 
@@ -69,7 +69,7 @@ def kill(directory: Path) -> None:
     assert not is_alive(directory)
 
 
-def failure(call: Callable[[], object] = server.ensure_server, kind: type[OctetError] = ServerFailed) -> str:
+def failure(call: Callable[[], object] = embedded.ensure_server, kind: type[OctetError] = ServerFailed) -> str:
     """The one line that `call` fails with."""
     with pytest.raises(kind) as caught:
         call()
@@ -85,9 +85,9 @@ def test_path_comes_before_the_wheel(only: Only, server_program: Path, monkeypat
     carried = find_program("valkey")
     only(server_program)
     monkeypatch.setattr(program, "carried_program", lambda: carried)
-    assert server.find_server().path.resolve() == server_program.resolve()
+    assert embedded.find_server().path.resolve() == server_program.resolve()
     only()
-    assert server.find_server().path == carried
+    assert embedded.find_server().path == carried
 
 
 def test_wheel_is_found_without_being_imported() -> None:
@@ -101,11 +101,11 @@ def test_wheel_is_found_without_being_imported() -> None:
 def test_no_program(only: Only, short_directory: Path) -> None:
     """Nothing, an old one, a broken one and a foreign one are all named, with what to do."""
     only()
-    assert "install" in failure(server.find_server)
+    assert "install" in failure(embedded.find_server)
     only(script(short_directory / "redis-server", "echo 'Redis server v=6.2.14 sha=0'"))
-    assert "redis 6.2.14 is too old" in failure(server.find_server)
+    assert "redis 6.2.14 is too old" in failure(embedded.find_server)
     only(script(short_directory / "redis-server", "exit 1"), script(short_directory / "valkey-server", "echo hello"))
-    message = failure(server.find_server)
+    message = failure(embedded.find_server)
     assert "status 1" in message
     assert "does not say" in message
 
@@ -116,7 +116,7 @@ def test_relative_path_entries_are_not_searched(only: Only, short_directory: Pat
     script(short_directory / "redis-server", f"touch {short_directory}/ran; echo 'Redis server v=9.0.0'")
     monkeypatch.chdir(short_directory)
     monkeypatch.setenv("PATH", f".:{os.environ['PATH']}")
-    failure(server.find_server)
+    failure(embedded.find_server)
     assert not (short_directory / "ran").exists()
 
 
@@ -127,10 +127,10 @@ def test_wheel_without_executable_bit(embedded_home: Path, only: Only, monkeypat
     shutil.copyfile(find_program("valkey"), unpacked)
     unpacked.chmod(0o644)
     monkeypatch.setattr(program, "carried_program", lambda: unpacked)
-    found = server.find_server()
+    found = embedded.find_server()
     assert found.family == "valkey"
     assert os.access(found.path, os.X_OK)
-    assert server.ensure_server()
+    assert embedded.ensure_server()
 
 
 # --- starting
@@ -157,13 +157,13 @@ def test_private_and_durable(running: Path) -> None:
 def test_asked_again_it_is_the_same(running: Path) -> None:
     """A second call starts nothing."""
     before = pid_of(running)
-    server.ensure_server()
+    embedded.ensure_server()
     assert pid_of(running) == before
 
 
 def test_status(running: Path, server_program: Path) -> None:
     """The status names process, program, socket and sizes."""
-    status = server.read_status()
+    status = embedded.read_status()
     assert status
     assert status.binary.resolve() == server_program.resolve()
     assert status.socket.is_socket()
@@ -176,12 +176,12 @@ def test_status(running: Path, server_program: Path) -> None:
 @pytest.mark.usefixtures("embedded_home")
 def test_nothing_runs() -> None:
     """Status and stop of a server that never ran make no file."""
-    assert server.read_status() is None
-    assert server.stop_server() is False
-    assert server.stop_when_unused() is False
-    server.flush_to_disk()
-    assert not server.written()
-    assert not server.server_directory().exists()
+    assert embedded.read_status() is None
+    assert embedded.stop_server() is False
+    assert embedded.stop_when_unused() is False
+    embedded.flush_to_disk()
+    assert not embedded.written()
+    assert not embedded.server_directory().exists()
 
 
 @pytest.mark.parametrize("name", ["x" * 150, "ö ä?#%41&=" * 3], ids=["long", "odd"])
@@ -190,13 +190,13 @@ def test_any_path(embedded_home: Path, only: Only, server_program: Path, monkeyp
     only(server_program)
     monkeypatch.setenv("OCTET_HOME", str(embedded_home / name))
     try:
-        server.ensure_server()
+        embedded.ensure_server()
         with connect(None) as client:
             client.set("a", "1")
-        with connect(server.server_url()) as client:
+        with connect(embedded.server_url()) as client:
             assert client.get("a") == "1"
     finally:
-        server.stop_server(force=True)
+        embedded.stop_server(force=True)
 
 
 def test_homes_are_apart(embedded_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,12 +204,12 @@ def test_homes_are_apart(embedded_home: Path, monkeypatch: pytest.MonkeyPatch) -
     urls = []
     for name in ("one", "two"):
         monkeypatch.setenv("OCTET_HOME", str(embedded_home / name))
-        urls.append(server.ensure_server())
+        urls.append(embedded.ensure_server())
         with connect(None) as client:
             assert client.dbsize() == 0
             client.set("a", name)
     for name in ("one", "two"):
-        assert server.stop_server(embedded_home / name / "redis", force=True)
+        assert embedded.stop_server(embedded_home / name / "redis", force=True)
     assert urls[0] != urls[1]
 
 
@@ -217,20 +217,20 @@ def test_relative_home(embedded_home: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A relative OCTET_HOME names one server, whatever the directory changes to afterwards."""
     monkeypatch.chdir(embedded_home)
     monkeypatch.setenv("OCTET_HOME", "here")
-    directory = server.server_directory()
+    directory = embedded.server_directory()
     with connect(None) as client:
         client.set("a", "1")
         monkeypatch.chdir("/")
         kill(directory)
         assert client.get("a") == "1"
-    assert server.stop_server(directory)
+    assert embedded.stop_server(directory)
 
 
 def test_log_is_bounded(running: Path) -> None:
     """A log that has grown is put aside once at the next start."""
-    server.stop_server()
+    embedded.stop_server()
     (running / "redis.log").write_bytes(b"x" * 2_000_000)
-    server.ensure_server()
+    embedded.ensure_server()
     assert (running / "redis.log").stat().st_size < 100_000
     assert (running / "redis.log.1").stat().st_size == 2_000_000
 
@@ -251,11 +251,11 @@ def test_stale_pid_of_a_stranger(running: Path) -> None:
     kill(running)
     with subprocess.Popen(["/bin/sleep", "60"]) as stranger:
         (running / "redis.pid").write_text(f"{stranger.pid}\n")
-        assert server.read_status() is None
-        assert server.stop_server(force=True) is False
-        server.ensure_server()
+        assert embedded.read_status() is None
+        assert embedded.stop_server(force=True) is False
+        embedded.ensure_server()
         assert pid_of(running) != stranger.pid
-        assert server.stop_server(force=True)
+        assert embedded.stop_server(force=True)
         assert stranger.poll() is None
         stranger.kill()
 
@@ -266,21 +266,21 @@ def test_deleted_socket_starts_no_second_server(running: Path) -> None:
         client.set("a", "1")
     pid = pid_of(running)
     (running / "redis.sock").unlink()
-    assert f"pid {pid}" in failure(lambda: server.ensure_server(deadline_s=0.3))
-    assert "does not answer" in failure(server.stop_server)
-    assert server.stop_server(force=True)
+    assert f"pid {pid}" in failure(lambda: embedded.ensure_server(deadline_s=0.3))
+    assert "does not answer" in failure(embedded.stop_server)
+    assert embedded.stop_server(force=True)
     with connect(None) as client:
         assert client.get("a") == "1"
 
 
 def test_hung_server(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stopped process is called by its pid within the deadline, and only --force ends it."""
-    monkeypatch.setattr("octet.server.line.ANSWER_S", 0.1)
+    monkeypatch.setattr("octet.store.embedded.connection.ANSWER_S", 0.1)
     pid = pid_of(running)
     stop_hard(pid)
-    assert f"pid {pid}" in failure(lambda: server.ensure_server(deadline_s=0.1))
-    assert "--force" in failure(server.stop_server)
-    assert server.stop_server(force=True)
+    assert f"pid {pid}" in failure(lambda: embedded.ensure_server(deadline_s=0.1))
+    assert "--force" in failure(embedded.stop_server)
+    assert embedded.stop_server(force=True)
 
 
 def test_server_of_another_host(running: Path) -> None:
@@ -289,8 +289,8 @@ def test_server_of_another_host(running: Path) -> None:
     (running / "redis.json").write_text(json.dumps(written | {"host": "elsewhere"}))
     pid = pid_of(running)
     (running / "redis.sock").rename(running / "moved")
-    assert "runs on elsewhere" in failure(lambda: server.ensure_server(deadline_s=0.1))
-    assert "elsewhere" in failure(lambda: server.stop_server(force=True))
+    assert "runs on elsewhere" in failure(lambda: embedded.ensure_server(deadline_s=0.1))
+    assert "elsewhere" in failure(lambda: embedded.stop_server(force=True))
     (running / "moved").rename(running / "redis.sock")
     assert pid_of(running) == pid
 
@@ -303,22 +303,22 @@ def test_stop_spares_others() -> None:
     """A server in use is stopped by force only, and comes back with its data."""
     with connect(None, name="somebody") as client:
         client.set("a", "1")
-        assert "somebody" in failure(server.stop_server, Refused)
-        assert server.stop_when_unused() is False
-        assert server.idle_seconds() < 60
-        assert server.stop_server(force=True)
+        assert "somebody" in failure(embedded.stop_server, Refused)
+        assert embedded.stop_when_unused() is False
+        assert embedded.idle_seconds() < 60
+        assert embedded.stop_server(force=True)
     with connect(None) as client:
         assert client.get("a") == "1"
-    assert server.stop_when_unused() is True
-    assert server.read_status() is None
+    assert embedded.stop_when_unused() is True
+    assert embedded.read_status() is None
 
 
 @pytest.mark.usefixtures("running")
 def test_idle_without_clients() -> None:
     """Nobody connected is idle for ever; no server is an error."""
-    assert server.idle_seconds() == float("inf")
-    server.stop_server()
-    failure(server.idle_seconds)
+    assert embedded.idle_seconds() == float("inf")
+    embedded.stop_server()
+    failure(embedded.idle_seconds)
 
 
 @pytest.mark.usefixtures("running")
@@ -326,7 +326,7 @@ def test_flush() -> None:
     """What was written can be made to survive a power failure while the server goes on."""
     with connect(None) as client:
         client.set("a", "1")
-        server.flush_to_disk()
+        embedded.flush_to_disk()
         assert client.get("a") == "1"
 
 
@@ -335,11 +335,11 @@ def test_what_is_written_shows() -> None:
     """A write changes what the files look like from outside, a read does not."""
     with connect(None) as client:
         client.set("a", "1")
-        before = server.written()
+        before = embedded.written()
         assert client.get("a") == "1"
-        assert server.written() == before
+        assert embedded.written() == before
         client.set("a", "2")
-        assert server.written() != before
+        assert embedded.written() != before
 
 
 # --- the data
@@ -372,7 +372,7 @@ def test_data_moves_between_families(only: Only, families: tuple[str, str]) -> N
         fill(client)
         keys = sorted(client.keys())
     for other in (second, first):
-        server.stop_server(force=True)
+        embedded.stop_server(force=True)
         only(other)
         with connect(None) as client:
             assert sorted(client.keys()) == keys
@@ -390,11 +390,11 @@ def test_data_that_only_valkey_reads(only: Only) -> None:
             client.execute_command("HSETEX", "h", "EX", "1000", "FIELDS", "1", "f", "v")
         except redis.ResponseError:
             pytest.skip("this Valkey has no command that this Redis lacks")
-    server.stop_server(force=True)
+    embedded.stop_server(force=True)
     only(old)
     message = failure()
     assert "valkey" in message
-    assert str(server.server_directory()) in message
+    assert str(embedded.server_directory()) in message
     only(old, new)  # redis-server comes first on PATH, and is passed over for who wrote the data
     with connect(None) as client:
         assert client.hget("h", "f") == "v"
@@ -408,8 +408,8 @@ def test_program_of_another_environment(only: Only) -> None:
     only(binary)
     with connect(None) as client:
         client.set("a", "1")
-    server.stop_server(force=True)
-    record = server.server_directory() / "redis.json"
+    embedded.stop_server(force=True)
+    record = embedded.server_directory() / "redis.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"binary": str(binary)}))
     only()
     with connect(None) as client:
@@ -437,7 +437,7 @@ def test_damage_in_the_middle(running: Path) -> None:
     with connect(None) as client:
         for n in range(100):
             client.set(f"k{n}", "v")
-    server.stop_server(force=True)
+    embedded.stop_server(force=True)
     log = next((running / "appendonlydir").glob("*.incr.aof"))
     damaged = log.read_bytes().replace(b"k50", b"k5\n$9999")
     log.write_bytes(damaged)
@@ -449,7 +449,7 @@ def test_lost_manifest(running: Path) -> None:
     """Data without its manifest, which Redis would take for none and write over, is refused."""
     with connect(None) as client:
         client.set("a", "1")
-    server.stop_server(force=True)
+    embedded.stop_server(force=True)
     manifest = running / "appendonlydir" / "appendonly.aof.manifest"
     kept = manifest.read_text()
     manifest.unlink()
@@ -462,10 +462,10 @@ def test_lost_manifest(running: Path) -> None:
 @pytest.mark.usefixtures("embedded_home")
 def test_killed_in_its_first_moments() -> None:
     """An empty base file without manifest, all that a server killed while starting leaves, is no obstacle."""
-    data = server.server_directory() / "appendonlydir"
+    data = embedded.server_directory() / "appendonlydir"
     data.mkdir(parents=True)
     (data / "appendonly.aof.1.base.aof").touch()
-    assert server.ensure_server()
+    assert embedded.ensure_server()
 
 
 # --- a machine that will not have it
@@ -503,8 +503,8 @@ def test_read_only_disk(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> No
     remount(small_disk, "ro")
     assert "Read-only" in failure()
     remount(small_disk, "rw")
-    server.ensure_server()
-    assert server.stop_server()
+    embedded.ensure_server()
+    assert embedded.stop_server()
     remount(small_disk, "ro")
     assert "Read-only" in failure()
 
@@ -533,7 +533,7 @@ def test_disk_fills_while_it_runs(small_disk: Path, only: Only, server_program: 
     """On a full disk writes are refused with a line that says so, nothing acknowledged is lost, and space alone heals it."""
     only(server_program)
     monkeypatch.setenv("OCTET_HOME", str(small_disk / "octet"))
-    directory = server.server_directory()
+    directory = embedded.server_directory()
     acknowledged = 0
 
     def write_on() -> None:
@@ -558,4 +558,4 @@ def test_disk_fills_while_it_runs(small_disk: Path, only: Only, server_program: 
         kill(directory)
         assert acknowledged <= client.llen("l") <= acknowledged + 1
         assert client.get("healed") == "1"
-    assert server.stop_server(directory)
+    assert embedded.stop_server(directory)

@@ -10,9 +10,9 @@ import pytest
 from tests.redis_fixtures import wait_for
 from tests.store_fixtures import looks
 
-from octet.api import Octet
-from octet.errors import NothingThere, UsageError, VersionConflict
-from octet.shared_state import Field, State
+from octet.base.errors import NothingThere, UsageError, VersionConflict
+from octet.client.api import Octet
+from octet.patterns.state import Field, State
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from octet.errors import Refused
-from octet.git import REDIRECTIONS, Git
-from octet.rescue import apply_rescue
-from octet.snapshot import Snapshot, has_work, is_snapshot, list_snapshots, take_snapshot
+from octet.base.errors import Refused
+from octet.git.program import REDIRECTIONS, Git
+from octet.git.snapshot import Snapshot, has_work, is_snapshot, list_snapshots, take_snapshot
+from octet.worktree.rescue import apply_rescue
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from pathlib import Path
 import fakeredis
 import pytest
 
-from octet.api import Octet
-from octet.config import FILE
-from octet.git import REDIRECTIONS, Git
-from octet.project import load_project
-from octet.submission import change_of, changed_paths, moved_tip
-from octet.task_record import Task
+from octet.client.api import Octet
+from octet.core.tasks.record import Task
+from octet.git.program import REDIRECTIONS, Git
+from octet.merge.submission import change_of, changed_paths, moved_tip
+from octet.project.config import FILE
+from octet.project.repository import load_project
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from tests.repositories import alive, poll
 
-from octet import suite
-from octet.suite import TAIL_BYTES, Suite
+from octet.merge import test_command
+from octet.merge.test_command import TAIL_BYTES, Suite
 
-SOURCES = str(Path(suite.__file__).parents[1])
+SOURCES = str(Path(test_command.__file__).parents[1])
 
 
 def leaving(pid_file: Path, then: str) -> str:
@@ -68,7 +68,7 @@ def test_the_tests_have_no_child_that_they_did_not_start(tmp_path: Path) -> None
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_the_tests_end_with_the_process_that_runs_them(tmp_path: Path, how: signal.Signals) -> None:
     """However the merging process ends, the whole group of its tests ends too."""
-    code = f"from pathlib import Path; from octet.suite import Suite; Suite({leaving(tmp_path / 'pid', 'wait')!r}, 60).run(Path('.'))"
+    code = f"from pathlib import Path; from octet.merge.test_command import Suite; Suite({leaving(tmp_path / 'pid', 'wait')!r}, 60).run(Path('.'))"
     runner = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": SOURCES}, stderr=subprocess.DEVNULL)
     poll(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().endswith("\n"))
     runner.send_signal(how)

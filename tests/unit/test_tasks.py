@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from tests.store_fixtures import contradictions, join, merging, snapshot
 
-from octet.api import Octet
+from octet.base.errors import AgentGone, IllegalTransition, NotFound, NothingToClaim, Refused, StaleToken, UsageError
 from octet.cli.task import describe
-from octet.errors import AgentGone, IllegalTransition, NotFound, NothingToClaim, Refused, StaleToken, UsageError
-from octet.plans import MOST_TASKS, MOST_TEXT, MOST_TITLE, NewTask
-from octet.tasks import State, Task
+from octet.client.api import Octet
+from octet.core.tasks.plans import MOST_TASKS, MOST_TEXT, MOST_TITLE, NewTask
+from octet.core.tasks.tasks import State, Task
 
 
 def add_many(octet: Octet, priorities: list[float]) -> list[str]:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octet.cli.output import table, visible
-from octet.text import CUT, OPENING, age, plain, quoted
+from octet.base.text import CUT, OPENING, age, plain, quoted
+from octet.cli._common.output import table, visible
 
 HOSTILE = [
     "\x1b[2J\x1b[1;1H",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octet.transcripts import MOST_LINE_BYTES, MOST_TOKENS, RECENT, Place, Tokens, end_of, read, unpack
+from octet.core.usage.transcripts import MOST_LINE_BYTES, MOST_TOKENS, RECENT, Place, Tokens, end_of, read, unpack
 
 
 def line(message: str = "m1", /, *figures: Any, **fields: Any) -> str:

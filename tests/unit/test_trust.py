@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from octet import trust
-from octet.config import Config
-from octet.errors import UsageError
-from octet.project import Project
+from octet.base.errors import UsageError
+from octet.project import trust
+from octet.project.config import Config
+from octet.project.repository import Project
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octet.config import Config
-from octet.daemon.turns import MOST_REMINDERS, Turn, decide, settle
-from octet.standing import MOST_REMEMBERED, Standing, more_returns, packed
-from octet.task_record import State, Task
+from octet.core.agents.work_state import MOST_REMEMBERED, Standing, more_returns, packed
+from octet.core.tasks.record import State, Task
+from octet.daemon.turns.rules import MOST_REMINDERS, Turn, decide, settle
+from octet.project.config import Config
 
 CONFIG = Config("shop")
 NOW_MS = 1_000_000_000

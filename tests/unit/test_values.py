@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octet.errors import UsageError
-from octet.values import MOST_BYTES, check_field, check_name, decode, encode, is_same, ttl_ms
+from octet.base.errors import UsageError
+from octet.patterns.values import MOST_BYTES, check_field, check_name, decode, encode, is_same, ttl_ms
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.store_fixtures import contradictions, join
 
-from octet.agents import Agent
-from octet.api import Octet
-from octet.errors import LockHeld
-from octet.lock_names import canonical
-from octet.path_globs import matches
+from octet.base.errors import LockHeld
+from octet.base.globs import matches
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent
+from octet.core.locks.names import canonical
 
 MEETING = [
     ("path:src/auth/", "path:src/auth/a.py"),

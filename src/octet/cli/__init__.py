@@ -12,8 +12,8 @@ from importlib import import_module
 import click
 
 from octet import __version__
-from octet.errors import OctetError
-from octet.text import plain
+from octet.base.errors import OctetError
+from octet.base.text import plain
 
 MOST_ERROR = 2000
 READER_GONE = 141  # as a shell shows the end by SIGPIPE
@@ -161,7 +161,7 @@ def _silence() -> None:
 
 
 def _keep_trace() -> str:
-    from octet.dirs import make_private, state_dir
+    from octet.base.dirs import make_private, state_dir
 
     try:
         path = make_private(state_dir()) / "octet-error.log"

@@ -6,16 +6,16 @@ from dataclasses import asdict
 
 import click
 
-from octet.agents import ROLES
-from octet.api import Octet
-from octet.cli.output import emit, json_option, table
-from octet.cli.session import caller, opened
-from octet.election import standing as leading
-from octet.errors import Refused, UsageError
-from octet.plans import check_capability
-from octet.rescue import keep_work
-from octet.standing import LEFT
-from octet.text import age, plain
+from octet.base.errors import Refused, UsageError
+from octet.base.text import age, plain
+from octet.cli._common.output import emit, json_option, table
+from octet.cli._common.session import caller, opened
+from octet.client.api import Octet
+from octet.core.agents.election import standing as leading
+from octet.core.agents.registry import ROLES
+from octet.core.agents.work_state import LEFT
+from octet.core.tasks.plans import check_capability
+from octet.worktree.rescue import keep_work
 
 
 @click.group()

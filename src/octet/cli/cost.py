@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from octet.api import Octet
-from octet.cli.output import table
-from octet.config import Config
-from octet.text import plain
-from octet.transcripts import Tokens
+from octet.base.text import plain
+from octet.cli._common.output import table
+from octet.client.api import Octet
+from octet.core.usage.transcripts import Tokens
+from octet.project.config import Config
 
 MOST_SHOWN = 20
 HEADINGS = ["TOKENS", "INPUT", "OUTPUT", "CACHE WRITE", "CACHE READ", "ANSWERS"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from octet.cli.output import emit, json_option, table
+from octet.base.errors import NothingThere
+from octet.cli._common.output import emit, json_option, table
 from octet.cli.own_use import WAIT, run_option, space, ttl_option, wait_option
-from octet.errors import NothingThere
 
 name_argument = click.argument("name")
 by_option = click.option("--by", type=int, default=1, show_default=True)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from octet.agents import Agent
-from octet.crew_record import GIVEN_UP, UP, CrewDirectory, agents_of
-from octet.text import plain
+from octet.base.text import plain
+from octet.core.agents.registry import Agent
+from octet.crew.record import GIVEN_UP, UP, CrewDirectory, agents_of
 
 
 def crew_data(project: str, agents: Sequence[Agent]) -> dict[str, Any] | None:

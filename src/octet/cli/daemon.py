@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
-from octet import dirs
-from octet.cli.output import emit, json_option
-from octet.daemon import control, log
-from octet.daemon.status import Status
-from octet.text import age
+from octet.base import dirs
+from octet.base.text import age
+from octet.cli._common.output import emit, json_option
+from octet.daemon.process import control, log
+from octet.daemon.process.status import Status
 
 FOLLOW_EVERY_S = 0.2
 

@@ -11,13 +11,13 @@ from types import FrameType
 
 import click
 
-from octet.cli.output import emit, json_option
-from octet.crew_client import find_claude, read_version
+from octet.base.errors import UsageError
+from octet.cli._common.output import emit, json_option
+from octet.crew.client import find_claude, read_version
 from octet.demo.chronicle import Chronicle
 from octet.demo.director import Options, Show, run_demo
 from octet.demo.report import render_report
 from octet.demo.sample import load_sample
-from octet.errors import UsageError
 
 
 @click.command()

@@ -11,23 +11,26 @@ from pathlib import Path
 
 import click
 
-from octet import __version__, api, fence_setup, trust
-from octet.cli.output import emit, json_option
-from octet.cli.session import start_directory
-from octet.daemon import control
-from octet.dirs import state_dir
-from octet.errors import NoProject, OctetError
-from octet.git import Git
-from octet.leftovers import endless
-from octet.project import Project, find_root, load_project
-from octet.server import server_directory
-from octet.server.data import damaged_files
+from octet import __version__
+from octet.base.dirs import state_dir
+from octet.base.errors import NoProject, OctetError
+from octet.base.text import plain
+from octet.cli._common.output import emit, json_option
+from octet.cli._common.session import start_directory
+from octet.client import api
+from octet.daemon.process import control
+from octet.git.program import Git
+from octet.install import fence
+from octet.patterns.leftovers import endless
+from octet.project import trust
+from octet.project.repository import Project, find_root, load_project
 from octet.store import connection
+from octet.store.embedded import server_directory
+from octet.store.embedded.data import damaged_files
 from octet.store.failures import describe
 from octet.store.health import examine as examine_store
 from octet.store.keys import Keys
 from octet.store.scripts import Store
-from octet.text import plain
 
 MOST_NAMED = 10
 
@@ -114,7 +117,7 @@ def _fence(project: Project) -> Finding:
     if project.common_dir is None or not trust.check(project).approved:
         return Finding("fence", None, "guards the protected branches of a git repository that takes part")
     try:
-        state = fence_setup.examine(project)
+        state = fence.examine(project)
     except OctetError as error:
         return Finding("fence", False, str(error))
     return Finding("fence", state.ok, state.detail)

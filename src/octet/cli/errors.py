@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from octet.cli.output import emit, json_option
+from octet.base.text import plain
+from octet.cli._common.output import emit, json_option
+from octet.cli._common.session import caller, opened
 from octet.cli.own_use import run_option, show, space, ttl_option
-from octet.cli.session import caller, opened
-from octet.error_lists import MOST_FAIL_FAST, Report
-from octet.text import plain
+from octet.patterns.errors import MOST_FAIL_FAST, Report
 
 name_argument = click.argument("name")
 

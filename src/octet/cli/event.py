@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from octet.cli.durations import UNITS_S
-from octet.cli.output import emit, json_option
-from octet.cli.session import opened
-from octet.errors import UsageError
-from octet.events import Event, Events, Since
-from octet.text import plain
+from octet.base.errors import UsageError
+from octet.base.text import plain
+from octet.cli._common.durations import UNITS_S
+from octet.cli._common.output import emit, json_option
+from octet.cli._common.session import opened
+from octet.core.messaging.events import Event, Events, Since
 
 MOST_LOGGED = 50
 

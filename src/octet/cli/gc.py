@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from octet.api import Octet
-from octet.cli.durations import Duration
-from octet.cli.output import emit, json_option, to_data
-from octet.cli.session import opened
-from octet.errors import UsageError
-from octet.leftovers import Thing, collect, things
-from octet.text import plain
+from octet.base.errors import UsageError
+from octet.base.text import plain
+from octet.cli._common.durations import Duration
+from octet.cli._common.output import emit, json_option, to_data
+from octet.cli._common.session import opened
+from octet.client.api import Octet
+from octet.patterns.leftovers import Thing, collect, things
 
 
 @click.command("gc")

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import click
 
-from octet import project, trust
-from octet.daemon import control, wire
-from octet.daemon.failure import failure_reply
-from octet.daemon.wire import MalformedMessage, Reply, Request
-from octet.errors import OctetError
+from octet.base.errors import OctetError
+from octet.daemon.hooks.failure import failure_reply
+from octet.daemon.process import control
+from octet.daemon.protocol import wire
+from octet.daemon.protocol.wire import MalformedMessage, Reply, Request
+from octet.project import repository, trust
 
 # The client's side of the daemon's own deadline.
 MARGIN_S = 0.2
@@ -37,7 +38,7 @@ def hook_command(event: str) -> int:
 
 def find_root(start: Path) -> Path | None:
     """The repository that takes part: opted in and approved here."""
-    root = project.find_root(start)
+    root = repository.find_root(start)
     return root if root and trust.record_path(root).exists() else None
 
 

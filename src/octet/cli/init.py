@@ -10,19 +10,22 @@ from pathlib import Path
 
 import click
 
-from octet import bootstrap, config, fence_setup, installation, plugin, trust
-from octet.api import store_url
-from octet.cli.output import emit, json_option
-from octet.errors import NoProject, OctetError, UsageError
-from octet.files import remove_file
-from octet.installation import Change
-from octet.project import Project, common_dir_of, find_root, find_worktree, load_project, main_checkout, real_path
+from octet.base.errors import NoProject, OctetError, UsageError
+from octet.base.files import remove_file
+from octet.base.text import plain
+from octet.cli._common.output import emit, json_option
+from octet.client.api import store_url
+from octet.install import fence as fence_setup
+from octet.install import installation, plugin
+from octet.install.installation import Change
+from octet.project import config, trust
+from octet.project.repository import Project, common_dir_of, find_root, find_worktree, load_project, main_checkout, real_path
+from octet.runtime import bootstrap
 from octet.store.address import parse_address
 from octet.store.connection import connect as connect_client
 from octet.store.health import examine
 from octet.store.keys import Keys
 from octet.store.scripts import Store
-from octet.text import plain
 
 OWN_SETTINGS = str(config.FILE)
 UNSET = {"redis.url": "a server that Octet runs for you alone", "test.command": "none", "worktree.setup": "none"}

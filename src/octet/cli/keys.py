@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from octet.cli.output import emit, json_option, table
-from octet.cli.session import opened
-from octet.leftovers import Key, keys_of
-from octet.text import plain
+from octet.base.text import plain
+from octet.cli._common.output import emit, json_option, table
+from octet.cli._common.session import opened
+from octet.patterns.leftovers import Key, keys_of
 
 MOST_LISTED = 1000
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from octet.cli.durations import Duration
-from octet.cli.output import emit, json_option, table
+from octet.base.errors import NothingThere, Refused
+from octet.base.text import plain
+from octet.cli._common.durations import Duration
+from octet.cli._common.output import emit, json_option, table
 from octet.cli.own_use import MOST_SHOWN, WAIT, read_value, run_option, show, space, text_option, wait_option
-from octet.errors import NothingThere, Refused
-from octet.text import plain
 
 key_argument = click.argument("key")
 MISSING = object()

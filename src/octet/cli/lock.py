@@ -7,17 +7,17 @@ from typing import Any, TypeVar
 
 import click
 
-from octet.agents import LOCK_TTL_MS, Agent
-from octet.api import Octet
-from octet.cli.durations import Duration
-from octet.cli.output import confirmed, emit, json_option, table
-from octet.cli.session import caller, opened
-from octet.errors import LockAwaited, LockHeld, Refused
+from octet.base.errors import LockAwaited, LockHeld, Refused
+from octet.base.text import age, plain
+from octet.cli._common.durations import Duration
+from octet.cli._common.output import confirmed, emit, json_option, table
+from octet.cli._common.session import caller, opened
+from octet.client.api import Octet
+from octet.core.agents.identity import NAMED_LEASE_MS, PERSON_LEASE_MS
+from octet.core.agents.registry import LOCK_TTL_MS, Agent
+from octet.core.locks.locks import Lock
+from octet.core.locks.names import canonical, check
 from octet.guard.paths import spoken_resource
-from octet.identity import NAMED_LEASE_MS, PERSON_LEASE_MS
-from octet.lock_names import canonical, check
-from octet.locks import Lock
-from octet.text import age, plain
 
 F = TypeVar("F", bound=Callable[..., Any])
 resources_argument = click.argument("resources", metavar="RESOURCE…", nargs=-1, required=True)

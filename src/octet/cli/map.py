@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from octet.cli.durations import Duration
-from octet.cli.output import emit, json_option, table
+from octet.base.errors import NothingThere
+from octet.cli._common.durations import Duration
+from octet.cli._common.output import emit, json_option, table
+from octet.cli._common.session import caller, opened
 from octet.cli.own_use import WAIT, read_lines, read_result, read_value, run_option, show, space, text_option, ttl_option, wait_option
 from octet.cli.progress import bar, watch_readings
-from octet.cli.session import caller, opened
-from octet.errors import NothingThere
-from octet.maps import FOREVER_S, MOST_WORKERS, WORK_LEASE_S, Map, Result, Tally, reading_of
-from octet.queues import LEASE_S, MAX_DELIVERIES
+from octet.patterns.map import FOREVER_S, MOST_WORKERS, WORK_LEASE_S, Map, Result, Tally, reading_of
+from octet.patterns.queue import LEASE_S, MAX_DELIVERIES
 
 LEASE = f"{LEASE_S / 60:.0f}m"
 name_argument = click.argument("name")

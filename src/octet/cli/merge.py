@@ -7,17 +7,17 @@ from typing import Any
 
 import click
 
-from octet.api import Octet
-from octet.cli.durations import Duration
-from octet.cli.output import emit, json_option, table
-from octet.cli.session import by_an_agent, opened, own_process, project_of
-from octet.errors import NotFound, Refused
-from octet.foresight import ahead_of
-from octet.git import Git
-from octet.merge_news import why_waiting
-from octet.merge_queue import STAGE, How, MergeQueue, Report, how_to_merge, merging, suite_of
-from octet.task_record import State, Task
-from octet.text import age, plain
+from octet.base.errors import NotFound, Refused
+from octet.base.text import age, plain
+from octet.cli._common.durations import Duration
+from octet.cli._common.output import emit, json_option, table
+from octet.cli._common.session import by_an_agent, opened, own_process, project_of
+from octet.client.api import Octet
+from octet.core.tasks.record import State, Task
+from octet.git.program import Git
+from octet.merge.prediction import ahead_of
+from octet.merge.progress import why_waiting
+from octet.merge.queue import STAGE, How, MergeQueue, Report, how_to_merge, merging, suite_of
 
 GUARDIAN = "repository-guardian"
 CHECK_S = 5.0

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import click
 
-from octet.agents import GUEST, ROLES, Agent
-from octet.api import Octet
-from octet.cli.output import emit, json_option, table
-from octet.cli.session import caller, opened
-from octet.errors import NotFound, UsageError
-from octet.messages import EVERYBODY, KINDS, MOST_TEXT, PRIORITIES, TASK, Message
-from octet.text import age, plain, quoted
+from octet.base.errors import NotFound, UsageError
+from octet.base.text import age, plain, quoted
+from octet.cli._common.output import emit, json_option, table
+from octet.cli._common.session import caller, opened
+from octet.client.api import Octet
+from octet.core.agents.registry import GUEST, ROLES, Agent
+from octet.core.messaging.messages import EVERYBODY, KINDS, MOST_TEXT, PRIORITIES, TASK, Message
 
 LISTED = 20
 MOST_PRINTED = 4000

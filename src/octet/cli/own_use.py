@@ -10,12 +10,12 @@ from typing import Any, TextIO
 
 import click
 
-from octet.cli.durations import Duration
-from octet.cli.session import opened
-from octet.errors import UsageError
-from octet.runs import Space
-from octet.text import plain
-from octet.values import decode, encode
+from octet.base.errors import UsageError
+from octet.base.text import plain
+from octet.cli._common.durations import Duration
+from octet.cli._common.session import opened
+from octet.patterns.runs import Space
+from octet.patterns.values import decode, encode
 
 WAIT = "10m"
 MOST_SHOWN = 300

@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 
-from octet.cli.durations import Duration
-from octet.cli.output import emit, json_option, table
+from octet.base.errors import NothingThere, UsageError
+from octet.base.text import age
+from octet.cli._common.durations import Duration
+from octet.cli._common.output import emit, json_option, table
+from octet.cli._common.session import caller, opened
 from octet.cli.own_use import WAIT, read_result, run_option, show, space, text_option, ttl_option, wait_option
-from octet.cli.session import caller, opened
-from octet.errors import NothingThere, UsageError
-from octet.item_commands import ItemCommand
-from octet.pipeline_files import read_step, read_steps
-from octet.pipelines import LEASE_S, Step
-from octet.text import age
+from octet.patterns.item_commands import ItemCommand
+from octet.patterns.pipeline import LEASE_S, Step
+from octet.patterns.pipeline_files import read_step, read_steps
 
 LEASE = f"{LEASE_S / 60:.0f}m"
 name_argument = click.argument("name")

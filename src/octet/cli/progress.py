@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from octet.cli.output import emit, json_option
+from octet.base.errors import NothingThere
+from octet.base.text import plain
+from octet.cli._common.output import emit, json_option
 from octet.cli.own_use import WAIT, run_option, space, ttl_option, wait_option
-from octet.errors import NothingThere
-from octet.progress import Reading
-from octet.text import plain
+from octet.patterns.progress import Reading
 
 WIDTH = 24
 DRAW_EVERY_S = 0.5

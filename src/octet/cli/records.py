@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from octet.records import Record
-from octet.task_record import Task
-from octet.text import age, plain
+from octet.base.text import age, plain
+from octet.core.tasks.record import Task
+from octet.core.tasks.verdicts import Record
 
 MOST_LINES = 40
 MOST_LINE = 500

@@ -13,17 +13,17 @@ import click
 import redis
 from redis.exceptions import ResponseError
 
-from octet import server
-from octet.cli.durations import Duration
-from octet.cli.output import emit, json_option, table
+from octet.base.errors import Refused, UsageError
+from octet.base.text import plain
+from octet.cli._common.durations import Duration
+from octet.cli._common.output import emit, json_option, table
+from octet.cli._common.session import opened, store_of_directory
 from octet.cli.redis_data import backup, fsync, repair, restore
-from octet.cli.session import opened, store_of_directory
-from octet.errors import Refused, UsageError
+from octet.store import embedded
 from octet.store.activity import monitor, slow_commands
 from octet.store.address import Address, Kind, parse_address
 from octet.store.connection import connect
 from octet.store.failures import translate_errors
-from octet.text import plain
 
 CLI_NAMES = ("redis-cli", "valkey-cli")
 MOST_SHOWN = 1000
@@ -39,7 +39,7 @@ def redis_group() -> None:
 def url(as_json: bool) -> None:
     """The store's URL; starts the embedded server where there is no other."""
     configured = store_of_directory()
-    found = configured or server.ensure_server()
+    found = configured or embedded.ensure_server()
     address = parse_address(found)
     arguments, _ = cli_arguments(address) if address.kind is not Kind.SENTINEL else ([], {})
     facts = {"url": found, "embedded": configured is None, "socket": address.path or None, "redis_cli": arguments or None}
@@ -54,7 +54,7 @@ def cli(arguments: tuple[str, ...], as_json: bool) -> None:
     configured = store_of_directory()
     program = next((path for name in CLI_NAMES if (path := shutil.which(name))), None)
     if program and not as_json:
-        _become(program, configured or server.ensure_server(), arguments)
+        _become(program, configured or embedded.ensure_server(), arguments)
     if not arguments:
         missing = "--json needs a command" if as_json else "redis-cli is not installed: give a command"
         raise UsageError(f"{missing}, as in `octet redis cli PING`")
@@ -97,7 +97,7 @@ def show_slow(count: int, as_json: bool) -> None:
 @json_option
 def stop(force: bool, as_json: bool) -> None:
     """Stop the embedded server; its data stays, and it starts again when it is needed."""
-    stopped = server.stop_server(force=force)
+    stopped = embedded.stop_server(force=force)
     emit({"stopped": stopped}, "stopped" if stopped else "the embedded server was not running", as_json)
 
 

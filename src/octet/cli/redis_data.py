@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
-from octet import backups, server
-from octet.cli.output import confirmed, emit, json_option
-from octet.cli.session import store_of_directory
-from octet.errors import Refused
-from octet.server.launch import FSYNC
+from octet.base.errors import Refused
+from octet.cli._common.output import confirmed, emit, json_option
+from octet.cli._common.session import store_of_directory
+from octet.store import embedded
 from octet.store.address import parse_address
+from octet.store.embedded import backups
+from octet.store.embedded.launch import FSYNC
 
 _INSTEAD = {
     "back up": "make a backup with its own means, such as `redis-cli --rdb FILE`",
@@ -73,8 +74,8 @@ def fsync(policy: str | None, as_json: bool) -> None:
     """
     _own_server("set")
     if policy:
-        server.set_fsync_policy(policy)
-    chosen = server.fsync_policy()
+        embedded.set_fsync_policy(policy)
+    chosen = embedded.fsync_policy()
     emit({"fsync": chosen}, chosen, as_json)
 
 

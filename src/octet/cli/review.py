@@ -6,18 +6,18 @@ from dataclasses import asdict
 
 import click
 
-from octet.agents import Agent
-from octet.api import Octet
-from octet.cli.durations import Duration
-from octet.cli.output import emit, json_option
+from octet.base.errors import IllegalTransition, Refused, UsageError
+from octet.base.text import plain
+from octet.cli._common.durations import Duration
+from octet.cli._common.output import emit, json_option
+from octet.cli._common.session import caller, opened, own_token
 from octet.cli.records import full_lines, records_data
-from octet.cli.session import caller, opened, own_token
 from octet.cli.task import CHECK_S, describe, served_stage, take, token_option
-from octet.errors import IllegalTransition, Refused, UsageError
-from octet.records import Finding, NewRecord, Verdict
-from octet.submission import change_of, decided_gates, moved_tip
-from octet.task_record import State, Task, stage_of_role
-from octet.text import plain
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent
+from octet.core.tasks.record import State, Task, stage_of_role
+from octet.core.tasks.verdicts import Finding, NewRecord, Verdict
+from octet.merge.submission import change_of, decided_gates, moved_tip
 
 REVIEWS = ("review", "security")
 

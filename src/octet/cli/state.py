@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from octet.cli.output import emit, json_option, table
+from octet.base.errors import NothingThere
+from octet.base.text import plain
+from octet.cli._common.output import emit, json_option, table
 from octet.cli.own_use import MOST_SHOWN, WAIT, read_value, run_option, show, space, text_option, ttl_option, wait_option
-from octet.errors import NothingThere
-from octet.shared_state import ABSENT, Field
-from octet.text import plain
-from octet.values import is_same
+from octet.patterns.state import ABSENT, Field
+from octet.patterns.values import is_same
 
 name_argument = click.argument("name")
 field_argument = click.argument("field")

@@ -7,20 +7,20 @@ from typing import Any
 
 import click
 
-from octet import server
-from octet.agents import GUEST
-from octet.api import Octet
+from octet.base.errors import NoProject
+from octet.base.text import age, plain
+from octet.cli._common.output import emit, json_option, to_data
+from octet.cli._common.session import opened
 from octet.cli.cost import budget_lines, budgets_data, collect_cost, render_cost
 from octet.cli.crew import crew_data, crew_lines
-from octet.cli.output import emit, json_option, to_data
 from octet.cli.progress import bar, facts
-from octet.cli.session import opened
-from octet.daemon import control
-from octet.errors import NoProject
-from octet.merge_news import why_waiting
-from octet.running import running
-from octet.task_record import GATES, STAGES, WORK_STAGES
-from octet.text import age, plain
+from octet.client.api import Octet
+from octet.core.agents.registry import GUEST
+from octet.core.tasks.record import GATES, STAGES, WORK_STAGES
+from octet.daemon.process import control
+from octet.merge.progress import why_waiting
+from octet.patterns.running import running
+from octet.store import embedded
 
 MOST_SHOWN = 12
 
@@ -77,8 +77,8 @@ def collect(octet: Octet) -> dict[str, Any]:
 
 def collect_machine() -> dict[str, Any]:
     """What runs on this machine for this user; starts nothing."""
-    running = server.read_status()
-    return {"project": None, "store": server.server_url() if running else None, "daemon": to_data(control.status())}
+    running = embedded.read_status()
+    return {"project": None, "store": embedded.server_url() if running else None, "daemon": to_data(control.status())}
 
 
 def render_machine(data: dict[str, Any]) -> str:

@@ -9,23 +9,23 @@ from typing import Any
 
 import click
 
-from octet.agents import Agent
-from octet.api import Octet
+from octet.base.errors import Refused, UsageError
+from octet.base.text import age, plain
+from octet.cli._common.durations import Duration
+from octet.cli._common.output import emit, json_option, table
+from octet.cli._common.session import caller, opened, own_token, start_directory
 from octet.cli.cost import tokens_data, tokens_line
-from octet.cli.durations import Duration
-from octet.cli.output import emit, json_option, table
 from octet.cli.records import records_data, summary_lines, text_lines
-from octet.cli.session import caller, opened, own_token, start_directory
 from octet.cli.task_plan import graph, import_plan
 from octet.cli.task_rescue import rescue
-from octet.errors import Refused, UsageError
-from octet.records import NewRecord, Verdict
-from octet.rescue import keep_work
-from octet.submission import check_fits, committed_work, current_branch, decided_gates, publish
-from octet.task_graph import stuck_on
-from octet.task_record import GATES, STAGES, WORK_STAGES, Ended, State, Task, stage_of_role
-from octet.text import age, plain
-from octet.waiting import claim_when_there
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent
+from octet.core.tasks.graph import stuck_on
+from octet.core.tasks.record import GATES, STAGES, WORK_STAGES, Ended, State, Task, stage_of_role
+from octet.core.tasks.verdicts import NewRecord, Verdict
+from octet.core.tasks.waiting import claim_when_there
+from octet.merge.submission import check_fits, committed_work, current_branch, decided_gates, publish
+from octet.worktree.rescue import keep_work
 
 token_option = click.option("--token", help="Fencing token; default: that of your own claim.")
 CHECK_S = 5.0

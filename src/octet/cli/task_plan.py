@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from octet.cli.output import emit, json_option
-from octet.cli.session import caller, opened
-from octet.errors import NotFound, UsageError
-from octet.plan_files import Planned, read_plan
-from octet.plans import check_plan
-from octet.task_graph import connected, render_dot, render_mermaid, render_tree, unfinished
-from octet.text import plain
+from octet.base.errors import NotFound, UsageError
+from octet.base.text import plain
+from octet.cli._common.output import emit, json_option
+from octet.cli._common.session import caller, opened
+from octet.core.tasks.graph import connected, render_dot, render_mermaid, render_tree, unfinished
+from octet.core.tasks.plan_files import Planned, read_plan
+from octet.core.tasks.plans import check_plan
 
 MOST_DRAWN = 10_000
 

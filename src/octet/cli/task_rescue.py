@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from octet.cli.output import emit, json_option
-from octet.cli.session import opened, project_of, start_directory
-from octet.errors import NotFound, Refused
-from octet.git import Git
-from octet.project import find_worktree
-from octet.rescue import apply_rescue, rescues_of
-from octet.snapshot import RESCUE, list_snapshots
+from octet.base.errors import NotFound, Refused
+from octet.cli._common.output import emit, json_option
+from octet.cli._common.session import opened, project_of, start_directory
+from octet.git.program import Git
+from octet.git.snapshot import RESCUE, list_snapshots
+from octet.project.repository import find_worktree
+from octet.worktree.rescue import apply_rescue, rescues_of
 
 
 @click.command("rescue")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import click
 
-from octet.agents import Agent
-from octet.api import Octet
-from octet.cli.durations import Duration
-from octet.cli.output import emit, json_option
-from octet.cli.session import opened, own_process, project_of
-from octet.errors import NothingToClaim, Refused, StaleToken
-from octet.merge_queue import how_to_merge, suite_of
-from octet.task_record import State, Task
-from octet.trials import STAGE, judge
-from octet.waiting import claim_when_there
+from octet.base.errors import NothingToClaim, Refused, StaleToken
+from octet.cli._common.durations import Duration
+from octet.cli._common.output import emit, json_option
+from octet.cli._common.session import opened, own_process, project_of
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent
+from octet.core.tasks.record import State, Task
+from octet.core.tasks.waiting import claim_when_there
+from octet.merge.queue import how_to_merge, suite_of
+from octet.merge.test_gate import STAGE, judge
 
 TESTER = "test-orchestrator"
 CHECK_S = 5.0

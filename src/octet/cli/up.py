@@ -11,20 +11,20 @@ from typing import Any
 
 import click
 
-from octet.agents import ROLES
-from octet.api import Octet
-from octet.cli.durations import Duration
-from octet.cli.output import emit, json_option
-from octet.cli.session import by_an_agent, caller, given_url, opened, project_of
-from octet.config import MOST_DEVELOPERS
-from octet.crew_client import denial, member_settings
-from octet.crew_end import Farewell, end_crew
-from octet.crew_record import GIVEN_UP, TMUX, CrewDirectory, MemberReport, Report, agents_of
-from octet.crew_start import Asked, Prepared, Started, alone, prepare, shown_command, start
-from octet.errors import Refused, UsageError
-from octet.plans import MOST_TEXT
-from octet.tasks import Task
-from octet.text import plain
+from octet.base.errors import Refused, UsageError
+from octet.base.text import plain
+from octet.cli._common.durations import Duration
+from octet.cli._common.output import emit, json_option
+from octet.cli._common.session import by_an_agent, caller, given_url, opened, project_of
+from octet.client.api import Octet
+from octet.core.agents.registry import ROLES
+from octet.core.tasks.plans import MOST_TEXT
+from octet.core.tasks.tasks import Task
+from octet.crew.client import denial, member_settings
+from octet.crew.down import Farewell, end_crew
+from octet.crew.record import GIVEN_UP, TMUX, CrewDirectory, MemberReport, Report, agents_of
+from octet.crew.up import Asked, Prepared, Started, alone, prepare, shown_command, start
+from octet.project.config import MOST_DEVELOPERS
 
 ORCHESTRATOR = "orchestrator"
 MOST_HEADLINE = 120

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import click
 
-from octet.agents import Agent
-from octet.api import Octet
-from octet.cli.output import emit, json_option, table
-from octet.cli.session import caller, opened, start_directory
-from octet.errors import NotFound, Refused, UsageError
-from octet.git import Git
-from octet.moving import MOST_ATTEMPTS, Moved, move_in, move_out
-from octet.ports import free_dead_ports
-from octet.project import Project, find_worktree
-from octet.rescue import base_branch
-from octet.snapshot import take_snapshot
-from octet.survey import Finding, Standing, diagnose, survey
-from octet.tasks import State, Task
-from octet.tenancy import linked_checkouts, linked_worktree, read_tenancy
-from octet.text import plain
-from octet.worktrees import Worktree, check_name
+from octet.base.errors import NotFound, Refused, UsageError
+from octet.base.text import plain
+from octet.cli._common.output import emit, json_option, table
+from octet.cli._common.session import caller, opened, start_directory
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent
+from octet.core.tasks.tasks import State, Task
+from octet.git.program import Git
+from octet.git.snapshot import take_snapshot
+from octet.git.worktrees import Worktree, check_name
+from octet.project.repository import Project, find_worktree
+from octet.worktree.inventory import Finding, Standing, diagnose, survey
+from octet.worktree.lifecycle import MOST_ATTEMPTS, Moved, move_in, move_out
+from octet.worktree.ownership import linked_checkouts, linked_worktree, read_tenancy
+from octet.worktree.ports import free_dead_ports
+from octet.worktree.rescue import base_branch
 
 
 @click.group()

@@ -21,14 +21,16 @@ from typing import NoReturn, Protocol
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from octet.__main__ import hold
-from octet.daemon import log, spawn, supervisor
-from octet.daemon.build import Build, read_build
-from octet.daemon.failure import failure_reply
-from octet.daemon.server import Handler, Server
-from octet.daemon.status import RECORD, Status, write_record
-from octet.daemon.upgrade import Upgrading
-from octet.daemon.wire import Reply, Request
+from octet.daemon import supervisor
+from octet.daemon.hooks.failure import failure_reply
+from octet.daemon.process import commands, log
+from octet.daemon.process.build import Build, read_build
+from octet.daemon.process.server import Handler, Server
+from octet.daemon.process.status import RECORD, Status, write_record
+from octet.daemon.process.upgrade import Upgrading
+from octet.daemon.protocol.wire import Reply, Request
+from octet.runtime import detach
+from octet.runtime.venv import hold
 
 BEAT_S = 2.0
 IDLE_S = 60.0
@@ -39,7 +41,7 @@ _log = logging.getLogger("octet.daemon.worker")  # by name: we run as `__main__`
 
 
 class Vitals(Protocol):
-    """Keeps this machine's agents alive; `octet.daemon.vitals.Vitals` is the real one."""
+    """Keeps this machine's agents alive; `octet.daemon.liveness.heartbeat.Vitals` is the real one."""
 
     def start(self) -> None: ...
 
@@ -157,9 +159,9 @@ class Worker:
         life, life_write = os.pipe()
         lock, listener = self._handed.lock, self._handed.listener
         adopt = (os.getpid(), beat_read, life_write)
-        command = spawn.supervisor_command(self._handed.state, lock, listener, self._handed.command, adopt=adopt)
+        command = commands.supervisor_command(self._handed.state, lock, listener, self._handed.command, adopt=adopt)
         try:
-            self._supervisor = spawn.launch(command, (lock, listener, beat_read, life_write))
+            self._supervisor = detach.launch(command, (lock, listener, beat_read, life_write))
         except OSError as error:
             _log.error("cannot start a supervisor: %s", error)
         for fd in (self._beat, self._life, beat_read, life_write):
@@ -247,7 +249,7 @@ def _memory_kb() -> int:
 
 def run_worker(assemble: Callable[[], tuple[Handler, Vitals]]) -> NoReturn:
     """A worker process from its command line on; `assemble` makes what it serves. With `CHECK` as its last argument it ends there."""
-    if sys.argv[-1] == spawn.CHECK:
+    if sys.argv[-1] == commands.CHECK:
         assemble()
         os._exit(0)
     handed = Handed.parse(sys.orig_argv)
@@ -266,9 +268,9 @@ def run_worker(assemble: Callable[[], tuple[Handler, Vitals]]) -> NoReturn:
 
 def assemble() -> tuple[Handler, Vitals]:
     """The real service and vitals."""
-    from octet.daemon.crews import Crews
-    from octet.daemon.hooks import HookService
-    from octet.daemon.vitals import Vitals
+    from octet.daemon.hooks.service import HookService
+    from octet.daemon.liveness.heartbeat import Vitals
+    from octet.daemon.projects.sessions import Crews
 
     crews = Crews()
     vitals = Vitals(crews)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from octet.base.text import plain
 from octet.demo.roles import DEVELOPER, GUARDIAN
-from octet.text import plain
 
 KEPT_LINES = 200
 # task_released is what the death of a holder gives back.

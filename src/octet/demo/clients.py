@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from octet.api import Octet, connect
-from octet.crew_client import STREAMS, user_message
+from octet.base.process import identify
+from octet.client.api import Octet, connect
+from octet.crew.client import STREAMS, user_message
 from octet.demo.acts import Act, Answer, EndTurn, Linger, Read, Until
 from octet.demo.answers import Block, Text, ToolCall
 from octet.demo.crew import Listener, Part
@@ -25,8 +26,7 @@ from octet.demo.lookout import Lookout
 from octet.demo.model import ModelServer, Request, marker
 from octet.demo.roles import BEHAVIOURS
 from octet.demo.session import as_tool_call, scene_of
-from octet.plugin import plugin_root
-from octet.process import identify
+from octet.install.plugin import plugin_root
 
 # How the client words a hook's denial for its model. What a tool itself refuses begins otherwise.
 DENIAL = re.compile(r"PreToolUse:(?P<tool>\w+) hook error: (\[.*?\]: )?")

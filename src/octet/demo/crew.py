@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-from octet.environment import module_command
+from octet.runtime.environment import module_command
 
 Listener = Callable[[str, Mapping[str, str]], None]
 

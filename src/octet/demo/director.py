@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from octet.api import Octet, connect
-from octet.daemon import control
+from octet.base.errors import OctetError
+from octet.client.api import Octet, connect
+from octet.daemon.process import control
 from octet.demo.chronicle import Chronicle
 from octet.demo.clients import ClaudeCrew
 from octet.demo.crew import Part, ProcessCrew
@@ -25,9 +26,8 @@ from octet.demo.roles import DEVELOPER, GUARDIAN, ORCHESTRATOR, PLAN, REVIEWER, 
 from octet.demo.sample import BRANCH, Sample, load_sample, make_repository, test_command
 from octet.demo.sandbox import Sandbox, make_sandbox, watched
 from octet.demo.verdict import TEST_LIMIT_S, check_plan, check_records, check_repository, check_store, read_moves
-from octet.errors import OctetError
-from octet.git import Git
-from octet.suite import Suite
+from octet.git.program import Git
+from octet.merge.test_command import Suite
 
 LIMIT_S = 240.0
 FRAME_S = 0.1

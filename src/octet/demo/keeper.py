@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from octet.processes import kill_all
+from octet.base.processes import kill_all
 
 
 def main() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from octet.api import Octet
+from octet.client.api import Octet
+from octet.core.tasks.tasks import State
 from octet.demo.acts import Answer, Until
-from octet.tasks import State
 
 # Longest time without an event after which the state is looked at again: an event may come between a look and the subscription.
 LOOK_AGAIN_S = 0.3

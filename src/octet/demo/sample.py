@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from octet.git import Git
+from octet.git.program import Git
 
 BRANCH = "main"
 PROJECT = "pocket-demo"

@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from octet import dirs, server
-from octet.daemon import control
-from octet.environment import module_command
-from octet.errors import OctetError
-from octet.processes import processes_of
+from octet.base import dirs
+from octet.base.errors import OctetError
+from octet.base.processes import processes_of
+from octet.daemon.process import control
+from octet.runtime.environment import module_command
+from octet.store import embedded
 
 # What a program needs to run, and nothing that would lead back to the person's own Octet, git or Claude Code.
 PASSED_ON = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
@@ -47,7 +48,7 @@ class Sandbox:
     def stop_services(self) -> None:
         """End daemon and server; to be called in the sandbox's environment."""
         control.stop()
-        server.stop_server()
+        embedded.stop_server()
 
     def processes(self, *, besides: Sequence[int] = ()) -> dict[int, str]:
         """What runs in the sandbox: pid → command line."""

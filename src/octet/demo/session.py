@@ -18,15 +18,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from octet.api import connect
+from octet.base.process import identify
+from octet.client.api import connect
 from octet.demo.acts import Act, Answer, Bash, Edit, EndTurn, Linger, Read, Tool, Write
 from octet.demo.crew import Part
 from octet.demo.hooks import HookAnswer, Hooks, session_environment
 from octet.demo.lookout import Lookout
 from octet.demo.roles import BEHAVIOURS, Scene, Unexpected
 from octet.demo.sample import load_sample
-from octet.plugin import plugin_root
-from octet.process import identify
+from octet.install.plugin import plugin_root
 
 # The client ends a turn after so many in a row, whatever hooks say.
 MOST_STOPS = 9

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from octet.api import Octet
+from octet.client.api import Octet
+from octet.core.tasks.tasks import State, Task
+from octet.core.tasks.verdicts import Record, Verdict
 from octet.demo.chronicle import Chronicle
 from octet.demo.roles import plan_text
 from octet.demo.sample import BRANCH, Sample
-from octet.git import Git
-from octet.landing import TASK_TRAILER
-from octet.records import Record, Verdict
-from octet.suite import Suite
-from octet.tasks import State, Task
+from octet.git.program import Git
+from octet.merge.model import TASK_TRAILER
+from octet.merge.test_command import Suite
 
 TEST_LIMIT_S = 120.0
 # What must be on record for the commit of each task that is done, and from another agent than its author.

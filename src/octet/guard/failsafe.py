@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from octet.config import Config
-from octet.errors import ConfigError, NoProject, OctetError
+from octet.base.errors import ConfigError, NoProject, OctetError
 from octet.guard import payload, policy
 from octet.guard.reply import Reply, render_verdict
-from octet.project import Project, common_dir_of, find_root, load_project
+from octet.project.config import Config
+from octet.project.repository import Project, common_dir_of, find_root, load_project
 
 GUARD = "PreToolUse"
 

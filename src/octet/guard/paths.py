@@ -20,10 +20,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from octet import dirs
+from octet.base import dirs
+from octet.base.process import host_id
 from octet.guard.payload import PreToolUse
-from octet.process import host_id
-from octet.project import Project, UnusablePath, Worktree, checkout_of, is_within, real_path, repository_path
+from octet.project.repository import Project, UnusablePath, Worktree, checkout_of, is_within, real_path, repository_path
 
 FILE_FIELDS: Mapping[str, str] = {
     "Write": "file_path",

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from octet.errors import UsageError
+from octet.base.errors import UsageError
 
 # More than the client could send by hand: its own tools refuse files of some hundred kilobytes.
 SIZE_LIMIT = 64 << 20

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from octet.config import FILE
-from octet.guard import shell
-from octet.guard.git import Moves, git_effects
+from octet.base.globs import matches_any
+from octet.base.text import plain
+from octet.guard.git.script import Moves, git_effects
 from octet.guard.octet_command import approves, read_octet_command, runs_unasked
 from octet.guard.paths import (
     GitInternal,
@@ -37,12 +37,12 @@ from octet.guard.paths import (
     write_resources,
 )
 from octet.guard.payload import Event, PreToolUse
-from octet.guard.shell_words import UNKNOWN
-from octet.guard.shell_writes import Write, shell_writes
-from octet.guard.sweeps import meets
-from octet.path_globs import matches_any
-from octet.project import Project, UnusablePath, Worktree, find_worktree, is_within, worktrees_of
-from octet.text import plain
+from octet.guard.shell import script as shell
+from octet.guard.shell.sweeps import meets
+from octet.guard.shell.words import UNKNOWN
+from octet.guard.shell.writes import Write, shell_writes
+from octet.project.config import FILE
+from octet.project.repository import Project, UnusablePath, Worktree, find_worktree, is_within, worktrees_of
 
 _WRITE_LIMIT = 100
 _AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -13,16 +13,15 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from redis.exceptions import ResponseError
 
-from octet.errors import Refused
+from octet.base.errors import Refused
+from octet.base.text import plain
 from octet.store.failures import translate_errors
 from octet.store.keys import Keys
-from octet.store.scripts import Store, load_script
-from octet.text import plain
+from octet.store.scripts import Store, load_script, script_names
 
 MOST_WORD = 60
 MOST_WORDS = 12
@@ -120,6 +119,4 @@ def _unescape(word: str) -> str:
 
 @cache
 def _scripts() -> dict[str, str]:
-    folder = resources.files("octet") / "lua"
-    names = [file.name.removesuffix(".lua") for file in folder.iterdir() if file.name.endswith(".lua")]
-    return {load_script(name).sha: name for name in names}
+    return {load_script(name).sha: name for name in script_names()}

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from octet.errors import ConfigError
+from octet.base.errors import ConfigError
 
 REDIS_PORT = 6379
 SENTINEL_PORT = 26379

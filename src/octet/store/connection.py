@@ -28,8 +28,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from octet import server
-from octet.errors import StoreUnreachable
+from octet.base.errors import StoreUnreachable
+from octet.store import embedded
 from octet.store.address import Address, Kind, parse_address
 from octet.store.failures import describe
 from octet.store.failures import translate_errors as translate_errors
@@ -177,7 +177,7 @@ class _EmbeddedConnection(_UnixConnection):
         try:
             return self._answered()
         except (FileNotFoundError, ConnectionError):
-            self.path = parse_address(server.ensure_server(self._directory)).path
+            self.path = parse_address(embedded.ensure_server(self._directory)).path
             return self._answered()
 
     def _answered(self) -> socket.socket:
@@ -222,8 +222,8 @@ def _pooled(connection_class: type[Any], settings: dict[str, Any]) -> redis.Redi
 
 
 def _embedded_client(settings: dict[str, Any]) -> redis.Redis:
-    directory = server.server_directory()
-    path = parse_address(server.ensure_server(directory)).path
+    directory = embedded.server_directory()
+    path = parse_address(embedded.ensure_server(directory)).path
     return _pooled(_EmbeddedConnection, settings | {"path": path, "directory": directory})
 
 

@@ -17,7 +17,7 @@ import redis
 from redis import exceptions
 from redis.sentinel import MasterNotFoundError, SlaveNotFoundError
 
-from octet.errors import StoreUnreachable
+from octet.base.errors import StoreUnreachable
 
 # Reply codes of a server that is there but cannot serve: what it means, what to do. `%s` is the server's own text.
 _CODES = {

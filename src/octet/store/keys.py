@@ -80,7 +80,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from octet.errors import UsageError
+from octet.base.errors import UsageError
 
 PROJECT_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SERVER_RUN = "octet:server-run"

@@ -18,7 +18,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from octet.server import flush_to_disk
+from octet.store.embedded import flush_to_disk
 from octet.store.keys import PROJECT_PATTERN, SERVER_RUN, Keys, server_turn
 
 # A server does some 100,000 scripts a second and may forget two of them.

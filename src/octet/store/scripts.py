@@ -1,4 +1,4 @@
-"""The Lua scripts: one file a transition, loaded from `octet/lua`, called by SHA.
+"""The Lua scripts: one file a transition, loaded from `octet/store/lua`, called by SHA.
 
 A line `-- include: NAME` is replaced by `lua/include/NAME.lua`. Every script answers with an array whose
 first element is a `Reply` code. Design: docs/architecture.md, "Script replies".
@@ -19,12 +19,13 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError, ResponseError
 
-from octet.errors import StoreSpoiled, UsageError
+from octet.base.errors import StoreSpoiled, UsageError
 from octet.store.connection import translate_errors
 from octet.store.keys import Keys
 from octet.store.leap import leap_in_new_run
 
 INCLUDE = "-- include: "
+_FOLDER = resources.files("octet.store") / "lua"
 
 
 class Reply(StrEnum):
@@ -64,7 +65,18 @@ class Script:
 
 
 def _read(name: str) -> str:
-    return (resources.files("octet") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+    return _FOLDER.joinpath(*f"{name}.lua".split("/")).read_text(encoding="utf-8")
+
+
+def script_names() -> list[str]:
+    """Every script as `load_script` names it: `subject/verb`."""
+    subjects = [folder for folder in _FOLDER.iterdir() if folder.is_dir() and folder.name != "include"]
+    return sorted(
+        f"{subject.name}/{file.name.removesuffix('.lua')}"
+        for subject in subjects
+        for file in subject.iterdir()
+        if file.name.endswith(".lua")
+    )
 
 
 @cache

@@ -8,9 +8,7 @@ from typing import Any
 
 from tests.chaos.history import Recorder
 
-from octet.agents import Agent, Registration
-from octet.api import Octet
-from octet.errors import (
+from octet.base.errors import (
     AgentGone,
     Deadlock,
     IllegalTransition,
@@ -25,7 +23,9 @@ from octet.errors import (
     StoreUnreachable,
     VersionConflict,
 )
-from octet.queues import Item
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent, Registration
+from octet.patterns.queue import Item
 
 Answer = dict[str, Any]
 # The first that fits counts: subclasses stand before what they are a kind of.

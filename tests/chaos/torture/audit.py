@@ -11,8 +11,8 @@ from tests.chaos.history import Operation
 from tests.chaos.torture.acts import Acts
 from tests.chaos.torture.worker import MOST_TAKEN, ROLES
 
-from octet.agents import Registration
-from octet.api import Octet
+from octet.client.api import Octet
+from octet.core.agents.registry import Registration
 
 BURIED_WITHIN_S = 60.0
 STEP = 500

@@ -41,16 +41,16 @@ BUGS = (
         1,
         "tasks",
         {
-            "lua/task_claim.lua": (("unqueue(C.works and queue_of(K, stage, f[4] or '') or K.stages .. stage, id)", ""),),
+            "lua/task/claim.lua": (("unqueue(C.works and queue_of(K, stage, f[4] or '') or K.stages .. stage, id)", ""),),
             "lua/include/claimable.lua": (("if state == C.from then return id end", "if state then return id end"),),
         },
     ),
-    Bug("a claim has the token of the one before", 1, "tasks", {"lua/task_claim.lua": (("redis.call('INCR', KEYS[17])", "7"),)}),
+    Bug("a claim has the token of the one before", 1, "tasks", {"lua/task/claim.lua": (("redis.call('INCR', KEYS[17])", "7"),)}),
     Bug(
         "an added task is acknowledged and not stored",
         2,
         "tasks",
-        {"lua/task_add.lua": (("  new_task(K.tasks .. id, id, order, fields)", "  if order % 9 == 0 then return id end"),)},
+        {"lua/task/add.lua": (("  new_task(K.tasks .. id, id, order, fields)", "  if order % 9 == 0 then return id end"),)},
     ),
     Bug(
         "a burial forgets the claims",
@@ -68,7 +68,7 @@ BUGS = (
         kills=True,
         buries=True,
     ),
-    Bug("a lock is freed without its token", 3, "locks", {"lua/lock_release.lua": (("lock.token ~= ARGV[3]", "false"),)}),
+    Bug("a lock is freed without its token", 3, "locks", {"lua/lock/release.lua": (("lock.token ~= ARGV[3]", "false"),)}),
     Bug(
         "a directory's lock does not cover its files",
         3,
@@ -92,29 +92,29 @@ BUGS = (
         "the living are declared dead",
         4,
         "tasks",
-        {"agents.py": (("if not beats]", "if beats]"),), "lua/agent_retire.lua": (("why == 'expired' and", "false and"),)},
+        {"agents.py": (("if not beats]", "if beats]"),), "lua/agent/retire.lua": (("why == 'expired' and", "false and"),)},
         buries=True,
     ),
-    Bug("a message is not marked as given out", 6, "messages", {"lua/msg_settle.lua": (("redis.call('XDEL', inboxes .. name, id)", ""),)}),
+    Bug("a message is not marked as given out", 6, "messages", {"lua/msg/settle.lua": (("redis.call('XDEL', inboxes .. name, id)", ""),)}),
     Bug(
         "an inbox keeps too few messages",
         6,
         "messages",
         {"lua/include/post.lua": (("redis.call('XLEN', key) >= MOST_WAITING", "redis.call('XTRIM', key, 'MAXLEN', 2) == 'never'"),)},
     ),
-    Bug("a state's version is not compared", 2, "values", {"lua/state_set.lua": (("if version ~= ARGV[2] then", "if false then"),)}),
+    Bug("a state's version is not compared", 2, "values", {"lua/state/set.lua": (("if version ~= ARGV[2] then", "if false then"),)}),
     Bug(
         "a queue gives an item and keeps it",
         1,
         "queues",
-        {"lua/queue_reserve.lua": (("redis.call('RPOP', Q.ready)", "redis.call('LINDEX', Q.ready, -1)"),)},
+        {"lua/queue/reserve.lua": (("redis.call('RPOP', Q.ready)", "redis.call('LINDEX', Q.ready, -1)"),)},
     ),
     Bug(
         "an item that somebody else has is done",
         1,
         "queues",
         {
-            "lua/queue_ack.lua": (
+            "lua/queue/ack.lua": (
                 ("if redis.call('ZREM', Q.leased, ARGV[2]) == 0 then return { 'STALE' } end", "redis.call('ZREM', Q.leased, ARGV[2])"),
             )
         },
@@ -132,7 +132,7 @@ BUGS = (
                     "    return int(time.time() * 1000) + os.getpid() % 2 * 900\n\n\nMAX",
                 ),
             ),
-            "lua/queue_reserve.lua": (("now_ms(), tonumber(ARGV[3]), nil", "tonumber(ARGV[5]), tonumber(ARGV[3]), nil"),),
+            "lua/queue/reserve.lua": (("now_ms(), tonumber(ARGV[3]), nil", "tonumber(ARGV[5]), tonumber(ARGV[3]), nil"),),
         },
     ),
 )

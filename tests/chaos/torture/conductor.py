@@ -24,14 +24,15 @@ from tests.chaos.torture.plan import FAULTS, faults
 from tests.chaos.torture.proxy import Proxy
 from tests.chaos.torture.worker import MIX, Setting
 
-from octet import server, trust
-from octet.api import Octet
-from octet.config import FILE
-from octet.daemon import control
-from octet.errors import OctetError
-from octet.git import Git
-from octet.process import is_alive
-from octet.project import load_project
+from octet.base.errors import OctetError
+from octet.base.process import is_alive
+from octet.client.api import Octet
+from octet.daemon.process import control
+from octet.git.program import Git
+from octet.project import trust
+from octet.project.config import FILE
+from octet.project.repository import load_project
+from octet.store import embedded
 from octet.store.connection import connect
 
 PROJECT = "torture"
@@ -101,7 +102,7 @@ def _machine(options: Options) -> Iterator[Path]:
         with suppress(OctetError):
             control.stop()
         with suppress(OctetError):
-            server.stop_server(force=True)
+            embedded.stop_server(force=True)
         if options.keep:
             shutil.copytree(top / "history", options.keep, dirs_exist_ok=True)
         shutil.rmtree(top, ignore_errors=True)
@@ -127,8 +128,8 @@ class Conductor:
     def start(self) -> None:
         """Server, daemon, wire and workers."""
         self.root = _make_repository(self.top / "repository")
-        server.ensure_server()
-        self.proxy = Proxy(self.top / "wire.sock", server.server_directory() / "redis.sock")
+        embedded.ensure_server()
+        self.proxy = Proxy(self.top / "wire.sock", embedded.server_directory() / "redis.sock")
         setting = Setting(self.options.seed, PROJECT, self.history, self.proxy.url, self.options.mix, self.options.daemon)
         self.nursery = Nursery(setting, self.tally)
         if self.options.daemon:
@@ -239,7 +240,7 @@ class Conductor:
 
 def bury_the_dead(octet: Octet) -> None:
     """What a daemon does: by the process, or where the lease has run out."""
-    from octet.daemon.vitals import local_process
+    from octet.daemon.liveness.heartbeat import local_process
 
     for agent in octet.agents.list():
         process = local_process(agent)

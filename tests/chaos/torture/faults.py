@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from tests.chaos.torture.plan import Fault
 
-from octet import server
-from octet.daemon.status import recorded_processes
-from octet.dirs import state_dir
+from octet.base.dirs import state_dir
+from octet.daemon.process.status import recorded_processes
+from octet.store import embedded
 
 if TYPE_CHECKING:
     from tests.chaos.torture.conductor import Conductor
@@ -99,7 +99,7 @@ def daemon_pids() -> list[int]:
 def server_pid() -> int:
     """The embedded server's process; 0 when it does not run."""
     try:
-        pid = int((server.server_directory() / "redis.pid").read_text())
+        pid = int((embedded.server_directory() / "redis.pid").read_text())
         os.kill(pid, 0)
     except (OSError, ValueError):
         return 0

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from tests.chaos.torture.worker import Setting, Worker
 
-from octet.errors import OctetError
+from octet.base.errors import OctetError
 
 WORD = 8
 

@@ -12,10 +12,10 @@ from tests.chaos.history import Recorder
 from tests.chaos.torture.acts import Acts, Answer
 from tests.chaos.torture.plan import chance_of
 
-from octet.agents import Agent, Registration
-from octet.api import Octet
-from octet.errors import OctetError
-from octet.process import host_id, identify
+from octet.base.errors import OctetError
+from octet.base.process import host_id, identify
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent, Registration
 from octet.store.connection import connect, open_client
 
 ROLES = tuple(f"torturer{n}" for n in range(5))

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from octet import trust
-from octet.api import Octet
-from octet.config import FILE
-from octet.daemon.crews import Crews
-from octet.daemon.hooks import HookService
-from octet.daemon.vitals import Vitals
-from octet.project import load_project
+from octet.client.api import Octet
+from octet.daemon.hooks.service import HookService
+from octet.daemon.liveness.heartbeat import Vitals
+from octet.daemon.projects.sessions import Crews
+from octet.project import trust
+from octet.project.config import FILE
+from octet.project.repository import load_project
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from octet import __version__
-from octet.daemon.build import Build, read_build
+from octet.daemon.process.build import Build, read_build
 
 
 def write_package(directory: Path, version: str = "1.2.3", time_ns: int = 10**18) -> Path:

@@ -11,15 +11,15 @@ from collections.abc import Iterator
 import pytest
 from tests.redis_fixtures import wait_for
 
-from octet.daemon import deaths
-from octet.daemon.deaths import DeathWatch
-from octet.process import ProcessIdentity, identify
+from octet.base.process import ProcessIdentity, identify
+from octet.daemon.liveness import process_watcher
+from octet.daemon.liveness.process_watcher import DeathWatch
 
 
 @pytest.fixture(params=["pidfd", "look"])
 def watch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[DeathWatch, queue.Queue[ProcessIdentity]]]:
     if request.param == "look":
-        monkeypatch.setattr(deaths, "_open_pid", lambda _: -1)
+        monkeypatch.setattr(process_watcher, "_open_pid", lambda _: -1)
     elif not hasattr(os, "pidfd_open"):
         pytest.skip("no pidfd_open here")
     reports: queue.Queue[ProcessIdentity] = queue.Queue()

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from octet import trust
-from octet.agents import Agent, Registration
-from octet.api import Octet
-from octet.config import FILE
-from octet.daemon.hooks import HookService
-from octet.daemon.wire import Reply, Request
-from octet.errors import LockHeld
-from octet.lock_waiting import Place
-from octet.records import Finding, NewRecord
-from octet.standing import LEFT
+from octet.base.errors import LockHeld
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent, Registration
+from octet.core.agents.work_state import LEFT
+from octet.core.locks.waiting import Place
+from octet.core.tasks.verdicts import Finding, NewRecord
+from octet.daemon.hooks.service import HookService
+from octet.daemon.protocol.wire import Reply, Request
+from octet.project import trust
+from octet.project.config import FILE
 
 
 class Client:

@@ -12,9 +12,9 @@ import pytest
 from tests.redis_fixtures import wait_for
 from tests.unit.daemon.test_hooks import Client, clients
 
-from octet.api import Octet
-from octet.config import FILE
-from octet.daemon import ledger
+from octet.client.api import Octet
+from octet.daemon.turns import token_accounting
+from octet.project.config import FILE
 
 __all__ = ["clients"]
 
@@ -137,7 +137,7 @@ def test_budgets_are_looked_at_though_nothing_happens(
     writers: list[Writer], octet: Octet, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An idle crew is let go on by a greater budget alone, no hook being called."""
-    monkeypatch.setattr(ledger, "SETTLE_EVERY_S", 0.05)
+    monkeypatch.setattr(token_accounting, "SETTLE_EVERY_S", 0.05)
     set_budget(repository, "day_tokens = 100")
     one = writers[0]
     one.start(agent_type="octet:developer")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from octet.daemon import log
+from octet.daemon.process import log
 
 
 @pytest.fixture(autouse=True)

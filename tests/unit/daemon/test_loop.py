@@ -11,15 +11,15 @@ import pytest
 from tests.store_fixtures import join
 from tests.unit.daemon.test_hooks import Client
 
-from octet.agents import Agent
-from octet.api import Octet
-from octet.config import FILE
-from octet.daemon import loop
-from octet.daemon.hooks import HookService
-from octet.daemon.wire import Reply
-from octet.records import Finding, NewRecord
-from octet.standing import CREW_DOWN
-from octet.task_record import Task
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent
+from octet.core.agents.work_state import CREW_DOWN
+from octet.core.tasks.record import Task
+from octet.core.tasks.verdicts import Finding, NewRecord
+from octet.daemon.hooks.service import HookService
+from octet.daemon.protocol.wire import Reply
+from octet.daemon.turns import loop
+from octet.project.config import FILE
 
 DEVELOPER = "octet:developer"
 WAKE = "<task-notification>\n<summary>Stop hook feedback</summary>\n</task-notification>"

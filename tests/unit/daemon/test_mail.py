@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from tests.transcripts import Transcript
 
-from octet.api import Octet
-from octet.daemon import mail
-from octet.daemon.hooks import HookService
-from octet.daemon.transcripts import Evidence, look_for
-from octet.daemon.wire import Request
+from octet.client.api import Octet
+from octet.daemon.hooks.service import HookService
+from octet.daemon.protocol.wire import Request
+from octet.daemon.turns import mail
+from octet.daemon.turns.transcripts import Evidence, look_for
 
 LOST, SHOWN = False, True
 

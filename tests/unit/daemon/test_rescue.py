@@ -14,16 +14,16 @@ import pytest
 from tests.redis_fixtures import wait_for
 from tests.unit.daemon.test_vitals import register
 
-from octet.agents import Agent
-from octet.api import Octet
 from octet.cli.task import describe
-from octet.daemon import rescuer
-from octet.daemon.briefing import brief
-from octet.daemon.crews import Crews
-from octet.daemon.vitals import Vitals
-from octet.git import REDIRECTIONS, Git
-from octet.moving import move_in
-from octet.tasks import Task
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent
+from octet.core.tasks.tasks import Task
+from octet.daemon.liveness import rescuer
+from octet.daemon.liveness.heartbeat import Vitals
+from octet.daemon.projects.sessions import Crews
+from octet.daemon.turns.briefing import brief
+from octet.git.program import REDIRECTIONS, Git
+from octet.worktree.lifecycle import move_in
 
 
 @pytest.fixture

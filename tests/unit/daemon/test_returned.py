@@ -13,13 +13,13 @@ from tests.unit.daemon.test_rescue import at_work
 from tests.unit.daemon.test_rescue import repository as repository
 from tests.unit.daemon.test_vitals import register
 
-from octet.agents import Agent
-from octet.api import Octet
-from octet.daemon.crews import Crews
-from octet.daemon.hooks import HookService
-from octet.daemon.vitals import Vitals
-from octet.git import Git
-from octet.tasks import Task
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent
+from octet.core.tasks.tasks import Task
+from octet.daemon.hooks.service import HookService
+from octet.daemon.liveness.heartbeat import Vitals
+from octet.daemon.projects.sessions import Crews
+from octet.git.program import Git
 
 
 class Sleeper:

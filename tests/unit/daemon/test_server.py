@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from tests.redis_fixtures import wait_for
 
-from octet.daemon import server, wire
-from octet.daemon.server import Server, peer_uid
-from octet.daemon.wire import MalformedMessage, Reply, Request
+from octet.daemon.process import server
+from octet.daemon.process.server import Server, peer_uid
+from octet.daemon.protocol import wire
+from octet.daemon.protocol.wire import MalformedMessage, Reply, Request
 
 
 class Service:

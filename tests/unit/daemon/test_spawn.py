@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from octet.daemon.spawn import clean_environment
+from octet.runtime.detach import clean_environment
 
 
 def test_a_daemon_carries_nothing_of_a_session() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from octet.daemon.status import RECORD, Status, recorded_processes, write_record
+from octet.daemon.process.status import RECORD, Status, recorded_processes, write_record
 
 
 def test_a_status_of_another_version_can_be_read() -> None:

@@ -8,11 +8,11 @@ import subprocess
 
 from tests.redis_fixtures import wait_for
 
-from octet.agents import Registration
-from octet.api import Octet
-from octet.daemon.crews import Crews
-from octet.daemon.vitals import Vitals
-from octet.process import identify
+from octet.base.process import identify
+from octet.client.api import Octet
+from octet.core.agents.registry import Registration
+from octet.daemon.liveness.heartbeat import Vitals
+from octet.daemon.projects.sessions import Crews
 
 
 def test_a_stopped_agent_keeps_what_it_has(octet: Octet, crews: Crews, sleeper: subprocess.Popen[bytes]) -> None:

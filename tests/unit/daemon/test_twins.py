@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from octet.daemon import twins
-from octet.daemon.twins import Twins
+from octet.daemon.hooks import dedupe
+from octet.daemon.hooks.dedupe import Twins
 
 
 def test_the_second_source_is_silent() -> None:
@@ -34,11 +34,11 @@ def test_other_processes_and_payloads_are_other_events() -> None:
 def test_forgets_after_half_a_minute_and_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A late twin is an event of its own, and memory does not grow with the number of events."""
     now = [0.0]
-    monkeypatch.setattr(twins.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(dedupe.time, "monotonic", lambda: now[0])
     seen = Twins()
     seen.is_second("plugin", 7, b"{}")
-    now[0] = twins.KEPT_S + 1
+    now[0] = dedupe.KEPT_S + 1
     assert not seen.is_second("dropin", 7, b"{}")
-    for number in range(twins.MOST_KEPT * 2):
+    for number in range(dedupe.MOST_KEPT * 2):
         seen.is_second("plugin", number, b"x")
-    assert len(seen._seen) == twins.MOST_KEPT
+    assert len(seen._seen) == dedupe.MOST_KEPT

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from octet.daemon.build import Build
-from octet.daemon.upgrade import Upgrading
-from octet.daemon.wire import Reply, Request
+from octet.daemon.process.build import Build
+from octet.daemon.process.upgrade import Upgrading
+from octet.daemon.protocol.wire import Reply, Request
 
 OWN = Build("1.0.0", "own", 5)
 
@@ -41,7 +41,7 @@ def runs(plugin: Path) -> str:
     for thread in threading.enumerate():
         if thread.name == "upgrade":
             thread.join(20)
-    marks = plugin / "bin" / "octet.runs"
+    marks = plugin / "bin" / "octet.patterns.runs"
     return marks.read_text() if marks.exists() else ""
 
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from tests.redis_fixtures import wait_for
 
-from octet import server
-from octet.agents import Agent, Registration
-from octet.api import Octet
-from octet.daemon.crews import Crews
-from octet.daemon.rescuer import Rescuer
-from octet.daemon.sweep import sweep
-from octet.daemon.vitals import Pace, Vitals
-from octet.errors import StaleToken, StoreUnreachable
-from octet.process import host_id, identify
+from octet.base.errors import StaleToken, StoreUnreachable
+from octet.base.process import host_id, identify
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent, Registration
+from octet.daemon.liveness.heartbeat import Pace, Vitals
+from octet.daemon.liveness.rescuer import Rescuer
+from octet.daemon.liveness.sweep import sweep
+from octet.daemon.projects.sessions import Crews
+from octet.store import embedded
 
 
 @pytest.fixture
@@ -67,8 +67,8 @@ def test_only_what_was_written_is_flushed(crews: Crews, monkeypatch: pytest.Monk
         if len(flushed) == 2:
             raise OSError(errno.EIO, "the disk failed")
 
-    monkeypatch.setattr(server, "written", lambda: looks.pop(0))
-    monkeypatch.setattr(server, "flush_to_disk", flush)
+    monkeypatch.setattr(embedded, "written", lambda: looks.pop(0))
+    monkeypatch.setattr(embedded, "flush_to_disk", flush)
     vitals = Vitals(crews)
     while looks:
         vitals._flush()

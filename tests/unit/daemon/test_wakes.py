@@ -16,17 +16,18 @@ from typing import Any
 import pytest
 from tests.redis_fixtures import Server, wait_for
 
-from octet import identity
-from octet.agents import Agent, Registration
-from octet.api import Octet
-from octet.daemon import news, reasons, wakes
-from octet.daemon.crews import Crews
-from octet.daemon.news import EVERYTHING, News
-from octet.daemon.wakes import Wakes
-from octet.daemon.wire import Later, Request, decode_reply
-from octet.errors import LockHeld
-from octet.process import identify
-from octet.standing import CREW_DOWN
+from octet.base.errors import LockHeld
+from octet.base.process import identify
+from octet.client.api import Octet
+from octet.core.agents import identity
+from octet.core.agents.registry import Agent, Registration
+from octet.core.agents.work_state import CREW_DOWN
+from octet.daemon.projects import news
+from octet.daemon.projects.news import EVERYTHING, News
+from octet.daemon.projects.sessions import Crews
+from octet.daemon.protocol.wire import Later, Request, decode_reply
+from octet.daemon.turns import reasons, wakes
+from octet.daemon.turns.wakes import Wakes
 
 SOON_S = 15.0
 
@@ -175,7 +176,7 @@ def next_woken(sessions: list[Session]) -> Session:
 
 
 def wakes_task(title: str) -> Any:
-    from octet.plans import NewTask
+    from octet.core.tasks.plans import NewTask
 
     return NewTask(title=title)
 

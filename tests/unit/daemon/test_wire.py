@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octet.daemon import wire
-from octet.daemon.wire import MalformedMessage, Reply, Request
+from octet.daemon.protocol import wire
+from octet.daemon.protocol.wire import MalformedMessage, Reply, Request
 
 PATHS = st.binary(max_size=60).filter(lambda data: b"\0" not in data).map(os.fsdecode)
 

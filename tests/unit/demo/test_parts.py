@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from octet.base.processes import kill_all, processes_of
+from octet.core.tasks.verdicts import Finding
 from octet.demo.acts import Act, Answer, Bash, Behaviour, EndTurn, Linger, Read, Write
 from octet.demo.answers import Failure, Text, ToolCall
 from octet.demo.hooks import Hooks, read_answer
 from octet.demo.model import ModelServer, Request, marker
 from octet.demo.roles import BEHAVIOURS, GUARDIAN, REVIEWER, TESTER, Scene, Unexpected, find_faults
 from octet.demo.sample import load_sample
-from octet.processes import kill_all, processes_of
-from octet.records import Finding
 
 
 def specific(**fields: str) -> str:

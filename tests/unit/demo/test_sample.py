@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from octet.core.tasks.plan_files import read_plan
+from octet.core.tasks.plans import check_plan
 from octet.demo import sample
 from octet.demo.roles import NOTES, plan_text
-from octet.landing import Landed, Strategy, Target, Work
-from octet.merge import land
-from octet.plan_files import read_plan
-from octet.plans import check_plan
-from octet.suite import Suite
-from octet.worktrees import add_worktree
+from octet.git.worktrees import add_worktree
+from octet.merge.landing import land
+from octet.merge.model import Landed, Strategy, Target, Work
+from octet.merge.test_command import Suite
 
 
 @pytest.fixture(autouse=True)

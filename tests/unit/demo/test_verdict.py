@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from octet.core.tasks.tasks import Task
+from octet.core.tasks.verdicts import Record
 from octet.demo.sample import BRANCH, load_sample, make_repository
 from octet.demo.verdict import Move, check_moves, check_records, read_moves
-from octet.landing import Work, merge_message, rollup_message
-from octet.records import Record
-from octet.tasks import Task
+from octet.merge.model import Work, merge_message, rollup_message
 
 TASK = Task("t", "A task", "done", author="developer-1", commit="c")
 

@@ -11,7 +11,7 @@ import pytest
 
 from octet.guard import payload
 from octet.guard.payload import PreToolUse
-from octet.project import Project, load_project
+from octet.project.repository import Project, load_project
 
 COMMIT = "1" * 40 + "\n"
 BRANCHES = ("main", "master", "feature", "release/1.0", "octet/T1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from octet.guard.policy import Needs
-from octet.guard.shell_words import UNKNOWN
+from octet.guard.shell.words import UNKNOWN
 
 
 def seen(needs: Needs) -> str:

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from octet.guard import git_files, git_rules, paths, policy, shell
+from octet.guard import paths, policy
+from octet.guard.git import files, rules
 from octet.guard.payload import Client, PreToolUse
-from octet.guard.shell_words import STEP_LIMIT
-from octet.guard.write_programs import PROGRAMS
-from octet.project import Project
+from octet.guard.shell import script
+from octet.guard.shell.programs import PROGRAMS
+from octet.guard.shell.words import STEP_LIMIT
+from octet.project.repository import Project
 
 from .commands import LINKED_WORKTREE, MAIN_CHECKOUT
 from .seen import seen
@@ -62,7 +64,7 @@ def test_the_documentation_is_complete() -> None:
     examples = "\n".join(line for line in PAGE.read_text().splitlines() if ROW.match(line))
     words = set(re.findall(r"[\w.-]+", examples))
     assert words >= PROGRAMS.keys()
-    assert words >= git_rules.RULES.keys() | git_files.RULES.keys()
+    assert words >= rules.RULES.keys() | files.RULES.keys()
 
 
 def mutated(command: str, edits: list[Edit]) -> str:
@@ -83,7 +85,7 @@ def mutated(command: str, edits: list[Edit]) -> str:
 def test_no_mutation_raises(command: str, edits: list[Edit], joint: str, other: str, shop: Project) -> None:
     """Pieces taken out, put in and replaced: always a verdict, and never more commands than a script may cost steps."""
     text = mutated(command, edits) + joint + other
-    assert len(shell.parse(text, str(shop.root), home="/h").commands) <= STEP_LIMIT
+    assert len(script.parse(text, str(shop.root), home="/h").commands) <= STEP_LIMIT
     needs = needs_of(text, shop)
     for answer in (policy.Granted(), policy.StoreDown("it is down"), policy.Held("path:src/a.py", "developer-2")):
         assert policy.judge(needs, answer, shop, "developer-1").decision in ("pass", "allow", "ask", "deny")

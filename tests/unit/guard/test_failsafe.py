@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from octet.guard import failsafe, policy
-from octet.project import Project
+from octet.project.repository import Project
 
 from .conftest import make_repository, opt_in, write
 from .test_payload import NOT_JSON
@@ -23,33 +23,33 @@ WHY = "Octet's daemon does not start"
 # What the failure policy may cost a hook: nothing that is not in Python itself, and of Octet only what decides.
 OWN = {
     "octet",
-    "octet.config",
-    "octet.dirs",
-    "octet.errors",
-    "octet.git_config",
-    "octet.path_globs",
-    "octet.process",
-    "octet.project",
-    "octet.text",
+    "octet.project.config",
+    "octet.base.dirs",
+    "octet.base.errors",
+    "octet.project.git_config",
+    "octet.base.globs",
+    "octet.base.process",
+    "octet.project.repository",
+    "octet.base.text",
     "octet.guard",
     "octet.guard.failsafe",
-    "octet.guard.git",
-    "octet.guard.git_call",
-    "octet.guard.git_checkout",
-    "octet.guard.git_files",
-    "octet.guard.git_rules",
+    "octet.guard.git.script",
+    "octet.guard.git.call",
+    "octet.guard.git.checkout",
+    "octet.guard.git.files",
+    "octet.guard.git.rules",
     "octet.guard.octet_command",
     "octet.guard.paths",
     "octet.guard.payload",
     "octet.guard.policy",
     "octet.guard.reply",
-    "octet.guard.shell",
-    "octet.guard.shell_run",
-    "octet.guard.shell_words",
-    "octet.guard.shell_writes",
-    "octet.guard.wrappers",
-    "octet.guard.sweeps",
-    "octet.guard.write_programs",
+    "octet.guard.shell.script",
+    "octet.guard.shell.run",
+    "octet.guard.shell.words",
+    "octet.guard.shell.writes",
+    "octet.guard.shell.wrappers",
+    "octet.guard.shell.sweeps",
+    "octet.guard.shell.programs",
 }
 SLOW = {"asyncio", "subprocess", "socket", "ssl", "http", "email", "logging", "urllib.request", "multiprocessing", "concurrent.futures"}
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from octet.guard import shell
-from octet.guard.git import Moves, git_effects
-from octet.guard.shell_writes import Write
-from octet.project import Project, load_project
+from octet.guard.git.script import Moves, git_effects
+from octet.guard.shell import script as shell
+from octet.guard.shell.writes import Write
+from octet.project.repository import Project, load_project
 
 from .conftest import add_worktree, make_repository, opt_in, write
 

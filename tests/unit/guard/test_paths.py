@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from octet import trust
+from octet.core.locks.names import PATTERN, canonical, is_wide
 from octet.guard.paths import (
     GitInternal,
     LinkedWorktree,
@@ -27,8 +27,8 @@ from octet.guard.paths import (
     write_resources,
 )
 from octet.guard.payload import PreToolUse
-from octet.lock_names import PATTERN, canonical, is_wide
-from octet.project import Project
+from octet.project import trust
+from octet.project.repository import Project
 
 from .conftest import add_worktree, make_repository, opt_in, write
 

@@ -10,7 +10,7 @@ import pytest
 from octet.guard import policy
 from octet.guard.payload import PreToolUse, parse
 from octet.guard.policy import Gone, Granted, Held, Needs, StoreDown
-from octet.project import Project
+from octet.project.repository import Project
 
 from .conftest import add_worktree, make_repository, opt_in
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octet.guard import shell
-from octet.guard.shell_words import UNKNOWN
+from octet.guard.shell import script as shell
+from octet.guard.shell.words import UNKNOWN
 
 from .scripts import Scripts
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from octet.guard import shell
-from octet.guard.shell_words import UNKNOWN
-from octet.guard.shell_writes import shell_writes
+from octet.guard.shell import script
+from octet.guard.shell.words import UNKNOWN
+from octet.guard.shell.writes import shell_writes
 
 
 def writes(command: str, directory: str = "/w") -> set[str]:
-    return {write.path.replace(UNKNOWN, "…") for write in shell_writes(shell.parse(command, directory, home="/h"))}
+    return {write.path.replace(UNKNOWN, "…") for write in shell_writes(script.parse(command, directory, home="/h"))}
 
 
 @pytest.mark.parametrize(
@@ -87,5 +87,5 @@ def test_a_directory_as_target_takes_the_sources_name(tmp_path: Path) -> None:
 
 def test_what_goes_away_is_marked() -> None:
     """Removing is told from writing."""
-    found = {write.path: write.removes for write in shell_writes(shell.parse("rm a; mv b c; echo > d", "/w"))}
+    found = {write.path: write.removes for write in shell_writes(script.parse("rm a; mv b c; echo > d", "/w"))}
     assert found == {"/w/a": True, "/w/b": True, "/w/c": False, "/w/d": False}

@@ -1,0 +1,1 @@
+"""`octet.connect()`: the library as its users see it."""

@@ -1,0 +1,1 @@
+"""What the mission is about, over the store: agents, tasks, locks, messages, usage."""

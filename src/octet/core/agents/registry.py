@@ -1,0 +1,367 @@
+"""Agents: who takes part, what lives, and what happens to the work of those that end.
+
+An agent is a Claude Code session, a sub-agent in it, or anything else that registers. Its *incarnation* is the token
+of its registration: what was buried and came back has another one, and scripts answer the old one with `GONE`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+from redis.exceptions import NoScriptError
+
+from octet.base.errors import AgentGone, NotFound, Refused, UsageError
+from octet.store.scripts import Reply, Store, from_json, load_script, to_json
+
+ROLES = (
+    "orchestrator",
+    "architect",
+    "developer",
+    "code-sentinel",
+    "security-auditor",
+    "test-orchestrator",
+    "repository-guardian",
+    "documentation-keeper",
+)
+GUEST = "guest"
+NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
+LEASE_MS = 30_000
+LOCK_TTL_MS = 60_000
+SESSION_MEMORY_MS = 30 * 24 * 3600 * 1000
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A registered agent. `process` is `host:pid:start`, with `#agent_id` for a sub-agent; empty for one without a process.
+
+    `formerly` are the names that it had in other roles, with spaces between: it reads their inboxes.
+    """
+
+    id: str
+    role: str
+    incarnation: str
+    kind: str = "session"
+    process: str = ""
+    session: str = ""
+    parent: str = ""
+    status: str = "active"
+    capabilities: tuple[str, ...] = ()
+    host: str = ""
+    pid: int = 0
+    cwd: str = ""
+    worktree: str = ""
+    branch: str = ""
+    formerly: str = ""
+    joined_ms: int = 0
+
+    @classmethod
+    def from_json(cls, text: str) -> Agent:
+        """An agent from its registry entry.
+
+        Raises:
+            ValueError: the entry is not one that Octet wrote.
+        """
+        record = from_json(text)
+        if not isinstance(record, dict):
+            raise ValueError("a registry entry is a JSON object")
+        known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
+        capabilities = known.setdefault("capabilities", [])
+        numbers = [known.get(name, 0) for name in ("pid", "joined_ms")]
+        texts = [known.get(name) for name in ("id", "role", "incarnation")]
+        texts += [value for name, value in known.items() if name not in {"pid", "joined_ms", "capabilities"}]
+        if not (isinstance(capabilities, list) and all(isinstance(text, str) for text in [*texts, *capabilities])):
+            raise ValueError("a field of the registry entry that should be text is not")
+        if not all(isinstance(number, int) for number in numbers):
+            raise ValueError("pid and joined_ms are whole numbers")
+        return cls(**{**known, "capabilities": tuple(capabilities)})
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What an agent says of itself when it registers."""
+
+    role: str = GUEST
+    kind: str = "external"
+    name: str = ""
+    process: str = ""
+    session: str = ""
+    parent: str = ""
+    capabilities: tuple[str, ...] = ()
+    host: str = ""
+    pid: int = 0
+    cwd: str = ""
+    worktree: str = ""
+    branch: str = ""
+    formerly: str = ""
+    lease_ms: int = LEASE_MS
+    replaces: Agent | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A registration's outcome; `how` is known (it was registered), back (a session that returned) or new."""
+
+    agent: Agent
+    how: str
+
+
+@dataclass(frozen=True)
+class Estate:
+    """What an agent left: tasks given back and resources freed."""
+
+    agent: str
+    tasks: tuple[str, ...]
+    resources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Burial:
+    """What became of an agent whose lease ran out: the tasks it lost, each with the number of its attempt, and how many locks.
+
+    `agent` is as it was registered, without an incarnation; `at_ms` is server time.
+    """
+
+    agent: Agent
+    at_ms: int
+    tasks: tuple[tuple[str, int], ...]
+    locks: int
+
+    @classmethod
+    def from_json(cls, text: str) -> Burial | None:
+        """A burial from its key; None for text that somebody wrote by hand."""
+        try:
+            record = from_json(text)
+            tasks = zip(record["tasks"].split(), map(int, record["attempts"].split()), strict=True)
+            host, worktree = (str(record.get(name) or "") for name in ("host", "worktree"))
+            agent = Agent(str(record["agent"]), str(record.get("role") or GUEST), "", host=host, worktree=worktree)
+            return cls(agent, int(record["at_ms"]), tuple(tasks), int(record["locks"]))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+
+class Agents:
+    """The registry of one project."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._keys = store.keys
+
+    def register(self, wanted: Registration) -> Joined:
+        """Register an agent, as the one it was before where process or session tell.
+
+        Raises:
+            UsageError: role or name have characters that cannot stand in a key, or the name is a role's.
+            Refused: the name asked for belongs to another process.
+            AgentGone: the agent that it replaces was declared dead.
+        """
+        _check_registration(wanted)
+        record = {
+            key: value
+            for key, value in asdict(wanted).items()
+            if key not in {"role", "name", "lease_ms", "replaces"} and (value or key == "kind")
+        }
+        keys = self._keys
+        before = wanted.replaces
+        reply = self._store.run(
+            "agent/register",
+            [*self._retire_keys(), keys.session(wanted.session), keys.agent_seq],
+            [
+                keys.channel(""),
+                wanted.name,
+                wanted.role,
+                wanted.process,
+                wanted.lease_ms,
+                to_json({"status": "active", **record}),
+                SESSION_MEMORY_MS if wanted.session else 0,
+                before.id if before else "",
+                before.incarnation if before else "",
+            ],
+        )
+        if reply[0] == Reply.EXISTS:
+            raise Refused(f"{reply[1]} is another process: choose another name, or `octet agent leave {reply[1]}` when it is no more")
+        if reply[0] == Reply.GONE and before:
+            raise AgentGone(f"{before.id} was declared dead and its work given back")
+        return Joined(self.get(reply[1]), reply[3])
+
+    def join(self, agent: Agent, role: str, capabilities: Sequence[str] = ()) -> Agent:
+        """Change an agent's role, and with it its name; what it held is given back. Returns the new agent.
+
+        `capabilities`, where given, take the place of those that it has.
+
+        One without a process (a person, a script) is known by its name only, and keeps it.
+
+        Raises:
+            UsageError: there is no such role.
+            AgentGone: it was declared dead.
+        """
+        if role not in ROLES:
+            raise UsageError(f"no role {role!r}: choose one of {', '.join(ROLES)}")
+        if capabilities:
+            agent = replace(agent, capabilities=tuple(sorted(set(capabilities))))
+        if agent.role == role:
+            return self.update(agent) if capabilities else agent
+        with self._store.errors():
+            left_ms: int = self._store.client.pttl(self._keys.heartbeat(agent.id))
+        shared = {name: getattr(agent, name) for name in Registration.__dataclass_fields__ if hasattr(agent, name)}
+        name = "" if agent.process else agent.id
+        formerly = f"{agent.formerly} {agent.id}".strip() if agent.process else ""
+        lease_ms = max(LEASE_MS, left_ms)
+        wanted = Registration(**{**shared, "role": role, "name": name, "formerly": formerly, "lease_ms": lease_ms, "replaces": agent})
+        return self.register(wanted).agent
+
+    def get(self, agent_id: str) -> Agent:
+        """Read one agent.
+
+        Raises:
+            NotFound: nobody of that name is registered.
+        """
+        with self._store.errors():
+            text = self._store.client.hget(self._keys.registry, agent_id)
+        found = _entry(agent_id, text)
+        if found is None:
+            raise NotFound(f"no agent {agent_id}: `octet agent list` shows them")
+        return found
+
+    def find(self, process: str) -> Agent | None:
+        """The agent that a process (`host:pid:start`, with `#agent_id` for a sub-agent) is, if it is registered."""
+        with self._store.errors():
+            agent_id = self._store.client.hget(self._keys.processes, process)
+            text = self._store.client.hget(self._keys.registry, agent_id) if agent_id else None
+        return _entry(agent_id, text)
+
+    def name_of_session(self, session: str) -> str:
+        """The agent that a session is or was; "" when that was never, or long ago."""
+        with self._store.errors():
+            return self._store.client.get(self._keys.session(session)) or ""
+
+    def list(self) -> Sequence[Agent]:
+        """All agents, by role and number. An entry that somebody wrote by hand and that is no agent is left out."""
+        with self._store.errors():
+            entries = self._store.client.hgetall(self._keys.registry)
+        found = [agent for agent in (_entry(agent_id, text) for agent_id, text in entries.items()) if agent]
+        return sorted(found, key=lambda agent: (agent.role, len(agent.id), agent.id))
+
+    def update(self, agent: Agent, **changes: str) -> Agent:
+        """Write changed facts (cwd, worktree, branch, status) of a registered agent.
+
+        Raises:
+            AgentGone: it was buried.
+        """
+        changed = replace(agent, **changes)  # type: ignore[arg-type]
+        reply = self._store.run(
+            "agent/update", [self._keys.incarnations, self._keys.registry], [agent.id, agent.incarnation, to_json(asdict(changed))]
+        )
+        if reply[0] == Reply.GONE:
+            raise AgentGone(f"{agent.id} was declared dead and its work given back")
+        return changed
+
+    def leave(self, agent: Agent) -> Estate | None:
+        """A clean end: claims go back uncounted, locks are freed. None when it was gone already."""
+        return self._retire(agent, "left")
+
+    def bury(self, agent: Agent) -> Estate | None:
+        """The agent's process was seen to end: claims go back, counted as attempts. None when it was gone already."""
+        return self._retire(agent, "died")
+
+    def bury_expired(self, agent: Agent, epoch: str = "") -> Estate | None:
+        """Bury the agent if it has no heartbeat. None when it has one, was gone already, or the sweep of this `epoch` has passed on."""
+        return self._retire(agent, "expired", epoch)
+
+    def take_sweep(self, daemon: str, ttl_ms: int) -> str:
+        """Be the one that looks for the dead of all machines, for so long; the sweep's epoch, "" while another daemon does it."""
+        reply = self._store.run("agent/take_sweep", [self._keys.sweeper, self._keys.token], [daemon, ttl_ms])
+        return str(reply[1]) if reply[0] == Reply.OK else ""
+
+    def burial(self, process: str) -> Burial | None:
+        """What became of the agent that a process (as in `find`) was, if it was taken for dead within the last week."""
+        with self._store.errors():
+            text = self._store.client.get(self._keys.buried(process))
+        return Burial.from_json(text) if text else None
+
+    def forget_burial(self, process: str) -> None:
+        """The process has been told, and is past it."""
+        with self._store.errors():
+            self._store.client.delete(self._keys.buried(process))
+
+    def beat(self, agents: Sequence[Agent], lease_ms: int = LEASE_MS) -> Sequence[bool]:
+        """Renew the leases of many agents, and their locks', in one pipeline; False for those that are gone."""
+        if not agents:
+            return []
+        with self._store.errors():
+            try:
+                replies = self._beat_all(agents, lease_ms)
+            except NoScriptError:  # a restarted or flushed server; to beat twice does no harm
+                self._store.client.script_load(load_script("agent/beat").text)
+                replies = self._beat_all(agents, lease_ms)
+        return [self._store.checked(reply)[0] == Reply.OK for reply in replies]
+
+    def _beat_all(self, agents: Sequence[Agent], lease_ms: int) -> Sequence[Sequence[str]]:
+        keys, sha = self._keys, load_script("agent/beat").sha
+        pipe = self._store.client.pipeline(transaction=False)
+        for agent in agents:
+            own = [keys.incarnations, keys.heartbeat(agent.id), keys.agent_locks(agent.id), keys.lock("")]
+            pipe.execute_command("EVALSHA", sha, 4, *own, agent.id, agent.incarnation, lease_ms, max(LOCK_TTL_MS, lease_ms))
+        replies: Sequence[Sequence[str]] = pipe.execute()
+        return replies
+
+    def without_heartbeat(self) -> Sequence[Agent]:
+        """Registered agents whose lease has run out."""
+        agents = self.list()
+        with self._store.errors():
+            pipe = self._store.client.pipeline(transaction=False)
+            for agent in agents:
+                pipe.exists(self._keys.heartbeat(agent.id))
+            beating = pipe.execute() if agents else []
+        return [agent for agent, beats in zip(agents, beating, strict=True) if not beats]
+
+    def _retire(self, agent: Agent, why: str, epoch: str = "") -> Estate | None:
+        keys = [*self._retire_keys(), self._keys.sweeper]
+        reply = self._store.run("agent/retire", keys, [self._keys.channel(""), agent.id, agent.incarnation, why, epoch])
+        if reply[0] != Reply.OK:
+            return None
+        return Estate(agent.id, tuple(reply[1]), tuple(reply[2]))
+
+    def _retire_keys(self) -> Sequence[str]:
+        keys = self._keys
+        return [
+            keys.registry,
+            keys.incarnations,
+            keys.processes,
+            keys.heartbeat(""),
+            keys.claims(""),
+            keys.agent_locks(""),
+            keys.lock(""),
+            keys.locks_index,
+            keys.task(""),
+            keys.priority,
+            keys.stage(""),
+            keys.state(""),
+            keys.log,
+            keys.queues,
+            keys.scopes,
+            keys.buried(""),
+            keys.orchestrator,
+            keys.candidates,
+            keys.token,
+            keys.inbox(""),
+        ]
+
+
+def _entry(agent_id: str, text: str | None) -> Agent | None:
+    """The agent of a registry entry; None for one that is missing, or that somebody wrote by hand and that is no agent."""
+    try:
+        agent = Agent.from_json(text) if text else None
+    except ValueError:
+        return None
+    return agent if agent and agent.id == agent_id else None
+
+
+def _check_registration(wanted: Registration) -> None:
+    if not NAME_PATTERN.fullmatch(wanted.role) or (wanted.name and not NAME_PATTERN.fullmatch(wanted.name)):
+        raise UsageError(f"agent name {wanted.name or wanted.role!r}: use letters, digits, '.', '_' and '-' (64 at most)")
+    if wanted.name in (*ROLES, GUEST):
+        raise UsageError(f"{wanted.name} is a role, whose messages anyone of it may take: choose another name, such as {wanted.name}-x")
+    if wanted.lease_ms < 1:
+        raise UsageError(f"a lease lasts 1 ms or longer, not {wanted.lease_ms}")

@@ -1,0 +1,1 @@
+"""Leases on named resources, waiting for them, and overlapping edits."""

@@ -1,0 +1,75 @@
+"""Waiting for locks: called when it is one's turn, in the order of arrival, without asking meanwhile.
+
+Whoever frees a lock calls the first that waits for it, on a list that this waiter blocks on, and tells the next to look after it: should
+the first not come within a moment, its process is dead. A waiter is heard of every few seconds, or loses its place.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from octet.base.errors import LockHeld, StoreUnreachable
+from octet.store.scripts import Store
+
+T = TypeVar("T")
+# A third of the silence after which a waiter counts as dead (lua/include/waiters.lua).
+LOOK_EVERY_S = 5.0
+# `stop` is heard between two looks, each shorter than the connection's own time-out.
+HEAR_EVERY_S = 1.0
+
+
+@dataclass
+class Place:
+    """A place in the queue: the waiter's name, and its ticket as soon as it has one."""
+
+    waiter: str = field(default_factory=lambda: uuid.uuid4().hex)
+    ticket: str = ""
+
+
+def wait_for_turn(store: Store, acquire: Callable[[Place], T], wait_s: float, stop: threading.Event | None = None) -> T:
+    """What `acquire` returns when it no longer raises `LockHeld`; it is called at once, and whenever it is the place's turn.
+
+    Raises:
+        LockHeld: the time is over, or somebody stopped it. Whatever else `acquire` raises.
+    """
+    place, end, stop = Place(), time.monotonic() + wait_s, stop or threading.Event()
+    queued = True
+    try:
+        while True:
+            try:
+                found = acquire(place)
+            except LockHeld as held:
+                if time.monotonic() >= end or stop.is_set():
+                    raise
+                # A lock that nobody renews runs out unannounced.
+                look_s = min(LOOK_EVERY_S, held.ttl_ms / 1000 + 0.01) if held.ttl_ms > 0 else LOOK_EVERY_S
+                _wait(store, place, min(end, time.monotonic() + look_s), stop)
+            else:
+                queued = False
+                return found
+    finally:
+        if queued:
+            with suppress(StoreUnreachable):  # then the place is lost by its silence
+                give_up(store, place)
+
+
+def _wait(store: Store, place: Place, until: float, stop: threading.Event) -> None:
+    """Until the place is called, or `until`, on the clock of `time.monotonic`."""
+    while (left_s := until - time.monotonic()) > 0 and not stop.is_set():
+        with store.errors():
+            word = store.client.blpop([store.keys.turn(place.waiter)], timeout=max(0.01, min(left_s, HEAR_EVERY_S)))
+        after_s = int(word[1]) / 1000 if word and word[1].isdigit() else 0.0
+        if word and not after_s:
+            return
+        until = min(until, time.monotonic() + after_s) if after_s else until
+
+
+def give_up(store: Store, place: Place) -> None:
+    """Leave the queue; whoever stood behind is called."""
+    store.run("lock/give_up", [store.keys.lock("")], [place.waiter])

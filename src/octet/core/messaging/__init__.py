@@ -1,0 +1,1 @@
+"""Durable messages and the log of events."""

@@ -1,0 +1,309 @@
+"""Messages: a durable inbox for each agent, role and task; stored before a send returns, gone when a reader has it, shown once.
+
+A message that is taken is only *given*: it stays in its inbox until it is settled, shown or not. A model's mail is settled by
+what its transcript says (daemon/mail.py); whoever reads by program settles at once, by `read`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from octet.base.errors import AgentGone, NotFound, Refused, UsageError
+from octet.core.agents.registry import NAME_PATTERN, Agent
+from octet.store.scripts import Reply, Store, as_mapping, from_json, to_json
+
+MOST_TEXT = 16 * 1024
+KINDS = ("note", "question", "answer", "finding", "request", "warning", "handoff")
+PRIORITIES = ("low", "normal", "high")
+EVERYBODY = ("all", "everybody")
+TASK = "task:"
+REFERENCE = re.compile(r"((?:task:)?[\w.-]{1,80})/(\d{1,20}-\d{1,20})", re.ASCII)
+# What was given and not settled for so long counts as waiting again: whoever was to get it is idle, or its hook's answer was lost.
+UNSETTLED_MS = 5_000
+MOST_KEPT = 50
+KEPT_MS = 30 * 24 * 3600 * 1000
+# Quoting, sender, kind and age of one message, in characters.
+FRAME = 500
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message; `ref` names it in its inbox, `sent_ms` and `shown_ms` are server time, the latter 0 for one not read yet."""
+
+    ref: str
+    sender: str
+    to: str
+    text: str
+    sent_ms: int
+    kind: str = ""
+    task: str = ""
+    priority: str = ""
+    reply_to: str = ""
+    shown_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Given:
+    """A message that was taken and not settled: by whom, and where it can be seen whether it came to be shown.
+
+    Attributes:
+        agent, incarnation, session: who took it.
+        transcript: the file that its client writes; "" where the taker did not know it.
+        offset: size of that file at the time, bytes; -1 where the taker did not know it.
+        wall_ms: the taker's own clock.
+        prompt: the client's id of the prompt that was being answered; "" before the first.
+    """
+
+    inbox: str
+    id: str
+    record: str
+    agent: str
+    incarnation: str
+    session: str
+    transcript: str
+    offset: int
+    wall_ms: int
+    prompt: str
+
+    @property
+    def ref(self) -> str:
+        return f"{self.inbox}/{self.id}"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How many messages wait for an agent, how many of them nobody was given, and those given that are to be settled."""
+
+    waiting: int
+    fresh: int
+    given: Sequence[Given]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Messages as they were given, in the order in which they are to be read; `left` more wait."""
+
+    messages: Sequence[Message]
+    given: Sequence[Given]
+    left: int
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A message that is stored: one reference for each inbox that has it; `full` are the inboxes that took no more."""
+
+    refs: Sequence[str]
+    full: Sequence[str] = ()
+
+
+class Messages:
+    """The inboxes of one project."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._keys = store.keys
+
+    def send(
+        self, to: str, text: str, *, sender: str, kind: str = "note", task: str = "", priority: str = "normal", reply_to: str = "",
+        everyone: bool = False,
+    ) -> Sent:  # fmt: skip
+        """Store a message; it is there when this returns.
+
+        Args:
+            to: an agent; a role, of which one other than the sender takes it; `task:<id>`, for whoever holds the task, now or next;
+                `all`, for every agent that is there now but the sender.
+            everyone: with a role: for each of its members that is there now.
+
+        Raises:
+            UsageError: no such name can be, or the text is empty or too long.
+            NotFound: no such task.
+            Refused: the task is over, nobody is there, or the inbox is full.
+        """
+        _check(to, text, kind, priority, reply_to)
+        how, target = _address(to, everyone)
+        keys = self._keys
+        reply = self._store.run(
+            "msg/send",
+            [keys.inbox(""), keys.inbox_high(""), keys.incarnations, keys.registry, keys.task(""), keys.log, keys.sent(sender)],
+            [keys.channel(""), how, target, to, sender, text, kind, task, priority, reply_to, MOST_KEPT, KEPT_MS],
+        )
+        if reply[0] != Reply.OK:
+            raise _refusal(to, target, reply)
+        return Sent([f"{name}/{entry}" for name, entry in zip(reply[1][::2], reply[1][1::2], strict=True)], tuple(reply[2]))
+
+    def waiting(self, agent: Agent) -> int:
+        """How many messages wait for the agent in its own inbox, its role's and its tasks'; exact up to 100 each. One script call.
+
+        One that was given seconds ago and not settled counts: its reader may be idle. 0 for an agent that is no more.
+        """
+        try:
+            return self.look(agent).waiting
+        except AgentGone:
+            return 0
+
+    def look(self, agent: Agent) -> Look:
+        """What waits for the agent, and what is to be settled: given to itself, or to one that has died, of its role or task.
+
+        Raises:
+            AgentGone: it was declared dead.
+        """
+        reply = self._run("msg/look", agent, [UNSETTLED_MS])
+        found = [_given(*reply[at : at + 3]) for at in range(3, len(reply), 3)]
+        return Look(int(reply[1]), int(reply[2]), found)
+
+    def take(self, agent: Agent, record: Mapping[str, Any], *, most: int = 20, room: int = 1 << 30, shown: int = MOST_TEXT) -> Taken:
+        """Give the agent what waits, urgent ones first, then oldest first; to be settled.
+
+        Args:
+            record: the fields of `Given` that tell how it can be settled.
+            room: how many characters there are for all, `shown` for the text of one.
+
+        Raises:
+            AgentGone: it was declared dead.
+        """
+        kept = to_json({"agent": agent.id, "incarnation": agent.incarnation, **record})
+        reply = self._run("msg/take", agent, [kept, most, room, shown, FRAME])
+        rows = [reply[at : at + 4] for at in range(2, len(reply), 4)]
+        messages = [_message(f"{name}/{entry}", entry, as_mapping(fields)) for name, entry, _, fields in rows]
+        return Taken(messages, [_given(*row[:3]) for row in rows], int(reply[1]))
+
+    def settle(self, verdicts: Sequence[tuple[Given, bool]]) -> None:
+        """Say of messages that were given whether they were shown: those are gone from their inboxes, the others wait again."""
+        if not verdicts:
+            return
+        keys = self._keys
+        told = [text for given, shown in verdicts for text in ("shown" if shown else "back", given.inbox, given.id, given.record)]
+        self._store.run(
+            "msg/settle",
+            [keys.inbox(""), keys.inbox_given(""), keys.inbox_high(""), keys.shown(""), keys.log],
+            [keys.channel(""), MOST_KEPT, KEPT_MS, *told],
+        )
+
+    def read(self, agent: Agent, most: int = 20) -> Sequence[Message]:
+        """Take and settle at once, for a reader that is a program: what an earlier read of its own left unsettled comes again."""
+        self.settle([(given, False) for given in self.look(agent).given])
+        taken = self.take(agent, {"session": "", "transcript": ""}, most=most)
+        self.settle([(given, True) for given in taken.given])
+        return list(taken.messages)
+
+    def shown(self, agent: Agent, most: int = MOST_KEPT) -> Sequence[Message]:
+        """What the agent has read lately, the newest first."""
+        return list(_kept(self._lines(self._keys.shown(agent.id), most)))
+
+    def sent(self, agent: Agent, most: int = MOST_KEPT) -> Sequence[tuple[str, str, str, int]]:
+        """What the agent has sent lately, the newest first: reference, text (its beginning), `waits`, `given` or `read`, when."""
+        found = []
+        for line in self._lines(self._keys.sent(agent.id), most):
+            entry = _object(line)
+            refs = entry.get("refs")
+            flat = [str(text) for text in refs] if isinstance(refs, list) else []
+            for name, message in zip(flat[::2], flat[1::2], strict=False):
+                found.append((f"{name}/{message}", str(entry.get("text", "")), self._fate(name, message), _ms(_whole(entry.get("at_ms")))))
+        return found[:most]
+
+    def peek(self, ref: str) -> Message | None:
+        """A message that is in an inbox still, whoever was given it; None for one that is not."""
+        match = REFERENCE.fullmatch(ref)
+        if not match:
+            return None
+        with self._store.errors():
+            found = self._store.client.xrange(self._keys.inbox(match[1]), match[2], match[2])
+        return _message(ref, found[0][0], found[0][1]) if found else None
+
+    def _fate(self, name: str, message: str) -> str:
+        if self.peek(f"{name}/{message}") is None:
+            return "read"
+        with self._store.errors():
+            return "given" if self._store.client.hexists(self._keys.inbox_given(name), message) else "waits"
+
+    def _lines(self, key: str, most: int) -> Sequence[str]:
+        with self._store.errors():
+            lines: Sequence[str] = self._store.client.lrange(key, 0, most - 1)
+        return lines
+
+    def _run(self, script: str, agent: Agent, more: Sequence[str | int]) -> list[Any]:
+        keys = self._keys
+        own = [keys.inbox(""), keys.inbox_given(""), keys.inbox_high(""), keys.incarnations, keys.claims(agent.id), keys.orchestrator]
+        reply = self._store.run(script, own, [agent.id, agent.incarnation, f"{agent.role} {agent.formerly}", *more])
+        if reply[0] == Reply.GONE:
+            raise AgentGone(f"{agent.id} was declared dead: whoever comes back in its place has its messages")
+        return reply
+
+
+def _address(to: str, everyone: bool) -> tuple[str, str]:
+    if to in EVERYBODY:
+        return "all", ""
+    if to.startswith(TASK):
+        return "task", to.removeprefix(TASK)
+    return ("members" if everyone else "inbox"), to
+
+
+def _check(to: str, text: str, kind: str, priority: str, reply_to: str) -> None:
+    named = NAME_PATTERN.fullmatch("t" + to.removeprefix(TASK)) if to.startswith(TASK) else NAME_PATTERN.fullmatch(to)
+    if not named or to == TASK:
+        raise UsageError(f"{to!r} is no agent, role or task: `octet agent list` shows who is there")
+    if not text.strip() or len(text) > MOST_TEXT:
+        raise UsageError(f"a message has 1 to {MOST_TEXT} characters, not {len(text)}: put the rest into a file and send its name")
+    if kind not in KINDS or priority not in PRIORITIES:
+        raise UsageError(f"a message is one of {', '.join(KINDS)}, of {', '.join(PRIORITIES)} priority")
+    if reply_to and not REFERENCE.fullmatch(reply_to):
+        raise UsageError(f"{reply_to[:80]!r} is no message: give what stands in brackets before its sender")
+
+
+def _refusal(to: str, target: str, reply: Sequence[Any]) -> Exception:
+    if reply[0] == Reply.MISSING:
+        return NotFound(f"no task {target}: `octet task list` shows them")
+    if reply[0] == Reply.STATE:
+        return Refused(f"task {target} is {reply[1]}: nobody will hold it any more")
+    if reply[0] == Reply.FULL:
+        return Refused(f"the inbox of {reply[1]} is full: it was not sent; try again when its reader has read what waits")
+    return Refused(f"nobody is there to send it to ({to}): `octet agent list` shows who is")
+
+
+def _message(ref: str, entry_id: str, fields: Mapping[str, str], shown_ms: int = 0) -> Message:
+    sent_ms = _ms(fields.get("sent_ms", "")) or _ms(entry_id.partition("-")[0])
+    texts = {name: fields.get(name, "") for name in ("to", "text", "kind", "task", "priority", "reply_to")}
+    return Message(ref, fields.get("from", "?"), sent_ms=sent_ms, shown_ms=shown_ms, **texts)
+
+
+def _ms(text: str) -> int:
+    return int(text) if re.fullmatch("[0-9]{1,15}", text) else 0
+
+
+def _kept(lines: Sequence[str]) -> Iterator[Message]:
+    for line in lines:
+        entry = _object(line)
+        fields = {name[1:]: str(value) for name, value in entry.items() if name.startswith(".")}
+        entry_id = str(entry.get("id", ""))
+        yield _message(f"{entry.get('inbox', '')}/{entry_id}", entry_id, fields, _ms(_whole(entry.get("shown_ms"))))
+
+
+def _given(inbox: str, entry_id: str, record: str) -> Given:
+    fields = _object(record)
+    texts = {name: str(fields.get(name, "")) for name in ("agent", "incarnation", "session", "transcript", "prompt")}
+    offset, wall_ms = fields.get("offset"), fields.get("wall_ms")
+    return Given(
+        inbox,
+        entry_id,
+        record,
+        **texts,
+        offset=offset if isinstance(offset, int) else -1,
+        wall_ms=wall_ms if isinstance(wall_ms, int) else 0,
+    )
+
+
+def _object(text: str) -> dict[str, Any]:
+    """What a record holds, nothing for one that was spoiled by hand."""
+    try:
+        found = from_json(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _whole(value: object) -> str:
+    """A number as Lua's encoder writes it, large ones with an exponent, as digits."""
+    return f"{value:.0f}" if isinstance(value, (int, float)) and abs(value) < 1e15 else ""

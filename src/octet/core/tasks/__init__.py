@@ -1,0 +1,1 @@
+"""Tasks from `add` to `done`: plans, claims, gates, verdicts."""

@@ -1,0 +1,168 @@
+"""Tasks as they are read: one, many, by state, in order of claim; nothing here changes any."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+
+from octet.base.errors import NotFound, UsageError
+from octet.core.tasks.record import HELD_STATES, STAGES, Stage, State, Task
+from octet.core.tasks.verdicts import Record, read_records
+from octet.store.keys import Keys
+from octet.store.scripts import Store
+
+_LISTED = (*HELD_STATES, State.SUBMITTED, State.PENDING, State.BLOCKED, State.DEAD, State.CANCELLED, State.DONE)
+
+# So many of the first in each queue tell whether anything has changed there; how many there are in all tells the rest.
+MOST_PICTURED = 20
+
+
+def stage_named(name: str) -> Stage:
+    if name not in STAGES:
+        raise UsageError(f"no stage {name!r}: choose one of {', '.join(STAGES)}")
+    return STAGES[name]
+
+
+class TaskReader:
+    """The tasks of one project, to be read."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._keys: Keys = store.keys
+
+    def get(self, task_id: str) -> Task:
+        """Read one task.
+
+        Raises:
+            NotFound: there is none with that id.
+        """
+        with self._store.errors():
+            fields = self._store.client.hgetall(self._keys.task(task_id))
+        if not fields:
+            raise NotFound(f"no task {task_id}: `octet task list` shows them")
+        return Task.from_hash({**fields, "id": task_id})
+
+    def list(self, state: str | None = None, limit: int = 100) -> Sequence[Task]:
+        """At most `limit` tasks, those in work first, then the queues in order of claim, then the finished, latest first.
+
+        Raises:
+            UsageError: there is no such state.
+        """
+        if state is not None and state not in set(State):
+            raise UsageError(f"no state {state!r}: choose one of {', '.join(State)}")
+        ids: dict[str, None] = {}  # in order; a task that moves on while this reads is met twice
+        for wanted in [State(state)] if state else _LISTED:
+            ids |= dict.fromkeys(self._ids(wanted, limit - len(ids)))
+        return self._read(ids)
+
+    def _read(self, ids: Iterable[str]) -> Sequence[Task]:
+        """The tasks of `ids`, without those that have no record."""
+        with self._store.errors():
+            pipe = self._store.client.pipeline(transaction=False)
+            for task_id in ids:
+                pipe.hgetall(self._keys.task(task_id))
+            found = pipe.execute(raise_on_error=False)
+        records = zip(ids, found, strict=True)
+        return [Task.from_hash({**fields, "id": task_id}) for task_id, fields in records if fields and isinstance(fields, dict)]
+
+    def _ids(self, state: State, limit: int) -> Sequence[str]:
+        if limit <= 0:
+            return []
+        if state == State.PENDING:
+            return self._pending_ids(limit)
+        with self._store.errors():
+            ids: list[str] = self._store.client.zrevrange(self._keys.state(state), 0, limit - 1)
+        return ids
+
+    def _pending_ids(self, limit: int) -> Sequence[str]:
+        """Of all queues together, in order of claim."""
+        with self._store.errors():
+            pipe = self._store.client.pipeline(transaction=False)
+            for queue in self._pending_queues():
+                pipe.zrevrange(queue, 0, limit - 1, withscores=True)
+            found = [entry for entries in pipe.execute() for entry in entries]
+        return [task_id for task_id, _ in sorted(found, key=lambda entry: -entry[1])][:limit]
+
+    def _pending_queues(self) -> Sequence[str]:
+        names = sorted(self._store.client.smembers(self._keys.queues))
+        return [self._keys.priority, *(self._keys.stage(name.removesuffix(":")) for name in names)]
+
+    def counts(self) -> dict[str, int]:
+        """How many tasks are in each state; values that wait unread on the plain list count as pending."""
+        others = [state for state in State if state != State.PENDING]
+        with self._store.errors():
+            pipe = self._store.client.pipeline(transaction=False)
+            for state in others:
+                pipe.zcard(self._keys.state(state))
+            pipe.llen(self._keys.pending)
+            for queue in self._pending_queues():
+                pipe.zcard(queue)
+            found = pipe.execute()
+        counts = dict(zip(others, found, strict=False)) | {State.PENDING: sum(found[len(others) :])}
+        return {str(state): counts[state] for state in State}
+
+    def queued(self, stage: str, limit: int = 100) -> Sequence[Task]:
+        """The tasks that wait for a gate, in order of claim.
+
+        Raises:
+            UsageError: there is no such stage.
+        """
+        with self._store.errors():
+            ids = self._store.client.zrevrange(self._keys.stage(stage_named(stage).name), 0, limit - 1)
+        return self._read(ids)
+
+    def waiting(self, stage: str) -> int:
+        """How many tasks wait for a stage.
+
+        Raises:
+            UsageError: there is no such stage.
+        """
+        with self._store.errors():
+            return sum(count for count, _ in self._queued(stage, 1))
+
+    def picture(self, stage: str) -> str:
+        """What waits for a stage and how much is in flight, as a word that stays the same as long as they do; "" when nothing waits.
+
+        Raises:
+            UsageError: there is no such stage.
+        """
+        with self._store.errors():
+            queued = self._queued(stage, MOST_PICTURED)
+            in_flight = self._store.client.hlen(self._keys.scopes)
+        if not sum(count for count, _ in queued):
+            return ""
+        return f"{stage}:{zlib.crc32(repr((queued, in_flight)).encode()):08x}"
+
+    def _queued(self, stage: str, most: int) -> Sequence[tuple[int, Sequence[str]]]:
+        """For each queue of a stage its length, and the first of what waits there."""
+        keys, step = self._keys, stage_named(stage)
+        queues = [keys.stage(stage)]
+        if step.waiting == State.PENDING:
+            names = sorted(self._store.client.smembers(keys.queues))
+            own = [keys.stage(name.removesuffix(":")) for name in names if name.startswith(f"{stage}:")]
+            queues = [keys.priority, *own] if stage == "build" else own
+        pipe = self._store.client.pipeline(transaction=False)
+        for queue in queues:
+            pipe.zcard(queue)
+            pipe.zrevrange(queue, 0, most - 1)
+        if stage == "build":
+            pipe.llen(keys.pending)
+            pipe.lrange(keys.pending, -most, -1)
+        found = pipe.execute()
+        return list(zip(found[::2], found[1::2], strict=True))
+
+    def records(self, task_id: str) -> Sequence[Record]:
+        """What gates found out about the task, oldest first; the last hundred."""
+        with self._store.errors():
+            return read_records(self._store.client.hgetall(self._keys.reviews(task_id)))
+
+    def held_by(self, agent_id: str) -> Sequence[Task]:
+        """The tasks that an agent holds now."""
+        with self._store.errors():
+            ids = sorted(self._store.client.smembers(self._keys.claims(agent_id)))
+        return [task for task in self._read(ids) if task.holder == agent_id] if ids else []
+
+    def read(self, task_ids: Iterable[str]) -> Sequence[Task]:
+        """Those of the tasks that exist."""
+        wanted = list(task_ids)
+        return self._read(wanted) if wanted else []

@@ -1,0 +1,1 @@
+"""Tokens used: read from transcripts, summed, held against budgets."""

@@ -1,0 +1,1 @@
+"""A crew of sessions on one machine: planned, started, supervised, ended."""

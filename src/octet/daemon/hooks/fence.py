@@ -1,0 +1,143 @@
+"""Git's own hooks ask here: who moves this ref, and may they? Agents are held to the locks, people are only told.
+
+Who asks is found from the processes above git: the nearest that is a registered agent's. An agent's environment may lie, its
+ancestry does not; so CLAUDE_PID and OCTET_AGENT count where no ancestor is registered. Git cannot tell a session from the sub-agents
+in it, which share its process: what one of these holds, the process holds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from octet.base.errors import LockHeld, NotFound, NotTrusted, OctetError, StoreUnreachable
+from octet.base.process import ancestors, is_alive
+from octet.base.text import plain
+from octet.client.api import Octet
+from octet.core.agents.identity import claude_process, current_agent
+from octet.core.agents.registry import Agent
+from octet.core.locks.locks import Lock
+from octet.daemon.hooks import permission
+from octet.daemon.hooks.failure import failure_reply
+from octet.daemon.liveness.heartbeat import local_process
+from octet.daemon.projects.sessions import Crew, Crews
+from octet.daemon.protocol.wire import Reply, Request
+from octet.fence import attempt as fence
+from octet.fence.attempt import EVENT, Attempt
+from octet.guard import policy
+
+__all__ = ["EVENT", "answer"]
+
+log = logging.getLogger("octet.fence")
+
+
+@dataclass(frozen=True)
+class Asker:
+    """The agents of the process that asks, its session first; `named` is the one that OCTET_AGENT names."""
+
+    family: tuple[Agent, ...]
+    named: str = ""
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(agent.id for agent in self.family)
+
+    def holding(self, locks: Sequence[Lock]) -> Agent:
+        """Who of them is judged: the one that is named, else one that holds what is asked for, else the session."""
+        by_name = {agent.id: agent for agent in self.family}
+        chosen = [self.named, *(lock.holder for lock in locks)]
+        return next((by_name[name] for name in chosen if name in by_name), self.family[0])
+
+
+def answer(crews: Crews, request: Request) -> Reply:
+    """The reply to one of git's hooks; never raises for anything that its input or a store can do."""
+    try:
+        attempt = fence.parse(request.payload)
+        crew = crews.find(request.root, request.redis_url)
+        if not crew.trusted.approved:
+            return Reply()  # `octet init --undo` since the hook looked
+        return Reply(*fence.render(_judge(crew, attempt)))
+    except (StoreUnreachable, NotTrusted) as error:
+        if isinstance(error, StoreUnreachable):
+            crew.failed(error)
+        log.warning("%s: %s", request.root, error)
+        return failure_reply(request, str(error))
+    except OctetError as error:
+        return failure_reply(request, f"Octet: {error}")
+
+
+def _judge(crew: Crew, attempt: Attempt) -> policy.Verdict:
+    octet, project = crew.connected(), crew.project
+    needs = fence.fence_needs(attempt, project)
+    locks = _locks(octet, needs.resources)
+    asker = _find_asker(octet, attempt)
+    if attempt.token and needs.resources and (verdict := _check_token(attempt.token, needs, locks)):
+        return verdict
+    if asker is None:
+        return _tell_person(needs, locks)
+    if (elsewhere := _check_worktree(octet, crew, attempt, asker)).decision != "pass":
+        return elsewhere
+    if not needs.resources:
+        return elsewhere
+    agent = asker.holding(locks)
+    return policy.judge(needs, permission.acquire(octet, agent, needs.resources), project, agent.id)
+
+
+def _locks(octet: Octet, resources: Sequence[str]) -> list[Lock]:
+    found = []
+    for resource in resources:
+        try:
+            found.append(octet.locks.get(resource))
+        except NotFound:
+            continue
+    return found
+
+
+def _check_token(token: str, needs: policy.Needs, locks: Sequence[Lock]) -> policy.Verdict | None:
+    """A refusal for a token that is no longer its lock's. Whoever it is: a program that shows one asks to be stopped by it."""
+    current = {lock.resource: lock for lock in locks}
+    for resource in needs.resources:
+        lock = current.get(resource)
+        if lock and lock.token == token:
+            continue
+        now = f"{plain(lock.holder, 80)} holds it now" if lock else "nobody holds it now"
+        reason = f"Octet: {needs.names[resource]} was locked with token {plain(token, 40)}, which has passed on ({now}): take the lock anew"
+        return policy.Verdict("deny", f"{reason}, then do this again.")
+    return None
+
+
+def _tell_person(needs: policy.Needs, locks: Sequence[Lock]) -> policy.Verdict:
+    """Nobody stops a person; what an agent is doing there is worth knowing."""
+    held = [f"{plain(lock.holder, 80)} holds {needs.names[lock.resource]}" for lock in locks]
+    if not held:
+        return policy.Verdict()
+    return policy.Verdict(notice=f"Octet: {', '.join(held)}, perhaps in the midst of a merge. Yours goes ahead, and that one starts over.")
+
+
+def _check_worktree(octet: Octet, crew: Crew, attempt: Attempt, asker: Asker) -> policy.Verdict:
+    """Another agent's worktree, by the lock that every write there needs. None is taken: git's worktrees come and go."""
+    needs = fence.worktree_needs(attempt, crew.project)
+    for lock in _locks(octet, needs.resources):
+        if lock.holder not in asker.names:
+            held = LockHeld(lock.resource, lock.holder, scope=lock.scope, task=lock.task, since_ms=lock.since_ms, ttl_ms=lock.ttl_ms)
+            return policy.judge(needs, permission.described(octet, held), crew.project)
+    return policy.Verdict()
+
+
+def _find_asker(octet: Octet, attempt: Attempt) -> Asker | None:
+    """The agents behind an attempt; None for a person."""
+    agents = [(agent, process) for agent in octet.agents.list() if (process := local_process(agent))]
+    for pid in (attempt.pid, *ancestors(attempt.pid)):
+        if family := [agent for agent, process in agents if process.pid == pid and is_alive(process)]:
+            return _asker(family, attempt)
+    environ = {"CLAUDE_PID": str(attempt.claude_pid), "OCTET_AGENT": attempt.agent, "OCTET_ROLE": attempt.role}
+    process = claude_process(environ)
+    if not process and not attempt.agent:
+        return None
+    named = current_agent(octet.agents, environ)
+    return _asker([agent for agent, of in agents if of == process and named.process] or [named], attempt)
+
+
+def _asker(family: Sequence[Agent], attempt: Attempt) -> Asker:
+    return Asker(tuple(sorted(family, key=lambda agent: "#" in agent.process)), attempt.agent)

@@ -1,0 +1,140 @@
+"""The guard of tool calls: what a call needs is taken before it runs; what it did besides is looked for after it.
+
+Guarding(sessions, returned).before(crew, event, pid, source)     # PreToolUse → a verdict, as a hook's answer
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import replace
+
+from octet.base.errors import NotFound, OctetError, StoreUnreachable
+from octet.base.text import plain
+from octet.core.agents.registry import Agent
+from octet.core.locks.overlap import Meeting
+from octet.daemon.hooks import permission
+from octet.daemon.hooks.sessions import Sessions
+from octet.daemon.hooks.watch import Intrusion, Watch
+from octet.daemon.liveness.fenced_out import Returned
+from octet.daemon.projects.sessions import Crew
+from octet.guard import policy
+from octet.guard.payload import PostToolUse, PreToolUse
+from octet.guard.reply import Reply as Answer
+from octet.guard.reply import render_context, render_verdict
+
+log = logging.getLogger("octet.guarding")
+
+# An agent's touch of a path is noted this often at most.
+TOUCH_EVERY_S = 1800.0
+
+
+class Guarding:
+    """Guards the tool calls of all projects; thread-safe."""
+
+    def __init__(self, sessions: Sessions, returned: Returned) -> None:
+        self._sessions = sessions
+        self._returned = returned
+        self._watch = Watch()
+        self._touched: dict[tuple[str, str, str, str], float] = {}
+
+    def before(self, crew: Crew, event: PreToolUse, pid: int, _: str) -> Answer:
+        """PreToolUse: what the call needs is taken, or the call is denied."""
+        needs = policy.needs(event, crew.project)
+        agent: Agent | None
+        if needs.resources or needs.swept or needs.names_agent:
+            agent, verdict = self._guarded(crew, event, pid, needs)
+        else:
+            agent, verdict = self._sessions.known(crew, event, pid), policy.judge(needs, policy.Granted(), crew.project)
+        if agent and verdict.decision != "deny":
+            if needs.resources or needs.apart:
+                crew.writes.update({agent.id, agent.parent})
+            call = (pid, event.tool_use_id) if event.tool_name == "Bash" else None
+            self._watch.wrote(crew, agent, needs.resources, call)
+            if call:
+                self._watch.begin(crew, agent, call)
+            verdict = self._with_meetings(crew, agent, needs, verdict)
+        return render_verdict(verdict, event)
+
+    def _guarded(self, crew: Crew, event: PreToolUse, pid: int, needs: policy.Needs) -> tuple[Agent, policy.Verdict]:
+        agent = self._sessions.cached(crew, event, pid)
+        if refused := _astray(crew, agent, needs) or self._returned.refuse(crew, agent, needs):
+            return agent, refused
+        answer = self._permitted(crew, agent, needs)
+        if isinstance(answer, policy.Gone):
+            self._sessions.forget(agent)
+            joined = self._sessions.register(crew, event, pid)
+            agent = joined.agent
+            if joined.how == "known":  # it took another role, and with it another name
+                answer = self._permitted(crew, agent, needs)
+            elif lost := self._returned.tell(crew, agent, "PreToolUse"):
+                return agent, policy.Verdict("deny", f"{lost} You are {agent.id} from now on.")
+        return agent, policy.judge(needs, answer, crew.project, agent.id)
+
+    def _with_meetings(self, crew: Crew, agent: Agent, needs: policy.Needs, verdict: policy.Verdict) -> policy.Verdict:
+        """The verdict, with who else changes the same paths in a worktree; the store is asked at an agent's first touch of a path."""
+        now = time.monotonic()
+        place = (crew.project.name, crew.url or "", agent.id)
+        fresh = [path for path in needs.apart if self._touched.get((*place, path), -TOUCH_EVERY_S) + TOUCH_EVERY_S <= now]
+        if not fresh:
+            return verdict
+        if len(self._touched) > 10_000:
+            self._touched.clear()
+        self._touched |= {(*place, path): now for path in fresh}
+        met = crew.connected().radar.touch(agent, fresh)
+        return replace(verdict, context="\n".join(filter(None, [verdict.context, *map(_meeting, met)])))
+
+    def after(self, crew: Crew, event: PostToolUse, pid: int, _: str) -> Answer:
+        """PostToolUse: what a shell command changed of files that others hold; both are told."""
+        found = self._watch.end(crew, (pid, event.tool_use_id))
+        if not found:
+            return Answer()
+        agent = self._sessions.cached(crew, event, pid)
+        for intrusion in found:
+            try:
+                crew.connected().messages.send(intrusion.lock.holder, _intruded(agent, intrusion), sender=agent.id)
+            except StoreUnreachable:
+                raise
+            except OctetError as error:  # a lock that was set by hand may name anybody
+                log.info("nobody to tell: %s", error)
+        return render_context(type(event).__name__, "\n".join(map(_intruding, found)))
+
+    def _permitted(self, crew: Crew, agent: Agent, needs: policy.Needs) -> policy.Answer:
+        octet = crew.connected()
+        swept = permission.in_the_way(octet, agent, needs)
+        if swept and crew.project.config.lock_paths == "enforce":
+            return swept
+        answer = permission.acquire(octet, agent, needs.resources)
+        return swept if swept and isinstance(answer, policy.Granted) else answer
+
+
+def _meeting(met: Meeting) -> str:
+    work = (f", task {plain(met.task, 80)}" if met.task else "") + (f", branch {plain(met.branch, 200)}" if met.branch else "")
+    advice = f"agree who does what before both are merged (`octet msg send {plain(met.agent, 80)} …`)"
+    who = f"{plain(met.agent, 80)}{work}, in a worktree of its own"
+    return f"Octet: {plain(met.path)} is also being changed by {who}; it was told too: {advice}."
+
+
+def _intruding(found: Intrusion) -> str:
+    holder, work = plain(found.lock.holder, 80), f" (task {plain(found.lock.task, 80)})" if found.lock.task else ""
+    return (
+        f"Octet: {plain(found.path)} changed while this command ran, and {holder} holds it{work}; it was told. "
+        f"If it was this command, agree with {holder} (`octet msg send {holder} …`) and do not write it again."
+    )
+
+
+def _intruded(agent: Agent, found: Intrusion) -> str:
+    path = plain(found.path)
+    return f"{path}, which you hold, changed while a shell command of {agent.id} ran: look at it (`git diff -- {path}`) before you go on."
+
+
+def _astray(crew: Crew, agent: Agent, needs: policy.Needs) -> policy.Verdict | None:
+    """A developer that has a worktree and writes in the shared checkout. Its worktree may be younger than what this process remembers."""
+    if agent.role != "developer" or not needs.shared or needs.refusals or crew.project.config.lock_paths != "enforce":
+        return None
+    try:
+        worktree = crew.connected().agents.get(agent.id).worktree
+    except NotFound:
+        return None
+    return policy.misplaced(needs, worktree) if os.path.isdir(worktree) else None  # noqa: PTH112 - it may be ""

@@ -1,0 +1,95 @@
+"""Whether an agent may have locks: one rule for the guard of tool calls and for git's fence.
+
+A crew's protected branches are moved by its guardian, or by a guest, which is a person's ordinary session; another role holds the
+branch's lock by its own `octet lock acquire`, or is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from octet.base.errors import AgentGone, LockAwaited, LockHeld, NotFound, OctetError
+from octet.client.api import Octet
+from octet.core.agents.registry import GUEST, Agent
+from octet.guard import policy
+
+log = logging.getLogger("octet.permission")
+
+# A guest commits where the person lets it, one at a time.
+MAY_MOVE_BRANCHES = frozenset({GUEST, "repository-guardian"})
+
+
+def acquire(octet: Octet, agent: Agent, resources: Sequence[str]) -> policy.Answer:
+    """Take the locks for the agent's turn, all or none, if its role may have them."""
+    if reserved := _reserved(octet, agent, resources):
+        return reserved
+    try:
+        if resources:
+            octet.locks.acquire(agent, resources, scope="turn")
+    except LockHeld as held:
+        return described(octet, held)
+    except AgentGone:
+        return policy.Gone()
+    return policy.Granted()
+
+
+def in_the_way(octet: Octet, agent: Agent, needs: policy.Needs) -> policy.Held | None:
+    """A lock of another agent on what a call may change, where its paths are known in part only; None for none."""
+    if not needs.swept:
+        return None
+    others = {lock.resource: lock for lock in octet.locks.list() if lock.holder not in (agent.id, agent.parent)}
+    found = policy.swept_lock(needs, others)
+    if found is None:
+        return None
+    lock = others[found]
+    held = LockHeld(lock.resource, lock.holder, scope=lock.scope, task=lock.task, since_ms=lock.since_ms, ttl_ms=lock.ttl_ms)
+    return described(octet, held)
+
+
+def described(octet: Octet, held: LockHeld) -> policy.Held:
+    """A lock that another holds, or has waited for, with its task, its age and its end."""
+    title = ""
+    if held.task:
+        try:
+            title = octet.tasks.get(held.task).title
+        except OctetError as error:
+            log.info("a lock names the task %s: %s", held.task, error)
+    age_ms = max(0, octet.now_ms() - held.since_ms) if held.since_ms else 0
+    return policy.Held(
+        held.resource,
+        held.holder,
+        held.task,
+        title,
+        age_ms / 1000,
+        held.scope,
+        held.by,
+        0.0 if _is_renewed(octet, held.holder) else held.ttl_ms / 1000,
+        held.waiting,
+        isinstance(held, LockAwaited),
+    )
+
+
+def _is_renewed(octet: Octet, holder: str) -> bool:
+    """Whether the holder's locks live as long as its process; those of a person or a script end by their TTL."""
+    try:
+        return bool(octet.agents.get(holder).process)
+    except NotFound:
+        return False
+
+
+def _reserved(octet: Octet, agent: Agent, resources: Sequence[str]) -> policy.Reserved | None:
+    """A crew's main moves by its guardian only; whoever took the branch's lock by its own command knows what it does."""
+    if agent.role in MAY_MOVE_BRANCHES:
+        return None
+    for resource in resources:
+        if resource.startswith("repository:") and not _holds(octet, agent, resource):
+            return policy.Reserved(resource, agent.role)
+    return None
+
+
+def _holds(octet: Octet, agent: Agent, resource: str) -> bool:
+    try:
+        return octet.locks.get(resource).holder == agent.id
+    except NotFound:
+        return False

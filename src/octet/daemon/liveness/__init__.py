@@ -1,0 +1,1 @@
+"""Heartbeats, dead agents, and what happens to their work."""

@@ -1,0 +1,75 @@
+"""What git's hooks read before they ask anybody: whether an agent may be above them at all.
+
+A hook runs at every change of a ref, and to ask costs more than a commit does. So the daemon keeps a file of shell assignments:
+processes of agents, repositories in which a branch is locked, worktrees and whose they are. It only saves questions: where it says
+that there is something, the hook asks; where it is old, a person is asked about once too often, or told of a lock too late.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from octet.base.process import ProcessIdentity, host_id
+from octet.core.agents.registry import Agent
+from octet.runtime.bootstrap import write_if_changed
+
+FILE = "fence"
+
+log = logging.getLogger("octet.hints")
+
+
+@dataclass
+class Hints:
+    """What one project contributes."""
+
+    pids: set[int] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
+    trees: set[tuple[str, str]] = field(default_factory=set)
+
+
+class HintFile:
+    """The file in the state directory; thread-safe."""
+
+    def __init__(self, state: Path) -> None:
+        self._path = state / FILE
+        self._lock = threading.Lock()
+        self._pids: set[int] = set()
+
+    def knows(self, pid: int) -> bool:
+        """Whether a process stands in it."""
+        return pid in self._pids
+
+    def write(self, hints: Iterable[Hints]) -> None:
+        """Replace it as a whole, where it differs."""
+        found = list(hints)
+        pids = set().union(*(part.pids for part in found))
+        held = set().union(*(part.held for part in found))
+        trees = set().union(*(part.trees for part in found))
+        text = _assign("pids", " ", map(str, sorted(pids))) + _assign("held", "\n", sorted(held))
+        text += _assign("trees", "\n", (f"{who} {path}" for who, path in sorted(trees)))
+        with self._lock:
+            try:
+                write_if_changed(self._path, text)
+                self._pids = pids
+            except OSError as error:
+                log.warning("cannot write %s: %s", self._path, error)
+
+
+def add_agent(hints: Hints, agent: Agent, process: ProcessIdentity | None) -> None:
+    """An agent of this machine, and the worktree it is registered with."""
+    if process:
+        hints.pids.add(process.pid)
+    who = str(process.pid) if process else agent.id
+    if agent.worktree and agent.host in ("", host_id()):
+        hints.trees.add((who, agent.worktree))
+
+
+def _assign(name: str, separator: str, words: Iterable[str]) -> str:
+    """`octet_NAME=' a b '`: each word between two separators, so that a shell finds it whole."""
+    joined = "".join(f"{separator}{word}" for word in words)
+    return f"octet_{name}={shlex.quote(joined + separator if joined else '')}\n"

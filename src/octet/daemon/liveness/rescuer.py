@@ -1,0 +1,63 @@
+"""Keeps the work of agents that die or leave, before their tasks go back: on a thread of its own, and for a bounded time.
+
+    the process ends ─▶ snapshot begins ─▶ done, or the budget is used up ─▶ burial: the task can be claimed
+
+Where git is slow, the task goes back all the same: two seconds after a death its work must be claimable. The snapshot then
+ends later, is noted on the task, and whoever has claimed it meanwhile is told by message.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent
+from octet.core.tasks.tasks import State, Task
+from octet.worktree.rescue import rescue_claims, rescue_lost
+
+# Of the two seconds from a death to a claimable task. Many that die together share one budget.
+BURIAL_S = 1.2
+# An agent that leaves does so in a hook that the client gives 1.5 s in all.
+LEAVE_S = 0.7
+SAME_BURST_S = 1.0
+AT_ONCE = 4
+
+
+class Rescuer:
+    """Snapshots in the background; thread-safe."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="rescue")
+        self._lock = threading.Lock()
+        self._deadline = 0.0
+
+    def save(self, octet: Octet, agent: Agent, budget_s: float = BURIAL_S) -> None:
+        """Begin to keep the agent's work, and wait for it as long as there is time; only where a task would go back.
+
+        Raises:
+            StoreUnreachable: the store does not answer.
+        """
+        if octet.project is None or octet.project.common_dir is None:
+            return
+        tasks = [task for task in octet.tasks.held_by(agent.id) if task.state == State.CLAIMED]
+        if tasks:
+            wait([self._pool.submit(rescue_claims, octet, agent, tasks)], timeout=self._left_s(budget_s))
+
+    def save_lost(self, octet: Octet, agent: Agent, lost: Sequence[tuple[Task, int]], budget_s: float = LEAVE_S) -> None:
+        """The same for an agent that has come back from the dead, whose tasks are others' by now."""
+        if lost:
+            wait([self._pool.submit(rescue_lost, octet, agent, lost)], timeout=budget_s)
+
+    def stop(self) -> None:
+        """Take no more; what has begun goes on."""
+        self._pool.shutdown(wait=False)
+
+    def _left_s(self, budget_s: float) -> float:
+        with self._lock:
+            now = time.monotonic()
+            if now > self._deadline + SAME_BURST_S:
+                self._deadline = now + budget_s
+            return max(0.0, self._deadline - now)

@@ -1,0 +1,1 @@
+"""The framing that hooks and daemon speak."""

@@ -1,0 +1,201 @@
+"""Reads transcripts for the tokens used, in a thread of its own, and pauses and resumes whom the budgets concern.
+
+A hook waits a moment for its transcript, so that a budget that is used up is known before the agent is given more work; what takes
+longer goes on without it. The client writes its last lines after the hook: each transcript is read once more, soon after.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from octet.base.errors import OctetError, StoreUnreachable
+from octet.client.api import Octet
+from octet.core.agents.registry import Agent
+from octet.core.usage.cost import CREW_KINDS, PAUSED_BY
+from octet.core.usage.transcripts import end_of
+from octet.daemon.projects.sessions import Crew, Crews
+
+log = logging.getLogger("octet.ledger")
+
+WAIT_S = 0.3
+AGAIN_S = 2.0
+SETTLE_EVERY_S = 10.0
+MOST_JOBS = 1000
+MOST_SUBAGENTS = 1000
+SUBAGENT_FILE = re.compile(r"agent-([A-Za-z0-9_-]{1,64})\.jsonl")
+
+
+@dataclass
+class _Job:
+    """A transcript to be read; `whole`: those of the session's sub-agents too."""
+
+    crew: Crew
+    agent: Agent
+    transcript: Path
+    begun: bool
+    whole: bool
+    due: float
+    last: bool = False
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class Ledger:
+    """The accounts of every project of this machine; thread-safe."""
+
+    def __init__(self, crews: Crews) -> None:
+        self._crews = crews
+        self._jobs: dict[Path, _Job] = {}
+        self._sizes: dict[Path, int] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._settle_at = 0.0
+
+    def start(self) -> None:
+        """Begin, unless begun."""
+        with self._changed:
+            if self._thread is None and not self._stopping:
+                self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """End; what was not read yet is read after the next event of its session."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread:
+            thread.join(timeout=2)
+
+    def begin(self, crew: Crew, agent: Agent, transcript: str) -> None:
+        """A session begins or goes on: what its transcript holds by now was used before, or by the session that it is a copy of."""
+        if path := _named(transcript):
+            crew.connected().cost.begin(path, end_of(path), agent.joined_ms)
+
+    def account(self, crew: Crew, agent: Agent, transcript: str, *, subagent: bool = False, wait_s: float = WAIT_S) -> None:
+        """Have a transcript read on, and budgets enforced; waits for that, but no longer than `wait_s`."""
+        path = _named(transcript)
+        if path is None:
+            return
+        job = _Job(crew, agent, path, begun=subagent, whole=not subagent, due=time.monotonic())
+        with self._changed:
+            if len(self._jobs) < MOST_JOBS:
+                self._jobs[path] = job
+            self._changed.notify_all()
+        self.start()
+        job.done.wait(wait_s)
+
+    def _run(self) -> None:
+        while (job := self._next()) or not self._stopping:
+            try:
+                if job:
+                    self._read(job)
+                else:
+                    self._settle_all()
+            except StoreUnreachable as error:
+                log.warning("tokens are counted later: %s", error)
+            except Exception:
+                log.exception("tokens are not counted")
+            finally:
+                if job:
+                    job.done.set()
+
+    def _next(self) -> _Job | None:
+        """The next job that is due; None when it is time to settle, or to end."""
+        with self._changed:
+            while not self._stopping:
+                now = time.monotonic()
+                first = min(self._jobs.values(), key=lambda job: job.due, default=None)
+                if first and first.due <= now:
+                    return self._jobs.pop(first.transcript)
+                if self._settle_at <= now:
+                    return None
+                self._changed.wait(min(self._settle_at, first.due if first else self._settle_at) - now)
+        return None
+
+    def _read(self, job: _Job) -> None:
+        octet, config = job.crew.connected(), job.crew.project.config
+        held = _held(octet, job.agent)
+        octet.cost.account(job.agent, job.transcript, config, held, begun=job.begun)
+        if job.whole:
+            for path, agent in self._grown_subagents(octet, job):
+                octet.cost.account(agent, path, config, _held(octet, agent) or held, begun=True)
+        _settle(job.crew)
+        if not job.last:
+            again = _Job(job.crew, job.agent, job.transcript, job.begun, job.whole, time.monotonic() + AGAIN_S, last=True)
+            with self._changed:
+                self._jobs.setdefault(job.transcript, again)
+
+    def _grown_subagents(self, octet: Octet, job: _Job) -> Iterator[tuple[Path, Agent]]:
+        """The transcripts of the session's sub-agents that were written since the last look. One that is no agent any more, or never
+        was, as those of compaction, counts for its session."""
+        process = job.agent.process.partition("#")[0]
+        for number, (path, name, size) in enumerate(_subagents(job.transcript)):
+            if number >= MOST_SUBAGENTS:
+                return
+            if self._sizes.get(path) != size:
+                if len(self._sizes) > 10 * MOST_SUBAGENTS:
+                    self._sizes.clear()
+                self._sizes[path] = size
+                yield path, octet.agents.find(f"{process}#{name}") or job.agent
+
+    def _settle_all(self) -> None:
+        self._settle_at = time.monotonic() + SETTLE_EVERY_S
+        for crew in self._crews.all():
+            with suppress(OctetError):  # its settings cannot be read just now: those before are followed
+                self._crews.find(str(crew.root), crew.url or "")
+        for crew in self._crews.all():
+            try:
+                if crew.octet:
+                    _settle(crew)
+            except OctetError as error:
+                log.warning("%s: budgets are looked at later: %s", crew.project.name, error)
+
+
+def paused_by_budget(crew: Crew, agent: Agent) -> str:
+    """Why a budget pauses the agent, "" when none does; costs nothing where no budget is set."""
+    config = crew.project.config
+    if not (config.budget_day_tokens or config.budget_task_tokens):
+        return ""
+    standing = crew.connected().standings.get(agent.id)
+    return standing.paused if standing.paused_by == PAUSED_BY else ""
+
+
+def _settle(crew: Crew) -> None:
+    octet, config = crew.connected(), crew.project.config
+    agents = [agent for agent in octet.agents.list() if agent.kind in CREW_KINDS]
+    limited = config.budget_day_tokens or config.budget_task_tokens
+    if limited or any(standing.paused_by == PAUSED_BY for standing in octet.standings.of([agent.id for agent in agents]).values()):
+        octet.cost.enforce(agents, config, {agent.id: _held(octet, agent) for agent in agents})
+
+
+def _held(octet: Octet, agent: Agent) -> str:
+    """The task that an agent holds, or the one of the session that it is a part of; "" for none."""
+    for name in filter(None, [agent.id, agent.parent]):
+        if held := octet.tasks.held_by(name):
+            return str(held[0].id)
+    return ""
+
+
+def _named(transcript: str) -> Path | None:
+    path = Path(transcript)
+    return path if path.is_absolute() and path.suffix == ".jsonl" else None
+
+
+def _subagents(transcript: Path) -> Iterator[tuple[Path, str, int]]:
+    """The transcripts of a session's sub-agents: path, the sub-agent's id, size."""
+    try:
+        with os.scandir(transcript.with_suffix("") / "subagents") as entries:
+            for entry in entries:
+                if (match := SUBAGENT_FILE.fullmatch(entry.name)) and entry.is_file():
+                    yield Path(entry.path), match[1], entry.stat().st_size
+    except OSError:  # there are none, or they have just gone
+        return

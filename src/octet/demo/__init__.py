@@ -1,0 +1,1 @@
+"""`octet demo`: a crew at work on a sample repository."""

@@ -1,0 +1,140 @@
+"""What git's own hooks ask: may this process move these refs? The same needs and the same `policy.judge` as for a tool call.
+
+attempt = parse(raw)                     # Attempt(moves=(Move("refs/heads/main", "1f…", "2c…"),), …)
+needs = fence_needs(attempt, project)    # Needs(resources=("repository:main",), names={…: "the branch main"})
+render(judge(needs, answer, project))    # Reply(2, b"", b"Octet: the branch main is held by …\\n")
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from octet.base.errors import UsageError
+from octet.base.files import read_file
+from octet.base.text import plain
+from octet.guard.git.rules import SHARED
+from octet.guard.paths import repository_resource, worktree_resource
+from octet.guard.policy import Needs, Verdict
+from octet.guard.reply import Reply
+from octet.project.repository import Project, UnusablePath, find_worktree
+
+EVENT = "Fence"
+TOKEN_VARIABLE = "OCTET_FENCE_TOKEN"
+_HEADS = "refs/heads/"
+
+
+@dataclass(frozen=True)
+class Move:
+    """One line that git gave its hook; object names are hexadecimal, zeros for none. `ref` may be HEAD: the worktree's own moves.
+
+    Before a commit there is no line, and no name of an object either: then they are words."""
+
+    ref: str
+    old: str
+    new: str
+
+    @property
+    def branch(self) -> str:
+        """The branch's name, "" for what is none."""
+        return self.ref.removeprefix(_HEADS) if self.ref.startswith(_HEADS) else ""
+
+    @property
+    def deletes(self) -> bool:
+        """Whether the ref is gone afterwards."""
+        return not self.new.strip("0")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What git is about to do, and what its environment says about who asked for it.
+
+    `pid` is git's own process and `claude_pid` what CLAUDE_PID says, 0 for unset; `agent`, `role` and `token` are OCTET_AGENT, OCTET_ROLE
+    and OCTET_FENCE_TOKEN, "" for unset. `protected` are the patterns that a person approved by `octet init`. `near`: the hook has seen
+    signs of an agent.
+    """
+
+    moves: tuple[Move, ...]
+    protected: tuple[str, ...]
+    cwd: str
+    pid: int
+    claude_pid: int = 0
+    agent: str = ""
+    role: str = ""
+    token: str = ""
+    near: bool = False
+
+
+def parse(raw: bytes) -> Attempt:
+    """The attempt that `octet.fence.client` tells: fields between NULs, git's lines `OLD NEW REF` the last.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        fields = raw.decode("utf-8", "surrogateescape").split("\0")
+        protected, pid, near, cwd, claude, agent, role, token, lines = fields
+        moves = tuple(Move(ref, old, new) for old, new, ref in (line.split(" ", 2) for line in lines.split("\n") if line))
+        patterns = tuple(map(str, json.loads(protected)))
+        return Attempt(moves, patterns, cwd, _pid(pid), _pid(claude), agent, role, token, bool(near))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UsageError("this is no question of Octet's git hooks") from error
+
+
+def _pid(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 11 else 0
+
+
+def fence_needs(attempt: Attempt, project: Project) -> Needs:
+    """The locks of the protected branches that move. To delete one is refused, as the guard of tool calls refuses it."""
+    names: dict[str, str] = {}
+    refusals: list[str] = []
+    patterns = (*project.config.protected, *attempt.protected)
+    for move in attempt.moves:
+        if not move.branch or not any(fnmatchcase(move.branch, pattern) for pattern in patterns) or _is_packing(move, project):
+            continue
+        names[repository_resource(move.branch)] = f"the branch {plain(move.branch, 200)}"
+        if move.deletes:
+            refusals.append(f"Octet: the branch {plain(move.branch, 200)} is not deleted: {SHARED}.")
+    return Needs(resources=tuple(names), names=names, refusals=tuple(refusals))
+
+
+def _is_packing(move: Move, project: Project) -> bool:
+    """Whether git only stores a ref in another way: `gc` writes what a loose ref says to packed-refs, then deletes the loose one, and
+    git 2.39 tells its hooks of both as of moves. Who deletes a packed ref for good holds packed-refs.lock while the hook runs."""
+    if project.common_dir is None:
+        return False
+    try:
+        loose = (read_file(project.common_dir / move.ref) or b"").strip().decode("ascii", "replace")
+        packed = read_file(project.common_dir / "packed-refs") or b"" if move.deletes else b""
+    except UsageError:
+        return False
+    if not move.deletes:
+        return not move.old.strip("0") and loose == move.new
+    stays = f"{move.old} {move.ref}".encode("utf-8", "surrogateescape") in packed.splitlines()
+    return loose == move.old and stays and not (project.common_dir / "packed-refs.lock").exists()
+
+
+def worktree_needs(attempt: Attempt, project: Project) -> Needs:
+    """The lock of the linked worktree whose HEAD moves; nothing in the main checkout, which is everybody's."""
+    if not any(move.ref == "HEAD" for move in attempt.moves) or project.config.lock_paths == "off":
+        return Needs()
+    try:
+        worktree = find_worktree(attempt.cwd)
+    except UnusablePath:
+        return Needs()
+    if worktree is None or worktree.is_main or worktree.common_dir != project.common_dir:
+        return Needs()
+    resource = worktree_resource(worktree)
+    return Needs(resources=(resource,), names={resource: f"the worktree {plain(worktree.name, 200)}"})
+
+
+def render(verdict: Verdict) -> Reply:
+    """For a terminal: what is refused, or to be asked, ends with 2 and its reason in one line."""
+    refused = verdict.decision in ("deny", "ask")
+    said = verdict.reason if refused else verdict.notice or verdict.context
+    if verdict.decision == "ask":
+        said = f"{said} Git cannot ask that, so it is refused; a person may do it in a terminal."
+    line = f"{plain(said, 2000).strip()}\n" if said else ""
+    return Reply(2 if refused else 0, b"", line.encode("utf-8", "replace"))

@@ -1,0 +1,157 @@
+"""The worktrees of a repository: one for each attempt at a task, never removed while it holds work that is nowhere else."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from octet.base.errors import Refused, UsageError
+from octet.git.program import Git, GitFailed
+
+TASK_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+BRANCH_PREFIX = "octet/"
+SCRATCH = "octet-merge"
+TRIAL = f"{SCRATCH}-try"
+
+
+@dataclass(frozen=True)
+class Worktree:
+    """One checkout; `branch` is "" where HEAD is detached, `head` "" where there is no commit yet, `reason` why it is locked."""
+
+    path: Path
+    head: str = ""
+    branch: str = ""
+    bare: bool = False
+    locked: bool = False
+    reason: str = ""
+
+
+def list_worktrees(git: Git) -> list[Worktree]:
+    """All worktrees that git knows, the main checkout first; some may no longer be on disk.
+
+    Raises:
+        GitFailed: the directory is in no repository.
+    """
+    ran = git.patient("worktree", "list", "--porcelain")  # git fails on one that another process is just adding or removing
+    if ran.status != 0:
+        raise GitFailed(f"git worktree in {git.directory}: {ran.complaint}")
+    return [_read_block(block) for block in ran.out.split("\n\n") if block.strip()]
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be part of a ref and of a path at once.
+
+    Raises:
+        UsageError: with the characters that can.
+    """
+    if not TASK_PATTERN.fullmatch(name) or ".." in name or name.endswith((".", ".lock")):
+        raise UsageError(f"{name!r} cannot name a branch: use letters, digits, '.', '_' and '-'")
+
+
+def branch_of(task: str, attempt: int = 1) -> str:
+    """The branch of an attempt at a task: `octet/<task>`, from the second attempt on `octet/<task>-<attempt>`.
+
+    A second attempt does not touch the first one's branch or directory: they may hold the only copy of a dead agent's work.
+
+    Raises:
+        UsageError: the task's id cannot be part of a branch's name.
+    """
+    check_name(task)
+    return f"{BRANCH_PREFIX}{task}" if attempt == 1 else f"{BRANCH_PREFIX}{task}-{attempt}"
+
+
+def add_worktree(git: Git, directory: Path, task: str, *, base: str, attempt: int = 1) -> Worktree:
+    """Check a task's branch out in a directory of its own, from the tip of branch `base`.
+
+    Safe at any number of processes at once. An agent that asks again gets the worktree it already has.
+
+    Args:
+        directory: where worktrees lie; the new one is named like the last part of its branch.
+
+    Raises:
+        Refused: the branch is checked out elsewhere, or something else is in the way.
+        UsageError: no such base branch, or a task id that cannot name a branch.
+        GitFailed: git could not do it.
+    """
+    branch = branch_of(task, attempt)
+    path = directory.resolve() / branch.removeprefix(BRANCH_PREFIX)
+    tip = git.commit(f"refs/heads/{base}")
+    if not tip:
+        raise UsageError(f"there is no branch {base} to start from: make its first commit")
+    if present := next((tree for tree in list_worktrees(git) if tree.branch == branch), None):
+        return _reuse(present, path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise Refused(f"{path} is in the way and no worktree of {branch}: move it")
+    if not git.commit(f"refs/heads/{branch}"):
+        # Two commands, because `worktree add -b` that fails half-way leaves the branch, and its next try stops there.
+        git.patient("branch", "--no-track", branch, tip)
+    ran = git.patient("worktree", "add", "--quiet", str(path), branch)
+    if ran.status != 0:
+        raise GitFailed(f"no worktree for {branch}: {ran.complaint}")
+    return Worktree(path, git.commit(f"refs/heads/{branch}"), branch)
+
+
+def remove_worktree(git: Git, worktree: Worktree, *, merged_into: str) -> None:
+    """Remove a worktree and its branch, if nothing in it would be lost by that.
+
+    Files that git ignores do not count as work.
+
+    Raises:
+        Refused: it is the main checkout, is locked, has changes or untracked files, or commits that `merged_into` lacks.
+        GitFailed: git could not do it.
+    """
+    known = list_worktrees(git)
+    if worktree.path == known[0].path:
+        raise Refused(f"{worktree.path} is the main checkout: it stays")
+    current = next((tree for tree in known if tree.path == worktree.path), None)
+    if current is None:
+        raise Refused(f"{worktree.path} is no worktree of this repository")
+    if why := _unfinished(git, current, merged_into):
+        raise Refused(f"{current.path} stays: {why}")
+    # Without --force: git looks again for changes at the moment it removes.
+    ran = git.patient("worktree", "remove", str(current.path))
+    if ran.status != 0:
+        raise Refused(f"{current.path} stays: {ran.complaint}")
+    if current.branch.startswith(BRANCH_PREFIX):
+        git.patient("update-ref", "-d", f"refs/heads/{current.branch}", current.head)
+
+
+def _unfinished(git: Git, worktree: Worktree, merged_into: str) -> str:
+    if worktree.locked:
+        return "it is locked"
+    if not worktree.path.is_dir():
+        return "it is not on disk; `git worktree prune` forgets it"
+    changes = git.at(worktree.path).out("status", "--porcelain", "--untracked-files=all")
+    if changes:
+        return f"{len(changes.splitlines())} changed or untracked files; commit them or throw them away"
+    if not git.contains(f"refs/heads/{merged_into}", worktree.head):
+        return f"its commits are not in {merged_into}"
+    return ""
+
+
+def _reuse(present: Worktree, path: Path) -> Worktree:
+    if present.path == path and path.is_dir():
+        return present
+    if present.path == path:
+        raise Refused(f"the worktree {path} is gone from disk: `git worktree prune`, then again")
+    raise Refused(f"{present.branch} is checked out in {present.path}")
+
+
+def _read_block(block: str) -> Worktree:
+    lines = block.splitlines()
+    fields = {key: value for key, _, value in (line.partition(" ") for line in lines)}
+    head = fields.get("HEAD", "")
+    return Worktree(
+        path=Path(fields["worktree"]),
+        head="" if set(head) == {"0"} else head,
+        branch=fields.get("branch", "").removeprefix("refs/heads/"),
+        bare="bare" in fields,
+        locked="locked" in fields,
+        reason=fields.get("locked", ""),
+    )
+
+
+def is_scratch(path: Path) -> bool:
+    """Whether a worktree is one of these, from its name."""
+    return path.name == SCRATCH or path.name.startswith(TRIAL)

@@ -1,0 +1,1 @@
+"""What a call of git does to branches and files."""

@@ -1,0 +1,134 @@
+"""One invocation of git: its subcommand, words, settings and the checkout it works on.
+
+call = read_call(command)                # Command of "git -C lib push -f origin main" run in /srv/shop
+call.subcommand, call.words              # "push", ("-f", "origin", "main"): templates, UNKNOWN where only the shell knows
+call.directory                           # "/srv/shop/lib"
+options(call.words, {"o"})               # ({"f": ""}, ["origin", "main"])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from octet.guard.shell import script
+from octet.guard.shell.run import Command
+from octet.guard.shell.words import UNKNOWN
+
+_VALUED = frozenset({"--git-dir", "--work-tree", "--namespace", "--exec-path", "--super-prefix", "--attr-source", "--config-env"})
+
+
+@dataclass(frozen=True)
+class Call:
+    """`words` follow the subcommand. `directories`: where it may run, None for unknown. `git_dir`: what `--git-dir` or GIT_DIR said, "" for
+    nothing. `settings`: keys (lower case) and values of `-c` and of GIT_CONFIG_KEY_…"""
+
+    subcommand: str
+    words: tuple[str, ...]
+    directories: tuple[str | None, ...]
+    fallback: tuple[str | None, ...] = ()
+    git_dir: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
+    shown: str = field(default="git", compare=False)
+
+
+def read_call(command: Command) -> Call | None:
+    """The git call that a simple command is; None when it is something else, or git without a subcommand."""
+    if command.program != "git":
+        return None
+    words = [word.template for word in command.words]
+    call = Call("", (), (command.directory, *command.also), command.fallback, shown=shown(words))
+    for name, value in command.assignments:
+        call = _variable(call, name, value)
+    index = 1
+    while index < len(words):
+        word = words[index]
+        if not word.startswith("-"):
+            return replace(call, subcommand=word, words=tuple(words[index + 1 :]))
+        name, equals, value = word.partition("=")
+        takes_next = word in ("-C", "-c") or (word in _VALUED and not equals)
+        if takes_next:
+            value = words[index + 1] if index + 1 < len(words) else ""
+        call = _global_option(call, name, value)
+        index += 2 if takes_next else 1
+    return None
+
+
+def expand_alias(call: Call, alias: str) -> Call:
+    """The call with its subcommand replaced by the words of an alias that is not a shell command."""
+    commands = script.parse(f"git {alias}", None).commands
+    words = [word.template for word in commands[0].words] if commands else []
+    return replace(call, subcommand=words[1] if len(words) > 1 else "", words=(*words[2:], *call.words))
+
+
+def options(words: Sequence[str], valued: Collection[str] = ()) -> tuple[dict[str, str], list[str]]:
+    """Options (without dashes) with their values, and operands. `valued` options take the next word where no value is attached.
+
+    A cluster `-fd` is two options. After `--` everything is an operand; "--" itself is in the options then.
+    """
+    found: dict[str, str] = {}
+    operands: list[str] = []
+    index = 0
+    while index < len(words):
+        word = words[index]
+        index += 1
+        if word == "--":
+            found["--"] = ""
+            operands += words[index:]
+            break
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            if not equals and name in valued:
+                value, index = "".join(words[index : index + 1]), index + 1
+            found[name] = value
+        elif word.startswith("-") and len(word) > 1:
+            index += _cluster(word, words[index : index + 1], valued, found)
+        else:
+            operands.append(word)
+    return found, operands
+
+
+def shown(words: Sequence[str]) -> str:
+    """A command for a message: short, on one line, with … for what is unknown."""
+    text = " ".join(words).replace(UNKNOWN, "…")
+    text = "".join(character if character.isprintable() else " " for character in text[:400])
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _cluster(word: str, following: Sequence[str], valued: Collection[str], found: dict[str, str]) -> int:
+    """Note the options of `-abc`; 1 when the last one took the following word."""
+    for place, letter in enumerate(word[1:], 2):
+        if letter in valued:
+            found[letter] = word[place:] or "".join(following)
+            return 0 if word[place:] else 1
+        found[letter] = ""
+    return 0
+
+
+def _global_option(call: Call, name: str, value: str) -> Call:
+    if name == "-C":
+        below = [tuple(_below(directory, value) for directory in directories) for directories in (call.directories, call.fallback)]
+        return replace(call, directories=below[0], fallback=below[1])
+    if name == "--git-dir":
+        return replace(call, git_dir=value)
+    if name in ("-c", "--config-env"):
+        key, _, setting = value.partition("=")
+        return replace(call, settings=(*call.settings, (key.lower(), setting)))
+    return call
+
+
+def _variable(call: Call, name: str, value: str) -> Call:
+    if name in ("GIT_DIR", "GIT_COMMON_DIR"):
+        return replace(call, git_dir=value)
+    if name.startswith("GIT_CONFIG_KEY_") or name == "GIT_CONFIG_PARAMETERS":
+        return replace(call, settings=(*call.settings, (value.lower(), UNKNOWN)))
+    return call
+
+
+def _below(directory: str | None, path: str) -> str | None:
+    """What `-C` makes of a directory; left to the file system to resolve, as git leaves it."""
+    if UNKNOWN in path:
+        return None
+    if path.startswith("/"):
+        return path
+    return None if directory is None else f"{directory}/{path}"

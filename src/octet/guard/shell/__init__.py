@@ -1,0 +1,1 @@
+"""A shell command as text: words, redirects, wrappers, and the files its programs write."""

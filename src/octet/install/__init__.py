@@ -1,0 +1,1 @@
+"""What `octet init` writes into a repository, and takes back."""

@@ -1,0 +1,1 @@
+"""From submitted work to a moved branch: queue, combination, tests, landing, recovery."""

@@ -1,0 +1,120 @@
+"""Errors that many workers report and one looks at; so many of them may stop the work.
+
+errors = octet.errors("analysis")
+errors.add("config.ts: file not found", fail_fast=3)
+errors.check()        # raises Stopped when three have come
+
+The list is a plain LIST, so that LPUSH by redis-cli reports one as well. The last 10,000 are kept.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from octet.base.errors import Stopped, UsageError
+from octet.base.process import host_id
+from octet.base.text import plain
+from octet.patterns.values import check_name, decode, ttl_ms
+from octet.store.scripts import Store
+
+MOST_TEXT = 4000
+MOST_ADDED = 1000
+MOST_FAIL_FAST = 1_000_000
+
+
+@dataclass(frozen=True)
+class Report:
+    """One error: its text, who reported it, the item that it is about (None: none), when (ms of server time; 0 where redis-cli did)."""
+
+    text: str
+    by: str = ""
+    item: Any = None
+    at_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How many errors there were, and whether that stops the work."""
+
+    count: int
+    stopped: bool
+
+
+class Errors:
+    """One list of errors. An addition renews its time to live: by default to 24 h at least, with `ttl_s` to that (`math.inf`: for ever)."""
+
+    def __init__(self, store: Store, name: str, ttl_s: float | None = None) -> None:
+        self.name = check_name("errors", name)
+        self._store = store
+        self._ttl_ms = ttl_ms(ttl_s)
+        self._key, self._policy = store.keys.errors(name), store.keys.errors_policy(name)
+
+    def add(self, *texts: str, item: str = "", by: str | None = None, fail_fast: int | None = None) -> Standing:
+        """Report errors, all in one step; with `fail_fast` that many of them stop the work from now on (0: however many).
+
+        Raises:
+            UsageError: a text is empty, or there are more than 1000.
+        """
+        if not 0 < len(texts) <= MOST_ADDED or not all(map(str.strip, texts)):
+            raise UsageError(f"report 1 to {MOST_ADDED} errors at once, each with a text")
+        return self._run(fail_fast, by or f"{host_id()}:{os.getpid()}", plain(item, 500), *(plain(text, MOST_TEXT) for text in texts))
+
+    def limit(self, fail_fast: int) -> Standing:
+        """So many errors stop the work, those that have come included; 0: none does."""
+        return self._run(fail_fast, "", "")
+
+    def standing(self) -> Standing:
+        """How many there were, those that redis-cli reported included, and whether the work is stopped."""
+        with self._store.errors():
+            pipe = self._store.client.pipeline(transaction=False)
+            pipe.llen(self._key)
+            pipe.hmget(self._policy, "fail_fast", "dropped")
+            length, policy = pipe.execute()
+        most, dropped = (int(text) if (text or "").isdecimal() else 0 for text in policy)
+        count = int(length) + dropped
+        return Standing(count, 0 < most <= count)
+
+    def check(self, fail_fast: int = 0) -> int:
+        """How many errors there were, where the work may go on.
+
+        Raises:
+            Stopped: it is stopped, or there were `fail_fast` or more.
+        """
+        found = self.standing()
+        if found.stopped or 0 < fail_fast <= found.count:
+            last = self.list(1)
+            raise Stopped(f"errors {self.name} stop the work: {found.count}, the last: {last[0].text if last else '(gone)'}")
+        return found.count
+
+    def list(self, count: int = 100) -> list[Report]:
+        """The last `count` errors, oldest first."""
+        with self._store.errors():
+            texts = self._store.client.lrange(self._key, 0, count - 1) if count > 0 else []
+        return [_report(text) for text in reversed(texts)]
+
+    def clear(self) -> int:
+        """Delete them with their limit; returns how many are gone."""
+        with self._store.errors():
+            pipe = self._store.client.pipeline(transaction=False)
+            pipe.llen(self._key)
+            pipe.unlink(self._key, self._policy)
+            return int(pipe.execute()[0])
+
+    def _run(self, fail_fast: int | None, by: str, item: str, *texts: str) -> Standing:
+        if fail_fast is not None and not 0 <= fail_fast <= MOST_FAIL_FAST:
+            raise UsageError(f"{fail_fast} errors cannot stop the work: it is 1 to {MOST_FAIL_FAST}, or 0 for never")
+        limit = "" if fail_fast is None else fail_fast
+        reply = self._store.run("errors/add", [self._key, self._policy], [self._ttl_ms, limit, by, item, *texts])
+        return Standing(int(reply[1]), bool(reply[2]))
+
+
+def _report(text: str) -> Report:
+    found = decode(text)
+    if not isinstance(found, Mapping) or not isinstance(found.get("text"), str):
+        return Report(text)
+    item, at_ms = found.get("item"), found.get("at_ms")
+    about = decode(item) if isinstance(item, str) and item else None
+    return Report(found["text"], str(found.get("by", "")), about, int(at_ms) if isinstance(at_ms, (int, float)) else 0)

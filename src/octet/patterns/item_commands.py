@@ -1,0 +1,106 @@
+"""A command that is run for each item: its words as they were given, never a line for a shell, so that no item can be more than a word.
+
+`{}` in a word stands for the item; the item is on standard input too. What the command prints is the result, JSON or text.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from octet.base.commands import end_watcher, watch_line
+from octet.base.errors import CommandFailed, UsageError
+from octet.base.text import plain
+from octet.git.program import clean_environment
+from octet.patterns.values import MOST_BYTES, decode, encode
+
+LOOK_S = 0.5
+TAIL_BYTES = 2000
+# As in `suite`: the watcher waits for the end of a socket that nobody writes to, which comes at the command's end or when this process is
+# killed, and kills what is left of the command then. An item whose worker is dead is soon another's, and must not be done twice at once.
+_WATCHED = 'exec 3<&0 <"$1"; shift; ( { read -r _ <&3; kill -9 0; } </dev/null >/dev/null 2>&1 & ); exec 3<&-; exec "$@"'
+
+
+@dataclass(frozen=True)
+class ItemCommand:
+    """A command's words; `variables` are added to its environment; `stop` ends it; without `fill`, `{}` in a word is left as it is.
+
+    Raises:
+        UsageError: there are no words.
+    """
+
+    words: Sequence[str]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    stop: threading.Event | None = None
+    fill: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.words or not self.words[0]:
+            raise UsageError("name the command that does an item, such as `-- wc -l {}`")
+
+    def run(self, item: Any) -> Any:
+        """Run it for an item; returns what it printed, as a value.
+
+        Raises:
+            CommandFailed: it cannot be started, ends in another status than 0, or prints more than 64 KiB.
+        """
+        text = item if isinstance(item, str) else encode(item)
+        if "\0" in text:
+            raise CommandFailed("the item has a NUL character in it, which no word of a command may have")
+        with tempfile.NamedTemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            given.write(text.encode("utf-8", "surrogateescape"))
+            given.flush()
+            words = [word.replace("{}", text) for word in self.words] if self.fill else self.words
+            status = self._run(words, given.name, out, err)
+            if status:
+                raise CommandFailed(_reason(status, err), killed=status < 0)
+            return _value(out)
+
+    def _run(self, words: Sequence[str], given: str, out: IO[bytes], err: IO[bytes]) -> int:
+        with watch_line() as (theirs, ours):
+            try:
+                process = subprocess.Popen(
+                    ["/bin/sh", "-c", _WATCHED, "octet", given, *words],
+                    stdin=theirs.fileno(), stdout=out, stderr=err, start_new_session=True,
+                    env=clean_environment() | dict(self.variables),
+                )  # fmt: skip
+            except (OSError, ValueError) as error:
+                raise CommandFailed(f"the command cannot be started: {error}") from error
+            theirs.close()
+            try:
+                return self._wait(process)
+            finally:
+                if process.returncode is None:  # stopped or interrupted; not reaped, so the group is still its own
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+                end_watcher(ours)
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> int:
+        while True:
+            try:
+                return process.wait(LOOK_S)
+            except subprocess.TimeoutExpired:
+                if self.stop and self.stop.is_set():
+                    raise CommandFailed("the work was stopped", killed=True) from None
+
+
+def _reason(status: int, err: IO[bytes]) -> str:
+    size = err.seek(0, os.SEEK_END)
+    err.seek(max(0, size - TAIL_BYTES))
+    lines = [line for line in err.read().decode(errors="replace").splitlines() if line.strip()]
+    how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
+    return plain(f"{how}: {lines[-1].strip()}" if lines else how, 500)
+
+
+def _value(out: IO[bytes]) -> Any:
+    out.seek(0)
+    data = out.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise CommandFailed(f"it printed more than {MOST_BYTES} bytes: have it write a file and print the name")
+    return decode(data.decode("utf-8", "surrogateescape").rstrip("\n"))

@@ -1,0 +1,329 @@
+"""Parallel analysis: many items, each done by one of many workers, whose results are collected.
+
+analysis = octet.map("analysis")
+results = analysis.run(["src/app.ts", "src/utils.ts"], count_lines, workers=3)
+
+or, in several processes, on several machines:
+
+analysis.start(files)                      # one
+item = analysis.take(); analysis.done(item, {"lines": 100})          # each worker, or `analysis.work(count_lines)`
+analysis.wait(wait_s=600); analysis.results()                        # one
+
+The items are those of the work queue `map:<name>`, so that a worker that dies gives its item back, and an item that fails is a dead
+letter there. Each item is there once: whoever starts the same items again goes on with what has no result yet.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from octet.base.errors import CommandFailed, NothingThere, StaleToken, UsageError
+from octet.base.text import plain
+from octet.base.threads import in_thread
+from octet.patterns.errors import Errors
+from octet.patterns.item_commands import ItemCommand
+from octet.patterns.progress import Reading
+from octet.patterns.queue import LEASE_S, MAX_DELIVERIES, MOST_PUSHED, MOST_VALUES, Item, Kept, Queue
+from octet.patterns.values import check_name, decode, encode, ttl_ms, whole_number
+from octet.store.scripts import Store
+from octet.store.subscription import Wakeups, wait_until
+
+MOST_WORKERS = 64
+WORK_LEASE_S = 30.0
+FOREVER_S = 1e9
+_RECORD = re.compile(r"(\d{1,15})(?: (\d{1,15}) (\S+)\n(.*))?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Result:
+    """An item's end: `value` if it is done, else `error`; `at_ms` is server time, `worker` who had it."""
+
+    item: Any
+    value: Any = None
+    error: str | None = None
+    worker: str = ""
+    at_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How it stands; `ready` counts what a worker could be given. It began at `started_ms`, the last result came at `at_ms`."""
+
+    total: int
+    done: int
+    failed: int
+    ready: int
+    leased: int
+    started_ms: int
+    at_ms: int
+
+    @property
+    def left(self) -> int:
+        """How many have neither result nor error."""
+        return self.ready + self.leased
+
+
+class Map:
+    """One parallel analysis. Each use renews its time to live: by default to 24 h at least, with `ttl_s` to that (`math.inf`: for ever)."""
+
+    def __init__(self, store: Store, name: str, ttl_s: float | None = None) -> None:
+        self.name = check_name("map", name)
+        self.queue = Queue(store, f"map:{name}", ttl_s)
+        self.errors = Errors(store, name, ttl_s)
+        self._store = store
+        self._ttl_ms = ttl_ms(ttl_s)
+        keys, queue = store.keys, self.queue.name
+        self._key = keys.map(name)
+        self._channels = (keys.queue(queue), keys.errors(name), self._key)
+        names = (keys.queue, keys.queue_leased, keys.queue_returned, keys.queue_items, keys.queue_dead, keys.queue_stats)
+        self._queue_keys = [make(queue) for make in names]
+        self._error_keys = [keys.errors(name), keys.errors_policy(name)]
+
+    def start(self, items: Iterable[Any]) -> int:
+        """Put items in, all in one step; returns how many are new. One that is there already is passed over, whether it is done or not.
+
+        Raises:
+            UsageError: there are none, or more than 10,000, or 16 MiB, or one is no JSON or larger than 64 KiB.
+        """
+        texts = [encode(item) for item in items]
+        if not 0 < len(texts) <= MOST_VALUES or sum(map(len, texts)) > MOST_PUSHED:
+            raise UsageError(f"start a map with 1 to {MOST_VALUES} items at once, of {MOST_PUSHED} bytes together at most")
+        return int(self._store.run("map/start", [*self._queue_keys, self._key], [self._ttl_ms, *texts])[1])
+
+    def take(
+        self, *, wait_s: float = 0.0, lease_s: float = LEASE_S, max_deliveries: int = MAX_DELIVERIES, worker: str | None = None
+    ) -> Item:
+        """The next item, for this worker alone until it is done or failed or its lease runs out. Waits while others may give one back.
+
+        Raises:
+            Stopped: the errors of the same name stop the work.
+            NothingThere: every item has its result or error, or none is free within `wait_s`.
+        """
+        return self._take(wait_s, lease_s, max_deliveries, worker, None)
+
+    async def take_async(
+        self, *, wait_s: float, lease_s: float = LEASE_S, max_deliveries: int = MAX_DELIVERIES, worker: str | None = None
+    ) -> Item:
+        """Like `take`; an item that comes when the waiting task was cancelled goes back."""
+        return await in_thread(lambda stop: self._take(wait_s, lease_s, max_deliveries, worker, stop), undo=self.queue.nack)
+
+    def done(self, item: Item | str, result: Any = None) -> int:
+        """The item's result, and its end; returns how many are left.
+
+        Raises:
+            StaleToken: the item went on to somebody else, or is done; nothing was changed.
+            UsageError: the result is no JSON or larger than 64 KiB.
+        """
+        token = item.token if isinstance(item, Item) else item
+        reply = self._store.run("map/done", [*self._queue_keys, self._key], [self._ttl_ms, token, encode(result)])
+        return int(self.queue.checked(reply, token)[1])
+
+    def fail(self, item: Item | str, reason: str) -> int:
+        """The item failed for good, and the errors of the same name get the reason; returns how many are left. Raises as `done`."""
+        token = item.token if isinstance(item, Item) else item
+        keys = [*self._queue_keys, *self._error_keys]
+        reply = self._store.run("map/fail", keys, [self._ttl_ms, token, plain(reason or "failed", 500)])
+        return int(self.queue.checked(reply, token)[1])
+
+    def give_back(self, item: Item | str, reason: str = "", *, delay_s: float = 0.0) -> bool:
+        """Somebody else shall do the item; returns whether one may: after its last delivery it has failed. Raises as `done`."""
+        return self.queue.nack(item, delay_s=delay_s, reason=reason)
+
+    def retry(self) -> int:
+        """Put what failed in again, as if it were new; returns how many. The errors stay until they are cleared."""
+        return self.queue.revive()
+
+    def tally(self) -> Tally:
+        """How it stands.
+
+        Raises:
+            NothingThere: there is no such map.
+        """
+        stats = self.queue.stats()
+        with self._store.errors():
+            known = int(self._store.client.hlen(self._key))
+            times = self._store.client.hmget(self._queue_keys[-1], "first_ms", "last_ms")
+        if not known and not stats.pushed:
+            raise NothingThere(f"there is no map {self.name}: `octet map start {self.name} ITEM…` makes it")
+        started_ms, at_ms = (whole_number(text or "0") or 0 for text in times)
+        total = max(known, stats.done + stats.dead + stats.left)
+        return Tally(total, stats.done, stats.dead, stats.waiting, stats.leased - stats.expired, started_ms, at_ms)
+
+    def results(self) -> list[Result]:
+        """What is done or failed so far, in the order in which the items were put in."""
+        records, found = self._records(), dict[str, Result]()
+        for kept in self.queue.dead():
+            found[encode(kept.value)] = _failure(kept)
+        for text, match in records.items():
+            if match[2]:
+                found[text] = Result(decode(text), decode(match[4]), None, match[3], int(match[2]))
+        order = {text: int(match[1]) for text, match in records.items()}
+        return [found[text] for text in sorted(found, key=lambda text: (order.get(text, len(order) + 1), text))]
+
+    def wait(self, *, wait_s: float) -> list[Result]:
+        """Wait until every item has its result or error; returns them.
+
+        Raises:
+            Stopped: the errors of the same name stop the work.
+            NothingThere: there is no such map, or the time is over before.
+        """
+        return self._wait(wait_s, None)
+
+    async def wait_async(self, *, wait_s: float) -> list[Result]:
+        """Like `wait`."""
+        return await in_thread(lambda stop: self._wait(wait_s, stop))
+
+    def work(self, do: Callable[[Any], Any] | Sequence[str], *, lease_s: float = WORK_LEASE_S, max_deliveries: int = MAX_DELIVERIES) -> int:
+        """Take items and do them, one after the other, until none is left; returns how many were done or failed here.
+
+        Args:
+            do: a function of the item that returns its result, or the words of a command, as `ItemCommand` takes them. An item fails
+                when the function raises or the command ends in another status than 0; it goes back when a signal killed the command.
+            lease_s: how soon another worker is given the item of one that was killed; renewed while it lives.
+
+        Raises:
+            Stopped: the errors of the same name stop the work.
+        """
+        return self._work(do, lease_s, max_deliveries, None)
+
+    def run(
+        self,
+        items: Iterable[Any],
+        do: Callable[[Any], Any] | Sequence[str],
+        *,
+        workers: int = 3,
+        lease_s: float = WORK_LEASE_S,
+        fail_fast: int | None = None,
+        wait_s: float = FOREVER_S,
+    ) -> list[Result]:
+        """Put items in (none: those that are there), do them by `workers` threads, and return all results and errors.
+
+        A function that uses the processor alone gains nothing by threads: have it done by several processes, each with `work`.
+        Whoever else works on the same map helps. Raises as `work` and `wait`.
+        """
+        if not 1 <= workers <= MOST_WORKERS:
+            raise UsageError(f"work with 1 to {MOST_WORKERS} workers, not {workers}")
+        if fail_fast is not None:
+            self.errors.limit(fail_fast)
+        if wanted := list(items):
+            self.start(wanted)
+        self._work_together(do, workers, lease_s)
+        return self.wait(wait_s=wait_s)
+
+    def clear(self) -> bool:
+        """Delete it with its items, results and errors; whether there was anything."""
+        with self._store.errors():
+            return bool(self._store.client.unlink(self._key, *self._queue_keys, *self._error_keys))
+
+    def _records(self) -> dict[str, re.Match[str]]:
+        with self._store.errors():
+            fields = self._store.client.hgetall(self._key)
+        return {text: match for text, record in fields.items() if (match := _RECORD.fullmatch(record))}
+
+    def _take(self, wait_s: float, lease_s: float, most: int, worker: str | None, stop: threading.Event | None) -> Item:
+        def attempt(_: Sequence[str]) -> Item | None:
+            self.errors.check()
+            try:
+                return self.queue.reserve(lease_s=lease_s, max_deliveries=most, worker=worker)
+            except NothingThere as nothing:
+                if not self.queue.stats().left:
+                    raise NothingThere(f"map {self.name} has no item left: see `octet map results {self.name}`") from nothing
+                return None
+
+        found = wait_until(Wakeups(self._store, *self._channels, stop=stop), attempt, wait_s)
+        if found is None:
+            raise NothingThere(f"map {self.name} has no item that is free{f' within {wait_s:g} s' if wait_s else ''}: others are at work")
+        return found
+
+    def _wait(self, wait_s: float, stop: threading.Event | None) -> list[Result]:
+        def attempt(_: Sequence[str]) -> Tally | None:
+            self.errors.check()
+            found = self.tally()
+            return found if not found.left else None
+
+        if wait_until(Wakeups(self._store, *self._channels, stop=stop), attempt, wait_s) is None:
+            now = self.tally()
+            raise NothingThere(f"map {self.name} has {now.left} of {now.total} items left after {wait_s:g} s")
+        records, found = self._records(), self.results()
+        if lost := [decode(text) for text in records.keys() - {encode(result.item) for result in found}]:
+            raise NothingThere(
+                f"map {self.name} lost {len(lost)} of {len(records)} items, which somebody took out by hand: {plain(encode(lost[0]), 80)}"
+            )
+        return found
+
+    def _work_together(self, do: Callable[[Any], Any] | Sequence[str], workers: int, lease_s: float) -> None:
+        caught: list[BaseException] = []
+        stop = threading.Event()
+
+        def work(ended: threading.Event) -> None:
+            try:
+                self._work(do, lease_s, MAX_DELIVERIES, stop)
+            except Exception as error:  # noqa: BLE001 - raised below, in the caller's thread
+                caught.append(error)
+                stop.set()
+            finally:
+                ended.set()
+
+        # Not `join`: interrupted, Python 3.11 takes a thread that still runs for one that has ended.
+        begun: list[threading.Event] = []
+        try:
+            for number in range(workers):
+                ended = threading.Event()
+                threading.Thread(target=work, args=(ended,), name=f"map {self.name} {number}").start()
+                begun.append(ended)
+            for ended in begun:
+                ended.wait()
+        except BaseException:  # Ctrl-C: the items that are in work go back first
+            stop.set()
+            for ended in begun:
+                ended.wait()
+            raise
+        if caught:
+            raise caught[0]
+
+    def _work(self, do: Callable[[Any], Any] | Sequence[str], lease_s: float, most: int, stop: threading.Event | None) -> int:
+        call = do if callable(do) else ItemCommand(tuple(do), {"OCTET_MAP": self.name}, stop).run
+        ended = 0
+        while not (stop and stop.is_set()):
+            try:
+                item = self._take(FOREVER_S, lease_s, most, None, stop)
+            except NothingThere:
+                break
+            with suppress(StaleToken):  # this machine slept for longer than the lease: somebody else has the item
+                ended += self._do(call, item, lease_s)
+        return ended
+
+    def _do(self, call: Callable[[Any], Any], item: Item, lease_s: float) -> bool:
+        """Do one item under its lease; whether it has ended."""
+        with self.queue.renewing(item, lease_s):
+            try:
+                result = call(item.value)
+                text = encode(result)
+            except CommandFailed as failure:
+                if failure.killed:
+                    self.give_back(item, str(failure))
+                    return False
+                self.fail(item, str(failure))
+                return True
+            except Exception as error:  # noqa: BLE001 - the worker's own function: what it raises is the item's error
+                self.fail(item, f"{type(error).__name__}: {error}")
+                return True
+            except BaseException:
+                self.give_back(item, "interrupted")
+                raise
+        self.done(item, decode(text))
+        return True
+
+
+def reading_of(name: str, tally: Tally) -> Reading:
+    """A map's progress, as that of anything else."""
+    return Reading(name, tally.done + tally.failed, tally.total, tally.started_ms, tally.at_ms)
+
+
+def _failure(kept: Kept) -> Result:
+    return Result(kept.value, None, kept.reason or "failed", kept.worker, kept.at_ms)

@@ -1,0 +1,221 @@
+"""Shared state: named fields that many read and write, each with a version, so that nobody overwrites what it has not seen.
+
+state = octet.state("analysis:results")
+state.set("src/app.ts", {"lines": 100})
+field = state.read("status")
+state.compare_and_set("status", "completed", field.version)
+
+The fields are a plain HASH. A value that somebody HSET by hand gets a version of its own when it is next looked at.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from octet.base.errors import NothingThere, UsageError, VersionConflict
+from octet.base.threads import in_thread, iterate_in_thread
+from octet.patterns.values import check_field, check_name, decode, encode, is_same, ttl_ms
+from octet.store.scripts import Reply, Store
+from octet.store.subscription import LOOK_EVERY_S, Wakeups, wait_until
+
+ABSENT = "0"
+MOST_FIELDS = 1000
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field as it was at one instant. Versions only grow; "0" (and the value None) means that it is not there."""
+
+    field: str
+    value: Any
+    version: str
+
+
+class State:
+    """One shared state. Every use renews its time to live: by default to 24 h at least, with `ttl_s` to that (`math.inf`: for ever)."""
+
+    def __init__(self, store: Store, name: str, ttl_s: float | None = None) -> None:
+        self.name = check_name("state", name)
+        self._store = store
+        self._ttl_ms = ttl_ms(ttl_s)
+        self._key = store.keys.shared_state(name)
+        self._versions = store.keys.state_versions(name)
+
+    def get(self, field: str, default: Any = None) -> Any:
+        """The value of a field; `default` where it is not there."""
+        found = self._read(check_field(field)).get(field)
+        return found.value if found else default
+
+    def read(self, field: str) -> Field:
+        """A field with its version.
+
+        Raises:
+            NothingThere: it is not there.
+        """
+        if found := self._read(check_field(field)).get(field):
+            return found
+        raise NothingThere(f"state {self.name} has no field {field}")
+
+    def all(self) -> dict[str, Any]:
+        """Every field's value."""
+        return {field.field: field.value for field in self.read_all()}
+
+    def read_all(self) -> list[Field]:
+        """Every field with its version, by name."""
+        return sorted(self._read().values(), key=lambda field: field.field)
+
+    def set(self, field: str, value: Any) -> str:
+        """Set a field, whatever it was; returns its version."""
+        return self.set_many({field: value})[field]
+
+    def set_many(self, fields: Mapping[str, Any]) -> dict[str, str]:
+        """Set fields, all in one step; returns their versions.
+
+        Raises:
+            UsageError: a value is no JSON or larger than 64 KiB, or there are more than 1000 fields.
+        """
+        if not 0 < len(fields) <= MOST_FIELDS:
+            raise UsageError(f"set 1 to {MOST_FIELDS} fields at once, not {len(fields)}")
+        pairs = [text for field, value in fields.items() for text in (check_field(field), encode(value))]
+        return dict(zip(fields, self._run("state/set", "", *pairs)[1:], strict=True))
+
+    def compare_and_set(self, field: str, value: Any, version: str) -> str:
+        """Set a field if its version is still `version` ("0": if it is not there); returns its new one.
+
+        Raises:
+            VersionConflict: it is another; nothing was changed.
+        """
+        return str(self._checked("state/set", field, version, encode(value))[1])
+
+    def update(self, field: str, change: Callable[[Any], Any]) -> Field:
+        """Set a field to `change(value)`, None where it is not there; called again where somebody else was faster."""
+        while True:
+            before = self._read(check_field(field)).get(field, Field(field, None, ABSENT))
+            value = change(before.value)
+            try:
+                return Field(field, value, self.compare_and_set(field, value, before.version))
+            except VersionConflict:
+                continue
+
+    def incr(self, field: str, by: int = 1) -> int:
+        """Add to a field that holds a whole number, or nothing; returns the sum.
+
+        Raises:
+            UsageError: it holds something else, or the sum needs more than 64 bits.
+        """
+        reply = self._run("state/incr", check_field(field), _whole(by))
+        if reply[0] == Reply.NUMBER:
+            raise UsageError(f"field {field} of state {self.name} holds {str(reply[1])[:40]!r}, to which {by} cannot be added")
+        return int(reply[1])
+
+    def delete(self, *fields: str, version: str | None = None) -> int:
+        """Delete fields, or with `version` one field if that is its version still; returns how many there were.
+
+        Raises:
+            VersionConflict: it is another; nothing was changed.
+        """
+        if not fields or (version is not None and len(fields) > 1):
+            raise UsageError("name the fields to delete, one where a version is given")
+        if version is not None:
+            return int(self._checked("state/delete", fields[0], version)[1])
+        return int(self._run("state/delete", "", *map(check_field, fields))[1])
+
+    def clear(self) -> int:
+        """Delete every field; returns how many there were."""
+        return int(self._run("state/delete", "")[1])
+
+    def watch(self, field: str | None = None, timeout_s: float | None = None) -> Iterator[Field]:
+        """Every field (or one) that changes, as it is now, from the first `next()` on; ends after `timeout_s` without a change, or never.
+
+        Of changes that follow one another at once the last is seen.
+        """
+        return self._watch(field, timeout_s, None)
+
+    def watch_async(self, field: str | None = None, timeout_s: float | None = None) -> AsyncIterator[Field]:
+        """Like `watch`."""
+        return iterate_in_thread(lambda stop: self._watch(field, timeout_s, stop))
+
+    def wait(self, field: str, accept: Callable[[Any], bool] = lambda _: True, *, wait_s: float) -> Field:
+        """Wait until a field is there and `accept(value)`; right away where that is so already.
+
+        Raises:
+            NothingThere: the time is over before.
+        """
+        return self._wait(field, accept, wait_s, None)
+
+    async def wait_async(self, field: str, accept: Callable[[Any], bool] = lambda _: True, *, wait_s: float) -> Field:
+        """Like `wait`."""
+        return await in_thread(lambda stop: self._wait(field, accept, wait_s, stop))
+
+    def wait_equal(self, field: str, value: Any, *, wait_s: float) -> Field:
+        """Wait until a field is the same JSON as `value`.
+
+        Raises:
+            NothingThere: the time is over before.
+        """
+        return self.wait(field, lambda found: is_same(found, value), wait_s=wait_s)
+
+    def _wait(self, field: str, accept: Callable[[Any], bool], wait_s: float, stop: threading.Event | None) -> Field:
+        last: Field | None = None
+
+        def attempt(_: Sequence[str]) -> Field | None:
+            nonlocal last
+            last = self._read(check_field(field)).get(field)
+            return last if last and accept(last.value) else None
+
+        if found := wait_until(Wakeups(self._store, self._key, stop=stop), attempt, wait_s):
+            return found
+        now = f"it is {encode(last.value)[:80]}" if last else "it is not there"
+        raise NothingThere(f"field {field} of state {self.name} did not become so within {wait_s:g} s: {now}")
+
+    def _watch(self, field: str | None, timeout_s: float | None, stop: threading.Event | None) -> Iterator[Field]:
+        chosen = () if field is None else (check_field(field),)
+        before, deadline = self._read(*chosen), _deadline(timeout_s)  # before listening: what changes from here on is seen
+        with Wakeups(self._store, self._key, stop=stop) as wakeups:
+            while not wakeups.stopped:
+                now = self._read(*chosen)
+                if changed := _changes(before, now):
+                    yield from changed
+                    deadline = _deadline(timeout_s)
+                before, left_s = now, deadline - time.monotonic()
+                if left_s <= 0:
+                    return
+                wakeups.wait(min(left_s, LOOK_EVERY_S))
+
+    def _read(self, *fields: str) -> dict[str, Field]:
+        rows = self._run("state/get", *fields)[1:]
+        found = [Field(rows[i], decode(rows[i + 1]), rows[i + 2]) for i in range(0, len(rows), 3)]
+        return {field.field: field for field in found}
+
+    def _checked(self, script: str, field: str, version: str, *value: str) -> list[Any]:
+        if not version.isdecimal():
+            raise UsageError(f"a version is a number, not {version[:40]!r}: `octet state get` shows it")
+        reply = self._run(script, version, check_field(field), *value)
+        if reply[0] == Reply.STALE:
+            now = "it is not there" if reply[1] == ABSENT else f"it is version {reply[1]} now: {str(reply[2])[:80]}"
+            raise VersionConflict(f"field {field} of state {self.name} is not version {version} ({now}): read it again", str(reply[1]))
+        return reply
+
+    def _run(self, script: str, *args: str | int) -> list[Any]:
+        return self._store.run(script, [self._key, self._versions, self._store.keys.token], [self._ttl_ms, *args])
+
+
+def _changes(before: Mapping[str, Field], now: Mapping[str, Field]) -> list[Field]:
+    changed = [field for name, field in now.items() if name not in before or before[name].version != field.version]
+    gone = [Field(name, None, ABSENT) for name in before if name not in now]
+    return [*gone, *sorted(changed, key=lambda field: int(field.version))]
+
+
+def _deadline(timeout_s: float | None) -> float:
+    return math.inf if timeout_s is None else time.monotonic() + timeout_s
+
+
+def _whole(number: int) -> int:
+    if not -(2**63) <= number < 2**63:
+        raise UsageError(f"{number} needs more than 64 bits")
+    return number

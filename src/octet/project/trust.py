@@ -1,0 +1,124 @@
+"""This machine's approval of a repository: what `octet init` records and `hooks/launch` looks for, like `direnv allow`.
+
+    approve(project)                         # the person's word: writes trust/<root>/octet.json under the state directory
+    trust = check(project)
+    trust.approved                           # False: Octet does nothing in this repository
+    trust.store_refusal                      # "" or why the store must not be connected to
+    trust.command_refusal("test.command")    # "" or why that command must not run
+
+A cloned or pulled repository can change its settings at will; what it cannot change is the hash of those that a person approved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from octet.base import dirs
+from octet.base.errors import UsageError
+from octet.project import config
+from octet.project.repository import Project
+
+RECORD = "octet.json"
+VERSION = 1
+_LABELS = {"redis.url": "its server URL", "test.command": "its test command", "worktree.setup": "its worktree set-up command"}
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What a person approved here. `changed` names the dangerous settings that differ from what was approved."""
+
+    approved: bool
+    changed: tuple[str, ...] = ()
+
+    @property
+    def store_refusal(self) -> str:
+        """Why the repository's server must not be connected to; "" when it may."""
+        return self.command_refusal("redis.url")
+
+    def command_refusal(self, setting: str) -> str:
+        """Why this dangerous setting must not be acted on; "" when it may."""
+        if not self.approved:
+            return "this machine has not approved the repository: run `octet init`"
+        if setting in self.changed:
+            return f"octet.toml changed {_LABELS[setting]} since you approved it: review it, then run `octet init`"
+        return ""
+
+
+def record_path(root: Path) -> Path:
+    """Where the approval of the repository at the absolute path `root` lies."""
+    return _top() / root.relative_to(root.anchor) / RECORD
+
+
+def approve(project: Project) -> Path:
+    """Record that the person of this machine accepts the project's settings as they are now; the record's path.
+
+    Raises:
+        UsageError: the record cannot be written.
+    """
+    record = {"version": VERSION, "root": str(project.root), "time": int(time.time()), "settings": _fingerprints(project)}
+    path = record_path(project.root)
+    dirs.make_private(_top().parent)
+    temporary = path.with_name(f".{RECORD}.{os.getpid()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="ascii")
+        temporary.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot record the approval in {path}: {error.strerror}") from error
+    return path
+
+
+def revoke(root: Path) -> bool:
+    """Withdraw the approval and remove the directories it leaves empty; whether there was one.
+
+    Raises:
+        UsageError: the record cannot be removed.
+    """
+    path = record_path(root)
+    try:
+        path.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UsageError(f"cannot remove {path}: {error.strerror}") from error
+    _remove_empty(path.parent)
+    return True
+
+
+def check(project: Project) -> Trust:
+    """What of the project is approved on this machine, now. A record that cannot be read approves no dangerous setting."""
+    path = record_path(project.root)
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return Trust(approved=False)
+    except (OSError, ValueError, RecursionError):
+        recorded = None
+    current = _fingerprints(project)
+    known = recorded.get("settings") if isinstance(recorded, dict) and recorded.get("version") == VERSION else None
+    before: Mapping[str, object] = known if isinstance(known, dict) else {}
+    return Trust(approved=True, changed=tuple(name for name, digest in current.items() if before.get(name) != digest))
+
+
+def _fingerprints(project: Project) -> dict[str, str]:
+    return {name: hashlib.sha256(value.encode()).hexdigest() for name, value in config.dangerous(project.config).items()}
+
+
+def _remove_empty(directory: Path) -> None:
+    top = _top()
+    while directory != top and top in directory.parents:
+        try:
+            directory.rmdir()
+        except OSError:
+            return  # another repository's record lies below, or another process was quicker
+        directory = directory.parent
+
+
+def _top() -> Path:
+    return dirs.state_dir() / "trust"

@@ -1,0 +1,231 @@
+"""The virtual environment with Octet's dependencies: its name, how it is built, and how it goes away.
+
+Standard library only: bootstrap.py runs this on the system's Python.
+
+    <base>/venv-<key>/          complete as soon as it has this name
+    <base>/venv-<key>.*.tmp/    being built or removed; where a process was killed at it, removed by the next build
+
+A process holds a shared lock on the directory of the environment it runs from (`hold` in __main__.py), and the directory's time
+says when that was last done: an environment that nobody has used for a week is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from octet import __version__
+from octet.base.errors import UsageError
+
+INSTALL_LIMIT_S = 900.0
+REMOVE_AFTER_S = 7 * 24 * 3600.0
+
+# What installers print, and what it means; the more certain first.
+DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|os error (28|122)\b")
+NO_REGISTRY = re.compile(
+    r"NewConnectionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError|Failed to establish|name resolution|Network is unreachable"
+    r"|Connection refused|error sending request|dns error|Failed to fetch|from versions: none"
+)
+NO_PIP = re.compile(r"ensurepip is not\s+available|'ensurepip'.* returned non-zero|No module named '?venv")
+REASONS = (
+    (DISK_FULL, "the disk is full: free some space, or set OCTET_HOME to a directory on another one"),
+    (NO_REGISTRY, "the package registry does not answer: check the network, and the proxy and index that pip is set to"),
+    (NO_PIP, "this Python has no usable pip: install python3-venv (apt install python3-venv) or uv"),
+)
+
+# Settings for the caller's own work, which would send the packages elsewhere or make Python start differently.
+FOREIGN_SETTINGS = re.compile(
+    r"PYTHON|VIRTUAL_ENV|UV_(PYTHON|SYSTEM_PYTHON|PROJECT|WORKING_DIR|TARGET|PREFIX|REQUIRE)"
+    r"|PIP_(TARGET|PREFIX|ROOT|USER|PYTHON|REQUIRE|DRY_RUN|EDITABLE|NO_DEPS|QUIET)"
+)
+
+# Under a prefix of its own Python shares no bytecode with others, the standard library's included: import it all once.
+COMPILE = """
+import compileall, importlib, pkgutil, sys, traceback
+for directory in sys.argv[1:]:
+    compileall.compile_dir(directory, quiet=2)
+sys.path.insert(0, sys.argv[1])
+import octet
+for module in pkgutil.walk_packages(octet.__path__, "octet.", onerror=lambda name: traceback.print_exc()):
+    if not module.name.endswith("__main__"):
+        try:
+            importlib.import_module(module.name)
+        except Exception:
+            traceback.print_exc()
+"""
+
+
+class SetupFailed(UsageError):
+    """The environment cannot be built on this machine as it is."""
+
+
+def name_of(requirements: Sequence[str]) -> str:
+    """The directory's name: version and Python for people, and a digest of everything that it depends on."""
+    parts = (__version__, sys.implementation.cache_tag, sys.platform, os.uname().machine, real_python(), *sorted(requirements))
+    digest = hashlib.sha256(os.fsencode("\n".join(parts))).hexdigest()
+    return f"venv-{__version__}-{sys.implementation.cache_tag}-{digest[:12]}"
+
+
+def real_python() -> str:
+    """The interpreter under any virtual environment, by a name that keeps its minor version through upgrades.
+
+    `python3` becomes another Python when the system is upgraded, and the file behind a package manager's links is gone with
+    each patch release; `python3.N` in the same directory stays. So links are followed out of the environment, and no further.
+    """
+    base = Path(sys.executable)
+    while base.is_symlink() and (base.parent.parent / "pyvenv.cfg").exists():
+        base = base.parent / base.readlink()
+    if (base.parent.parent / "pyvenv.cfg").exists():  # made of copies
+        base = Path(getattr(sys, "_base_executable", base))
+    versioned = base.with_name("python{}.{}".format(*sys.version_info))
+    try:
+        return str(versioned if versioned.samefile(base) else base)
+    except OSError:
+        return str(base)
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """A command line that runs `main()` of a module of this very package, whatever the environment says of Python."""
+    packages = str(Path(__file__).resolve().parents[2])
+    return [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {packages!r}); from {module} import main; main()", *arguments]
+
+
+def is_complete(venv: Path) -> bool:
+    """Whether it is there, and the interpreter that it was built on still is."""
+    return os.access(venv / "bin" / "python", os.X_OK)
+
+
+def python_command(venv: Path) -> list[str]:
+    """Isolated from the caller's PYTHON* settings; bytecode goes beside the packages, because the source may be read-only.
+
+    bin/octet has the same line.
+    """
+    return [f"{venv}/bin/python", "-I", "-X", f"pycache_prefix={venv}/pycache"]
+
+
+# Building
+
+
+def build(venv: Path, requirements: Sequence[str], log: IO[str]) -> None:
+    """Install in a directory beside `venv` and give it that name, so that there is no such thing as half of one.
+
+    Raises:
+        SetupFailed: the requirements cannot be installed; the message says why, as far as that is known.
+        OSError: the directory cannot be written.
+    """
+    temporary = Path(tempfile.mkdtemp(prefix=f"{venv.name}.", suffix=".tmp", dir=venv.parent))
+    directory = os.open(temporary, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_SH)
+        install(requirements, temporary, log, directory)
+        if not is_complete(venv):  # where two caches share the plugin's data, another may have been faster
+            remove(venv)
+            temporary.rename(venv)
+    finally:
+        os.close(directory)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def install(requirements: Sequence[str], target: Path, log: IO[str], held: int) -> None:
+    """Go through the ways of installing until one succeeds; the installers keep the descriptor `held`, and its lock."""
+    begin = os.fstat(log.fileno()).st_size
+    for recipe in recipes(requirements, target):
+        if all(call(command, log, held) for command in recipe):
+            return
+        log.seek(begin)
+        said = log.read()
+        is_pip = Path(recipe[0][0]).name != "uv"  # which does not know what pip is set to
+        if DISK_FULL.search(said) or (is_pip and NO_REGISTRY.search(said)):
+            break
+    advice = next((advice for pattern, advice in REASONS if pattern.search(said)), "installing the dependencies failed")
+    raise SetupFailed(f"cannot set up: {advice} (log: {log.name})")
+
+
+def recipes(requirements: Sequence[str], target: Path) -> Iterator[list[list[str]]]:
+    """Ways to fill `target`, the fastest first; each is a list of commands.
+
+    Where possible pip itself stays out of the environment: it takes longer, and more room, than all the rest.
+    """
+    python = real_python()
+    inside = f"{target}/bin/python"
+    create = [python, "-I", "-m", "venv", "--clear", str(target)]
+    what = ["install", "--no-compile", *requirements]
+    if uv := shutil.which("uv"):
+        yield [[uv, "venv", "--no-project", "--python", python, str(target)], [uv, "pip", "install", "--python", inside, *requirements]]
+    yield [[*create, "--without-pip"], [python, "-I", "-m", "pip", "--python", inside, *what]]
+    own_pip = [inside, "-I", "-m", "pip"]
+    yield [create, [*own_pip, *what], [*own_pip, "uninstall", "--yes", "setuptools", "pip"]]
+    if pip := shutil.which("pip3") or shutil.which("pip"):
+        yield [[*create, "--without-pip"], [pip, "--python", inside, *what]]
+
+
+def compile_all(venv: Path, source: Path, log: IO[str]) -> None:
+    """Write the bytecode of the dependencies and of `source` (the directory of the package); only speed hangs on it."""
+    call([*python_command(venv), "-c", COMPILE, str(source), f"{venv}/lib"], log)
+
+
+def call(command: Sequence[str], log: IO[str], *held: int) -> bool:
+    """Run it with its output in the log; whether it succeeded."""
+    log.write(f"$ {shlex.join(command)}\n")
+    log.flush()
+    try:
+        status = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_environment(), pass_fds=held, timeout=INSTALL_LIMIT_S
+        ).returncode
+    except (OSError, subprocess.TimeoutExpired) as error:
+        log.write(f"{error}\n")
+        return False
+    return status == 0
+
+
+def clean_environment() -> dict[str, str]:
+    """The caller's environment for installers: with its index, proxy and certificates, without what is for its own work."""
+    kept = {name: value for name, value in os.environ.items() if not FOREIGN_SETTINGS.match(name)}
+    kept |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_USER": "0", "NO_COLOR": "1"}
+    kept.setdefault("PIP_RETRIES", "2")
+    return kept
+
+
+# Removing
+
+
+def remove_unused(base: Path) -> None:
+    """Remove from `base` what killed builds left, and environments that nobody has used for long."""
+    for venv in base.glob("venv-*"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or not ours
+            abandoned = venv.suffix == ".tmp" or time.time() - venv.stat().st_mtime > REMOVE_AFTER_S
+            if abandoned and not venv.is_symlink():
+                remove_if_idle(venv)
+
+
+def remove_if_idle(venv: Path) -> None:
+    """Remove it, unless a process runs from there or is building it."""
+    directory = os.open(venv, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        remove(venv)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(directory)
+
+
+def remove(venv: Path) -> None:
+    """Take the name away first, then the files: nobody meets half of it."""
+    if venv.is_symlink():
+        venv.unlink()
+    elif venv.exists():
+        gone = venv if venv.suffix == ".tmp" else venv.rename(f"{venv}.{os.getpid()}.tmp")
+        shutil.rmtree(gone, ignore_errors=True)

@@ -1,0 +1,13 @@
+-- counter/set.lua: set a counter, and tell whoever waits for it.
+-- KEYS[1] counter:<name> STRING
+-- ARGV[1] TTL, ms · ARGV[2] value
+-- Returns {OK} · {SPOILED, key}.
+-- include: expect
+-- include: lifetime
+local spoiled = expect('STRLEN', KEYS[1])
+if spoiled then return spoiled end
+local ms = lifetime(ARGV[1], redis.call('PTTL', KEYS[1]))
+redis.call('SET', KEYS[1], ARGV[2])
+keep(ms, KEYS[1])
+wake(KEYS[1], ARGV[2])
+return { 'OK' }

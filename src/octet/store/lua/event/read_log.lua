@@ -1,0 +1,14 @@
+-- event/read_log.lua: the entries of the log behind a place, with what tells how many were trimmed before them, at one moment.
+-- KEYS[1] log STREAM
+-- ARGV[1] id of the last entry read · ARGV[2] most entries
+-- Returns {OK, entries ever added ('': the server does not count them, or there is no log), entries there are, id of the first, id of the
+-- last ever, {id, {field, value, …}}, …} · {SPOILED, key}.
+-- include: expect
+local spoiled = expect('XLEN', KEYS[1])
+if spoiled then return spoiled end
+local facts, found = {}, redis.pcall('XINFO', 'STREAM', KEYS[1])
+for i = 1, found.err and 0 or #found, 2 do facts[found[i]] = found[i + 1] end
+local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+local reply = { 'OK', facts['entries-added'] or '', facts.length or 0, first and first[1] or '', facts['last-generated-id'] or '' }
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', ARGV[2])) do reply[#reply + 1] = entry end
+return reply

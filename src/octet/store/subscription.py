@@ -1,0 +1,121 @@
+"""Waiting for a change without asking for it: a subscription, and a look every few seconds for what publishes nothing.
+
+Whoever waits subscribes first, and the server has confirmed that, before it looks: nothing falls between.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+from octet.base.errors import StoreUnreachable
+from octet.store.connection import COMMAND_TIMEOUT_S
+from octet.store.failures import describe
+from octet.store.scripts import Store
+
+T = TypeVar("T")
+# What redis-cli did published nothing.
+LOOK_EVERY_S = 3.0
+# redis-py hears Ctrl-C between two looks at the socket.
+HEAR_EVERY_S = 1.0
+
+
+class Wakeups:
+    """What is said on some channels, or on those that match patterns, from the moment of entering on; `stop` ends a wait within `hear_s`.
+
+    Raises (on entering):
+        StoreUnreachable: no answer, or this user may not listen.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *channels: str,
+        patterns: Sequence[str] = (),
+        stop: threading.Event | None = None,
+        hear_s: float = HEAR_EVERY_S,
+    ) -> None:
+        self._store = store
+        self._hear_s = hear_s
+        self._channels, self._patterns = channels, patterns
+        self._stop = stop or threading.Event()
+
+    def __enter__(self) -> Wakeups:
+        with self._store.errors():
+            self._pubsub = self._store.client.pubsub()
+            try:
+                if self._channels:
+                    self._pubsub.subscribe(*self._channels)
+                if self._patterns:
+                    self._pubsub.psubscribe(*self._patterns)
+                self._confirm(len(self._channels) + len(self._patterns))
+            except BaseException:
+                self._pubsub.close()
+                raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._pubsub.close()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody gave the waiting up."""
+        return self._stop.is_set()
+
+    def wait(self, timeout_s: float) -> list[str]:
+        """All that was said, as soon as anything was; nothing when the time is over, or somebody stopped it."""
+        return [text for _, text in self.hear(timeout_s)]
+
+    def hear(self, timeout_s: float) -> list[tuple[str, str]]:
+        """The same, with the channel on which each was said."""
+        end, heard = time.monotonic() + timeout_s, list[tuple[str, str]]()
+        with self._store.errors():
+            while (left_s := end - time.monotonic()) > 0 and not heard and not self.stopped:
+                heard += self._hear(min(left_s, self._hear_s))
+            while heard and (more := self._hear(0)):
+                heard += more
+        return heard
+
+    def _hear(self, timeout_s: float) -> list[tuple[str, str]]:
+        message = self._pubsub.get_message(timeout=timeout_s)
+        said = message is not None and message["type"] in ("message", "pmessage")
+        return [(str(message["channel"]), str(message["data"]))] if said else []
+
+    def _confirm(self, count: int) -> None:
+        end = time.monotonic() + COMMAND_TIMEOUT_S
+        while count:
+            message = self._pubsub.get_message(timeout=HEAR_EVERY_S)
+            count -= message is not None and message["type"] in ("subscribe", "psubscribe")
+            if count and time.monotonic() > end:
+                raise StoreUnreachable(f"{describe(self._store.client)} does not confirm a subscription: is it overloaded?")
+
+
+def wait_until(
+    wakeups: Wakeups,
+    attempt: Callable[[Sequence[str]], T | None],
+    wait_s: float,
+    *,
+    look_s: Callable[[], float] = lambda: LOOK_EVERY_S,
+) -> T | None:
+    """What `attempt` returns as soon as that is not None: tried at once, at each word and every few seconds.
+
+    Args:
+        wakeups: where to listen; not entered yet.
+        attempt: is given what was said since the last time.
+        wait_s: for how long; 0 tries once. None is returned at its end.
+        look_s: how soon to look again though nothing is said.
+    """
+    end = time.monotonic() + wait_s
+    if wait_s <= 0:
+        return attempt(())
+    with wakeups:
+        heard: Sequence[str] = ()
+        while True:
+            found = attempt(heard)
+            left_s = end - time.monotonic()
+            if found is not None or left_s <= 0 or wakeups.stopped:
+                return found
+            heard = wakeups.wait(min(left_s, look_s()))

@@ -1,0 +1,58 @@
+"""`[worktree] setup`: the repository's command for a new worktree (dependencies), run once, if this machine approved it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from octet.git.program import clean_environment
+from octet.project import trust
+from octet.project.repository import Project
+
+LIMIT_S = 900.0
+LOG = "octet-setup.log"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How it went: `ran` is whether it was started, `failure` one line, "" when it succeeded or there is none to run."""
+
+    ran: bool = False
+    failure: str = ""
+    log: str = ""
+
+
+def run_setup(project: Project, tree: Path, git_dir: Path, ports: Mapping[str, int], limit_s: float = LIMIT_S) -> Setup:
+    """Run the set-up command in a worktree, with its ports in the environment and its output in git's directory of the worktree."""
+    command = project.config.worktree_setup
+    if not command:
+        return Setup()
+    if refusal := trust.check(project).command_refusal("worktree.setup"):
+        return Setup(failure=f"the set-up command did not run: {refusal}")
+    log = git_dir / LOG
+    environment = {**clean_environment(), **{name: str(port) for name, port in ports.items()}}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, shell=True, cwd=tree, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True, env=environment,
+        )  # fmt: skip
+        status = _wait(process, limit_s)
+    if status == 0:
+        return Setup(True, "", str(log))
+    how = f"was ended after {limit_s:g} s" if status is None else f"ended with status {status}"
+    return Setup(True, f"the set-up command {how}; the worktree stays, its output is in {log}", str(log))
+
+
+def _wait(process: subprocess.Popen[bytes], limit_s: float) -> int | None:
+    try:
+        return process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        if process.returncode is None:  # not reaped yet, so the group is still its own
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
