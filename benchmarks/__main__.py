@@ -1,4 +1,6 @@
-"""`python -m benchmarks [NAME…]`: one table for each of `NAMES`, or for those named; exit code 1 when a budget is missed."""
+"""`python -m benchmarks [NAME…]`: one table for each of `NAMES`, or for those named; exit code 1
+when a budget is missed.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,18 @@ from importlib import import_module
 
 from benchmarks.table import Row, render
 
-NAMES = ("hook", "fence", "failover", "wake", "claim", "lock", "queue", "feature", "commands", "durability")
+NAMES = (
+    "hook",
+    "fence",
+    "failover",
+    "wake",
+    "claim",
+    "lock",
+    "queue",
+    "feature",
+    "commands",
+    "durability",
+)
 
 
 def main(names: list[str]) -> int:

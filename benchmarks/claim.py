@@ -1,8 +1,10 @@
-"""Claim and complete by fifty workers: Octet's library against its bare scripts on raw sockets, on the same server, in turn.
+"""Claim and complete by fifty workers: Octet's library against its bare scripts on raw sockets, on
+the same server, in turn.
 
-What is compared is what the library adds to the two scripts it calls. A row without a budget shows beside it the least that
-could be called a queue (ZPOPMAX and a HSET to claim, a HSET to complete): what tokens, registry and events cost.
-All sides run the same number of worker processes for the same time, A B C A B C.
+What is compared is what the library adds to the two scripts it calls. A row without a budget shows
+beside it the least that could be called a queue (ZPOPMAX and a HSET to claim, a HSET to complete):
+what tokens, registry and events cost. All sides run the same number of worker processes for the
+same time, A B C A B C.
 """
 
 from __future__ import annotations
@@ -47,11 +49,17 @@ LEAST_COMPLETE = "return redis.call('HSET', KEYS[1] .. ARGV[1], 'state', 'done')
 
 def run() -> list[Row]:
     """Throughput and the claim's 99th percentile, as ratios of the bare scripts'."""
-    sides = {"octet": (octet_worker, fill_octet), "bare": (bare_worker, fill_octet), "least": (least_worker, fill_least)}
+    sides = {
+        "octet": (octet_worker, fill_octet),
+        "bare": (bare_worker, fill_octet),
+        "least": (least_worker, fill_least),
+    }
     with tempfile.TemporaryDirectory(prefix="octet-bench") as directory:
         server, path = start_server(Path(directory))
         try:
-            rounds = [{name: measure(*side, path) for name, side in sides.items()} for _ in range(ROUNDS)]
+            rounds = [
+                {name: measure(*side, path) for name, side in sides.items()} for _ in range(ROUNDS)
+            ]
         finally:
             server.terminate()
             server.wait()
@@ -62,11 +70,39 @@ def run() -> list[Row]:
     rate = statistics.median(one["octet"]["rate"] / one["bare"]["rate"] for one in rounds)
     tail = statistics.median(one["octet"]["p99_ms"] / one["bare"]["p99_ms"] for one in rounds)
     return [
-        Row("least possible queue, raw sockets", median("least", "rate"), "pairs/s", None, None, True),
-        Row("bare scripts, raw sockets, claim + complete", median("bare", "rate"), "pairs/s", None, None, True),
-        Row(f"claim + complete, {WORKERS} workers", median("octet", "rate"), "pairs/s", rate, ">= 0.4", rate >= 0.4),
+        Row(
+            "least possible queue, raw sockets",
+            median("least", "rate"),
+            "pairs/s",
+            None,
+            None,
+            True,
+        ),
+        Row(
+            "bare scripts, raw sockets, claim + complete",
+            median("bare", "rate"),
+            "pairs/s",
+            None,
+            None,
+            True,
+        ),
+        Row(
+            f"claim + complete, {WORKERS} workers",
+            median("octet", "rate"),
+            "pairs/s",
+            rate,
+            ">= 0.4",
+            rate >= 0.4,
+        ),
         Row("bare claim, p99", median("bare", "p99_ms"), "ms", None, None, True),
-        Row(f"claim, {WORKERS} workers, p99", median("octet", "p99_ms"), "ms", tail, "<= 2", tail <= 2),
+        Row(
+            f"claim, {WORKERS} workers, p99",
+            median("octet", "p99_ms"),
+            "ms",
+            tail,
+            "<= 2",
+            tail <= 2,
+        ),
     ]
 
 
@@ -74,7 +110,21 @@ def start_server(directory: Path) -> tuple[subprocess.Popen[bytes], str]:
     """A server of the benchmark's own, without persistence on either side."""
     path = str(directory / "s")
     binary = program.find_server().path
-    server = subprocess.Popen([binary, "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--logfile", "/dev/null"])
+    server = subprocess.Popen(
+        [
+            binary,
+            "--port",
+            "0",
+            "--unixsocket",
+            path,
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--logfile",
+            "/dev/null",
+        ]
+    )
     deadline = time.monotonic() + 10
     while not Path(path).exists():
         if time.monotonic() > deadline:
@@ -91,7 +141,10 @@ def measure(worker: Worker, fill: Callable[[str], None], path: str) -> dict[str,
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(WORKERS + 1)
     with tempfile.TemporaryDirectory() as out:
-        processes = [context.Process(target=worker, args=(path, n, barrier, Path(out) / str(n))) for n in range(WORKERS)]
+        processes = [
+            context.Process(target=worker, args=(path, n, barrier, Path(out) / str(n)))
+            for n in range(WORKERS)
+        ]
         for process in processes:
             process.start()
         barrier.wait()
@@ -123,7 +176,9 @@ def octet_worker(path: str, number: int, barrier: BarrierType, out: Path) -> Non
 def bare_worker(path: str, number: int, barrier: BarrierType, out: Path) -> None:
     """The very commands that the library sends, over a raw socket."""
     store, agent = registered(path, number)
-    claim_words, complete_words = sent_by(store, lambda tasks: tasks.claim(agent), lambda tasks: tasks.complete("@ID", "@TOKEN"))
+    claim_words, complete_words = sent_by(
+        store, lambda tasks: tasks.claim(agent), lambda tasks: tasks.complete("@ID", "@TOKEN")
+    )
     claim_command, key = encode(*claim_words), store.keys.task("@ID")
     with socket.socket(socket.AF_UNIX) as link:
         link.connect(path)
@@ -146,7 +201,10 @@ def least_worker(path: str, number: int, barrier: BarrierType, out: Path) -> Non
     """Two scripts of a line or three, over a raw socket."""
     with socket.socket(socket.AF_UNIX) as link:
         link.connect(path)
-        claim_sha, complete_sha = (field(ask(link, encode("SCRIPT", "LOAD", text)), b"") for text in (LEAST_CLAIM, LEAST_COMPLETE))
+        claim_sha, complete_sha = (
+            field(ask(link, encode("SCRIPT", "LOAD", text)), b"")
+            for text in (LEAST_CLAIM, LEAST_COMPLETE)
+        )
         claim_command = encode("EVALSHA", claim_sha, "2", "q", "task:", f"w{number}")
         reply = b""
 
@@ -155,10 +213,17 @@ def least_worker(path: str, number: int, barrier: BarrierType, out: Path) -> Non
             reply = ask(link, claim_command)
             return not reply.startswith(b"$-1")
 
-        race(claim, lambda: ask(link, encode("EVALSHA", complete_sha, "1", "task:", field(reply, b""))), barrier, out)
+        race(
+            claim,
+            lambda: ask(link, encode("EVALSHA", complete_sha, "1", "task:", field(reply, b""))),
+            barrier,
+            out,
+        )
 
 
-def race(claim: Callable[[], bool], complete: Callable[[], object], barrier: BarrierType, out: Path) -> None:
+def race(
+    claim: Callable[[], bool], complete: Callable[[], object], barrier: BarrierType, out: Path
+) -> None:
     """Claim and complete until the time is over; writes down each claim's time in ms."""
     times = []
     barrier.wait()
@@ -172,7 +237,9 @@ def race(claim: Callable[[], bool], complete: Callable[[], object], barrier: Bar
 def registered(path: str, number: int) -> tuple[Store, Agent]:
     """A store and an agent of one worker's own."""
     store = Store(open_client(f"unix://{path}"), Keys("bench"))
-    return store, Agents(store).register(Registration(role="worker", name=f"w{number}", lease_ms=600_000)).agent
+    return store, Agents(store).register(
+        Registration(role="worker", name=f"w{number}", lease_ms=600_000)
+    ).agent
 
 
 def sent_by(store: Store, *calls: Callable[[Tasks], object]) -> list[list[str]]:
@@ -180,7 +247,9 @@ def sent_by(store: Store, *calls: Callable[[Tasks], object]) -> list[list[str]]:
     words: list[list[str]] = []
 
     class Recorder(Store):
-        def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> list[str]:
+        def run(
+            self, name: str, keys: Sequence[str], args: Sequence[str | int | float]
+        ) -> list[str]:
             words.append(["EVALSHA", load_script(name).sha, str(len(keys)), *keys, *map(str, args)])
             return ["EMPTY", "0", "0"] if name == "task/claim" else ["OK"]
 
@@ -200,9 +269,14 @@ def fill_octet(path: str) -> None:
     for start in range(0, QUEUED, 5000):
         pipe = client.pipeline(transaction=False)
         for n in range(start, start + 5000):
-            pipe.execute_command(*words, to_json({**from_json(task), "title": f"task {n}", "priority": n % 7}))
+            pipe.execute_command(
+                *words, to_json({**from_json(task), "title": f"task {n}", "priority": n % 7})
+            )
         if any(reply[0] != Reply.OK for reply in pipe.execute()):
-            raise RuntimeError("the benchmark's tasks are not added: its commands are not those of the library any more")
+            raise RuntimeError(
+                "the benchmark's tasks are not added: its commands are not those of the "
+                "library any more"
+            )
 
 
 def fill_least(path: str) -> None:
@@ -229,7 +303,9 @@ def ask(link: socket.socket, command: bytes) -> bytes:
 
 
 def field(reply: bytes, name: bytes) -> str:
-    """The bulk string that follows the one called `name` in a reply; without a name, the reply is one itself."""
+    """The bulk string that follows the one called `name` in a reply; without a name, the reply is
+    one itself.
+    """
     start = reply.index(b"\r\n" + name + b"\r\n") + len(name) + 4 if name else 0
     return reply[start:].split(b"\r\n", 2)[1].decode()
 

@@ -1,7 +1,8 @@
-"""What it costs to see what a shell command does: an everyday one, and the longest that anybody could send.
+"""What it costs to see what a shell command does: an everyday one, and the longest that anybody
+could send.
 
-Each is read and judged in this process as the daemon does it; the fastest of some rounds counts, because what is measured is work and
-not the machine's other work.
+Each is read and judged in this process as the daemon does it; the fastest of some rounds counts,
+because what is measured is work and not the machine's other work.
 """
 
 from __future__ import annotations
@@ -52,14 +53,27 @@ def _make_project(root: Path) -> Project:
     git = Git(root)
     git.out("init", "--quiet", "--initial-branch=main")
     git.out("add", "--all")
-    git.out("-c", "user.name=Ann", "-c", "user.email=ann@example.org", "-c", "commit.gpgSign=false", "commit", "--quiet", "-m", "Begin")
+    git.out(
+        "-c",
+        "user.name=Ann",
+        "-c",
+        "user.email=ann@example.org",
+        "-c",
+        "commit.gpgSign=false",
+        "commit",
+        "--quiet",
+        "-m",
+        "Begin",
+    )
     for name in ("dev-1", "dev-2"):
         git.out("worktree", "add", "--quiet", "-b", name, f".claude/worktrees/{name}")
     return load_project(root)
 
 
 def _cost_ms(project: Project, command: str) -> float:
-    event = PreToolUse("s", str(project.root), Client(), "", "", "", "", "", "Bash", {"command": command}, "t")
+    event = PreToolUse(
+        "s", str(project.root), Client(), "", "", "", "", "", "Bash", {"command": command}, "t"
+    )
     best = float("inf")
     for _ in range(ROUNDS):
         began = time.perf_counter()

@@ -1,7 +1,9 @@
-"""What it costs to make every write safe against a power failure: `always` beside `everysec`, and beside a server that keeps nothing.
+"""What it costs to make every write safe against a power failure: `always` beside `everysec`, and
+beside a server that keeps nothing.
 
-Each side is a server of its own with its file on the disk of the current directory, all up at once and asked in turn. One client shows
-what a command waits for, sixteen how far one fsync serves them all. No budget: the figures are the disk's.
+Each side is a server of its own with its file on the disk of the current directory, all up at once
+and asked in turn. One client shows what a command waits for, sixteen how far one fsync serves them
+all. No budget: the figures are the disk's.
 """
 
 from __future__ import annotations
@@ -31,12 +33,24 @@ BASE = "everysec"
 
 def run() -> list[Row]:
     """Time of one client's `task add`, then adds a second of sixteen, as ratios of `everysec`."""
-    with tempfile.TemporaryDirectory(prefix=".octet-bench-", dir=Path.cwd()) as directory, ExitStack() as stack:
-        urls = {side: stack.enter_context(serving(Path(directory) / str(number), side)) for number, side in enumerate(SIDES)}
+    with (
+        tempfile.TemporaryDirectory(prefix=".octet-bench-", dir=Path.cwd()) as directory,
+        ExitStack() as stack,
+    ):
+        urls = {
+            side: stack.enter_context(serving(Path(directory) / str(number), side))
+            for number, side in enumerate(SIDES)
+        }
         alone = in_turn(urls, one_client)
         together = in_turn(urls, many_clients)
-    rows = [Row(f"task add, one client: {side}", alone[side], "us", ratio(alone, side), None, True) for side in SIDES]
-    return rows + [Row(f"{CLIENTS} clients: {side}", together[side], "/s", ratio(together, side), None, True) for side in SIDES]
+    rows = [
+        Row(f"task add, one client: {side}", alone[side], "us", ratio(alone, side), None, True)
+        for side in SIDES
+    ]
+    return rows + [
+        Row(f"{CLIENTS} clients: {side}", together[side], "/s", ratio(together, side), None, True)
+        for side in SIDES
+    ]
 
 
 def ratio(values: Mapping[str, float], side: str) -> float | None:
@@ -82,7 +96,9 @@ def many_clients(url: str) -> float:
 
 @contextmanager
 def serving(directory: Path, side: str) -> Iterator[str]:
-    """A server as Octet starts it, set as the side says; for `everysec` with somebody who flushes, as the daemon does."""
+    """A server as Octet starts it, set as the side says; for `everysec` with somebody who flushes,
+    as the daemon does.
+    """
     directory.mkdir(mode=0o700)
     reason = launch.launch(program.find_server(), directory, time.monotonic() + 20)
     if reason:
@@ -93,7 +109,11 @@ def serving(directory: Path, side: str) -> Iterator[str]:
     flusher.start()
     try:
         with Line(embedded.server_url(directory).removeprefix("unix://")) as line:
-            settings = {"always": "appendfsync always", "redis's own everysec": "appendfsync everysec", "nothing kept": "appendonly no"}
+            settings = {
+                "always": "appendfsync always",
+                "redis's own everysec": "appendfsync everysec",
+                "nothing kept": "appendonly no",
+            }
             if setting := settings.get(side):
                 line.ask(f"CONFIG SET {setting}")
         yield f"unix://{socket}"

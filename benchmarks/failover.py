@@ -1,8 +1,10 @@
-"""From the death of an agent to its task claimable: its process killed on this machine, or its whole machine silent.
+"""From the death of an agent to its task claimable: its process killed on this machine, or its
+whole machine silent.
 
-Everything is real: sessions that their hooks have registered, a warm daemon with its store, kill -9. Times are the server's own, from the
-kill to the script that gives the task back. A machine that goes silent was last heard of at a random moment of the ten seconds between
-two heartbeats; the server tells of leases that run out, and then, as a server of somebody else's may, it does not.
+Everything is real: sessions that their hooks have registered, a warm daemon with its store, kill
+-9. Times are the server's own, from the kill to the script that gives the task back. A machine that
+goes silent was last heard of at a random moment of the ten seconds between two heartbeats; the
+server tells of leases that run out, and then, as a server of somebody else's may, it does not.
 """
 
 from __future__ import annotations
@@ -35,12 +37,28 @@ def run(rounds: int = ROUNDS) -> list[Row]:
     """Measure; seconds."""
     with sandbox() as place:
         make_work(place)
-        with Octet(open_client(url_of(place)), load_project(place.repository).name, load_project(place.repository)) as found:
-            rows = list(make_rows("process killed", kill_each(found, place, rounds, work=False), BUDGET_S))
-            rows += make_rows("process killed, unfinished work in a worktree", kill_each(found, place, rounds // 2, work=True), BUDGET_S)
-            rows += make_rows("machine silent, server tells", fall_silent(found, rounds), LEASE_MS / 1000 + 1)
+        with Octet(
+            open_client(url_of(place)),
+            load_project(place.repository).name,
+            load_project(place.repository),
+        ) as found:
+            rows = list(
+                make_rows("process killed", kill_each(found, place, rounds, work=False), BUDGET_S)
+            )
+            rows += make_rows(
+                "process killed, unfinished work in a worktree",
+                kill_each(found, place, rounds // 2, work=True),
+                BUDGET_S,
+            )
+            rows += make_rows(
+                "machine silent, server tells", fall_silent(found, rounds), LEASE_MS / 1000 + 1
+            )
             found.store.client.config_set("notify-keyspace-events", "")
-            rows += make_rows("machine silent, server does not tell", fall_silent(found, rounds), LEASE_MS / 1000 + BEAT_S + 1)
+            rows += make_rows(
+                "machine silent, server does not tell",
+                fall_silent(found, rounds),
+                LEASE_MS / 1000 + BEAT_S + 1,
+            )
     return rows
 
 
@@ -59,11 +77,15 @@ def url_of(place: Sandbox) -> str:
     """The daemon's store."""
     command = [sys.executable, "-m", "octet", "redis", "url"]
     environment = {**place.environment, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
-    return subprocess.run(command, cwd=place.repository, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        command, cwd=place.repository, env=environment, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def kill_each(found: Octet, place: Sandbox, rounds: int, *, work: bool) -> list[float]:
-    """Sessions with a task each, killed one after the other; with `work`, each has changed files in a worktree of its own."""
+    """Sessions with a task each, killed one after the other; with `work`, each has changed files in
+    a worktree of its own.
+    """
     killed: dict[str, int] = {}
     for _ in range(rounds):
         with subprocess.Popen(["sleep", "3600"]) as client:
@@ -85,7 +107,12 @@ def fall_silent(found: Octet, rounds: int) -> list[float]:
     chance = random.Random(SEED)
     killed: dict[str, int] = {}
     for number in range(rounds):
-        own = Registration(role="worker", process=f"elsewhere-0:{number}:{time.monotonic_ns()}", host="elsewhere-0", pid=number)
+        own = Registration(
+            role="worker",
+            process=f"elsewhere-0:{number}:{time.monotonic_ns()}",
+            host="elsewhere-0",
+            pid=number,
+        )
         task = claim(found, found.agents.register(own).agent)
         killed[task] = found.now_ms() + int(chance.uniform(0, BEAT_S * 1000))
     wait_for(found, killed)
@@ -109,15 +136,26 @@ def wait_for(found: Octet, tasks: Sequence[str] | Mapping[str, int]) -> None:
 
 def seconds(found: Octet, killed: Mapping[str, int]) -> list[float]:
     """From each task's moment to its release, which the task itself has noted."""
-    return [(found.tasks.get(task).ended[-1].at_ms - at_ms) / 1000 for task, at_ms in killed.items()]
+    return [
+        (found.tasks.get(task).ended[-1].at_ms - at_ms) / 1000 for task, at_ms in killed.items()
+    ]
 
 
 def make_rows(name: str, times: Sequence[float], budget_s: float) -> Iterator[Row]:
     """The median, and the 99th percentile with its budget."""
     ordered = sorted(times)
     worst = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
-    yield Row(f"{name}: to claimable, p50 of {len(times)}", statistics.median(times), "s", None, None, True)
-    yield Row(f"{name}: to claimable, p99", worst, "s", None, f"<= {budget_s:g} s", worst <= budget_s)
+    yield Row(
+        f"{name}: to claimable, p50 of {len(times)}",
+        statistics.median(times),
+        "s",
+        None,
+        None,
+        True,
+    )
+    yield Row(
+        f"{name}: to claimable, p99", worst, "s", None, f"<= {budget_s:g} s", worst <= budget_s
+    )
 
 
 if __name__ == "__main__":

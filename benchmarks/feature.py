@@ -1,9 +1,11 @@
-"""A feature of 200 tasks with random scopes and dependencies, built by ten simulated developers and merged as they go.
+"""A feature of 200 tasks with random scopes and dependencies, built by ten simulated developers and
+merged as they go.
 
-Each developer is a process: it claims, works in a worktree of its own, edits real files, commits, submits. One process merges. What is
-compared is how long the crew takes and how long it would take at least: the longest chain of dependent tasks, or all work shared out
-evenly, whichever is longer, with the times that the work took here. The tests of the repository fail where an edit was lost, came
-twice, or came before one that it depends on.
+Each developer is a process: it claims, works in a worktree of its own, edits real files, commits,
+submits. One process merges. What is compared is how long the crew takes and how long it would take
+at least: the longest chain of dependent tasks, or all work shared out evenly, whichever is longer,
+with the times that the work took here. The tests of the repository fail where an edit was lost,
+came twice, or came before one that it depends on.
 """
 
 from __future__ import annotations
@@ -55,7 +57,9 @@ for step, count in steps.items():
 
 @dataclass(frozen=True)
 class Size:
-    """How large the feature is; a developer's work on a task takes `least_s` to `most_s`, besides what git and Octet take."""
+    """How large the feature is; a developer's work on a task takes `least_s` to `most_s`, besides
+    what git and Octet take.
+    """
 
     tasks: int = 200
     developers: int = 10
@@ -66,7 +70,9 @@ class Size:
 
 @dataclass(frozen=True)
 class Built:
-    """What came of it; times in seconds. `rebuilt` counts builds beyond one a task, `tips` are the states of the branch."""
+    """What came of it; times in seconds. `rebuilt` counts builds beyond one a task, `tips` are the
+    states of the branch.
+    """
 
     makespan_s: float
     bound_s: float
@@ -82,20 +88,32 @@ def run() -> list[Row]:
         failing = [tip for tip in built.tips if not passes(Path(directory, "shop"), tip)]
     ratio = built.makespan_s / built.bound_s
     return [
-        Row(f"{size.tasks} tasks, {size.developers} developers, least possible", built.bound_s, "s", None, None, True),
+        Row(
+            f"{size.tasks} tasks, {size.developers} developers, least possible",
+            built.bound_s,
+            "s",
+            None,
+            None,
+            True,
+        ),
         Row("the crew", built.makespan_s, "s", ratio, "<= 1.15", ratio <= 1.15),
-        Row("states of the branch that fail its tests", len(failing), "", None, "none", not failing),
+        Row(
+            "states of the branch that fail its tests", len(failing), "", None, "none", not failing
+        ),
         Row("tasks that had to be built again", built.rebuilt, "", None, None, True),
     ]
 
 
 def make_plan(size: Size, seed: int = SEED) -> list[NewTask]:
-    """Tasks that touch one to three parts and depend on up to three earlier ones; what more depends on comes first."""
+    """Tasks that touch one to three parts and depend on up to three earlier ones; what more depends
+    on comes first.
+    """
     dice = random.Random(seed)
     plan: list[NewTask] = []
     for number in range(size.tasks):
         parts = dice.sample(range(size.parts), dice.choice([1, 1, 1, 2, 2, 3]))
-        # Not on those just before: a chain through all of them would leave nobody else anything to do.
+        # Not on those just before: a chain through all of them would leave nobody else anything to
+        # do.
         earlier = plan[: max(0, number - 2 * size.developers)]
         after = dice.sample(earlier, min(len(earlier), dice.choice([0, 0, 1, 1, 2, 3])))
         plan.append(
@@ -115,7 +133,9 @@ def heights(plan: Sequence[NewTask], costs: Mapping[str, float]) -> dict[str, fl
     """For each task the longest chain that begins with it."""
     found: dict[str, float] = {}
     for task in reversed(plan):  # a task depends on earlier ones only
-        following = (found[other.id] for other in plan if task.id in other.after and other.id in found)
+        following = (
+            found[other.id] for other in plan if task.id in other.after and other.id in found
+        )
         found[task.id] = costs[task.id] + max(following, default=0.0)
     return found
 
@@ -134,7 +154,10 @@ def build_feature(directory: Path, size: Size, seed: int = SEED) -> Built:
             octet.tasks.add_many(plan)
             began = time.monotonic()
             members += [_start("guardian", root, url, log)]
-            members += [_start(f"developer {n} {size.least_s} {size.most_s} {seed}", root, url, log) for n in range(size.developers)]
+            members += [
+                _start(f"developer {n} {size.least_s} {size.most_s} {seed}", root, url, log)
+                for n in range(size.developers)
+            ]
             while octet.tasks.counts()[State.DONE] < size.tasks:
                 if any(member.poll() for member in members):
                     raise RuntimeError("a member of the crew has failed")
@@ -165,11 +188,17 @@ def make_repository(root: Path, plan: Sequence[NewTask]) -> None:
     (root / "check.py").write_text(CHECK)
     (root / ".claude").mkdir()
     command = f"{sys.executable} -I -S check.py"
-    (root / ".claude" / "octet.toml").write_text(f'project = "feature"\n[test]\ncommand = {json.dumps(command)}\n')
+    (root / ".claude" / "octet.toml").write_text(
+        f'project = "feature"\n[test]\ncommand = {json.dumps(command)}\n'
+    )
     (root / ".gitignore").write_text(".claude/worktrees/\n")
     git = Git(root)
     git.out("init", "--quiet", "--initial-branch=main")
-    for name, value in (("user.name", "Ann"), ("user.email", "ann@example.org"), ("commit.gpgSign", "false")):
+    for name, value in (
+        ("user.name", "Ann"),
+        ("user.email", "ann@example.org"),
+        ("commit.gpgSign", "false"),
+    ):
         git.out("config", name, value)
     git.out("add", "--all")
     git.out("commit", "--quiet", "-m", "Begin")
@@ -179,9 +208,19 @@ def make_repository(root: Path, plan: Sequence[NewTask]) -> None:
 def passes(root: Path, commit: str) -> bool:
     """Whether the repository's tests pass at a commit."""
     with tempfile.TemporaryDirectory() as place:
-        packed = subprocess.run(["git", "-C", root, "archive", commit], check=True, capture_output=True).stdout
+        packed = subprocess.run(
+            ["git", "-C", root, "archive", commit], check=True, capture_output=True
+        ).stdout
         subprocess.run(["tar", "-x", "-C", place], input=packed, check=True)
-        return subprocess.run([sys.executable, "-I", "-S", "check.py"], cwd=place, capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run(
+                [sys.executable, "-I", "-S", "check.py"],
+                cwd=place,
+                capture_output=True,
+                check=False,
+            ).returncode
+            == 0
+        )
 
 
 def read_costs(log: Path) -> dict[str, float]:
@@ -194,7 +233,9 @@ def read_costs(log: Path) -> dict[str, float]:
     return costs
 
 
-def develop(root: Path, url: str, log: Path, number: int, least_s: float, most_s: float, seed: int) -> None:
+def develop(
+    root: Path, url: str, log: Path, number: int, least_s: float, most_s: float, seed: int
+) -> None:
     """One developer, until everything is done."""
     dice = random.Random(seed * 1000 + number)
     with connect(root, url=url, wait_s=5) as octet, open(log / f"developer-{number}", "w") as file:
@@ -210,7 +251,11 @@ def guard(root: Path, url: str) -> None:
     """The one that merges, until everything is done."""
     with connect(root, url=url, wait_s=5) as octet:
         project = load_project(root)
-        queue = MergeQueue(octet, how_to_merge(project, suite_of(project)), lambda: _register(octet, "repository-guardian"))
+        queue = MergeQueue(
+            octet,
+            how_to_merge(project, suite_of(project)),
+            lambda: _register(octet, "repository-guardian"),
+        )
         while _is_open(octet):
             for report in queue.serve(wait_s=LOOK_S):
                 print(report.text, flush=True)
@@ -242,8 +287,11 @@ def _work(octet: Octet, agent: Agent, task: Task, seconds: float) -> None:
 
 def _take_step(path: Path, task: str) -> None:
     _, *steps = path.read_text().splitlines()
-    # Where it is put is the part's own business; two that do it at once would meet in the first line.
-    path.write_text("\n".join([f"count {len(steps) + 1}", *sorted([*steps, f"step {task}"])]) + "\n")
+    # Where it is put is the part's own business; two that do it at once would meet in the first
+    # line.
+    path.write_text(
+        "\n".join([f"count {len(steps) + 1}", *sorted([*steps, f"step {task}"])]) + "\n"
+    )
 
 
 def _register(octet: Octet, role: str) -> Agent:
@@ -251,13 +299,29 @@ def _register(octet: Octet, role: str) -> Agent:
 
 
 def _start(member: str, root: Path, url: str, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "benchmarks.feature", *member.split(), str(root), url, str(log)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.feature",
+        *member.split(),
+        str(root),
+        url,
+        str(log),
+    ]
     with open(log.parent / f"{member.replace(' ', '-')}.out", "wb") as output:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=Path(__file__).parents[1])
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=Path(__file__).parents[1],
+        )
 
 
 def main(words: list[str]) -> None:
-    """A member of the crew: `developer NUMBER LEAST MOST SEED ROOT URL LOG` or `guardian ROOT URL LOG`; without words, the benchmark."""
+    """A member of the crew: `developer NUMBER LEAST MOST SEED ROOT URL LOG` or `guardian ROOT URL
+    LOG`; without words, the benchmark.
+    """
     match words:
         case []:
             print(render(run()))

@@ -1,8 +1,11 @@
-"""A commit behind the fence against a plain `git commit`, and against one whose hooks do nothing at all.
+"""A commit behind the fence against a plain `git commit`, and against one whose hooks do nothing at
+all.
 
-Everything is real: `octet init`, the hooks, a warm daemon with its store, a repository of some size. The candidates take turns; medians of
-CPU (git and all that it starts) and of wall time. What git itself spends on starting a hook twice is the floor: `/bin/true` as a hook.
-A pre-commit hook would be a third process, and make git read its index again; where the project has one of its own, git does that anyway.
+Everything is real: `octet init`, the hooks, a warm daemon with its store, a repository of some
+size. The candidates take turns; medians of CPU (git and all that it starts) and of wall time. What
+git itself spends on starting a hook twice is the floor: `/bin/true` as a hook. A pre-commit hook
+would be a third process, and make git read its index again; where the project has one of its own,
+git does that anyway.
 """
 
 from __future__ import annotations
@@ -45,10 +48,22 @@ class Committer:
 def run(rounds: int = ROUNDS) -> list[Row]:
     """Measure; the first rows are the yardstick and the floor."""
     # The agent is no ancestor of ours: else there would be no person here.
-    with subprocess.Popen(["sleep", "3600"]) as client, sandbox(client.pid) as place, other_hooks() as hooks:
+    with (
+        subprocess.Popen(["sleep", "3600"]) as client,
+        sandbox(client.pid) as place,
+        other_hooks() as hooks,
+    ):
         try:
-            agent = {**place.environment, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-            agent |= {f"GIT_{who}_{what}": "ann@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+            agent = {
+                **place.environment,
+                "GIT_CONFIG_GLOBAL": os.devnull,
+                "GIT_CONFIG_NOSYSTEM": "1",
+            }
+            agent |= {
+                f"GIT_{who}_{what}": "ann@example.org"
+                for who in ("AUTHOR", "COMMITTER")
+                for what in ("NAME", "EMAIL")
+            }
             person = {name: value for name, value in agent.items() if name != "CLAUDE_PID"}
             tree = fill(place.repository, person)
             settle(place, tree, client.pid)
@@ -69,8 +84,12 @@ def run(rounds: int = ROUNDS) -> list[Row]:
             ]
             with own_hook(place):
                 rows += make_rows(own, take_turns(own, rounds))
-            # Last, because the agent then holds the branch, and a person would be told so at each commit.
-            asking = [committers[-2], Committer("an agent's, on main, asked about", place.repository, "", agent, None)]
+            # Last, because the agent then holds the branch, and a person would be told so at each
+            # commit.
+            asking = [
+                committers[-2],
+                Committer("an agent's, on main, asked about", place.repository, "", agent, None),
+            ]
             return [*rows, *list(make_rows(asking, take_turns(asking, rounds)))[2:]]
         finally:
             client.kill()
@@ -85,7 +104,13 @@ def fill(root: Path, environment: Mapping[str, str]) -> Path:
     tree = root.parent / "tree"
     branch = ["symbolic-ref", "HEAD", "refs/heads/main"]
     quiet = ["config", "gc.auto", "0"]  # else it starts in the midst of a measurement
-    for words in (quiet, branch, ["add", "-A"], ["commit", "-q", "-m", "Begin"], ["worktree", "add", "-q", "-b", "octet/t1", str(tree)]):
+    for words in (
+        quiet,
+        branch,
+        ["add", "-A"],
+        ["commit", "-q", "-m", "Begin"],
+        ["worktree", "add", "-q", "-b", "octet/t1", str(tree)],
+    ):
         subprocess.run(["git", *words], cwd=root, env=environment, check=True)
     return tree
 
@@ -104,12 +129,18 @@ def settle(place: Sandbox, tree: Path, pid: int) -> None:
 
 @contextmanager
 def other_hooks() -> Iterator[dict[str, str]]:
-    """Directories of hooks by name: none; /bin/true as reference-transaction, and `before` each commit too; one's own pre-commit."""
+    """Directories of hooks by name: none; /bin/true as reference-transaction, and `before` each
+    commit too; one's own pre-commit.
+    """
     with tempfile.TemporaryDirectory(prefix="octet-hooks-") as name:
         directories = {kind: Path(name, kind) for kind in ("nothing", "true", "before", "own")}
         for directory in directories.values():
             directory.mkdir()
-        for kind, hook in (("true", "reference-transaction"), ("before", "reference-transaction"), ("before", "pre-commit")):
+        for kind, hook in (
+            ("true", "reference-transaction"),
+            ("before", "reference-transaction"),
+            ("before", "pre-commit"),
+        ):
             (directories[kind] / hook).symlink_to("/bin/true")
         write_own_hook(directories["own"])
         yield {kind: str(directory) for kind, directory in directories.items()}
@@ -147,7 +178,11 @@ def commit(committer: Committer, number: int) -> Cost:
     (committer.directory / "part0" / "file0.txt").write_text(f"{committer.name} {number}\n")
     hooks = ["-c", f"core.hooksPath={committer.hooks}"] if committer.hooks else []
     command = [GIT, *hooks, "commit", "-q", "-a", "-m", "Change"]
-    return measure(Candidate(committer.name, command, committer.directory), committer.environment, Path(os.devnull))
+    return measure(
+        Candidate(committer.name, command, committer.directory),
+        committer.environment,
+        Path(os.devnull),
+    )
 
 
 def make_rows(committers: Sequence[Committer], costs: Mapping[str, Cost]) -> Iterator[Row]:
@@ -156,10 +191,20 @@ def make_rows(committers: Sequence[Committer], costs: Mapping[str, Cost]) -> Ite
         cost = costs[committer.name]
         if committer.name.startswith(PLAIN) and committer.name not in (FLOOR, FLOOR_BEFORE):
             base = cost
-        for kind, value, of in (("CPU", cost.cpu_ms, base.cpu_ms), ("wall", cost.wall_ms, base.wall_ms)):
+        for kind, value, of in (
+            ("CPU", cost.cpu_ms, base.cpu_ms),
+            ("wall", cost.wall_ms, base.wall_ms),
+        ):
             ratio = None if base is cost else value / of
             budget = f"<= {committer.budget}" if committer.budget else None
-            yield Row(f"{committer.name}, {kind}", value, "ms", ratio, budget, not (budget and ratio) or ratio <= BUDGET)
+            yield Row(
+                f"{committer.name}, {kind}",
+                value,
+                "ms",
+                ratio,
+                budget,
+                not (budget and ratio) or ratio <= BUDGET,
+            )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""A guarded write's hook, as a whole process, against the bare interpreter: `python3 -I -S -c pass`.
+"""A guarded write's hook, as a whole process, against the bare interpreter: `python3 -I -S -c
+pass`.
 
-Everything is real: the launcher, the pipe, a warm daemon with its store, a payload of Claude Code. The candidates take turns
-(A B C A B C …), so that whatever else the machine does meets all of them; medians of CPU (the process and its children) and of wall time.
+Everything is real: the launcher, the pipe, a warm daemon with its store, a payload of Claude Code.
+The candidates take turns (A B C A B C …), so that whatever else the machine does meets all of them;
+medians of CPU (the process and its children) and of wall time.
 """
 
 from __future__ import annotations
@@ -59,8 +61,12 @@ def run(rounds: int = ROUNDS) -> list[Row]:
     """Measure; the first two rows are the yardstick."""
     with sandbox() as place:
         candidates = [
-            Candidate("python3 -I -S -c pass", [place.python, "-I", "-S", "-c", "pass"], place.repository),
-            Candidate("PreToolUse, daemon warm", [LAUNCH, "PreToolUse", "plugin"], place.repository),
+            Candidate(
+                "python3 -I -S -c pass", [place.python, "-I", "-S", "-c", "pass"], place.repository
+            ),
+            Candidate(
+                "PreToolUse, daemon warm", [LAUNCH, "PreToolUse", "plugin"], place.repository
+            ),
             Candidate("not opted in", [LAUNCH, "PreToolUse", "plugin"], place.elsewhere),
         ]
         payload = place.repository / "payload.json"
@@ -69,7 +75,9 @@ def run(rounds: int = ROUNDS) -> list[Row]:
     return list(make_rows(costs))
 
 
-def take_turns(candidates: Sequence[Candidate], environment: Mapping[str, str], payload: Path, rounds: int) -> dict[str, Cost]:
+def take_turns(
+    candidates: Sequence[Candidate], environment: Mapping[str, str], payload: Path, rounds: int
+) -> dict[str, Cost]:
     """Medians by name."""
     costs: dict[str, list[Cost]] = {candidate.name: [] for candidate in candidates}
     for number in range(WARM_UP + rounds):
@@ -81,7 +89,10 @@ def take_turns(candidates: Sequence[Candidate], environment: Mapping[str, str], 
 
 
 def median(costs: Sequence[Cost]) -> Cost:
-    return Cost(statistics.median(cost.cpu_ms for cost in costs), statistics.median(cost.wall_ms for cost in costs))
+    return Cost(
+        statistics.median(cost.cpu_ms for cost in costs),
+        statistics.median(cost.wall_ms for cost in costs),
+    )
 
 
 def measure(candidate: Candidate, environment: Mapping[str, str], payload: Path) -> Cost:
@@ -104,8 +115,13 @@ def make_rows(costs: Mapping[str, Cost]) -> Iterator[Row]:
     yield Row(f"{yardstick}, CPU", base.cpu_ms, "ms", None, None, True)
     yield Row(f"{yardstick}, wall", base.wall_ms, "ms", None, None, True)
     for name, budget in ((hook, HOOK_BUDGET), (silent, SILENT_BUDGET)):
-        for kind, value, of in (("CPU", costs[name].cpu_ms, base.cpu_ms), ("wall", costs[name].wall_ms, base.wall_ms)):
-            yield Row(f"{name}, {kind}", value, "ms", value / of, f"<= {budget}", value / of <= budget)
+        for kind, value, of in (
+            ("CPU", costs[name].cpu_ms, base.cpu_ms),
+            ("wall", costs[name].wall_ms, base.wall_ms),
+        ):
+            yield Row(
+                f"{name}, {kind}", value, "ms", value / of, f"<= {budget}", value / of <= budget
+            )
 
 
 def write_payload(repository: Path) -> dict[str, object]:
@@ -124,19 +140,28 @@ def write_payload(repository: Path) -> dict[str, object]:
 
 @contextmanager
 def sandbox(client: int = 0) -> Iterator[Sandbox]:
-    """All of it temporary; the daemon and its store have ended afterwards. `client` is the agent's process, 0 for this one."""
+    """All of it temporary; the daemon and its store have ended afterwards. `client` is the agent's
+    process, 0 for this one.
+    """
     with tempfile.TemporaryDirectory(prefix="octet-", dir="/tmp") as name:
         top = Path(name)
         repository, elsewhere = top / "repository", top / "elsewhere"
         repository.mkdir()
         elsewhere.mkdir()
-        environment = {"HOME": name, "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "CLAUDE_PID": str(client or os.getpid())}
+        environment = {
+            "HOME": name,
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "CLAUDE_PID": str(client or os.getpid()),
+        }
         subprocess.run(["git", "init", "-q"], cwd=repository, env=environment, check=True)
         octet(environment, repository, "init")
         octet(environment, repository, "daemon", "start")
         try:
             start_session(environment, repository)
-            python = (top / ".local" / "state" / "octet" / "interpreter").read_text().splitlines()[0]
+            python = (
+                (top / ".local" / "state" / "octet" / "interpreter").read_text().splitlines()[0]
+            )
             yield Sandbox(environment, repository, elsewhere, python)
         finally:
             os.chdir(PROJECT)
@@ -148,13 +173,26 @@ def start_session(environment: Mapping[str, str], repository: Path) -> None:
     """Register the agent whose writes are measured; its process is ours."""
     event = {**write_payload(repository), "hook_event_name": "SessionStart", "source": "startup"}
     command = [LAUNCH, "SessionStart", "plugin"]
-    subprocess.run(command, input=json.dumps(event).encode(), cwd=repository, env=environment, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        command,
+        input=json.dumps(event).encode(),
+        cwd=repository,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
 
 
 def octet(environment: Mapping[str, str], directory: Path, *words: str) -> None:
     """Our command under this interpreter, from this source."""
     with_source = {**environment, "PYTHONPATH": str(PROJECT / "src")}
-    subprocess.run([sys.executable, "-m", "octet", *words], cwd=directory, env=with_source, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "octet", *words],
+        cwd=directory,
+        env=with_source,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Fifty contenders for one lock: the longest wait, against a blocking flock's, and how far from the order of arrival.
+"""Fifty contenders for one lock: the longest wait, against a blocking flock's, and how far from the
+order of arrival.
 
-Both sides run the same fifty processes for the same time, in turn: take it, hold it for 20 ms (less than anybody needs who changes a file
-or a branch), release it, come again at once. A hand-over is what passes between one holder's release and the next one's taking: a system
-call's time for flock, two round trips for a lock, each through a process that must be woken. The last rows say what a lock that nobody
-else wants costs beside no, a hundred and ten thousand others.
+Both sides run the same fifty processes for the same time, in turn: take it, hold it for 20 ms (less
+than anybody needs who changes a file or a branch), release it, come again at once. A hand-over is
+what passes between one holder's release and the next one's taking: a system call's time for flock,
+two round trips for a lock, each through a process that must be woken. The last rows say what a lock
+that nobody else wants costs beside no, a hundred and ten thousand others.
 """
 
 from __future__ import annotations
@@ -38,12 +40,18 @@ Span = tuple[float, float, float]
 
 
 def run() -> list[Row]:
-    """The worst wait as a ratio of flock's, the order of arrival, and the cost of a lock that nobody else wants."""
+    """The worst wait as a ratio of flock's, the order of arrival, and the cost of a lock that
+    nobody else wants.
+    """
     with tempfile.TemporaryDirectory(prefix="octet-bench") as directory:
         server, path = start_server(Path(directory))
         try:
             rounds = [
-                {name: contend(taker, path) for name, taker in (("flock", flock_taker), ("octet", octet_taker))} for _ in range(ROUNDS)
+                {
+                    name: contend(taker, path)
+                    for name, taker in (("flock", flock_taker), ("octet", octet_taker))
+                }
+                for _ in range(ROUNDS)
             ]
             costs = [uncontended(path, others) for others in OTHERS]
         finally:
@@ -56,14 +64,35 @@ def run() -> list[Row]:
     ratio = statistics.median(worst(one["octet"]) / worst(one["flock"]) for one in rounds)
     passed = median("octet", passed_over)
     return [
-        Row(f"flock, {CONTENDERS} contenders, worst wait", median("flock", worst), "ms", None, None, True),
+        Row(
+            f"flock, {CONTENDERS} contenders, worst wait",
+            median("flock", worst),
+            "ms",
+            None,
+            None,
+            True,
+        ),
         Row("flock, median wait", median("flock", middle), "ms", None, None, True),
         Row("flock, passed by a later one", median("flock", passed_over), "%", None, None, True),
-        Row(f"lock, {CONTENDERS} contenders, worst wait", median("octet", worst), "ms", ratio, "<= 1", ratio <= 1),
+        Row(
+            f"lock, {CONTENDERS} contenders, worst wait",
+            median("octet", worst),
+            "ms",
+            ratio,
+            "<= 1",
+            ratio <= 1,
+        ),
         Row("lock, median wait", median("octet", middle), "ms", None, None, True),
         Row("flock, hand-over, median", median("flock", hand_over), "ms", None, None, True),
         Row("lock, hand-over, median", median("octet", hand_over), "ms", None, None, True),
-        Row("lock, worst wait to median wait", median("octet", worst), "ms", median("octet", spread), None, True),
+        Row(
+            "lock, worst wait to median wait",
+            median("octet", worst),
+            "ms",
+            median("octet", spread),
+            None,
+            True,
+        ),
         Row("lock, passed by a later one", passed, "%", None, "<= 1 %", passed <= 1),
         *(
             Row(f"lock and release beside {n:,} others", cost, "ms", cost / costs[0], None, True)
@@ -94,8 +123,9 @@ def hand_over(spans: Sequence[Span]) -> float:
 
 
 def passed_over(spans: Sequence[Span]) -> float:
-    """Per cent of takings that passed somebody who had come clearly earlier: by five hold times, in which fifty processes that share two
-    processors have all got their place in the queue."""
+    """Per cent of takings that passed somebody who had come clearly earlier: by five hold times, in
+    which fifty processes that share two processors have all got their place in the queue.
+    """
     ordered = sorted(spans, key=lambda span: span[1])
     earliest, passed = float("inf"), 0
     for asked, _, _ in reversed(ordered):
@@ -111,12 +141,19 @@ def contend(taker: Taker, path: str) -> list[Span]:
     with tempfile.TemporaryDirectory() as out:
         lock = Path(out) / "lock"
         lock.touch()
-        processes = [context.Process(target=contender, args=(taker, path, n, lock, barrier)) for n in range(CONTENDERS)]
+        processes = [
+            context.Process(target=contender, args=(taker, path, n, lock, barrier))
+            for n in range(CONTENDERS)
+        ]
         for process in processes:
             process.start()
         for process in processes:
             process.join()
-        return [tuple(span) for n in range(CONTENDERS) for span in json.loads((Path(out) / str(n)).read_text())]
+        return [
+            tuple(span)
+            for n in range(CONTENDERS)
+            for span in json.loads((Path(out) / str(n)).read_text())
+        ]
 
 
 def contender(taker: Taker, path: str, number: int, lock: Path, barrier: BarrierType) -> None:
@@ -165,13 +202,19 @@ def octet_taker(path: str, number: int, _: Path) -> Callable[[], AbstractContext
 
 
 def uncontended(path: str, others: int) -> float:
-    """The median time of taking and releasing a file's lock, in ms, where so many other files are locked."""
+    """The median time of taking and releasing a file's lock, in ms, where so many other files are
+    locked.
+    """
     store, holder = registered(path, 1)
     store.client.flushdb()
     (_, holder), (_, agent) = registered(path, 1), registered(path, 2)
     locks, times = Locks(store), []
     for start in range(0, others, 1000):
-        locks.acquire(holder, [f"path:src/{n % 50}/{n}.py" for n in range(start, min(start + 1000, others))], ttl_ms=600_000)
+        locks.acquire(
+            holder,
+            [f"path:src/{n % 50}/{n}.py" for n in range(start, min(start + 1000, others))],
+            ttl_ms=600_000,
+        )
     for _ in range(CALLS):
         began = time.perf_counter()
         locks.release("path:a.py", locks.acquire(agent, ["path:a.py"])["path:a.py"])

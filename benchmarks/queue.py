@@ -1,8 +1,10 @@
-"""What a claim costs with 10, then 1,000, … 1,000,000 tasks queued: no more than the logarithm of their number.
+"""What a claim costs with 10, then 1,000, … 1,000,000 tasks queued: no more than the logarithm of
+their number.
 
-Round after round of claims at each size on the same server, by the library, over one connection; the median of a claim's time. What was
-claimed is given back, so that the size stays. The last rows have no budget: tasks of another capability in front of every claim, and
-511 tasks in front whose scope is taken, which is one less than a claim looks past.
+Round after round of claims at each size on the same server, by the library, over one connection;
+the median of a claim's time. What was claimed is given back, so that the size stays. The last rows
+have no budget: tasks of another capability in front of every claim, and 511 tasks in front whose
+scope is taken, which is one less than a claim looks past.
 """
 
 from __future__ import annotations
@@ -42,9 +44,29 @@ def run() -> list[Row]:
     rows = [Row(f"claim, {SIZES[0]} queued", base, "us", None, None, True)]
     for size in SIZES[1:]:
         most = math.log(size) / math.log(SIZES[0])
-        rows.append(Row(f"claim, {size:,} queued", costs[size], "us", costs[size] / base, f"<= {most:.1f}", costs[size] <= most * base))
-    rows.append(Row(f"same, {BATCH:,} more of another capability in front", foreign, "us", foreign / base, None, True))
-    rows.append(Row(f"same, {PASSED} in front whose scope is taken", taken, "us", taken / base, None, True))
+        rows.append(
+            Row(
+                f"claim, {size:,} queued",
+                costs[size],
+                "us",
+                costs[size] / base,
+                f"<= {most:.1f}",
+                costs[size] <= most * base,
+            )
+        )
+    rows.append(
+        Row(
+            f"same, {BATCH:,} more of another capability in front",
+            foreign,
+            "us",
+            foreign / base,
+            None,
+            True,
+        )
+    )
+    rows.append(
+        Row(f"same, {PASSED} in front whose scope is taken", taken, "us", taken / base, None, True)
+    )
     return rows
 
 
@@ -78,7 +100,9 @@ def behind_scopes(store: Store, path: str) -> float:
     holder, agent = (registered(path, number)[1] for number in (1, 2))
     taken = tasks.add("taken", priority=900, paths=["src/**"])
     tasks.claim(holder, task_id=taken.id)
-    tasks.add_many([NewTask(f"in the way {n}", priority=800, paths=(f"src/{n}/*.py",)) for n in range(PASSED)])
+    tasks.add_many(
+        [NewTask(f"in the way {n}", priority=800, paths=(f"src/{n}/*.py",)) for n in range(PASSED)]
+    )
     return measure(tasks, agent, CLAIMS // 10)
 
 

@@ -1,4 +1,6 @@
-"""One line of a benchmark's table: a value, its ratio to what it is measured beside, and the budget for that ratio."""
+"""One line of a benchmark's table: a value, its ratio to what it is measured beside, and the budget
+for that ratio.
+"""
 
 from __future__ import annotations
 
@@ -31,5 +33,8 @@ def render(rows: Sequence[Row]) -> str:
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     numbers = (1, 3)
-    padded = (cell.rjust(width) if n in numbers else cell.ljust(width) for n, (cell, width) in enumerate(zip(cells, widths, strict=True)))
+    padded = (
+        cell.rjust(width) if n in numbers else cell.ljust(width)
+        for n, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
     return "  ".join(padded).rstrip()

@@ -1,7 +1,9 @@
-"""Idle sessions: what their waiters cost, and how long a message takes into the model's next request.
+"""Idle sessions: what their waiters cost, and how long a message takes into the model's next
+request.
 
-Twenty waiters are real (launcher, `wake.py`, daemon, store), their clients are processes that only live. The latency is measured with the
-real client in a terminal, against the scripted model, from before the message is stored until the request that carries it has arrived.
+Twenty waiters are real (launcher, `wake.py`, daemon, store), their clients are processes that only
+live. The latency is measured with the real client in a terminal, against the scripted model, from
+before the message is stored until the request that carries it has arrived.
 """
 
 from __future__ import annotations
@@ -53,7 +55,10 @@ def run(sessions: int = SESSIONS, messages: int = MESSAGES, idle_s: float = IDLE
 def clients(count: int) -> Iterator[list[int]]:
     """Processes with a terminal, as interactive sessions have one."""
     master, terminal = pty.openpty()
-    made = [subprocess.Popen([sys.executable, "-c", LIVE], stdin=terminal, stdout=terminal) for _ in range(count)]
+    made = [
+        subprocess.Popen([sys.executable, "-c", LIVE], stdin=terminal, stdout=terminal)
+        for _ in range(count)
+    ]
     os.close(terminal)
     try:
         yield [process.pid for process in made]
@@ -66,13 +71,25 @@ def clients(count: int) -> Iterator[list[int]]:
 
 def arm(place: Sandbox, pid: int) -> subprocess.Popen[bytes]:
     """A session begins: its hook registers it, its waiter waits."""
-    event = {"session_id": f"s{pid}", "transcript_path": "/t", "cwd": str(place.repository), "hook_event_name": "SessionStart"}
+    event = {
+        "session_id": f"s{pid}",
+        "transcript_path": "/t",
+        "cwd": str(place.repository),
+        "hook_event_name": "SessionStart",
+    }
     payload = json.dumps({**event, "source": "startup"}).encode()
     environment = {**place.environment, "CLAUDE_PID": str(pid)}
     subprocess.run(
-        [LAUNCH, "SessionStart", "plugin"], input=payload, cwd=place.repository, env=environment, check=True, capture_output=True
+        [LAUNCH, "SessionStart", "plugin"],
+        input=payload,
+        cwd=place.repository,
+        env=environment,
+        check=True,
+        capture_output=True,
     )
-    waiter = subprocess.Popen([LAUNCH, "Wake", "plugin"], stdin=subprocess.PIPE, cwd=place.repository, env=environment)
+    waiter = subprocess.Popen(
+        [LAUNCH, "Wake", "plugin"], stdin=subprocess.PIPE, cwd=place.repository, env=environment
+    )
     assert waiter.stdin
     waiter.stdin.write(payload)
     waiter.stdin.close()
@@ -98,21 +115,64 @@ def measure_idle(place: Sandbox, waiters: Sequence[int], idle_s: float) -> Itera
     time.sleep(5)  # they have settled
     before = [cpu_s(pid) for pid in (daemon, *waiters)]
     time.sleep(idle_s)
-    used = [after - was for after, was in zip([cpu_s(pid) for pid in (daemon, *waiters)], before, strict=True)]
+    used = [
+        after - was
+        for after, was in zip([cpu_s(pid) for pid in (daemon, *waiters)], before, strict=True)
+    ]
     of_fifty = 100 * (used[0] + sum(used[1:]) * 50 / len(waiters)) / idle_s
-    yield Row(f"CPU of the daemon, {len(waiters)} idle", 100 * used[0] / idle_s, "% of a core", None, None, True)
-    yield Row(f"CPU of {len(waiters)} waiters", 100 * sum(used[1:]) / idle_s, "% of a core", None, None, True)
-    yield Row("CPU of daemon and 50 waiters", of_fifty, "% of a core", None, f"<= {CPU_BUDGET_PERCENT}", of_fifty <= CPU_BUDGET_PERCENT)
+    yield Row(
+        f"CPU of the daemon, {len(waiters)} idle",
+        100 * used[0] / idle_s,
+        "% of a core",
+        None,
+        None,
+        True,
+    )
+    yield Row(
+        f"CPU of {len(waiters)} waiters",
+        100 * sum(used[1:]) / idle_s,
+        "% of a core",
+        None,
+        None,
+        True,
+    )
+    yield Row(
+        "CPU of daemon and 50 waiters",
+        of_fifty,
+        "% of a core",
+        None,
+        f"<= {CPU_BUDGET_PERCENT}",
+        of_fifty <= CPU_BUDGET_PERCENT,
+    )
     worst = max(memory_mb(pid, "Pss") for pid in waiters)
-    yield Row("memory of a waiter, its share (PSS)", worst, "MB", None, f"<= {WAITER_BUDGET_MB}", worst <= WAITER_BUDGET_MB)
-    yield Row("memory of a waiter, its own", max(own_mb(pid) for pid in waiters), "MB", None, None, True)
+    yield Row(
+        "memory of a waiter, its share (PSS)",
+        worst,
+        "MB",
+        None,
+        f"<= {WAITER_BUDGET_MB}",
+        worst <= WAITER_BUDGET_MB,
+    )
+    yield Row(
+        "memory of a waiter, its own", max(own_mb(pid) for pid in waiters), "MB", None, None, True
+    )
     held = memory_mb(daemon, "Rss")
-    yield Row("memory of the daemon", held, "MB", None, f"<= {DAEMON_BUDGET_MB}", held <= DAEMON_BUDGET_MB)
+    yield Row(
+        "memory of the daemon", held, "MB", None, f"<= {DAEMON_BUDGET_MB}", held <= DAEMON_BUDGET_MB
+    )
 
 
 def cpu_s(pid: int) -> float:
-    """CPU time of a process so far, from the scheduler's own count in nanoseconds: a clock tick is too coarse here."""
-    return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+    """CPU time of a process so far, from the scheduler's own count in nanoseconds: a clock tick is
+    too coarse here.
+    """
+    return (
+        sum(
+            int(path.read_text().split()[0])
+            for path in Path(f"/proc/{pid}/task").glob("*/schedstat")
+        )
+        / 1e9
+    )
 
 
 def memory_mb(pid: int, what: str) -> float:
@@ -134,13 +194,23 @@ def measure_latency(messages: int, idle_s: float) -> Iterator[Row]:
 
     binary = find_claude()
     if binary is None or (reason := unfit_because(binary)):
-        print(f"wake: no latency is measured: {reason if binary else 'Claude Code is not there'}", file=sys.stderr)
+        print(
+            f"wake: no latency is measured: {reason if binary else 'Claude Code is not there'}",
+            file=sys.stderr,
+        )
         return
     directory = Path(tempfile.mkdtemp(prefix="octet-", dir="/tmp")).resolve()
     with Model() as model, tempfile.TemporaryDirectory() as cache:
-        place = Machine(directory, binary, model, PLUGIN, Path(os.environ.get("OCTET_TEST_CACHE", cache)))
+        place = Machine(
+            directory, binary, model, PLUGIN, Path(os.environ.get("OCTET_TEST_CACHE", cache))
+        )
         try:
-            subprocess.run([PROJECT / "bin" / "octet", "--version"], env=place.environment(), check=True, capture_output=True)
+            subprocess.run(
+                [PROJECT / "bin" / "octet", "--version"],
+                env=place.environment(),
+                check=True,
+                capture_output=True,
+            )
             place.opt_in()
             model.script("A", Text("Hello."))
             client = place.open_terminal()
@@ -153,8 +223,22 @@ def measure_latency(messages: int, idle_s: float) -> Iterator[Row]:
         finally:
             place.close()
     p50, p99 = statistics.median(taken_ms), sorted(taken_ms)[int(len(taken_ms) * 0.99) - 1]
-    yield Row(f"message to request, {messages} messages, p50", p50, "ms", None, f"<= {LATENCY_BUDGET_MS}", p50 <= LATENCY_BUDGET_MS)
-    yield Row(f"message to request, {messages} messages, p99", p99, "ms", None, f"<= {LATENCY_BUDGET_MS}", p99 <= LATENCY_BUDGET_MS)
+    yield Row(
+        f"message to request, {messages} messages, p50",
+        p50,
+        "ms",
+        None,
+        f"<= {LATENCY_BUDGET_MS}",
+        p50 <= LATENCY_BUDGET_MS,
+    )
+    yield Row(
+        f"message to request, {messages} messages, p99",
+        p99,
+        "ms",
+        None,
+        f"<= {LATENCY_BUDGET_MS}",
+        p99 <= LATENCY_BUDGET_MS,
+    )
     yield Row(f"requests in {idle_s:g} s idle", asked, "", None, "<= 0", asked == 0)
 
 
@@ -170,7 +254,10 @@ def one_message(place: object, model: object, client: object, number: int) -> fl
     machine, scripted, session = cast(Any, place), cast(Any, model), cast(Any, client)
     status = machine.home / ".claude" / "sessions" / f"{session.pid}.json"
     poll(lambda: '"status":"idle"' in status.read_text(), "an idle session")
-    poll(lambda: any("import wake" in command for command in machine.processes().values()), "a waiter")
+    poll(
+        lambda: any("import wake" in command for command in machine.processes().values()),
+        "a waiter",
+    )
     time.sleep(0.2)
     before = len(scripted.requests_of("A"))
     recipient, url = machine.agent_of(session)["id"], machine.octet("redis", "url").stdout.strip()

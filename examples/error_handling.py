@@ -1,4 +1,5 @@
-"""Example 3: three processes check files and report errors; one is killed in the middle; the third error stops them all.
+"""Example 3: three processes check files and report errors; one is killed in the middle; the third
+error stops them all.
 
 Run it in a repository that uses Octet: python examples/error_handling.py
 """
@@ -37,7 +38,10 @@ def main() -> None:
         try:
             run.errors(NAME).limit(FAIL_FAST)
             run.map(NAME).start(FILES)
-            workers = [multiprocessing.get_context("spawn").Process(target=work, args=(RUN,)) for _ in range(4)]
+            workers = [
+                multiprocessing.get_context("spawn").Process(target=work, args=(RUN,))
+                for _ in range(4)
+            ]
             for worker in workers:
                 worker.start()
             kill_one_at_work(run, [worker.pid or 0 for worker in workers])
@@ -51,7 +55,9 @@ def main() -> None:
             assert len(errors) >= FAIL_FAST
             assert all("syntax error" in error.text for error in errors)
             assert tally.ready > 0, "what was not begun was not done"
-            print(f"ended right: {len(errors)} errors, {tally.done} done, {tally.ready} never begun")
+            print(
+                f"ended right: {len(errors)} errors, {tally.done} done, {tally.ready} never begun"
+            )
         finally:
             run.clear()
 

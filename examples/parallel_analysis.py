@@ -1,4 +1,5 @@
-"""Example 1: three processes count the lines of many files; one of them is killed in the middle, and nothing is lost.
+"""Example 1: three processes count the lines of many files; one of them is killed in the middle,
+and nothing is lost.
 
 Run it in a repository that uses Octet: python examples/parallel_analysis.py
 """
@@ -31,7 +32,10 @@ def main() -> None:
         run = crew.run(RUN)
         try:
             run.map(NAME).start(FILES)
-            workers = [multiprocessing.get_context("spawn").Process(target=work, args=(RUN,)) for _ in range(3)]
+            workers = [
+                multiprocessing.get_context("spawn").Process(target=work, args=(RUN,))
+                for _ in range(3)
+            ]
             for worker in workers:
                 worker.start()
             kill_one_at_work(run, [worker.pid or 0 for worker in workers])
@@ -39,8 +43,14 @@ def main() -> None:
             for worker in workers:
                 worker.join()
             assert [result.item for result in results] == FILES
-            assert all(result.value == {"file": result.item, "lines": len(result.item)} for result in results)
-            print(f"ended right: {len(results)} results of {len({result.worker for result in results})} workers")
+            assert all(
+                result.value == {"file": result.item, "lines": len(result.item)}
+                for result in results
+            )
+            print(
+                f"ended right: {len(results)} results of "
+                f"{len({result.worker for result in results})} workers"
+            )
         finally:
             run.clear()
 

@@ -1,4 +1,6 @@
-"""What every test may ask for: a home of its own, a clean environment for subprocesses, programs that may be missing."""
+"""What every test may ask for: a home of its own, a clean environment for subprocesses, programs
+that may be missing.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,24 @@ pytest_plugins = ("tests.redis_fixtures", "tests.store_fixtures", "tests.reposit
 
 REAL_HOME = Path.home()
 # What it takes to reach the package registry from here, and nothing else of whoever runs the tests.
-REGISTRY_SETTINGS = ("PIP_", "UV_", "SSL_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+REGISTRY_SETTINGS = (
+    "PIP_",
+    "UV_",
+    "SSL_",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+)
 PIP_SETTINGS = (".config/pip/pip.conf", ".pip/pip.conf", "Library/Application Support/pip/pip.conf")
 
 
 @pytest.fixture(autouse=True)
-def temporary_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def temporary_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """HOME for the test itself, so that no forgotten variable lets it write in the real one."""
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
@@ -38,15 +52,28 @@ def temporary_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
 
 @pytest.fixture
 def clean_env(temporary_home: Path) -> dict[str, str]:
-    """An environment built from nothing, for subprocesses: home, language, and a PATH on which `python3` is new enough."""
+    """An environment built from nothing, for subprocesses: home, language, and a PATH on which
+    `python3` is new enough.
+    """
     python = Path(getattr(sys, "_base_executable", sys.executable)).parent
-    return {"HOME": str(temporary_home), "LANG": "C.UTF-8", "OCTET_DAEMON": "never", "PATH": f"{python}:{os.environ['PATH']}"}
+    return {
+        "HOME": str(temporary_home),
+        "LANG": "C.UTF-8",
+        "OCTET_DAEMON": "never",
+        "PATH": f"{python}:{os.environ['PATH']}",
+    }
 
 
 @pytest.fixture(scope="session")
 def registry_env() -> dict[str, str]:
-    """The settings with which whoever runs the tests reaches the package registry, to be added to `clean_env`."""
-    env = {name: value for name, value in os.environ.items() if name.upper().startswith(REGISTRY_SETTINGS)}
+    """The settings with which whoever runs the tests reaches the package registry, to be added to
+    `clean_env`.
+    """
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper().startswith(REGISTRY_SETTINGS)
+    }
     for name in PIP_SETTINGS:
         if (REAL_HOME / name).exists():
             env.setdefault("PIP_CONFIG_FILE", str(REAL_HOME / name))
@@ -66,7 +93,9 @@ def missing() -> Callable[[str], NoReturn]:
 
 @pytest.fixture(scope="session")
 def require_program(missing: Callable[[str], NoReturn]) -> Callable[[str], Path]:
-    """Finds a program beside the tests' Python or on PATH; without it the test is skipped, but fails in CI."""
+    """Finds a program beside the tests' Python or on PATH; without it the test is skipped, but
+    fails in CI.
+    """
 
     def find(name: str) -> Path:
         found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")

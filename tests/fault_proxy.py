@@ -1,10 +1,12 @@
-"""A proxy that can be told to fail: it stands between a client and a server, each on TCP or a unix socket.
+"""A proxy that can be told to fail: it stands between a client and a server, each on TCP or a unix
+socket.
 
     with FaultProxy(f"unix://{path}", server.url) as proxy:
         proxy.fault = Fault.DELAY
         connect(proxy.url)
 
-What it does to bytes from then on, on connections there are and on new ones, says `Fault`; `cut` resets every open one.
+What it does to bytes from then on, on connections there are and on new ones, says `Fault`; `cut`
+resets every open one.
 """
 
 from __future__ import annotations
@@ -26,13 +28,17 @@ class Fault(Enum):
     DELAY = auto()  # an answer comes `delay_s` late
     BLACK_HOLE = auto()  # what is sent is taken and goes nowhere, no answer, no end
     DROP_ANSWERS = auto()  # what is sent arrives, and is carried out; the answer does not come
-    HALF_CLOSE = auto()  # what is sent arrives; then the answers' direction is closed, the other stays open
+    HALF_CLOSE = (
+        auto()
+    )  # what is sent arrives; then the answers' direction is closed, the other stays open
     RESET = auto()  # what is sent arrives, and then the connection is reset
     REFUSE = auto()  # a connection is closed before anything is read
 
 
 class FaultProxy:
-    """Listens at `listen` (`redis://127.0.0.1:0` for a free port, `unix://PATH`), forwards to `target`; `url` is what to connect to."""
+    """Listens at `listen` (`redis://127.0.0.1:0` for a free port, `unix://PATH`), forwards to
+    `target`; `url` is what to connect to.
+    """
 
     def __init__(self, listen: str, target: str) -> None:
         self.fault = Fault.NONE
@@ -47,7 +53,12 @@ class FaultProxy:
         self._threads[0].start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._ended.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self.cut()
@@ -74,7 +85,9 @@ class FaultProxy:
             server = _connected(self._target)
             self._open += [client, server]
             for source, sink, answers in ((client, server, False), (server, client, True)):
-                self._threads.append(threading.Thread(target=self._forward, args=(source, sink, answers)))
+                self._threads.append(
+                    threading.Thread(target=self._forward, args=(source, sink, answers))
+                )
                 self._threads[-1].start()
 
     def _forward(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:

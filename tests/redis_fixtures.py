@@ -1,4 +1,5 @@
-"""Real servers for the tests: one for each program that is here, on a unix socket in a short directory, emptied between tests.
+"""Real servers for the tests: one for each program that is here, on a unix socket in a short
+directory, emptied between tests.
 
 * `redis_url`: a test that asks for it runs once against `redis-server` and once against Valkey.
 * `redis_client`: the same, as a client.
@@ -32,10 +33,14 @@ PS = shutil.which("ps") or "ps"  # before any test empties PATH
 
 
 def find_program(family: str) -> Path:
-    """`redis-server` on PATH, or Valkey's from PATH or the wheel; the test is skipped (in CI: failed) where it is missing."""
+    """`redis-server` on PATH, or Valkey's from PATH or the wheel; the test is skipped (in CI:
+    failed) where it is missing.
+    """
     found = shutil.which(f"{family}-server") or (carried_program() if family == "valkey" else None)
     if not found:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{family}-server is missing")
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
+            f"{family}-server is missing"
+        )
     return Path(found)
 
 
@@ -49,21 +54,34 @@ def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = DEADL
 
 
 def kill_hard(pid: int) -> None:
-    """kill -9, and wait until nothing of the process is left, threads included, but an entry that nobody has collected."""
+    """kill -9, and wait until nothing of the process is left, threads included, but an entry that
+    nobody has collected.
+    """
     os.kill(pid, signal.SIGKILL)
     state = [PS, "-o", "stat=", "-p", str(pid)]
-    wait_for(lambda: subprocess.run(state, capture_output=True, text=True, check=False).stdout.strip() in {"", "Z", "Zs"}, f"{pid} is dead")
+    wait_for(
+        lambda: (
+            subprocess.run(state, capture_output=True, text=True, check=False).stdout.strip()
+            in {"", "Z", "Zs"}
+        ),
+        f"{pid} is dead",
+    )
 
 
 def stop_hard(pid: int) -> None:
     """SIGSTOP, and wait until no thread of the process runs: one that does may still answer."""
     os.kill(pid, signal.SIGSTOP)
     threads = [path / "stat" for path in Path(f"/proc/{pid}/task").glob("*")]
-    wait_for(lambda: all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads), f"{pid} is stopped")
+    wait_for(
+        lambda: all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads),
+        f"{pid} is stopped",
+    )
 
 
 class Server:
-    """A server of the tests' own, as a child process: `url`, `kill()`, `start()` again with the data it had, `stop()`."""
+    """A server of the tests' own, as a child process: `url`, `kill()`, `start()` again with the
+    data it had, `stop()`.
+    """
 
     def __init__(self, binary: Path, directory: Path, *settings: str, config: str = "") -> None:
         self.binary, self.directory, self.settings = binary, directory, settings
@@ -74,15 +92,33 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Server:
-        own = [self.config, "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.directory), "--save", "", "--logfile", "log"]
-        self.process = subprocess.Popen([self.binary, *own, *self.settings], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        own = [
+            self.config,
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.socket),
+            "--dir",
+            str(self.directory),
+            "--save",
+            "",
+            "--logfile",
+            "log",
+        ]
+        self.process = subprocess.Popen(
+            [self.binary, *own, *self.settings], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
         wait_for(self.answers, f"{self.binary} answers")
         return self
 
     def answers(self) -> bool:
-        assert self.process is None or self.process.poll() is None, f"{self.binary} ended: {(self.directory / 'log').read_text()}"
+        assert self.process is None or self.process.poll() is None, (
+            f"{self.binary} ended: {(self.directory / 'log').read_text()}"
+        )
         try:
-            with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5, protocol=2) as client:
+            with redis.Redis(
+                unix_socket_path=str(self.socket), socket_timeout=5, protocol=2
+            ) as client:
                 return bool(client.ping())
         except redis.exceptions.ConnectionError:
             return False
@@ -145,7 +181,9 @@ def server_program(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def short_directory() -> Iterator[Path]:
-    """A directory whose path leaves room for a socket's name, as pytest's `tmp_path` often does not."""
+    """A directory whose path leaves room for a socket's name, as pytest's `tmp_path` often does
+    not.
+    """
     directory = Path(tempfile.mkdtemp(prefix="octet-test-"))
     yield directory
     shutil.rmtree(directory, ignore_errors=True)

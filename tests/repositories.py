@@ -12,12 +12,16 @@ import pytest
 from octet.git.program import REDIRECTIONS, Git
 from octet.git.worktrees import add_worktree
 
-PEOPLE = [f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL", "DATE")]
+PEOPLE = [
+    f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL", "DATE")
+]
 
 
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No configuration of the person's, no repository around the test, no redirection from a git hook that runs it."""
+    """No configuration of the person's, no repository around the test, no redirection from a git
+    hook that runs it.
+    """
     for name in [*REDIRECTIONS, *PEOPLE, "EMAIL"]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))

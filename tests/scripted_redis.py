@@ -1,4 +1,6 @@
-"""A server that says what a test tells it to: what a real one cannot be made to say at the right moment."""
+"""A server that says what a test tells it to: what a real one cannot be made to say at the right
+moment.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,11 @@ Answer = Callable[[list[str]], bytes | None]
 
 
 class ScriptedRedis:
-    """Answers each command with `answer(words)`: bytes to send, b"" to cut the connection, None to stay silent.
+    """Answers each command with `answer(words)`: bytes to send, b"" to cut the connection, None to
+    stay silent.
 
-    Setting up a connection (CLIENT, SELECT, PING) is answered for itself unless `handshake` is given. `seen` keeps the rest.
+    Setting up a connection (CLIENT, SELECT, PING) is answered for itself unless `handshake` is
+    given. `seen` keeps the rest.
     """
 
     def __init__(self, path: Path, answer: Answer, handshake: Answer | None = None) -> None:
@@ -32,7 +36,12 @@ class ScriptedRedis:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self.cut()
         self._thread.join()

@@ -1,4 +1,6 @@
-"""A transcript as Claude Code 2.1.330 writes it: JSON lines, what hooks gave among them, as the tests of mail need it."""
+"""A transcript as Claude Code 2.1.330 writes it: JSON lines, what hooks gave among them, as the
+tests of mail need it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from typing import Any
 
 
 class Transcript:
-    """One session's file; entries that are `held` are written by `flush`, as the client writes late."""
+    """One session's file; entries that are `held` are written by `flush`, as the client writes
+    late.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path, self.held = path, False
@@ -26,18 +30,33 @@ class Transcript:
         self._add(type="user", message={"role": "user", "content": [block]})
 
     def context(self, event: str, text: str) -> None:
-        """What a hook gave to the model: the entry of its output, which the model does not see, and the one it does."""
-        output = json.dumps({"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}})
+        """What a hook gave to the model: the entry of its output, which the model does not see, and
+        the one it does.
+        """
+        output = json.dumps(
+            {"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}}
+        )
         self.output(event, output)
-        self._add(type="attachment", attachment={"type": "hook_additional_context", "content": [text], "hookEvent": event})
+        self._add(
+            type="attachment",
+            attachment={"type": "hook_additional_context", "content": [text], "hookEvent": event},
+        )
 
     def output(self, event: str, text: str) -> None:
         """A hook's output that did not come to the model."""
-        self._add(type="attachment", attachment={"type": "hook_success", "content": "", "stdout": text, "hookEvent": event})
+        self._add(
+            type="attachment",
+            attachment={"type": "hook_success", "content": "", "stdout": text, "hookEvent": event},
+        )
 
     def answer(self, text: str = "Done.") -> None:
-        time.sleep(0.002)  # entries have a time in milliseconds, and a model that answers within one there is none
-        self._add(type="assistant", message={"role": "assistant", "content": [{"type": "text", "text": text}]})
+        time.sleep(
+            0.002
+        )  # entries have a time in milliseconds, and a model that answers within one there is none
+        self._add(
+            type="assistant",
+            message={"role": "assistant", "content": [{"type": "text", "text": text}]},
+        )
 
     def request(self) -> None:
         """The model was asked, with all that is in the context."""
@@ -50,7 +69,18 @@ class Transcript:
 
     def _add(self, **fields: Any) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = json.dumps({"parentUuid": None, "isSidechain": False, **fields, "uuid": str(uuid.uuid4()), "timestamp": now}) + "\n"
+        line = (
+            json.dumps(
+                {
+                    "parentUuid": None,
+                    "isSidechain": False,
+                    **fields,
+                    "uuid": str(uuid.uuid4()),
+                    "timestamp": now,
+                }
+            )
+            + "\n"
+        )
         if self.held:
             self._late.append(line)
         else:

@@ -1,6 +1,7 @@
 """Octet: many Claude Code sessions on one codebase, with no two on the same task, file or merge.
 
-Importing this package imports nothing else: the hook's failure policy runs from it on the bare interpreter.
+Importing this package imports nothing else: the hook's failure policy runs from it on the bare
+interpreter.
 """
 
 from __future__ import annotations
@@ -9,7 +10,14 @@ TYPE_CHECKING = False  # as in `typing`, the import of which costs more than an 
 if TYPE_CHECKING:
     from typing import Any
 
-    from octet.base.errors import LockHeld, NothingThere, OctetError, StaleToken, Stopped, VersionConflict
+    from octet.base.errors import (
+        LockHeld,
+        NothingThere,
+        OctetError,
+        StaleToken,
+        Stopped,
+        VersionConflict,
+    )
     from octet.client.api import Octet, connect
     from octet.client.lease import Lease, LeaseLost
     from octet.core.messaging.events import Event
@@ -27,7 +35,14 @@ __version__ = "0.1.0"
 _MODULES = {
     "client.api": ("Octet", "connect"),
     "patterns.counter": ("Counter",),
-    "base.errors": ("LockHeld", "NothingThere", "OctetError", "StaleToken", "Stopped", "VersionConflict"),
+    "base.errors": (
+        "LockHeld",
+        "NothingThere",
+        "OctetError",
+        "StaleToken",
+        "Stopped",
+        "VersionConflict",
+    ),
     "patterns.errors": ("Errors", "Report"),
     "core.messaging.events": ("Event",),
     "patterns.key_values": ("KeyValues",),

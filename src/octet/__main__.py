@@ -9,7 +9,8 @@ import os
 import sys
 
 if not __package__:
-    # Python puts a directory that it runs first on the path; there `process` and `events` would be modules of their own.
+    # Python puts a directory that it runs first on the path; there `process` and `events` would be
+    # modules of their own.
     sys.path[0] = os.path.dirname(sys.path[0])
 
 from octet.runtime.venv import CHECKED, hold, stamp
@@ -28,7 +29,10 @@ def main() -> None:
     try:
         from octet.cli import main as run
     except ModuleNotFoundError as error:
-        print(f"octet: {error}: the environment {sys.prefix} is damaged: remove it and try again", file=sys.stderr)
+        print(
+            f"octet: {error}: the environment {sys.prefix} is damaged: remove it and try again",
+            file=sys.stderr,
+        )
         sys.exit(2)
     run()
 

@@ -1,4 +1,5 @@
-"""One worker of the claim test: claims and completes until nothing is left, and records what it did.
+"""One worker of the claim test: claims and completes until nothing is left, and records what it
+did.
 
 Usage: claim_worker.py URL PROJECT NAME HISTORY START_FILE
 """
@@ -38,7 +39,9 @@ def main() -> None:
     while not Path(start).exists():
         time.sleep(0.005)
     while task := claim(store, agent, recorder):
-        with recorder.operation("complete", agent=agent.id, task=task.title, token=task.token) as answer:
+        with recorder.operation(
+            "complete", agent=agent.id, task=task.title, token=task.token
+        ) as answer:
             try:
                 tasks.complete(task.id, task.token, result=name)
             except StaleToken:

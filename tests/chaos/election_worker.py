@@ -1,4 +1,5 @@
-"""One orchestrator of the election test: writes in its role as fast as it is let, whoever leads, and says what came of it.
+"""One orchestrator of the election test: writes in its role as fast as it is let, whoever leads,
+and says what came of it.
 
 Usage: election_worker.py URL PROJECT HISTORY LEASE_MS
 SIGTERM lets it leave. When it was buried, it registers again, as a session's next hook does.
@@ -37,7 +38,14 @@ def main() -> None:
     recorder = Recorder(Path(history))
     me = identify(os.getpid())
     assert me
-    wanted = Registration(role="orchestrator", kind="external", process=str(me), pid=me.pid, host=me.host, lease_ms=int(lease_ms))
+    wanted = Registration(
+        role="orchestrator",
+        kind="external",
+        process=str(me),
+        pid=me.pid,
+        host=me.host,
+        lease_ms=int(lease_ms),
+    )
     agent = octet.agents.register(wanted).agent
     signal.signal(signal.SIGTERM, leave)
     print(agent.id, flush=True)

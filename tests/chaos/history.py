@@ -1,7 +1,9 @@
-"""Histories of operations: each process writes one line before an operation and one after its answer.
+"""Histories of operations: each process writes one line before an operation and one after its
+answer.
 
-Times are the machine's monotonic clock, one for all its processes. An operation without an answer (its process was killed, or the
-server did not answer) may or may not have happened, and may still happen: every check allows both.
+Times are the machine's monotonic clock, one for all its processes. An operation without an answer
+(its process was killed, or the server did not answer) may or may not have happened, and may still
+happen: every check allows both.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ class Recorder:
 
     @contextmanager
     def operation(self, name: str, **arguments: Any) -> Iterator[dict[str, Any]]:
-        """Record an invocation, then whatever the block puts into the dict it is given ("outcome" is "ok" otherwise)."""
+        """Record an invocation, then whatever the block puts into the dict it is given ("outcome"
+        is "ok" otherwise).
+        """
         number, answer = self.invoke(name, arguments), {"outcome": OK}
         yield answer
         self.answer(number, answer)
@@ -51,7 +55,9 @@ class Recorder:
 
 @dataclass(slots=True)
 class Operation:
-    """One operation of one process (`worker`), in ns; `answered` is None for one whose outcome nobody knows."""
+    """One operation of one process (`worker`), in ns; `answered` is None for one whose outcome
+    nobody knows.
+    """
 
     name: str
     worker: str
@@ -72,7 +78,9 @@ class Operation:
 
 
 def read(paths: Iterable[Path]) -> list[Operation]:
-    """All operations of the given histories, those of one process in their order; a torn last line never began."""
+    """All operations of the given histories, those of one process in their order; a torn last line
+    never began.
+    """
     return [operation for path in paths for operation in _read_one(path)]
 
 

@@ -1,7 +1,9 @@
-"""Lands works and kills itself with SIGKILL at the step it was told: before or after a git command, a word to git, a test run.
+"""Lands works and kills itself with SIGKILL at the step it was told: before or after a git command,
+a word to git, a test run.
 
     landing_worker.py STRATEGY REMOTE REPOSITORY STEP WORK=COMMIT…    # STEP 0: no kill
-    landing_worker.py serve                                           # such lines on standard input, each in a fork; answers how it ended
+    landing_worker.py serve                                           # such lines on standard
+    input, each in a fork; answers how it ended
 
 Outcomes go to `outcomes` beside the repository, a line each: work, kind.
 """
@@ -68,14 +70,27 @@ def main(strategy: str, remote: str, repository: str, step: str, *works: str) ->
     setattr(branch_move, "_say", killer.around(branch_move._say))  # noqa: B010
     root = Path(repository)
     os.environ["TESTED"] = str(root.parent / f"tested-{root.name}")
-    submitted = [Work(task, f"do {task}", commit, task) for task, _, commit in (word.partition("=") for word in works)]
+    submitted = [
+        Work(task, f"do {task}", commit, task)
+        for task, _, commit in (word.partition("=") for word in works)
+    ]
     target = Target("main", remote.removeprefix("-"))
     (root.parent / f"started-{root.name}").touch()
     with open(root.parent / f"outcomes-{root.name}", "a") as log:
         for outcome in land(
-            Git(root), submitted, target, strategy=Strategy(strategy), suite=Suite(TESTS, 60), scratch=root.parent / f"trees-{root.name}"
+            Git(root),
+            submitted,
+            target,
+            strategy=Strategy(strategy),
+            suite=Suite(TESTS, 60),
+            scratch=root.parent / f"trees-{root.name}",
         ):
-            print(outcome.work.task if hasattr(outcome, "work") else "-", type(outcome).__name__, file=log, flush=True)
+            print(
+                outcome.work.task if hasattr(outcome, "work") else "-",
+                type(outcome).__name__,
+                file=log,
+                flush=True,
+            )
             if not hasattr(outcome, "work"):
                 print(outcome.why, file=sys.stderr)
 

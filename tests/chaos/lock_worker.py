@@ -1,11 +1,14 @@
-"""The workers of the lock test: each takes a few paths at once, over and over, and leaves its mark in the file of each while it has it.
+"""The workers of the lock test: each takes a few paths at once, over and over, and leaves its mark
+in the file of each while it has it.
 
 Usage: lock_worker.py URL PROJECT DIRECTORY COUNT TURNS START_FILE
 
-They are forked off one process, which has imported everything, and say `NAME PID` when they are ready.
+They are forked off one process, which has imported everything, and say `NAME PID` when they are
+ready.
 
-A mark is a link that must not be there yet, to a file with the worker's name; whoever finds another's where its own should be, or finds
-its own gone, writes that to `overlaps`. That is detector one, and knows nothing of Redis. Detector two is the project's log.
+A mark is a link that must not be there yet, to a file with the worker's name; whoever finds
+another's where its own should be, or finds its own gone, writes that to `overlaps`. That is
+detector one, and knows nothing of Redis. Detector two is the project's log.
 """
 
 from __future__ import annotations
@@ -34,7 +37,9 @@ def use_broken_script() -> None:
     """The test of the detectors themselves names a script that lets everybody in."""
     if path := os.environ.get("OCTET_TEST_BROKEN"):
         real, text = scripts.load_script, Path(path).read_text()
-        broken = scripts.Script("lock/acquire", text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+        broken = scripts.Script(
+            "lock/acquire", text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        )
         scripts.load_script = lambda name: broken if name == "lock/acquire" else real(name)  # type: ignore[assignment]
 
 
@@ -58,9 +63,13 @@ class Worker:
         self.name, self.directory = f"w{number}", directory
         me = identify(os.getpid())
         assert me
-        wanted = Registration(role="worker", kind="external", process=str(me), pid=me.pid, host=me.host)
+        wanted = Registration(
+            role="worker", kind="external", process=str(me), pid=me.pid, host=me.host
+        )
         self.agent = Agents(store).register(wanted).agent
-        self.notes = os.open(directory / f"{self.name}.notes", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self.notes = os.open(
+            directory / f"{self.name}.notes", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
+        )
 
     def run(self, turns: int, start: Path) -> None:
         os.write(1, f"{self.name} {os.getpid()}\n".encode())
@@ -73,7 +82,9 @@ class Worker:
     def take_turn(self) -> None:
         wanted, began = some(self.chance), time.monotonic()
         try:
-            tokens = self.locks.acquire_when_free(self.agent, [f"path:{path}" for path in wanted], WAIT_S)
+            tokens = self.locks.acquire_when_free(
+                self.agent, [f"path:{path}" for path in wanted], WAIT_S
+            )
         except (LockHeld, Deadlock) as refused:
             return self.note(f"refused {refused}")
         self.note(f"waited {time.monotonic() - began}")
@@ -98,7 +109,11 @@ def some(chance: random.Random) -> list[str]:
 
 def covered(wanted: list[str]) -> list[str]:
     """The files that these paths take in."""
-    return [path for path in PATHS if any(path == one or (one.endswith("/") and path.startswith(one)) for one in wanted)]
+    return [
+        path
+        for path in PATHS
+        if any(path == one or (one.endswith("/") and path.startswith(one)) for one in wanted)
+    ]
 
 
 def enter_and_leave(directory: Path, paths: list[str], name: str, stay_s: float) -> None:

@@ -1,6 +1,8 @@
-"""Many processes that use one queue, counter or state at once, forked from one so that they start together.
+"""Many processes that use one queue, counter or state at once, forked from one so that they start
+together.
 
-Usage: own_use_worker.py URL JOB PROCESSES DIRECTORY; prints their pids, and ends when all have ended.
+Usage: own_use_worker.py URL JOB PROCESSES DIRECTORY; prints their pids, and ends when all have
+ended.
 """
 
 from __future__ import annotations
@@ -24,7 +26,10 @@ def main() -> None:
     for number in range(int(processes)):
         pid = os.fork()
         if not pid:
-            with Octet(open_client(url), "p") as octet, (Path(directory) / f"{number}").open("w") as history:
+            with (
+                Octet(open_client(url), "p") as octet,
+                (Path(directory) / f"{number}").open("w") as history,
+            ):
                 globals()[job](octet, number, history)
                 history.flush()
             os._exit(0)
@@ -35,7 +40,9 @@ def main() -> None:
 
 
 def queue(octet: Octet, number: int, history: object) -> None:
-    """Work until nothing is left; a line for each item: token, value, when asked, had and given up (ns)."""
+    """Work until nothing is left; a line for each item: token, value, when asked, had and given up
+    (ns).
+    """
     items = octet.queue("q")
     while True:
         asked = time.monotonic_ns()
@@ -65,7 +72,9 @@ def count(octet: Octet, number: int, history: object) -> None:  # noqa: ARG001
 def update(octet: Octet, number: int, history: object) -> None:
     """Put an entry of its own into a list that all others change too."""
     for turn in range(UPDATES):
-        field = octet.state("s").update("list", lambda value, turn=turn: [*(value or []), f"{number}.{turn}"])
+        field = octet.state("s").update(
+            "list", lambda value, turn=turn: [*(value or []), f"{number}.{turn}"]
+        )
         print(field.version, file=history)
 
 

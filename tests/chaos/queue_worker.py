@@ -1,4 +1,5 @@
-"""Works the merge queue off once, and kills itself with SIGKILL at the step it was told: before or after a call of the store.
+"""Works the merge queue off once, and kills itself with SIGKILL at the step it was told: before or
+after a call of the store.
 
 queue_worker.py ROOT URL STEP       # STEP 0: no kill
 """

@@ -1,4 +1,6 @@
-"""The checker itself: histories written by hand, and generated ones against a search through every order."""
+"""The checker itself: histories written by hand, and generated ones against a search through every
+order.
+"""
 
 from __future__ import annotations
 
@@ -22,26 +24,50 @@ from tests.chaos.history import Operation, Recorder, read
 MS = 1_000_000
 
 
-def op(name: str, at: float, until: float | None, answer: dict[str, Any] | str = "ok", worker: str = "w", **arguments: Any) -> Operation:
-    """One operation from `at` to `until` (ms; None: nobody knows); an answer is its outcome, or what came with "ok"."""
+def op(
+    name: str,
+    at: float,
+    until: float | None,
+    answer: dict[str, Any] | str = "ok",
+    worker: str = "w",
+    **arguments: Any,
+) -> Operation:
+    """One operation from `at` to `until` (ms; None: nobody knows); an answer is its outcome, or
+    what came with "ok".
+    """
     said = {"outcome": answer} if isinstance(answer, str) else {"outcome": "ok", **answer}
-    return Operation(name, worker, int(at * MS), None if until is None else int(until * MS), arguments, {} if until is None else said)
+    return Operation(
+        name,
+        worker,
+        int(at * MS),
+        None if until is None else int(until * MS),
+        arguments,
+        {} if until is None else said,
+    )
 
 
 def claim(at: float, until: float | None, agent: str, token: int, task: str = "t") -> Operation:
     return op("claim", at, until, {"task": task, "token": str(token)}, agent=agent, stage="build")
 
 
-def write(name: str, at: float, until: float | None, token: int, answer: str = "ok", **arguments: Any) -> Operation:
+def write(
+    name: str, at: float, until: float | None, token: int, answer: str = "ok", **arguments: Any
+) -> Operation:
     return op(name, at, until, answer, task="t", token=str(token), **arguments)
 
 
-def acquire(at: float, until: float | None, agent: str, name: str, token: int, ttl_ms: int = 60_000) -> Operation:
-    return op("acquire", at, until, {"tokens": [str(token)]}, agent=agent, resources=[name], ttl_ms=ttl_ms)
+def acquire(
+    at: float, until: float | None, agent: str, name: str, token: int, ttl_ms: int = 60_000
+) -> Operation:
+    return op(
+        "acquire", at, until, {"tokens": [str(token)]}, agent=agent, resources=[name], ttl_ms=ttl_ms
+    )
 
 
 def register(agent: str, token: int, lease_ms: int = 0) -> Operation:
-    return op("register", 0, 0.5, {"agent": agent, "incarnation": str(token)}, agent, lease_ms=lease_ms)
+    return op(
+        "register", 0, 0.5, {"agent": agent, "incarnation": str(token)}, agent, lease_ms=lease_ms
+    )
 
 
 ADDED = op("add", 0, 1, task="t")
@@ -51,7 +77,13 @@ KILLED = Operation("kill", "conductor", 20 * MS, 21 * MS, {"worker": "a"}, {"out
 
 
 def reserve(at: float, until: float, token: int, ends: float, deliveries: int = 1) -> Operation:
-    return op("reserve", at, until, {"value": "v", "token": str(token), "until": int(ends * MS), "deliveries": deliveries}, queue="q")
+    return op(
+        "reserve",
+        at,
+        until,
+        {"value": "v", "token": str(token), "until": int(ends * MS), "deliveries": deliveries},
+        queue="q",
+    )
 
 
 def settle(name: str, at: float, until: float | None, token: int, answer: str = "ok") -> Operation:
@@ -62,19 +94,58 @@ def sent(text: str, at: float = 0, to: str = "r") -> Operation:
     return op("send", at, at + 1, to=to, text=text)
 
 
-def taken(at: float, until: float | None, *texts: str, inbox: str = "r", last: bool = False, most: int = 20) -> Operation:
+def taken(
+    at: float,
+    until: float | None,
+    *texts: str,
+    inbox: str = "r",
+    last: bool = False,
+    most: int = 20,
+) -> Operation:
     messages = [[inbox, f"{int(text[1:])}-0", text] for text in texts]
-    return op("take", at, until, {"messages": messages}, agent="a", inboxes=["a", "r"], most=most, last=last)
+    return op(
+        "take",
+        at,
+        until,
+        {"messages": messages},
+        agent="a",
+        inboxes=["a", "r"],
+        most=most,
+        last=last,
+    )
 
 
 def move(old: str, new: str, token: int, at: float, until: float | None = None) -> Operation:
-    return op("move", at, at + 1 if until is None else until, branch="main", old=old, new=new, token=str(token))
+    return op(
+        "move",
+        at,
+        at + 1 if until is None else until,
+        branch="main",
+        old=old,
+        new=new,
+        token=str(token),
+    )
 
 
 RIGHT = {
-    "a task's life": [ADDED, claim(2, 3, "a", 5), write("progress", 4, 5, 5), write("complete", 6, 7, 5)],
-    "complete repeated": [ADDED, claim(2, 3, "a", 5), write("complete", 6, 7, 5), write("complete", 8, 9, 5)],
-    "a claim given again": [ADDED, claim(2, 3, "a", 5), claim(4, 5, "a", 5), write("complete", 6, 7, 5)],
+    "a task's life": [
+        ADDED,
+        claim(2, 3, "a", 5),
+        write("progress", 4, 5, 5),
+        write("complete", 6, 7, 5),
+    ],
+    "complete repeated": [
+        ADDED,
+        claim(2, 3, "a", 5),
+        write("complete", 6, 7, 5),
+        write("complete", 8, 9, 5),
+    ],
+    "a claim given again": [
+        ADDED,
+        claim(2, 3, "a", 5),
+        claim(4, 5, "a", 5),
+        write("complete", 6, 7, 5),
+    ],
     "a late write is refused": [
         ADDED,
         claim(2, 3, "a", 5),
@@ -91,7 +162,14 @@ RIGHT = {
         op("claim", 10, 11, {"task": "t", "token": "7"}, agent="b", stage="merge"),
         write("complete", 12, 13, 7),
     ],
-    "given on after a death": [*LIVES, ADDED, claim(2, 3, "a", 5), KILLED, claim(24, 25, "b", 6), write("complete", 26, 27, 6)],
+    "given on after a death": [
+        *LIVES,
+        ADDED,
+        claim(2, 3, "a", 5),
+        KILLED,
+        claim(24, 25, "b", 6),
+        write("complete", 26, 27, 6),
+    ],
     "given on, and the dead one's last write came before": [
         *LIVES,
         ADDED,
@@ -122,7 +200,12 @@ RIGHT = {
         acquire(11.5, 12, "b", "path:d/f", 6),
         op("unlock", 13, 14, "stale", resource="path:d/f", token="5"),
     ],
-    "a lock of a dead one": [*LIVES, acquire(1, 2, "a", "path:d/", 5), KILLED, acquire(30, 31, "b", "path:d/f", 6)],
+    "a lock of a dead one": [
+        *LIVES,
+        acquire(1, 2, "a", "path:d/", 5),
+        KILLED,
+        acquire(30, 31, "b", "path:d/f", 6),
+    ],
     "a lock renewed": [
         acquire(0, 1, "a", "path:d/f", 5),
         acquire(2, 3, "a", "path:d/f", 5),
@@ -142,40 +225,115 @@ RIGHT = {
         settle("ack", 15, 16, 6),
         op("drained", 20, 21, queue="q"),
     ],
-    "messages in order": [sent("m1"), sent("m2"), taken(3, 4, "m1"), taken(5, 6, "m2"), taken(7, 8, last=True)],
+    "messages in order": [
+        sent("m1"),
+        sent("m2"),
+        taken(3, 4, "m1"),
+        taken(5, 6, "m2"),
+        taken(7, 8, last=True),
+    ],
     "a message that nobody heard": [sent("m1"), taken(3, None), taken(7, 8, last=True)],
-    "a counter with a lost step": [op("count", 0, None, counter="c", by=1), op("count", 1, 2, {"value": 2}, counter="c", by=1)],
+    "a counter with a lost step": [
+        op("count", 0, None, counter="c", by=1),
+        op("count", 1, 2, {"value": 2}, counter="c", by=1),
+    ],
     "a branch": [move("0", "1", 5, 1), move("1", "2", 7, 3)],
 }
 
 WRONG = {
     (1, "two have it at once"): [ADDED, claim(2, 3, "a", 5), claim(4, 5, "b", 6)],
-    (1, "a token that does not grow"): [ADDED, claim(2, 3, "a", 5), write("release", 4, 5, 5), claim(6, 7, "b", 4)],
-    (1, "a late write is taken"): [ADDED, claim(2, 3, "a", 5), write("release", 4, 5, 5), claim(6, 7, "b", 6), write("complete", 8, 9, 5)],
+    (1, "a token that does not grow"): [
+        ADDED,
+        claim(2, 3, "a", 5),
+        write("release", 4, 5, 5),
+        claim(6, 7, "b", 4),
+    ],
+    (1, "a late write is taken"): [
+        ADDED,
+        claim(2, 3, "a", 5),
+        write("release", 4, 5, 5),
+        claim(6, 7, "b", 6),
+        write("complete", 8, 9, 5),
+    ],
     (1, "the holder is refused"): [ADDED, claim(2, 3, "a", 5), write("complete", 4, 5, 5, "stale")],
-    (1, "given on before the death"): [*LIVES, ADDED, claim(2, 3, "a", 5), claim(18, 19, "b", 6), KILLED],
-    (1, "one number for two tasks"): [ADDED, op("add", 0, 1, task="u"), claim(2, 3, "a", 5), claim(2, 3, "b", 5, "u")],
+    (1, "given on before the death"): [
+        *LIVES,
+        ADDED,
+        claim(2, 3, "a", 5),
+        claim(18, 19, "b", 6),
+        KILLED,
+    ],
+    (1, "one number for two tasks"): [
+        ADDED,
+        op("add", 0, 1, task="u"),
+        claim(2, 3, "a", 5),
+        claim(2, 3, "b", 5, "u"),
+    ],
     (2, "an added task is not there"): [ADDED, op("get", 5, 6, "missing", task="t", last=True)],
-    (2, "a task is done that nobody did"): [ADDED, op("get", 5, 6, {"state": "done", "holder": "", "token": "0"}, task="t")],
+    (2, "a task is done that nobody did"): [
+        ADDED,
+        op("get", 5, 6, {"state": "done", "holder": "", "token": "0"}, task="t"),
+    ],
     (2, "a task is stuck"): [
         ADDED,
         claim(2, 3, "a", 5),
         op("get", 5, 6, {"state": "claimed", "holder": "a", "token": "5"}, task="t", last=True),
     ],
     (3, "two hold a lock"): [acquire(0, 1, "a", "path:d/f", 5), acquire(2, 3, "b", "path:d/f", 6)],
-    (3, "a file below a locked directory"): [acquire(0, 1, "a", "path:d/", 5), acquire(2, 3, "b", "path:d/f", 6)],
-    (3, "freed with another's token"): [acquire(0, 1, "a", "path:d/f", 5), op("unlock", 2, 3, resource="path:d/f", token="4")],
-    (3, "gone before its time"): [acquire(0, 1, "a", "path:d/f", 5, ttl_ms=10), acquire(9, 9.5, "b", "path:d/f", 6)],
-    (3, "held by nobody"): [op("acquire", 0, 1, {"outcome": "held", "holder": "b"}, agent="a", resources=["path:d/f"], ttl_ms=9)],
-    (4, "a living one is declared dead"): [*LIVES, op("claim", 5, 6, "gone", agent="a", stage="build"), KILLED],
-    (4, "a lease that was renewed"): [register("a", 1, 20), op("beat", 10, 11, agent="a"), op("beat", 28, 29, "gone", agent="a")],
-    (4, "a dead one is never buried"): [*LIVES, KILLED, op("registered", 90, 91, {"agents": ["a"]})],
+    (3, "a file below a locked directory"): [
+        acquire(0, 1, "a", "path:d/", 5),
+        acquire(2, 3, "b", "path:d/f", 6),
+    ],
+    (3, "freed with another's token"): [
+        acquire(0, 1, "a", "path:d/f", 5),
+        op("unlock", 2, 3, resource="path:d/f", token="4"),
+    ],
+    (3, "gone before its time"): [
+        acquire(0, 1, "a", "path:d/f", 5, ttl_ms=10),
+        acquire(9, 9.5, "b", "path:d/f", 6),
+    ],
+    (3, "held by nobody"): [
+        op(
+            "acquire",
+            0,
+            1,
+            {"outcome": "held", "holder": "b"},
+            agent="a",
+            resources=["path:d/f"],
+            ttl_ms=9,
+        )
+    ],
+    (4, "a living one is declared dead"): [
+        *LIVES,
+        op("claim", 5, 6, "gone", agent="a", stage="build"),
+        KILLED,
+    ],
+    (4, "a lease that was renewed"): [
+        register("a", 1, 20),
+        op("beat", 10, 11, agent="a"),
+        op("beat", 28, 29, "gone", agent="a"),
+    ],
+    (4, "a dead one is never buried"): [
+        *LIVES,
+        KILLED,
+        op("registered", 90, 91, {"agents": ["a"]}),
+    ],
     (1, "an item given to two"): [PUSHED, reserve(2, 3, 5, 50), reserve(4, 5, 6, 60, 2)],
-    (1, "an item done twice"): [PUSHED, reserve(2, 3, 5, 50), settle("ack", 4, 5, 5), settle("ack", 6, 7, 5)],
+    (1, "an item done twice"): [
+        PUSHED,
+        reserve(2, 3, 5, 50),
+        settle("ack", 4, 5, 5),
+        settle("ack", 6, 7, 5),
+    ],
     (2, "an item lost"): [PUSHED, op("drained", 8, 9, queue="q")],
     (6, "a message given out twice"): [sent("m1"), taken(3, 4, "m1"), taken(5, 6, "m1")],
     (6, "a message lost"): [sent("m1"), taken(3, 4), taken(7, 8, last=True)],
-    (6, "more messages lost than anybody can have been given"): [sent("m1"), sent("m2"), taken(3, None, most=1), taken(7, 8, last=True)],
+    (6, "more messages lost than anybody can have been given"): [
+        sent("m1"),
+        sent("m2"),
+        taken(3, None, most=1),
+        taken(7, 8, last=True),
+    ],
     (6, "messages out of order"): [
         sent("m1", to="a"),
         sent("m2", to="a"),
@@ -188,11 +346,16 @@ WRONG = {
         op("compare_and_set", 2, 3, {"version": "6"}, field="s f", value="y", version="5"),
         op("compare_and_set", 4, 5, {"version": "7"}, field="s f", value="z", version="5"),
     ],
-    (2, "a count lost"): [op("count", 0, 1, {"value": 1}, counter="c", by=1), op("count", 2, 3, {"value": 1}, counter="c", by=1)],
+    (2, "a count lost"): [
+        op("count", 0, 1, {"value": 1}, counter="c", by=1),
+        op("count", 2, 3, {"value": 1}, counter="c", by=1),
+    ],
     (7, "a branch moved twice from one commit"): [move("0", "1", 5, 1), move("0", "2", 7, 3)],
     (7, "a branch moved under an old token"): [move("0", "1", 5, 1), move("1", "2", 4, 3)],
     (7, "a branch moved from nowhere"): [move("0", "1", 5, 1), move("9", "2", 6, 3)],
-    (8, "an error that nothing promises"): [op("claim", 0, 1, "error ResponseError: oops", agent="a", stage="build")],
+    (8, "an error that nothing promises"): [
+        op("claim", 0, 1, "error ResponseError: oops", agent="a", stage="build")
+    ],
 }
 
 
@@ -246,7 +409,17 @@ def test_too_much_is_not_taken_for_checked(monkeypatch: pytest.MonkeyPatch) -> N
     """Where the search is given up, that is said as a violation of its own."""
     monkeypatch.setattr("tests.chaos.checker.linear.MOST_CONFIGURATIONS", 3)
     history = [acquire(0, None, f"a{n}", f"path:d/f{n}", n) for n in range(4)]
-    history.append(op("acquire", 8, 9, {"outcome": "held", "holder": "nobody"}, agent="b", resources=["path:d/f1"], ttl_ms=9))
+    history.append(
+        op(
+            "acquire",
+            8,
+            9,
+            {"outcome": "held", "holder": "nobody"},
+            agent="b",
+            resources=["path:d/f1"],
+            ttl_ms=9,
+        )
+    )
     with pytest.raises(TooComplex):
         find_contradiction(history, LockModel())
     assert [violation.invariant for violation in check(history)] == [0]
@@ -270,7 +443,10 @@ def linearizable_by_search(operations: Sequence[Operation], model: Model[Any]) -
 def _explains(order: Sequence[Operation], model: Model[Any]) -> bool:
     state = model.start
     for index, current in enumerate(order):
-        if any(later.answered is not None and later.answered < current.invoked for later in order[index + 1 :]):
+        if any(
+            later.answered is not None and later.answered < current.invoked
+            for later in order[index + 1 :]
+        ):
             return False
         state = model.step(state, current)
         if state is None:
@@ -291,7 +467,9 @@ def timed(draw: st.DrawFn, operations: list[Operation], unknown: float = 0.2) ->
 @st.composite
 def counter_histories(draw: st.DrawFn) -> list[Operation]:
     steps = draw(st.lists(st.tuples(st.sampled_from([1, 1, 2]), st.integers(1, 5)), max_size=5))
-    return timed(draw, [op("count", 0, 1, {"value": value}, counter="c", by=by) for by, value in steps])
+    return timed(
+        draw, [op("count", 0, 1, {"value": value}, counter="c", by=by) for by, value in steps]
+    )
 
 
 @st.composite
@@ -302,15 +480,24 @@ def field_histories(draw: st.DrawFn) -> list[Operation]:
         kind = draw(st.sampled_from(["set", "read", "compare_and_set", "conflict", "delete"]))
         if kind == "read":
             value = draw(st.sampled_from(["", "v0", "v1", "v2"]))
-            made.append(op("read", 0, 1, {"value": value, "version": version if value else "0"}, field="f"))
+            made.append(
+                op("read", 0, 1, {"value": value, "version": version if value else "0"}, field="f")
+            )
         elif kind == "delete":
             made.append(op("delete", 0, 1, {"deleted": draw(st.booleans())}, field="f"))
         elif kind == "set":
             made.append(op("set", 0, 1, {"version": version}, field="f", value=f"v{n}"))
         else:
-            answer = {"version": version, "outcome": "ok" if kind == "compare_and_set" else "conflict"}
-            made.append(op("compare_and_set", 0, 1, answer, field="f", value=f"v{n}", version=before))
-    return [found for found in timed(draw, made) if found.name != "read" or found.answered is not None]
+            answer = {
+                "version": version,
+                "outcome": "ok" if kind == "compare_and_set" else "conflict",
+            }
+            made.append(
+                op("compare_and_set", 0, 1, answer, field="f", value=f"v{n}", version=before)
+            )
+    return [
+        found for found in timed(draw, made) if found.name != "read" or found.answered is not None
+    ]
 
 
 @st.composite
@@ -322,9 +509,15 @@ def task_histories(draw: st.DrawFn) -> list[Operation]:
             made.append(claim(0, 1, agent, token))
         else:
             answer = draw(st.sampled_from(["ok", "ok", "stale"]))
-            made.append(write(draw(st.sampled_from(["progress", "release", "complete"])), 0, 1, token, answer))
+            made.append(
+                write(
+                    draw(st.sampled_from(["progress", "release", "complete"])), 0, 1, token, answer
+                )
+            )
     # A claim that was not answered names no task: the checker never asks the model about one.
-    return [found for found in timed(draw, made) if found.name != "claim" or found.answered is not None]
+    return [
+        found for found in timed(draw, made) if found.name != "claim" or found.answered is not None
+    ]
 
 
 @st.composite
@@ -337,9 +530,28 @@ def lock_histories(draw: st.DrawFn) -> list[Operation]:
         if kind == "acquire":
             made.append(acquire(0, 1, agent, name, token))
         elif kind == "held":
-            made.append(op("acquire", 0, 1, {"outcome": "held", "holder": "a"}, agent="b", resources=[name], ttl_ms=60_000))
+            made.append(
+                op(
+                    "acquire",
+                    0,
+                    1,
+                    {"outcome": "held", "holder": "a"},
+                    agent="b",
+                    resources=[name],
+                    ttl_ms=60_000,
+                )
+            )
         else:
-            made.append(op("unlock", 0, 1, draw(st.sampled_from(["ok", "stale", "missing"])), resource=name, token=str(token)))
+            made.append(
+                op(
+                    "unlock",
+                    0,
+                    1,
+                    draw(st.sampled_from(["ok", "stale", "missing"])),
+                    resource=name,
+                    token=str(token),
+                )
+            )
     return timed(draw, made)
 
 
@@ -354,8 +566,12 @@ HISTORIES = {
 @pytest.mark.parametrize("kind", HISTORIES)
 @settings(max_examples=150)
 @given(data=st.data())
-def test_checker_says_what_a_search_through_every_order_says(kind: str, data: st.DataObject) -> None:
-    """Right or wrong, with operations without an answer: the checker finds a contradiction exactly where no order explains the history."""
+def test_checker_says_what_a_search_through_every_order_says(
+    kind: str, data: st.DataObject
+) -> None:
+    """Right or wrong, with operations without an answer: the checker finds a contradiction exactly
+    where no order explains the history.
+    """
     histories, model = HISTORIES[kind]
     history = data.draw(histories)
     expected = linearizable_by_search(history, model)
@@ -373,7 +589,9 @@ def test_fields_are_checked_as_a_search_would(history: list[Operation]) -> None:
 
 
 def simulate(chance: random.Random, steps: int) -> list[Operation]:
-    """A long history that is right by its making: operations take effect one after the other, and are answered before or after others."""
+    """A long history that is right by its making: operations take effect one after the other, and
+    are answered before or after others.
+    """
     made: list[Operation] = [op("add", 0, 1, task="t")]
     state, token, free = TaskModel.start._replace(phase="waiting"), 0, [0.0] * 4
     for step in range(1, steps):
@@ -382,8 +600,14 @@ def simulate(chance: random.Random, steps: int) -> list[Operation]:
         if free[worker] > moment:
             continue
         agent = f"a{worker}"
-        shown = token if state.holder == agent and chance.random() < 0.8 else chance.randint(0, token)
-        found = claim(0, 0, agent, token + 1) if state.phase == "waiting" else write(chance.choice(["progress", "release"]), 0, 0, shown)
+        shown = (
+            token if state.holder == agent and chance.random() < 0.8 else chance.randint(0, token)
+        )
+        found = (
+            claim(0, 0, agent, token + 1)
+            if state.phase == "waiting"
+            else write(chance.choice(["progress", "release"]), 0, 0, shown)
+        )
         if found.name != "claim" and not (state.phase == "held" and shown == state.token):
             found.answer = {"outcome": "stale"}
         after = TaskModel().step(state, found)
@@ -402,7 +626,9 @@ def simulate(chance: random.Random, steps: int) -> list[Operation]:
 @settings(max_examples=30)
 @given(st.integers(0, 10**9))
 def test_long_histories_that_are_right_pass(seed: int) -> None:
-    """Two hundred operations of four workers, one after the other in truth, overlapping for those who watch."""
+    """Two hundred operations of four workers, one after the other in truth, overlapping for those
+    who watch.
+    """
     assert find_contradiction(simulate(random.Random(seed), 200), TaskModel()) is None
 
 

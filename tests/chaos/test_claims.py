@@ -1,4 +1,6 @@
-"""Fifty processes race for tasks on a real server; the history they leave must show no loss, no double, no stale write."""
+"""Fifty processes race for tasks on a real server; the history they leave must show no loss, no
+double, no stale write.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ WORKER = Path(__file__).parent / "claim_worker.py"
 
 
 class Race:
-    """Workers of one project, started together; those that die are buried by pid, as the daemon does it."""
+    """Workers of one project, started together; those that die are buried by pid, as the daemon
+    does it.
+    """
 
     def __init__(self, url: str, directory: Path, tasks_each: int) -> None:
         self.tasks_each = tasks_each
@@ -123,7 +127,9 @@ def test_fifty_processes_claim_each_task_once(race: Race) -> None:
 
 
 def test_one_process_in_ten_killed_loses_nothing(race: Race) -> None:
-    """Every tenth process gets SIGKILL at a random moment and a successor; each task is still done exactly once."""
+    """Every tenth process gets SIGKILL at a random moment and a successor; each task is still done
+    exactly once.
+    """
     chance = random.Random(20261122)
     added = race.add_tasks(WORKERS * race.tasks_each // 2)
     race.launch(WORKERS)

@@ -1,4 +1,6 @@
-"""Orchestrators as processes: killed, ended, stopped past their lease and woken; the log must never show two that lead."""
+"""Orchestrators as processes: killed, ended, stopped past their lease and woken; the log must never
+show two that lead.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +98,9 @@ def field(redis_url: str, tmp_path: Path) -> Iterator[Field]:
 
 
 def reigns(events: list[Event], creators: dict[str, str]) -> list[str]:
-    """What in the log contradicts one leader at a time, epochs that grow, and writes by the leader alone."""
+    """What in the log contradicts one leader at a time, epochs that grow, and writes by the leader
+    alone.
+    """
     leader, epoch, found = "", 0, list[str]()
     for event in events:
         agent = str(event.fields.get("agent", ""))
@@ -109,12 +113,17 @@ def reigns(events: list[Event], creators: dict[str, str]) -> list[str]:
         elif event.type in ("agent_died", "agent_left") and agent == leader:
             leader = ""
         elif event.type == "task_added" and creators[event.fields["task"]] != leader:
-            found.append(f"task {event.fields['task']} was added by {creators[event.fields['task']]} while {leader or 'nobody'} led")
+            found.append(
+                f"task {event.fields['task']} was added by {creators[event.fields['task']]} "
+                f"while {leader or 'nobody'} led"
+            )
     return found
 
 
 def test_never_two_that_lead(field: Field, tmp_path: Path, redis_url: str) -> None:
-    """Kills, leaves, sleeps past the lease and stops within it, at random: one leads at any time, and only its writes are taken."""
+    """Kills, leaves, sleeps past the lease and stops within it, at random: one leads at any time,
+    and only its writes are taken.
+    """
     choose = random.Random(5)
     for _ in range(WORKERS):
         field.launch()
@@ -151,7 +160,9 @@ def check(url: str, directory: Path) -> None:
         events = list(octet.events.replay("0"))
         tasks = octet.tasks.list(limit=100_000)
         assert reigns(events, {task.id: task.created_by for task in tasks}) == []
-        epochs = [int(event.fields["epoch"]) for event in events if event.type == "orchestrator_elected"]
+        epochs = [
+            int(event.fields["epoch"]) for event in events if event.type == "orchestrator_elected"
+        ]
         assert len(epochs) >= 3
         assert all(before < after for before, after in pairwise(epochs))
         operations = history.read(sorted(directory.glob("*.jsonl")))
@@ -165,6 +176,12 @@ def check(url: str, directory: Path) -> None:
 
 def test_the_check_sees_what_it_must() -> None:
     """Two leaders, an epoch that falls and a write of a stale one are each found."""
-    elected = [("orchestrator_elected", {"agent": name, "epoch": epoch}) for name, epoch in (("a", "2"), ("b", "1"))]
-    log = [Event(str(n), kind, fields) for n, (kind, fields) in enumerate([*elected, ("task_added", {"task": "1"})])]
+    elected = [
+        ("orchestrator_elected", {"agent": name, "epoch": epoch})
+        for name, epoch in (("a", "2"), ("b", "1"))
+    ]
+    log = [
+        Event(str(n), kind, fields)
+        for n, (kind, fields) in enumerate([*elected, ("task_added", {"task": "1"})])
+    ]
     assert len(reigns(log, {"1": "a"})) == 3

@@ -1,4 +1,6 @@
-"""A writer, a watcher, and a server that is killed, stopped and trimmed under them: nothing lost, nothing doubled, all in order."""
+"""A writer, a watcher, and a server that is killed, stopped and trimmed under them: nothing lost,
+nothing doubled, all in order.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ class Lines:
     """A process, and the lines that it has printed."""
 
     def __init__(self, code: str, *arguments: str) -> None:
-        self.process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True
+        )
         self.lines: list[Any] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -89,7 +93,9 @@ def processes() -> Iterator[list[Lines]]:
 @pytest.fixture
 def server(short_directory: Path, server_program: Path) -> Iterator[Server]:
     # What was answered is on disk, as it is with the embedded server after its flush.
-    server = Server(server_program, short_directory, "--appendonly", "yes", "--appendfsync", "always").start()
+    server = Server(
+        server_program, short_directory, "--appendonly", "yes", "--appendfsync", "always"
+    ).start()
     yield server
     server.kill()
 
@@ -99,7 +105,9 @@ def numbers(watcher: Lines) -> list[int]:
 
 
 def test_restarts(server: Server, server_program: Path, processes: list[Lines]) -> None:
-    """Killed, ended and standing still, several times: both watchers have every number once, in order, and said what they met."""
+    """Killed, ended and standing still, several times: both watchers have every number once, in
+    order, and said what they met.
+    """
     writer = Lines(WRITER, server.url, "0.002")
     processes.append(writer)
     writer.count(20)
@@ -107,7 +115,9 @@ def test_restarts(server: Server, server_program: Path, processes: list[Lines]) 
         assert octet.events.log(1)
     early, now = Lines(WATCHER, server.url, "0"), Lines(WATCHER, server.url, "")
     processes += [early, now]
-    hangs = ["hang"] if server_program.name.startswith("redis") else []  # the one end that takes long to notice
+    hangs = (
+        ["hang"] if server_program.name.startswith("redis") else []
+    )  # the one end that takes long to notice
     for end in ("kill", "stop", "kill", "stop", *hangs):
         now.count(len(now.lines) + 30)
         if end == "hang":
@@ -122,7 +132,10 @@ def test_restarts(server: Server, server_program: Path, processes: list[Lines]) 
     os.kill(writer.process.pid, signal.SIGSTOP)
     last = writer.lines[-1]
     for watcher in (early, now):
-        wait_for(lambda watcher=watcher: numbers(watcher)[-1:] >= [last], "the watcher has come to the end")  # type: ignore[misc]
+        wait_for(
+            lambda watcher=watcher: numbers(watcher)[-1:] >= [last],
+            "the watcher has come to the end",
+        )  # type: ignore[misc]
     first = numbers(now)[0]
     for watcher, begin in ((early, 0), (now, first)):
         found = numbers(watcher)
@@ -134,7 +147,9 @@ def test_restarts(server: Server, server_program: Path, processes: list[Lines]) 
 
 
 def test_what_was_trimmed_is_said(server: Server, processes: list[Lines]) -> None:
-    """A watcher that stands still while the log turns over learns how many it has missed, and misses no other."""
+    """A watcher that stands still while the log turns over learns how many it has missed, and
+    misses no other.
+    """
     watcher = Lines(WATCHER, server.url, "0")
     processes.append(watcher)
     with open_client(server.url) as client, Octet(client, "p") as octet:
@@ -165,4 +180,8 @@ def test_what_was_only_published_is_shown_too(server: Server, processes: list[Li
         client.publish(octet.store.keys.channel("foreign"), "plain text")
         octet.events.publish("note", {"n": 2})
         watcher.count(3)
-    assert sorted(str(line.get("n", line.get("raw"))) for line in watcher.lines) == ["1", "2", "plain text"]
+    assert sorted(str(line.get("n", line.get("raw"))) for line in watcher.lines) == [
+        "1",
+        "2",
+        "plain text",
+    ]

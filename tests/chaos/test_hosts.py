@@ -1,4 +1,6 @@
-"""Two machines on one store: a cut link, a machine that stands still. What each may do meanwhile, and what it finds afterwards."""
+"""Two machines on one store: a cut link, a machine that stands still. What each may do meanwhile,
+and what it finds afterwards.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def namespaces(missing: Callable[[str], NoReturn]) -> None:
     for program in ("ip", "unshare", "hostname"):
         if not shutil.which(program):
             missing(f"{program} is not on PATH")
-    if subprocess.run(["unshare", "--net", "--uts", "true"], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["unshare", "--net", "--uts", "true"], capture_output=True, check=False
+    ).returncode:
         missing("network namespaces are not permitted here")
     remove_leftovers()
 
@@ -40,7 +44,9 @@ def field(namespaces: None, short_directory: Path) -> Iterator[Field]:
 
 
 def at_work(host: Host, field: Field) -> tuple[Task, Path]:
-    """The machine's agent claims a task, with a worktree and unfinished work in it, and holds the lock of main."""
+    """The machine's agent claims a task, with a worktree and unfinished work in it, and holds the
+    lock of main.
+    """
     host.octet("task", "claim")
     task = field.octet.tasks.held_by(name_of(host, field))[0]
     path = Path(host.octet("worktree", "add", task.id)["path"])
@@ -62,7 +68,9 @@ def lease_left_s(field: Field, agent: str) -> float:
 
 
 def test_a_cut_link(field: Field) -> None:
-    """While cut: guard and fence refuse what is shared. Locks and task pass on after the lease, not before; the old tokens are stale."""
+    """While cut: guard and fence refuse what is shared. Locks and task pass on after the lease, not
+    before; the old tokens are stale.
+    """
     one, two, octet = field.one, field.two, field.octet
     octet.tasks.add("contested")
     task, path = at_work(one, field)
@@ -71,7 +79,9 @@ def test_a_cut_link(field: Field) -> None:
     one.cut()
     left_s = lease_left_s(field, name)
     assert 0 < left_s <= LEASE_S
-    passed_s = seconds_until(lambda: octet.tasks.get(task.id).state == "pending", "the task passes on")
+    passed_s = seconds_until(
+        lambda: octet.tasks.get(task.id).state == "pending", "the task passes on"
+    )
     assert passed_s > left_s - 0.2
     assert passed_s < left_s + LEASE_S, "the server tells of it, or the next round sees it"
     # Cut off: shared things are refused, its own worktree is open.
@@ -87,7 +97,10 @@ def test_a_cut_link(field: Field) -> None:
     two.octet("lock", "acquire", "path:a.py")
     successor = name_of(two, field)
     one.heal()
-    wait_for(lambda: "heard of for too long" in str(one.hook("UserPromptSubmit", prompt="x")), "the link is there again")
+    wait_for(
+        lambda: "heard of for too long" in str(one.hook("UserPromptSubmit", prompt="x")),
+        "the link is there again",
+    )
     check_stale(field, one, task, token)
     assert f"{successor} has it now" in one.write(path / "more")
     assert octet.tasks.get(task.id).holder == successor
@@ -110,7 +123,9 @@ def check_stale(field: Field, host: Host, task: Task, token: str) -> None:
 
 
 def test_a_machine_that_stands_still(field: Field) -> None:
-    """For a moment: nothing changes. For longer than the lease: another machine takes over, and the first hook after SIGCONT says so."""
+    """For a moment: nothing changes. For longer than the lease: another machine takes over, and the
+    first hook after SIGCONT says so.
+    """
     one, two, octet = field.one, field.two, field.octet
     octet.tasks.add("contested")
     task, path = at_work(one, field)
@@ -128,7 +143,9 @@ def test_a_machine_that_stands_still(field: Field) -> None:
     said = one.write(path / "more")
     for part in ("declared dead", f"{successor} has it now", str(path)):
         assert part in said
-    wait_for(lambda: f"refs/octet/rescue/{task.id}/1" in one.write(path / "more"), "its work is kept")
+    wait_for(
+        lambda: f"refs/octet/rescue/{task.id}/1" in one.write(path / "more"), "its work is kept"
+    )
     assert (path / "half").read_text() == "of it\n"
     check_stale(field, one, task, token)
     stopped = one.hook("Stop", stop_hook_active=False, last_assistant_message="Done.")
@@ -147,7 +164,9 @@ def stand_still_for_a_moment(host: Host, field: Field) -> None:
 
 
 def test_what_a_killed_test_left_is_removed(namespaces: None) -> None:
-    """Namespaces by the pid in their names, with the processes in them; those of a living test stay."""
+    """Namespaces by the pid in their names, with the processes in them; those of a living test
+    stay.
+    """
     assert namespaces is None
     with subprocess.Popen(["true"]) as ended:
         ended.wait()

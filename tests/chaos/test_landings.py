@@ -1,4 +1,6 @@
-"""Landings killed at every step, and many at once: main is old or new, tested, and nothing is lost or landed twice."""
+"""Landings killed at every step, and many at once: main is old or new, tested, and nothing is lost
+or landed twice.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,14 @@ class Lander:
     def __init__(self, directory: Path) -> None:
         command = [sys.executable, str(WORKER), "serve"]
         environment = {**os.environ, "PYTHONPATH": SOURCES}
-        self._process = subprocess.Popen(command, cwd=directory, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command,
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def land(self, *words: str) -> str:
         assert self._process.stdin is not None
@@ -56,7 +65,9 @@ def lander(alone: Path) -> Iterator[Lander]:
 
 
 class Story:
-    """A repository with works on branches, and perhaps a bare remote beside it; made once and copied for each kill."""
+    """A repository with works on branches, and perhaps a bare remote beside it; made once and
+    copied for each kill.
+    """
 
     def __init__(self, directory: Path, count: int, remote: str) -> None:
         self.directory, self.remote = directory, remote
@@ -94,7 +105,9 @@ class Story:
         return lander.land(*self.words(strategy, step))
 
     def land_all(self, lander: Lander, strategy: Strategy) -> bool:
-        """Whether everything has landed; git commands that outlived a killed landing may still be at work."""
+        """Whether everything has landed; git commands that outlived a killed landing may still be
+        at work.
+        """
         assert self.land(lander, strategy, 0) == "done"
         return self.outcomes() == dict.fromkeys(self.works, "Landed")
 
@@ -118,11 +131,16 @@ class Story:
         self.git.out("fetch", "--quiet", "origin")
         self.git.out("reset", "--quiet", "--hard", "origin/main")
         self.base = self.git.commit("main")
-        self.works = {task: self._work(self.git, task) for task in (f"{self.directory.name}{n}" for n in range(count))}
+        self.works = {
+            task: self._work(self.git, task)
+            for task in (f"{self.directory.name}{n}" for n in range(count))
+        }
         self.git.out("checkout", "--quiet", "main")
 
     def check_safe(self, strategy: Strategy) -> None:
-        """What holds at any instant: every commit that a protected branch has been at was tested, and no branch is lost."""
+        """What holds at any instant: every commit that a protected branch has been at was tested,
+        and no branch is lost.
+        """
         only_tip = strategy is Strategy.REBASE
         for git in [self.git, *([self.remote_git] if self.remote else [])]:
             check_tested(git, self.base, [self.directory / "tested-repo"], only_tip)
@@ -138,7 +156,9 @@ class Story:
         assert len(self.git.out("worktree", "list").splitlines()) == 1
         assert self.git.out("for-each-ref", "refs/octet") == ""
         inside = self.git.directory / ".git"
-        assert [path.name for path in inside.rglob("*.lock") if path.name != "octet-merge.lock"] == []
+        assert [
+            path.name for path in inside.rglob("*.lock") if path.name != "octet-merge.lock"
+        ] == []
         assert not list((inside / "worktrees").glob("*"))
         assert not list((self.directory / "trees-repo").glob("*"))
 
@@ -151,7 +171,9 @@ class Story:
 @pytest.mark.parametrize("group", [False, True])
 @pytest.mark.parametrize("remote", ["", "origin"])
 def test_a_kill_at_any_moment(alone: Path, lander: Lander, remote: str, group: bool) -> None:
-    """Killed while a git command is at work, alone or with that command, the next landing goes on; nothing is lost or landed twice."""
+    """Killed while a git command is at work, alone or with that command, the next landing goes on;
+    nothing is lost or landed twice.
+    """
     chance = random.Random(7)
     template = Story(alone / "template", 2, remote)
     for number in range(KILLS):
@@ -172,7 +194,9 @@ def test_a_kill_at_any_moment(alone: Path, lander: Lander, remote: str, group: b
 
 
 def test_two_queues_on_two_clones(alone: Path, lander: Lander) -> None:
-    """They land ten works each at once: all twenty are in the remote's branch once, on a line of tested commits."""
+    """They land ten works each at once: all twenty are in the remote's branch once, on a line of
+    tested commits.
+    """
     left, right = (Story(alone / name, 0, "") for name in ("left", "right"))
     hub = alone / "hub.git"
     left.git.out("clone", "--quiet", "--bare", "--template=", ".", str(hub))
@@ -180,7 +204,9 @@ def test_two_queues_on_two_clones(alone: Path, lander: Lander) -> None:
         story.join(hub, 10)
     second = Lander(alone)
     with ThreadPoolExecutor(2) as pool:
-        queues = [pool.submit(story.land_each, one) for story, one in ((left, lander), (right, second))]
+        queues = [
+            pool.submit(story.land_each, one) for story, one in ((left, lander), (right, second))
+        ]
         assert [queue.result() for queue in queues] == [10, 10]
     second.close()
     works = left.works | right.works
@@ -196,7 +222,9 @@ def check_tested(git: Git, base: str, logs: Sequence[Path], only_tip: bool = Fal
     tested = {line for log in logs if log.exists() for line in log.read_text().split()}
     line = git.out("rev-list", "--first-parent", "--reverse", "main").split()
     assert line[0] == base
-    trees = {step: git.out("rev-parse", f"{step}^{{tree}}") for step in line[1:][-1 if only_tip else 0 :]}
+    trees = {
+        step: git.out("rev-parse", f"{step}^{{tree}}") for step in line[1:][-1 if only_tip else 0 :]
+    }
     assert [step for step, tree in trees.items() if tree not in tested] == []
 
 
@@ -205,8 +233,13 @@ def check_once(git: Git, works: dict[str, str], strategy: Strategy) -> None:
     files = set(git.out("ls-tree", "--name-only", "main").split())
     assert {f"{task}.{half}" for task in works for half in "ab"} <= files
     if strategy is Strategy.MERGE:
-        seconds = Counter(line.split()[2] for line in git.out("rev-list", "--merges", "--parents", "main").splitlines())
-        assert {submitted: seconds[submitted] for submitted in works.values()} == dict.fromkeys(works.values(), 1)
+        seconds = Counter(
+            line.split()[2]
+            for line in git.out("rev-list", "--merges", "--parents", "main").splitlines()
+        )
+        assert {submitted: seconds[submitted] for submitted in works.values()} == dict.fromkeys(
+            works.values(), 1
+        )
         return
     for submitted in works.values():
         found = git.out("rev-list", f"--grep=^{COMMIT_TRAILER}: {submitted}$", "main").split()
@@ -214,9 +247,16 @@ def check_once(git: Git, works: dict[str, str], strategy: Strategy) -> None:
 
 
 @pytest.mark.parametrize("remote", ["", "origin"])
-@pytest.mark.parametrize(("strategy", "count"), [(Strategy.MERGE, 1), (Strategy.MERGE, 3), (Strategy.SQUASH, 1), (Strategy.REBASE, 1)])
-def test_a_kill_at_every_step(alone: Path, lander: Lander, strategy: Strategy, count: int, remote: str) -> None:
-    """Killed before or after any git command, the next landing mends what was left and lands each work exactly once."""
+@pytest.mark.parametrize(
+    ("strategy", "count"),
+    [(Strategy.MERGE, 1), (Strategy.MERGE, 3), (Strategy.SQUASH, 1), (Strategy.REBASE, 1)],
+)
+def test_a_kill_at_every_step(
+    alone: Path, lander: Lander, strategy: Strategy, count: int, remote: str
+) -> None:
+    """Killed before or after any git command, the next landing mends what was left and lands each
+    work exactly once.
+    """
     template = Story(alone / "template", count, remote)
     for step in range(1, 1000):
         story = template.copy(alone / f"step-{step}")

@@ -1,6 +1,8 @@
-"""Sixty-four processes over thirty-two paths, several at once, with waits and kills: no two are ever in one file, and nobody starves.
+"""Sixty-four processes over thirty-two paths, several at once, with waits and kills: no two are
+ever in one file, and nobody starves.
 
-Two detectors that know nothing of each other: marks that holders leave in files, and the project's log.
+Two detectors that know nothing of each other: marks that holders leave in files, and the project's
+log.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ WORKER = Path(__file__).parent / "lock_worker.py"
 
 
 class Crowd:
-    """Workers of one project, started together; one that is killed is buried by its pid, as the daemon does it."""
+    """Workers of one project, started together; one that is killed is buried by its pid, as the
+    daemon does it.
+    """
 
     def __init__(self, url: str, directory: Path) -> None:
         self.octet = Octet(open_client(url), directory.name.replace("_", "-"))
@@ -44,8 +48,17 @@ class Crowd:
         self.pids: dict[str, int] = {}
 
     def launch(self, count: int, turns: int) -> None:
-        words = [self.url, self.octet.store.keys.project, str(self.directory), str(count), str(turns), str(self.start)]
-        self.launcher = subprocess.Popen([sys.executable, str(WORKER), *words], stdout=subprocess.PIPE, text=True)
+        words = [
+            self.url,
+            self.octet.store.keys.project,
+            str(self.directory),
+            str(count),
+            str(turns),
+            str(self.start),
+        ]
+        self.launcher = subprocess.Popen(
+            [sys.executable, str(WORKER), *words], stdout=subprocess.PIPE, text=True
+        )
         assert self.launcher.stdout is not None
         for _ in range(count):
             name, pid = self.launcher.stdout.readline().split()
@@ -76,8 +89,15 @@ class Crowd:
         return read(self.directory / "overlaps").splitlines()
 
     def overlaps_logged(self) -> list[str]:
-        """Detector two: the log, entry by entry, which locks are in force, and whether any two of them meet."""
-        return check([event_of(data) for _, data in self.octet.store.client.xrange(self.octet.store.keys.log)])
+        """Detector two: the log, entry by entry, which locks are in force, and whether any two of
+        them meet.
+        """
+        return check(
+            [
+                event_of(data)
+                for _, data in self.octet.store.client.xrange(self.octet.store.keys.log)
+            ]
+        )
 
     def close(self) -> None:
         for pid in self.pids.values():
@@ -110,7 +130,9 @@ def event_of(data: dict[str, str]) -> dict[str, Any]:
 
 
 def check(events: list[dict[str, Any]]) -> list[str]:
-    """What contradicts: a file under two locks of different agents, a token that does not grow, a lock freed that nobody had."""
+    """What contradicts: a file under two locks of different agents, a token that does not grow, a
+    lock freed that nobody had.
+    """
     found, holders, newest = [], dict[str, tuple[str, str]](), 0
     for event in events:
         resource, agent = event.get("resource", ""), event.get("agent", "")
@@ -123,7 +145,10 @@ def check(events: list[dict[str, Any]]) -> list[str]:
             if int(event["token"]) <= newest:
                 found.append(f"{resource} has token {event['token']} after {newest}")
             newest = int(event["token"])
-        elif event["type"] in ("lock_released", "lock_broken") and holders.pop(resource, ("", ""))[0] != agent:
+        elif (
+            event["type"] in ("lock_released", "lock_broken")
+            and holders.pop(resource, ("", ""))[0] != agent
+        ):
             found.append(f"{agent} released {resource}, which it did not have")
     return found
 
@@ -136,12 +161,16 @@ def crowd(redis_url: str, tmp_path: Path) -> Iterator[Crowd]:
 
 
 def test_no_two_are_ever_in_one_file(crowd: Crowd, request: pytest.FixtureRequest) -> None:
-    """64 processes, each again and again in some of 32 files or in a directory, twelve of them killed: the others come to their end."""
+    """64 processes, each again and again in some of 32 files or in a directory, twelve of them
+    killed: the others come to their end.
+    """
     chance = random.Random(20261122)
     crowd.launch(WORKERS, TURNS[request.node.callspec.params["redis_url"]])
     crowd.start.touch()
     for name in chance.sample(sorted(crowd.pids), KILLED):
-        time.sleep(chance.random() * 0.2)  # when it is killed is the test's chance, not a wait for anything
+        time.sleep(
+            chance.random() * 0.2
+        )  # when it is killed is the test's chance, not a wait for anything
         crowd.kill(name)
     crowd.finish()
     assert crowd.overlaps_seen() == []
@@ -154,8 +183,12 @@ def test_no_two_are_ever_in_one_file(crowd: Crowd, request: pytest.FixtureReques
     assert crowd.octet.store.client.hlen(crowd.octet.store.keys.lock("waiting")) == 0
 
 
-def test_both_detectors_catch_a_script_that_does_not_look(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the look at the holder taken out of the script, the marks and the log both show overlaps."""
+def test_both_detectors_catch_a_script_that_does_not_look(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the look at the holder taken out of the script, the marks and the log both show
+    overlaps.
+    """
     text = scripts.load_script("lock/acquire").text
     broken = text.replace("lock.holder ~= me.agent and lock.holder ~= me.parent", "false")
     assert broken != text

@@ -1,4 +1,6 @@
-"""Five hundred messages to six sessions that are killed and resumed, whose hooks are killed or not heard, through a restart of Redis."""
+"""Five hundred messages to six sessions that are killed and resumed, whose hooks are killed or not
+heard, through a restart of Redis.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ QUIET_S = 40.0
 
 
 class Session(threading.Thread):
-    """A session's client: it fires hooks in the order of turns, and writes what they say, if it hears it, into its transcript."""
+    """A session's client: it fires hooks in the order of turns, and writes what they say, if it
+    hears it, into its transcript.
+    """
 
     def __init__(self, machine: Machine, number: int, seed: int) -> None:
         super().__init__(name=f"s{number}")
@@ -83,14 +87,26 @@ class Session(threading.Thread):
 
     def fire(self, event: str, **fields: Any) -> str:
         """One hook as the client runs it; what it says, "" where that was lost."""
-        common = {"session_id": self.name, "transcript_path": str(self.transcript.path), "cwd": str(self.machine.repository)}
-        common |= {"hook_event_name": event, "agent_type": "octet:developer", "prompt_id": f"p{self.prompts}"}  # as with --agent
+        common = {
+            "session_id": self.name,
+            "transcript_path": str(self.transcript.path),
+            "cwd": str(self.machine.repository),
+        }
+        common |= {
+            "hook_event_name": event,
+            "agent_type": "octet:developer",
+            "prompt_id": f"p{self.prompts}",
+        }  # as with --agent
         payload = json.dumps({**common, **fields, "n": time.monotonic()}).encode()
         environment = {**self.machine.environment, "CLAUDE_PID": str(self.client.pid)}
         if self.happens(0.08):
             return self.killed_hook(event, payload, environment)
         answer = self.machine.run(event, payload, environment=environment)
-        told = str(answer.json.get("hookSpecificOutput", {}).get("additionalContext", "")) if answer.out else ""
+        told = (
+            str(answer.json.get("hookSpecificOutput", {}).get("additionalContext", ""))
+            if answer.out
+            else ""
+        )
         if told and self.happens(0.2):
             self.lost += 1
             self.transcript.output(event, answer.out.decode())
@@ -105,7 +121,9 @@ class Session(threading.Thread):
         assert process.stdin
         process.stdin.write(payload)
         process.stdin.close()
-        time.sleep(self.random.uniform(0, 0.05))  # somewhere on the hook's way, the point being that nobody knows where
+        time.sleep(
+            self.random.uniform(0, 0.05)
+        )  # somewhere on the hook's way, the point being that nobody knows where
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         for stream in (process.stdout, process.stderr):
@@ -116,7 +134,9 @@ class Session(threading.Thread):
 
 
 class Sender(threading.Thread):
-    """Sends its share to agents, to the role and to everybody, and notes for each inbox what was stored."""
+    """Sends its share to agents, to the role and to everybody, and notes for each inbox what was
+    stored.
+    """
 
     def __init__(self, url: str, number: int, seed: int, names: list[str]) -> None:
         super().__init__(name=f"sender-{number}")
@@ -130,8 +150,12 @@ class Sender(threading.Thread):
                 time.sleep(self.random.uniform(0, 0.06))
 
     def send(self, octet: Octet, text: str) -> None:
-        to = self.random.choices([self.random.choice(self.names), "developer", "all"], [70, 25, 5])[0]
-        for attempt in range(2000):  # what was not confirmed may be stored all the same: the next attempt is another message
+        to = self.random.choices([self.random.choice(self.names), "developer", "all"], [70, 25, 5])[
+            0
+        ]
+        for attempt in range(
+            2000
+        ):  # what was not confirmed may be stored all the same: the next attempt is another message
             try:
                 body = text.replace(")", f".{attempt})")
                 self.stored[body] = list(octet.messages.send(to, body, sender=self.name).refs)
@@ -171,7 +195,9 @@ def shown_in(sessions: list[Session]) -> Counter[str]:
 
 
 def test_none_is_lost_and_none_doubled(server: Server, machine: Machine) -> None:
-    """Every message whose sending was confirmed is in the context of each of its recipients exactly once, any other at most once."""
+    """Every message whose sending was confirmed is in the context of each of its recipients exactly
+    once, any other at most once.
+    """
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")
     sessions = [Session(machine, number, seed) for number in range(SESSIONS)]
@@ -198,11 +224,21 @@ def test_none_is_lost_and_none_doubled(server: Server, machine: Machine) -> None
 
 
 def break_things(server: Server, senders: list[Sender]) -> None:
-    """kill -9 to Redis and to the daemon's worker while messages are on their way; Redis comes back with its data."""
-    wait_for(lambda: sum(len(sender.stored) for sender in senders) > MESSAGES // 4, "a quarter is sent", QUIET_S)
+    """kill -9 to Redis and to the daemon's worker while messages are on their way; Redis comes back
+    with its data.
+    """
+    wait_for(
+        lambda: sum(len(sender.stored) for sender in senders) > MESSAGES // 4,
+        "a quarter is sent",
+        QUIET_S,
+    )
     server.kill()
     server.start()
-    wait_for(lambda: sum(len(sender.stored) for sender in senders) > MESSAGES // 2, "half is sent", QUIET_S)
+    wait_for(
+        lambda: sum(len(sender.stored) for sender in senders) > MESSAGES // 2,
+        "half is sent",
+        QUIET_S,
+    )
     status = control.status()
     assert status
     os.kill(status.pid, signal.SIGKILL)
@@ -215,20 +251,40 @@ def settle(server: Server, sessions: list[Session]) -> None:
     for session in sessions:
         session.faults.clear()
     with open_client(server.url) as client:
-        inboxes = [f"workflow:{{shop}}:inbox:{name}" for name in ("developer", *(f"developer-{n}" for n in range(1, SESSIONS + 1)))]
+        inboxes = [
+            f"workflow:{{shop}}:inbox:{name}"
+            for name in ("developer", *(f"developer-{n}" for n in range(1, SESSIONS + 1)))
+        ]
         try:
-            wait_for(lambda: not any(client.xlen(inbox) for inbox in inboxes), "every inbox is empty", QUIET_S)
+            wait_for(
+                lambda: not any(client.xlen(inbox) for inbox in inboxes),
+                "every inbox is empty",
+                QUIET_S,
+            )
         except AssertionError as error:
-            left = {inbox: (client.xlen(inbox), client.hlen(inbox.replace("inbox", "inboxes:given"))) for inbox in inboxes}
+            left = {
+                inbox: (client.xlen(inbox), client.hlen(inbox.replace("inbox", "inboxes:given")))
+                for inbox in inboxes
+            }
             here = client.hgetall("workflow:{shop}:agents:processes")
-            raise AssertionError(f"left, of those given: {left}; {here}; {[(s.name, s.client.pid, s.errors) for s in sessions]}") from error
+            raise AssertionError(
+                f"left, of those given: {left}; {here}; "
+                f"{[(s.name, s.client.pid, s.errors) for s in sessions]}"
+            ) from error
 
 
 def check(sessions: list[Session], senders: list[Sender]) -> None:
     shown = shown_in(sessions)
-    # An event that outlives its killed client may register an agent for a moment; nobody reads what everybody is told in its place.
+    # An event that outlives its killed client may register an agent for a moment; nobody reads what
+    # everybody is told in its place.
     real = {"developer", *(f"developer-{number}" for number in range(1, SESSIONS + 1))}
-    wanted = {text: sum(ref.partition("/")[0] in real for ref in refs) for sender in senders for text, refs in sender.stored.items()}
+    wanted = {
+        text: sum(ref.partition("/")[0] in real for ref in refs)
+        for sender in senders
+        for text, refs in sender.stored.items()
+    }
     assert len(wanted) == MESSAGES
     assert {text: shown[text] for text in wanted if shown[text] != wanted[text]} == {}
-    assert {text: count for text, count in shown.items() if text not in wanted and count > SESSIONS} == {}
+    assert {
+        text: count for text, count in shown.items() if text not in wanted and count > SESSIONS
+    } == {}

@@ -1,4 +1,6 @@
-"""A merge queue that is killed at any of its calls of the store: everything lands once, nothing untested, nothing is stuck."""
+"""A merge queue that is killed at any of its calls of the store: everything lands once, nothing
+untested, nothing is stuck.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def bury_the_dead(octet: Octet) -> None:
             octet.agents.bury(agent)
 
 
-def test_killed_at_every_call_of_the_store(alone: Path, monkeypatch: pytest.MonkeyPatch, redis_servers: Callable[[str], Server]) -> None:
+def test_killed_at_every_call_of_the_store(
+    alone: Path, monkeypatch: pytest.MonkeyPatch, redis_servers: Callable[[str], Server]
+) -> None:
     """SIGKILL before and after each script that the queue runs; then the next queue ends the work."""
     monkeypatch.setenv("OCTET_HOME", str(alone / "state"))
     git = make_repository(alone / "the shop")
@@ -61,7 +65,12 @@ def test_killed_at_every_call_of_the_store(alone: Path, monkeypatch: pytest.Monk
 
     def work(step: int) -> int:
         command = [sys.executable, WORKER, str(git.directory), url, str(step)]
-        return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(SOURCES)}, check=False, capture_output=True).returncode
+        return subprocess.run(
+            command,
+            env={**os.environ, "PYTHONPATH": str(SOURCES)},
+            check=False,
+            capture_output=True,
+        ).returncode
 
     with connect(git.directory, url=url) as octet:
         octet.store.client.flushall()
@@ -81,7 +90,11 @@ def test_killed_at_every_call_of_the_store(alone: Path, monkeypatch: pytest.Monk
             for task in done:
                 assert git.contains("main", task.commit)
                 merges = git.out(
-                    "rev-list", "--merges", "--basic-regexp", f"--grep=^Octet-Task: {task.id}$", f"{before}..main"
+                    "rev-list",
+                    "--merges",
+                    "--basic-regexp",
+                    f"--grep=^Octet-Task: {task.id}$",
+                    f"{before}..main",
                 ).splitlines()
                 assert task.merge_commit in merges
             assert_in_step(git)

@@ -36,13 +36,19 @@ class Crowd:
     def start(self, job: str) -> list[int]:
         env = os.environ | {"PYTHONPATH": str(Path(package.__file__).parents[1])}
         command = [sys.executable, str(WORKER), self.url, job, str(PROCESSES), str(self.directory)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True)
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True
+        )
         assert self.process.stdout
         return [int(pid) for pid in self.process.stdout.readline().split()]
 
     def finish(self) -> list[list[str]]:
         assert self.process.wait(60) == 0
-        return [line.split() for path in sorted(self.directory.iterdir()) for line in path.read_text().splitlines()]
+        return [
+            line.split()
+            for path in sorted(self.directory.iterdir())
+            for line in path.read_text().splitlines()
+        ]
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -60,22 +66,30 @@ def kill(pid: int) -> None:
 
 
 @pytest.fixture(params=["redis", "valkey"])
-def crowd(request: pytest.FixtureRequest, redis_servers: Callable[[str], Server], tmp_path: Path) -> Iterator[Crowd]:
+def crowd(
+    request: pytest.FixtureRequest, redis_servers: Callable[[str], Server], tmp_path: Path
+) -> Iterator[Crowd]:
     crowd = Crowd(redis_servers(request.param).url, tmp_path)
     yield crowd
     crowd.close()
 
 
 def test_a_queue_loses_nothing(crowd: Crowd) -> None:
-    """Every item is done once, none is held by two at once, though every fifth worker is killed in the middle of it."""
+    """Every item is done once, none is held by two at once, though every fifth worker is killed in
+    the middle of it.
+    """
     chance, queue = random.Random(7), crowd.octet.queue("q")
     queue.push(*range(ITEMS // 2))
     for number in range(ITEMS // 2, ITEMS):
         crowd.octet.store.client.lpush("workflow:{p}:queue:q", number)
-    queue.reserve(lease_s=LEASE_NS / 1e9)  # and forgotten: whether one of the killed has an item in hand is chance
+    queue.reserve(
+        lease_s=LEASE_NS / 1e9
+    )  # and forgotten: whether one of the killed has an item in hand is chance
     pids = crowd.start("queue")
     for turn, pid in enumerate(chance.sample(pids, KILLED)):
-        wait_for(lambda turn=turn: queue.stats().done > ITEMS // 20 * (turn + 1), "the workers go on")
+        wait_for(
+            lambda turn=turn: queue.stats().done > ITEMS // 20 * (turn + 1), "the workers go on"
+        )
         kill(pid)
     lines = [line for line in crowd.finish() if line != ["stale"]]
     stats = queue.stats()
@@ -88,13 +102,21 @@ def test_a_queue_loses_nothing(crowd: Crowd) -> None:
 
 
 def held_twice(lines: list[list[str]]) -> list[str]:
-    """The items that two workers had at the same time for certain: from the answer to one until it gave it up, or its lease was over."""
+    """The items that two workers had at the same time for certain: from the answer to one until it
+    gave it up, or its lease was over.
+    """
     spans: dict[str, list[tuple[int, int]]] = {}
     for _token, value, asked, had, *end in lines:
         lease_end = int(asked) + LEASE_NS
-        spans.setdefault(value, []).append((int(had), min(int(end[0]), lease_end) if end else lease_end))
+        spans.setdefault(value, []).append(
+            (int(had), min(int(end[0]), lease_end) if end else lease_end)
+        )
     ordered = {value: sorted(found) for value, found in spans.items()}
-    return [value for value, found in ordered.items() if any(a[1] > b[0] for a, b in itertools.pairwise(found))]
+    return [
+        value
+        for value, found in ordered.items()
+        if any(a[1] > b[0] for a, b in itertools.pairwise(found))
+    ]
 
 
 def test_the_check_sees_an_item_held_twice() -> None:
@@ -115,7 +137,9 @@ def test_no_update_is_lost(crowd: Crowd) -> None:
     crowd.start("update")
     versions = [line[0] for line in crowd.finish()]
     assert len(set(versions)) == len(versions)
-    assert sorted(crowd.octet.state("s").get("list")) == sorted(f"{number}.{turn}" for number in range(PROCESSES) for turn in range(4))
+    assert sorted(crowd.octet.state("s").get("list")) == sorted(
+        f"{number}.{turn}" for number in range(PROCESSES) for turn in range(4)
+    )
 
 
 def test_a_map_loses_nothing(crowd: Crowd) -> None:
@@ -124,10 +148,14 @@ def test_a_map_loses_nothing(crowd: Crowd) -> None:
     mapped.start(range(ITEMS))
     pids = crowd.start("analyse")
     for turn, pid in enumerate(chance.sample(pids, KILLED)):
-        wait_for(lambda turn=turn: mapped.tally().done > ITEMS // 20 * (turn + 1), "the workers go on")
+        wait_for(
+            lambda turn=turn: mapped.tally().done > ITEMS // 20 * (turn + 1), "the workers go on"
+        )
         kill(pid)
     results = mapped.wait(wait_s=60)
-    assert [(result.item, result.value, result.error) for result in results] == [(n, n * 2, None) for n in range(ITEMS)]
+    assert [(result.item, result.value, result.error) for result in results] == [
+        (n, n * 2, None) for n in range(ITEMS)
+    ]
     lines = crowd.finish()
     assert ITEMS <= len(lines) <= ITEMS + KILLED, "only what a killed worker had was begun again"
 

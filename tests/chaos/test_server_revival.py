@@ -1,4 +1,6 @@
-"""Real processes against one embedded server: asked by fifty at once, killed in mid-write, orphaned, with a disk that hangs."""
+"""Real processes against one embedded server: asked by fifty at once, killed in mid-write,
+orphaned, with a disk that hangs.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ sys.stdin.read()
 
 
 @pytest.fixture(params=["redis", "valkey"])
-def home(request: pytest.FixtureRequest, embedded_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(
+    request: pytest.FixtureRequest, embedded_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A home on whose PATH one server stands first; `bin/` is that PATH's first entry."""
     binary = find_program(request.param)
     (embedded_home / "bin").mkdir()
@@ -59,7 +63,14 @@ def starters() -> Iterator[list[subprocess.Popen[str]]]:
 def start(code: str, *arguments: str, descriptors: tuple[int, ...] = ()) -> subprocess.Popen[str]:
     """A Python process of its own session with pipes to it."""
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True, pass_fds=descriptors)
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        pass_fds=descriptors,
+    )
 
 
 def line_from(process: subprocess.Popen[str]) -> str:
@@ -98,7 +109,9 @@ def test_fifty_ask_at_once(home: Path, starters: list[subprocess.Popen[str]]) ->
 
 
 def test_fifty_threads_revive_one_server(home: Path) -> None:
-    """After a kill -9, fifty clients at the same moment find it dead, and one server comes back for all."""
+    """After a kill -9, fifty clients at the same moment find it dead, and one server comes back for
+    all.
+    """
     embedded.ensure_server()
     clients = [connect(None) for _ in range(50)]
     for client in clients:
@@ -124,7 +137,9 @@ def test_fifty_threads_revive_one_server(home: Path) -> None:
 
 
 class Killer(threading.Thread):
-    """Kills the server every 100 ms, at whatever it is doing, until `done` is set; counts in `kills`."""
+    """Kills the server every 100 ms, at whatever it is doing, until `done` is set; counts in
+    `kills`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,9 +187,14 @@ def slow_fsync(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library that makes every fsync of a program take five seconds."""
     compiler = shutil.which("cc")
     if not compiler or sys.platform != "linux":
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no C compiler, or not Linux")
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
+            "no C compiler, or not Linux"
+        )
     home = tmp_path_factory.mktemp("slow")
-    source = "#include <unistd.h>\nint fsync(int fd) { sleep(5); return 0; }\nint fdatasync(int fd) { sleep(5); return 0; }\n"
+    source = (
+        "#include <unistd.h>\nint fsync(int fd) { sleep(5); return 0; }\nint fdatasync(int fd) { "
+        "sleep(5); return 0; }\n"
+    )
     command = [compiler, "-shared", "-fPIC", "-x", "c", "-", "-o", home / "slow.so"]
     subprocess.run(command, input=source, text=True, check=True)
     return home / "slow.so"
@@ -184,7 +204,8 @@ def slow_fsync(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_acknowledged_writes_survive_a_slow_disk(slow_fsync: Path, home: Path) -> None:
     """While an fsync takes five seconds, a kill -9 still loses nothing that was acknowledged.
 
-    With `appendfsync everysec` this loses about two thirds of the writes: the server holds them back while its own fsync runs.
+    With `appendfsync everysec` this loses about two thirds of the writes: the server holds them
+    back while its own fsync runs.
     """
     wrap(home, f'LD_PRELOAD={slow_fsync} exec "$REAL" "$@"')
     acknowledged = 0
@@ -197,9 +218,15 @@ def test_acknowledged_writes_survive_a_slow_disk(slow_fsync: Path, home: Path) -
         assert int(client.get("n") or 0) == acknowledged
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM], ids=lambda end: end.name)
-def test_server_outlives_its_starter(home: Path, starters: list[subprocess.Popen[str]], end: signal.Signals) -> None:
-    """The server lives on when its starter's whole process group is killed, and keeps nobody's pipe open."""
+@pytest.mark.parametrize(
+    "end", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM], ids=lambda end: end.name
+)
+def test_server_outlives_its_starter(
+    home: Path, starters: list[subprocess.Popen[str]], end: signal.Signals
+) -> None:
+    """The server lives on when its starter's whole process group is killed, and keeps nobody's pipe
+    open.
+    """
     reader, writer = os.pipe()
     os.set_inheritable(writer, True)
     starter = start(STARTER, descriptors=(writer,))
@@ -209,7 +236,9 @@ def test_server_outlives_its_starter(home: Path, starters: list[subprocess.Popen
     os.killpg(starter.pid, end)
     starter.wait(DEADLINE_S)
     with os.fdopen(reader, "rb") as pipe:
-        assert pipe.read() == b"", home  # the end, which comes only when no process holds the other side
+        assert pipe.read() == b"", (
+            home
+        )  # the end, which comes only when no process holds the other side
     assert starter.stdout
     assert starter.stdout.read() == ""
     assert pid_of_server() == pid
@@ -217,8 +246,12 @@ def test_server_outlives_its_starter(home: Path, starters: list[subprocess.Popen
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_server_holds_no_foreign_descriptor(home: Path, starters: list[subprocess.Popen[str]], tmp_path: Path) -> None:
-    """Of its starter's open files and environment the server has none, but the lock that says it lives."""
+def test_server_holds_no_foreign_descriptor(
+    home: Path, starters: list[subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """Of its starter's open files and environment the server has none, but the lock that says it
+    lives.
+    """
     with (tmp_path / "secret").open("w") as file:
         os.set_inheritable(file.fileno(), True)
         os.environ["OCTET_TEST_SECRET"] = "s3cret"
@@ -235,8 +268,12 @@ def test_server_holds_no_foreign_descriptor(home: Path, starters: list[subproces
     assert b"s3cret" not in Path(f"/proc/{pid}/environ").read_bytes()
 
 
-def test_starter_killed_before_the_server_answers(home: Path, starters: list[subprocess.Popen[str]]) -> None:
-    """A server whose starter died while it was loading is waited for by the next who asks, not doubled."""
+def test_starter_killed_before_the_server_answers(
+    home: Path, starters: list[subprocess.Popen[str]]
+) -> None:
+    """A server whose starter died while it was loading is waited for by the next who asks, not
+    doubled.
+    """
     with connect(None) as client:
         pipe = client.pipeline(transaction=False)
         for n in range(3000):
@@ -246,7 +283,9 @@ def test_starter_killed_before_the_server_answers(home: Path, starters: list[sub
     wrap(home, 'exec "$REAL" "$@" --key-load-delay 400')
     starters.append(start(STARTER))
     directory = embedded.server_directory()
-    wait_for(lambda: is_alive(directory) and (directory / "redis.pid").exists(), "the server is loading")
+    wait_for(
+        lambda: is_alive(directory) and (directory / "redis.pid").exists(), "the server is loading"
+    )
     starters[0].kill()
     starters[0].wait(DEADLINE_S)
     with connect(None) as client:

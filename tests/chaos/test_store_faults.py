@@ -1,4 +1,6 @@
-"""The way to the store fails in every manner: nothing hangs, nothing is doubled, one line says it, and it goes on by itself afterwards."""
+"""The way to the store fails in every manner: nothing hangs, nothing is doubled, one line says it,
+and it goes on by itself afterwards.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ ANSWER_S = 0.4
 
 
 @pytest.fixture(params=["unix", "tcp"])
-def proxy(request: pytest.FixtureRequest, short_directory: Path, redis_servers: Callable[[str], Server]) -> Iterator[FaultProxy]:
+def proxy(
+    request: pytest.FixtureRequest, short_directory: Path, redis_servers: Callable[[str], Server]
+) -> Iterator[FaultProxy]:
     """A proxy in front of an empty server."""
     target = redis_servers("redis").url
     with connect(target) as client:
@@ -39,7 +43,9 @@ def proxy(request: pytest.FixtureRequest, short_directory: Path, redis_servers: 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.lower())
 def test_a_fault_on_the_way(proxy: FaultProxy, fault: Fault) -> None:
-    """Each command ends in time with one line; none is sent twice; healed, the same client goes on and finds all that was acknowledged."""
+    """Each command ends in time with one line; none is sent twice; healed, the same client goes on
+    and finds all that was acknowledged.
+    """
     with Octet(connect(proxy.url, answer_s=ANSWER_S), "p") as octet:
         agent = join(octet)
         held = octet.tasks.add("held")
@@ -59,7 +65,9 @@ def test_a_fault_on_the_way(proxy: FaultProxy, fault: Fault) -> None:
         added = octet.tasks.add("after")
         titles = [task.title for task in octet.tasks.list()]
         assert {"held", "after"} <= set(titles)
-        assert len(titles) == len(set(titles))  # what was sent once and not answered is there once, or not at all
+        assert len(titles) == len(
+            set(titles)
+        )  # what was sent once and not answered is there once, or not at all
         assert added.id in {task.id for task in octet.tasks.list()}
         assert contradictions(octet) == []
 
@@ -72,7 +80,9 @@ def test_a_slow_way(proxy: FaultProxy) -> None:
 
 
 @pytest.mark.parametrize("shift_s", [-86_400.0, 86_400.0], ids=["back", "forward"])
-def test_a_clients_clock_is_wrong(octet: Octet, monkeypatch: pytest.MonkeyPatch, shift_s: float) -> None:
+def test_a_clients_clock_is_wrong(
+    octet: Octet, monkeypatch: pytest.MonkeyPatch, shift_s: float
+) -> None:
     """A day wrong, a client buries nobody, its own leases last, and its times are the server's."""
     other = join(octet)
     task = octet.tasks.add("x")
@@ -95,7 +105,9 @@ def test_a_clients_clock_is_wrong(octet: Octet, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_stopped_server(embedded_home: Path) -> None:
-    """SIGSTOP: commands end in time with one line; SIGCONT: the same client goes on, nothing is lost."""
+    """SIGSTOP: commands end in time with one line; SIGCONT: the same client goes on, nothing is
+    lost.
+    """
     assert embedded_home
     with Octet(connect(None, answer_s=ANSWER_S), "p") as octet:
         octet.tasks.add("before")
@@ -138,14 +150,19 @@ LINE_BYTES = 6
 def test_five_thousand_acknowledged_tasks(
     family: str, each: int, embedded_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Four processes add tasks while the server gets SIGKILL again and again: every acknowledged one is there, once, in one state."""
+    """Four processes add tasks while the server gets SIGKILL again and again: every acknowledged
+    one is there, once, in one state.
+    """
     binary = find_program(family)
     (embedded_home / "bin").mkdir()
     (embedded_home / "bin" / binary.name).symlink_to(binary)
     monkeypatch.setenv("PATH", str(embedded_home / "bin"))
     logs = [tmp_path / f"{number}" for number in range(ADDERS)]
     with Octet(connect(None), "p") as octet:
-        adders = [subprocess.Popen([sys.executable, "-c", ADDER, log.name, str(each), log]) for log in logs]
+        adders = [
+            subprocess.Popen([sys.executable, "-c", ADDER, log.name, str(each), log])
+            for log in logs
+        ]
 
         def acknowledged() -> list[str]:
             return [line for log in logs if log.exists() for line in log.read_text().splitlines()]
@@ -155,7 +172,9 @@ def test_five_thousand_acknowledged_tasks(
 
         for number in range(1, KILLS + 1):
             share = number * ADDERS * each * LINE_BYTES // (KILLS + 2)
-            wait_for(lambda share=share: written() >= share, f"{share} bytes of tasks are added", 120)  # type: ignore[misc]
+            wait_for(
+                lambda share=share: written() >= share, f"{share} bytes of tasks are added", 120
+            )  # type: ignore[misc]
             if status := embedded.read_status():
                 kill_hard(status.pid)
         assert [adder.wait(120) for adder in adders] == [0] * ADDERS
@@ -163,5 +182,7 @@ def test_five_thousand_acknowledged_tasks(
         assert len(acknowledged()) == ADDERS * each
         assert set(acknowledged()) <= set(stored)
         assert len(stored) == len(set(stored))
-        assert len(stored) - ADDERS * each <= KILLS * ADDERS  # at most what each had under way at a kill
+        assert (
+            len(stored) - ADDERS * each <= KILLS * ADDERS
+        )  # at most what each had under way at a kill
         assert contradictions(octet) == []

@@ -1,4 +1,6 @@
-"""A repository that has opted in, and the `octet` command in it: in this process by `shop.run`, as a process of its own by `shop.start`."""
+"""A repository that has opted in, and the `octet` command in it: in this process by `shop.run`, as
+a process of its own by `shop.start`.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +41,20 @@ class Ran:
 class Shop:
     """The repository `root`, its store as a library user sees it, and the command line."""
 
-    def __init__(self, root: Path, octet: Octet, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self,
+        root: Path,
+        octet: Octet,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
         self.root, self.octet = root, octet
         self._capsys, self._monkeypatch = capsys, monkeypatch
 
     def run(self, *words: str, code: int = 0, stdin: str = "", **env: str) -> Ran:
-        """Run `octet WORDS`; it must end with `code`, say something on stderr exactly when it fails, and no traceback ever."""
+        """Run `octet WORDS`; it must end with `code`, say something on stderr exactly when it
+        fails, and no traceback ever.
+        """
         with self._monkeypatch.context() as patch:
             patch.setattr(sys, "stdin", io.StringIO(stdin))
             for name, value in env.items():
@@ -70,20 +80,44 @@ class Shop:
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
         """The command as a process of its own."""
-        env = os.environ | {"PYTHONPATH": str(Path(package.__file__).parents[1])} | options.pop("env", {})
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        env = (
+            os.environ
+            | {"PYTHONPATH": str(Path(package.__file__).parents[1])}
+            | options.pop("env", {})
+        )
+        pipes = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+        } | options
         return subprocess.Popen([sys.executable, "-m", "octet", *words], env=env, **pipes)
 
 
 def git(directory: Path, *words: str) -> str:
-    identity = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org", "-c", "init.defaultBranch=main"]
-    done = subprocess.run(["git", *identity, *words], cwd=directory, check=True, capture_output=True, text=True, timeout=30)
+    identity = [
+        "-c",
+        "user.name=Ann",
+        "-c",
+        "user.email=ann@example.org",
+        "-c",
+        "init.defaultBranch=main",
+    ]
+    done = subprocess.run(
+        ["git", *identity, *words],
+        cwd=directory,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
     return done.stdout.strip()
 
 
 @pytest.fixture
 def repository(tmp_path: Path, temporary_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A git repository with `.claude/octet.toml`, in a directory with a space; not approved on this machine."""
+    """A git repository with `.claude/octet.toml`, in a directory with a space; not approved on this
+    machine.
+    """
     monkeypatch.setenv("OCTET_HOME", str(temporary_home / "state"))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("LOGNAME", "ann")

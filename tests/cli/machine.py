@@ -1,4 +1,6 @@
-"""A machine of its own to start Octet on: a small source tree, a package that it depends on, a home, a PATH."""
+"""A machine of its own to start Octet on: a small source tree, a package that it depends on, a
+home, a PATH.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def main():
 
 
 class Machine:
-    """A home, a source tree whose path has a space and letters beyond ASCII, and the environment that commands start in."""
+    """A home, a source tree whose path has a space and letters beyond ASCII, and the environment
+    that commands start in.
+    """
 
     def __init__(self, directory: Path, environment: dict[str, str], wheels: Path) -> None:
         self.home = Path(environment["HOME"])
@@ -48,7 +52,11 @@ class Machine:
         self.programs = directory / "programs"
         self.programs.mkdir()
         self.environment = environment | {"PATH": f"{self.programs}:/usr/bin:/bin"}
-        self.environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull}
+        self.environment |= {
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(wheels),
+            "PIP_CONFIG_FILE": os.devnull,
+        }
         self.environment |= {"UV_OFFLINE": "1", "UV_FIND_LINKS": str(wheels), "UV_NO_CONFIG": "1"}
         self.use_python(PYTHON)
         self.tree = self.add_tree(directory / "a tree, größer" / "octet")
@@ -74,7 +82,11 @@ class Machine:
         return Path(f"{self.cache}/ready{self.tree}/octet.venv")
 
     def spawn(
-        self, *arguments: str | Path, command: Path | str | None = None, cwd: Path | None = None, **settings: str
+        self,
+        *arguments: str | Path,
+        command: Path | str | None = None,
+        cwd: Path | None = None,
+        **settings: str,
     ) -> subprocess.Popen[str]:
         """Start the command in a session of its own, whose processes can be killed together."""
         return subprocess.Popen(
@@ -82,7 +94,13 @@ class Machine:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
-    def run(self, *arguments: str | Path, command: Path | str | None = None, cwd: Path | None = None, **settings: str) -> Ended:
+    def run(
+        self,
+        *arguments: str | Path,
+        command: Path | str | None = None,
+        cwd: Path | None = None,
+        **settings: str,
+    ) -> Ended:
         """Run the command to its end."""
         return finish(self.spawn(*arguments, command=command, cwd=cwd, **settings))
 
@@ -107,7 +125,7 @@ class Machine:
     def hang_installer(self) -> Path:
         """Let the installer stop in the middle; the file that then tells its pid."""
         reached = self.home / "reached"
-        self.add_program("uv", f'[ "$1" = venv ] || exit 1\nfor at; do :; done\nmkdir "$at/bin"\necho $$ >"{reached}.new"\n'
+        self.add_program("uv", '[ "$1" = venv ] || exit 1\nfor at; do :; done\nmkdir "$at/bin"\necho $$ ' f'>"{reached}.new"\n'
                                f'mv "{reached}.new" "{reached}"\nexec sleep 600')  # fmt: skip
         return reached
 
@@ -120,7 +138,11 @@ class Machine:
     def builds(self) -> int:
         """How often an environment was built, or begun."""
         log = self.cache / "setup.log"
-        return sum(line.startswith("=== ") for line in log.read_text().splitlines()) if log.exists() else 0
+        return (
+            sum(line.startswith("=== ") for line in log.read_text().splitlines())
+            if log.exists()
+            else 0
+        )
 
     def venvs(self, base: Path | None = None) -> list[Path]:
         """Complete environments in the cache or `base`; links do not count."""
@@ -162,7 +184,9 @@ def finish(process: subprocess.Popen[str]) -> Ended:
 
 def depend(tree: Path, *requirements: str) -> None:
     """Write the tree's pyproject.toml."""
-    (tree / "pyproject.toml").write_text(f"[project]\nname = 'octet'\ndependencies = {list(requirements)}\n")
+    (tree / "pyproject.toml").write_text(
+        f"[project]\nname = 'octet'\ndependencies = {list(requirements)}\n"
+    )
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:
@@ -176,11 +200,22 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
 def make_wheel(directory: Path, version: str) -> None:
     """The package that the trees depend on."""
     meta = f"octet_test_dependency-{version}.dist-info"
-    with zipfile.ZipFile(directory / f"octet_test_dependency-{version}-py3-none-any.whl", "w") as wheel:
+    with zipfile.ZipFile(
+        directory / f"octet_test_dependency-{version}-py3-none-any.whl", "w"
+    ) as wheel:
         wheel.writestr("octet_test_dependency.py", f"VERSION = {version!r}\n")
-        wheel.writestr(f"{meta}/METADATA", f"Metadata-Version: 2.1\nName: octet-test-dependency\nVersion: {version}\n")
-        wheel.writestr(f"{meta}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{meta}/RECORD", f"octet_test_dependency.py,,\n{meta}/METADATA,,\n{meta}/WHEEL,,\n{meta}/RECORD,,\n")
+        wheel.writestr(
+            f"{meta}/METADATA",
+            f"Metadata-Version: 2.1\nName: octet-test-dependency\nVersion: {version}\n",
+        )
+        wheel.writestr(
+            f"{meta}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        wheel.writestr(
+            f"{meta}/RECORD",
+            f"octet_test_dependency.py,,\n{meta}/METADATA,,\n{meta}/WHEEL,,\n{meta}/RECORD,,\n",
+        )
 
 
 def make_python(prefix: Path, *without: str) -> Path:

@@ -1,7 +1,9 @@
-"""Stands for Claude Code as a member of a crew: registers, says what it was given, and ends as the client does.
+"""Stands for Claude Code as a member of a crew: registers, says what it was given, and ends as the
+client does.
 
-What it does is in the file `<member>` of the directory in CREW_PLAY: "die" ends it at once, "hold" lets it claim a task and keep it,
-"stubborn" lets it ignore everything but SIGKILL, "quit" ends it as a person's /exit does.
+What it does is in the file `<member>` of the directory in CREW_PLAY: "die" ends it at once, "hold"
+lets it claim a task and keep it, "stubborn" lets it ignore everything but SIGKILL, "quit" ends it
+as a person's /exit does.
 """
 
 from __future__ import annotations
@@ -26,7 +28,12 @@ def play(words: list[str]) -> int:
     stage = Path(os.environ["CREW_PLAY"])
     said = json.loads(sys.stdin.readline()) if "-p" in words else None
     with (stage / f"{member}.told").open("a") as file:
-        file.write(json.dumps({"words": words, "said": said, "environment": dict(os.environ), "pid": os.getpid()}) + "\n")
+        file.write(
+            json.dumps(
+                {"words": words, "said": said, "environment": dict(os.environ), "pid": os.getpid()}
+            )
+            + "\n"
+        )
     script = stage / member
     part = script.read_text() if script.exists() else ""
     if part == "die":
@@ -36,14 +43,25 @@ def play(words: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, (lambda *_: None) if part == "stubborn" else lambda *_: ended.set())
     role = words[words.index("--agent") + 1].removeprefix("octet:")
-    session = next(word for name, word in itertools.pairwise(words) if name in ("--session-id", "--resume"))
+    session = next(
+        word for name, word in itertools.pairwise(words) if name in ("--session-id", "--resume")
+    )
     with connect(Path.cwd()) as octet:
         process = identify(os.getpid())
-        mine = Registration(role=role, kind="session", process=str(process), session=session, host=host_id(), pid=os.getpid())
+        mine = Registration(
+            role=role,
+            kind="session",
+            process=str(process),
+            session=session,
+            host=host_id(),
+            pid=os.getpid(),
+        )
         agent = octet.agents.register(mine).agent
         if part == "hold":
             octet.tasks.claim(agent)
-        helper = subprocess.Popen(["sleep", "600"], start_new_session=True)  # what a shell command leaves running
+        helper = subprocess.Popen(
+            ["sleep", "600"], start_new_session=True
+        )  # what a shell command leaves running
         if part == "quit":
             helper.kill()
             octet.agents.leave(agent)

@@ -1,4 +1,6 @@
-"""bin/octet as a stranger meets it: on a bare home, many at once, killed half-way, without network, pip or a fitting Python."""
+"""bin/octet as a stranger meets it: on a bare home, many at once, killed half-way, without network,
+pip or a fitting Python.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,17 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from tests.cli.machine import PROJECT, PYTHON, Ended, Machine, depend, finish, make_python, make_wheel, wait_for
+from tests.cli.machine import (
+    PROJECT,
+    PYTHON,
+    Ended,
+    Machine,
+    depend,
+    finish,
+    make_python,
+    make_wheel,
+    wait_for,
+)
 
 from octet.base import dirs
 from octet.runtime import bootstrap, environment
@@ -63,7 +75,9 @@ def used_machine(machine: Machine, used_cache: Path) -> Machine:
 
 
 def refusal(ended: Ended) -> str:
-    """The one line with which a command that cannot be set up ends; that it was setting up may stand before it."""
+    """The one line with which a command that cannot be set up ends; that it was setting up may
+    stand before it.
+    """
     assert (ended.status, ended.out) == (2, ""), ended
     line = ended.err.removeprefix(ANNOUNCEMENT)
     assert line.startswith("octet: "), ended
@@ -73,7 +87,9 @@ def refusal(ended: Ended) -> str:
 
 class TestFirstStart:
     def test_it_builds_once_and_runs_the_command(self, machine: Machine) -> None:
-        """The first start ends with the command's own result, quietly; the second finds the environment."""
+        """The first start ends with the command's own result, quietly; the second finds the
+        environment.
+        """
         first = machine.run("task", "two words", "", "*", "line\nbreak", cwd=machine.tree)
         assert first.status == 0, first
         assert first.told["arguments"] == ["task", "two words", "", "*", "line\nbreak"]
@@ -84,13 +100,17 @@ class TestFirstStart:
 
     def test_fifty_at_once_build_one(self, machine: Machine) -> None:
         """However many start on a fresh home, one builds and all of them run in what it built."""
-        ended = [finish(process) for process in [machine.spawn(str(number)) for number in range(50)]]
+        ended = [
+            finish(process) for process in [machine.spawn(str(number)) for number in range(50)]
+        ]
         assert [each.status for each in ended] == [0] * 50, [each for each in ended if each.status]
         assert {each.told["venv"] for each in ended} == {str(machine.venvs()[0])}
         assert (machine.builds, len(machine.venvs()), machine.leftovers()) == (1, 1, [])
 
     def test_other_dependencies_are_another_environment(self, machine: Machine) -> None:
-        """An update of the dependencies in place is noticed; a file that was only touched is not one."""
+        """An update of the dependencies in place is noticed; a file that was only touched is not
+        one.
+        """
         depend(machine.tree, "octet-test-dependency<2")
         assert machine.start()["dependency"] == "1.0"
         depend(machine.tree, "octet-test-dependency>=2")
@@ -100,7 +120,9 @@ class TestFirstStart:
         assert machine.builds == 2
 
     def test_an_update_in_a_new_directory(self, machine: Machine) -> None:
-        """A new version beside the old one has its own environment, and the old one goes on with its own."""
+        """A new version beside the old one has its own environment, and the old one goes on with
+        its own.
+        """
         old = machine.start()
         new = machine.add_tree(machine.tree.parent / "octet-9")
         package = new / "src" / "octet" / "__init__.py"
@@ -114,14 +136,24 @@ class TestFirstStart:
         [
             {"PYTHONHOME": "/nonexistent", "PYTHONPATH": "/nonexistent"},
             {"PIP_TARGET": "/nonexistent", "PIP_USER": "1"},
-            {"PIP_REQUIRE_VIRTUALENV": "1", "PIP_PREFIX": "/nonexistent", "VIRTUAL_ENV": "/nonexistent"},
+            {
+                "PIP_REQUIRE_VIRTUALENV": "1",
+                "PIP_PREFIX": "/nonexistent",
+                "VIRTUAL_ENV": "/nonexistent",
+            },
         ],
     )
-    def test_foreign_settings_do_not_reach_the_build(self, machine: Machine, settings: dict[str, str]) -> None:
-        """Variables for the caller's own Python work do not send the packages elsewhere, and are there for the command."""
+    def test_foreign_settings_do_not_reach_the_build(
+        self, machine: Machine, settings: dict[str, str]
+    ) -> None:
+        """Variables for the caller's own Python work do not send the packages elsewhere, and are
+        there for the command.
+        """
         assert machine.start(**settings)["environment"].items() >= settings.items()
 
-    def test_uv_is_used_where_it_is(self, machine: Machine, require_program: Callable[[str], Path]) -> None:
+    def test_uv_is_used_where_it_is(
+        self, machine: Machine, require_program: Callable[[str], Path]
+    ) -> None:
         """With uv on PATH it builds; the result is the same."""
         (machine.programs / "uv").symlink_to(require_program("uv"))
         assert machine.start()["dependency"] == "2.0"
@@ -143,14 +175,37 @@ class TestStart:
         assert [used_machine.run("exit", status).status for status in ("0", "1", "3")] == [0, 1, 3]
 
     def test_leaves_the_environment_as_it_was(self, used_machine: Machine) -> None:
-        """The command, and what it starts, see the caller's variables and no others but the shell's own."""
+        """The command, and what it starts, see the caller's variables and no others but the shell's
+        own.
+        """
         seen = used_machine.start(PYTHONPATH="/own", OCTET_SETUP="fail")["environment"]
-        assert seen.keys() - used_machine.environment.keys() <= {"PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE", "PYTHONPATH"}
+        assert seen.keys() - used_machine.environment.keys() <= {
+            "PWD",
+            "OLDPWD",
+            "SHLVL",
+            "_",
+            "LC_CTYPE",
+            "PYTHONPATH",
+        }
         assert seen["PYTHONPATH"] == "/own"
 
-    @pytest.mark.parametrize("form", ["link", "link to a link", "relative link", "linked directory", "relative", "dotted", "by name", "sh"])
+    @pytest.mark.parametrize(
+        "form",
+        [
+            "link",
+            "link to a link",
+            "relative link",
+            "linked directory",
+            "relative",
+            "dotted",
+            "by name",
+            "sh",
+        ],
+    )
     def test_finds_its_tree(self, used_machine: Machine, tmp_path: Path, form: str) -> None:
-        """Linked onto PATH, called by any path or by the shell, it finds the tree, and the command stays in its directory."""
+        """Linked onto PATH, called by any path or by the shell, it finds the tree, and the command
+        stays in its directory.
+        """
         path, here = used_machine.environment["PATH"], tmp_path / "any where"
         here.mkdir()
         link = here / "octet"
@@ -187,12 +242,18 @@ class TestStart:
             pytest.skip(f"{shell} is not on PATH")
         called = [program, "sh"] if shell == "busybox" else [program]
         ended = subprocess.run(
-            [*called, used_machine.command, "a b", ""], env=used_machine.environment, capture_output=True, text=True, check=False
+            [*called, used_machine.command, "a b", ""],
+            env=used_machine.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert Ended(ended.returncode, ended.stdout, ended.stderr).told["arguments"] == ["a b", ""]
 
     def test_bytecode_is_kept_whatever_the_caller_says(self, used_machine: Machine) -> None:
-        """PYTHONDONTWRITEBYTECODE is for the caller's own work; a changed source is compiled again, none of it in the tree."""
+        """PYTHONDONTWRITEBYTECODE is for the caller's own work; a changed source is compiled again,
+        none of it in the tree.
+        """
         errors = used_machine.tree / "src" / "octet" / "errors.py"
         errors.write_text(errors.read_text() + "\n# changed\n")
         told = used_machine.start(PYTHONDONTWRITEBYTECODE="1")
@@ -202,7 +263,9 @@ class TestStart:
         assert not list(used_machine.tree.rglob("*.pyc"))
 
     def test_closed_streams(self, machine: Machine) -> None:
-        """Started with its standard streams closed, it does not take a file of its own for one of them."""
+        """Started with its standard streams closed, it does not take a file of its own for one of
+        them.
+        """
         closed = f'exec <&- >&- 2>&-; "{machine.command}" exit 7'
         for mode, status in (("background", NOT_READY), ("", 7), ("", 7)):
             ended = machine.run("-c", closed, command="/bin/sh", OCTET_SETUP=mode)
@@ -212,10 +275,19 @@ class TestStart:
     def test_without_a_home_variable(self, used_machine: Machine) -> None:
         """Where HOME is not set, the way is longer, not closed."""
         del used_machine.environment["HOME"]
-        assert used_machine.run("x", XDG_CACHE_HOME=str(used_machine.cache.parent), XDG_STATE_HOME=str(used_machine.home)).status == 0
+        assert (
+            used_machine.run(
+                "x",
+                XDG_CACHE_HOME=str(used_machine.cache.parent),
+                XDG_STATE_HOME=str(used_machine.home),
+            ).status
+            == 0
+        )
 
     def test_damage_is_told_in_a_line(self, machine: Machine) -> None:
-        """Packages that someone removed are one line, which says what to do; that done, it works again."""
+        """Packages that someone removed are one line, which says what to do; that done, it works
+        again.
+        """
         venv = Path(machine.start()["venv"])
         next(venv.glob("lib/python*/site-packages/octet_test_dependency.py")).unlink()
         shutil.rmtree(venv / "pycache")
@@ -225,8 +297,12 @@ class TestStart:
 
 
 class TestWhereItIs:
-    def test_the_plugins_data_serves_commands_that_are_not_told_of_it(self, machine: Machine) -> None:
-        """Built by a hook in the plugin's data, it is the one that a tool's command and another tree find."""
+    def test_the_plugins_data_serves_commands_that_are_not_told_of_it(
+        self, machine: Machine
+    ) -> None:
+        """Built by a hook in the plugin's data, it is the one that a tool's command and another
+        tree find.
+        """
         data = machine.home / "plugin data"
         told = machine.start(CLAUDE_PLUGIN_DATA=str(data))
         assert [Path(told["venv"])] == machine.venvs(data)
@@ -243,7 +319,9 @@ class TestWhereItIs:
         assert machine.builds == 1
 
     def test_the_plugins_data_may_go(self, machine: Machine) -> None:
-        """The client deletes the directory with the plugin; whoever still has the command gets a new environment."""
+        """The client deletes the directory with the plugin; whoever still has the command gets a
+        new environment.
+        """
         data = machine.home / "plugin data"
         machine.start(CLAUDE_PLUGIN_DATA=str(data))
         shutil.rmtree(data)
@@ -259,7 +337,9 @@ class TestWhereItIs:
 
     @pytest.mark.parametrize("variable", ["OCTET_HOME", "XDG_CACHE_HOME"])
     def test_settings_move_it(self, used_machine: Machine, used_cache: Path, variable: str) -> None:
-        """The rule for directories is the same in sh and in Python: the second start is the short way."""
+        """The rule for directories is the same in sh and in Python: the second start is the short
+        way.
+        """
         base = used_machine.home / "else where"
         cache = base / ("cache" if variable == "OCTET_HOME" else "octet")
         cache.mkdir(parents=True)
@@ -272,7 +352,11 @@ class TestWhereItIs:
     def test_the_interpreter_is_gone(self, machine: Machine) -> None:
         """After an upgrade that took the interpreter away, the environment is built again."""
         python = Path(machine.start()["venv"]) / "bin" / "python"
-        while python.is_symlink() and python.parent.name == "bin" and python.is_relative_to(machine.cache):
+        while (
+            python.is_symlink()
+            and python.parent.name == "bin"
+            and python.is_relative_to(machine.cache)
+        ):
             python, link = python.parent / python.readlink(), python
         link.unlink()
         link.symlink_to("/nonexistent/python3")
@@ -280,11 +364,17 @@ class TestWhereItIs:
         assert (machine.builds, len(machine.venvs()), machine.leftovers()) == (2, 1, [])
 
     def test_hooks_are_told(self, used_machine: Machine) -> None:
-        """The file that hooks/launch goes by names a real interpreter, the package and the command, and is mended."""
+        """The file that hooks/launch goes by names a real interpreter, the package and the command,
+        and is mended.
+        """
         record = used_machine.state / "interpreter"
         python, source, command = record.read_text().splitlines()
         assert (
-            subprocess.run([python, "-I", "-S", "-c", "import sys; sys.exit(sys.prefix != sys.base_prefix)"], check=False).returncode == 0
+            subprocess.run(
+                [python, "-I", "-S", "-c", "import sys; sys.exit(sys.prefix != sys.base_prefix)"],
+                check=False,
+            ).returncode
+            == 0
         )
         assert (source, command) == (str(used_machine.tree / "src"), str(used_machine.command))
         before = record.stat().st_ino
@@ -297,7 +387,9 @@ class TestWhereItIs:
 
 class TestKilled:
     def test_in_the_middle(self, machine: Machine) -> None:
-        """Killed with its installer half-way, it leaves nothing that is used, and the next start clears it away."""
+        """Killed with its installer half-way, it leaves nothing that is used, and the next start
+        clears it away.
+        """
         reached = machine.hang_installer()
         killed = machine.spawn()
         wait_for(reached.exists, "the installer is at work")
@@ -309,7 +401,9 @@ class TestKilled:
         assert (machine.builds, len(machine.venvs()), machine.leftovers()) == (2, 1, [])
 
     def test_an_installer_that_goes_on_alone(self, machine: Machine) -> None:
-        """Where only the parent is killed, the installer's directory is left alone until it ends, and nobody waits for that."""
+        """Where only the parent is killed, the installer's directory is left alone until it ends,
+        and nobody waits for that.
+        """
         reached = machine.hang_installer()
         killed = machine.spawn()
         wait_for(reached.exists, "the installer is at work")
@@ -342,7 +436,9 @@ class TestKilled:
         assert machine.leftovers() == []
 
     def test_those_who_wait_take_over(self, machine: Machine) -> None:
-        """When the one that builds is killed, one of those that wait builds instead, and all of them run."""
+        """When the one that builds is killed, one of those that wait builds instead, and all of
+        them run.
+        """
         reached = machine.hang_installer()
         first = machine.spawn()
         wait_for(reached.exists, "the installer is at work")
@@ -382,7 +478,9 @@ class TestRefusals:
         assert machine.start()["dependency"] == "2.0"
 
     def test_a_shim(self, machine: Machine) -> None:
-        """A shim that changes the environment of what it starts is asked for the interpreter, not used."""
+        """A shim that changes the environment of what it starts is asked for the interpreter, not
+        used.
+        """
         machine.add_program("python3", f'export PATH=/shim:$PATH SHIM=1\nexec "{PYTHON}" "$@"')
         assert "SHIM" not in machine.start()["environment"]
 
@@ -409,7 +507,9 @@ class TestRefusals:
         assert "octet-test-dependency>=3" in log.read_text()
 
     def test_no_pip(self, machine: Machine, tmp_path: Path) -> None:
-        """A Python with neither pip nor ensurepip, as Debian's is without python3-venv: the line says what to install."""
+        """A Python with neither pip nor ensurepip, as Debian's is without python3-venv: the line
+        says what to install.
+        """
         machine.use_python(make_python(tmp_path / "lame", "ensurepip"))
         line = refusal(machine.run(PATH=str(machine.programs)))
         assert "python3-venv" in line
@@ -420,12 +520,19 @@ class TestRefusals:
         """Where ensurepip is there, pip is brought along for the build, and does not stay."""
         machine.use_python(make_python(tmp_path / "lame"))
         venv = Path(machine.start()["venv"])
-        assert [path.name for path in venv.glob("lib/python*/site-packages/[!_]*.py")] == ["octet_test_dependency.py"]
+        assert [path.name for path in venv.glob("lib/python*/site-packages/[!_]*.py")] == [
+            "octet_test_dependency.py"
+        ]
         assert not list(venv.glob("lib/python*/site-packages/*.pth"))
 
     def test_somebody_elses_pip(self, machine: Machine, tmp_path: Path) -> None:
         """Where Python has no way to pip, one on PATH that belongs to another Python will do."""
-        if subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True, check=False).returncode != 0:
+        if (
+            subprocess.run(
+                [PYTHON, "-m", "pip", "--version"], capture_output=True, check=False
+            ).returncode
+            != 0
+        ):
             pytest.skip("the Python of the tests has no pip to lend")
         machine.add_program("pip3", f'exec "{PYTHON}" -m pip "$@"')
         machine.use_python(make_python(tmp_path / "lame", "ensurepip"))
@@ -447,7 +554,9 @@ class TestRefusals:
     def test_unwritable_plugin_data(self, machine: Machine) -> None:
         """Where the plugin's data cannot be written, the cache does."""
         (machine.home / "file").touch()
-        assert [Path(machine.start(CLAUDE_PLUGIN_DATA=str(machine.home / "file" / "below"))["venv"])] == machine.venvs()
+        assert [
+            Path(machine.start(CLAUDE_PLUGIN_DATA=str(machine.home / "file" / "below"))["venv"])
+        ] == machine.venvs()
 
     def test_half_a_source_tree(self, machine: Machine) -> None:
         """Without its pyproject.toml the tree cannot be used, whether or not it could before."""
@@ -478,10 +587,17 @@ class TestWithoutWaiting:
         assert machine.builds == 1
 
     def test_background(self, machine: Machine) -> None:
-        """OCTET_SETUP=background: nobody waits, nobody holds the caller's descriptors, one builds, and then commands run."""
+        """OCTET_SETUP=background: nobody waits, nobody holds the caller's descriptors, one builds,
+        and then commands run.
+        """
         reached = machine.hang_installer()
-        ended = [finish(process) for process in [machine.spawn(OCTET_SETUP="background") for _ in range(10)]]
-        assert [(each.status, each.out, each.err.count("\n")) for each in ended] == [(NOT_READY, "", 1)] * 10, ended
+        ended = [
+            finish(process)
+            for process in [machine.spawn(OCTET_SETUP="background") for _ in range(10)]
+        ]
+        assert [(each.status, each.out, each.err.count("\n")) for each in ended] == [
+            (NOT_READY, "", 1)
+        ] * 10, ended
         wait_for(reached.exists, "the installer is at work")
         installer = int(reached.read_text())
         machine.mend_installer()
@@ -490,7 +606,9 @@ class TestWithoutWaiting:
         assert machine.builds == 1
 
     def test_a_background_build_keeps_nothing_open(self, machine: Machine) -> None:
-        """A hook may have inherited anything: a descriptor that the build kept would block the tool."""
+        """A hook may have inherited anything: a descriptor that the build kept would block the
+        tool.
+        """
         reached = machine.hang_installer()
         reading, writing = os.pipe()
         subprocess.run([machine.command], env=machine.environment | {"OCTET_SETUP": "background"}, pass_fds=[writing],
@@ -514,7 +632,9 @@ class TestWithoutWaiting:
         assert bootstrap.recent_failure(cache)
 
     def test_a_background_build_that_fails_is_told(self, machine: Machine) -> None:
-        """The next hook has the reason; the one that has it does not try again at once, a person's command does."""
+        """The next hook has the reason; the one that has it does not try again at once, a person's
+        command does.
+        """
         depend(machine.tree, "octet-test-dependency>=3")
         assert machine.run(OCTET_SETUP="background").status == NOT_READY
         wait_for((machine.cache / "setup.failed").exists, "it has failed")
@@ -527,8 +647,12 @@ class TestWithoutWaiting:
 
 class TestSweep:
     def test_old_environments_go(self, machine: Machine) -> None:
-        """At a build, what nobody has used for long is removed, but not under a process that runs from it."""
-        idle, running, recent = (self.start_at(machine, f"octet-test-dependency<{limit}") for limit in (2, 3, 4))
+        """At a build, what nobody has used for long is removed, but not under a process that runs
+        from it.
+        """
+        idle, running, recent = (
+            self.start_at(machine, f"octet-test-dependency<{limit}") for limit in (2, 3, 4)
+        )
         depend(machine.tree, "octet-test-dependency<3")
         process = machine.spawn("stay")
         assert process.stdout
@@ -555,7 +679,9 @@ class TestSweep:
         machine.start(command=other / "bin" / "octet")
         shutil.rmtree(other)
         self.start_at(machine, "octet-test-dependency<2")
-        assert [path for path in (machine.cache / "ready").rglob("*") if path.is_file()] == [machine.pointer]
+        assert [path for path in (machine.cache / "ready").rglob("*") if path.is_file()] == [
+            machine.pointer
+        ]
 
     @staticmethod
     def start_at(machine: Machine, requirement: str) -> Path:
@@ -568,15 +694,21 @@ class TestSweep:
         os.utime(venv, (then, then))
 
 
-def test_the_whole_of_octet_starts(clean_env: dict[str, str], registry_env: dict[str, str], missing: Callable[[str], NoReturn]) -> None:
+def test_the_whole_of_octet_starts(
+    clean_env: dict[str, str], registry_env: dict[str, str], missing: Callable[[str], NoReturn]
+) -> None:
     """The real source tree with its real dependencies, from the registry."""
     home = Path(clean_env["HOME"])
     command = [PROJECT / "bin" / "octet", "--version"]
-    ended = subprocess.run(command, env=clean_env | registry_env, cwd=home, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        command, env=clean_env | registry_env, cwd=home, capture_output=True, text=True, check=False
+    )
     if "registry does not answer" in ended.stderr:
         missing(ended.stderr)
     assert ended.returncode == 0, ended.stderr
-    shown = subprocess.run(command, env=clean_env, cwd=home, capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        command, env=clean_env, cwd=home, capture_output=True, text=True, check=True
+    )
     assert (shown.stdout, shown.stderr) == (ended.stdout, "")
 
 
@@ -586,4 +718,6 @@ def test_the_version_is_told_without_the_store() -> None:
     traced = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in traced.splitlines()}
     assert "click" in loaded
-    assert loaded & {"redis", "rich", "git", "filelock", "tomllib", "subprocess", "asyncio"} == set()
+    assert (
+        loaded & {"redis", "rich", "git", "filelock", "tomllib", "subprocess", "asyncio"} == set()
+    )

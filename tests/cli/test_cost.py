@@ -17,9 +17,16 @@ def use(shop: Shop, tmp_path: Path, config: Config) -> str:
     agent = join(shop.octet)
     task = shop.octet.tasks.add("Fix the cart")
     shop.octet.tasks.claim(agent)
-    usage = {"input_tokens": 1000, "output_tokens": 300, "cache_creation_input_tokens": 150, "cache_read_input_tokens": 50}
+    usage = {
+        "input_tokens": 1000,
+        "output_tokens": 300,
+        "cache_creation_input_tokens": 150,
+        "cache_read_input_tokens": 50,
+    }
     transcript = tmp_path / "t.jsonl"
-    transcript.write_text(json.dumps({"type": "assistant", "message": {"id": "m", "usage": usage}}) + "\n")
+    transcript.write_text(
+        json.dumps({"type": "assistant", "message": {"id": "m", "usage": usage}}) + "\n"
+    )
     shop.octet.cost.account(agent, transcript, config, task.id, begun=True)
     return task.id
 
@@ -39,11 +46,25 @@ def test_what_was_used(shop: Shop, tmp_path: Path) -> None:
     rows = [line.split() for line in lines]
     for name in (today, "developer-1", task):
         assert [name, "1,500", "1,000", "300", "150", "50", "1"] in rows
-    assert "tokens    1,500 (1,000 in, 300 out, 150 to the cache, 50 from it; 1 answers)" in shop.run("task", "show", task).out
-    sums = {"total": 1500, "input": 1000, "output": 300, "cache_write": 150, "cache_read": 50, "messages": 1}
+    assert (
+        "tokens    1,500 (1,000 in, 300 out, 150 to the cache, 50 from it; 1 answers)"
+        in shop.run("task", "show", task).out
+    )
+    sums = {
+        "total": 1500,
+        "input": 1000,
+        "output": 300,
+        "cache_write": 150,
+        "cache_read": 50,
+        "messages": 1,
+    }
     assert shop.json("task", "show", task)["tokens"] == sums
     data = shop.json("status", "--cost")
-    assert (data["agents"], data["tasks"], data["days"]) == ({"developer-1": sums}, {task: sums}, {today: sums})
+    assert (data["agents"], data["tasks"], data["days"]) == (
+        {"developer-1": sums},
+        {task: sums},
+        {today: sums},
+    )
     assert (data["limits"], data["budgets"]) == ({"task_tokens": 0, "day_tokens": 0}, [])
 
 
@@ -74,16 +95,25 @@ def test_a_budget_that_is_used_up(shop: Shop, tmp_path: Path) -> None:
 
 
 def test_who_leads_is_shown(shop: Shop) -> None:
-    """In the list, of one agent, and in the answer to whoever joins; what one on standby adds is refused with who leads."""
+    """In the list, of one agent, and in the answer to whoever joins; what one on standby adds is
+    refused with who leads.
+    """
     join(shop.octet, "orchestrator")
     env = {"OCTET_AGENT": "second"}
     told = shop.run("agent", "join", "orchestrator", **env).out
-    assert told.startswith("you are second (orchestrator) now, on standby: orchestrator-1 has led for")
-    assert {a["id"]: a["standing"] for a in shop.json("agent", "list")} == {"orchestrator-1": "leads", "second": "standby"}
+    assert told.startswith(
+        "you are second (orchestrator) now, on standby: orchestrator-1 has led for"
+    )
+    assert {a["id"]: a["standing"] for a in shop.json("agent", "list")} == {
+        "orchestrator-1": "leads",
+        "second": "standby",
+    }
     listed = [line.split()[:3] for line in shop.run("agent", "list").out.splitlines()]
     assert ["orchestrator-1", "session", "leads"] in listed
     assert ["second", "external", "standby"] in listed
-    assert shop.run("agent", "show", "second").out.startswith("second (orchestrator, standby, external)")
+    assert shop.run("agent", "show", "second").out.startswith(
+        "second (orchestrator, standby, external)"
+    )
     for words in (["task", "add", "x"], ["task", "claim", "--stage", "plan"]):
         refused = shop.refuses(*words, **env)
         assert "orchestrator-1 has led for" in refused
@@ -91,4 +121,6 @@ def test_who_leads_is_shown(shop: Shop) -> None:
     assert shop.json("agent", "leave", "orchestrator-1")["agent"] == "orchestrator-1"
     assert shop.json("task", "add", "x", **env)["created_by"] == "second"
     assert shop.json("agent", "show", **env)["agent"]["standing"] == "leads"
-    assert "and you lead (epoch" in shop.run("agent", "join", "orchestrator", OCTET_AGENT="second").out
+    assert (
+        "and you lead (epoch" in shop.run("agent", "join", "orchestrator", OCTET_AGENT="second").out
+    )

@@ -1,4 +1,6 @@
-"""`octet demo` as a person runs it: to its end, interrupted, killed; nothing of the person's is touched and nothing is left."""
+"""`octet demo` as a person runs it: to its end, interrupted, killed; nothing of the person's is
+touched and nothing is left.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,14 @@ class Person:
         self.temporary.mkdir()
 
     def environment(self, **settings: str) -> dict[str, str]:
-        # What would lead the demo astray if it looked: another agent's identity, another server, another repository.
-        astray = {"OCTET_AGENT": "somebody-1", "OCTET_REDIS_URL": "redis://127.0.0.1:1/0", "CLAUDE_PID": "1", "GIT_DIR": "/nowhere"}
+        # What would lead the demo astray if it looked: another agent's identity, another server,
+        # another repository.
+        astray = {
+            "OCTET_AGENT": "somebody-1",
+            "OCTET_REDIS_URL": "redis://127.0.0.1:1/0",
+            "CLAUDE_PID": "1",
+            "GIT_DIR": "/nowhere",
+        }
         return {
             "HOME": str(self.home),
             "TMPDIR": str(self.temporary),
@@ -58,7 +66,11 @@ class Person:
 
     def processes(self) -> dict[int, str]:
         """What runs for a demo of this person, the demo itself not counted."""
-        return {pid: command for pid, command in processes_of(self.temporary).items() if "-m octet demo" not in command}
+        return {
+            pid: command
+            for pid, command in processes_of(self.temporary).items()
+            if "-m octet demo" not in command
+        }
 
 
 @pytest.fixture
@@ -95,7 +107,8 @@ def assert_all_right(report: dict[str, Any], *, real_client: bool = False) -> No
     assert (report["agents"], report["tasks"], report["done"], report["merges"]) == (8, 12, 12, 12)
     assert report["conflicts"] == 0
     assert report["denials"] > 0
-    # Two tasks were claimed twice: one's first holder was killed, one was sent back. A real client may be handed one more as it leaves.
+    # Two tasks were claimed twice: one's first holder was killed, one was sent back. A real client
+    # may be handed one more as it leaves.
     assert 14 <= report["claims"] <= (18 if real_client else 14)
     assert (report["reviews"], report["sent_back"], report["test_runs"]) == (13, 1, 12)
     assert 1 <= report["moves"] <= 12
@@ -104,7 +117,9 @@ def assert_all_right(report: dict[str, Any], *, real_client: bool = False) -> No
 
 
 def test_a_demo_from_start_to_end(person: Person) -> None:
-    """Every task goes through the gates and is merged once; the queue alone has moved main, and the tests pass wherever it has been."""
+    """Every task goes through the gates and is merged once; the queue alone has moved main, and the
+    tests pass wherever it has been.
+    """
     kept = person.directory / "kept" / "pocket"
     status, out, err = finish(person.start("--json", "--keep", kept, "--seed", "5"))
     assert (status, err) == (0, "")
@@ -114,12 +129,21 @@ def test_a_demo_from_start_to_end(person: Person) -> None:
     assert git.commit("main").startswith(report["main"])
     first, *moves = git.out("rev-list", "--reverse", "--first-parent", "main").splitlines()
     assert len(moves) == report["moves"]
-    merged = [git.out("show", "--no-patch", "--format=%(trailers:key=Octet-Task,valueonly)", move).split() for move in moves]
+    merged = [
+        git.out("show", "--no-patch", "--format=%(trailers:key=Octet-Task,valueonly)", move).split()
+        for move in moves
+    ]
     assert all(merged)
     assert len({task for tasks in merged for task in tasks}) == sum(map(len, merged)) == 12
     for commit in (first, *moves):
         git.out("checkout", "--quiet", "--detach", commit)
-        ran = subprocess.run([sys.executable, "-B", "-m", "unittest", "-q"], cwd=kept, capture_output=True, text=True, check=False)
+        ran = subprocess.run(
+            [sys.executable, "-B", "-m", "unittest", "-q"],
+            cwd=kept,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert ran.returncode == 0, (commit, ran.stderr)
 
 
@@ -128,7 +152,9 @@ def claude() -> str:
     """The real client; without it the tests are skipped, but fail in CI."""
     found = os.environ.get("OCTET_TEST_CLAUDE") or shutil.which("claude")
     if not found:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no Claude Code: set OCTET_TEST_CLAUDE")
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
+            "no Claude Code: set OCTET_TEST_CLAUDE"
+        )
     return found
 
 
@@ -161,11 +187,16 @@ def test_a_demo_that_is_ended_half_way(person: Person, blow: signal.Signals) -> 
     _, err = demo.communicate(timeout=60)
     assert demo.returncode == (-signal.SIGKILL if blow == signal.SIGKILL else 130)
     assert "Traceback" not in err
-    poll(lambda: not person.processes() and not person.demos(), "the end of what the demo had started")
+    poll(
+        lambda: not person.processes() and not person.demos(),
+        "the end of what the demo had started",
+    )
 
 
 def test_lines_tell_the_story(person: Person) -> None:
-    """Without a terminal the story comes as lines, and the report at the end; a picture of the failover is kept."""
+    """Without a terminal the story comes as lines, and the report at the end; a picture of the
+    failover is kept.
+    """
     picture = person.directory / "board.svg"
     status, out, err = finish(person.start("--developers", "2", "--picture", picture))
     assert (status, err) == (0, "")
@@ -173,7 +204,13 @@ def test_lines_tell_the_story(person: Person) -> None:
     lines = out.splitlines()
     assert any("killed (SIGKILL)" in line for line in lines)
     assert sum("tests passed" in line for line in lines) == 12
-    assert sum("sent" in line and "back: " in line and "no test shows this change" in line for line in lines) == 1
+    assert (
+        sum(
+            "sent" in line and "back: " in line and "no test shows this change" in line
+            for line in lines
+        )
+        == 1
+    )
     assert any(line.startswith("Household budgets: 12 of 12") for line in lines)
     assert "\x1b" not in out
 

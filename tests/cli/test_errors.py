@@ -1,4 +1,6 @@
-"""How commands end: exit codes, one line, no traceback, whatever is wrong with the repository, the store, the reader or the text."""
+"""How commands end: exit codes, one line, no traceback, whatever is wrong with the repository, the
+store, the reader or the text.
+"""
 
 from __future__ import annotations
 
@@ -141,12 +143,18 @@ CALLS = [
 SINGLE = {"keys", "gc", "status"}
 
 
-def commands(group: click.Command, above: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], click.Command]]:
+def commands(
+    group: click.Command, above: tuple[str, ...] = ()
+) -> list[tuple[tuple[str, ...], click.Command]]:
     if not isinstance(group, click.Group):
         return [(above, group)]
     context = click.Context(group)
     below = OURS if isinstance(group, LazyGroup) else group.list_commands(context)
-    return [found for name in below for found in commands(group.get_command(context, name) or group, (*above, name))]
+    return [
+        found
+        for name in below
+        for found in commands(group.get_command(context, name) or group, (*above, name))
+    ]
 
 
 def named(call: list[str]) -> tuple[str, ...]:
@@ -159,11 +167,15 @@ def test_every_command_is_tried_and_has_json() -> None:
     found = commands(cli)
     assert {names for names, _ in found} == {named(call) for call in CALLS}
     for names, command in found:
-        assert "--json" in [option for parameter in command.params for option in parameter.opts], names
+        assert "--json" in [option for parameter in command.params for option in parameter.opts], (
+            names
+        )
         assert command.help, names
 
 
-def test_help_needs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_needs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Help of all commands is printed without repository and store."""
     monkeypatch.chdir(tmp_path)
     for words in ([], *([name] for name in OURS), *(named(call) for call in CALLS)):
@@ -200,7 +212,9 @@ def test_store_that_dies_under_a_watcher(shop: Shop, short_directory: Path) -> N
 
 
 def test_store_that_refuses(shop: Shop, short_directory: Path) -> None:
-    """What the server itself refuses is 3 and a line of ours; what a script of ours gets wrong would be an internal error."""
+    """What the server itself refuses is 3 and a line of ours; what a script of ours gets wrong
+    would be an internal error.
+    """
     for answer, words in (
         (b"-OOM command not allowed\r\n", "out of memory"),
         (b"-NOPERM no\r\n", "ACL SETUSER"),
@@ -208,7 +222,10 @@ def test_store_that_refuses(shop: Shop, short_directory: Path) -> None:
     ):
         shutil.rmtree(short_directory)
         short_directory.mkdir()
-        with ScriptedRedis(short_directory / "s", lambda words, answer=answer: info() if words[0] == "INFO" else answer) as server:
+        with ScriptedRedis(
+            short_directory / "s",
+            lambda words, answer=answer: info() if words[0] == "INFO" else answer,
+        ) as server:
             assert words in shop.refuses("task", "add", "x", code=3, OCTET_REDIS_URL=server.url)
 
 
@@ -218,25 +235,40 @@ def info() -> bytes:
 
 
 def test_spoiled_keys(shop: Shop) -> None:
-    """A key that somebody made of the wrong type is 3, one line, and the key's name where a script has met it."""
+    """A key that somebody made of the wrong type is 3, one line, and the key's name where a script
+    has met it.
+    """
     client, keys = shop.octet.store.client, shop.octet.store.keys
     client.set(keys.log, "x")
     assert keys.log in shop.refuses("task", "add", "x", code=3)
     client.delete(keys.log)
-    for key, call in ((keys.registry, ["agent", "list"]), (keys.priority, ["task", "list"]), (keys.task("7"), ["task", "show", "7"])):
+    for key, call in (
+        (keys.registry, ["agent", "list"]),
+        (keys.priority, ["task", "list"]),
+        (keys.task("7"), ["task", "show", "7"]),
+    ):
         client.set(key, "x")
         assert "something else" in shop.refuses(*call, code=3)
         client.delete(key)
 
 
-@pytest.mark.parametrize("url", ["http://x", "redis://:secret@host:port", "nonsense", "unix://relative"])
+@pytest.mark.parametrize(
+    "url", ["http://x", "redis://:secret@host:port", "nonsense", "unix://relative"]
+)
 def test_bad_urls(shop: Shop, url: str) -> None:
     """A URL that cannot be read is 2, and no password is shown."""
     assert "secret" not in shop.refuses("--redis", url, "status", code=2)
 
 
-def test_not_opted_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], temporary_home: Path) -> None:
-    """In a repository that does not use Octet every command is 2, says so in one line, and leaves no file; `status` only looks."""
+def test_not_opted_in(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    temporary_home: Path,
+) -> None:
+    """In a repository that does not use Octet every command is 2, says so in one line, and leaves
+    no file; `status` only looks.
+    """
     monkeypatch.chdir(tmp_path)
     assert run(["status"]) == 0
     assert "octet init" in capsys.readouterr().out
@@ -250,11 +282,15 @@ def test_not_opted_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 def test_not_approved(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A repository that this machine has not approved is 1; so is one whose server URL changed since."""
+    """A repository that this machine has not approved is 1; so is one whose server URL changed
+    since.
+    """
     assert run(["status"]) == 1
     assert "octet init" in capsys.readouterr().err
     trust.approve(load_project(repository))
-    (repository / ".claude" / "octet.toml").write_text('project = "shop"\n[redis]\nurl = "redis://evil.example"\n')
+    (repository / ".claude" / "octet.toml").write_text(
+        'project = "shop"\n[redis]\nurl = "redis://evil.example"\n'
+    )
     assert run(["status"]) == 1
     assert "since you approved" in capsys.readouterr().err
     (repository / ".claude" / "octet.toml").write_text("project = [\x1b[2J\n")
@@ -263,7 +299,9 @@ def test_not_approved(repository: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert_one_line(err.encode())
 
 
-def test_a_directory_that_is_gone(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_is_gone(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A command in a deleted directory is 2."""
     gone = tmp_path / "gone"
     gone.mkdir()
@@ -281,10 +319,16 @@ def assert_one_line(err: bytes) -> None:
 
 
 def test_a_reader_that_goes_away(shop: Shop) -> None:
-    """`octet … | head -1` ends quietly with 141, the code of a pipe that broke, and not with 1, which means refused."""
+    """`octet … | head -1` ends quietly with 141, the code of a pipe that broke, and not with 1,
+    which means refused.
+    """
     for number in range(3000):
         shop.octet.events.publish("note", {"n": number})
-    for words in (["event", "log", "-n", "3000"], ["event", "log", "-n", "3000", "--json"], ["--help"]):
+    for words in (
+        ["event", "log", "-n", "3000"],
+        ["event", "log", "-n", "3000", "--json"],
+        ["--help"],
+    ):
         read, write = os.pipe()
         os.close(read)
         process = shop.start(*words, stdout=write)
@@ -305,13 +349,18 @@ def test_an_error_that_nobody_reads(shop: Shop) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full on this system")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", ["status", "status --json", "--help", "event watch"])
-def test_a_full_disk(shop: Shop, words: str, unbuffered: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk(
+    shop: Shop, words: str, unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What cannot be printed is 1 and one line, whether Python keeps output back or not."""
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with open("/dev/full", "wb") as full:
         process = shop.start(*words.split(), stdout=full)
         if words == "event watch":
-            wait_for(lambda: (shop.octet.events.publish("note", {}), process.poll() is not None)[1], "the command ends")
+            wait_for(
+                lambda: (shop.octet.events.publish("note", {}), process.poll() is not None)[1],
+                "the command ends",
+            )
         _, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert_one_line(err)
@@ -320,7 +369,12 @@ def test_a_full_disk(shop: Shop, words: str, unbuffered: str, monkeypatch: pytes
 
 def test_closed_descriptors(shop: Shop) -> None:
     """A command without stdin, stdout and stderr does its work."""
-    command = [shutil.which("sh") or "sh", "-c", 'exec "$0" -m octet task add x <&- >&- 2>&-', sys.executable]
+    command = [
+        shutil.which("sh") or "sh",
+        "-c",
+        'exec "$0" -m octet task add x <&- >&- 2>&-',
+        sys.executable,
+    ]
     env = os.environ | {"PYTHONPATH": str(Path(package.__file__).parents[1])}
     assert subprocess.run(command, env=env, timeout=30, check=False).returncode == 0
     assert shop.octet.tasks.counts()["pending"] == 1
@@ -344,7 +398,9 @@ def test_bytes_that_are_no_text(shop: Shop) -> None:
     assert shop.run("task", "show", "1").out.startswith("task 1: caf")
 
 
-def test_a_bug_is_one_line_and_a_file(shop: Shop, monkeypatch: pytest.MonkeyPatch, temporary_home: Path) -> None:
+def test_a_bug_is_one_line_and_a_file(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, temporary_home: Path
+) -> None:
     """An error that nobody foresaw is 70 and one line, which names the file with the trace."""
 
     def broken(_: Agents) -> None:
@@ -363,6 +419,10 @@ def test_a_bug_is_one_line_and_a_file(shop: Shop, monkeypatch: pytest.MonkeyPatc
 
 def test_hostile_names_in_errors(shop: Shop) -> None:
     """What a message repeats from the store or the command line cannot move the cursor."""
-    for words in (["task", "show", "\x1b[2J\nx"], ["lock", "acquire", "\x1b[2J\nx"], ["task", "add", "x", "--id", "\x1b[2J\n"]):
+    for words in (
+        ["task", "show", "\x1b[2J\nx"],
+        ["lock", "acquire", "\x1b[2J\nx"],
+        ["task", "add", "x", "--id", "\x1b[2J\n"],
+    ):
         line = shop.refuses(*words, code=2)
         assert all(c.isprintable() for c in line.removesuffix("\n"))

@@ -13,7 +13,9 @@ from tests.redis_fixtures import wait_for
 def test_publish_and_log(shop: Shop) -> None:
     """An event is kept and read back with its fields as they were."""
     assert shop.run("event", "log").out == "no events\n"
-    assert shop.json("event", "publish", "note", '{"files": [], "n": 12345678901234567890}') == {"type": "note"}
+    assert shop.json("event", "publish", "note", '{"files": [], "n": 12345678901234567890}') == {
+        "type": "note"
+    }
     (event,) = shop.json("event", "log")
     assert (event["type"], event["files"], event["n"]) == ("note", [], 12345678901234567890)
     shop.run("event", "publish", "ping")
@@ -43,7 +45,13 @@ def test_what_makes_no_sense(shop: Shop, words: list[str]) -> None:
 def test_hostile_events_stay_on_their_line(shop: Shop) -> None:
     """Whatever somebody put into the log is shown on a line of its own."""
     client, keys = shop.octet.store.client, shop.octet.store.keys
-    client.xadd(keys.log, {"type": "\x1b[2J\n", "data": json.dumps({"\x1b[2J\nname": "\x1b]0;x\x07\n", "id": "\x1b[1A"})})
+    client.xadd(
+        keys.log,
+        {
+            "type": "\x1b[2J\n",
+            "data": json.dumps({"\x1b[2J\nname": "\x1b]0;x\x07\n", "id": "\x1b[1A"}),
+        },
+    )
     client.xadd(keys.log, {"data": "\x1b[2J not JSON\n"})
     shown = shop.run("event", "log").out
     assert shown.count("\n") == 2
@@ -51,7 +59,9 @@ def test_hostile_events_stay_on_their_line(shop: Shop) -> None:
 
 
 def test_watch(shop: Shop) -> None:
-    """A watcher prints each event as it comes, a line of JSON each, until Ctrl-C, which ends it with 130 and one line."""
+    """A watcher prints each event as it comes, a line of JSON each, until Ctrl-C, which ends it
+    with 130 and one line.
+    """
     watcher = shop.start("event", "watch", "task_*", "--json")
     wait_for(lambda: shop.octet.store.client.pubsub_numpat() > 0, "the watcher has subscribed")
     shop.octet.events.publish("note", {})

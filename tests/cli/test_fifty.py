@@ -21,9 +21,14 @@ TERMINALS = 50
 
 @pytest.fixture
 def machine(
-    clean_env: dict[str, str], registry_env: dict[str, str], short_directory: Path, monkeypatch: pytest.MonkeyPatch
+    clean_env: dict[str, str],
+    registry_env: dict[str, str],
+    short_directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[dict[str, str]]:
-    """A fresh home whose owner has approved the repository `~/shop`; what runs there is ended after the test."""
+    """A fresh home whose owner has approved the repository `~/shop`; what runs there is ended after
+    the test.
+    """
     environment = {**clean_env, **registry_env, "HOME": str(short_directory)}
     environment.pop("OCTET_DAEMON")
     monkeypatch.setenv("HOME", str(short_directory))
@@ -32,12 +37,19 @@ def machine(
     trust.approve(load_project(short_directory / "shop"))
     yield environment
     for verb in ("daemon", "redis"):
-        subprocess.run([ROOT / "bin" / "octet", verb, "stop"], env=environment, capture_output=True, check=False)
+        subprocess.run(
+            [ROOT / "bin" / "octet", verb, "stop"],
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
     wait_for(lambda: not running(environment["HOME"]), "everything of this home has ended")
 
 
 def running(home: str) -> list[str]:
-    """The command lines of all processes that this home's commands started: by HOME, or, for the server, by its directory."""
+    """The command lines of all processes that this home's commands started: by HOME, or, for the
+    server, by its directory.
+    """
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -51,12 +63,23 @@ def running(home: str) -> list[str]:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
 @pytest.mark.timeout(300)
-def test_fifty_first_commands_share_one_environment_server_and_daemon(machine: dict[str, str], missing: Callable[[str], NoReturn]) -> None:
-    """`octet status` fifty times at once on a fresh home: no error, one virtual environment, one server, one daemon."""
+def test_fifty_first_commands_share_one_environment_server_and_daemon(
+    machine: dict[str, str], missing: Callable[[str], NoReturn]
+) -> None:
+    """`octet status` fifty times at once on a fresh home: no error, one virtual environment, one
+    server, one daemon.
+    """
     home = Path(machine["HOME"])
     command = [str(ROOT / "bin" / "octet"), "status", "--json"]
     commands = [
-        subprocess.Popen(command, cwd=home / "shop", env=machine, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            command,
+            cwd=home / "shop",
+            env=machine,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for _ in range(TERMINALS)
     ]
     ended = [(process.communicate(timeout=240), process.returncode) for process in commands]
@@ -67,5 +90,8 @@ def test_fifty_first_commands_share_one_environment_server_and_daemon(machine: d
     assert [err for (_, err), _ in ended if err and "setting up" not in err] == []
     assert len(list((home / ".cache" / "octet").glob("venv-*/pyvenv.cfg"))) == 1
     lines = running(str(home))
-    kinds = ["supervisor" if "supervisor.py" in line else "worker" if "worker.py" in line else "server" for line in lines]
+    kinds = [
+        "supervisor" if "supervisor.py" in line else "worker" if "worker.py" in line else "server"
+        for line in lines
+    ]
     assert sorted(kinds) == ["server", "supervisor", "worker"], lines

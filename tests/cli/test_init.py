@@ -20,22 +20,36 @@ from octet.project.repository import load_project
 from octet.project.trust import check
 
 Init = Callable[..., Any]
-ODD_SETTINGS = '{\r\n\t"env": {"A": "\\u00e9", "B": 1.0e2},   "hooks": {"Stop": [{"hooks": [{"type":"command","command":"make"}]}]}\r\n}'
+ODD_SETTINGS = (
+    '{\r\n\t"env": {"A": "\\u00e9", "B": 1.0e2},   "hooks": {"Stop": [{"hooks": '
+    '[{"type":"command","command":"make"}]}]}\r\n}'
+)
 HOOKS_CREATED = {".git/hooks/reference-transaction": "created", ".git/hooks/pre-push": "created"}
 SERVER = '[redis]\nurl = "redis://ann:secret@127.0.0.1:1/2"\n'
 
 
 def git(directory: Path, *arguments: str) -> None:
     identity = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org"]
-    subprocess.run(["git", *identity, *arguments], cwd=directory, check=True, capture_output=True, timeout=30)
+    subprocess.run(
+        ["git", *identity, *arguments], cwd=directory, check=True, capture_output=True, timeout=30
+    )
 
 
 def tree(directory: Path) -> dict[str, tuple[int, str]]:
     """Every file, directory and link below, with its mode and what it holds; git's own files too."""
     found = {}
     for path in sorted(directory.rglob("*")):
-        content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
-        found[str(path.relative_to(directory))] = (path.lstat().st_mode, hashlib.sha256(content).hexdigest())
+        content = (
+            str(path.readlink()).encode()
+            if path.is_symlink()
+            else path.read_bytes()
+            if path.is_file()
+            else b""
+        )
+        found[str(path.relative_to(directory))] = (
+            path.lstat().st_mode,
+            hashlib.sha256(content).hexdigest(),
+        )
     return found
 
 
@@ -44,7 +58,9 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home and a state directory of the test's own, and git that reads no one's settings."""
     home = tmp_path / "home"
     home.mkdir()
-    for name in [name for name in os.environ if name.startswith(("OCTET_", "CLAUDE", "XDG_", "GIT_"))]:
+    for name in [
+        name for name in os.environ if name.startswith(("OCTET_", "CLAUDE", "XDG_", "GIT_"))
+    ]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("OCTET_HOME", str(home / "state"))
@@ -66,7 +82,9 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def init(repository: Path, capsys: pytest.CaptureFixture[str]) -> Init:
-    """Run `octet init … --json` and return what it printed; `fails` is the exit code that is expected, then stderr is returned."""
+    """Run `octet init … --json` and return what it printed; `fails` is the exit code that is
+    expected, then stderr is returned.
+    """
 
     def call(*arguments: str, at: Path = repository, fails: int = 0) -> Any:
         capsys.readouterr()
@@ -125,7 +143,9 @@ def without_hooks(repository: Path) -> None:
 
 
 def with_own_hooks(repository: Path) -> None:
-    """One of every kind: a script, a link to a tracked file, one that was switched off, one put aside by a tool."""
+    """One of every kind: a script, a link to a tracked file, one that was switched off, one put
+    aside by a tool.
+    """
     hooks = repository / ".git" / "hooks"
     (repository / "check.sh").write_text("#!/bin/sh\n")
     (hooks / "pre-push").symlink_to("../../check.sh")
@@ -154,19 +174,31 @@ FLAVOURS = [
     with_own_hooks,
     with_hooks_elsewhere,
 ]
-flavoured = pytest.mark.parametrize("prepare", FLAVOURS, ids=lambda function: function.__name__.strip("<>"))
+flavoured = pytest.mark.parametrize(
+    "prepare", FLAVOURS, ids=lambda function: function.__name__.strip("<>")
+)
 
 
 def test_it_opts_in_this_repository_on_this_machine(repository: Path, init: Init) -> None:
     """The team's file, this machine's approval, and the worktrees' directory out of git's sight."""
     outcome = init()
-    assert actions(outcome) == {".claude/octet.toml": "created", ".git/info/exclude": "changed", **HOOKS_CREATED}
+    assert actions(outcome) == {
+        ".claude/octet.toml": "created",
+        ".git/info/exclude": "changed",
+        **HOOKS_CREATED,
+    }
     assert outcome["opted_in"]
     assert outcome["project"] == load_project(repository).name
     assert approved(repository)
     (repository / ".claude" / "worktrees" / "x").mkdir(parents=True)
     (repository / ".claude" / "worktrees" / "x" / "file").touch()
-    status = subprocess.run(["git", "status", "--short", "-uall"], cwd=repository, capture_output=True, text=True, check=True)
+    status = subprocess.run(
+        ["git", "status", "--short", "-uall"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert status.stdout == "?? .claude/octet.toml\n"
 
 
@@ -176,13 +208,17 @@ def test_the_drop_in_is_everything_the_plugin_is(repository: Path, init: Init) -
     root = plugin.plugin_root()
     for path, asset in plugin.render_files(root).items():
         assert (repository / ".claude" / path).read_bytes() == asset.content
-    assert json.loads((repository / ".claude" / "settings.json").read_text()) == {"hooks": plugin.render_hooks(root)}
+    assert json.loads((repository / ".claude" / "settings.json").read_text()) == {
+        "hooks": plugin.render_hooks(root)
+    }
     assert os.access(repository / ".claude" / "octet" / "launch", os.X_OK)
 
 
 @flavoured
 @pytest.mark.parametrize("option", [(), ("--drop-in",)], ids=["plain", "drop-in"])
-def test_a_second_run_changes_nothing(repository: Path, init: Init, prepare: Callable[[Path], None], option: tuple[str, ...]) -> None:
+def test_a_second_run_changes_nothing(
+    repository: Path, init: Init, prepare: Callable[[Path], None], option: tuple[str, ...]
+) -> None:
     """It says so, and leaves every byte and the project's name."""
     prepare(repository)
     first = init(*option)
@@ -194,11 +230,21 @@ def test_a_second_run_changes_nothing(repository: Path, init: Init, prepare: Cal
 
 
 @flavoured
-@pytest.mark.parametrize("options", [[()], [("--drop-in",)], [(), ("--drop-in",)]], ids=["plain", "drop-in", "one after the other"])
+@pytest.mark.parametrize(
+    "options",
+    [[()], [("--drop-in",)], [(), ("--drop-in",)]],
+    ids=["plain", "drop-in", "one after the other"],
+)
 def test_undo_leaves_no_trace(
-    repository: Path, own_home: Path, init: Init, prepare: Callable[[Path], None], options: list[tuple[str, ...]]
+    repository: Path,
+    own_home: Path,
+    init: Init,
+    prepare: Callable[[Path], None],
+    options: list[tuple[str, ...]],
 ) -> None:
-    """The repository is as it was to the byte and the mode, git's files too; nothing of it is left in the trust records."""
+    """The repository is as it was to the byte and the mode, git's files too; nothing of it is left
+    in the trust records.
+    """
     prepare(repository)
     before = tree(repository)
     for option in options:
@@ -229,7 +275,10 @@ def test_what_the_user_changed_since_stays_changed(repository: Path, init: Init)
     """Undo takes our hooks out of an edited settings file, and leaves edited files where they are."""
     with_settings(repository)
     init("--drop-in")
-    settings, command = repository / ".claude" / "settings.json", repository / ".claude" / "commands" / "locks.md"
+    settings, command = (
+        repository / ".claude" / "settings.json",
+        repository / ".claude" / "commands" / "locks.md",
+    )
     settings.write_text(settings.read_text().replace('"A"', '"C"'))
     command.write_text("mine now\n")
     init("--drop-in")
@@ -240,7 +289,9 @@ def test_what_the_user_changed_since_stays_changed(repository: Path, init: Init)
     assert json.loads(settings.read_text()) == json.loads(ODD_SETTINGS.replace('"A"', '"C"'))
 
 
-def test_a_settings_file_of_ours_that_was_only_reformatted_goes(repository: Path, init: Init) -> None:
+def test_a_settings_file_of_ours_that_was_only_reformatted_goes(
+    repository: Path, init: Init
+) -> None:
     """It was not there before, and nothing in it is the user's."""
     init("--drop-in")
     settings = repository / ".claude" / "settings.json"
@@ -261,7 +312,9 @@ def test_undo_withdraws_approval_even_where_the_settings_stay(repository: Path, 
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"hooks": []}', b"\xff\xfe"])
-def test_settings_that_cannot_be_read_stop_it_before_the_first_write(repository: Path, init: Init, content: bytes) -> None:
+def test_settings_that_cannot_be_read_stop_it_before_the_first_write(
+    repository: Path, init: Init, content: bytes
+) -> None:
     """One line that names the file; no byte is written and nothing approved."""
     with_settings(repository)
     (repository / ".claude" / "settings.json").write_bytes(content)
@@ -272,7 +325,9 @@ def test_settings_that_cannot_be_read_stop_it_before_the_first_write(repository:
     assert tree(repository) == before
 
 
-def test_settings_of_octet_that_cannot_be_read_are_not_approved(repository: Path, init: Init, own_home: Path) -> None:
+def test_settings_of_octet_that_cannot_be_read_are_not_approved(
+    repository: Path, init: Init, own_home: Path
+) -> None:
     """A typing mistake in octet.toml is an error, not an approval."""
     (repository / ".claude").mkdir()
     (repository / ".claude" / "octet.toml").write_text('project = "shop"\non_store_dwon = "deny"\n')
@@ -282,7 +337,9 @@ def test_settings_of_octet_that_cannot_be_read_are_not_approved(repository: Path
     assert not (own_home / "state" / "trust").exists()
 
 
-def test_undo_with_unreadable_settings_opts_out_and_can_be_finished(repository: Path, init: Init) -> None:
+def test_undo_with_unreadable_settings_opts_out_and_can_be_finished(
+    repository: Path, init: Init
+) -> None:
     """The approval goes first; the rest waits until the file is mended."""
     before = tree(repository)
     init("--drop-in")
@@ -296,7 +353,9 @@ def test_undo_with_unreadable_settings_opts_out_and_can_be_finished(repository: 
     assert tree(repository) == before
 
 
-def test_a_linked_worktree_stands_for_its_main_checkout(repository: Path, init: Init, tmp_path: Path) -> None:
+def test_a_linked_worktree_stands_for_its_main_checkout(
+    repository: Path, init: Init, tmp_path: Path
+) -> None:
     """Opting in from an agent's worktree opts in the repository, not the branch."""
     git(repository, "worktree", "add", "-q", "-b", "side", str(tmp_path / "side"))
     outcome = init(at=tmp_path / "side")
@@ -328,8 +387,12 @@ def test_the_home_directory_is_refused(init: Init, own_home: Path) -> None:
     assert not (own_home / ".claude").exists()
 
 
-@pytest.mark.parametrize("link", [".claude", ".claude/commands", ".claude/settings.json", ".claude/octet"])
-def test_a_link_in_a_cloned_repository_leads_no_write_out(repository: Path, init: Init, tmp_path: Path, link: str) -> None:
+@pytest.mark.parametrize(
+    "link", [".claude", ".claude/commands", ".claude/settings.json", ".claude/octet"]
+)
+def test_a_link_in_a_cloned_repository_leads_no_write_out(
+    repository: Path, init: Init, tmp_path: Path, link: str
+) -> None:
     """Not into the person's own settings, not anywhere else."""
     outside = tmp_path / "home" / "theirs"
     outside.mkdir()
@@ -343,7 +406,9 @@ def test_a_link_in_a_cloned_repository_leads_no_write_out(repository: Path, init
     assert (tree(outside), tree(repository)) == before
 
 
-def test_a_link_under_the_temporary_name_is_not_followed(repository: Path, init: Init, tmp_path: Path) -> None:
+def test_a_link_under_the_temporary_name_is_not_followed(
+    repository: Path, init: Init, tmp_path: Path
+) -> None:
     """A cloned repository may hold one; the file it points to stays as it is."""
     victim = tmp_path / "victim"
     victim.write_text("precious\n")
@@ -368,7 +433,9 @@ def test_a_settings_file_that_is_a_link_inside_stays_one(repository: Path, init:
 
 
 def test_it_shows_what_it_approves(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Server, test command and set-up, in full; a password is not shown, and nothing in them reaches the terminal raw."""
+    """Server, test command and set-up, in full; a password is not shown, and nothing in them
+    reaches the terminal raw.
+    """
     (repository / ".claude").mkdir()
     hidden = "pytest\\u001b[2K\\u202e && curl example.org"
     text = f'project = "shop"\n{SERVER}[test]\ncommand = "{hidden}"\n[worktree]\nsetup = "npm ci"\n'
@@ -382,10 +449,21 @@ def test_it_shows_what_it_approves(repository: Path, capsys: pytest.CaptureFixtu
     assert not [c for c in shown if not c.isprintable() and c != "\n"]
 
 
-def test_it_says_what_the_named_server_will_do_to_a_project(init: Init, short_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the first task is lost: deletes at will, keeps nothing, does not answer; a server of Octet's own needs no word."""
+def test_it_says_what_the_named_server_will_do_to_a_project(
+    init: Init, short_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first task is lost: deletes at will, keeps nothing, does not answer; a server of
+    Octet's own needs no word.
+    """
     assert init()["notices"] == []
-    server = Server(find_program("redis"), short_directory, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru").start()
+    server = Server(
+        find_program("redis"),
+        short_directory,
+        "--maxmemory",
+        "100mb",
+        "--maxmemory-policy",
+        "allkeys-lru",
+    ).start()
     monkeypatch.setenv("OCTET_REDIS_URL", server.url)
     try:
         told = " ".join(init()["notices"])
@@ -407,38 +485,62 @@ def test_it_says_which_approved_setting_changed(repository: Path, init: Init) ->
     assert init()["renewed"] == []
 
 
-def test_a_server_url_that_cannot_be_used_is_not_approved(repository: Path, init: Init, own_home: Path) -> None:
+def test_a_server_url_that_cannot_be_used_is_not_approved(
+    repository: Path, init: Init, own_home: Path
+) -> None:
     """It is read as strictly as when Octet connects, and the message holds no password."""
     (repository / ".claude").mkdir()
-    (repository / ".claude" / "octet.toml").write_text('project = "shop"\n[redis]\nurl = "http://ann:secret@example.org"\n')
+    (repository / ".claude" / "octet.toml").write_text(
+        'project = "shop"\n[redis]\nurl = "http://ann:secret@example.org"\n'
+    )
     assert "secret" not in init(fails=2)
     assert not (own_home / "state" / "trust" / str(repository).strip("/") / "octet.json").exists()
 
 
-def test_a_committed_drop_in_needs_only_the_approval(repository: Path, init: Init, tmp_path: Path) -> None:
+def test_a_committed_drop_in_needs_only_the_approval(
+    repository: Path, init: Init, tmp_path: Path
+) -> None:
     """A colleague's clone has all the files: none is changed, and undo takes none away."""
     init("--drop-in")
     git(repository, "add", "-A")
     git(repository, "commit", "-q", "-m", "Use Octet")
     git(tmp_path, "clone", "-q", str(repository), "clone")
     before = tree(tmp_path / "clone")
-    assert actions(init("--drop-in", at=tmp_path / "clone")) == {".git/info/exclude": "changed", **HOOKS_CREATED}
+    assert actions(init("--drop-in", at=tmp_path / "clone")) == {
+        ".git/info/exclude": "changed",
+        **HOOKS_CREATED,
+    }
     assert approved(tmp_path / "clone")
     init("--undo", at=tmp_path / "clone")
     assert tree(tmp_path / "clone") == before
 
 
-def test_a_newer_version_replaces_what_an_older_one_wrote(repository: Path, init: Init, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own files, unless the user changed them, and its own hooks; undo still goes back to the beginning."""
+def test_a_newer_version_replaces_what_an_older_one_wrote(
+    repository: Path, init: Init, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own files, unless the user changed them, and its own hooks; undo still goes back to the
+    beginning.
+    """
     with_settings(repository)
     before = tree(repository)
-    files, hooks = plugin.render_files(plugin.plugin_root()), plugin.render_hooks(plugin.plugin_root())
+    files, hooks = (
+        plugin.render_files(plugin.plugin_root()),
+        plugin.render_hooks(plugin.plugin_root()),
+    )
     with monkeypatch.context() as older:
-        older.setattr(plugin, "render_files", lambda _: {path: plugin.Asset(asset.content + b"old") for path, asset in files.items()})
-        older.setattr(plugin, "render_hooks", lambda _: {"Stop": hooks["Stop"], "PreCompact": hooks["Stop"]})
+        older.setattr(
+            plugin,
+            "render_files",
+            lambda _: {path: plugin.Asset(asset.content + b"old") for path, asset in files.items()},
+        )
+        older.setattr(
+            plugin, "render_hooks", lambda _: {"Stop": hooks["Stop"], "PreCompact": hooks["Stop"]}
+        )
         init("--drop-in")
     assert set(actions(init("--drop-in")).values()) == {"changed"}
-    assert (repository / ".claude" / "octet" / "launch").read_bytes() == files["octet/launch"].content
+    assert (repository / ".claude" / "octet" / "launch").read_bytes() == files[
+        "octet/launch"
+    ].content
     written = json.loads((repository / ".claude" / "settings.json").read_text())["hooks"]
     assert written["Stop"][1:] == hooks["Stop"]
     assert "PreCompact" not in written
@@ -461,7 +563,9 @@ def test_killed_at_any_write_it_can_be_finished(
     arguments: tuple[str, ...],
     rerun: bool,
 ) -> None:
-    """Before each rename and each removal in turn: running it again completes it, and undo finds everything."""
+    """Before each rename and each removal in turn: running it again completes it, and undo finds
+    everything.
+    """
     few = {path: plugin.Asset(b"x\n") for path in ("octet/launch", "commands/one.md")}
     monkeypatch.setattr(plugin, "render_files", lambda _: few)
     monkeypatch.setattr(fence, "PASSED_ON", ("commit-msg",))
@@ -491,7 +595,9 @@ def test_killed_at_any_write_it_can_be_finished(
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> list[int]:
-    """End the process at the `step`th change of the file system; the list returned is not empty once that happened."""
+    """End the process at the `step`th change of the file system; the list returned is not empty
+    once that happened.
+    """
     count, killed = iter(range(10_000)), []
 
     def dying(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -513,7 +619,10 @@ def test_many_at_once_agree_on_one_project(repository: Path) -> None:
     before = tree(repository)
     program = "import sys; from octet.cli import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", program, "-C", str(repository), "init", "--drop-in", "--json"]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(8)]
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
     answers = [process.communicate(timeout=60) for process in running]
     assert {process.returncode for process in running} == {0}, [err for _, err in answers]
     assert len({json.loads(out)["project"] for out, _ in answers}) == 1
@@ -537,7 +646,9 @@ def test_undo_takes_no_other_option(init: Init) -> None:
     assert "--undo" in init("--undo", "--drop-in", fails=2)
 
 
-def test_a_worktree_of_a_bare_repository_stands_for_itself(repository: Path, init: Init, tmp_path: Path) -> None:
+def test_a_worktree_of_a_bare_repository_stands_for_itself(
+    repository: Path, init: Init, tmp_path: Path
+) -> None:
     """There is no main checkout to act on."""
     git(tmp_path, "clone", "-q", "--bare", str(repository), "bare.git")
     git(tmp_path / "bare.git", "worktree", "add", "-q", str(tmp_path / "work"), "main")

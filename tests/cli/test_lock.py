@@ -15,7 +15,9 @@ from octet.core.locks.waiting import Place
 
 
 def test_acquire_list_release(shop: Shop) -> None:
-    """A lock is taken with a token, listed with its holder, and freed by its own holder without naming the token."""
+    """A lock is taken with a token, listed with its holder, and freed by its own holder without
+    naming the token.
+    """
     assert shop.run("lock", "list").out == "no locks\n"
     taken = shop.json("lock", "acquire", "path:a.py", "name:db", "--ttl", "300")
     assert (taken["agent"], set(taken["tokens"])) == ("person-ann", {"path:a.py", "name:db"})
@@ -26,12 +28,17 @@ def test_acquire_list_release(shop: Shop) -> None:
     assert all(290_000 < lock["ttl_ms"] <= 300_000 for lock in shop.json("lock", "list"))
     assert "person-ann holds path:a.py" in shop.run("lock", "acquire", "path:a.py").out
     assert shop.run("lock", "release", "path:a.py").out == "path:a.py is free\n"
-    assert shop.json("lock", "release", "name:db", "--token", taken["tokens"]["name:db"]) == {"resource": "name:db", "state": "free"}
+    assert shop.json("lock", "release", "name:db", "--token", taken["tokens"]["name:db"]) == {
+        "resource": "name:db",
+        "state": "free",
+    }
     assert shop.json("lock", "list") == []
 
 
 def test_a_held_lock(shop: Shop) -> None:
-    """1 for a lock of somebody else, with who, for what, and what to do; nothing of what was asked for is taken."""
+    """1 for a lock of somebody else, with who, for what, and what to do; nothing of what was asked
+    for is taken.
+    """
     other = join(shop.octet)
     shop.octet.tasks.add("x", task_id="login")
     shop.octet.tasks.claim(other)
@@ -45,32 +52,45 @@ def test_a_held_lock(shop: Shop) -> None:
 
 
 def test_break(shop: Shop) -> None:
-    """A person who says yes takes a lock away, and its holder is told; who says no, or nothing, does not."""
+    """A person who says yes takes a lock away, and its holder is told; who says no, or nothing,
+    does not.
+    """
     other = join(shop.octet)
     shop.octet.locks.acquire(other, ["repository:main"])
     assert "add --yes" in shop.run("lock", "break", "repository:main", code=1).err.splitlines()[-1]
     assert "stays locked" in shop.run("lock", "break", "repository:main", code=1, stdin="n\n").err
     assert shop.octet.locks.get("repository:main").holder == other.id
-    assert "broke developer-1's lock" in shop.run("lock", "break", "repository:main", stdin="y\n").out
+    assert (
+        "broke developer-1's lock" in shop.run("lock", "break", "repository:main", stdin="y\n").out
+    )
     (message,) = shop.octet.messages.read(other)
     assert (message.sender, "repository:main was broken" in message.text) == ("person-ann", True)
     assert "is not locked" in shop.refuses("lock", "break", "repository:main", "--yes", code=2)
 
 
 def test_a_lock_by_hand(shop: Shop) -> None:
-    """A lock that redis-cli set is shown by name, cannot be acquired or released, and can be broken; its holder need not exist."""
-    shop.octet.store.client.set(shop.octet.store.keys.lock("repository:main"), "agent:dev:001\x1b[2J", nx=True, ex=300)
+    """A lock that redis-cli set is shown by name, cannot be acquired or released, and can be
+    broken; its holder need not exist.
+    """
+    shop.octet.store.client.set(
+        shop.octet.store.keys.lock("repository:main"), "agent:dev:001\x1b[2J", nx=True, ex=300
+    )
     assert "held by agent:dev:001 [2J" in shop.refuses("lock", "release", "repository:main")
     assert "held by agent:dev:001 [2J" in shop.refuses("lock", "acquire", "repository:main")
     listed = shop.run("lock", "list").out
     assert "agent:dev:001" in listed
     assert "\x1b" not in listed
-    assert shop.json("lock", "break", "repository:main", "--yes") == {"resource": "repository:main", "holder": "agent:dev:001\x1b[2J"}
+    assert shop.json("lock", "break", "repository:main", "--yes") == {
+        "resource": "repository:main",
+        "holder": "agent:dev:001\x1b[2J",
+    }
     shop.run("lock", "acquire", "repository:main")
 
 
 def test_directories_and_globs(shop: Shop) -> None:
-    """However a path is written, it is one lock, covers what lies in it, is marked in the list, and is released by any of its names."""
+    """However a path is written, it is one lock, covers what lies in it, is marked in the list, and
+    is released by any of its names.
+    """
     (shop.root / "src/auth").mkdir(parents=True)
     (shop.root / "link").symlink_to("src")
     taken = shop.json("lock", "acquire", "path:link/auth", "path:*.md", "path:src/x*")
@@ -79,20 +99,26 @@ def test_directories_and_globs(shop: Shop) -> None:
     assert "path:src/auth/ (all in it)" in listed
     other = join(shop.octet)
     shop.octet.locks.acquire(other, ["path:lib/a.py"])
-    assert f"path:lib/ is held by {other.id}, who has path:lib/a.py" in shop.refuses("lock", "acquire", f"path:{shop.root}/lib/")
+    assert f"path:lib/ is held by {other.id}, who has path:lib/a.py" in shop.refuses(
+        "lock", "acquire", f"path:{shop.root}/lib/"
+    )
     assert shop.run("lock", "release", "path:src/auth/**").out == "path:src/auth/ is free\n"
     assert "is not in" in shop.refuses("lock", "acquire", "path:/etc/passwd", code=2)
     assert "is not in" in shop.refuses("lock", "acquire", "path:../x", code=2)
 
 
 def test_waiting(shop: Shop) -> None:
-    """It ends with the lock as soon as that is free, in 1 when the time is over; meanwhile the list shows who waits, and for how long."""
+    """It ends with the lock as soon as that is free, in 1 when the time is over; meanwhile the list
+    shows who waits, and for how long.
+    """
     other, third = join(shop.octet), join(shop.octet)
     token = shop.octet.locks.acquire(other, ["path:a"], scope="turn")["path:a"]
     line = shop.refuses("lock", "wait", "path:a", "--wait", "0.1s")
     assert f"path:a is held by {other.id}, 0 s" in line
     assert "octet lock wait" in line
-    waiter = shop.start("lock", "wait", "path:a", "path:b", "--json", env={"CLAUDE_PID": str(os.getpid())})
+    waiter = shop.start(
+        "lock", "wait", "path:a", "path:b", "--json", env={"CLAUDE_PID": str(os.getpid())}
+    )
     wait_for(lambda: shop.octet.locks.list()[0].waiting, "it waits")
     listed = shop.run("lock", "list").out
     assert "guest-1 (0 s)" in listed
@@ -115,7 +141,10 @@ def test_a_wait_that_would_never_end(shop: Shop) -> None:
     with pytest.raises(LockHeld):
         shop.octet.locks.acquire_in_turn(other, ["path:b"], place)
     line = shop.refuses("lock", "wait", "path:a", "--wait", "5s")
-    assert f"person-ann would wait for path:a of {other.id}, who waits for path:b of person-ann" in line
+    assert (
+        f"person-ann would wait for path:a of {other.id}, who waits for path:b of person-ann"
+        in line
+    )
     assert "Release" in line
 
 

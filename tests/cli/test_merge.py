@@ -59,18 +59,27 @@ def worked_on(shop: Shop) -> str:
 
 
 def test_from_submission_to_merged_main(tested: Shop) -> None:
-    """The test gate passes it on with evidence, the queue shows it, the merge ends it; each says so."""
+    """The test gate passes it on with evidence, the queue shows it, the merge ends it; each says
+    so.
+    """
     task = build(tested, {"new": "x\n"})
     assert tested.json("merge", "queue")["tasks"] == []
     judged = tested.json("test", "run")
     assert (judged["task"], judged["passed"], judged["evidence"]["status"]) == (task, True, 0)
     assert task in tested.run("merge", "queue").out
-    [merged] = [json.loads(line) for line in tested.run("merge", "run", "--once", "--json").out.splitlines()]
+    [merged] = [
+        json.loads(line) for line in tested.run("merge", "run", "--once", "--json").out.splitlines()
+    ]
     assert (merged["kind"], merged["task"]) == ("merged", task)
     assert (tested.root / "new").exists()
     assert tested.json("task", "show", task)["state"] == "done"
-    assert git(tested.root, "log", "-1", "--format=%(trailers:key=Octet-Task,valueonly)").strip() == task
-    assert [agent["role"] for agent in tested.json("agent", "list")] == ["person"], "the command's own agent has left"
+    assert (
+        git(tested.root, "log", "-1", "--format=%(trailers:key=Octet-Task,valueonly)").strip()
+        == task
+    )
+    assert [agent["role"] for agent in tested.json("agent", "list")] == ["person"], (
+        "the command's own agent has left"
+    )
 
 
 def test_what_fails_ends_with_exit_code_one(tested: Shop) -> None:
@@ -87,7 +96,9 @@ def test_nothing_to_do_is_refused(tested: Shop) -> None:
 
 
 def test_a_dirty_checkout_is_named(tested: Shop) -> None:
-    """Exit code 1, the checkout in the message, the task in the queue as before; with the change gone it is merged."""
+    """Exit code 1, the checkout in the message, the task in the queue as before; with the change
+    gone it is merged.
+    """
     task = build(tested, {"new": "x\n"}, "--gate", "merge")
     (tested.root / ".gitignore").write_text("mine\n")
     ran = tested.run("merge", "run", "--once", code=1)
@@ -109,8 +120,12 @@ def test_agents_of_other_roles_do_not_merge(tested: Shop) -> None:
     """A developer is refused; so is an agent that would merge without tests. A person may."""
     task = build(tested, {"broken": "x\n"}, "--gate", "merge")
     join(tested.octet, "developer", name="dev-x", process="")
-    assert "repository-guardian" in tested.refuses("merge", "run", "--once", OCTET_AGENT="dev-x", OCTET_ROLE="developer")
-    assert "person" in tested.refuses("merge", "run", "--once", "--no-tests", OCTET_AGENT="g-1", OCTET_ROLE="repository-guardian")
+    assert "repository-guardian" in tested.refuses(
+        "merge", "run", "--once", OCTET_AGENT="dev-x", OCTET_ROLE="developer"
+    )
+    assert "person" in tested.refuses(
+        "merge", "run", "--once", "--no-tests", OCTET_AGENT="g-1", OCTET_ROLE="repository-guardian"
+    )
     assert "goes back" in tested.run("merge", "run", "--once").out
     tested.run("task", "claim", task)
     tested.run("task", "submit", task, "--branch", f"octet/{task}")
@@ -124,13 +139,22 @@ def test_without_a_test_command(shop: Shop) -> None:
 
 
 def test_ctrl_c_leaves_nothing_behind(tested: Shop) -> None:
-    """While the tests run: exit code 130, the branch unmoved, the task in the queue, no lock, no scratch worktree, no process."""
+    """While the tests run: exit code 130, the branch unmoved, the task in the queue, no lock, no
+    scratch worktree, no process.
+    """
     started = tested.root.parent / "started"
-    settings = (tested.root / ".claude" / "octet.toml").read_text().replace("test ! -e broken", f"touch '{started}'; sleep 1000")
+    settings = (
+        (tested.root / ".claude" / "octet.toml")
+        .read_text()
+        .replace("test ! -e broken", f"touch '{started}'; sleep 1000")
+    )
     (tested.root / ".claude" / "octet.toml").write_text(settings)
     git(tested.root, "commit", "-q", "-a", "-m", "Slow")
     trust.approve(load_project(tested.root))
-    task, before = build(tested, {"new": "x\n"}, "--gate", "merge"), git(tested.root, "rev-parse", "main")
+    task, before = (
+        build(tested, {"new": "x\n"}, "--gate", "merge"),
+        git(tested.root, "rev-parse", "main"),
+    )
     process = tested.start("merge", "run", env={"OCTET_DAEMON": "never"})
     wait_for(started.exists, "the tests run")
     process.send_signal(signal.SIGINT)
@@ -138,16 +162,25 @@ def test_ctrl_c_leaves_nothing_behind(tested: Shop) -> None:
     assert (process.returncode, b"Traceback" in out + err) == (130, False)
     assert tested.json("task", "show", task)["state"] == "submitted"
     assert git(tested.root, "rev-parse", "main") == before
-    assert [lock["resource"] for lock in tested.json("lock", "list") if lock["resource"].startswith("repository:")] == []
+    assert [
+        lock["resource"]
+        for lock in tested.json("lock", "list")
+        if lock["resource"].startswith("repository:")
+    ] == []
     assert "octet-merge" not in git(tested.root, "worktree", "list")
-    found = subprocess.run(["pgrep", "-f", str(started)], capture_output=True, text=True, check=False).stdout.split()
+    found = subprocess.run(
+        ["pgrep", "-f", str(started)], capture_output=True, text=True, check=False
+    ).stdout.split()
     assert [pid for pid in found if int(pid) != os.getpid()] == []
 
 
 def test_it_waits_for_work(tested: Shop) -> None:
     """Started first: what is submitted later is merged without another command."""
     process = tested.start("merge", "run", "--wait", "20s", env={"OCTET_DAEMON": "never"})
-    wait_for(lambda: any(agent.role == "repository-guardian" for agent in tested.octet.agents.list()), "the queue works")
+    wait_for(
+        lambda: any(agent.role == "repository-guardian" for agent in tested.octet.agents.list()),
+        "the queue works",
+    )
     task = build(tested, {"new": "x\n"}, "--gate", "merge")
     wait_for(lambda: tested.octet.tasks.get(task).state == State.DONE, "it is merged")
     process.send_signal(signal.SIGINT)
@@ -156,7 +189,9 @@ def test_it_waits_for_work(tested: Shop) -> None:
 
 
 def test_it_ends_with_the_session_that_began_it(tested: Shop) -> None:
-    """A session that was killed leaves its command behind: that does not go on in the person's name."""
+    """A session that was killed leaves its command behind: that does not go on in the person's
+    name.
+    """
     with subprocess.Popen(["sleep", "1000"]) as session:
         asking = {"CLAUDE_PID": str(session.pid)}
         name = tested.json("agent", "join", "repository-guardian", **asking)["id"]
@@ -166,7 +201,10 @@ def test_it_ends_with_the_session_that_began_it(tested: Shop) -> None:
         session.kill()
     tested.octet.agents.leave(tested.octet.agents.get(name))
     _, err = process.communicate(timeout=DEADLINE_S)
-    assert (process.returncode, err.decode()) == (1, f"octet: {name}'s session has ended, and with it this command\n")
+    assert (process.returncode, err.decode()) == (
+        1,
+        f"octet: {name}'s session has ended, and with it this command\n",
+    )
 
 
 def test_work_that_conflicts_is_not_even_submitted(tested: Shop) -> None:
@@ -183,7 +221,9 @@ def test_work_that_conflicts_is_not_even_submitted(tested: Shop) -> None:
 
 
 def test_at_a_remote(tested: Shop) -> None:
-    """A submitted branch is pushed, the merge moves the remote's branch and the person's checkout, the task's branch is gone everywhere."""
+    """A submitted branch is pushed, the merge moves the remote's branch and the person's checkout,
+    the task's branch is gone everywhere.
+    """
     remote = tested.root.parent / "hub.git"
     git(tested.root, "clone", "-q", "--bare", ".", str(remote))
     git(tested.root, "remote", "add", "hub", str(remote))
@@ -192,7 +232,9 @@ def test_at_a_remote(tested: Shop) -> None:
     git(tested.root, "commit", "-q", "-a", "-m", "Merge at the hub")
     git(tested.root, "push", "-q", "hub", "main")
     task = build(tested, {"new": "x\n"}, "--gate", "merge")
-    assert git(remote, "rev-parse", f"octet/{task}") == git(tested.root, "rev-parse", f"octet/{task}")
+    assert git(remote, "rev-parse", f"octet/{task}") == git(
+        tested.root, "rev-parse", f"octet/{task}"
+    )
     assert f"merged {task}" in tested.run("merge", "run", "--once").out
     assert git(remote, "rev-parse", "main") == git(tested.root, "rev-parse", "main")
     assert (tested.root / "new").exists()

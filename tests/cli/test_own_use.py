@@ -18,12 +18,16 @@ RedisCli = Callable[..., str]
 
 
 @pytest.fixture
-def redis_cli(require_program: Callable[[str], Path], redis_servers: Callable[[str], Server]) -> RedisCli:
+def redis_cli(
+    require_program: Callable[[str], Path], redis_servers: Callable[[str], Server]
+) -> RedisCli:
     """The real redis-cli: its output without the last line end."""
     program, socket = require_program("redis-cli"), str(redis_servers("redis").socket)
 
     def call(*words: str) -> str:
-        return subprocess.run([program, "-s", socket, *words], capture_output=True, text=True, check=True, timeout=30).stdout.rstrip("\n")
+        return subprocess.run(
+            [program, "-s", socket, *words], capture_output=True, text=True, check=True, timeout=30
+        ).stdout.rstrip("\n")
 
     return call
 
@@ -37,7 +41,9 @@ def started(shop: Shop, *words: str, **options: Any) -> subprocess.Popen[bytes]:
 
 
 def test_queue(shop: Shop) -> None:
-    """Push, reserve, give back, done; 1 where there is nothing, and for a token that is not in force."""
+    """Push, reserve, give back, done; 1 where there is nothing, and for a token that is not in
+    force.
+    """
     assert shop.json("queue", "push", "analysis", "analyze:src/app.ts", '{"file": "b"}', "42") == {
         "queue": "analysis",
         "pushed": 3,
@@ -49,7 +55,10 @@ def test_queue(shop: Shop) -> None:
     assert token.startswith("token ")
     (held,) = shop.json("queue", "held", "analysis")["leased"]
     assert held["worker"] == "person-ann"
-    assert shop.json("queue", "extend", "analysis", held["token"], "--lease", "2h")["until_ms"] > held["at_ms"]
+    assert (
+        shop.json("queue", "extend", "analysis", held["token"], "--lease", "2h")["until_ms"]
+        > held["at_ms"]
+    )
     assert shop.json("queue", "nack", "analysis", held["token"], "--reason", "later")["returned"]
     again = shop.json("queue", "reserve", "analysis")
     assert (again["value"], again["deliveries"]) == ("analyze:src/app.ts", 2)
@@ -103,7 +112,10 @@ def test_queue_and_redis_cli(shop: Shop, redis_cli: RedisCli) -> None:
 
 def test_a_reserve_that_waits(shop: Shop, redis_cli: RedisCli) -> None:
     """It is woken by a push, and finds what redis-cli pushed soon after."""
-    for push in (lambda: shop.run("queue", "push", "q", "a"), lambda: redis_cli("LPUSH", P + "queue:q", "a")):
+    for push in (
+        lambda: shop.run("queue", "push", "q", "a"),
+        lambda: redis_cli("LPUSH", P + "queue:q", "a"),
+    ):
         process = started(shop, "queue", "reserve", "q", "--wait", "1m", "--json")
         push()
         out, err = process.communicate(timeout=30)
@@ -116,12 +128,23 @@ def test_state(shop: Shop, redis_cli: RedisCli) -> None:
     first = shop.json("state", "set", "analysis:results", "status", "in_progress")["version"]
     assert redis_cli("HGET", P + "state:analysis:results", "status") == "in_progress"
     redis_cli("HSET", P + "state:analysis:results", "file_count", "42")
-    assert "in_progress" in shop.refuses("state", "set", "analysis:results", "status", "x", "--if-version", "0")
-    second = shop.json("state", "set", "analysis:results", "status", "done", "--if-version", first)["version"]
-    assert shop.json("state", "get", "analysis:results", "status") == {"field": "status", "value": "done", "version": second}
+    assert "in_progress" in shop.refuses(
+        "state", "set", "analysis:results", "status", "x", "--if-version", "0"
+    )
+    second = shop.json("state", "set", "analysis:results", "status", "done", "--if-version", first)[
+        "version"
+    ]
+    assert shop.json("state", "get", "analysis:results", "status") == {
+        "field": "status",
+        "value": "done",
+        "version": second,
+    }
     assert redis_cli("HGET", P + "states:versions:analysis:results", "status") == f"{second} done"
     assert shop.run("state", "incr", "analysis:results", "file_count", "--by", "-2").out == "40\n"
-    assert [field["value"] for field in shop.json("state", "all", "analysis:results")] == [40, "done"]
+    assert [field["value"] for field in shop.json("state", "all", "analysis:results")] == [
+        40,
+        "done",
+    ]
     assert shop.json("state", "list") == ["analysis:results"]
     shop.refuses("state", "delete", "analysis:results", "status", "--if-version", first)
     assert shop.json("state", "delete", "analysis:results", "status")["deleted"] == 1
@@ -136,7 +159,9 @@ def test_state_wait_and_watch(shop: Shop, redis_cli: RedisCli) -> None:
     shop.run("state", "set", "s", "status", "running")
     redis_cli("HSET", P + "state:s", "status", "completed")
     assert waiting.communicate(timeout=30) == (b"completed\n", b"")
-    assert "it is completed" in shop.refuses("state", "wait", "s", "status", "--equals", "failed", "--wait", "0.1s")
+    assert "it is completed" in shop.refuses(
+        "state", "wait", "s", "status", "--equals", "failed", "--wait", "0.1s"
+    )
     watching = started(shop, "state", "watch", "s")
     shop.run("state", "set", "s", "n", "1")
     assert watching.stdout
@@ -151,12 +176,17 @@ def test_counter(shop: Shop, redis_cli: RedisCli) -> None:
     assert shop.run("counter", "incr", "files:processed").out == "1\n"
     assert redis_cli("INCR", P + "counter:files:processed") == "2"
     assert waiting.poll() is None
-    assert shop.json("counter", "incr", "files:processed") == {"counter": "files:processed", "value": 3}
+    assert shop.json("counter", "incr", "files:processed") == {
+        "counter": "files:processed",
+        "value": 3,
+    }
     assert waiting.communicate(timeout=30) == (b"3\n", b"")
     assert shop.run("counter", "decr", "files:processed", "--by", "5").out == "-2\n"
     shop.run("counter", "set", "files:processed", "-7")
     assert shop.json("counter", "list") == [{"counter": "files:processed", "value": -7}]
-    assert "it is -7" in shop.refuses("counter", "wait", "files:processed", "--until", "1", "--wait", "0s")
+    assert "it is -7" in shop.refuses(
+        "counter", "wait", "files:processed", "--until", "1", "--wait", "0s"
+    )
     shop.run("counter", "reset", "files:processed")
     assert shop.run("counter", "get", "files:processed").out == "0\n"
     shop.run("counter", "delete", "files:processed")
@@ -191,7 +221,9 @@ def test_runs(shop: Shop) -> None:
     shop.run("counter", "incr", "c")
     shop.run("counter", "incr", "c", "--run", "r1")
     assert shop.run("counter", "incr", "c", OCTET_RUN="r1").out == "2\n"
-    assert [shop.run("counter", "get", "c", *run).out for run in ([], ["--run", "r1"], ["--run", "r2"])] == ["1\n", "2\n", "0\n"]
+    assert [
+        shop.run("counter", "get", "c", *run).out for run in ([], ["--run", "r1"], ["--run", "r2"])
+    ] == ["1\n", "2\n", "0\n"]
     assert shop.octet.store.client.get(P + "run:r1:counter:c") == "2"
     shop.refuses("counter", "incr", "c", "--run", "a:b", code=2)
 
@@ -236,7 +268,10 @@ def test_replay_of_events(shop: Shop) -> None:
     events = shop.json("event", "log", "--since", "10m")
     assert len(events) == 6
     assert shop.json("event", "log", "--since", events[1]["id"]) == events[2:]
-    assert shop.json("event", "log", "--since", "2020-01-01T00:00:00Z", "note", "-n", "2") == [events[2], events[4]]
+    assert shop.json("event", "log", "--since", "2020-01-01T00:00:00Z", "note", "-n", "2") == [
+        events[2],
+        events[4],
+    ]
     assert shop.json("event", "log", "note") == [events[0], events[2], events[4]]
     assert shop.json("event", "log", "--since", "0s") == []
     watching = started(shop, "event", "watch", "note", "--since", events[0]["id"], "--json")
@@ -253,5 +288,11 @@ def test_hostile_values(shop: Shop) -> None:
     shop.octet.queue("q").push(evil)
     shop.octet.state("s").set("f", evil)
     shop.octet.kv.put("k", evil)
-    for words in (["queue", "peek", "q"], ["queue", "reserve", "q"], ["queue", "held", "q"], ["state", "get", "s", "f"], ["kv", "list"]):
+    for words in (
+        ["queue", "peek", "q"],
+        ["queue", "reserve", "q"],
+        ["queue", "held", "q"],
+        ["state", "get", "s", "f"],
+        ["kv", "list"],
+    ):
         assert not set(shop.run(*words).out) & {"\x1b", "\u202e"}

@@ -22,7 +22,11 @@ def token_of(out: str) -> str:
 
 def test_a_map_by_hand(shop: Shop) -> None:
     """Items out, results in, an error, and what came of it all; then nothing is left of it."""
-    assert shop.json("map", "start", "a", "-", stdin="src/app.ts\nsrc/utils.ts\n") == {"map": "a", "new": 2, "total": 2}
+    assert shop.json("map", "start", "a", "-", stdin="src/app.ts\nsrc/utils.ts\n") == {
+        "map": "a",
+        "new": 2,
+        "total": 2,
+    }
     assert shop.json("map", "start", "a", "src/utils.ts", "src/config.ts")["new"] == 1
     first = shop.run("map", "take", "a").out
     assert first.splitlines()[0] == "src/app.ts"
@@ -31,17 +35,34 @@ def test_a_map_by_hand(shop: Shop) -> None:
     assert shop.json("map", "fail", "a", second["token"], "busy", "--again")["returned"]
     second = shop.json("map", "take", "a")
     assert (second["value"], second["deliveries"]) == ("src/utils.ts", 2)
-    assert shop.json("map", "extend", "a", second["token"], "--lease", "1h")["until_ms"] > second["until_ms"]
+    assert (
+        shop.json("map", "extend", "a", second["token"], "--lease", "1h")["until_ms"]
+        > second["until_ms"]
+    )
     shop.run("map", "fail", "a", second["token"], "syntax error")
     assert "not in force" in shop.refuses("map", "done", "a", second["token"], "1")
     shown = shop.json("map", "show", "a")
-    assert (shown["total"], shown["done"], shown["failed"], shown["ready"], shown["left"]) == (3, 1, 1, 1, 1)
+    assert (shown["total"], shown["done"], shown["failed"], shown["ready"], shown["left"]) == (
+        3,
+        1,
+        1,
+        1,
+        1,
+    )
     shop.run("map", "done", "a", shop.json("map", "take", "a")["token"], "-", stdin="all\nwell\n")
     assert "no item left" in shop.refuses("map", "take", "a", "--wait", "1m")
     results = [(r["item"], r["value"], r["error"]) for r in shop.json("map", "results", "a")]
-    assert results == [("src/app.ts", {"lines": 100}, None), ("src/utils.ts", None, "syntax error"), ("src/config.ts", "all\nwell", None)]
+    assert results == [
+        ("src/app.ts", {"lines": 100}, None),
+        ("src/utils.ts", None, "syntax error"),
+        ("src/config.ts", "all\nwell", None),
+    ]
     [error] = shop.json("errors", "list", "a")
-    assert (error["text"], error["item"], error["by"]) == ("syntax error", "src/utils.ts", "person-ann")
+    assert (error["text"], error["item"], error["by"]) == (
+        "syntax error",
+        "src/utils.ts",
+        "person-ann",
+    )
     assert shop.json("map", "retry", "a")["again"] == 1
     assert shop.json("map", "list")[0]["ready"] == 1
     shop.run("map", "clear", "a")
@@ -64,32 +85,65 @@ def test_map_wait_is_woken(shop: Shop) -> None:
 
 
 def test_map_run_runs_a_command_for_each_item(shop: Shop) -> None:
-    """Items are words and nothing more, whatever stands in them; what is printed is the result; the same call again does what failed."""
+    """Items are words and nothing more, whatever stands in them; what is printed is the result; the
+    same call again does what failed.
+    """
     names = ["a b.txt", "$(touch oops)", "'; touch oops; '", "-n"]
     for name in names[:3]:
         (shop.root / name).write_text(name)
     (shop.root / "empty").write_text("")
     lines = "".join(f"./{name}\n" for name in [*names[:3], "empty"])
     command = ["--", sys.executable, "-c", FAILING, "{}"]
-    found = shop.run("map", "run", "--json", "m", "--items", "-", "--workers", "2", *command, stdin=lines, code=1).json
+    found = shop.run(
+        "map", "run", "--json", "m", "--items", "-", "--workers", "2", *command, stdin=lines, code=1
+    ).json
     assert [result["error"] for result in found] == [None, None, None, "exit code 1: it is empty"]
     assert not (shop.root / "oops").exists()
     (shop.root / "empty").write_text("full")
     shop.run("map", "retry", "m")
     again = shop.run("map", "run", "--json", "m", *command).json
     assert [result["error"] for result in again] == [None] * 4
-    assert [r["at_ms"] for r in again[:3]] == [r["at_ms"] for r in found[:3]], "what was done is not done again"
+    assert [r["at_ms"] for r in again[:3]] == [r["at_ms"] for r in found[:3]], (
+        "what was done is not done again"
+    )
     (result,) = shop.run(
-        "map", "run", "--json", "n", "--items", "-", "--", "sh", "-c", 'echo "{\\"got\\": \\"$(cat)\\"}"', stdin="it\n"
+        "map",
+        "run",
+        "--json",
+        "n",
+        "--items",
+        "-",
+        "--",
+        "sh",
+        "-c",
+        'echo "{\\"got\\": \\"$(cat)\\"}"',
+        stdin="it\n",
     ).json
     assert result["value"] == {"got": "it"}
     assert "no map" in shop.refuses("map", "run", "other", "--", "true")
 
 
 def test_errors_stop_a_map(shop: Shop) -> None:
-    """With --fail-fast the second error ends the work: no further item is given out, and whoever waits is told."""
+    """With --fail-fast the second error ends the work: no further item is given out, and whoever
+    waits is told.
+    """
     lines = "".join(f"{n}\n" for n in range(20))
-    line = shop.refuses("map", "run", "m", "--items", "-", "--workers", "1", "--fail-fast", "2", "--", "sh", "-c", "exit 3", stdin=lines)
+    line = shop.refuses(
+        "map",
+        "run",
+        "m",
+        "--items",
+        "-",
+        "--workers",
+        "1",
+        "--fail-fast",
+        "2",
+        "--",
+        "sh",
+        "-c",
+        "exit 3",
+        stdin=lines,
+    )
     assert "errors m stop the work: 2, the last: exit code 3" in line
     assert shop.json("map", "show", "m")["ready"] == 18
     for words in (["map", "take", "m"], ["map", "wait", "m"], ["errors", "check", "m"]):
@@ -100,13 +154,17 @@ def test_errors_stop_a_map(shop: Shop) -> None:
 
 @pytest.mark.chaos
 def test_a_killed_map_run_leaves_no_command_and_no_item_behind(shop: Shop) -> None:
-    """SIGKILL to one of two in the middle: its command dies with it, and the other does its items too."""
+    """SIGKILL to one of two in the middle: its command dies with it, and the other does its items
+    too.
+    """
     shop.run("map", "start", "m", *"abcdef")
     (shop.root / "pids").mkdir()
     slow = ["sh", "-c", 'echo $$ >"pids/$1"; [ -e go ] || exec sleep 60; echo ok', "_", "{}"]
     first = shop.start("map", "run", "m", "--workers", "2", "--lease", "1s", "--", *slow)
     pids = shop.root / "pids"
-    wait_for(lambda: len([path for path in pids.iterdir() if path.read_text()]) == 2, "two commands run")
+    wait_for(
+        lambda: len([path for path in pids.iterdir() if path.read_text()]) == 2, "two commands run"
+    )
     begun = [int(path.read_text()) for path in pids.iterdir()]
     first.kill()
     first.communicate()
@@ -124,7 +182,9 @@ def alive(pid: int) -> bool:
 
 
 def test_a_pipeline_by_hand(shop: Shop) -> None:
-    """A step waits for the one before it and is given its result; one that failed stops what follows until it is begun again."""
+    """A step waits for the one before it and is given its result; one that failed stops what
+    follows until it is begun again.
+    """
     shop.run("pipeline", "start", "p", "search", "analyse", "report")
     assert "comes after search" in shop.refuses("pipeline", "step", "start", "p", "analyse")
     first = shop.run("pipeline", "step", "start", "p").out
@@ -139,10 +199,15 @@ def test_a_pipeline_by_hand(shop: Shop) -> None:
     shop.run("pipeline", "step", "fail", "p", turn["token"], "cannot parse")
     for words in (["step", "start", "p", "report"], ["step", "start", "p"], ["wait", "p"]):
         assert "step analyse of pipeline p failed: cannot parse" in shop.refuses("pipeline", *words)
-    assert shop.json("pipeline", "wait", "p", "--step", "search")["result"] == ["file1.ts", "file2.ts"]
+    assert shop.json("pipeline", "wait", "p", "--step", "search")["result"] == [
+        "file1.ts",
+        "file2.ts",
+    ]
     again = shop.run("pipeline", "step", "start", "p", "--again").out
     shop.run("pipeline", "step", "done", "p", token_of(again), "500")
-    shop.run("pipeline", "step", "done", "p", token_of(shop.run("pipeline", "step", "start", "p").out))
+    shop.run(
+        "pipeline", "step", "done", "p", token_of(shop.run("pipeline", "step", "start", "p").out)
+    )
     assert [(s["name"], s["state"], s["tries"]) for s in shop.json("pipeline", "show", "p")] == [
         ("search", "done", 1),
         ("analyse", "done", 2),
@@ -168,7 +233,9 @@ def test_pipeline_run_goes_on_from_the_step_that_failed(shop: Shop, name: str) -
     (shop.root / name).write_text(STEPS[name])
     for file in ("a.ts", "b.ts"):
         (shop.root / file).touch()
-    assert "step count of pipeline p failed: exit code 1" in shop.refuses("pipeline", "run", "p", "--file", name)
+    assert "step count of pipeline p failed: exit code 1" in shop.refuses(
+        "pipeline", "run", "p", "--file", name
+    )
     (shop.root / "go").touch()
     assert shop.run("pipeline", "run", "p", "--file", name).out.strip() == "1"
     assert (shop.root / "log").read_text() == "one\n"
@@ -198,13 +265,22 @@ def test_a_file_that_is_no_pipeline_is_refused(shop: Shop, name: str, text: str)
 
 def test_a_pipeline_of_no_steps_is_refused(shop: Shop) -> None:
     """Steps without a name, without a command, twice, or from nowhere."""
-    for words in ([], ["--step", "a"], ["--step", "=x"], ["--step", "a=x", "--step", "a=y"], ["--file", "none.json"], ["--step", "a b=x"]):
+    for words in (
+        [],
+        ["--step", "a"],
+        ["--step", "=x"],
+        ["--step", "a=x", "--step", "a=y"],
+        ["--file", "none.json"],
+        ["--step", "a b=x"],
+    ):
         shop.refuses("pipeline", "run", "p", *words, code=2)
 
 
 @pytest.mark.chaos
 def test_a_killed_pipeline_goes_on_with_its_step(shop: Shop) -> None:
-    """SIGKILL in the second step: its command dies too, and the same call does that step and those that follow, no other."""
+    """SIGKILL in the second step: its command dies too, and the same call does that step and those
+    that follow, no other.
+    """
     steps = [
         "--step",
         "one=echo 1 >>log; echo 1",
@@ -220,14 +296,21 @@ def test_a_killed_pipeline_goes_on_with_its_step(shop: Shop) -> None:
     first.communicate()
     wait_for(lambda: not alive(int(pid.read_text())), "its command is gone")
     (shop.root / "go").touch()
-    shop.octet.store.client.hset(shop.octet.store.keys.pipeline("p"), "2:until", 1)  # as when its lease has run out
+    shop.octet.store.client.hset(
+        shop.octet.store.keys.pipeline("p"), "2:until", 1
+    )  # as when its lease has run out
     assert shop.run("pipeline", "run", "p", *steps).out == "1\n"
     assert (shop.root / "log").read_text() == "1\n"
 
 
 def test_errors(shop: Shop) -> None:
     """Reported by commands and by LPUSH, counted and listed; a limit turns the exit code."""
-    assert shop.json("errors", "add", "e", "Agent 2: File not found - config.ts", "--item", "config.ts")["count"] == 1
+    assert (
+        shop.json(
+            "errors", "add", "e", "Agent 2: File not found - config.ts", "--item", "config.ts"
+        )["count"]
+        == 1
+    )
     shop.octet.store.client.lpush("workflow:{shop}:error:e", "Agent 3: Syntax error in utils.ts")
     assert shop.run("errors", "count", "e").out == "2\n"
     assert [report["text"] for report in shop.json("errors", "list", "e")] == [
@@ -253,7 +336,9 @@ def test_progress(shop: Shop) -> None:
     """Set, added, also by HINCRBY; percent and how long the rest takes; --watch ends with the work."""
     shop.run("progress", "set", "p", "0", "--total", "100", "--note", "files")
     shop.octet.store.client.hincrby("workflow:{shop}:progress:p", "current", 10)
-    shop.octet.store.client.hset("workflow:{shop}:progress:p", "started_ms", shop.octet.now_ms() - 10_000)
+    shop.octet.store.client.hset(
+        "workflow:{shop}:progress:p", "started_ms", shop.octet.now_ms() - 10_000
+    )
     found = shop.json("progress", "add", "p", "10")
     assert (found["percent"], found["done"], found["note"]) == (20.0, False, "files")
     assert 1.5 < found["rate"] <= 2
@@ -306,12 +391,17 @@ def test_status_shows_what_runs(shop: Shop) -> None:
 def test_an_interrupted_map_run_gives_its_item_back(shop: Shop) -> None:
     """Ctrl-C ends the command with it; the item is not a failure."""
     shop.run("map", "start", "m", "x")
-    process = shop.start("map", "run", "m", "--", "sh", "-c", "echo $$ >pid; exec sleep 60", start_new_session=True)
+    process = shop.start(
+        "map", "run", "m", "--", "sh", "-c", "echo $$ >pid; exec sleep 60", start_new_session=True
+    )
     pid = shop.root / "pid"
     wait_for(lambda: pid.exists() and bool(pid.read_text()), "the command runs")
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=20)
-    assert (process.returncode, err.strip().splitlines()[-1]) == (130, b"octet: interrupted"), (out, err)
+    assert (process.returncode, err.strip().splitlines()[-1]) == (130, b"octet: interrupted"), (
+        out,
+        err,
+    )
     wait_for(lambda: not alive(int(pid.read_text())), "its command is gone")
     assert shop.json("map", "show", "m")["failed"] == 0
     assert shop.json("map", "show", "m")["ready"] == 1

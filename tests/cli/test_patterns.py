@@ -1,4 +1,6 @@
-"""docs/patterns.md and examples/: every example is run, and every prompt names commands that exist and run unasked."""
+"""docs/patterns.md and examples/: every example is run, and every prompt names commands that exist
+and run unasked.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ def environment(directory: Path) -> dict[str, str]:
     program = programs / "octet"
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m octet "$@"\n')
     program.chmod(0o755)
-    return os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(Path(package.__file__).parents[1])}
+    return os.environ | {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PYTHONPATH": str(Path(package.__file__).parents[1]),
+    }
 
 
 @pytest.mark.parametrize("name", SECTIONS)
@@ -41,8 +46,19 @@ def test_every_example_runs(shop: Shop, tmp_path: Path, name: str) -> None:
         (shop.root / "src" / f"{file}.ts").write_text("let a = 1\n")
     for language, kind, text in BLOCK.findall(SECTIONS[name]):
         if kind == "run":
-            command = ["sh", "-eu", "-c", text] if language == "sh" else [sys.executable, "-c", f"import octet\n{text}"]
-            done = subprocess.run(command, cwd=shop.root, env=environment(tmp_path), capture_output=True, text=True, timeout=DEADLINE_S)
+            command = (
+                ["sh", "-eu", "-c", text]
+                if language == "sh"
+                else [sys.executable, "-c", f"import octet\n{text}"]
+            )
+            done = subprocess.run(
+                command,
+                cwd=shop.root,
+                env=environment(tmp_path),
+                capture_output=True,
+                text=True,
+                timeout=DEADLINE_S,
+            )
             assert (done.returncode, done.stderr) == (0, ""), text + done.stdout + done.stderr
 
 
@@ -65,7 +81,11 @@ def test_every_block_is_marked() -> None:
     for name, text in SECTIONS.items():
         kinds = {(language, kind) for language, kind, _ in BLOCK.findall(text)}
         assert ("sh", "run") in kinds, name
-        assert name in ("Clean-up", "Looking into it") or kinds == {("sh", "run"), ("python", "run"), ("text", "prompt")}, name
+        assert name in ("Clean-up", "Looking into it") or kinds == {
+            ("sh", "run"),
+            ("python", "run"),
+            ("text", "prompt"),
+        }, name
         assert "Raw:" in text, name
 
 
@@ -75,9 +95,18 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.*"))
 @pytest.mark.chaos
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_script_ends_right(shop: Shop, tmp_path: Path, path: Path) -> None:
-    """Three workers and more, one of them killed in the middle; it checks its own end, says so, and leaves nothing in the store."""
+    """Three workers and more, one of them killed in the middle; it checks its own end, says so, and
+    leaves nothing in the store.
+    """
     command = ["sh", path] if path.suffix == ".sh" else [sys.executable, path]
-    done = subprocess.run(command, cwd=shop.root, env=environment(tmp_path), capture_output=True, text=True, timeout=DEADLINE_S)
+    done = subprocess.run(
+        command,
+        cwd=shop.root,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "killed" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("ended right")

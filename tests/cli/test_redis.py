@@ -34,7 +34,14 @@ def octet(embedded_home: Path, monkeypatch: pytest.MonkeyPatch) -> Octet:
 
     def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", "from octet.cli import main; main()", *arguments]
-        done = subprocess.run(command, cwd=embedded_home, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command,
+            cwd=embedded_home,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
         assert done.returncode == code, done.stdout + done.stderr
         assert done.stderr.count("\n") <= 1
         return done
@@ -57,11 +64,18 @@ def test_url_as_json(octet: Octet) -> None:
     assert facts["embedded"] is True
     assert facts["redis_cli"] == ["-s", facts["socket"]]
     facts = json.loads(octet("--redis", "redis://db:1/2", "redis", "url", "--json").stdout)
-    assert facts == {"url": "redis://db:1/2", "embedded": False, "socket": None, "redis_cli": ["-h", "db", "-p", "1", "-n", "2"]}
+    assert facts == {
+        "url": "redis://db:1/2",
+        "embedded": False,
+        "socket": None,
+        "redis_cli": ["-h", "db", "-p", "1", "-n", "2"],
+    }
 
 
 def test_cli_without_redis_cli(octet: Octet) -> None:
-    """One command runs even where redis-cli is missing; its reply comes as redis-cli prints it into a pipe."""
+    """One command runs even where redis-cli is missing; its reply comes as redis-cli prints it into
+    a pipe.
+    """
     assert octet("redis", "cli", "RPUSH", "l", "one", "two", "--json").stdout == "3\n"
     assert octet("redis", "cli", "LRANGE", "l", "0", "-1").stdout == "one\ntwo\n--json\n"
     assert octet("redis", "cli", "GET", "nothing").stdout == "\n"
@@ -90,7 +104,19 @@ def test_cli_becomes_redis_cli(octet: Octet, embedded_home: Path) -> None:
 def test_password_is_not_in_argv() -> None:
     """redis-cli gets user, database and TLS as options and the password in its environment."""
     words, secret = cli_arguments(parse_address("rediss://me:s3cret@db/3?ssl_ca_certs=/ca.pem"))
-    assert words == ["-h", "db", "-p", "6379", "-n", "3", "--user", "me", "--tls", "--cacert", "/ca.pem"]
+    assert words == [
+        "-h",
+        "db",
+        "-p",
+        "6379",
+        "-n",
+        "3",
+        "--user",
+        "me",
+        "--tls",
+        "--cacert",
+        "/ca.pem",
+    ]
     assert secret["REDISCLI_AUTH"] == "s3cret"
 
 

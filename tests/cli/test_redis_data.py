@@ -32,7 +32,16 @@ def octet(embedded_home: Path, monkeypatch: pytest.MonkeyPatch) -> Octet:
     def run(*arguments: str, code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
         env = os.environ | {"PYTHONPATH": str(Path(package.__file__).parents[1])}
         command = [sys.executable, "-m", "octet", *arguments]
-        done = subprocess.run(command, cwd=embedded_home, env=env, input=stdin, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(
+            command,
+            cwd=embedded_home,
+            env=env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done
@@ -84,7 +93,9 @@ def test_fsync(octet: Octet) -> None:
     octet("redis", "fsync", "never", code=2)
 
 
-@pytest.mark.parametrize("words", [["backup"], ["restore", "x"], ["repair"], ["fsync"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["backup"], ["restore", "x"], ["repair"], ["fsync"]], ids=" ".join
+)
 def test_a_server_of_others(octet: Octet, words: list[str]) -> None:
     """What Octet does not run it does not touch; it says what to use instead."""
     line = octet("--redis", "redis://:s3cret@db:1", "redis", *words, code=1).stderr
@@ -103,7 +114,9 @@ def test_a_server_of_others(octet: Octet, words: list[str]) -> None:
     ],
     ids=["evicts", "replica", "full", "no disk"],
 )
-def test_doctor_on_a_server_of_others(shop: Shop, short_directory: Path, settings: list[str], what: str) -> None:
+def test_doctor_on_a_server_of_others(
+    shop: Shop, short_directory: Path, settings: list[str], what: str
+) -> None:
     """It ends with 1 and says what is wrong and what to do."""
     own = Server(find_program("redis"), short_directory, *settings).start()
     try:
@@ -112,4 +125,6 @@ def test_doctor_on_a_server_of_others(shop: Shop, short_directory: Path, setting
     finally:
         own.kill()
     assert (process.returncode, err) == (1, b"")
-    assert any(what in finding["detail"] for finding in json.loads(out) if finding["ok"] is False), out
+    assert any(
+        what in finding["detail"] for finding in json.loads(out) if finding["ok"] is False
+    ), out

@@ -39,7 +39,9 @@ def submitted(shop: Shop) -> str:
 
 
 def test_from_start_to_approval(shop: Shop, submitted: str) -> None:
-    """The reviewer sees author, commit, difference and what makes it done; approval passes the commit on, with a record."""
+    """The reviewer sees author, commit, difference and what makes it done; approval passes the
+    commit on, with a record.
+    """
     assert "submitted (review)" in shop.run("task", "list").out
     base = git(shop.root, "rev-parse", "main")
     shown = shop.run("review", "start", **BOB).out
@@ -53,7 +55,9 @@ def test_from_start_to_approval(shop: Shop, submitted: str) -> None:
     approved = shop.json("review", "approve", "1", "--note", "read all", **BOB)
     assert approved == {"task": "1", "state": "submitted", "stage": "test", "commit": submitted}
     (record,) = shop.json("review", "show", "1")["records"]
-    assert {name: record[name] for name in ("gate", "verdict", "by", "commit", "note", "stale")} == {
+    assert {
+        name: record[name] for name in ("gate", "verdict", "by", "commit", "note", "stale")
+    } == {
         **{"gate": "review", "verdict": "approve", "by": "person-bob"},
         **{"commit": submitted, "note": "read all", "stale": False},
     }
@@ -61,14 +65,38 @@ def test_from_start_to_approval(shop: Shop, submitted: str) -> None:
 
 
 def test_a_rejection_goes_round_once(shop: Shop, submitted: str) -> None:
-    """The author has the findings in its inbox and with its claim; the reviewer sees its own earlier ones with the new commit."""
+    """The author has the findings in its inbox and with its claim; the reviewer sees its own
+    earlier ones with the new commit.
+    """
     shop.run("review", "start", **BOB)
-    rejected = shop.json("review", "reject", "1", "--finding", FINDING, "--finding", "README.md: note: say so", "--note", "twice", **BOB)
-    assert rejected == {"task": "1", "state": "pending", "author": "person-ann", "commit": submitted, "findings": 2}
+    rejected = shop.json(
+        "review",
+        "reject",
+        "1",
+        "--finding",
+        FINDING,
+        "--finding",
+        "README.md: note: say so",
+        "--note",
+        "twice",
+        **BOB,
+    )
+    assert rejected == {
+        "task": "1",
+        "state": "pending",
+        "author": "person-ann",
+        "commit": submitted,
+        "findings": 2,
+    }
     (message,) = shop.json("msg", "inbox")
     assert FINDING in message["text"]
     claimed = shop.run("task", "claim").out
-    for line in ("  to change\n", f"    {FINDING}\n", "    README.md: note: say so\n", "    twice\n"):
+    for line in (
+        "  to change\n",
+        f"    {FINDING}\n",
+        "    README.md: note: say so\n",
+        "    twice\n",
+    ):
         assert line in claimed
     better = commit(shop, "src/cart.py", "total = 2\n")
     shop.run("task", "submit", "1")
@@ -78,7 +106,10 @@ def test_a_rejection_goes_round_once(shop: Shop, submitted: str) -> None:
     assert "stale: the task has another commit now" in shown
     assert f"    {FINDING}\n" in shown
     shop.run("review", "approve", "1", **BOB)
-    assert [record["stale"] for record in shop.json("review", "show", "1")["records"]] == [True, False]
+    assert [record["stale"] for record in shop.json("review", "show", "1")["records"]] == [
+        True,
+        False,
+    ]
     assert shop.json("task", "show", "1")["commit"] == better
 
 
@@ -91,7 +122,9 @@ def test_nobody_reviews_their_own(shop: Shop, submitted: str) -> None:
 
 
 def test_who_may_review(shop: Shop, submitted: str) -> None:
-    """A developer is told which role serves reviews; the sentinel serves review by itself, the auditor security."""
+    """A developer is told which role serves reviews; the sentinel serves review by itself, the
+    auditor security.
+    """
     assert submitted
     shop.run("agent", "join", "developer", **BOB)
     assert "octet agent join code-sentinel" in shop.refuses("review", "start", **BOB)
@@ -103,7 +136,9 @@ def test_who_may_review(shop: Shop, submitted: str) -> None:
 
 
 def test_security_where_paths_or_labels_call_for_it(shop: Shop) -> None:
-    """A touched path of the project's list, also one that was moved away, and a label, put security among the gates."""
+    """A touched path of the project's list, also one that was moved away, and a label, put security
+    among the gates.
+    """
     settings(shop, '[gates]\ndefault = ["merge"]\nsecurity_paths = ["src/auth/**"]')
     commit(shop, "src/auth.py", "x\n" * 20)
     (shop.root / "src" / "auth").mkdir()
@@ -116,13 +151,21 @@ def test_security_where_paths_or_labels_call_for_it(shop: Shop) -> None:
             git(shop.root, "mv", "src/auth/login.py", "src/login.py")
         commit(shop, f"src/{name}.py", "z\n")
         shop.run("task", "submit", name)
-    gates = {name: shop.json("task", "show", name)["gates"] for name in ("plain", "moved", "labelled")}
-    assert gates == {"plain": ["merge"], "moved": ["security", "merge"], "labelled": ["security", "merge"]}
+    gates = {
+        name: shop.json("task", "show", name)["gates"] for name in ("plain", "moved", "labelled")
+    }
+    assert gates == {
+        "plain": ["merge"],
+        "moved": ["security", "merge"],
+        "labelled": ["security", "merge"],
+    }
     assert shop.json("review", "start", "--stage", "security", **BOB)["task"]["id"] == "moved"
 
 
 def test_a_new_commit_under_review(shop: Shop, submitted: str) -> None:
-    """Whose branch moved on while it was reviewed is not approved, nor rejected: the new commit waits for review."""
+    """Whose branch moved on while it was reviewed is not approved, nor rejected: the new commit
+    waits for review.
+    """
     for step in (["approve", "1"], ["reject", "1", "--note", "no"]):
         shop.run("review", "start", **BOB)
         tip = commit(shop, "src/cart.py", f"{step}\n")
@@ -130,7 +173,12 @@ def test_a_new_commit_under_review(shop: Shop, submitted: str) -> None:
         assert tip[:12] in line
         assert "octet review start 1" in line
         task = shop.json("task", "show", "1")
-        assert (task["state"], task["stage"], task["commit"], task["records"]) == ("submitted", "review", tip, [])
+        assert (task["state"], task["stage"], task["commit"], task["records"]) == (
+            "submitted",
+            "review",
+            tip,
+            [],
+        )
     assert tip != submitted
     assert "it is submitted" in shop.refuses("review", "approve", "1", **BOB)
 
@@ -144,7 +192,9 @@ def test_an_older_copy_of_the_branch_is_no_news(shop: Shop, submitted: str) -> N
 
 
 def test_submitted_again_by_its_author(shop: Shop, submitted: str) -> None:
-    """`task submit` renews what is submitted or judged: first gate, reviewer out; the same commit changes nothing; not once it merges."""
+    """`task submit` renews what is submitted or judged: first gate, reviewer out; the same commit
+    changes nothing; not once it merges.
+    """
     shop.run("review", "start", **BOB)
     assert shop.json("task", "submit", "1") == {
         "task": "1",
@@ -174,8 +224,12 @@ def test_what_a_rejection_needs(shop: Shop, submitted: str) -> None:
     assert submitted
     shop.run("review", "start", **BOB)
     assert "say what is to change" in shop.refuses("review", "reject", "1", code=2, **BOB)
-    assert "say what is to change" in shop.refuses("review", "reject", "1", "--note", "  ", code=2, **BOB)
-    assert "FILE:LINE: SEVERITY: TEXT" in shop.refuses("review", "reject", "1", "--finding", "bad", code=2, **BOB)
+    assert "say what is to change" in shop.refuses(
+        "review", "reject", "1", "--note", "  ", code=2, **BOB
+    )
+    assert "FILE:LINE: SEVERITY: TEXT" in shop.refuses(
+        "review", "reject", "1", "--finding", "bad", code=2, **BOB
+    )
     assert shop.json("task", "show", "1")["state"] == "in-review"
 
 
@@ -190,16 +244,27 @@ def test_only_what_is_under_review_is_approved(shop: Shop, submitted: str) -> No
 
 
 def test_test_evidence_is_summed_up(shop: Shop, submitted: str) -> None:
-    """`task show` names command, exit code, duration and the last line; `review show` prints the end of the output."""
+    """`task show` names command, exit code, duration and the last line; `review show` prints the
+    end of the output.
+    """
     assert submitted
     tester = join(shop.octet, "test-orchestrator")
     shop.octet.store.client.hset(shop.octet.store.keys.task("1"), "gates", "test merge")
     commit(shop, "src/cart.py", "total = 3\n")
     shop.run("task", "submit", "1")
     task = shop.octet.tasks.claim(tester, "test")
-    evidence: dict[str, Any] = {"command": "pytest -q", "exit_code": 1, "duration_ms": 12_345, "output": "F\n\x1b[31mboom\n1 failed\n\n"}
-    shop.octet.tasks.send_back(task.id, task.token, record=NewRecord("fail", "red", evidence=evidence))
-    assert "test      fail by test-orchestrator-1 at" in (shown := shop.run("task", "show", "1").out)
+    evidence: dict[str, Any] = {
+        "command": "pytest -q",
+        "exit_code": 1,
+        "duration_ms": 12_345,
+        "output": "F\n\x1b[31mboom\n1 failed\n\n",
+    }
+    shop.octet.tasks.send_back(
+        task.id, task.token, record=NewRecord("fail", "red", evidence=evidence)
+    )
+    assert "test      fail by test-orchestrator-1 at" in (
+        shown := shop.run("task", "show", "1").out
+    )
     assert "; `pytest -q`, exit code 1, 12.3 s: 1 failed\n" in shown
     full = shop.run("review", "show", "1").out
     assert "   red\n" in full
@@ -217,20 +282,32 @@ def test_failing_at_a_gate_is_kept(shop: Shop, submitted: str) -> None:
     assert submitted
     shop.run("review", "start", **BOB)
     shop.run("task", "fail", "1", "--reason", "cannot be judged", **BOB)
-    assert [(r["verdict"], r["note"]) for r in shop.json("review", "show", "1")["records"]] == [("changes", "cannot be judged")]
+    assert [(r["verdict"], r["note"]) for r in shop.json("review", "show", "1")["records"]] == [
+        ("changes", "cannot be judged")
+    ]
 
 
 def test_a_commit_that_is_not_here(shop: Shop) -> None:
-    """What another machine submitted and nobody fetched is named with what to do; work without a commit can be judged, too."""
+    """What another machine submitted and nobody fetched is named with what to do; work without a
+    commit can be judged, too.
+    """
     author = join(shop.octet)
     for title, sha in (("far away", "c0ffee" * 6 + "c0ff"), ("talk", "")):
         task = shop.octet.tasks.claim(author, task_id=shop.octet.tasks.add(title).id)
-        shop.octet.tasks.submit(task.id, task.token, branch="octet/9" if sha else "", commit=sha, gates=("review", "merge"))
+        shop.octet.tasks.submit(
+            task.id,
+            task.token,
+            branch="octet/9" if sha else "",
+            commit=sha,
+            gates=("review", "merge"),
+        )
     assert "git fetch" in shop.run("review", "start", "1", **BOB).out
     shop.run("review", "approve", "1", **BOB)
     assert "it has no commit" in shop.run("review", "start", "2", **BOB).out
     shop.run("review", "approve", "2", **BOB)
-    assert "no gate has judged" in shop.run("review", "show", shop.json("task", "add", "x")["id"]).out
+    assert (
+        "no gate has judged" in shop.run("review", "show", shop.json("task", "add", "x")["id"]).out
+    )
     assert "no task 99" in shop.refuses("review", "show", "99", code=2)
 
 
@@ -239,7 +316,9 @@ def test_hostile_findings(shop: Shop, submitted: str) -> None:
     assert submitted
     shop.run("review", "start", **BOB)
     note = "\x1b[2J\u202e" + "\n".join(str(number) for number in range(2000))
-    shop.run("review", "reject", "1", "--note", note, "--finding", "a\x1b[2J.py:1: note: \x07x", **BOB)
+    shop.run(
+        "review", "reject", "1", "--note", note, "--finding", "a\x1b[2J.py:1: note: \x07x", **BOB
+    )
     for words in (["task", "claim"], ["task", "show", "1"], ["review", "show", "1"]):
         out = shop.run(*words).out
         assert all(c.isprintable() or c == "\n" for c in out)
@@ -248,7 +327,10 @@ def test_hostile_findings(shop: Shop, submitted: str) -> None:
 
 def test_without_a_protected_branch(shop: Shop) -> None:
     """Where there is none everything counts as touched, so that nothing slips past security."""
-    settings(shop, 'protected = ["trunk"]\n[gates]\ndefault = ["merge"]\nsecurity_paths = ["src/auth/**"]')
+    settings(
+        shop,
+        'protected = ["trunk"]\n[gates]\ndefault = ["merge"]\nsecurity_paths = ["src/auth/**"]',
+    )
     (shop.root / "src" / "auth").mkdir(parents=True)
     commit(shop, "src/auth/a.py", "x\n")
     shop.run("task", "add", "x")

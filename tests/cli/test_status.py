@@ -30,7 +30,9 @@ def test_everything_there(shop: Shop) -> None:
     assert "and 8 more locks" in shown
     data = shop.json("status")
     assert (data["project"], data["tasks"]["pending"], len(data["locks"])) == ("shop", 1, 20)
-    assert [(found["id"], found["tasks"]) for found in data["agents"]] == [("developer-1", ["cart"])]
+    assert [(found["id"], found["tasks"]) for found in data["agents"]] == [
+        ("developer-1", ["cart"])
+    ]
     assert [work["id"] for work in data["work"]] == ["cart"]
 
 
@@ -46,11 +48,17 @@ def test_what_waits_at_the_gates(shop: Shop) -> None:
     assert "1 for review, 1 for merge (no repository-guardian here)" in shown
     assert "waits: a dirty checkout" in shown
     data = shop.json("status")
-    assert (data["gates"]["review"], data["gates"]["merge"], data["merge_waits"]) == (1, 1, "a dirty checkout")
+    assert (data["gates"]["review"], data["gates"]["merge"], data["merge_waits"]) == (
+        1,
+        1,
+        "a dirty checkout",
+    )
 
 
 def test_work_that_nobody_here_does(shop: Shop) -> None:
-    """A task of a stage whose role nobody has is named, where others have one: people without any role are left in peace."""
+    """A task of a stage whose role nobody has is named, where others have one: people without any
+    role are left in peace.
+    """
     shop.octet.tasks.add("settle the names", stage="design")
     shop.octet.tasks.add("build it")
     assert "waits   " not in shop.run("status").out
@@ -60,15 +68,24 @@ def test_work_that_nobody_here_does(shop: Shop) -> None:
 
 
 def test_what_was_made_by_hand(shop: Shop) -> None:
-    """Locks, tasks, agents and claims that somebody spoiled are shown, or left out; none of it can move the cursor."""
+    """Locks, tasks, agents and claims that somebody spoiled are shown, or left out; none of it can
+    move the cursor.
+    """
     client, keys = shop.octet.store.client, shop.octet.store.keys
     agent = join(shop.octet)
     shop.octet.tasks.add("gone\x1b[2J")
     task = shop.octet.tasks.claim(agent)
-    client.hset(keys.task(task.id), mapping={"title": "\x1b[2J\n\x1b[1A", "progress": "\x1b", "claimed_ms": "inf"})
+    client.hset(
+        keys.task(task.id),
+        mapping={"title": "\x1b[2J\n\x1b[1A", "progress": "\x1b", "claimed_ms": "inf"},
+    )
     client.set(keys.lock("name:x\x1b[2J"), '{"holder": "\x1b[2Jx", "task": "\x1b[1A\\n"}')
     client.zadd(keys.locks_index, {"name:x\x1b[2J": 0})
-    client.hset(keys.registry, "ghost", '{"id": "ghost", "role": "x\\u001b[2J", "incarnation": "1", "branch": "\\u001b"}')
+    client.hset(
+        keys.registry,
+        "ghost",
+        '{"id": "ghost", "role": "x\\u001b[2J", "incarnation": "1", "branch": "\\u001b"}',
+    )
     client.sadd(keys.claims("ghost"), "nothing")
     for words in (("status",), ("lock", "list"), ("agent", "list"), ("task", "list")):
         shown = shop.run(*words).out

@@ -13,8 +13,26 @@ HOSTILE = "\x1b[2J\x1b]0;owned\x07 two\nlines\r\u202egnp.exe\x00 \x9b31m" + "x" 
 
 def test_from_add_to_done(shop: Shop) -> None:
     """A task is added, claimed, reported on and completed; each step prints one record as JSON."""
-    added = shop.json("task", "add", "Fix the cart", "--priority", "7.5", "--path", "src/*", "--label", "ui", "--description", "so that…")
-    assert (added["id"], added["state"], added["priority"], added["paths"], added["created_by"]) == (
+    added = shop.json(
+        "task",
+        "add",
+        "Fix the cart",
+        "--priority",
+        "7.5",
+        "--path",
+        "src/*",
+        "--label",
+        "ui",
+        "--description",
+        "so that…",
+    )
+    assert (
+        added["id"],
+        added["state"],
+        added["priority"],
+        added["paths"],
+        added["created_by"],
+    ) == (
         "1",
         "pending",
         7.5,
@@ -23,7 +41,10 @@ def test_from_add_to_done(shop: Shop) -> None:
     )
     claimed = shop.json("task", "claim")
     assert (claimed["id"], claimed["holder"], claimed["attempts"]) == ("1", "person-ann", 1)
-    assert shop.json("task", "progress", "1", "50", "--note", "half") == {"task": "1", "progress": 50}
+    assert shop.json("task", "progress", "1", "50", "--note", "half") == {
+        "task": "1",
+        "progress": 50,
+    }
     shown = shop.json("task", "show", "1")
     assert (shown["progress"], shown["note"], shown["token"]) == (50, "half", claimed["token"])
     assert [task["id"] for task in shop.json("task", "list", "--state", "claimed")] == ["1"]
@@ -41,31 +62,53 @@ def test_for_people(shop: Shop) -> None:
     assert shop.run("task", "release", "1", "--note", "lunch").out == "task 1 is pending again\n"
     assert "ended: lunch" in shop.run("task", "show", "1").out
     shop.run("task", "claim", "1")
-    assert shop.run("task", "fail", "1", "--reason", "too hard").out == "task 1 failed and is pending\n"
+    assert (
+        shop.run("task", "fail", "1", "--reason", "too hard").out
+        == "task 1 failed and is pending\n"
+    )
     shop.run("task", "claim", "1")
     assert shop.run("task", "complete", "1").out == "task 1 is done\n"
 
 
 def test_submit_hands_over_the_branch(shop: Shop) -> None:
-    """The branch checked out is submitted at its commit; the merge stage takes it from there, and may send it back."""
-    (shop.root / ".claude" / "octet.toml").write_text('project = "shop"\n[gates]\ndefault = ["merge"]\n')
+    """The branch checked out is submitted at its commit; the merge stage takes it from there, and
+    may send it back.
+    """
+    (shop.root / ".claude" / "octet.toml").write_text(
+        'project = "shop"\n[gates]\ndefault = ["merge"]\n'
+    )
     git(shop.root, "commit", "-qam", "No gate but the merge")
     shop.run("task", "add", "x")
     shop.run("task", "claim")
     git(shop.root, "switch", "-q", "-c", "octet/1")
     submitted = shop.json("task", "submit", "1", "--note", "ready")
     commit = git(shop.root, "rev-parse", "HEAD")
-    assert submitted == {"task": "1", "state": "submitted", "branch": "octet/1", "commit": commit, "stage": "merge"}
+    assert submitted == {
+        "task": "1",
+        "state": "submitted",
+        "branch": "octet/1",
+        "commit": commit,
+        "stage": "merge",
+    }
     merge = shop.json("task", "claim", "--stage", "merge")
-    assert (merge["state"], merge["branch"], merge["author"]) == ("merging", "octet/1", "person-ann")
-    assert shop.json("task", "fail", "1", "--reason", "tests fail") == {"task": "1", "state": "pending"}
+    assert (merge["state"], merge["branch"], merge["author"]) == (
+        "merging",
+        "octet/1",
+        "person-ann",
+    )
+    assert shop.json("task", "fail", "1", "--reason", "tests fail") == {
+        "task": "1",
+        "state": "pending",
+    }
     assert "tests fail" in shop.run("task", "show", "1").out
     shop.run("task", "claim")
     assert "claimed with a branch" in shop.refuses("task", "complete", "1")
 
 
 def test_submit_takes_committed_work_only(shop: Shop) -> None:
-    """Changes that are not committed, a branch that is none, and one that only a merge moves are refused; the claim stays."""
+    """Changes that are not committed, a branch that is none, and one that only a merge moves are
+    refused; the claim stays.
+    """
     shop.run("task", "add", "x")
     shop.run("task", "claim")
     assert "main is a protected branch" in shop.refuses("task", "submit", "1")
@@ -127,7 +170,15 @@ def test_what_makes_no_sense(shop: Shop, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["add"], ["add", "x", "--priority", "high"], ["list", "--state", "x"], ["list", "--limit", "0"], ["fail", "1"]]
+    "words",
+    [
+        [],
+        ["add"],
+        ["add", "x", "--priority", "high"],
+        ["list", "--state", "x"],
+        ["list", "--limit", "0"],
+        ["fail", "1"],
+    ],
 )
 def test_usage(shop: Shop, words: list[str]) -> None:
     """A wrong command line is 2, from click."""
@@ -135,15 +186,29 @@ def test_usage(shop: Shop, words: list[str]) -> None:
 
 
 def test_hostile_texts_cannot_move_the_cursor(shop: Shop) -> None:
-    """A task of terminal escapes, newlines and right-to-left marks is shown on lines of its own, in printable characters."""
-    shop.octet.tasks.add(HOSTILE, description=HOSTILE, labels=[HOSTILE], paths=[HOSTILE], task_id="evil", created_by=HOSTILE)
+    """A task of terminal escapes, newlines and right-to-left marks is shown on lines of its own, in
+    printable characters.
+    """
+    shop.octet.tasks.add(
+        HOSTILE,
+        description=HOSTILE,
+        labels=[HOSTILE],
+        paths=[HOSTILE],
+        task_id="evil",
+        created_by=HOSTILE,
+    )
     rows = shop.run("task", "list").out
     assert rows.count("\n") == 2
     task = shop.json("task", "claim")
     assert task["title"] == HOSTILE
     shop.octet.tasks.progress("evil", task["token"], 5, HOSTILE)
     shop.octet.tasks.fail("evil", task["token"], HOSTILE)
-    outputs = [rows, shop.run("task", "show", "evil").out, shop.run("task", "claim").out, shop.run("task", "add", HOSTILE).out]
+    outputs = [
+        rows,
+        shop.run("task", "show", "evil").out,
+        shop.run("task", "claim").out,
+        shop.run("task", "add", HOSTILE).out,
+    ]
     for output in outputs:
         assert all(c.isprintable() or c == "\n" for c in output)
 

@@ -1,4 +1,6 @@
-"""`octet gc`, `keys`, `redis monitor`, `redis slowlog` and what `octet doctor` says of keys without an end."""
+"""`octet gc`, `keys`, `redis monitor`, `redis slowlog` and what `octet doctor` says of keys without
+an end.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def crew(octet: Octet) -> None:
 
 
 def test_gc_of_a_run_touches_nothing_else(shop: Shop) -> None:
-    """Another run, the project's own things, tasks, agents and locks stay byte for byte; --dry-run deletes nothing."""
+    """Another run, the project's own things, tasks, agents and locks stay byte for byte; --dry-run
+    deletes nothing.
+    """
     crew(shop.octet)
     fill(shop.octet)
     fill(shop.octet.run("r10"))
@@ -55,7 +59,9 @@ def test_gc_of_a_run_touches_nothing_else(shop: Shop) -> None:
     assert len(shop.json("gc", "--run", "r1")["things"]) == len(shown["things"])
     now = snapshot(shop.octet.store.client)
     token = shop.octet.store.keys.token
-    assert {key: value for key, value in now.items() if key != token} == {key: value for key, value in before.items() if key != token}
+    assert {key: value for key, value in now.items() if key != token} == {
+        key: value for key, value in before.items() if key != token
+    }
     assert shop.run("gc", "--run", "r1").out == "0 are gone\n"
 
 
@@ -66,7 +72,9 @@ def test_gc_by_age_touches_only_what_nobody_used(shop: Shop) -> None:
     fill(shop.octet.run("r"))
     assert shop.json("gc", "--older-than", "1h")["things"] == []
     assert len(shop.json("gc", "--older-than", "0s", "--dry-run")["things"]) == 18
-    assert {t["run"] for t in shop.json("gc", "--older-than", "0s", "--run", "r")["things"]} == {"r"}
+    assert {t["run"] for t in shop.json("gc", "--older-than", "0s", "--run", "r")["things"]} == {
+        "r"
+    }
     assert len(shop.json("gc", "--older-than", "0s")["things"]) == 9
     assert things(shop.octet.store) == []
     assert shop.octet.tasks.get("t").state == "claimed"
@@ -122,10 +130,19 @@ def test_keys(shop: Shop) -> None:
     fill(shop.octet.run("r"))
     shop.octet.store.client.set("workflow:{other}:counter:c", 1)
     rows = {row["kind"]: row for row in shop.json("keys")}
-    assert (rows["queue"]["keys"], rows["queue"]["types"], rows["queue"]["endless"]) == (8, "hash list zset", 0)
+    assert (rows["queue"]["keys"], rows["queue"]["types"], rows["queue"]["endless"]) == (
+        8,
+        "hash list zset",
+        0,
+    )
     assert rows["tasks"]["endless"] == rows["tasks"]["keys"] > 0
     [key] = shop.json("keys", "run:r:counter:")
-    assert (key["name"], key["kind"], key["run"], key["type"]) == ("run:r:counter:c", "counter", "r", "string")
+    assert (key["name"], key["kind"], key["run"], key["type"]) == (
+        "run:r:counter:c",
+        "counter",
+        "r",
+        "string",
+    )
     assert 0 < key["ttl_ms"] <= 86_400_000
     assert key["bytes"] > 0
     assert len(shop.json("keys", "", "-n", "3")) == 3
@@ -154,8 +171,13 @@ def doctor(shop: Shop) -> str:
 
 
 def test_monitor_shows_this_project_in_our_words(shop: Shop) -> None:
-    """Scripts by their names, keys without the prefix; nothing of another project; it ends by itself."""
-    for warm in (shop.octet.queue("warm").push, shop.octet.counter("warm").incr):  # the server knows the scripts now
+    """Scripts by their names, keys without the prefix; nothing of another project; it ends by
+    itself.
+    """
+    for warm in (
+        shop.octet.queue("warm").push,
+        shop.octet.counter("warm").incr,
+    ):  # the server knows the scripts now
         warm(1)
     process = shop.start("redis", "monitor", "--for", "30s", "-n", "3", "--json")
     client = shop.octet.store.client
@@ -164,7 +186,10 @@ def test_monitor_shows_this_project_in_our_words(shop: Shop) -> None:
     shop.octet.queue("analysis").push('say "hi" \\ größer\n')
     client.lpush("workflow:{shop}:queue:raw", "x")
     client.get("unrelated")
-    with open_client(f"unix://{client.connection_pool.connection_kwargs['path']}") as other, Octet(other, "shop") as octet:
+    with (
+        open_client(f"unix://{client.connection_pool.connection_kwargs['path']}") as other,
+        Octet(other, "shop") as octet,
+    ):
         octet.counter("c").incr(5)
     out, err = process.communicate(timeout=20)
     texts = [json.loads(line)["text"] for line in out.decode().splitlines()]
@@ -193,7 +218,9 @@ def test_slowlog(shop: Shop) -> None:
 def test_who_may_not_is_told(shop: Shop) -> None:
     """Without the right to watch: one line, exit code 1."""
     client = shop.octet.store.client
-    client.execute_command("ACL", "SETUSER", "weak", "on", ">pw", "~*", "&*", "+@all", "-@dangerous")
+    client.execute_command(
+        "ACL", "SETUSER", "weak", "on", ">pw", "~*", "&*", "+@all", "-@dangerous"
+    )
     url = f"unix://weak:pw@{client.connection_pool.connection_kwargs['path']}"
     try:
         assert "MONITOR" in shop.refuses("redis", "monitor", OCTET_REDIS_URL=url)
@@ -210,7 +237,10 @@ def test_who_may_not_is_told(shop: Shop) -> None:
         (["PING"], None),
         (["EVALSHA"], None),
         (["EVALSHA", "x", "many", "workflow:{p}:a"], "EVALSHA x many a"),
-        (["EVAL", load_script("counter/add").text, "1", "workflow:{p}:counter:c", "5"], "counter_add counter:c 5"),
+        (
+            ["EVAL", load_script("counter/add").text, "1", "workflow:{p}:counter:c", "5"],
+            "counter_add counter:c 5",
+        ),
         (["EVALSHA", "unknown", "1", "workflow:{p}:a", "b"], "evalsha a b"),
         (["DEL", *(f"workflow:{{p}}:{n}" for n in range(20))], "DEL 0 1 2 3 4 5 6 7 8 9 10 11 …"),
         (["SET", "workflow:{p}:k", "\x1b[2J" + "x" * 100], "SET k  [2J" + "x" * 55 + "…"),

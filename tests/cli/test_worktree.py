@@ -57,7 +57,12 @@ def crew(tmp_path: Path, redis_url: str, clean_env: dict[str, str]) -> Crew:
     git.out("add", "--all")
     git.out("commit", "--quiet", "-m", "base")
     trust.approve(load_project(root))
-    environment = {**clean_env, "PYTHONPATH": SOURCES, "OCTET_REDIS_URL": redis_url, "GIT_CONFIG_GLOBAL": os.devnull}
+    environment = {
+        **clean_env,
+        "PYTHONPATH": SOURCES,
+        "OCTET_REDIS_URL": redis_url,
+        "GIT_CONFIG_GLOBAL": os.devnull,
+    }
     return Crew(root, environment)
 
 
@@ -74,11 +79,15 @@ def test_twenty_processes_add_twenty_worktrees(crew: Crew) -> None:
     made = [json.loads(out) for (out, _), _ in ended]
     assert [one["branch"] for one in made] == [f"octet/t{n}" for n in range(20)]
     assert len({one["ports"]["PORT"] for one in made}) == 20
-    assert {one["name"] for one in crew.json("dev-0", "worktree", "list", "--no-size")} == {f"t{n}" for n in range(20)}
+    assert {one["name"] for one in crew.json("dev-0", "worktree", "list", "--no-size")} == {
+        f"t{n}" for n in range(20)
+    }
 
 
 def test_a_task_handed_over_with_its_work(crew: Crew) -> None:
-    """add, dirty, release: the next holder's claim names the ref, and `rescue` brings the file back."""
+    """add, dirty, release: the next holder's claim names the ref, and `rescue` brings the file
+    back.
+    """
     crew("planner", "task", "add", "work", "--id", "t")
     crew("dev-1", "task", "claim")
     path = Path(crew.json("dev-1", "worktree", "add")["path"])
@@ -96,7 +105,9 @@ def test_a_task_handed_over_with_its_work(crew: Crew) -> None:
 
 
 def test_removal_by_name_and_the_doctor(crew: Crew) -> None:
-    """Another's worktree stays while its owner lives; afterwards the doctor removes what is merged and leaves what is not."""
+    """Another's worktree stays while its owner lives; afterwards the doctor removes what is merged
+    and leaves what is not.
+    """
     for n in (1, 2):
         crew("planner", "task", "add", "work", "--id", f"t{n}")
         crew(f"dev-{n}", "task", "claim", f"t{n}")

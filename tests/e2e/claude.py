@@ -1,7 +1,8 @@
 """Runs the real Claude Code in an environment made from nothing, against the scripted model.
 
-`ClaudeHeadless` is `claude -p`, either with one prompt or kept alive by prompts on its standard input. `ClaudeInteractive` is the
-terminal program in a pseudo-terminal. Both are started in a session of their own and leave no process behind.
+`ClaudeHeadless` is `claude -p`, either with one prompt or kept alive by prompts on its standard
+input. `ClaudeInteractive` is the terminal program in a pseudo-terminal. Both are started in a
+session of their own and leave no process behind.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from typing import Any, Self
 VERSION = "2.1.330"
 DEADLINE_S = 30.0
 API_KEY = "sk-ant-api03-this-key-opens-nothing-at-all"
-PROMPT_SIGN = "\N{HEAVY RIGHT-POINTING ANGLE QUOTATION MARK ORNAMENT}"  # drawn once the terminal program takes input
+# drawn once the terminal program takes input
+PROMPT_SIGN = "\N{HEAVY RIGHT-POINTING ANGLE QUOTATION MARK ORNAMENT}"
 HEADLESS = ("--output-format", "stream-json", "--verbose", "--include-hook-events")
 
 
@@ -40,12 +42,21 @@ def find_claude() -> Path | None:
 def unfit_because(binary: Path | None) -> str:
     """Why `binary` cannot serve the tests, or ""."""
     if binary is None:
-        return f"no Claude Code: set OCTET_TEST_CLAUDE to the program of @anthropic-ai/claude-code@{VERSION}"
+        return (
+            "no Claude Code: set OCTET_TEST_CLAUDE to the program of "
+            f"@anthropic-ai/claude-code@{VERSION}"
+        )
     try:
-        shown = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=DEADLINE_S, check=False).stdout
+        shown = subprocess.run(
+            [binary, "--version"], capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        ).stdout
     except OSError as error:
         return f"{binary} does not start: {error.strerror}"
-    return "" if shown.split()[:1] == [VERSION] else f"{binary} is {shown.strip() or 'mute'}, the tests know {VERSION}"
+    return (
+        ""
+        if shown.split()[:1] == [VERSION]
+        else f"{binary} is {shown.strip() or 'mute'}, the tests know {VERSION}"
+    )
 
 
 def client_environment(home: Path, model_url: str) -> dict[str, str]:
@@ -69,13 +80,18 @@ def client_environment(home: Path, model_url: str) -> dict[str, str]:
 
 
 def accept_first_run_questions(home: Path, *repositories: Path) -> None:
-    """Write what the terminal program would otherwise ask a person at its first start: theme, key, trust."""
+    """Write what the terminal program would otherwise ask a person at its first start: theme, key,
+    trust.
+    """
     state = {
         "hasCompletedOnboarding": True,
         "bypassPermissionsModeAccepted": True,
         "theme": "dark",
         "customApiKeyResponses": {"approved": [API_KEY[-20:]], "rejected": []},
-        "projects": {str(repository): {"hasTrustDialogAccepted": True, "allowedTools": []} for repository in repositories},
+        "projects": {
+            str(repository): {"hasTrustDialogAccepted": True, "allowedTools": []}
+            for repository in repositories
+        },
     }
     directory = home / ".claude"
     directory.mkdir(parents=True, exist_ok=True)
@@ -93,7 +109,12 @@ class _Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     @property
@@ -123,11 +144,17 @@ class _Client:
 class ClaudeHeadless(_Client):
     """`claude -p`: its events are read as they come.
 
-    With a `prompt` the client answers it and ends; with None it lives until `finish`, fed by `send`.
+    With a `prompt` the client answers it and ends; with None it lives until `finish`, fed by
+    `send`.
     """
 
     def __init__(
-        self, binary: Path, directory: Path, environment: Mapping[str, str], prompt: str | None, arguments: Sequence[str] = ()
+        self,
+        binary: Path,
+        directory: Path,
+        environment: Mapping[str, str],
+        prompt: str | None,
+        arguments: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.events: list[dict[str, Any]] = []
@@ -138,7 +165,10 @@ class ClaudeHeadless(_Client):
             cwd=directory, env=dict(environment), start_new_session=True,
             stdin=subprocess.DEVNULL if prompt is not None else subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
-        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_events, self._read_stderr)]
+        self._readers = [
+            threading.Thread(target=read, daemon=True)
+            for read in (self._read_events, self._read_stderr)
+        ]
         for reader in self._readers:
             reader.start()
 
@@ -156,7 +186,9 @@ class ClaudeHeadless(_Client):
         try:
             self.process.wait(deadline_s)
         except subprocess.TimeoutExpired as error:
-            raise AssertionError(f"the client did not end within {deadline_s:g} s; {self._diagnosis()}") from error
+            raise AssertionError(
+                f"the client did not end within {deadline_s:g} s; {self._diagnosis()}"
+            ) from error
         self._join()
         results = [event for event in self.events if event.get("type") == "result"]
         assert results, f"the client ended without a result; {self._diagnosis()}"
@@ -172,7 +204,11 @@ class ClaudeHeadless(_Client):
 
     def hook_responses(self, event: str) -> list[dict[str, Any]]:
         """What the hooks of `event` gave back: hook_name, stdout, stderr, exit_code, outcome."""
-        return [found for found in list(self.events) if found.get("subtype") == "hook_response" and found["hook_event"] == event]
+        return [
+            found
+            for found in list(self.events)
+            if found.get("subtype") == "hook_response" and found["hook_event"] == event
+        ]
 
     def close(self) -> None:
         super().close()
@@ -201,9 +237,17 @@ class ClaudeHeadless(_Client):
 
 
 class ClaudeInteractive(_Client):
-    """The terminal program in a pseudo-terminal of 50 x 200; tests type into it and watch the model, seldom the screen."""
+    """The terminal program in a pseudo-terminal of 50 x 200; tests type into it and watch the
+    model, seldom the screen.
+    """
 
-    def __init__(self, binary: Path, directory: Path, environment: Mapping[str, str], arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        directory: Path,
+        environment: Mapping[str, str],
+        arguments: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self._output = bytearray()
         self._closed = False
@@ -225,7 +269,9 @@ class ClaudeInteractive(_Client):
     def type_line(self, text: str) -> None:
         """Paste `text` into the prompt and press Enter."""
         self._write(b"\x1b[200~" + text.encode() + b"\x1b[201~")
-        time.sleep(0.15)  # an Enter that comes in the same read belongs to the paste: the one pause that no event can replace
+        time.sleep(
+            0.15
+        )  # an Enter that comes in the same read belongs to the paste: the one pause that no event can replace
         self._write(b"\r")
 
     def press(self, keys: bytes) -> None:
@@ -235,12 +281,18 @@ class ClaudeInteractive(_Client):
         """All that was drawn so far, control sequences removed."""
         with self._changed:
             text = self._output.decode(errors="replace")
-        return re.sub(r"\x1b(\][^\x07\x1b]*(\x07|\x1b\\)|\[[0-9;?<>=]*[a-zA-Z@`]|[()][A-Z0-9]|[=>78])", "", text)
+        return re.sub(
+            r"\x1b(\][^\x07\x1b]*(\x07|\x1b\\)|\[[0-9;?<>=]*[a-zA-Z@`]|[()][A-Z0-9]|[=>78])",
+            "",
+            text,
+        )
 
     def wait_for_screen(self, words: str, deadline_s: float = DEADLINE_S) -> None:
         """Block until `words`, spaces left out, have been drawn at some time."""
         wanted = words.replace(" ", "")
-        self._wait_for(lambda: wanted in self.screen().replace(" ", ""), f"{words!r} on the screen", deadline_s)
+        self._wait_for(
+            lambda: wanted in self.screen().replace(" ", ""), f"{words!r} on the screen", deadline_s
+        )
 
     def leave(self, deadline_s: float = DEADLINE_S) -> None:
         """/exit, and wait for the end."""

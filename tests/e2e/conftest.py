@@ -1,6 +1,7 @@
 """Fixtures of the end-to-end tests: the client, the scripted model, and a sandbox with Octet in it.
 
-`OCTET_TEST_CLAUDE` names the program of Claude Code; `OCTET_TEST_CACHE` a cache directory to keep between runs.
+`OCTET_TEST_CLAUDE` names the program of Claude Code; `OCTET_TEST_CACHE` a cache directory to keep
+between runs.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def claude_binary() -> Path:
-    """The real client of the version the tests know; without it the tests are skipped, but fail in CI."""
+    """The real client of the version the tests know; without it the tests are skipped, but fail in
+    CI.
+    """
     binary = find_claude()
     if reason := unfit_because(binary):
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
@@ -44,10 +47,16 @@ def claude_binary() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache directory in which `bin/octet` has built its virtual environment, once for all sandboxes."""
+    """A cache directory in which `bin/octet` has built its virtual environment, once for all
+    sandboxes.
+    """
     cache = Path(os.environ.get("OCTET_TEST_CACHE") or tmp_path_factory.mktemp("cache"))
     state = tmp_path_factory.mktemp("state")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OCTET_", "CLAUDE", "PYTHON"))}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OCTET_", "CLAUDE", "PYTHON"))
+    }
     built = subprocess.run(
         [PROJECT / "bin" / "octet", "--version"], env=environment | {"XDG_CACHE_HOME": str(cache), "XDG_STATE_HOME": str(state)},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BUILD_DEADLINE_S, check=False,
@@ -65,7 +74,9 @@ def model() -> Iterator[Model]:
 
 
 @pytest.fixture
-def sandbox(request: pytest.FixtureRequest, claude_binary: Path, model: Model, shared_cache: Path) -> Iterator[Sandbox]:
+def sandbox(
+    request: pytest.FixtureRequest, claude_binary: Path, model: Model, shared_cache: Path
+) -> Iterator[Sandbox]:
     """A machine on which nobody has opted in yet; with the plugin unless parametrised otherwise."""
     directory = Path(tempfile.mkdtemp(prefix="octet-")).resolve()
     made = Sandbox(directory, claude_binary, model, getattr(request, "param", PLUGIN), shared_cache)

@@ -1,10 +1,13 @@
-"""A scripted model for a whole crew: it knows whose request it is by the briefing that Octet's SessionStart hook put into the conversation.
+"""A scripted model for a whole crew: it knows whose request it is by the briefing that Octet's
+SessionStart hook put into the conversation.
 
     with CrewModel() as model:
-        model.play("developer", develop)        # a conversation for each turn of a session of the role
+        model.play("developer", develop)        # a conversation for each turn of a session of the
+        role
 
-A conversation is an iterator of tool calls, or a generator that gets each call's result. When it ends the turn ends. The next turn, for
-whatever reason it begins, is answered by a new conversation, which is told what has reached the model since the last one.
+A conversation is an iterator of tool calls, or a generator that gets each call's result. When it
+ends the turn ends. The next turn, for whatever reason it begins, is answered by a new conversation,
+which is told what has reached the model since the last one.
 """
 
 from __future__ import annotations
@@ -21,13 +24,17 @@ from octet.demo.answers import Block, Text, ToolCall
 from octet.demo.model import ModelServer, Result, texts_in
 from octet.demo.model import Request as Received
 
-BRIEFING = re.compile(r"Octet: you are (?P<agent>[\w.-]+) in project [\w.-]+, in the role of (?P<role>[\w-]+)")
+BRIEFING = re.compile(
+    r"Octet: you are (?P<agent>[\w.-]+) in project [\w.-]+, in the role of (?P<role>[\w-]+)"
+)
 NOBODYS = "Nothing to do for somebody without a role."
 
 
 @dataclass(frozen=True)
 class Told:
-    """Who begins a turn, and what it was told: the words of its person, of hooks and of machine wakes."""
+    """Who begins a turn, and what it was told: the words of its person, of hooks and of machine
+    wakes.
+    """
 
     agent: str
     role: str
@@ -40,9 +47,10 @@ Play = Callable[[Told], Iterator[Any]]
 class CrewModel(ModelServer):
     """The server; a context manager.
 
-    `errors` holds what went wrong in its threads, `results` what the tool calls came to, in order. Of each role, `said` holds its tool
-    calls, `told` what came from outside before each answer, and `instructions` what its model is begun with. `resting` are those who have
-    ended a turn, and not begun another.
+    `errors` holds what went wrong in its threads, `results` what the tool calls came to, in order.
+    Of each role, `said` holds its tool calls, `told` what came from outside before each answer, and
+    `instructions` what its model is begun with. `resting` are those who have ended a turn, and not
+    begun another.
     """
 
     def __init__(self) -> None:
@@ -88,11 +96,15 @@ class CrewModel(ModelServer):
         return [block]
 
     def _step(self, told: Told, request: Received) -> Block:
-        """The next call of the conversation that the agent is in; after a call's result never the first of another one."""
+        """The next call of the conversation that the agent is in; after a call's result never the
+        first of another one.
+        """
         acting = self._acting.get(told.agent)
         try:
             if acting is None or not request.results:
-                acting = self._acting[told.agent] = self._plays.get(told.role, lambda _told: iter(()))(told)
+                acting = self._acting[told.agent] = self._plays.get(
+                    told.role, lambda _told: iter(())
+                )(told)
                 return next(acting)  # type: ignore[no-any-return]
             send = getattr(acting, "send", None)
             return send(request.results[-1]) if send else next(acting)
@@ -106,5 +118,7 @@ class CrewModel(ModelServer):
 
 def _latest(request: Received) -> Sequence[str]:
     """The texts that came from outside since the model's last answer, oldest first."""
-    latest = itertools.takewhile(lambda message: message["role"] != "assistant", reversed(request.messages))
+    latest = itertools.takewhile(
+        lambda message: message["role"] != "assistant", reversed(request.messages)
+    )
     return texts_in(list(latest)[::-1])

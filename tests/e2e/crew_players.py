@@ -1,6 +1,8 @@
-"""How a scripted model plays the eight roles of a crew, by what `agents/*.md` tell them: one plain command a call, none for a person.
+"""How a scripted model plays the eight roles of a crew, by what `agents/*.md` tell them: one plain
+command a call, none for a person.
 
-A turn does what it was handed, and ends; what comes next is Octet's to say. Nobody waits, asks for work, or knows when all is done.
+A turn does what it was handed, and ends; what comes next is Octet's to say. Nobody waits, asks for
+work, or knows when all is done.
 """
 
 from __future__ import annotations
@@ -44,16 +46,23 @@ PLAN = """\
   after: bill
   paths: README
 """
-MANUAL = "A repository to work in.\n\nshop.bill.total(texts) is the sum of the prices in `texts`, with tax.\n"
+MANUAL = (
+    "A repository to work in.\n\nshop.bill.total(texts) is the sum of the prices in `texts`, "
+    "with tax.\n"
+)
 HANDED = re.compile(r"Octet: your next task is (\S+); it is claimed for you")
 ENDS = re.compile(r"octet (task (complete|submit)|review approve) ")
 # Whose work is claimed by the command that does it.
-COMMANDS = {"test-orchestrator": "octet test run --all", "repository-guardian": "octet merge run --once"}
+COMMANDS = {
+    "test-orchestrator": "octet test run --all",
+    "repository-guardian": "octet merge run --once",
+}
 SETTLED = "price reads, tax adds, bill calls both"
 
 
 class Frozen:
-    """The first session of a role that makes a certain call of a task, or the one that ends it: it never does, because it is killed there.
+    """The first session of a role that makes a certain call of a task, or the one that ends it: it
+    never does, because it is killed there.
 
     Args:
         calls: how many calls it makes before.
@@ -115,7 +124,9 @@ class Players:
                 block = does.send(result)  # type: ignore[arg-type] - None begins it
             except StopIteration:
                 return
-            if frozen and (count >= frozen.calls or ENDS.match(str(getattr(block, "input", {}).get("command")))):
+            if frozen and (
+                count >= frozen.calls or ENDS.match(str(getattr(block, "input", {}).get("command")))
+            ):
                 frozen.catch(told.agent, task)
             result = yield block
 
@@ -125,7 +136,9 @@ class Players:
             yield from self._must(shell(command))
 
     def _plan(self, task: str) -> Does:
-        """Write the plan, queue its tasks; where that was done before the session was killed, only say so."""
+        """Write the plan, queue its tasks; where that was done before the session was killed, only
+        say so.
+        """
         graph = yield from self._must(shell("octet task graph"))
         if "price [" not in graph:
             plan = self._scratch / "plan.md"
@@ -139,7 +152,9 @@ class Players:
 
     def _build(self, task: str) -> Does:
         worktree = yield from self._enter(task)
-        yield from self._replace(worktree / "tests" / f"test_{task}.py", TEST.format(task=task, check=CHECKS[task]))
+        yield from self._replace(
+            worktree / "tests" / f"test_{task}.py", TEST.format(task=task, check=CHECKS[task])
+        )
         yield from self._replace(worktree / "shop" / f"{task}.py", CODE[task])
         yield from self._must(shell("git merge main"))
         yield from self._must(shell(TESTS))
@@ -180,7 +195,9 @@ class Players:
         yield from self._must(shell(f"cd '{self._repository}'"))
 
     def _must(self, block: Block) -> Generator[Block, Result, str]:
-        """One call that ought to succeed; its output. What is refused is kept for the test, and the turn goes on."""
+        """One call that ought to succeed; its output. What is refused is kept for the test, and the
+        turn goes on.
+        """
         result = yield block
         if result.failed:
             self.refused.append(f"{block}: {result.text}")

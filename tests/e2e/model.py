@@ -1,14 +1,16 @@
-"""The scripted model of the tests: the demo's stand-in for the model, with a script for each session and a memory of its requests.
+"""The scripted model of the tests: the demo's stand-in for the model, with a script for each
+session and a memory of its requests.
 
 A test gives each session a script, a list of turns, and puts the session's marker into its prompt:
 
     model.script("A", Turn(Tool("Write", {...})), Turn(Text("done"), gate=gate))
     claude.start(marker("A") + " write a.py")
 
-The server answers the session's n-th request with the n-th turn and keeps every request, so that a test asserts what reached
-the model. Where the next step hangs on what the last one gave, `play` takes a conversation instead: a generator that yields each
-tool call and gets its result. A sub-agent has a marker of its own in the prompt that its parent's script gives it. Side calls of
-the client (titles, compaction) advance no script.
+The server answers the session's n-th request with the n-th turn and keeps every request, so that a
+test asserts what reached the model. Where the next step hangs on what the last one gave, `play`
+takes a conversation instead: a generator that yields each tool call and gets its result. A
+sub-agent has a marker of its own in the prompt that its parent's script gives it. Side calls of the
+client (titles, compaction) advance no script.
 """
 
 from __future__ import annotations
@@ -25,7 +27,19 @@ from octet.demo.model import Request as Received
 
 from .waiting import DEADLINE_S
 
-__all__ = ["Block", "Conversation", "Failure", "Gate", "Model", "Request", "Result", "Text", "Tool", "Turn", "marker"]
+__all__ = [
+    "Block",
+    "Conversation",
+    "Failure",
+    "Gate",
+    "Model",
+    "Request",
+    "Result",
+    "Text",
+    "Tool",
+    "Turn",
+    "marker",
+]
 
 # Yields what the model does, and gets what came of it; at its end the model has nothing more to do.
 Conversation = Generator[Block, Result, None]
@@ -70,8 +84,14 @@ class Request(Received):
 
     @property
     def wants_summary(self) -> bool:
-        """Whether it asks for a summary, as at compaction: with a session's tools, but none of its turns."""
-        return any(SUMMARY_REQUEST in text for message in self.messages[-1:] for text in texts_of(message["content"]))
+        """Whether it asks for a summary, as at compaction: with a session's tools, but none of its
+        turns.
+        """
+        return any(
+            SUMMARY_REQUEST in text
+            for message in self.messages[-1:]
+            for text in texts_of(message["content"])
+        )
 
     @property
     def is_turn(self) -> bool:
@@ -116,9 +136,13 @@ class Model(ModelServer):
         self._changed = threading.Condition()
 
     def script(self, session: str, *turns: Turn | Block) -> None:
-        """Set the answers of `session`; a bare block is a turn of its own, and past the last turn the answer is a short text."""
+        """Set the answers of `session`; a bare block is a turn of its own, and past the last turn
+        the answer is a short text.
+        """
         with self._changed:
-            self._scripts[session] = _Script([turn if isinstance(turn, Turn) else Turn(turn) for turn in turns])
+            self._scripts[session] = _Script(
+                [turn if isinstance(turn, Turn) else Turn(turn) for turn in turns]
+            )
 
     def play(self, session: str, conversation: Conversation) -> None:
         """Let `conversation` give the answers of `session`, one block for each request."""
@@ -130,7 +154,9 @@ class Model(ModelServer):
         return self._said[session]
 
     def summarise_as(self, text: str) -> None:
-        """What the client gets when it asks for a summary at compaction; put the session's marker into it."""
+        """What the client gets when it asks for a summary at compaction; put the session's marker
+        into it.
+        """
         self._summary = text
 
     def fail_with(self, failure: Failure | None) -> None:
@@ -140,22 +166,32 @@ class Model(ModelServer):
     def requests_of(self, session: str) -> list[Request]:
         """The main-loop requests of `session` so far, oldest first."""
         with self._changed:
-            return [request for request in self._requests if request.session == session and request.is_turn]
+            return [
+                request
+                for request in self._requests
+                if request.session == session and request.is_turn
+            ]
 
     def tool_results(self, session: str) -> list[str]:
         """Contents of the tool results in the latest request of `session`, in order."""
         requests = self.requests_of(session)
         return requests[-1].tool_results() if requests else []
 
-    def wait_for_requests(self, session: str, count: int, deadline_s: float = DEADLINE_S) -> Request:
+    def wait_for_requests(
+        self, session: str, count: int, deadline_s: float = DEADLINE_S
+    ) -> Request:
         """Block until `session` has sent `count` requests; return the latest of them.
 
         Raises:
             AssertionError: not within the deadline.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self.requests_of(session)) >= count, deadline_s):
-                raise AssertionError(f"request {count} of session {session}: not within {deadline_s:g} s")
+            if not self._changed.wait_for(
+                lambda: len(self.requests_of(session)) >= count, deadline_s
+            ):
+                raise AssertionError(
+                    f"request {count} of session {session}: not within {deadline_s:g} s"
+                )
         return self.requests_of(session)[count - 1]
 
     def _answer(self, received: Received) -> list[Block] | Failure:
@@ -179,11 +215,19 @@ class Model(ModelServer):
         with self._changed:
             script = self._scripts.get(session, _Script([]))
             script.used += 1
-            return script.turns[script.used - 1] if script.used <= len(script.turns) else Turn(Text("Nothing more to do."))
+            return (
+                script.turns[script.used - 1]
+                if script.used <= len(script.turns)
+                else Turn(Text("Nothing more to do."))
+            )
 
 
 def _continue(conversation: Conversation, request: Request) -> Block:
     try:
-        return next(conversation) if getgeneratorstate(conversation) == GEN_CREATED else conversation.send(request.results[-1])
+        return (
+            next(conversation)
+            if getgeneratorstate(conversation) == GEN_CREATED
+            else conversation.send(request.results[-1])
+        )
     except StopIteration:
         return Text("Nothing more to do.")

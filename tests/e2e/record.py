@@ -1,8 +1,10 @@
-"""Records what the real client sends to hooks, as the payloads that the tests of the hooks and of the guard start from.
+"""Records what the real client sends to hooks, as the payloads that the tests of the hooks and of
+the guard start from.
 
-`python -m tests.e2e.record` (with OCTET_TEST_CLAUDE set) writes tests/hooks/payloads/<name>.json anew, and beside them
-tests/hooks/environment.json, the variables that a hook is run with. What differs from run to run stands as a placeholder:
-@REPO@ @HOME@ @SESSION@ @AGENT@ @PROMPT@ @TOOL@ @TASK@ @PID@. Ids that a test compares stay apart by number: @AGENT2@.
+`python -m tests.e2e.record` (with OCTET_TEST_CLAUDE set) writes tests/hooks/payloads/<name>.json
+anew, and beside them tests/hooks/environment.json, the variables that a hook is run with. What
+differs from run to run stands as a placeholder: @REPO@ @HOME@ @SESSION@ @AGENT@ @PROMPT@ @TOOL@
+@TASK@ @PID@. Ids that a test compares stay apart by number: @AGENT2@.
 """
 
 from __future__ import annotations
@@ -17,7 +19,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .claude import ClaudeHeadless, ClaudeInteractive, accept_first_run_questions, client_environment, find_claude, unfit_because
+from .claude import (
+    ClaudeHeadless,
+    ClaudeInteractive,
+    accept_first_run_questions,
+    client_environment,
+    find_claude,
+    unfit_because,
+)
 from .model import Failure, Gate, Model, Text, Tool, Turn, marker
 from .waiting import poll
 
@@ -29,7 +38,16 @@ EVENTS = (
 GUARDED = ("Write", "Edit", "NotebookEdit", "Bash", "Agent")
 ALLOW = ("--permission-mode", "bypassPermissions")
 NOTEBOOK = {
-    "cells": [{"cell_type": "code", "id": "c1", "metadata": {}, "outputs": [], "execution_count": None, "source": ["1"]}],
+    "cells": [
+        {
+            "cell_type": "code",
+            "id": "c1",
+            "metadata": {},
+            "outputs": [],
+            "execution_count": None,
+            "source": ["1"],
+        }
+    ],
     "metadata": {},
     "nbformat": 4,
     "nbformat_minor": 5,
@@ -46,12 +64,18 @@ RECORDER = """
 
 
 def make_recording_plugin(directory: Path, records: Path) -> Path:
-    """A plugin whose hooks only write down what they were given; its path has a space, its agent is `probe:developer`."""
+    """A plugin whose hooks only write down what they were given; its path has a space, its agent is
+    `probe:developer`.
+    """
     plugin = directory / "a plugin"
     for below in (".claude-plugin", "hooks", "agents"):
         (plugin / below).mkdir(parents=True)
-    (plugin / ".claude-plugin" / "plugin.json").write_text(json.dumps({"name": "probe", "version": "0.0.1", "description": "records"}))
-    (plugin / "agents" / "developer.md").write_text("---\nname: developer\ndescription: builds\n---\nYou build.\n")
+    (plugin / ".claude-plugin" / "plugin.json").write_text(
+        json.dumps({"name": "probe", "version": "0.0.1", "description": "records"})
+    )
+    (plugin / "agents" / "developer.md").write_text(
+        "---\nname: developer\ndescription: builds\n---\nYou build.\n"
+    )
     (plugin / "hooks" / "record.py").write_text(textwrap.dedent(RECORDER))
     command = {
         "type": "command",
@@ -67,14 +91,29 @@ class Recording:
     """One temporary home and repository, the recording plugin, and what it recorded."""
 
     def __init__(self, directory: Path, binary: Path, model: Model) -> None:
-        self.home, self.repository, self.records = directory / "home", directory / "a repo", directory / "records"
+        self.home, self.repository, self.records = (
+            directory / "home",
+            directory / "a repo",
+            directory / "records",
+        )
         for made in (self.home, self.repository, self.records):
             made.mkdir()
         self.binary, self.model = binary, model
         self.arguments = ("--plugin-dir", str(make_recording_plugin(directory, self.records)))
         self.environment = client_environment(self.home, model.url)
         (self.repository / "n.ipynb").write_text(json.dumps(NOTEBOOK))
-        commit = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "--allow-empty", "-m", "first"]
+        commit = [
+            "git",
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@example.org",
+            "commit",
+            "-q",
+            "--allow-empty",
+            "-m",
+            "first",
+        ]
         for command in (["git", "init", "-q", "-b", "main"], commit):
             subprocess.run(command, cwd=self.repository, env=self.environment, check=True)
 
@@ -99,11 +138,15 @@ class Recording:
 
     def start(self, prompt: str | None, *arguments: str) -> ClaudeHeadless:
         """`claude -p` with the recording plugin; close it."""
-        return ClaudeHeadless(self.binary, self.repository, self.environment, prompt, [*self.arguments, *arguments])
+        return ClaudeHeadless(
+            self.binary, self.repository, self.environment, prompt, [*self.arguments, *arguments]
+        )
 
     def terminal(self, *arguments: str) -> ClaudeInteractive:
         accept_first_run_questions(self.home, self.repository)
-        return ClaudeInteractive(self.binary, self.repository, self.environment, [*self.arguments, *arguments])
+        return ClaudeInteractive(
+            self.binary, self.repository, self.environment, [*self.arguments, *arguments]
+        )
 
 
 def record_tools(recording: Recording) -> None:
@@ -119,7 +162,9 @@ def record_tools(recording: Recording) -> None:
         Tool("NotebookEdit", {"notebook_path": notebook, "cell_id": "c1", "new_source": "2"}),
         Text("Wrote a.py.\nIt has one line."),
     )
-    recording.converse(marker("tools") + " write a.py", "/clear", marker("cleared") + " go on", "/compact")
+    recording.converse(
+        marker("tools") + " write a.py", "/clear", marker("cleared") + " go on", "/compact"
+    )
 
 
 def record_life(recording: Recording) -> None:
@@ -131,7 +176,9 @@ def record_life(recording: Recording) -> None:
     recording.model.fail_with(Failure(529, "overloaded_error", "Overloaded"))
     with recording.start(None) as client:
         client.send(marker("fails"))
-        poll(lambda: "stop_failure" in named(recording), "StopFailure")  # a client that ends does not wait for this hook
+        poll(
+            lambda: "stop_failure" in named(recording), "StopFailure"
+        )  # a client that ends does not wait for this hook
         client.finish()
     recording.model.fail_with(None)
 
@@ -139,12 +186,26 @@ def record_life(recording: Recording) -> None:
 def record_subagents(recording: Recording) -> None:
     """A background sub-agent that outlives its parent's turn, and one in a worktree of its own."""
     gate = Gate()
-    background = {"description": "Build it", "prompt": marker("sub") + " build", "subagent_type": "probe:developer"}
-    isolated = background | {"prompt": marker("isolated") + " build", "isolation": "worktree", "run_in_background": False}
+    background = {
+        "description": "Build it",
+        "prompt": marker("sub") + " build",
+        "subagent_type": "probe:developer",
+    }
+    isolated = background | {
+        "prompt": marker("isolated") + " build",
+        "isolation": "worktree",
+        "run_in_background": False,
+    }
     write = Tool("Write", {"file_path": "s.py", "content": "x = 1\n"})
     recording.model.script("sub", Turn(write, gate=gate), Text("Built it."))
     recording.model.script("isolated", write, Text("Built it."))
-    recording.model.script("parent", Tool("Agent", isolated), Tool("Agent", background), Text("Waiting."), Text("All done."))
+    recording.model.script(
+        "parent",
+        Tool("Agent", isolated),
+        Tool("Agent", background),
+        Text("Waiting."),
+        Text("All done."),
+    )
     with recording.start(None, *ALLOW) as client:
         client.send(marker("parent") + " have it built")
         client.wait_for_results(1)
@@ -154,8 +215,12 @@ def record_subagents(recording: Recording) -> None:
 
 
 def record_terminal(recording: Recording) -> None:
-    """What only the terminal program sends; about seven seconds, as a person is only notified after six."""
-    recording.model.script("asks", Tool("Bash", {"command": "touch b", "description": "Make b"}), Text("Made b."))
+    """What only the terminal program sends; about seven seconds, as a person is only notified after
+    six.
+    """
+    recording.model.script(
+        "asks", Tool("Bash", {"command": "touch b", "description": "Make b"}), Text("Made b.")
+    )
     with recording.terminal("--permission-mode", "default") as client:
         client.wait_until_ready()
         client.type_line(marker("asks") + " make b")
@@ -166,7 +231,9 @@ def record_terminal(recording: Recording) -> None:
 
 
 def name_of(payload: Mapping[str, Any]) -> str:
-    """The file name, without ending, of a payload: its event and what tells it from others of the event."""
+    """The file name, without ending, of a payload: its event and what tells it from others of the
+    event.
+    """
     event = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", payload["hook_event_name"]).lower()
     details = [payload.get(key) for key in ("source", "reason", "tool_name", "notification_type")]
     if event in ("user_prompt_submit", "session_start") and "agent_type" in payload:
@@ -181,7 +248,16 @@ def name_of(payload: Mapping[str, Any]) -> str:
         details.append("worktree")
     elif payload.get("agent_id") and event.endswith("tool_use"):
         details.append("subagent")
-    return "_".join([event, *(str(detail).lower().replace("notebookedit", "notebook_edit") for detail in details if detail)])
+    return "_".join(
+        [
+            event,
+            *(
+                str(detail).lower().replace("notebookedit", "notebook_edit")
+                for detail in details
+                if detail
+            ),
+        ]
+    )
 
 
 def named(recording: Recording) -> dict[str, tuple[dict[str, Any], dict[str, str]]]:
@@ -194,8 +270,14 @@ def named(recording: Recording) -> dict[str, tuple[dict[str, Any], dict[str, str
 
 
 def without_particulars(text: str, recording: Recording) -> str:
-    """`text` with paths and ids replaced by placeholders; ids of one kind are numbered as they come."""
-    for path, placeholder in ((recording.repository, "@REPO@"), (recording.home, "@HOME@"), (recording.records.parent, "@TMP@")):
+    """`text` with paths and ids replaced by placeholders; ids of one kind are numbered as they
+    come.
+    """
+    for path, placeholder in (
+        (recording.repository, "@REPO@"),
+        (recording.home, "@HOME@"),
+        (recording.records.parent, "@TMP@"),
+    ):
         text = text.replace(str(path), placeholder)
         text = text.replace(re.sub(r"[^A-Za-z0-9]", "-", str(path)), f"{placeholder}-slug")
     kinds = {
@@ -211,21 +293,32 @@ def without_particulars(text: str, recording: Recording) -> str:
 
 
 def write_payloads(recording: Recording, directory: Path) -> None:
-    """Write each named payload, and the environment of the first tool hook and of the first SessionStart."""
+    """Write each named payload, and the environment of the first tool hook and of the first
+    SessionStart.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     for name, (payload, _) in named(recording).items():
         session, prompt = payload["session_id"], payload.get("prompt_id")
         text = json.dumps(payload, indent=1, ensure_ascii=False).replace(session, "@SESSION@")
         text = text.replace(prompt, "@PROMPT@") if prompt else text
         (directory / f"{name}.json").write_text(without_particulars(text, recording) + "\n")
-    environments = {name: _environment(named(recording)[name][1], recording) for name in ("session_start_startup", "pre_tool_use_write")}
+    environments = {
+        name: _environment(named(recording)[name][1], recording)
+        for name in ("session_start_startup", "pre_tool_use_write")
+    }
     (directory.parent / "environment.json").write_text(json.dumps(environments, indent=1) + "\n")
 
 
 def _environment(variables: Mapping[str, str], recording: Recording) -> dict[str, str]:
-    given = {name: value for name, value in variables.items() if name not in client_environment(recording.home, recording.model.url)}
+    given = {
+        name: value
+        for name, value in variables.items()
+        if name not in client_environment(recording.home, recording.model.url)
+    }
     text = json.dumps(given, sort_keys=True)
-    text = text.replace(given["CLAUDE_PID"], "@PID@").replace(given["CLAUDE_CODE_SESSION_ID"], "@SESSION@")
+    text = text.replace(given["CLAUDE_PID"], "@PID@").replace(
+        given["CLAUDE_CODE_SESSION_ID"], "@SESSION@"
+    )
     found: dict[str, str] = json.loads(without_particulars(text, recording))
     return found
 

@@ -1,4 +1,6 @@
-"""Tokens and budgets with the real client: what its transcripts say is counted, and a budget that is used up is told to the person."""
+"""Tokens and budgets with the real client: what its transcripts say is counted, and a budget that
+is used up is told to the person.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,21 @@ def sums(sandbox: Sandbox, kind: str) -> dict[str, int]:
 
 def told(client: ClaudeHeadless, event: str) -> list[str]:
     """The lines for the person that the hooks of `event` gave."""
-    answers = [json.loads(response["output"]) for response in client.hook_responses(event) if response["output"].strip()]
+    answers = [
+        json.loads(response["output"])
+        for response in client.hook_responses(event)
+        if response["output"].strip()
+    ]
     return [answer["systemMessage"] for answer in answers if "systemMessage" in answer]
 
 
 def paused(sandbox: Sandbox) -> list[str]:
     """Who is paused."""
-    return [agent["id"] for agent in sandbox.agents() if sandbox.store.hget(sandbox.key(f"agents:standing:{agent['id']}"), "paused")]
+    return [
+        agent["id"]
+        for agent in sandbox.agents()
+        if sandbox.store.hget(sandbox.key(f"agents:standing:{agent['id']}"), "paused")
+    ]
 
 
 def total(sandbox: Sandbox, expected: int) -> dict[str, Any]:
@@ -38,12 +48,25 @@ def total(sandbox: Sandbox, expected: int) -> dict[str, Any]:
 
 
 def test_each_answer_counts_once_for_its_agent_and_task(either_way: Sandbox, model: Model) -> None:
-    """A session with several blocks an answer, a task, a sub-agent; resumed, then forked: no copy counts."""
+    """A session with several blocks an answer, a task, a sub-agent; resumed, then forked: no copy
+    counts.
+    """
     task = either_way.add_task("Parse")
     echo = Tool("Bash", {"command": "echo hi", "description": "Say hi"})
     claim = Tool("Bash", {"command": "octet task claim", "description": "Claim"})
-    sub = {"description": "help", "prompt": marker("S") + " go", "subagent_type": "general-purpose", "run_in_background": False}
-    model.script("A", Turn(Text("First."), claim), Turn(Text("Now."), echo, echo), Tool("Agent", sub), Text("Done."))
+    sub = {
+        "description": "help",
+        "prompt": marker("S") + " go",
+        "subagent_type": "general-purpose",
+        "run_in_background": False,
+    }
+    model.script(
+        "A",
+        Turn(Text("First."), claim),
+        Turn(Text("Now."), echo, echo),
+        Tool("Agent", sub),
+        Text("Done."),
+    )
     model.script("S", echo, Text("Helped."))
     model.script("R", Text("Again."))
     model.script("F", Text("A fork."))
@@ -66,13 +89,18 @@ def test_each_answer_counts_once_for_its_agent_and_task(either_way: Sandbox, mod
 
 
 def test_a_budget_that_is_used_up_is_told_to_the_person(team: Sandbox, model: Model) -> None:
-    """Two sessions: both are paused and told, one at its turn's end or next prompt, the other at its own; a greater budget ends it."""
+    """Two sessions: both are paused and told, one at its turn's end or next prompt, the other at
+    its own; a greater budget ends it.
+    """
     settings = team.repository / ".claude" / "octet.toml"
     before = settings.read_text()
     settings.write_text(before + f"\n[budget]\nday_tokens = {2 * ANSWER}\n")
     for key in "AB":
         model.script(key, *[Text("Hello.")] * 4)
-    one, two = team.start(None, "--agent", team.name("developer")), team.start(None, "--agent", team.name("architect"))
+    one, two = (
+        team.start(None, "--agent", team.name("developer")),
+        team.start(None, "--agent", team.name("architect")),
+    )
     two.send(marker("B") + " begin")
     two.wait_for_results(1)
     for count in (1, 2):

@@ -22,7 +22,15 @@ from .waiting import poll
 
 CREW_DEADLINE_S = 120.0
 # What there is of an agent that lives, or holds something.
-HELD = ("heartbeat:", "agents:claims:", "agents:locks:", "locks:path:", "locks:worktree:", "locks:repository:", "locks:task:")
+HELD = (
+    "heartbeat:",
+    "agents:claims:",
+    "agents:locks:",
+    "locks:path:",
+    "locks:worktree:",
+    "locks:repository:",
+    "locks:task:",
+)
 
 
 class Crew:
@@ -30,7 +38,11 @@ class Crew:
 
     def __init__(self, sandbox: Sandbox, model: CrewModel) -> None:
         self.sandbox, self.model = sandbox, model
-        self.environment = {**sandbox.client_environment(), **sandbox.environment(), "OCTET_CLAUDE": str(sandbox.binary)}
+        self.environment = {
+            **sandbox.client_environment(),
+            **sandbox.environment(),
+            "OCTET_CLAUDE": str(sandbox.binary),
+        }
         self.environment |= {"ANTHROPIC_BASE_URL": model.url, "TMUX_TMPDIR": str(sandbox.directory)}
         self.directory = sandbox.home / ".local" / "state" / "octet" / "crews" / "flow-1"
 
@@ -40,7 +52,10 @@ class Crew:
             [PROJECT / "bin" / "octet", *words], cwd=self.sandbox.repository, env=self.environment,
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CREW_DEADLINE_S, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, f"octet {' '.join(words)}: exit {done.returncode}: {done.stdout}{done.stderr}{self.logs()}"
+        assert done.returncode == 0, (
+            f"octet {' '.join(words)}: exit {done.returncode}: "
+            f"{done.stdout}{done.stderr}{self.logs()}"
+        )
         return done
 
     def up(self, *words: str) -> dict[str, Any]:
@@ -48,7 +63,9 @@ class Crew:
         return told
 
     def dry_run(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(self.octet("up", "--headless", "--force", "--dry-run", "--json").stdout)
+        told: dict[str, Any] = json.loads(
+            self.octet("up", "--headless", "--force", "--dry-run", "--json").stdout
+        )
         return told
 
     def members(self) -> dict[str, dict[str, Any]]:
@@ -66,21 +83,30 @@ class Crew:
 
     def logs(self) -> str:
         """The ends of all logs, for a failure."""
-        return "".join(f"\n--- {path.name}\n{path.read_text(errors='replace')[-1500:]}" for path in self.directory.glob("*.log"))
+        return "".join(
+            f"\n--- {path.name}\n{path.read_text(errors='replace')[-1500:]}"
+            for path in self.directory.glob("*.log")
+        )
 
     def assert_gone(self) -> None:
-        """No process but Octet's own services: no session, supervisor or waiter; no agent, claim, lock, settings, tmux session."""
+        """No process but Octet's own services: no session, supervisor or waiter; no agent, claim,
+        lock, settings, tmux session.
+        """
         poll(lambda: not self.strangers(), "the end of every process but daemon and server", 10)
         assert self.sandbox.agents() == []
         keys = [key.removeprefix(self.sandbox.key("")) for key in self.sandbox.store.scan_iter()]
-        assert [key for key in keys if key.startswith(HELD) and not key.startswith("heartbeat:person-")] == []
+        assert [
+            key for key in keys if key.startswith(HELD) and not key.startswith("heartbeat:person-")
+        ] == []
         assert json.loads(self.octet("lock", "list", "--json").stdout) == []
         assert self.windows() == []
         assert list(self.directory.glob("settings/*")) == []
 
     def strangers(self) -> dict[int, str]:
         """Processes of the sandbox that are neither daemon nor server."""
-        return {pid: line for pid, line in self.sandbox.processes().items() if not SERVICE.search(line)}
+        return {
+            pid: line for pid, line in self.sandbox.processes().items() if not SERVICE.search(line)
+        }
 
     def windows(self) -> list[str]:
         """The windows of its tmux session, by name."""
@@ -88,7 +114,9 @@ class Crew:
         return sorted(done.stdout.split()) if done.returncode == 0 else []
 
     def tmux(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["tmux", *words], env=self.environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            ["tmux", *words], env=self.environment, capture_output=True, text=True, check=False
+        )
 
 
 @pytest.fixture
@@ -105,7 +133,9 @@ def crew(sandbox: Sandbox) -> Iterator[Crew]:
 
 
 def test_members_idle_work_and_come_back(crew: Crew) -> None:
-    """Real sessions stay when their turn is over and ask the model nothing; one that is killed is replaced, its task is free at once."""
+    """Real sessions stay when their turn is over and ask the model nothing; one that is killed is
+    replaced, its task is free at once.
+    """
     crew.sandbox.add_task("Parse")
     crew.model.play("developer", lambda _name: iter([shell("octet task claim")]))
     told = crew.up("--headless", "--role", "code-sentinel", "--developers", "1")
@@ -125,22 +155,33 @@ def test_members_idle_work_and_come_back(crew: Crew) -> None:
 
 
 @pytest.mark.parametrize("where", ["headless", "tmux"])
-def test_what_is_not_allowed_is_denied_with_a_reason(crew: Crew, where: str, missing: Callable[[str], None]) -> None:
-    """A developer claims, builds, tests, commits and submits unasked; everything else is denied at once, and told what to do."""
+def test_what_is_not_allowed_is_denied_with_a_reason(
+    crew: Crew, where: str, missing: Callable[[str], None]
+) -> None:
+    """A developer claims, builds, tests, commits and submits unasked; everything else is denied at
+    once, and told what to do.
+    """
     if where == "tmux":
         if shutil.which("tmux") is None:
             missing("no tmux")
         accept_first_run_questions(crew.sandbox.home, crew.sandbox.repository)
     task = crew.sandbox.add_task("Parse")
     worktree = crew.sandbox.repository / ".claude" / "worktrees" / task
-    refused = [write(Path("/tmp/elsewhere.txt"), "x"), shell("curl http://127.0.0.1:9/"), shell("git push"), shell("octet gc --dry-run")]
+    refused = [
+        write(Path("/tmp/elsewhere.txt"), "x"),
+        shell("curl http://127.0.0.1:9/"),
+        shell("git push"),
+        shell("octet gc --dry-run"),
+    ]
     steps: list[Tool] = [
         shell("octet task claim"), shell(f"octet worktree add {task}"), write(worktree / "parse.py", "parse = int\n"),
         shell(f"cd '{worktree}'"), shell("git add -A"), shell("git commit -q -m 'Parse'"), shell(TESTS), *refused,
         shell(f"octet task submit {task} --note 'tests pass'"), shell(f"cd '{crew.sandbox.repository}'"),
     ]  # fmt: skip
     crew.model.play("developer", lambda _name: iter(steps))
-    crew.up(*(["--headless"] if where == "headless" else []), "--role", "developer", "--developers", "1")
+    crew.up(
+        *(["--headless"] if where == "headless" else []), "--role", "developer", "--developers", "1"
+    )
     poll(lambda: len(crew.model.results) == len(steps), "every step", 60)
     for step, result in zip(steps, crew.model.results, strict=True):
         assert result.failed == (step in refused), (step, result)
@@ -151,7 +192,9 @@ def test_what_is_not_allowed_is_denied_with_a_reason(crew: Crew, where: str, mis
 
 
 def test_windows_of_tmux(crew: Crew, missing: Callable[[str], None]) -> None:
-    """A window each; a killed session is replaced in it, an /exit is respected, a killed supervisor's windows are taken over."""
+    """A window each; a killed session is replaced in it, an /exit is respected, a killed
+    supervisor's windows are taken over.
+    """
     if shutil.which("tmux") is None:
         missing("no tmux")
     accept_first_run_questions(crew.sandbox.home, crew.sandbox.repository)

@@ -1,4 +1,6 @@
-"""A session fans work out to three sub-agents over a map, collects their results and cleans up, and nobody is asked for a permission."""
+"""A session fans work out to three sub-agents over a map, collects their results and cleans up, and
+nobody is asked for a permission.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,11 @@ def bash(command: str) -> Tool:
 
 
 def analyst(worker: str) -> Tool:
-    call = {"description": "Analyse", "prompt": f"{marker(worker)} analyse", "subagent_type": "general-purpose"}
+    call = {
+        "description": "Analyse",
+        "prompt": f"{marker(worker)} analyse",
+        "subagent_type": "general-purpose",
+    }
     return Tool("Agent", call)
 
 
@@ -38,7 +44,9 @@ class HandIn(Turn):
 
 
 def test_three_sub_agents_share_a_map(either_way: Sandbox, model: Model) -> None:
-    """In the default permission mode; each item is done once, by another agent, and the store is empty of it at the end."""
+    """In the default permission mode; each item is done once, by another agent, and the store is
+    empty of it at the end.
+    """
     gates = [Gate() for _ in WORKERS]
     end = Gate()
     model.script(
@@ -51,7 +59,9 @@ def test_three_sub_agents_share_a_map(either_way: Sandbox, model: Model) -> None
         Text("All is done."),
     )
     for worker, gate in zip(WORKERS, gates, strict=True):
-        model.script(worker, bash("octet map take analysis"), HandIn(model, worker, gate), Text("Handed in."))
+        model.script(
+            worker, bash("octet map take analysis"), HandIn(model, worker, gate), Text("Handed in.")
+        )
     client = either_way.start(marker("A") + " have three files analysed", mode="default")
     for gate in gates:
         gate.await_arrival()  # all three have an item at once
@@ -68,5 +78,7 @@ def test_three_sub_agents_share_a_map(either_way: Sandbox, model: Model) -> None
     end.open()
     client.finish()
     said = [text for session in ("A", *WORKERS) for text in model.tool_results(session)]
-    assert not [text for text in said if "permission" in text.lower() or "requires approval" in text.lower()], said
+    assert not [
+        text for text in said if "permission" in text.lower() or "requires approval" in text.lower()
+    ], said
     assert list(either_way.store.scan_iter(either_way.key("*map*"))) == []

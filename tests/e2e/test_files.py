@@ -36,13 +36,32 @@ def start_holder(sandbox: Sandbox, path: Path, *arguments: str) -> tuple[ClaudeH
     return client, gate
 
 
-def test_two_sessions_told_to_write_one_file_write_it_one_after_the_other(either_way: Sandbox, model: Model) -> None:
-    """The second is denied with holder and advice while the first is at it, and writes once the first is done."""
-    path, first_is_done, a_has_written, a_thinks = either_way.repository / "a.py", Gate(), Gate(), Gate()
+def test_two_sessions_told_to_write_one_file_write_it_one_after_the_other(
+    either_way: Sandbox, model: Model
+) -> None:
+    """The second is denied with holder and advice while the first is at it, and writes once the
+    first is done.
+    """
+    path, first_is_done, a_has_written, a_thinks = (
+        either_way.repository / "a.py",
+        Gate(),
+        Gate(),
+        Gate(),
+    )
     model.script("A", write(path, "a = 1\n"), Turn(Text("Wrote it."), gate=a_thinks))
     look, attempt = read(path), write(path, "b = 1\n")
-    model.script("B", Turn(look, gate=a_has_written), attempt, Turn(look, gate=first_is_done), attempt, Text("Wrote it too."))
-    first, second = either_way.start(marker("A") + " write a.py"), either_way.start(marker("B") + " write a.py")
+    model.script(
+        "B",
+        Turn(look, gate=a_has_written),
+        attempt,
+        Turn(look, gate=first_is_done),
+        attempt,
+        Text("Wrote it too."),
+    )
+    first, second = (
+        either_way.start(marker("A") + " write a.py"),
+        either_way.start(marker("B") + " write a.py"),
+    )
     a_thinks.await_arrival()
     holder = either_way.agent_of(first)["id"]
     a_has_written.open()
@@ -90,8 +109,12 @@ def test_a_shell_command_that_writes_a_held_file_is_denied(team: Sandbox, model:
     first.finish()
 
 
-def test_same_role_in_the_same_directory_is_still_two_agents(either_way: Sandbox, model: Model) -> None:
-    """Two developers of one person are told apart, guarded from each other, and one's Stop frees nothing of the other's."""
+def test_same_role_in_the_same_directory_is_still_two_agents(
+    either_way: Sandbox, model: Model
+) -> None:
+    """Two developers of one person are told apart, guarded from each other, and one's Stop frees
+    nothing of the other's.
+    """
     path, role = either_way.repository / "a.py", either_way.name("developer")
     first, gate = start_holder(either_way, path, "--agent", role)
     model.script("B", read(path), write(path, "b = 1\n"), Text("Could not."))
@@ -109,11 +132,20 @@ def test_same_role_in_the_same_directory_is_still_two_agents(either_way: Sandbox
     second.finish()
 
 
-def test_subagents_of_one_session_are_guarded_from_each_other(either_way: Sandbox, model: Model) -> None:
-    """Each registers under its own name; the parent's Stop and the sibling's end free nothing of the one still at work."""
+def test_subagents_of_one_session_are_guarded_from_each_other(
+    either_way: Sandbox, model: Model
+) -> None:
+    """Each registers under its own name; the parent's Stop and the sibling's end free nothing of
+    the one still at work.
+    """
     path, thinks, go = either_way.repository / "a.py", Gate(), Gate()
     prompts = [marker("A.1") + " write a.py", marker("A.2") + " write a.py"]
-    calls = [Tool("Agent", {"description": "Write", "prompt": prompt, "subagent_type": "general-purpose"}) for prompt in prompts]
+    calls = [
+        Tool(
+            "Agent", {"description": "Write", "prompt": prompt, "subagent_type": "general-purpose"}
+        )
+        for prompt in prompts
+    ]
     model.script("A", Turn(*calls), Text("Waiting."), Text("Go on."), Text("Done."))
     model.script("A.1", write(path, "a = 1\n"), Turn(Text("Wrote it."), gate=thinks))
     model.script("A.2", Turn(read(path), gate=go), write(path, "b = 1\n"), Text("Could not."))
@@ -132,15 +164,30 @@ def test_subagents_of_one_session_are_guarded_from_each_other(either_way: Sandbo
     assert either_way.holder("a.py") == holder
     thinks.open()
     client.wait_for_results(3)
-    poll(lambda: not [agent for agent in either_way.agents() if agent["kind"] == "subagent"], "both sub-agents gone from the registry")
+    poll(
+        lambda: not [agent for agent in either_way.agents() if agent["kind"] == "subagent"],
+        "both sub-agents gone from the registry",
+    )
     assert either_way.holder("a.py") == ""
     client.finish()
 
 
-def test_subagents_in_worktrees_of_their_own_write_the_same_path(team: Sandbox, model: Model) -> None:
-    """Where nobody can overwrite anybody, nobody is denied; and the shared checkout stays as it was."""
+def test_subagents_in_worktrees_of_their_own_write_the_same_path(
+    team: Sandbox, model: Model
+) -> None:
+    """Where nobody can overwrite anybody, nobody is denied; and the shared checkout stays as it
+    was.
+    """
     calls = [
-        Tool("Agent", {"description": "Write", "prompt": marker(f"A.{n}"), "subagent_type": "general-purpose", "isolation": "worktree"})
+        Tool(
+            "Agent",
+            {
+                "description": "Write",
+                "prompt": marker(f"A.{n}"),
+                "subagent_type": "general-purpose",
+                "isolation": "worktree",
+            },
+        )
         for n in (1, 2)
     ]
     gates = [Gate(), Gate()]
@@ -152,7 +199,9 @@ def test_subagents_in_worktrees_of_their_own_write_the_same_path(team: Sandbox, 
     for gate in gates:
         gate.await_arrival()
     assert denials(model, "A.1") + denials(model, "A.2") == []
-    written = {path.read_text() for path in (team.repository / ".claude" / "worktrees").glob("*/a.py")}
+    written = {
+        path.read_text() for path in (team.repository / ".claude" / "worktrees").glob("*/a.py")
+    }
     assert written == {"a = 1\n", "a = 2\n"}
     assert not (team.repository / "a.py").exists()
     for gate in gates:
@@ -161,7 +210,9 @@ def test_subagents_in_worktrees_of_their_own_write_the_same_path(team: Sandbox, 
 
 
 def test_the_guard_outlives_daemon_and_server(team: Sandbox, model: Model) -> None:
-    """Daemon and Redis killed between two sessions' writes: the second is still denied, by the first's name."""
+    """Daemon and Redis killed between two sessions' writes: the second is still denied, by the
+    first's name.
+    """
     path = team.repository / "a.py"
     first, gate = start_holder(team, path)
     holder = team.agent_of(first)["id"]

@@ -1,4 +1,6 @@
-"""Who a session is: through /clear, compaction, resume and fork; with a role, without one, and with two installations at once."""
+"""Who a session is: through /clear, compaction, resume and fork; with a role, without one, and with
+two installations at once.
+"""
 
 from __future__ import annotations
 
@@ -23,26 +25,45 @@ def names(sandbox: Sandbox) -> list[str]:
     return [agent["id"] for agent in sandbox.agents()]
 
 
-def test_a_session_stays_the_same_agent_through_clear_and_compaction(either_way: Sandbox, model: Model) -> None:
-    """The session's id changes at /clear, its process does not: one agent, which keeps its task and its name."""
+def test_a_session_stays_the_same_agent_through_clear_and_compaction(
+    either_way: Sandbox, model: Model
+) -> None:
+    """The session's id changes at /clear, its process does not: one agent, which keeps its task and
+    its name.
+    """
     task = either_way.add_task("Parse")
-    model.script("A", Tool("Bash", {"command": "octet task claim", "description": "Claim"}), Text("Claimed."))
+    model.script(
+        "A", Tool("Bash", {"command": "octet task claim", "description": "Claim"}), Text("Claimed.")
+    )
     model.script("B", Text("Still here."))
     model.summarise_as("A task was claimed. " + marker("B"))
     client = either_way.start(None)
     seen = []
-    for count, prompt in enumerate([marker("A") + " claim", "/clear", marker("B") + " go on", "/compact", marker("B") + " go on"], 1):
+    for count, prompt in enumerate(
+        [
+            marker("A") + " claim",
+            "/clear",
+            marker("B") + " go on",
+            "/compact",
+            marker("B") + " go on",
+        ],
+        1,
+    ):
         client.send(prompt)
         client.wait_for_results(count)
         seen.append(either_way.agent_of(client)["id"])
     assert len(set(seen)) == 1
     assert names(either_way) == seen[:1]
     assert either_way.task(task)["holder"] == seen[0]
-    assert model.requests_of("B")[-1].says(seen[0]), "after compaction the model is told again who it is"
+    assert model.requests_of("B")[-1].says(seen[0]), (
+        "after compaction the model is told again who it is"
+    )
     client.finish()
 
 
-def test_a_resumed_session_is_the_agent_it_was_and_a_fork_is_another(team: Sandbox, model: Model) -> None:
+def test_a_resumed_session_is_the_agent_it_was_and_a_fork_is_another(
+    team: Sandbox, model: Model
+) -> None:
     """Resumed in a new process it has its old name; forked while that one lives, a new one."""
     gates = {session: Gate() for session in "ARF"}
     for key, gate in gates.items():
@@ -85,8 +106,12 @@ def test_a_killed_session_that_is_resumed_has_its_name_again(team: Sandbox, mode
     resumed.finish()
 
 
-def test_a_session_in_the_terminal_stays_the_same_agent_at_clear(team: Sandbox, model: Model) -> None:
-    """The program that a person types into, not only its headless sibling; and it leaves the registry at /exit."""
+def test_a_session_in_the_terminal_stays_the_same_agent_at_clear(
+    team: Sandbox, model: Model
+) -> None:
+    """The program that a person types into, not only its headless sibling; and it leaves the
+    registry at /exit.
+    """
     model.script("A", Text("Hello."))
     model.script("B", Text("Hello again."))
     with team.open_terminal() as client:
@@ -95,7 +120,10 @@ def test_a_session_in_the_terminal_stays_the_same_agent_at_clear(team: Sandbox, 
         client.wait_for_screen("Hello.")
         name, session = (team.agent_of(client)[field] for field in ("id", "session"))
         client.type_line("/clear")
-        poll(lambda: team.agent_of(client)["session"] != session, "the new session's id in the registry")
+        poll(
+            lambda: team.agent_of(client)["session"] != session,
+            "the new session's id in the registry",
+        )
         client.type_line(marker("B") + " hello")
         model.wait_for_requests("B", 1)
         client.wait_for_screen("Hello again.")
@@ -105,8 +133,12 @@ def test_a_session_in_the_terminal_stays_the_same_agent_at_clear(team: Sandbox, 
 
 
 @pytest.mark.parametrize("role", ["developer", "code-sentinel"])
-def test_a_role_comes_from_the_agent_that_the_session_runs_as(either_way: Sandbox, model: Model, role: str) -> None:
-    """`--agent octet:developer` with the plugin, `--agent developer` with the drop-in: the same role, and the model is told its name."""
+def test_a_role_comes_from_the_agent_that_the_session_runs_as(
+    either_way: Sandbox, model: Model, role: str
+) -> None:
+    """`--agent octet:developer` with the plugin, `--agent developer` with the drop-in: the same
+    role, and the model is told its name.
+    """
     gate = Gate()
     model.script("A", Turn(Text("Hello."), gate=gate))
     client = either_way.start(marker("A"), "--agent", either_way.name(role))
@@ -123,8 +155,17 @@ def test_a_role_comes_from_the_agent_that_the_session_runs_as(either_way: Sandbo
 def test_plugin_and_drop_in_together_run_nothing_twice(team: Sandbox, model: Model) -> None:
     """One registration, one greeting, one lock, one denial, one event a Stop."""
     path, gate = team.repository / "a.py", Gate()
-    model.script("A", Tool("Write", {"file_path": str(path), "content": "a = 1\n"}), Turn(Text("Done it once."), gate=gate))
-    model.script("B", Tool("Read", {"file_path": str(path)}), Tool("Write", {"file_path": str(path), "content": "b\n"}), Text("Could not."))
+    model.script(
+        "A",
+        Tool("Write", {"file_path": str(path), "content": "a = 1\n"}),
+        Turn(Text("Done it once."), gate=gate),
+    )
+    model.script(
+        "B",
+        Tool("Read", {"file_path": str(path)}),
+        Tool("Write", {"file_path": str(path), "content": "b\n"}),
+        Text("Could not."),
+    )
     first = team.start(marker("A") + " write")
     gate.await_arrival()
     second = team.start(marker("B") + " write")
@@ -136,7 +177,9 @@ def test_plugin_and_drop_in_together_run_nothing_twice(team: Sandbox, model: Mod
     assert len(team.agents()) == 1
     gate.open()
     first.finish()
-    assert [response["exit_code"] for response in answers(second, "PreToolUse")] == [0], "one denial, though two hooks were asked"
+    assert [response["exit_code"] for response in answers(second, "PreToolUse")] == [0], (
+        "one denial, though two hooks were asked"
+    )
     assert len(answers(first, "SessionStart")) == 1
     log = [json.dumps(entry) for entry in team.log()]
     assert sum("Done it once." in entry for entry in log) == 1

@@ -6,15 +6,22 @@ from .model import Model, Text, Tool, marker
 from .sandbox import Sandbox
 
 
-def test_a_message_reaches_the_model_with_its_next_prompt_and_once(either_way: Sandbox, model: Model) -> None:
-    """Sent by one session's command, it is in the other's next request with its sender's name, and in no later delivery."""
+def test_a_message_reaches_the_model_with_its_next_prompt_and_once(
+    either_way: Sandbox, model: Model
+) -> None:
+    """Sent by one session's command, it is in the other's next request with its sender's name, and
+    in no later delivery.
+    """
     model.script("B", Text("Hello."), Text("Read it."), Text("Nothing new."))
     second = either_way.start(None)
     second.send(marker("B") + " hello")
     second.wait_for_results(1)
     recipient = either_way.agent_of(second)["id"]
 
-    send = {"command": f"octet msg send {recipient} 'parse_date is renamed'", "description": "Tell it"}
+    send = {
+        "command": f"octet msg send {recipient} 'parse_date is renamed'",
+        "description": "Tell it",
+    }
     model.script("A", Tool("Bash", send), Text("Told it."))
     first = either_way.start(None, mode="default")
     first.send(marker("A") + " tell it")

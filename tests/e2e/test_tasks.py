@@ -1,4 +1,6 @@
-"""Tasks between sessions: claimed once, given back by the dead, closed to those who lost them; and what the world hears of it."""
+"""Tasks between sessions: claimed once, given back by the dead, closed to those who lost them; and
+what the world hears of it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ HALF_A_LEASE_MS = 15_000
 
 def test_claim_task_in_two_sessions_gives_two_tasks(either_way: Sandbox, model: Model) -> None:
     """The slash command's own permissions suffice, and no two sessions get the same task."""
-    tasks, thinking = {either_way.add_task("Parse"), either_way.add_task("Render")}, [Gate(), Gate()]
+    tasks, thinking = (
+        {either_way.add_task("Parse"), either_way.add_task("Render")},
+        [Gate(), Gate()],
+    )
     for session, gate in zip("AB", thinking, strict=True):
         model.script(session, CLAIM, Turn(Text("Claimed."), gate=gate))
     command = f"/{either_way.name('claim-task')} "
@@ -32,9 +37,15 @@ def test_claim_task_in_two_sessions_gives_two_tasks(either_way: Sandbox, model: 
 
 
 def test_a_subagent_claims_for_itself(either_way: Sandbox, model: Model) -> None:
-    """Its commands carry the session's process and id like its parent's do; the claim is its own all the same."""
+    """Its commands carry the session's process and id like its parent's do; the claim is its own
+    all the same.
+    """
     task, gate = either_way.add_task("Parse"), Gate()
-    call = {"description": "Claim", "prompt": marker("A.1") + " claim", "subagent_type": "general-purpose"}
+    call = {
+        "description": "Claim",
+        "prompt": marker("A.1") + " claim",
+        "subagent_type": "general-purpose",
+    }
     model.script("A", Tool("Agent", call), Text("Waiting."), Text("Done."))
     model.script("A.1", CLAIM, Turn(Text("Claimed."), gate=gate))
     client = either_way.start(marker("A") + " have it claimed", mode="default")
@@ -48,7 +59,9 @@ def test_a_subagent_claims_for_itself(either_way: Sandbox, model: Model) -> None
     assert either_way.task(task)["state"] == "pending", "given back at the sub-agent's end"
 
 
-def test_a_killed_session_frees_task_and_file_within_two_seconds(either_way: Sandbox, model: Model) -> None:
+def test_a_killed_session_frees_task_and_file_within_two_seconds(
+    either_way: Sandbox, model: Model
+) -> None:
     """SIGKILL runs no hook: the death watch gives the task back and frees the lock."""
     task, gate = either_way.add_task("Parse"), Gate()
     write = Tool("Write", {"file_path": str(either_way.repository / "a.py"), "content": "a = 1\n"})
@@ -60,13 +73,19 @@ def test_a_killed_session_frees_task_and_file_within_two_seconds(either_way: San
     assert either_way.holder("a.py") == agent
 
     client.kill()
-    freed = poll(lambda: not either_way.holder("a.py") and either_way.task(task)["state"] == "pending", "its end", DEATH_BUDGET_S)
+    freed = poll(
+        lambda: not either_way.holder("a.py") and either_way.task(task)["state"] == "pending",
+        "its end",
+        DEATH_BUDGET_S,
+    )
     assert freed
     assert agent not in [entry["id"] for entry in either_way.agents()]
     gate.open()
 
 
-def test_stop_is_published_with_agent_task_and_first_line(either_way: Sandbox, model: Model) -> None:
+def test_stop_is_published_with_agent_task_and_first_line(
+    either_way: Sandbox, model: Model
+) -> None:
     """A subscriber on the public channels hears who stopped, on what, and what it said last."""
     task = either_way.add_task("Parse")
     model.script("A", CLAIM, Text("The parser passes its tests.\nDetails follow."))
@@ -79,7 +98,11 @@ def test_stop_is_published_with_agent_task_and_first_line(either_way: Sandbox, m
 
         def hear() -> str:
             message = subscriber.get_message(ignore_subscribe_messages=True, timeout=0.1)
-            return message["data"] if message and "The parser passes its tests." in message["data"] else ""
+            return (
+                message["data"]
+                if message and "The parser passes its tests." in message["data"]
+                else ""
+            )
 
         event = poll(hear, "the event of the Stop")
         client.finish()
@@ -88,10 +111,17 @@ def test_stop_is_published_with_agent_task_and_first_line(either_way: Sandbox, m
     assert "Details follow" not in event
 
 
-def test_an_agent_whose_lease_passed_on_cannot_complete_the_task(team: Sandbox, model: Model) -> None:
-    """Declared dead while it thought, it comes back to a task that is another's, and changes nothing."""
+def test_an_agent_whose_lease_passed_on_cannot_complete_the_task(
+    team: Sandbox, model: Model
+) -> None:
+    """Declared dead while it thought, it comes back to a task that is another's, and changes
+    nothing.
+    """
     task, thinks, waits = team.add_task("Parse"), Gate(), Gate()
-    submit = {"command": f"git switch -q -c done && octet task submit {task} --branch done --note 'all of it'", "description": "Submit"}
+    submit = {
+        "command": f"git switch -q -c done && octet task submit {task} --branch done --note 'all of it'",
+        "description": "Submit",
+    }
     model.script("A", CLAIM, Turn(Tool("Bash", submit), gate=thinks), Text("Hm."))
     model.script("B", CLAIM, Turn(Text("Working."), gate=waits))
     first = team.start(marker("A") + " work")

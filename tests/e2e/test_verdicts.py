@@ -1,4 +1,6 @@
-"""Each way to write and to move a branch, by sessions and sub-agents, in the shared checkout and in worktrees: what the model is told."""
+"""Each way to write and to move a branch, by sessions and sub-agents, in the shared checkout and in
+worktrees: what the model is told.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,16 @@ from .model import Gate, Model, Text, Tool, Turn, marker
 from .sandbox import Sandbox, git
 
 NOTEBOOK = {
-    "cells": [{"cell_type": "code", "id": "c1", "metadata": {}, "source": ["1"], "outputs": [], "execution_count": None}],
+    "cells": [
+        {
+            "cell_type": "code",
+            "id": "c1",
+            "metadata": {},
+            "source": ["1"],
+            "outputs": [],
+            "execution_count": None,
+        }
+    ],
     "metadata": {"language_info": {"name": "python"}},
     "nbformat": 4,
     "nbformat_minor": 5,
@@ -36,7 +47,10 @@ def start_holder(sandbox: Sandbox) -> tuple[ClaudeHeadless, Gate]:
     git(repository, "add", "-A")
     git(repository, "commit", "-q", "-m", "Files")
     git(repository, "branch", "topic")
-    take = shell("touch a.py nb.ipynb && git -c user.name=A -c user.email=a@example.org commit -q --allow-empty -m Mine")
+    take = shell(
+        "touch a.py nb.ipynb && git -c user.name=A -c user.email=a@example.org commit -q "
+        "--allow-empty -m Mine"
+    )
     sandbox.model.script("A", take, Turn(Text("Took them."), gate=gate))
     client = sandbox.start(marker("A") + " take them")
     gate.await_arrival()
@@ -51,18 +65,33 @@ def in_the_shared_checkout(repository: Path) -> list[Case]:
         (Tool("Read", {"file_path": str(repository / "a.py")}), ""),
         (Tool("Read", {"file_path": str(repository / "nb.ipynb")}), ""),
         (write(repository / "a.py"), f"a.py {HELD}"),
-        (Tool("Edit", {"file_path": str(repository / "a.py"), "old_string": "a = 0", "new_string": "b"}), f"a.py {HELD}"),
+        (
+            Tool(
+                "Edit",
+                {"file_path": str(repository / "a.py"), "old_string": "a = 0", "new_string": "b"},
+            ),
+            f"a.py {HELD}",
+        ),
         (Tool("NotebookEdit", notebook), f"nb.ipynb {HELD}"),
         (shell("echo b > a.py"), f"a.py {HELD}"),
         (shell("cd /tmp && sed -i s/a/b/ '" + str(repository / "a.py") + "'"), f"a.py {HELD}"),
-        (shell("find . -name '*.py' -exec sed -i s/a/b/ {} +"), f"a.py (which this may change) {HELD}"),
+        (
+            shell("find . -name '*.py' -exec sed -i s/a/b/ {} +"),
+            f"a.py (which this may change) {HELD}",
+        ),
         (shell("git checkout -- a.py"), f"a.py {HELD}"),
-        (shell("git commit -q --allow-empty -m x"), f"the branch main (`git commit -q --allow-empty -m x` moves it) {HELD}"),
+        (
+            shell("git commit -q --allow-empty -m x"),
+            f"the branch main (`git commit -q --allow-empty -m x` moves it) {HELD}",
+        ),
         (shell("git merge topic"), f"(`git merge topic` moves it) {HELD}"),
         (shell("git push origin HEAD:main"), f"(`git push origin HEAD:main` moves it) {HELD}"),
         (shell(f"git -C '{repository}' commit -q --allow-empty -m x"), f"moves it) {HELD}"),
         (shell("git stash"), f"(which this may change) {HELD}"),
-        (shell("git push -f origin main"), "a protected branch is moved by a merge, never removed, renamed or rewritten"),
+        (
+            shell("git push -f origin main"),
+            "a protected branch is moved by a merge, never removed, renamed or rewritten",
+        ),
         (shell("git clean -fdx"), "git clean -f -- PATH"),
         (shell("git worktree prune"), "octet worktree remove NAME"),
         (shell("git gc"), "leave it to git"),
@@ -75,7 +104,13 @@ def in_the_shared_checkout(repository: Path) -> list[Case]:
 def in_a_worktree(repository: Path, own: Path, other: Path) -> list[Case]:
     return [
         (write(own / "a.py"), ""),
-        (shell("sed -i s/b/c/ a.py && git add a.py && git -c user.name=B -c user.email=b@example.org commit -q -m Mine"), ""),
+        (
+            shell(
+                "sed -i s/b/c/ a.py && git add a.py && git -c user.name=B -c "
+                "user.email=b@example.org commit -q -m Mine"
+            ),
+            "",
+        ),
         (shell("git stash"), "octet worktree snapshot"),
         (shell("git stash list; git status --short"), ""),
         (shell("git merge -q main"), ""),
@@ -93,7 +128,12 @@ def in_a_subagents_worktree(repository: Path) -> list[Case]:
     """A worktree that the client has made for a sub-agent, under a name of its own."""
     return [
         (Tool("Write", {"file_path": "new.py", "content": "n = 1\n"}), ""),
-        (shell("git add new.py && git -c user.name=C -c user.email=c@example.org commit -q -m Mine"), ""),
+        (
+            shell(
+                "git add new.py && git -c user.name=C -c user.email=c@example.org commit -q -m Mine"
+            ),
+            "",
+        ),
         (shell("git stash push -m wip"), "octet worktree snapshot"),
         (shell(f"sed -i s/a/b/ '{repository}/a.py'"), f"a.py {HELD}"),
         (shell(f"git -C '{repository}' merge topic"), f"moves it) {HELD}"),
@@ -116,15 +156,32 @@ def turns(cases: Sequence[Case]) -> list[Tool | Text]:
 
 
 def test_in_the_shared_checkout(team: Sandbox, model: Model) -> None:
-    """While another session holds files and main: each way to write them is denied by name, with advice; the rest goes on."""
+    """While another session holds files and main: each way to write them is denied by name, with
+    advice; the rest goes on.
+    """
     holder, gate = start_holder(team)
-    git(team.repository, "worktree", "add", "-q", "-b", "wt", str(team.repository / ".claude/worktrees/wt"))
+    git(
+        team.repository,
+        "worktree",
+        "add",
+        "-q",
+        "-b",
+        "wt",
+        str(team.repository / ".claude/worktrees/wt"),
+    )
     tip = git(team.repository, "rev-parse", "main")
     cases = in_the_shared_checkout(team.repository)
     model.script("B", *turns(cases))
     team.start(marker("B") + " write").finish()
     assert_told(model, "B", cases)
-    call = Tool("Agent", {"description": "Write", "prompt": marker("C.1") + " write", "subagent_type": "general-purpose"})
+    call = Tool(
+        "Agent",
+        {
+            "description": "Write",
+            "prompt": marker("C.1") + " write",
+            "subagent_type": "general-purpose",
+        },
+    )
     model.script("C", call, Text("Waiting."), Text("Done."))
     model.script("C.1", *turns(cases))
     client = team.start(None)
@@ -144,13 +201,20 @@ def test_in_worktrees(team: Sandbox, model: Model) -> None:
     own, other = (team.repository / ".claude/worktrees" / name for name in ("mine", "wt"))
     for tree in (own, other):
         git(team.repository, "worktree", "add", "-q", "-b", tree.name, str(tree))
-    look = [(Tool("Read", {"file_path": str(place / "a.py")}), "") for place in (team.repository, own)]
+    look = [
+        (Tool("Read", {"file_path": str(place / "a.py")}), "") for place in (team.repository, own)
+    ]
     cases = [*look, *in_a_worktree(team.repository, own, other)]
     model.script("B", *turns(cases))
     team.start(marker("B") + " write", cwd=own).finish()
     assert_told(model, "B", cases)
     of_subagent = in_a_subagents_worktree(team.repository)
-    prompt = {"description": "Write", "prompt": marker("C.1"), "subagent_type": "general-purpose", "isolation": "worktree"}
+    prompt = {
+        "description": "Write",
+        "prompt": marker("C.1"),
+        "subagent_type": "general-purpose",
+        "isolation": "worktree",
+    }
     model.script("C", Tool("Agent", prompt), Text("Waiting."), Text("Done."))
     model.script("C.1", *turns(of_subagent))
     client = team.start(None)
@@ -166,13 +230,21 @@ def test_in_worktrees(team: Sandbox, model: Model) -> None:
 
 
 def test_a_write_that_no_parser_sees_is_told(team: Sandbox, model: Model) -> None:
-    """A program changes a held file by itself, once with success and once without: the writer's model hears of it with the result."""
+    """A program changes a held file by itself, once with success and once without: the writer's
+    model hears of it with the result.
+    """
     holder, gate = start_holder(team)
     write_it = "python3 -c \"open('a.py', 'w').write('x = {}')\""
-    model.script("B", shell(write_it.format(1)), shell(write_it.format(2) + "; false"), Text("Done."))
+    model.script(
+        "B", shell(write_it.format(1)), shell(write_it.format(2) + "; false"), Text("Done.")
+    )
     team.start(marker("B") + " write").finish()
     texts = model.requests_of("B")[-1].texts()
-    told = [text for text in texts if "a.py changed while this command ran, and guest-1 holds it" in text]
+    told = [
+        text
+        for text in texts
+        if "a.py changed while this command ran, and guest-1 holds it" in text
+    ]
     assert len(told) == 2
     gate.open()
     holder.finish()

@@ -1,4 +1,6 @@
-"""Idle sessions of the real client are woken: in the terminal and fed by stream-json, with whatever was killed meanwhile."""
+"""Idle sessions of the real client are woken: in the terminal and fed by stream-json, with whatever
+was killed meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,14 @@ NOTICE = "While this session was idle: Octet:"
 
 
 def waiters(sandbox: Sandbox) -> dict[int, str]:
-    return {pid: command for pid, command in sandbox.processes().items() if "import wake" in command}
+    return {
+        pid: command for pid, command in sandbox.processes().items() if "import wake" in command
+    }
 
 
-def begin(sandbox: Sandbox, model: Model, session: str = "A", *, role: str = "") -> ClaudeInteractive:
+def begin(
+    sandbox: Sandbox, model: Model, session: str = "A", *, role: str = ""
+) -> ClaudeInteractive:
     """A session in a terminal, idle after its first turn."""
     client = sandbox.open_terminal(*(["--agent", sandbox.name(role)] if role else []))
     client.type_line(marker(session) + " hello")
@@ -34,7 +40,10 @@ def begin(sandbox: Sandbox, model: Model, session: str = "A", *, role: str = "")
 
 def await_idle(sandbox: Sandbox, client: Client) -> None:
     """Until the client has written down that its turn is over, and one waiter is there."""
-    poll(lambda: is_idle(sandbox, client) and len(waiters(sandbox)) == 1, "an idle session with one waiter")
+    poll(
+        lambda: is_idle(sandbox, client) and len(waiters(sandbox)) == 1,
+        "an idle session with one waiter",
+    )
 
 
 def is_idle(sandbox: Sandbox, client: Client) -> bool:
@@ -48,7 +57,9 @@ def send(sandbox: Sandbox, client: Client, text: str) -> None:
 
 @pytest.mark.parametrize("sandbox", [PLUGIN, DROP_IN, BOTH], indirect=True)
 def test_an_idle_session_gets_a_message_into_its_next_request(team: Sandbox, model: Model) -> None:
-    """Once, without a key being pressed, framed as a notification; then it is idle, with one waiter, and asks nothing of the model."""
+    """Once, without a key being pressed, framed as a notification; then it is idle, with one
+    waiter, and asks nothing of the model.
+    """
     client = begin(team, model)
     for number, text in enumerate(["parse_date is renamed", "parse_time too"], start=2):
         send(team, client, text)
@@ -62,7 +73,9 @@ def test_an_idle_session_gets_a_message_into_its_next_request(team: Sandbox, mod
     poll(lambda: not waiters(team), "the end of the waiter")
 
 
-def test_a_session_fed_by_another_program_is_woken_and_ends_with_its_input(team: Sandbox, model: Model) -> None:
+def test_a_session_fed_by_another_program_is_woken_and_ends_with_its_input(
+    team: Sandbox, model: Model
+) -> None:
     """`claude -p --input-format stream-json`: the waiter is in nobody's way when the input ends."""
     client = team.start(None)
     client.send(marker("A") + " hello")
@@ -88,8 +101,12 @@ def stop_daemon(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("harm", [kill_services, restart_store, stop_daemon])
-def test_it_is_woken_whatever_was_killed(team: Sandbox, model: Model, harm: Callable[[Sandbox], None]) -> None:
-    """Daemon and server by SIGKILL, the server in good order, the daemon alone: the next message wakes the session all the same."""
+def test_it_is_woken_whatever_was_killed(
+    team: Sandbox, model: Model, harm: Callable[[Sandbox], None]
+) -> None:
+    """Daemon and server by SIGKILL, the server in good order, the daemon alone: the next message
+    wakes the session all the same.
+    """
     agent = team.agent_of(begin(team, model))["id"]
     harm(team)
     team.octet("msg", "send", agent, "parse_date is renamed")
@@ -112,31 +129,46 @@ def test_a_session_is_woken_after_esc_and_after_clear(team: Sandbox, model: Mode
     model.wait_for_requests("A", 2)
     send(team, client, "parse_date is renamed")
     client.press(b"\x1b")
-    poll(lambda: any(request.says("parse_date is renamed") for request in model.requests_of("A")), "the message in a request")
+    poll(
+        lambda: any(request.says("parse_date is renamed") for request in model.requests_of("A")),
+        "the message in a request",
+    )
     gate.open()
     await_idle(team, client)
     client.press(b"\x15" * 3)  # the prompt that Esc gave back
     client.type_line("/clear")
-    poll(lambda: len(team.store.keys(team.key("agents:session:*"))) == 2, "another session of the same process")
+    poll(
+        lambda: len(team.store.keys(team.key("agents:session:*"))) == 2,
+        "another session of the same process",
+    )
     send(team, client, f"{marker('B')} parse_time is renamed")
     assert model.wait_for_requests("B", 1).says("parse_time is renamed")
 
 
 def test_one_of_two_idle_developers_is_woken_for_a_task(team: Sandbox, model: Model) -> None:
-    """The task is there for one, which has it as its turn begins: the other asks nothing of the model while the first is at it."""
+    """The task is there for one, which has it as its turn begins: the other asks nothing of the
+    model while the first is at it.
+    """
     gate = Gate()
-    clients = {session: begin_as_developer(team, model, session, Turn(Text("It is a parser."), gate=gate)) for session in ("A", "B")}
+    clients = {
+        session: begin_as_developer(team, model, session, Turn(Text("It is a parser."), gate=gate))
+        for session in ("A", "B")
+    }
     task = team.add_task("build it")
     gate.await_arrival()
     time.sleep(6)  # longer than what is offered to one is kept for it
     handed_to = [session for session in clients if len(model.requests_of(session)) > 1]
-    assert [team.agent_of(clients[session])["id"] for session in handed_to] == [team.task(task)["holder"]]
+    assert [team.agent_of(clients[session])["id"] for session in handed_to] == [
+        team.task(task)["holder"]
+    ]
     assert [handed(model, session) for session in handed_to] == [[task]]
     gate.open()
 
 
 def test_an_idle_developer_works_what_comes_and_idles_again(team: Sandbox, model: Model) -> None:
-    """Two tasks, one after the other, from a shell: handed, built and submitted without a key being pressed, four requests each."""
+    """Two tasks, one after the other, from a shell: handed, built and submitted without a key being
+    pressed, four requests each.
+    """
     work = [WithTask(model, "A", ADD), WithTask(model, "A", BUILD), Text("Submitted.")]
     client = begin_as_developer(team, model, "A", *work, *work)
     for number, title in enumerate(("Parse", "Render"), start=1):
@@ -150,7 +182,9 @@ def test_an_idle_developer_works_what_comes_and_idles_again(team: Sandbox, model
 
 
 def test_esc_stops_a_developer_that_was_woken(team: Sandbox, model: Model) -> None:
-    """It keeps its claim and is not woken for it again; at its person's word it is told what it holds, and goes on."""
+    """It keeps its claim and is not woken for it again; at its person's word it is told what it
+    holds, and goes on.
+    """
     gate = Gate()
     work = [WithTask(model, "A", ADD), WithTask(model, "A", BUILD), Text("Submitted.")]
     client = begin_as_developer(team, model, "A", Turn(Text("late"), gate=gate), *work)
@@ -170,7 +204,9 @@ def test_esc_stops_a_developer_that_was_woken(team: Sandbox, model: Model) -> No
     await_idle(team, client)
 
 
-def begin_as_developer(sandbox: Sandbox, model: Model, session: str, *turns: Turn | Block) -> ClaudeInteractive:
+def begin_as_developer(
+    sandbox: Sandbox, model: Model, session: str, *turns: Turn | Block
+) -> ClaudeInteractive:
     model.script(session, Text("Hello."), *turns)
     client = sandbox.open_terminal("--agent", sandbox.name("developer"))
     client.type_line(marker(session) + " hello")

@@ -1,4 +1,6 @@
-"""Worktrees: those that the client makes by itself, and the work that a killed session leaves in one."""
+"""Worktrees: those that the client makes by itself, and the work that a killed session leaves in
+one.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,16 @@ def shell(command: str) -> Tool:
 
 def worktrees(sandbox: Sandbox) -> list[dict[str, Any]]:
     """What `octet worktree list` says."""
-    found: list[dict[str, Any]] = json.loads(sandbox.octet("worktree", "list", "--json", "--no-size").stdout)
+    found: list[dict[str, Any]] = json.loads(
+        sandbox.octet("worktree", "list", "--json", "--no-size").stdout
+    )
     return found
 
 
 def test_a_session_in_a_native_worktree_is_known_with_it(team: Sandbox, model: Model) -> None:
-    """`claude -w NAME`: registered with that worktree, listed as its owner, and its writes there are its own."""
+    """`claude -w NAME`: registered with that worktree, listed as its owner, and its writes there
+    are its own.
+    """
     gate = Gate()
     tree = team.repository / ".claude" / "worktrees" / "feature"
     write = Tool("Write", {"file_path": str(tree / "a.py"), "content": "a = 1\n"})
@@ -42,14 +48,24 @@ def test_a_session_in_a_native_worktree_is_known_with_it(team: Sandbox, model: M
 
 
 def test_a_killed_sessions_work_is_kept_and_the_next_is_told(team: Sandbox, model: Model) -> None:
-    """SIGKILL in the middle of the work in a native worktree: byte for byte in the rescue ref, named to the next claimer, applied by it."""
+    """SIGKILL in the middle of the work in a native worktree: byte for byte in the rescue ref,
+    named to the next claimer, applied by it.
+    """
     task, gates = team.add_task("Parse"), {key: Gate() for key in "AB"}
     tree = team.repository / ".claude" / "worktrees" / "feature"
     write = Tool("Write", {"file_path": str(tree / "half.py"), "content": HALF_DONE})
-    model.script("A", CLAIM, shell(f"octet worktree add {task}"), write, Turn(Text("Never said."), gate=gates["A"]))
+    model.script(
+        "A",
+        CLAIM,
+        shell(f"octet worktree add {task}"),
+        write,
+        Turn(Text("Never said."), gate=gates["A"]),
+    )
     client = team.start(marker("A") + " work", "--worktree", "feature")
     gates["A"].await_arrival()
-    assert git(tree, "branch", "--show-current").strip() == f"octet/{task}", "the client's own worktree is taken for the task"
+    assert git(tree, "branch", "--show-current").strip() == f"octet/{task}", (
+        "the client's own worktree is taken for the task"
+    )
     written = (tree / "half.py").read_bytes()
     client.kill()
     ref = poll(lambda: team.task(task).get("rescue_ref", ""), "the snapshot")
@@ -58,7 +74,10 @@ def test_a_killed_sessions_work_is_kept_and_the_next_is_told(team: Sandbox, mode
     assert kept == git(tree, "hash-object", "--no-filters", "half.py")
     assert written.decode() == HALF_DONE
 
-    rescue = f"octet worktree add {task} && cd '{tree.parent / f'{task}-2'}' && octet task rescue {task} && git status -s"
+    rescue = (
+        f"octet worktree add {task} && cd '{tree.parent / f'{task}-2'}' && octet task rescue "
+        f"{task} && git status -s"
+    )
     model.script("B", CLAIM, shell(rescue), Turn(Text("Taken up."), gate=gates["B"]))
     heir = team.start(marker("B") + " work")
     gates["B"].await_arrival()

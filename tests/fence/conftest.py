@@ -15,10 +15,19 @@ from .field import Field
 
 
 @pytest.fixture
-def field(tmp_path: Path, temporary_home: Path, redis_servers: Callable[[str], Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[Field]:
+def field(
+    tmp_path: Path,
+    temporary_home: Path,
+    redis_servers: Callable[[str], Server],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Field]:
     """A repository that has not run `octet init` yet; whatever daemon is started is ended."""
     url = redis_servers("redis").url
-    settings = {"OCTET_HOME": str(temporary_home / "state"), "OCTET_REDIS_URL": url, "GIT_CONFIG_GLOBAL": os.devnull}
+    settings = {
+        "OCTET_HOME": str(temporary_home / "state"),
+        "OCTET_REDIS_URL": url,
+        "GIT_CONFIG_GLOBAL": os.devnull,
+    }
     settings |= {"GIT_CONFIG_NOSYSTEM": "1", "OCTET_DAEMON_IDLE_S": "30"}
     for name in ("AUTHOR", "COMMITTER"):
         settings |= {f"GIT_{name}_NAME": "Ann", f"GIT_{name}_EMAIL": "ann@example.org"}

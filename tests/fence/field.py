@@ -1,4 +1,6 @@
-"""A repository behind the fence: `octet init` for real, a daemon, a store, and people and agents who run plain git in it."""
+"""A repository behind the fence: `octet init` for real, a daemon, a store, and people and agents
+who run plain git in it.
+"""
 
 from __future__ import annotations
 
@@ -46,21 +48,35 @@ class Ended:
     @property
     def said(self) -> str:
         """What Octet said, in one line; "" for nothing."""
-        ours = [line.removeprefix("remote: ") for line in self.err.splitlines() if "Octet" in line or "octet" in line]
+        ours = [
+            line.removeprefix("remote: ")
+            for line in self.err.splitlines()
+            if "Octet" in line or "octet" in line
+        ]
         assert len(ours) <= 1, self.err
         assert "Traceback" not in self.err
         return ours[0].strip() if ours else ""
 
 
 class Session:
-    """A process like Claude Code's: what it runs has it for an ancestor. `agent` is what it is registered as."""
+    """A process like Claude Code's: what it runs has it for an ancestor. `agent` is what it is
+    registered as.
+    """
 
     def __init__(self, field: Field, role: str) -> None:
         self._field = field
-        self.process = subprocess.Popen(["sh"], stdin=subprocess.PIPE, env=field.environment, text=True)
+        self.process = subprocess.Popen(
+            ["sh"], stdin=subprocess.PIPE, env=field.environment, text=True
+        )
         identity = identify(self.process.pid)
         assert identity is not None
-        wanted = Registration(role=role, kind="session", process=process_key(identity), host=identity.host, pid=identity.pid)
+        wanted = Registration(
+            role=role,
+            kind="session",
+            process=process_key(identity),
+            host=identity.host,
+            pid=identity.pid,
+        )
         self.agent: Agent = field.octet.agents.register(wanted).agent
 
     @property
@@ -69,16 +85,24 @@ class Session:
 
     def git(self, *words: str, at: Path | None = None, **environment: str) -> Ended:
         """git run by this process, with nothing in its environment that tells so."""
-        files = {name: self._field.directory / f"{self.pid}.{name}" for name in ("out", "err", "code")}
+        files = {
+            name: self._field.directory / f"{self.pid}.{name}" for name in ("out", "err", "code")
+        }
         files["code"].unlink(missing_ok=True)
         settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
-        command = f"cd {shlex.quote(str(at or self._field.root))}; env {settings} git {shlex.join(words)}"
+        command = (
+            f"cd {shlex.quote(str(at or self._field.root))}; env {settings} git {shlex.join(words)}"
+        )
         out, err, code = (shlex.quote(str(files[name])) for name in ("out", "err", "code"))
         assert self.process.stdin is not None
-        self.process.stdin.write(f"({command}) >{out} 2>{err} </dev/null; echo $? >{code}.new; mv {code}.new {code}\n")
+        self.process.stdin.write(
+            f"({command}) >{out} 2>{err} </dev/null; echo $? >{code}.new; mv {code}.new {code}\n"
+        )
         self.process.stdin.flush()
         wait_for(files["code"].exists, f"git {words}")
-        return Ended(int(files["code"].read_text()), files["out"].read_text(), files["err"].read_text())
+        return Ended(
+            int(files["code"].read_text()), files["out"].read_text(), files["err"].read_text()
+        )
 
     def end(self) -> None:
         self.process.kill()
@@ -108,27 +132,41 @@ class Field:
     def init(self, *words: str) -> None:
         """`octet init`; the `octet` command on record is this source."""
         assert run(["-C", str(self.root), "init", *words]) == 0
-        self.record(f'PYTHONPATH={shlex.quote(str(SOURCE))} exec {shlex.quote(sys.executable)} -m octet "$@"')
+        self.record(
+            f"PYTHONPATH={shlex.quote(str(SOURCE))} exec {shlex.quote(sys.executable)} -m "
+            'octet "$@"'
+        )
 
     def record(self, script: str) -> None:
         """What the hooks find: Python, the package, the `octet` command."""
         command = self.directory / "octet"
         command.write_text(f"#!/bin/sh\n{script}\n")
         command.chmod(0o755)
-        (self.state / "interpreter").write_text(f"{os.path.realpath(sys.executable)}\n{SOURCE}\n{command}\n")
+        (self.state / "interpreter").write_text(
+            f"{os.path.realpath(sys.executable)}\n{SOURCE}\n{command}\n"
+        )
 
     def serve(self, *sessions: Session) -> None:
         """Start the daemon, and wait until git's hooks have been told of these sessions."""
         hints = self.state / "fence"
         control.serve(self.root, self.environment["OCTET_REDIS_URL"])
         self.record('echo "no command" >&2; exit 9')
-        wait_for(lambda: all(f" {session.pid} " in hints.read_text() for session in sessions) if hints.exists() else not sessions, "hints")
+        wait_for(
+            lambda: (
+                all(f" {session.pid} " in hints.read_text() for session in sessions)
+                if hints.exists()
+                else not sessions
+            ),
+            "hints",
+        )
 
     def session(self, role: str) -> Session:
         self.sessions.append(Session(self, role))
         return self.sessions[-1]
 
-    def person(self, *words: str, at: Path | None = None, code: int | None = 0, **environment: str) -> Ended:
+    def person(
+        self, *words: str, at: Path | None = None, code: int | None = 0, **environment: str
+    ) -> Ended:
         """git run by nobody that is registered."""
         done = subprocess.run(
             ["git", *words],

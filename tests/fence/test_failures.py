@@ -1,4 +1,6 @@
-"""The fence when nobody answers: agents follow `on_store_down`, people are let through; and Octet's own merge goes through it."""
+"""The fence when nobody answers: agents follow `on_store_down`, people are let through; and Octet's
+own merge goes through it.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,12 @@ def test_without_a_daemon_the_command_starts_one(fenced: Field) -> None:
 
 
 @pytest.mark.parametrize(("policy", "passes"), [("deny", False), ("allow", True), ("ask", False)])
-def test_with_nobody_to_ask_agents_follow_the_policy(fenced: Field, policy: str, passes: bool) -> None:
-    """Daemon gone, command broken: also for an agent whose environment tells nothing; a person goes on, silently."""
+def test_with_nobody_to_ask_agents_follow_the_policy(
+    fenced: Field, policy: str, passes: bool
+) -> None:
+    """Daemon gone, command broken: also for an agent whose environment tells nothing; a person goes
+    on, silently.
+    """
     (fenced.root / ".claude" / "octet.toml").write_text(f'{SETTINGS}on_store_down = "{policy}"\n')
     fenced.init()
     developer = fenced.session("developer")
@@ -54,7 +60,9 @@ def test_with_nobody_to_ask_agents_follow_the_policy(fenced: Field, policy: str,
 
 @pytest.mark.parametrize("kind", ["nobody", "silent"])
 def test_a_store_that_does_not_answer(fenced: Field, kind: str, short_directory: Path) -> None:
-    """Unplugged, or accepting and never answering: refused in time to an agent, with what is wrong; a person goes on."""
+    """Unplugged, or accepting and never answering: refused in time to an agent, with what is wrong;
+    a person goes on.
+    """
     with socket.socket(socket.AF_UNIX) as hole:
         url = f"unix://{short_directory}/store"
         if kind == "silent":
@@ -79,7 +87,11 @@ def test_what_is_broken_stops_agents_only(fenced: Field, broken: str) -> None:
         settings.unlink()
         fenced.record(REAL)
     else:
-        lines = ["/nowhere/python", package] if broken == "interpreter" else [python, str(fenced.directory)]
+        lines = (
+            ["/nowhere/python", package]
+            if broken == "interpreter"
+            else [python, str(fenced.directory)]
+        )
         (fenced.state / "interpreter").write_text("\n".join([*lines, command, ""]))
     ended = developer.git(*COMMIT)
     assert ended.code
@@ -88,7 +100,9 @@ def test_what_is_broken_stops_agents_only(fenced: Field, broken: str) -> None:
 
 
 def test_a_pattern_that_came_later_is_asked_about(fenced: Field) -> None:
-    """Before the next `octet init`, which doctor calls for; one that was taken out of the settings stays fenced until then."""
+    """Before the next `octet init`, which doctor calls for; one that was taken out of the settings
+    stays fenced until then.
+    """
     developer = fenced.session("developer")
     fenced.serve(developer)
     settings = fenced.root / ".claude" / "octet.toml"
@@ -96,7 +110,12 @@ def test_a_pattern_that_came_later_is_asked_about(fenced: Field) -> None:
     os.utime(settings, (settings.stat().st_mtime + 5, settings.stat().st_mtime + 5))
     update = ["update-ref", "refs/heads/stable", "HEAD"]
     assert developer.git(*update, CLAUDE_PID=str(developer.pid)).code
-    assert developer.git("update-ref", "refs/heads/stables", "HEAD", CLAUDE_PID=str(developer.pid)).code == 0
+    assert (
+        developer.git(
+            "update-ref", "refs/heads/stables", "HEAD", CLAUDE_PID=str(developer.pid)
+        ).code
+        == 0
+    )
     assert developer.git(*COMMIT).code, "main is still fenced"
     assert "main, release/*, octet.toml says stable" in fenced.doctor().detail
     fenced.init()
@@ -123,12 +142,18 @@ def test_a_repository_that_was_moved_is_not_fenced(fenced: Field) -> None:
 
 
 @pytest.fixture
-def submitted(field: Field, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
-    """A fenced repository with this test command, and a task built there; runs the merge queue once and returns what it said."""
+def submitted(
+    field: Field, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[str], str]:
+    """A fenced repository with this test command, and a task built there; runs the merge queue once
+    and returns what it said.
+    """
 
     def merge(command: str) -> str:
         settings = field.root / ".claude" / "octet.toml"
-        settings.write_text(f'{SETTINGS}[test]\ncommand = {json.dumps(command)}\n[gates]\ndefault = ["merge"]\n')
+        settings.write_text(
+            f'{SETTINGS}[test]\ncommand = {json.dumps(command)}\n[gates]\ndefault = ["merge"]\n'
+        )
         (field.root / ".gitignore").write_text(".claude/worktrees/\n")
         field.person("add", "-A")
         field.person("commit", "-q", "-m", "Settings")
@@ -156,7 +181,9 @@ def test_octets_own_merge_goes_through(field: Field, submitted: Callable[[str], 
     assert (field.root / "new").exists()
 
 
-def test_a_merge_that_lost_its_lock_is_stopped_by_git(field: Field, submitted: Callable[[str], str]) -> None:
+def test_a_merge_that_lost_its_lock_is_stopped_by_git(
+    field: Field, submitted: Callable[[str], str]
+) -> None:
     """While its tests ran: the token that it shows is stale, and the branch stays where it was."""
     tip = field.tips()
     program = "from octet import connect; connect().locks.break_lock('repository:main', 'ann')"

@@ -1,4 +1,6 @@
-"""Plain git in a fenced repository, with none of Octet's other guards: who may move a protected branch, and who may not."""
+"""Plain git in a fenced repository, with none of Octet's other guards: who may move a protected
+branch, and who may not.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,10 @@ MOVES = {
     "fetch": (["fetch", "-q", ".", "octet/t1:main"], "tree"),
     "push": (["push", "-q", ".", "octet/t1:main"], "tree"),
     "push --no-verify": (["push", "-q", "--no-verify", ".", "octet/t1:release/1"], "tree"),
-    "git-dir": (["--git-dir=../a shop/.git", "--work-tree=.", "update-ref", "refs/heads/main", "octet/t1"], "tree"),
+    "git-dir": (
+        ["--git-dir=../a shop/.git", "--work-tree=.", "update-ref", "refs/heads/main", "octet/t1"],
+        "tree",
+    ),
 }
 DELETES = {"branch -D", "branch -m", "update-ref -d"}
 
@@ -48,7 +53,9 @@ def try_all(field: Field, run: Session | None, **environment: str) -> dict[str, 
     for name, (words, where) in MOVES.items():
         at = field.root if where == "root" else field.tree
         if where == "tree":
-            field.person("checkout", "-q", "--detach")  # what a fetch or push may not move while it is checked out
+            field.person(
+                "checkout", "-q", "--detach"
+            )  # what a fetch or push may not move while it is checked out
         ended[name] = (run.git if run else _by_person(field))(*words, at=at, **environment)
         if field.tips() != before:
             ended[name] = Ended(0, "moved", ended[name].err)
@@ -77,7 +84,9 @@ def restore(field: Field, tips: str) -> None:
 
 
 def test_a_developer_moves_no_protected_branch(fenced: Field) -> None:
-    """Whichever way, with nothing in its environment: git refuses, in one line that says whose business it is."""
+    """Whichever way, with nothing in its environment: git refuses, in one line that says whose
+    business it is.
+    """
     developer = fenced.session("developer")
     fenced.serve(developer)
     for name, ended in try_all(fenced, developer).items():
@@ -87,7 +96,9 @@ def test_a_developer_moves_no_protected_branch(fenced: Field) -> None:
 
 @pytest.mark.parametrize("role", ["guest", "repository-guardian"])
 def test_who_may_move_it_takes_the_lock_by_it(fenced: Field, role: str) -> None:
-    """As at a tool call: a guest or the guardian, and nobody else meanwhile. A protected branch is deleted by none."""
+    """As at a tool call: a guest or the guardian, and nobody else meanwhile. A protected branch is
+    deleted by none.
+    """
     agent, other = fenced.session(role), fenced.session("guest")
     fenced.serve(agent, other)
     for name, ended in try_all(fenced, agent).items():
@@ -112,28 +123,43 @@ def test_a_developer_with_the_lock_moves_it(fenced: Field) -> None:
 
 
 def test_a_stale_token_is_refused_whoever_shows_it(fenced: Field) -> None:
-    """An agent that lost its lock and does not know; also one that was buried since, or a program of a person's."""
+    """An agent that lost its lock and does not know; also one that was buried since, or a program
+    of a person's.
+    """
     old, new = fenced.session("repository-guardian"), fenced.session("repository-guardian")
     fenced.serve(old, new)
     stale = fenced.lock(old.agent)
     fenced.octet.locks.release("repository:main", stale)
     current = fenced.lock(new.agent)
     before = fenced.tips()
-    for words in (["update-ref", "refs/heads/main", "octet/t1"], ["merge", "octet/t1"], ["push", "-q", ".", "octet/t1:main"]):
-        for ended in (old.git(*words, **shows(stale)), fenced.person(*words, code=None, **shows(stale))):
+    for words in (
+        ["update-ref", "refs/heads/main", "octet/t1"],
+        ["merge", "octet/t1"],
+        ["push", "-q", ".", "octet/t1:main"],
+    ):
+        for ended in (
+            old.git(*words, **shows(stale)),
+            fenced.person(*words, code=None, **shows(stale)),
+        ):
             assert ended.code
             assert f"{new.agent.id} holds it now" in ended.said or "checked out" in ended.err, ended
-    assert old.git("update-ref", "refs/heads/main", "octet/t1", **shows(current)).code, "another's token"
+    assert old.git("update-ref", "refs/heads/main", "octet/t1", **shows(current)).code, (
+        "another's token"
+    )
     fenced.octet.agents.bury(old.agent)
     assert old.git("update-ref", "refs/heads/main", "octet/t1", **shows(stale)).code
     assert fenced.tips() == before
     assert new.git("update-ref", "refs/heads/main", "octet/t1", **shows(current)).code == 0
 
 
-@pytest.mark.parametrize("role", ["guest", "repository-guardian", "developer", "code-sentinel", "orchestrator"])
+@pytest.mark.parametrize(
+    "role", ["guest", "repository-guardian", "developer", "code-sentinel", "orchestrator"]
+)
 @pytest.mark.parametrize("holder", ["nobody", "itself", "another"])
 def test_it_says_what_the_guard_of_tool_calls_says(fenced: Field, role: str, holder: str) -> None:
-    """For each role, with the lock free, its own or another's: allowed by both, or refused by both for the same reason."""
+    """For each role, with the lock free, its own or another's: allowed by both, or refused by both
+    for the same reason.
+    """
     agent, other = fenced.session(role), fenced.session("guest")
     fenced.serve(agent, other)
     if holder != "nobody":
@@ -146,13 +172,33 @@ def test_it_says_what_the_guard_of_tool_calls_says(fenced: Field, role: str, hol
 
 def guard(field: Field, session: Session, command: str) -> str:
     """Why PreToolUse denies a command; "" when it does not."""
-    payload = {"session_id": "s", "transcript_path": "/x", "cwd": str(field.root), "hook_event_name": "PreToolUse", "tool_name": "Bash"}
-    payload |= {"tool_input": {"command": command}, "tool_use_id": "t", "permission_mode": "default"}
+    payload = {
+        "session_id": "s",
+        "transcript_path": "/x",
+        "cwd": str(field.root),
+        "hook_event_name": "PreToolUse",
+        "tool_name": "Bash",
+    }
+    payload |= {
+        "tool_input": {"command": command},
+        "tool_use_id": "t",
+        "permission_mode": "default",
+    }
     url = field.environment["OCTET_REDIS_URL"]
-    request = wire.Request("PreToolUse", str(field.root), payload=json.dumps(payload).encode(), pid=session.pid, redis_url=url)
+    request = wire.Request(
+        "PreToolUse",
+        str(field.root),
+        payload=json.dumps(payload).encode(),
+        pid=session.pid,
+        redis_url=url,
+    )
     reply = wire.call(control.socket_path(), request, 10)
     found = json.loads(reply.stdout or b"{}").get("hookSpecificOutput", {})
-    reason = found.get("permissionDecisionReason", "") if found.get("permissionDecision") == "deny" else ""
+    reason = (
+        found.get("permissionDecisionReason", "")
+        if found.get("permissionDecision") == "deny"
+        else ""
+    )
     return re.sub(r" \(`[^`]*` moves it\)", "", reason)
 
 
@@ -160,11 +206,24 @@ def without_figures(text: str) -> str:
     return re.sub(r"\d+", "N", text)
 
 
-@pytest.mark.parametrize("raw", [b"", b"{}", b"\0" * 8, b"\0" * 9, b"[]\0" + b"\0" * 7 + b"x", b"\xff" * 100, b"[" * 9000 + b"\0" * 9])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{}",
+        b"\0" * 8,
+        b"\0" * 9,
+        b"[]\0" + b"\0" * 7 + b"x",
+        b"\xff" * 100,
+        b"[" * 9000 + b"\0" * 9,
+    ],
+)
 def test_a_question_that_is_none(fenced: Field, raw: bytes) -> None:
     """By hand, or garbage: an answer, nothing refused, nothing broken."""
     fenced.serve()
-    request = wire.Request("Fence", str(fenced.root), payload=raw, redis_url=fenced.environment["OCTET_REDIS_URL"])
+    request = wire.Request(
+        "Fence", str(fenced.root), payload=raw, redis_url=fenced.environment["OCTET_REDIS_URL"]
+    )
     assert wire.call(control.socket_path(), request, 10).exit_code == 0
 
 
@@ -183,18 +242,35 @@ def test_a_person_is_told_once_who_is_at_it(fenced: Field) -> None:
     for branch in ("main", "release/1"):
         fenced.lock(guardian.agent, branch)
     fenced.serve(guardian)
-    ended = fenced.person("push", "-q", "--atomic", "--no-verify", ".", "octet/t1:release/1", "octet/t1:refs/heads/main", code=None)
+    ended = fenced.person(
+        "push",
+        "-q",
+        "--atomic",
+        "--no-verify",
+        ".",
+        "octet/t1:release/1",
+        "octet/t1:refs/heads/main",
+        code=None,
+    )
     assert guardian.agent.id in fenced.person("update-ref", "refs/heads/main", "octet/t1").said
     assert ended.code == 0 or "checked out" in ended.err
 
 
 def test_an_agent_without_a_trace_above_it_is_known_by_its_environment(fenced: Field) -> None:
-    """A background process that outlived its shell: CLAUDE_PID, or OCTET_AGENT. A pid of nobody's is a person's."""
+    """A background process that outlived its shell: CLAUDE_PID, or OCTET_AGENT. A pid of nobody's
+    is a person's.
+    """
     developer = fenced.session("developer")
     fenced.serve(developer)
     commit = ["commit", "--allow-empty", "-m", "x"]
-    assert "repository-guardian" in fenced.person(*commit, code=128, CLAUDE_PID=str(developer.pid)).said
-    assert "not by a developer" in fenced.person(*commit, code=128, OCTET_AGENT="dev-x", OCTET_ROLE="developer").said
+    assert (
+        "repository-guardian"
+        in fenced.person(*commit, code=128, CLAUDE_PID=str(developer.pid)).said
+    )
+    assert (
+        "not by a developer"
+        in fenced.person(*commit, code=128, OCTET_AGENT="dev-x", OCTET_ROLE="developer").said
+    )
     fenced.person(*commit, CLAUDE_PID="4194305")
     fenced.person(*commit, CLAUDE_PID="; rm -rf /")
 
@@ -203,7 +279,12 @@ def test_no_other_name_helps_an_agent(fenced: Field) -> None:
     """What an agent says of itself does not outweigh whose child it is."""
     developer, guardian = fenced.session("developer"), fenced.session("repository-guardian")
     fenced.serve(developer, guardian)
-    for lie in ({"CLAUDE_PID": str(guardian.pid)}, {"OCTET_AGENT": guardian.agent.id}, {"CLAUDE_PID": "1"}, {"OCTET_HOME": "/tmp/x"}):
+    for lie in (
+        {"CLAUDE_PID": str(guardian.pid)},
+        {"OCTET_AGENT": guardian.agent.id},
+        {"CLAUDE_PID": "1"},
+        {"OCTET_HOME": "/tmp/x"},
+    ):
         assert developer.git("commit", "--allow-empty", "-m", "x", **lie).code, lie
 
 
@@ -213,18 +294,29 @@ def test_task_branches_and_other_refs_are_free(fenced: Field) -> None:
     fenced.serve(developer)
     tree = fenced.tree
     (tree / "new").write_text("x\n")
-    for words in (["add", "-A"], ["commit", "-m", "x"], ["branch", "mainly"], ["branch", "x/main"], ["tag", "main"], ["fetch", "-q", "."]):
+    for words in (
+        ["add", "-A"],
+        ["commit", "-m", "x"],
+        ["branch", "mainly"],
+        ["branch", "x/main"],
+        ["tag", "main"],
+        ["fetch", "-q", "."],
+    ):
         assert developer.git(*words, at=tree).code == 0, words
     assert developer.git("update-ref", "refs/octet/rescue/t1/1", "HEAD", at=tree).code == 0
     assert developer.git("update-ref", "refs/remotes/origin/main", "HEAD", at=tree).code == 0
 
 
 def test_to_pack_refs_is_no_move(fenced: Field) -> None:
-    """`git gc`, which a commit may start, works for everybody; a branch that is packed is deleted by nobody all the same."""
+    """`git gc`, which a commit may start, works for everybody; a branch that is packed is deleted
+    by nobody all the same.
+    """
     developer = fenced.session("developer")
     fenced.serve(developer)
     tip = fenced.tips().split()[0]
-    refused = [["update-ref", "-d", "refs/heads/main", *old] for old in ([tip], [])] + [["update-ref", "refs/heads/main", "octet/t1"]]
+    refused = [["update-ref", "-d", "refs/heads/main", *old] for old in ([tip], [])] + [
+        ["update-ref", "refs/heads/main", "octet/t1"]
+    ]
     for words in (["pack-refs", "--all", "--prune"], ["gc", "-q"], ["gc", "-q"]):
         ended = developer.git(*words, at=fenced.tree)
         assert (ended.code, ended.err) == (0, ""), words
@@ -239,20 +331,27 @@ def test_to_pack_refs_is_no_move(fenced: Field) -> None:
 
 
 def test_a_push_elsewhere_is_refused_before_it_leaves(fenced: Field) -> None:
-    """To a protected branch of a remote: an agent without the lock; a task's branch goes, and a person's push."""
+    """To a protected branch of a remote: an agent without the lock; a task's branch goes, and a
+    person's push.
+    """
     remote = fenced.directory / "remote.git"
     fenced.person("clone", "-q", "--bare", str(fenced.root), str(remote))
     fenced.person("remote", "add", "origin", str(remote))
     developer = fenced.session("developer")
     fenced.serve(developer)
-    assert "repository-guardian" in developer.git("push", "-q", "origin", "octet/t1:main", at=fenced.tree).said
+    assert (
+        "repository-guardian"
+        in developer.git("push", "-q", "origin", "octet/t1:main", at=fenced.tree).said
+    )
     assert developer.git("push", "-q", "origin", "octet/t1", at=fenced.tree).code == 0
     assert developer.git("push", "-q", "origin", ":release/1", at=fenced.tree).code
     fenced.person("push", "-q", "origin", "octet/t1:main")
 
 
 def test_another_agents_worktree_is_not_committed_in(fenced: Field) -> None:
-    """By the lock that the guard asks for; its owner commits there without a question, a person always."""
+    """By the lock that the guard asks for; its owner commits there without a question, a person
+    always.
+    """
     owner, other = fenced.session("developer"), fenced.session("developer")
     worktree = find_worktree(fenced.tree)
     assert worktree is not None
@@ -266,7 +365,21 @@ def test_another_agents_worktree_is_not_committed_in(fenced: Field) -> None:
     fenced.person(*commit, at=fenced.tree)
 
 
-@pytest.mark.parametrize("branch", ["main-`touch${IFS}x`", "a'b", 'a"b', "$(id)", "-x", "ünï", "a;b", "a|b&c", "release/-n", "%s%d"])
+@pytest.mark.parametrize(
+    "branch",
+    [
+        "main-`touch${IFS}x`",
+        "a'b",
+        'a"b',
+        "$(id)",
+        "-x",
+        "ünï",
+        "a;b",
+        "a|b&c",
+        "release/-n",
+        "%s%d",
+    ],
+)
 def test_odd_names(fenced: Field, branch: str, tmp_path: Path) -> None:
     """Of branches and of patterns: nothing of a name is run, and the one that is protected is."""
     settings = fenced.root / ".claude" / "octet.toml"

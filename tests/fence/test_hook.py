@@ -1,4 +1,6 @@
-"""The hook's shell part alone, under every shell that may be somebody's /bin/sh: when it asks, and what the hook behind it gets."""
+"""The hook's shell part alone, under every shell that may be somebody's /bin/sh: when it asks, and
+what the hook behind it gets.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,18 @@ ODD = ["main", "release/*", "v[0-9]?", "a'b", "$(touch x)", "x y", "*\n"]
 
 
 class Hooks:
-    """A `hooks` directory with ours in it; an interpreter that notes what it is asked and ends as it is told."""
+    """A `hooks` directory with ours in it; an interpreter that notes what it is asked and ends as
+    it is told.
+    """
 
     def __init__(self, directory: Path, shell: list[str], protected: list[str]) -> None:
         self.directory, self.shell = directory, shell
         self.root, self.state = directory / "a 'root", directory / "state"
         self.common = self.root / ".git"
         approval = self.state / "approval"
-        self.place = Place(self.root, self.common, self.state, approval, self.root / "octet.toml", tuple(protected))
+        self.place = Place(
+            self.root, self.common, self.state, approval, self.root / "octet.toml", tuple(protected)
+        )
         self.hooks, self.before = self.common / "hooks", self.common / "hooks-before-octet"
         for path in (self.hooks, self.before, self.state):
             path.mkdir(parents=True)
@@ -55,14 +61,19 @@ class Hooks:
         (self.state / "interpreter").write_text(f"{python}\n{self.directory}\n")
 
     def hint(self, **values: str) -> None:
-        lines = [f"octet_{name}='{value}'" for name, value in {"pids": "", "held": "", "trees": "", **values}.items()]
+        lines = [
+            f"octet_{name}='{value}'"
+            for name, value in {"pids": "", "held": "", "trees": "", **values}.items()
+        ]
         (self.state / "fence").write_text("\n".join(lines) + "\n")
 
     def add(self, name: str, script: str) -> None:
         (self.before / name).write_text(f"#!/bin/sh\n{script}\n")
         (self.before / name).chmod(0o755)
 
-    def run(self, hook: str, /, *words: str, stdin: str = "", code: int = 0, **environment: str) -> str:
+    def run(
+        self, hook: str, /, *words: str, stdin: str = "", code: int = 0, **environment: str
+    ) -> str:
         """What it asked, "" when it did not; `self.said` is its standard error."""
         self.asked.unlink(missing_ok=True)
         done = subprocess.run(
@@ -74,11 +85,15 @@ class Hooks:
         return self.asked.read_text() if self.asked.exists() else ""
 
     def moved(self, ref: str, old: str = OLD, new: str = NEW, **settings: str) -> str:
-        return self.run("reference-transaction", "prepared", stdin=f"{old} {new} {ref}\n", **settings)
+        return self.run(
+            "reference-transaction", "prepared", stdin=f"{old} {new} {ref}\n", **settings
+        )
 
 
 @pytest.fixture(params=SHELLS)
-def hooks(request: pytest.FixtureRequest, tmp_path: Path, require_program: Callable[[str], Path]) -> Hooks:
+def hooks(
+    request: pytest.FixtureRequest, tmp_path: Path, require_program: Callable[[str], Path]
+) -> Hooks:
     command = SHELLS[request.param]
     if request.param in ("busybox", "mksh") and not shutil.which(command[0]):
         pytest.skip(f"{command[0]} is not on PATH")
@@ -86,14 +101,25 @@ def hooks(request: pytest.FixtureRequest, tmp_path: Path, require_program: Calla
 
 
 def test_it_asks_about_agents_at_protected_branches_only(hooks: Hooks) -> None:
-    """By builtins alone up to there: PATH leads nowhere. A superset of the patterns is asked about, nothing else."""
+    """By builtins alone up to there: PATH leads nowhere. A superset of the patterns is asked about,
+    nothing else.
+    """
     agent = {"CLAUDE_PID": "4242"}
     for ref in ("main", "release/1", "release/a/b", "v12", "a'b", "$(touch"):
         assert bool(hooks.moved(f"refs/heads/{ref}", **agent)) == (ref != "$(touch"), ref
-    for ref in ("refs/heads/octet/main", "refs/heads/mainly", "refs/remotes/origin/main", "refs/tags/main", "main", "refs/heads/MAIN"):
+    for ref in (
+        "refs/heads/octet/main",
+        "refs/heads/mainly",
+        "refs/remotes/origin/main",
+        "refs/tags/main",
+        "main",
+        "refs/heads/MAIN",
+    ):
         assert not hooks.moved(ref, **agent), ref
     assert not hooks.moved("refs/heads/main", OLD, OLD, **agent)
-    assert hooks.moved("refs/heads/main", NONE, NONE, **agent) == f"{NONE} {NONE} refs/heads/main\n", "a deletion"
+    assert (
+        hooks.moved("refs/heads/main", NONE, NONE, **agent) == f"{NONE} {NONE} refs/heads/main\n"
+    ), "a deletion"
     assert hooks.moved("refs/heads/main", OCTET_AGENT="dev-1")
     assert hooks.moved("refs/heads/main", OCTET_FENCE_TOKEN="7")
     assert not hooks.moved("refs/heads/main")
@@ -103,11 +129,18 @@ def test_it_asks_about_agents_at_protected_branches_only(hooks: Hooks) -> None:
 def test_only_the_prepared_phase_is_looked_at(hooks: Hooks) -> None:
     """The others come when nothing can be refused any more."""
     for phase in ("committed", "aborted", "preparing", ""):
-        assert not hooks.run("reference-transaction", phase, stdin=f"{OLD} {NEW} refs/heads/main\n", CLAUDE_PID="4242")
+        assert not hooks.run(
+            "reference-transaction",
+            phase,
+            stdin=f"{OLD} {NEW} refs/heads/main\n",
+            CLAUDE_PID="4242",
+        )
 
 
 def test_an_ancestor_is_found_without_any_variable(hooks: Hooks) -> None:
-    """By the processes that the daemon has listed; others' are no reason to ask, nor is a file that is not there."""
+    """By the processes that the daemon has listed; others' are no reason to ask, nor is a file that
+    is not there.
+    """
     hooks.hint(pids=f" 4194301 {os.getpid()} ")
     assert hooks.moved("refs/heads/main")
     hooks.hint(pids=" 4194301 ")
@@ -115,7 +148,9 @@ def test_an_ancestor_is_found_without_any_variable(hooks: Hooks) -> None:
 
 
 def test_a_person_is_asked_about_while_somebody_is_at_it(hooks: Hooks) -> None:
-    """A held branch, or a merge under way; whatever comes of the question, the person goes on unless it is refused."""
+    """A held branch, or a merge under way; whatever comes of the question, the person goes on
+    unless it is refused.
+    """
     hooks.hint(held="\n/other\n")
     assert not hooks.moved("refs/heads/main")
     hooks.place.root.rename(hooks.directory / "plain")
@@ -129,15 +164,23 @@ def test_a_person_is_asked_about_while_somebody_is_at_it(hooks: Hooks) -> None:
 
 
 def test_a_worktrees_owner_is_not_asked_about(hooks: Hooks) -> None:
-    """Its commits on a task's branch cost the shell's part only; in a directory that is not known for its own it is asked."""
+    """Its commits on a task's branch cost the shell's part only; in a directory that is not known
+    for its own it is asked.
+    """
     stdin = f"{OLD} {NEW} HEAD\n{OLD} {NEW} refs/heads/octet/t1\n"
     asked = {}
     tree = hooks.directory / "tree"
     tree.mkdir()
     main, hooks.root = hooks.root, tree
-    for name, trees in {"own": f"\n4242 {tree}\n", "another's": f"\n4343 {tree}\n", "unknown": ""}.items():
+    for name, trees in {
+        "own": f"\n4242 {tree}\n",
+        "another's": f"\n4343 {tree}\n",
+        "unknown": "",
+    }.items():
         hooks.hint(trees=trees)
-        asked[name] = bool(hooks.run("reference-transaction", "prepared", stdin=stdin, CLAUDE_PID="4242"))
+        asked[name] = bool(
+            hooks.run("reference-transaction", "prepared", stdin=stdin, CLAUDE_PID="4242")
+        )
         assert not hooks.run("reference-transaction", "prepared", stdin=stdin), "a person"
     assert asked == {"own": False, "another's": True, "unknown": True}
     assert main
@@ -155,17 +198,29 @@ def test_a_refusal_ends_it_and_what_cannot_answer_refuses_agents(hooks: Hooks, a
 
 
 def test_the_hook_behind_gets_everything(hooks: Hooks) -> None:
-    """Arguments, input to the byte, variables as they were; its exit code is ours; one without the right to run is not run."""
+    """Arguments, input to the byte, variables as they were; its exit code is ours; one without the
+    right to run is not run.
+    """
     names = sorted(set(re.findall(r"\b(\w+)=", (hooks.hooks / "pre-push").read_text())))
     plain = [name.removeprefix("octet_") for name in names if name.startswith("octet_")]
     values = {name: f"mine {name}" for name in plain}
     script = f'printf "%s|" "$@" > "{hooks.directory}/got"; /bin/cat >> "{hooks.directory}/got"\n'
     script += "".join(f'[ "${name}" = "mine {name}" ] || exit 9\n' for name in plain) + "exit 7"
-    for hook, words in (("reference-transaction", ["prepared"]), ("reference-transaction", ["committed"]), ("pre-push", ["a b", "*"])):
+    for hook, words in (
+        ("reference-transaction", ["prepared"]),
+        ("reference-transaction", ["committed"]),
+        ("pre-push", ["a b", "*"]),
+    ):
         hooks.add(hook, script)
-        for stdin in ("", f"{OLD} {NEW} refs/heads/x\n", f"refs/heads/x {OLD} refs/heads/x\\n {NEW}\n" * 3000):
+        for stdin in (
+            "",
+            f"{OLD} {NEW} refs/heads/x\n",
+            f"refs/heads/x {OLD} refs/heads/x\\n {NEW}\n" * 3000,
+        ):
             hooks.run(hook, *words, stdin=stdin, code=7, **{**values, "PATH": os.environ["PATH"]})
-            assert (hooks.directory / "got").read_text() == "".join(f"{word}|" for word in words) + stdin
+            assert (hooks.directory / "got").read_text() == "".join(
+                f"{word}|" for word in words
+            ) + stdin
         (hooks.before / hook).chmod(0o644)
         hooks.run(hook, *words)
 
@@ -177,17 +232,29 @@ def test_a_push_is_asked_about_by_the_remotes_branch(hooks: Hooks) -> None:
         return f"refs/heads/{local} {NEW} refs/heads/{remote} {OLD}\n"
 
     stdin = line("x", "main") + line("main", "x")
-    assert hooks.run("pre-push", "origin", "url", stdin=stdin, CLAUDE_PID="4242") == f"{OLD} {NEW} refs/heads/main\n"
+    assert (
+        hooks.run("pre-push", "origin", "url", stdin=stdin, CLAUDE_PID="4242")
+        == f"{OLD} {NEW} refs/heads/main\n"
+    )
     assert not hooks.run("pre-push", "origin", "url", stdin=line("main", "x"), CLAUDE_PID="4242")
     assert not hooks.run("pre-push", "origin", "url", stdin=stdin)
 
 
 def test_a_commit_is_asked_about_by_the_branch_of_head(hooks: Hooks) -> None:
-    """For agents. It is found in a worktree's directory, or GIT_DIR's; a detached or unreadable HEAD is left to the transaction."""
+    """For agents. It is found in a worktree's directory, or GIT_DIR's; a detached or unreadable
+    HEAD is left to the transaction.
+    """
     agent = {"CLAUDE_PID": "4242"}
     head = hooks.common / "HEAD"
     asked = {}
-    for text in ("ref: refs/heads/main\n", "ref: refs/heads/octet/t1\n", "ref: refs/heads/.invalid\n", f"{OLD}\n", "", "ref: "):
+    for text in (
+        "ref: refs/heads/main\n",
+        "ref: refs/heads/octet/t1\n",
+        "ref: refs/heads/.invalid\n",
+        f"{OLD}\n",
+        "",
+        "ref: ",
+    ):
         head.write_text(text)
         asked[text] = hooks.run("pre-commit", **agent)
         assert not hooks.run("pre-commit"), "a person"
@@ -241,9 +308,23 @@ def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
 
 
 def test_to_ask_imports_next_to_nothing(tmp_path: Path) -> None:
-    """What a bare interpreter does not have yet anyway: each standard module more would cost an agent's commit as much as git does."""
-    script = "import sys; before = set(sys.modules); sys.path.insert(0, sys.argv[1])\nfrom octet import fence_client\n"
+    """What a bare interpreter does not have yet anyway: each standard module more would cost an
+    agent's commit as much as git does.
+    """
+    script = (
+        "import sys; before = set(sys.modules); sys.path.insert(0, sys.argv[1])\nfrom octet "
+        "import fence_client\n"
+    )
     script += "print(*sorted(set(sys.modules) - before))"
     command = [sys.executable, "-I", "-S", "-c", script, str(Path(octet.__file__).parents[1])]
-    imported = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=True).stdout.split()
-    assert set(imported) <= {"__future__", "_signal", "_socket", "octet", "octet.fence.client", "posix"}
+    imported = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=True
+    ).stdout.split()
+    assert set(imported) <= {
+        "__future__",
+        "_signal",
+        "_socket",
+        "octet",
+        "octet.fence.client",
+        "posix",
+    }

@@ -1,4 +1,6 @@
-"""Repositories that have hooks already, or get them later: husky, pre-commit, lefthook, one's own. All go on; `--undo` leaves no trace."""
+"""Repositories that have hooks already, or get them later: husky, pre-commit, lefthook, one's own.
+All go on; `--undo` leaves no trace.
+"""
 
 from __future__ import annotations
 
@@ -84,21 +86,30 @@ def husky(field: Field) -> None:
     write(field.root / ".husky" / "_" / "h", HUSKY_H)
     write(field.root / ".husky" / "_" / ".gitignore", "*")
     for name in ("pre-commit", "pre-push", "commit-msg"):
-        write(field.root / ".husky" / name, f'echo "husky {name} $1 $([ {name} = pre-push ] && cat)" >> "{field.root}/.git/ran"\n')
+        write(
+            field.root / ".husky" / name,
+            f'echo "husky {name} $1 $([ {name} = pre-push ] && cat)" >> "{field.root}/.git/ran"\n',
+        )
     field.person("config", "core.hooksPath", ".husky/_")
 
 
 def own_directory(field: Field) -> None:
     """A tracked directory of hooks."""
     for name in ("pre-commit", "pre-push", "reference-transaction", "my-own"):
-        write(field.root / ".githooks" / name, f'#!/bin/sh\necho "own {name} $1 $(cat)" >> "{field.root}/.git/ran"\n')
+        write(
+            field.root / ".githooks" / name,
+            f'#!/bin/sh\necho "own {name} $1 $(cat)" >> "{field.root}/.git/ran"\n',
+        )
     field.person("config", "core.hooksPath", ".githooks/")
 
 
 def shared_directory(field: Field) -> None:
     """One for all repositories of a person, named in the person's own configuration."""
     for name in ("pre-commit", "pre-push"):
-        write(field.directory / "my hooks" / name, f'#!/bin/sh\necho "shared {name} $1 $(cat)" >> "{field.root}/.git/ran"\n')
+        write(
+            field.directory / "my hooks" / name,
+            f'#!/bin/sh\necho "shared {name} $1 $(cat)" >> "{field.root}/.git/ran"\n',
+        )
     configuration = field.directory / "gitconfig"
     configuration.write_text(f'[core]\n\thooksPath = "{field.directory}/my hooks"\n')
     field.environment["GIT_CONFIG_GLOBAL"] = os.environ["GIT_CONFIG_GLOBAL"] = str(configuration)
@@ -119,7 +130,10 @@ def pre_commit(field: Field) -> None:
 
 def pre_commit_on_own(field: Field) -> None:
     for name in ("pre-commit", "pre-push"):
-        write(field.root / ".git" / "hooks" / name, f'#!/bin/sh\necho "mine {name} $1 $(cat)" >> "{field.root}/.git/ran"\n')
+        write(
+            field.root / ".git" / "hooks" / name,
+            f'#!/bin/sh\necho "mine {name} $1 $(cat)" >> "{field.root}/.git/ran"\n',
+        )
     pre_commit(field)
 
 
@@ -129,24 +143,41 @@ def lefthook(field: Field) -> None:
 
 def own_hooks(field: Field) -> None:
     for name in ("pre-commit", "pre-push", "reference-transaction"):
-        write(field.root / "scripts" / name, f'#!/bin/sh\necho "linked $0 $1 $(cat)" >> "{field.root}/.git/ran"\n')
+        write(
+            field.root / "scripts" / name,
+            f'#!/bin/sh\necho "linked $0 $1 $(cat)" >> "{field.root}/.git/ran"\n',
+        )
         (field.root / ".git" / "hooks" / name).symlink_to(f"../../scripts/{name}")
 
 
 def linked_directory(field: Field) -> None:
     shutil.rmtree(field.root / ".git" / "hooks")
     for name in ("pre-commit", "pre-push"):
-        write(field.root / "shared" / name, f'#!/bin/sh\necho "tracked {name} $1 $(cat)" >> "{field.root}/.git/ran"\n')
+        write(
+            field.root / "shared" / name,
+            f'#!/bin/sh\necho "tracked {name} $1 $(cat)" >> "{field.root}/.git/ran"\n',
+        )
     (field.root / ".git" / "hooks").symlink_to("../shared")
 
 
-SETUPS = [husky, own_directory, shared_directory, pre_commit, pre_commit_on_own, lefthook, own_hooks, linked_directory]
+SETUPS = [
+    husky,
+    own_directory,
+    shared_directory,
+    pre_commit,
+    pre_commit_on_own,
+    lefthook,
+    own_hooks,
+    linked_directory,
+]
 setups = pytest.mark.parametrize("prepare", SETUPS, ids=lambda function: function.__name__)
 
 
 @pytest.fixture(autouse=True)
 def global_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)  # put back at the end, whatever a setup makes of it
+    monkeypatch.setenv(
+        "GIT_CONFIG_GLOBAL", os.devnull
+    )  # put back at the end, whatever a setup makes of it
 
 
 @pytest.fixture
@@ -158,7 +189,9 @@ def remote(field: Field) -> Path:
 
 
 def use(field: Field, *, at: Path | None = None) -> list[str]:
-    """Commit and push as a person; what the hooks wrote down, without what differs from time to time."""
+    """Commit and push as a person; what the hooks wrote down, without what differs from time to
+    time.
+    """
     ran = field.root / ".git" / "ran"
     ran.unlink(missing_ok=True)
     commit = field.person(*COMMIT, at=at)
@@ -166,12 +199,20 @@ def use(field: Field, *, at: Path | None = None) -> list[str]:
     assert not commit.said + push.said
     field.person("push", "-q", "--no-verify", "origin", ":side", at=at)
     lines = ran.read_text().splitlines() if ran.exists() else []
-    return [" ".join(word for word in line.split(" ") if not re.fullmatch("[0-9a-f]{40}", word)) for line in lines if "pack" not in line]
+    return [
+        " ".join(word for word in line.split(" ") if not re.fullmatch("[0-9a-f]{40}", word))
+        for line in lines
+        if "pack" not in line
+    ]
 
 
 @setups
-def test_it_goes_on_beside_the_fence(field: Field, remote: Path, prepare: Callable[[Field], None]) -> None:
-    """The same hooks run with the same arguments and input, before, during and after; agents are fenced in every worktree."""
+def test_it_goes_on_beside_the_fence(
+    field: Field, remote: Path, prepare: Callable[[Field], None]
+) -> None:
+    """The same hooks run with the same arguments and input, before, during and after; agents are
+    fenced in every worktree.
+    """
     assert remote
     prepare(field)
     before = use(field)
@@ -181,22 +222,38 @@ def test_it_goes_on_beside_the_fence(field: Field, remote: Path, prepare: Callab
     field.init()
     behind = [line.replace("hooks-before-octet", "hooks") for line in use(field)]
     assert behind == before
-    assert [line.replace("hooks-before-octet", "hooks") for line in use(field, at=field.tree)] == in_tree
+    assert [
+        line.replace("hooks-before-octet", "hooks") for line in use(field, at=field.tree)
+    ] == in_tree
     assert field.doctor().ok, field.doctor()
     developer = field.session("developer")
     field.serve(developer)
     assert "repository-guardian" in developer.git(*COMMIT).said
-    assert "repository-guardian" in developer.git("push", "-q", "origin", "octet/t1:main", at=field.tree).said
-    assert "repository-guardian" in developer.git("update-ref", "refs/heads/main", "octet/t1", at=field.tree).said
+    assert (
+        "repository-guardian"
+        in developer.git("push", "-q", "origin", "octet/t1:main", at=field.tree).said
+    )
+    assert (
+        "repository-guardian"
+        in developer.git("update-ref", "refs/heads/main", "octet/t1", at=field.tree).said
+    )
     field.init("--undo")
     assert developer.git(*COMMIT).code == 0
     now = tree(field.root)
     changed = {path for path in outside.keys() | now.keys() if outside.get(path) != now.get(path)}
-    assert not [path for path in changed if "hooks" in path or path.startswith(".git/octet") or path == ".git/config"]
+    assert not [
+        path
+        for path in changed
+        if "hooks" in path or path.startswith(".git/octet") or path == ".git/config"
+    ]
 
 
-@pytest.mark.parametrize("prepare", [husky, pre_commit, lefthook, own_directory], ids=lambda function: function.__name__)
-def test_an_agent_is_refused_before_the_projects_checks_run(field: Field, prepare: Callable[[Field], None]) -> None:
+@pytest.mark.parametrize(
+    "prepare", [husky, pre_commit, lefthook, own_directory], ids=lambda function: function.__name__
+)
+def test_an_agent_is_refused_before_the_projects_checks_run(
+    field: Field, prepare: Callable[[Field], None]
+) -> None:
     """On a protected branch; on a task's they run for it, and for a person everywhere."""
     prepare(field)
     field.init()
@@ -248,9 +305,15 @@ def test_undo_is_to_the_byte(field: Field, prepare: Callable[[Field], None]) -> 
     assert tree(field.root) == before
 
 
-@pytest.mark.parametrize("prepare", [husky, pre_commit, lefthook, own_directory], ids=lambda function: function.__name__)
-def test_a_tool_that_comes_later(field: Field, remote: Path, prepare: Callable[[Field], None]) -> None:
-    """`octet init` first: the tool installs itself over it; doctor tells, the next `octet init` mends it, `--undo` leaves the tool's."""
+@pytest.mark.parametrize(
+    "prepare", [husky, pre_commit, lefthook, own_directory], ids=lambda function: function.__name__
+)
+def test_a_tool_that_comes_later(
+    field: Field, remote: Path, prepare: Callable[[Field], None]
+) -> None:
+    """`octet init` first: the tool installs itself over it; doctor tells, the next `octet init`
+    mends it, `--undo` leaves the tool's.
+    """
     assert remote
     field.init()
     prepare(field)
@@ -262,19 +325,28 @@ def test_a_tool_that_comes_later(field: Field, remote: Path, prepare: Callable[[
     developer = field.session("developer")
     field.serve(developer)
     assert developer.git(*COMMIT).code
-    assert "repository-guardian" in developer.git("push", "-q", "origin", "octet/t1:main", at=field.tree).said
+    assert (
+        "repository-guardian"
+        in developer.git("push", "-q", "origin", "octet/t1:main", at=field.tree).said
+    )
     prepare(field)  # as `npm install` does again and again
     assert developer.git(*COMMIT).code, "the fence outlives it"
     field.init()
     field.init("--undo")
     assert use(field)
-    left = [path for path in (field.root / ".git").rglob("*") if path.is_file() and b"Octet's fence" in path.read_bytes()]
+    left = [
+        path
+        for path in (field.root / ".git").rglob("*")
+        if path.is_file() and b"Octet's fence" in path.read_bytes()
+    ]
     assert not left
     assert not (field.root / ".git" / "octet").exists()
 
 
 def test_husky_installed_again_changes_nothing(field: Field) -> None:
-    """Its prepare script sets core.hooksPath at every `npm install`: the include comes after, and goes before."""
+    """Its prepare script sets core.hooksPath at every `npm install`: the include comes after, and
+    goes before.
+    """
     husky(field)
     field.init()
     for _ in range(2):
@@ -306,27 +378,51 @@ def test_what_was_configured_since_stays(field: Field) -> None:
 
 
 @pytest.mark.parametrize("package", ["husky", "lefthook"])
-def test_the_real_tools(field: Field, remote: Path, package: str, registry_env: dict[str, str]) -> None:
+def test_the_real_tools(
+    field: Field, remote: Path, package: str, registry_env: dict[str, str]
+) -> None:
     """From the registry, where there is one: installed before and after `octet init`."""
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not on PATH")
     (field.root / "package.json").write_text('{"name": "shop", "private": true}\n')
-    npm_settings = {name: value for name, value in os.environ.items() if name.lower().startswith("npm_config")}
+    npm_settings = {
+        name: value for name, value in os.environ.items() if name.lower().startswith("npm_config")
+    }
     environment = {**field.environment, **registry_env, **npm_settings}
 
     def npx(*words: str) -> bool:
-        done = subprocess.run([npm, *words], cwd=field.root, env=environment, capture_output=True, timeout=100, check=False)
+        done = subprocess.run(
+            [npm, *words],
+            cwd=field.root,
+            env=environment,
+            capture_output=True,
+            timeout=100,
+            check=False,
+        )
         return done.returncode == 0
 
-    if not npx("install", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=0", "--fetch-timeout=20000", package):
+    if not npx(
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--ignore-scripts",
+        "--fetch-retries=0",
+        "--fetch-timeout=20000",
+        package,
+    ):
         pytest.skip("the registry cannot be reached")
     if package == "husky":
-        write(field.root / ".husky" / "pre-push", f'echo "husky pre-push $1" >> "{field.root}/.git/ran"\n')
+        write(
+            field.root / ".husky" / "pre-push",
+            f'echo "husky pre-push $1" >> "{field.root}/.git/ran"\n',
+        )
         install = ["exec", "husky"]
     else:
         (field.root / "lefthook.yml").write_text(
-            f"pre-push:\n  jobs:\n    - run: echo lefthook >> {field.root}/.git/ran\n".replace(" shop", "\\ shop")
+            f"pre-push:\n  jobs:\n    - run: echo lefthook >> {field.root}/.git/ran\n".replace(
+                " shop", "\\ shop"
+            )
         )
         install = ["exec", "lefthook", "install"]
     assert remote

@@ -1,4 +1,5 @@
-"""A real daemon with a fake service: it says what it was asked, or misbehaves as the payload tells it to.
+"""A real daemon with a fake service: it says what it was asked, or misbehaves as the payload tells
+it to.
 
 fake_daemon.py daemon start     what `octet daemon start` does, with this file as the worker
 fake_daemon.py worker …         the worker, as the supervisor runs it
@@ -41,7 +42,12 @@ class FakeService:
                 mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
         digest = hashlib.sha256(request.payload).hexdigest()
-        told = {**asdict(request), "payload": digest, "size": len(request.payload), "worker": os.getpid()}
+        told = {
+            **asdict(request),
+            "payload": digest,
+            "size": len(request.payload),
+            "worker": os.getpid(),
+        }
         return Reply(0, json.dumps(told).encode())
 
 

@@ -1,4 +1,6 @@
-"""A person's machine as a hook sees it: a home, an approved repository, an interpreter on record, an `octet` command."""
+"""A person's machine as a hook sees it: a home, an approved repository, an interpreter on record,
+an `octet` command.
+"""
 
 from __future__ import annotations
 
@@ -47,10 +49,14 @@ class Answer:
         """Whether Claude Code would not run the tool."""
         if self.code == 2:
             return bool(self.err.strip())
-        return self.out != b"" and self.json.get("hookSpecificOutput", {}).get("permissionDecision") in {"deny", "ask"}
+        return self.out != b"" and self.json.get("hookSpecificOutput", {}).get(
+            "permissionDecision"
+        ) in {"deny", "ask"}
 
     def assert_valid(self) -> None:
-        """Claude Code understands it: 0 with nothing or one JSON object, or 2 with a reason; and no trace of an exception."""
+        """Claude Code understands it: 0 with nothing or one JSON object, or 2 with a reason; and no
+        trace of an exception.
+        """
         assert self.code in (0, 2), self
         assert b"Traceback" not in self.out + self.err, self
         assert self.err.count(b"\n") <= 1, self
@@ -96,29 +102,50 @@ class Machine:
 
     def use_real_octet(self) -> None:
         """The command itself, from this source and under this interpreter."""
-        self.set_command(f'PYTHONPATH={shlex.quote(str(PROJECT / "src"))} exec {shlex.quote(sys.executable)} -m octet "$@"')
+        self.set_command(
+            f"PYTHONPATH={shlex.quote(str(PROJECT / 'src'))} exec "
+            f'{shlex.quote(sys.executable)} -m octet "$@"'
+        )
 
     def recorded(self, name: str, **changes: Any) -> bytes:
-        """A payload that the real client sent, as if from this repository; fields in `changes` are replaced, None takes one out."""
-        text = (PAYLOADS / f"{name}.json").read_text().replace("@REPO@", json.dumps(str(self.repository))[1:-1])
+        """A payload that the real client sent, as if from this repository; fields in `changes` are
+        replaced, None takes one out.
+        """
+        text = (
+            (PAYLOADS / f"{name}.json")
+            .read_text()
+            .replace("@REPO@", json.dumps(str(self.repository))[1:-1])
+        )
         fields = {**json.loads(text), **changes}
-        return json.dumps({key: value for key, value in fields.items() if value is not None}).encode()
+        return json.dumps(
+            {key: value for key, value in fields.items() if value is not None}
+        ).encode()
 
     def start_daemon(self) -> Status:
         from .fake_daemon import WORKER
 
         return control.start(worker=WORKER)
 
-    def begin(self, event: str, *, source: str = "plugin", cwd: Path | None = None, **options: Any) -> subprocess.Popen[bytes]:
-        """The hook's process, as Claude Code starts it; `launch`, `environment` and any of Popen's may be given."""
+    def begin(
+        self, event: str, *, source: str = "plugin", cwd: Path | None = None, **options: Any
+    ) -> subprocess.Popen[bytes]:
+        """The hook's process, as Claude Code starts it; `launch`, `environment` and any of Popen's
+        may be given.
+        """
         launch = options.pop("launch", [str(HOOKS / "launch")])
         environment: Mapping[str, str] = options.pop("environment", self.environment)
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
-            [*launch, event, source], cwd=cwd or self.repository, env=environment, start_new_session=True, **{**streams, **options}
+            [*launch, event, source],
+            cwd=cwd or self.repository,
+            env=environment,
+            start_new_session=True,
+            **{**streams, **options},
         )
 
-    def run(self, event: str, payload: bytes = b"{}", *, within_s: float = 30.0, **options: Any) -> Answer:
+    def run(
+        self, event: str, payload: bytes = b"{}", *, within_s: float = 30.0, **options: Any
+    ) -> Answer:
         """One hook from start to end."""
         process = self.begin(event, **options)
         try:
@@ -139,7 +166,10 @@ class Machine:
                 with open(file.name, "rb") as stdin:
                     processes.append(self.begin(event, stdin=stdin))
             outputs = [process.communicate(timeout=90) for process in processes]
-        return [Answer(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
+        return [
+            Answer(process.returncode, *output)
+            for process, output in zip(processes, outputs, strict=True)
+        ]
 
 
 def opt_in(root: Path) -> Path:
@@ -160,4 +190,7 @@ def wait_for(condition: Callable[[], Any], what: str, within_s: float = 20.0) ->
 
 def tree(directory: Path) -> dict[str, tuple[int, float]]:
     """Every file below, with size and time: two equal ones mean that nothing was written."""
-    return {str(path): (path.lstat().st_size, path.lstat().st_mtime) for path in sorted(directory.rglob("*"))}
+    return {
+        str(path): (path.lstat().st_size, path.lstat().st_mtime)
+        for path in sorted(directory.rglob("*"))
+    }

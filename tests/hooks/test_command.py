@@ -26,7 +26,9 @@ class Command:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
 
-    def __call__(self, *words: str, stdin: bytes = b"", code: int = 0, cwd: Path | None = None) -> str:
+    def __call__(
+        self, *words: str, stdin: bytes = b"", code: int = 0, cwd: Path | None = None
+    ) -> str:
         done = subprocess.run(
             [str(self.machine.octet), *words], input=stdin, capture_output=True, timeout=60, check=False,
             cwd=cwd or self.machine.repository, env=self.machine.environment,
@@ -57,7 +59,15 @@ def test_a_daemons_life(octet: Command) -> None:
     assert octet.json("daemon", "start")["pid"] == started["pid"]
     status = octet.json("daemon", "status")
     assert status["running"]
-    assert {"pid", "supervisor", "version", "uptime_s", "agents", "requests", "memory_kb"} < status.keys()
+    assert {
+        "pid",
+        "supervisor",
+        "version",
+        "uptime_s",
+        "agents",
+        "requests",
+        "memory_kb",
+    } < status.keys()
     assert str(status["pid"]) in octet("daemon", "status")
     assert "serves as pid" in octet("daemon", "logs")
     assert octet("daemon", "logs", "-n", "0") == ""
@@ -100,7 +110,10 @@ def test_logs_are_followed_through_their_rotation(octet: Command) -> None:
 def test_a_hook_by_hand_says_what_the_launcher_says(octet: Command) -> None:
     """The same answers, and a daemon that is started when there is none."""
     assert octet("hook", GUARD, stdin=octet.machine.recorded("pre_tool_use_write")) == ""
-    another_client = {**octet.machine.environment, "CLAUDE_PID": "1"}  # else it would be the same event, handed over twice
+    another_client = {
+        **octet.machine.environment,
+        "CLAUDE_PID": "1",
+    }  # else it would be the same event, handed over twice
     for payload in ODD_PAYLOADS.values():
         said = octet("hook", GUARD, stdin=payload)
         assert "deny" in said
@@ -125,7 +138,11 @@ def test_a_daemon_that_cannot_start_is_one_line(octet: Command) -> None:
 
 def test_one_command_needs_only_what_it_uses() -> None:
     """The daemon's client imports neither redis nor rich: every `octet` that starts it would pay."""
-    script = "import sys; import octet.cli.daemon; print(*{'redis', 'rich', 'git'} & set(sys.modules))"
+    script = (
+        "import sys; import octet.cli.daemon; print(*{'redis', 'rich', 'git'} & set(sys.modules))"
+    )
     path = {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", script], env=path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=path, capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == []

@@ -1,4 +1,6 @@
-"""The daemon's processes: one of each, whatever is killed, removed, stopped, started at once or replaced by a newer version."""
+"""The daemon's processes: one of each, whatever is killed, removed, stopped, started at once or
+replaced by a newer version.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,12 @@ def test_there_is_one_however_many_start_it(machine: Machine) -> None:
     """Thirty processes at once: all succeed, with the same two processes."""
     command = [sys.executable, str(FAKE_DAEMON), "daemon", "start"]
     environment = {**os.environ, **machine.environment}
-    starters = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for _ in range(30)]
-    assert [(starter.communicate(timeout=60)[1], starter.returncode) for starter in starters] == [(b"", 0)] * 30
+    starters = [
+        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for _ in range(30)
+    ]
+    assert [(starter.communicate(timeout=60)[1], starter.returncode) for starter in starters] == [
+        (b"", 0)
+    ] * 30
     log = (machine.state / "daemon.log").read_text()
     assert log.count("serves as pid") == 1
 
@@ -104,14 +110,18 @@ def test_a_killed_supervisor_is_replaced(machine: Machine) -> None:
     assert third.supervisor == second.supervisor
     kill(third.supervisor)
     fourth = another(third, "supervisor")
-    assert json.loads((machine.state / "daemon.json").read_text())["supervisor"] == fourth.supervisor
+    assert (
+        json.loads((machine.state / "daemon.json").read_text())["supervisor"] == fourth.supervisor
+    )
     assert control.stop()
     wait_for(lambda: is_gone(fourth.pid, fourth.supervisor), "both processes to end")
 
 
 @pytest.mark.chaos
 def test_no_hook_is_lost_while_its_processes_are_killed(machine: Machine) -> None:
-    """Six kills among hooks that never pause: each hook is answered by some worker, and none is blocked."""
+    """Six kills among hooks that never pause: each hook is answered by some worker, and none is
+    blocked.
+    """
     status = machine.start_daemon()
     answers, done = [], threading.Event()
 
@@ -172,7 +182,9 @@ def test_it_ends_when_nobody_is_left(machine: Machine, monkeypatch: pytest.Monke
     assert machine.run(GUARD).json["worker"] != status.pid
 
 
-def test_it_stays_as_long_as_an_agent_lives(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_stays_as_long_as_an_agent_lives(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However quiet that agent is."""
     monkeypatch.setenv("OCTET_DAEMON_IDLE_S", "0.1")
     (machine.state / "agents").write_text("1")
@@ -194,7 +206,9 @@ def test_a_removed_socket_comes_back(machine: Machine) -> None:
 
 
 def test_it_ends_with_its_state_directory(machine: Machine) -> None:
-    """Nobody could reach it any more; a new directory gets a daemon of its own, which the old one leaves alone."""
+    """Nobody could reach it any more; a new directory gets a daemon of its own, which the old one
+    leaves alone.
+    """
     status = machine.start_daemon()
     shutil.rmtree(machine.state)
     machine.state.mkdir(mode=0o700)
@@ -207,7 +221,9 @@ def test_it_ends_with_its_state_directory(machine: Machine) -> None:
     assert (machine.state / "daemon.sock").exists()
 
 
-def test_a_request_that_was_taken_is_answered_before_the_end(machine: Machine, tmp_path: Path) -> None:
+def test_a_request_that_was_taken_is_answered_before_the_end(
+    machine: Machine, tmp_path: Path
+) -> None:
     """SIGTERM while a hook waits for its answer."""
     status = machine.start_daemon()
     fifo = tmp_path / "gate"
@@ -256,7 +272,9 @@ def test_it_stays_small(machine: Machine) -> None:
     status = machine.start_daemon()
     if not Path("/proc").is_dir():
         pytest.skip("needs /proc")
-    resident_kb = int(Path(f"/proc/{status.supervisor}/status").read_text().split("VmRSS:")[1].split()[0])
+    resident_kb = int(
+        Path(f"/proc/{status.supervisor}/status").read_text().split("VmRSS:")[1].split()[0]
+    )
     assert resident_kb < 10 * 1024
 
 
@@ -264,7 +282,9 @@ def test_it_stays_small(machine: Machine) -> None:
 def newer(tmp_path: Path) -> Path:
     """A copy of the package that says it is version 99, and a fake daemon on it."""
     source = tmp_path / "newer" / "src"
-    shutil.copytree(PROJECT / "src" / "octet", source / "octet", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        PROJECT / "src" / "octet", source / "octet", ignore=shutil.ignore_patterns("__pycache__")
+    )
     init = source / "octet" / "__init__.py"
     init.write_text(init.read_text().replace('__version__ = "', '__version__ = "99.'))
     script = tmp_path / "newer" / "tests" / "hooks" / "fake_daemon.py"
@@ -277,11 +297,15 @@ def start_with(script: Path, machine: Machine) -> subprocess.CompletedProcess[st
     environment = {**os.environ, **machine.environment}
     environment.pop("PYTHONPATH", None)
     command = [sys.executable, str(script), "daemon", "start"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_a_newer_version_takes_over_and_no_hook_notices(newer: Path, machine: Machine) -> None:
-    """Hooks all the while: each is answered on the hot path, first by the old one, then by the new one."""
+    """Hooks all the while: each is answered on the hot path, first by the old one, then by the new
+    one.
+    """
     old = machine.start_daemon()
     answers, done = [], threading.Event()
 
@@ -321,11 +345,17 @@ def test_an_older_version_leaves_a_newer_one_alone(newer: Path, machine: Machine
 def test_a_broken_update_leaves_the_old_one(newer: Path, machine: Machine) -> None:
     """It is tried out before the old one is asked to go, and the reason is told."""
     old = machine.start_daemon()
-    newer.write_text(newer.read_text().replace("class FakeVitals:", "import nothing_like_this\n\n\nclass FakeVitals:"))
+    newer.write_text(
+        newer.read_text().replace(
+            "class FakeVitals:", "import nothing_like_this\n\n\nclass FakeVitals:"
+        )
+    )
     broken = newer.with_name("worker.py")
     newer.rename(broken)
     shutil.copy(FAKE_DAEMON, newer)
-    newer.write_text(newer.read_text().replace('"-P", __file__, "worker"', f'"-P", {str(broken)!r}, "worker"'))
+    newer.write_text(
+        newer.read_text().replace('"-P", __file__, "worker"', f'"-P", {str(broken)!r}, "worker"')
+    )
     done = start_with(newer, machine)
     assert done.returncode == 1
     assert "nothing_like_this" in done.stderr
@@ -344,11 +374,28 @@ def test_a_newer_version_that_does_not_start_leaves_the_old_one(machine: Machine
 
 
 def test_the_arguments_of_a_supervisor_are_a_contract() -> None:
-    """An older version composes them for a newer one: STATE LOCK LISTENER WORKER_PID BEAT LIFE COMMAND after the number 1."""
+    """An older version composes them for a newer one: STATE LOCK LISTENER WORKER_PID BEAT LIFE
+    COMMAND after the number 1.
+    """
     from octet.daemon.process import commands
 
-    assert commands.supervisor_command(Path("/s"), 3, 4, ["w", "x"], adopt=(5, 6, 7))[-9:] == ["1", "/s", "3", "4", "5", "6", "7", "w", "x"]
+    assert commands.supervisor_command(Path("/s"), 3, 4, ["w", "x"], adopt=(5, 6, 7))[-9:] == [
+        "1",
+        "/s",
+        "3",
+        "4",
+        "5",
+        "6",
+        "7",
+        "w",
+        "x",
+    ]
     assert commands.CONTRACT == "1"
-    refused = subprocess.run([sys.executable, "-I", "-S", supervisor.__file__, "2"], capture_output=True, text=True, check=False)
+    refused = subprocess.run(
+        [sys.executable, "-I", "-S", supervisor.__file__, "2"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert refused.returncode == 1
     assert refused.stderr == "supervisor: unknown contract 2\n"

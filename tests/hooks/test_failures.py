@@ -1,4 +1,6 @@
-"""The cold path: no daemon, a broken one, a silent one. A valid answer within the deadline, and a guarded tool stays guarded."""
+"""The cold path: no daemon, a broken one, a silent one. A valid answer within the deadline, and a
+guarded tool stays guarded.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,18 @@ from octet.daemon.process import control
 from .machine import EVENTS, GUARD, PROJECT, Answer, Machine
 from .test_pipe import ODD_PAYLOADS
 
-# The deadlines of hooks/pipe.py, and what a busy machine may add to the process's own start and end.
+# The deadlines of hooks/pipe.py, and what a busy machine may add to the process's own start and
+# end.
 TOTAL_S = {"SessionStart": 8.0, "SessionEnd": 1.2}
 SLACK_S = 5.0
 
 
-def run_in_time(machine: Machine, event: str, payload: bytes | None = None, **options: Any) -> Answer:
-    """The hook's answer, to a write in the shared checkout by default; fails where it takes longer than its deadline."""
+def run_in_time(
+    machine: Machine, event: str, payload: bytes | None = None, **options: Any
+) -> Answer:
+    """The hook's answer, to a write in the shared checkout by default; fails where it takes longer
+    than its deadline.
+    """
     payload = machine.recorded("pre_tool_use_write") if payload is None else payload
     answer = machine.run(event, payload, **options, within_s=TOTAL_S.get(event, 4.0) + SLACK_S)
     answer.assert_valid()
@@ -208,15 +215,25 @@ def test_a_hook_starts_the_daemon(machine: Machine) -> None:
 
 
 def test_the_daemon_keeps_nothing_of_the_hook_that_started_it(machine: Machine) -> None:
-    """A pipe held open would block the tool; a session's key or variables are not for other sessions."""
-    environment = {**machine.environment, "ANTHROPIC_API_KEY": "secret", "CLAUDE_PID": "1", "OCTET_REDIS_URL": "redis://localhost/1"}
+    """A pipe held open would block the tool; a session's key or variables are not for other
+    sessions.
+    """
+    environment = {
+        **machine.environment,
+        "ANTHROPIC_API_KEY": "secret",
+        "CLAUDE_PID": "1",
+        "OCTET_REDIS_URL": "redis://localhost/1",
+    }
     assert machine.run("SessionStart", environment=environment).code == 0
     status = control.status()
     assert status
     for pid in (status.pid, status.supervisor):
         assert os.getsid(pid) != os.getsid(0)
         if Path("/proc").is_dir():
-            kept = {entry.split(b"=")[0] for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")}
+            kept = {
+                entry.split(b"=")[0]
+                for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            }
             assert not kept & {b"ANTHROPIC_API_KEY", b"CLAUDE_PID", b"OCTET_REDIS_URL"}
             for fd in range(2):
                 assert Path(f"/proc/{pid}/fd/{fd}").readlink() == Path(os.devnull)
@@ -265,12 +282,16 @@ def test_no_daemon_possible(command: str, machine: Machine) -> None:
     else:
         machine.octet.chmod(0o644) if command == "not executable" else machine.octet.unlink()
     environment = {**machine.environment, "PATH": "/nowhere"}
-    machine.environment = {**environment, "PATH": "/usr/bin:/bin"} if command == "never ends" else environment
+    machine.environment = (
+        {**environment, "PATH": "/usr/bin:/bin"} if command == "never ends" else environment
+    )
     assert_failure_policy(machine)
 
 
 def test_while_octet_is_being_set_up_a_session_goes_on(machine: Machine) -> None:
-    """SessionStart says so, other events are silent, the guard follows the failure policy; and it is not asked again at each hook."""
+    """SessionStart says so, other events are silent, the guard follows the failure policy; and it
+    is not asked again at each hook.
+    """
     machine.set_command('[ "$OCTET_SETUP" = background ] && exit 75; exit 1')
     assert "setting itself up" in run_in_time(machine, "SessionStart").json["systemMessage"]
     for _ in range(5):
@@ -297,7 +318,9 @@ def test_without_the_package_the_guard_still_blocks(machine: Machine) -> None:
     hooks.mkdir()
     for name in ("launch", "pipe.py", "cold.py"):
         (hooks / name).write_bytes((PROJECT / "hooks" / name).read_bytes())
-    (machine.state / "interpreter").write_text(f"{os.path.realpath('/proc/self/exe')}\n/nowhere\n/nowhere/octet\n")
+    (machine.state / "interpreter").write_text(
+        f"{os.path.realpath('/proc/self/exe')}\n/nowhere\n/nowhere/octet\n"
+    )
     answer = machine.run(GUARD, launch=["/bin/sh", str(hooks / "launch")])
     answer.assert_valid()
     assert answer.blocks

@@ -1,4 +1,6 @@
-"""The hot path: what the client says reaches the daemon unchanged, what the daemon says reaches the client, at the least cost."""
+"""The hot path: what the client says reaches the daemon unchanged, what the daemon says reaches the
+client, at the least cost.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,12 @@ ODD_PAYLOADS = {
     "escaped NUL": b'{"tool_name": "Write", "tool_input": {"file_path": "a\\u0000b"}}',
     "lone surrogates": b'{"tool_input": {"file_path": "\\ud800/\\udfff"}}',
     "not UTF-8": b'{"tool_input": {"file_path": "\xff\xfe"}}',
-    "long path": json.dumps({"tool_name": "Write", "tool_input": {"file_path": "/" + "a" * 5000}}).encode(),
-    "10 MB": json.dumps({"tool_name": "Write", "tool_input": {"content": "x" * 10_000_000}}).encode(),
+    "long path": json.dumps(
+        {"tool_name": "Write", "tool_input": {"file_path": "/" + "a" * 5000}}
+    ).encode(),
+    "10 MB": json.dumps(
+        {"tool_name": "Write", "tool_input": {"content": "x" * 10_000_000}}
+    ).encode(),
     "looks like a header": b"v=1\0event=SessionStart\0\n",
 }
 
@@ -73,14 +79,18 @@ def test_the_daemon_is_told_who_asks(served: Machine) -> None:
         "CLAUDE_PLUGIN_ROOT": "/nowhere/plugin",
         "OCTET_REDIS_URL": "redis://localhost/3",
     }
-    told = served.run("Stop", source="dropin", environment={**served.environment, **environment}).json
+    told = served.run(
+        "Stop", source="dropin", environment={**served.environment, **environment}
+    ).json
     assert {name: told[name] for name in ("event", "root", "source", "pid")} == {
         "event": "Stop",
         "root": str(served.repository),
         "source": "dropin",
         "pid": 4242,
     }
-    assert [told[name] for name in ("project", "envfile", "plugin", "redis_url")] == [*environment.values()][1:]
+    assert [told[name] for name in ("project", "envfile", "plugin", "redis_url")] == [
+        *environment.values()
+    ][1:]
 
 
 def test_without_claude_pid_the_parent_counts(served: Machine) -> None:
@@ -104,7 +114,9 @@ def test_a_guard_without_streams_still_blocks(closed: str, served: Machine) -> N
 
 def test_a_guard_without_input_blocks(served: Machine) -> None:
     """Nothing can be said about a call that cannot be read."""
-    assert served.run(GUARD, launch=["/bin/sh", "-c", 'exec "$0" "$@" <&-', str(HOOKS / "launch")]).blocks
+    assert served.run(
+        GUARD, launch=["/bin/sh", "-c", 'exec "$0" "$@" <&-', str(HOOKS / "launch")]
+    ).blocks
 
 
 def test_a_client_that_stops_reading_gets_no_traceback(served: Machine) -> None:
@@ -122,8 +134,16 @@ def test_a_client_that_stops_reading_gets_no_traceback(served: Machine) -> None:
 
 def test_the_hot_path_imports_next_to_nothing() -> None:
     """The interpreter's imports are the cost of a hook; see the module's docstring."""
-    script = "import sys; before = set(sys.modules); sys.path.insert(0, sys.argv[1]); import pipe; print(*(set(sys.modules) - before))"
-    done = subprocess.run([PYTHON, "-I", "-S", "-B", "-c", script, str(HOOKS)], capture_output=True, text=True, check=True)
+    script = (
+        "import sys; before = set(sys.modules); sys.path.insert(0, sys.argv[1]); import pipe; "
+        "print(*(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [PYTHON, "-I", "-S", "-B", "-c", script, str(HOOKS)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert set(done.stdout.split()) <= ALLOWED
 
 

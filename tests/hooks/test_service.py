@@ -1,4 +1,6 @@
-"""The whole way: launcher, pipe, daemon, service, store. The store may be down or silent; the input may be anything."""
+"""The whole way: launcher, pipe, daemon, service, store. The store may be down or silent; the input
+may be anything.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,19 @@ from .test_pipe import ODD_PAYLOADS
 
 @pytest.fixture
 def whole(embedded_home: Path, tmp_path: Path) -> Iterator[Machine]:
-    """A machine with the real service and an embedded server of its own, both started by the first hook."""
+    """A machine with the real service and an embedded server of its own, both started by the first
+    hook.
+    """
     machine = Machine(tmp_path, embedded_home)
     machine.environment |= {"OCTET_HOME": os.environ["OCTET_HOME"], "CLAUDE_PID": str(os.getpid())}
     machine.use_real_octet()
     shutil.rmtree(machine.repository / ".git")
-    subprocess.run(["git", "init", "-q", "-b", "main"], cwd=machine.repository, env=machine.environment, check=True)
+    subprocess.run(
+        ["git", "init", "-q", "-b", "main"],
+        cwd=machine.repository,
+        env=machine.environment,
+        check=True,
+    )
     trust.approve(load_project(machine.repository))
     yield machine
     control.stop()
@@ -58,7 +67,9 @@ def test_a_write_with_a_field_missing_is_not_let_through(whole: Machine) -> None
     for field in json.loads(whole.recorded("pre_tool_use_write")):
         answer = run_in_time(whole, GUARD, whole.recorded("pre_tool_use_write", **{field: None}))
         assert field not in needed or answer.blocks, field
-    assert run_in_time(whole, GUARD, whole.recorded("pre_tool_use_write", tool_input={"content": "x"})).blocks
+    assert run_in_time(
+        whole, GUARD, whole.recorded("pre_tool_use_write", tool_input={"content": "x"})
+    ).blocks
 
 
 @pytest.mark.parametrize("size", [10, 10_000_000])
@@ -68,15 +79,23 @@ def test_a_file_that_another_session_holds_is_denied(size: int, whole: Machine) 
         theirs = {**whole.environment, "CLAUDE_PID": str(other.pid)}
         write = {"file_path": str(whole.repository / "a.py"), "content": "x" * size}
         whole.run("SessionStart", whole.recorded("session_start_startup"))
-        whole.run("SessionStart", whole.recorded("session_start_startup", session_id="other"), environment=theirs)
-        assert not run_in_time(whole, GUARD, whole.recorded("pre_tool_use_write", tool_input=write)).blocks
+        whole.run(
+            "SessionStart",
+            whole.recorded("session_start_startup", session_id="other"),
+            environment=theirs,
+        )
+        assert not run_in_time(
+            whole, GUARD, whole.recorded("pre_tool_use_write", tool_input=write)
+        ).blocks
         again = whole.recorded("pre_tool_use_write", tool_input=write, session_id="other")
         assert run_in_time(whole, GUARD, again, environment=theirs).blocks
         other.kill()
 
 
 def test_two_hundred_writes_at_once(whole: Machine) -> None:
-    """From nothing but a session: one daemon, one server, and the session's own writes are all allowed."""
+    """From nothing but a session: one daemon, one server, and the session's own writes are all
+    allowed.
+    """
     run_in_time(whole, "SessionStart", whole.recorded("session_start_startup"))
     answers = whole.run_together(200, GUARD, whole.recorded("pre_tool_use_write"))
     assert [answer for answer in answers if answer.code or answer.blocks] == []
@@ -96,4 +115,7 @@ def test_a_store_that_accepts_and_never_answers(whole: Machine, short_directory:
         hole.listen(64)
         whole.environment["OCTET_REDIS_URL"] = f"unix://{short_directory}/hole"
         assert_failure_policy(whole, tuple(EVENTS))
-        assert all(answer.blocks for answer in whole.run_together(40, GUARD, whole.recorded("pre_tool_use_write")))
+        assert all(
+            answer.blocks
+            for answer in whole.run_together(40, GUARD, whole.recorded("pre_tool_use_write"))
+        )

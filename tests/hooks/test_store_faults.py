@@ -1,4 +1,6 @@
-"""A file that another session holds, while the way to the store fails: every hook ends in time, and the file stays guarded."""
+"""A file that another session holds, while the way to the store fails: every hook ends in time, and
+the file stays guarded.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +33,20 @@ def other() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def hold(machine: Machine, other: subprocess.Popen[bytes]) -> Write:
-    """The first session holds `a.py`; the function tells whether the other's write to it is blocked, in time."""
+    """The first session holds `a.py`; the function tells whether the other's write to it is
+    blocked, in time.
+    """
     theirs = {**machine.environment, "CLAUDE_PID": str(other.pid)}
     write = {"file_path": str(machine.repository / "a.py"), "content": "x"}
     machine.run("SessionStart", machine.recorded("session_start_startup"))
-    machine.run("SessionStart", machine.recorded("session_start_startup", session_id="other"), environment=theirs)
-    assert not run_in_time(machine, GUARD, machine.recorded("pre_tool_use_write", tool_input=write)).blocks
+    machine.run(
+        "SessionStart",
+        machine.recorded("session_start_startup", session_id="other"),
+        environment=theirs,
+    )
+    assert not run_in_time(
+        machine, GUARD, machine.recorded("pre_tool_use_write", tool_input=write)
+    ).blocks
     payload = machine.recorded("pre_tool_use_write", tool_input=write, session_id="other")
 
     def is_blocked() -> bool:
@@ -46,9 +56,17 @@ def hold(machine: Machine, other: subprocess.Popen[bytes]) -> Write:
     return is_blocked
 
 
-@pytest.mark.parametrize("fault", [Fault.BLACK_HOLE, Fault.HALF_CLOSE, Fault.RESET, Fault.DELAY], ids=lambda fault: fault.name.lower())
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.BLACK_HOLE, Fault.HALF_CLOSE, Fault.RESET, Fault.DELAY],
+    ids=lambda fault: fault.name.lower(),
+)
 def test_a_held_file_stays_guarded(
-    whole: Machine, other: subprocess.Popen[bytes], fault: Fault, short_directory: Path, redis_servers: Callable[[str], Server]
+    whole: Machine,
+    other: subprocess.Popen[bytes],
+    fault: Fault,
+    short_directory: Path,
+    redis_servers: Callable[[str], Server],
 ) -> None:
     """During the fault and after it; and other events are answered in time."""
     target = redis_servers("redis")
@@ -61,13 +79,22 @@ def test_a_held_file_stays_guarded(
         proxy.fault = Fault.NONE
         proxy.cut()
         assert is_blocked()
-        payload = whole.recorded("pre_tool_use_write", tool_input={"file_path": str(whole.repository / "b.py"), "content": "x"})
+        payload = whole.recorded(
+            "pre_tool_use_write",
+            tool_input={"file_path": str(whole.repository / "b.py"), "content": "x"},
+        )
         # The daemon leaves a store that failed alone for a moment.
-        wait_for(lambda: not run_in_time(whole, GUARD, payload).blocks, "what is free is free again")
+        wait_for(
+            lambda: not run_in_time(whole, GUARD, payload).blocks, "what is free is free again"
+        )
 
 
-def test_a_server_that_is_stopped_and_killed(whole: Machine, other: subprocess.Popen[bytes]) -> None:
-    """The embedded server gets SIGSTOP, SIGCONT, SIGKILL: the file stays guarded, and the next hook brings the server back."""
+def test_a_server_that_is_stopped_and_killed(
+    whole: Machine, other: subprocess.Popen[bytes]
+) -> None:
+    """The embedded server gets SIGSTOP, SIGCONT, SIGKILL: the file stays guarded, and the next hook
+    brings the server back.
+    """
     is_blocked = hold(whole, other)
     status = embedded.read_status()
     assert status
@@ -93,11 +120,15 @@ def test_a_server_that_is_stopped_and_killed(whole: Machine, other: subprocess.P
     ],
     ids=["disk full", "memory full", "replica", "long script", "loading"],
 )
-def test_a_store_that_refuses(whole: Machine, short_directory: Path, refusal: bytes, advice: bytes) -> None:
+def test_a_store_that_refuses(
+    whole: Machine, short_directory: Path, refusal: bytes, advice: bytes
+) -> None:
     """The guard blocks with what to do; every other event goes on."""
     info = b"redis_version:7.2.0\r\n"
     reply = b"$%d\r\n%s\r\n" % (len(info), info)
-    with ScriptedRedis(short_directory / "s", lambda words: reply if words[0] == "INFO" else refusal) as scripted:
+    with ScriptedRedis(
+        short_directory / "s", lambda words: reply if words[0] == "INFO" else refusal
+    ) as scripted:
         whole.environment["OCTET_REDIS_URL"] = scripted.url
         answer = run_in_time(whole, GUARD)
         assert answer.blocks

@@ -1,4 +1,6 @@
-"""The waiter as a process: it waits for the daemon's word, whatever becomes of the daemon, and ends with its client."""
+"""The waiter as a process: it waits for the daemon's word, whatever becomes of the daemon, and ends
+with its client.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ LIVE = "import time; time.sleep(300)"
 class Client:
     """A process that looks like Claude Code to whoever reads its command line."""
 
-    def __init__(self, words: Sequence[str] = (), *, stdin: Any = subprocess.DEVNULL, terminal: bool = True) -> None:
+    def __init__(
+        self, words: Sequence[str] = (), *, stdin: Any = subprocess.DEVNULL, terminal: bool = True
+    ) -> None:
         self._master, terminal_fd = pty.openpty()
         stdout = terminal_fd if terminal else subprocess.DEVNULL
         self.process = subprocess.Popen([PYTHON, "-c", LIVE, *words], stdin=stdin, stdout=stdout)
@@ -86,9 +90,15 @@ def client() -> Iterator[Client]:
     made.close()
 
 
-def arm(machine: Machine, client: Client, payload: bytes = b"", **options: Any) -> subprocess.Popen[bytes]:
+def arm(
+    machine: Machine, client: Client, payload: bytes = b"", **options: Any
+) -> subprocess.Popen[bytes]:
     """Start the waiter of a client, with a session's first payload unless told otherwise."""
-    environment = {**machine.environment, "CLAUDE_PID": str(client.process.pid), "CLAUDE_CONFIG_DIR": "/c"}
+    environment = {
+        **machine.environment,
+        "CLAUDE_PID": str(client.process.pid),
+        "CLAUDE_CONFIG_DIR": "/c",
+    }
     process = machine.begin("Wake", environment=environment, **options)
     assert process.stdin
     with suppress(BrokenPipeError):  # it may have ended already
@@ -104,18 +114,26 @@ def end(process: subprocess.Popen[bytes]) -> Answer:
 
 
 def test_it_says_what_the_daemon_says(machine: Machine, daemon: Daemon, client: Client) -> None:
-    """Code 2 and the line on standard error, nothing on standard output; the daemon learns of whom, since when and from which event."""
+    """Code 2 and the line on standard error, nothing on standard output; the daemon learns of whom,
+    since when and from which event.
+    """
     waiter = arm(machine, client, machine.recorded("user_prompt_submit"))
     asked = daemon.accept()
     since, event, status = asked["payload"].split("\0")
-    assert (asked["event"], asked["root"], asked["pid"]) == ("Wake", str(machine.repository), str(client.process.pid))
+    assert (asked["event"], asked["root"], asked["pid"]) == (
+        "Wake",
+        str(machine.repository),
+        str(client.process.pid),
+    )
     assert float(since) > 0
     assert (event, status) == ("UserPromptSubmit", f"/c/sessions/{client.process.pid}.json")
     daemon.answer(Reply(2, b"", LINE))
     assert end(waiter) == Answer(2, b"", LINE)
 
 
-def test_it_goes_silently_when_another_has_taken_over(machine: Machine, daemon: Daemon, client: Client) -> None:
+def test_it_goes_silently_when_another_has_taken_over(
+    machine: Machine, daemon: Daemon, client: Client
+) -> None:
     """Code 0, no word."""
     waiter = arm(machine, client)
     daemon.accept()
@@ -123,7 +141,9 @@ def test_it_goes_silently_when_another_has_taken_over(machine: Machine, daemon: 
     assert end(waiter) == Answer(0, b"", b"")
 
 
-def test_it_asks_again_whatever_the_daemon_does(machine: Machine, daemon: Daemon, client: Client) -> None:
+def test_it_asks_again_whatever_the_daemon_does(
+    machine: Machine, daemon: Daemon, client: Client
+) -> None:
     """One that breaks off, or talks nonsense, is asked again, as the same waiter."""
     waiter = arm(machine, client)
     first = daemon.accept()
@@ -153,7 +173,9 @@ def test_it_ends_with_its_client(machine: Machine, daemon: Daemon, client: Clien
     assert end(arm(machine, client)) == Answer(0, b"", b"")
 
 
-@pytest.mark.parametrize("words", [["-p", "hello"], ["--print"], ["-cp", "hello"], ["--model", "x", "hello", "-p"]])
+@pytest.mark.parametrize(
+    "words", [["-p", "hello"], ["--print"], ["-cp", "hello"], ["--model", "x", "hello", "-p"]]
+)
 @pytest.mark.usefixtures("daemon")
 def test_a_client_that_would_wait_for_it_is_not_kept(machine: Machine, words: list[str]) -> None:
     """Plain `claude -p` runs it in the foreground: it ends at once, whatever the daemon does."""
@@ -166,9 +188,15 @@ def test_a_client_that_would_wait_for_it_is_not_kept(machine: Machine, words: li
 
 @pytest.mark.usefixtures("daemon")
 def test_a_client_without_a_terminal_is_not_kept(machine: Machine) -> None:
-    """It prints, as if by -p; and fed by something that is no pipe its input's end could not be seen."""
+    """It prints, as if by -p; and fed by something that is no pipe its input's end could not be
+    seen.
+    """
     ours, theirs = socket.socketpair()
-    for words, stdin in (([], None), (["--input-format", "stream-json"], theirs), (["--input-format=stream-json"], subprocess.DEVNULL)):
+    for words, stdin in (
+        ([], None),
+        (["--input-format", "stream-json"], theirs),
+        (["--input-format=stream-json"], subprocess.DEVNULL),
+    ):
         client = Client(words, stdin=stdin or subprocess.DEVNULL, terminal=False)
         try:
             assert end(arm(machine, client)) == Answer(0, b"", b"")
@@ -179,7 +207,9 @@ def test_a_client_without_a_terminal_is_not_kept(machine: Machine) -> None:
 
 
 def test_it_ends_with_its_clients_input(machine: Machine, daemon: Daemon) -> None:
-    """Fed by stream-json through a pipe, the client is kept for as long as somebody may write to it."""
+    """Fed by stream-json through a pipe, the client is kept for as long as somebody may write to
+    it.
+    """
     client = Client(["-p", "--input-format", "stream-json"], stdin=subprocess.PIPE, terminal=False)
     assert client.process.stdin
     try:
@@ -193,9 +223,13 @@ def test_it_ends_with_its_clients_input(machine: Machine, daemon: Daemon) -> Non
 
 
 @pytest.mark.usefixtures("daemon")
-def test_it_is_not_for_sub_agents_nor_for_who_has_not_opted_in(machine: Machine, client: Client) -> None:
+def test_it_is_not_for_sub_agents_nor_for_who_has_not_opted_in(
+    machine: Machine, client: Client
+) -> None:
     """Silent, at once."""
-    assert end(arm(machine, client, machine.recorded("pre_tool_use_write_subagent"))) == Answer(0, b"", b"")
+    assert end(arm(machine, client, machine.recorded("pre_tool_use_write_subagent"))) == Answer(
+        0, b"", b""
+    )
     assert end(arm(machine, client, cwd=machine.elsewhere)) == Answer(0, b"", b"")
 
 
@@ -209,9 +243,17 @@ def test_its_client_ends_it_at_once(machine: Machine, daemon: Daemon, client: Cl
 
 def test_it_imports_nothing_that_is_not_in_the_interpreter() -> None:
     """There is one for each session: C modules, and the pipe that every hook is."""
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import wake; print(*(m.__name__ for m in sys.modules.values() if is_python(m)))"
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import wake; print(*(m.__name__ for m in "
+        "sys.modules.values() if is_python(m)))"
+    )
     judge = "is_python = lambda m: str(getattr(m, '__file__', '')).endswith('.py')"
     command = [PYTHON, "-I", "-S", "-X", "utf8", "-c", f"{judge}\n{code}", str(HOOKS)]
     seen = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    bare = subprocess.run([*command[:5], "-c", f"{judge}\nimport sys\n{code.split('; ')[-1]}"], check=True, capture_output=True, text=True)
+    bare = subprocess.run(
+        [*command[:5], "-c", f"{judge}\nimport sys\n{code.split('; ')[-1]}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     assert set(seen) - set(bare.stdout.split()) == {"wake", "pipe"}

@@ -1,4 +1,6 @@
-"""One life of a project that runs every script and meets every reply code; a client that notes the calls."""
+"""One life of a project that runs every script and meets every reply code; a client that notes the
+calls.
+"""
 
 from __future__ import annotations
 
@@ -79,8 +81,14 @@ def refuses(kind: type[Exception], call: Callable[..., Any], *arguments: Any, **
 
 
 def live(octet: Octet) -> Agent:
-    """From the first task to the last burial; returns the developer that is left, with a claim and a lock."""
-    developer, guardian, other = join(octet, session="s1"), join(octet, "repository-guardian"), join(octet, session="s2")
+    """From the first task to the last burial; returns the developer that is left, with a claim and
+    a lock.
+    """
+    developer, guardian, other = (
+        join(octet, session="s1"),
+        join(octet, "repository-guardian"),
+        join(octet, session="s2"),
+    )
     _build(octet, developer, guardian, other)
     _locks(octet, developer, other)
     octet.messages.send(developer.id, "hello", sender=other.id)
@@ -131,7 +139,9 @@ def _build(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> Non
     tasks.complete(merge.id, merge.token, "merged", merge_commit="d")
     for _ in range(2):
         task = tasks.claim(developer)
-        tasks.complete(task.id, task.token) if not task.branch else tasks.submit(task.id, task.token, branch="b")
+        tasks.complete(task.id, task.token) if not task.branch else tasks.submit(
+            task.id, task.token, branch="b"
+        )
     refuses(NothingToClaim, tasks.claim, developer)
     _graph(octet, developer, guardian, other)
 
@@ -140,7 +150,12 @@ def _graph(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> Non
     tasks = octet.tasks
     refuses(NotFound, tasks.add, "of nothing", after=["nothing"])
     base = tasks.add("base", paths=["lib/**"], gates=["review", "merge"])
-    tasks.add_many([NewTask("on top", id="top", after=(base.id,)), NewTask("near", id="near", paths=("lib/a.py",))])
+    tasks.add_many(
+        [
+            NewTask("on top", id="top", after=(base.id,)),
+            NewTask("near", id="near", paths=("lib/a.py",)),
+        ]
+    )
     tasks.add("special", task_id="special", needs=["sql"])
     refuses(Refused, tasks.claim, developer, task_id="special")
     refuses(IllegalTransition, tasks.claim, developer, task_id="top")
@@ -175,14 +190,24 @@ def _review(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> No
     refuses(NotFound, tasks.renew, "nothing", agent=developer, branch="b", commit="d")
     refuses(Refused, tasks.renew, review.id, agent=other, branch="b", commit="d")
     assert tasks.renew(review.id, agent=developer, branch="b", commit="d") == "review"
-    refuses(StaleToken, tasks.renew, review.id, agent=guardian, token=review.token, branch="b", commit="d")
+    refuses(
+        StaleToken,
+        tasks.renew,
+        review.id,
+        agent=guardian,
+        token=review.token,
+        branch="b",
+        commit="d",
+    )
     refuses(Refused, tasks.claim, developer, "review", task_id=review.id)
     review = tasks.claim(guardian, "review")
     refuses(WorkMoved, tasks.pass_on, review.id, review.token, commit="c")
     octet.store.client.hset(octet.store.keys.task(review.id), "author", guardian.id)
     refuses(Refused, tasks.pass_on, review.id, review.token)
     octet.store.client.hset(octet.store.keys.task(review.id), "author", developer.id)
-    assert tasks.pass_on(review.id, review.token, commit="d", record=NewRecord("approve")) == "merge"
+    assert (
+        tasks.pass_on(review.id, review.token, commit="d", record=NewRecord("approve")) == "merge"
+    )
 
 
 def _in_turn(octet: Octet, developer: Agent, other: Agent) -> None:
@@ -213,7 +238,10 @@ def _locks(octet: Octet, developer: Agent, other: Agent) -> None:
     refuses(LockHeld, octet.locks.acquire, other, ["path:b"], scope="turn")
     assert octet.locks.freed(other) == (1, [])
     keys = octet.store.keys
-    offers = [octet.store.run("task/offer", [keys.wakes("lock:path:b")], [agent.id, 1, 60_000])[0] for agent in (other, developer)]
+    offers = [
+        octet.store.run("task/offer", [keys.wakes("lock:path:b")], [agent.id, 1, 60_000])[0]
+        for agent in (other, developer)
+    ]
     assert offers == ["OK", "LATER"]
     refuses(StaleToken, octet.locks.release, "path:a", "0")
     refuses(NotFound, octet.locks.release, "path:z", "0")
@@ -304,7 +332,9 @@ def _pipeline(octet: Octet) -> None:
 
 
 def _wait(octet: Octet, developer: Agent, other: Agent) -> None:
-    """The developer waits for a directory and a name; the other may neither pass, nor wait for what the developer holds."""
+    """The developer waits for a directory and a name; the other may neither pass, nor wait for what
+    the developer holds.
+    """
     octet.locks.acquire(developer, ["path:c.py"])
     place = Place()
     refuses(LockHeld, octet.locks.acquire_in_turn, developer, ["path:d/", "name:x"], place)
@@ -337,14 +367,21 @@ def _elects(octet: Octet) -> None:
 def _costs(octet: Octet, developer: Agent) -> None:
     """An answer that uses a budget up, in a transcript that two read at once."""
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as transcript:
-        path, config = Path(transcript.name), Config("p", budget_day_tokens=10, budget_task_tokens=10)
+        path, config = (
+            Path(transcript.name),
+            Config("p", budget_day_tokens=10, budget_task_tokens=10),
+        )
         octet.cost.begin(path, transcripts.Place(), 0)
         usage = {"input_tokens": 7, "output_tokens": 5}
-        transcript.write(json.dumps({"type": "assistant", "message": {"id": "m", "usage": usage}}) + "\n")
+        transcript.write(
+            json.dumps({"type": "assistant", "message": {"id": "m", "usage": usage}}) + "\n"
+        )
         transcript.flush()
         known = octet.store.client.get(octet.store.keys.cost_read(str(path)))
         assert octet.cost.account(developer, path, config).total == 12
-        assert not octet.cost._add(path, known, "{}", developer, config, {"": transcripts.Tokens(1)})
+        assert not octet.cost._add(
+            path, known, "{}", developer, config, {"": transcripts.Tokens(1)}
+        )
     assert [budget.kind for budget in octet.cost.reached(config)] == ["day", "task"]
     octet.cost.lift()
 

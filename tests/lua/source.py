@@ -1,4 +1,6 @@
-"""What a script's text says of itself, and what it really does: its header, its calls, its globals out of the compiled chunk."""
+"""What a script's text says of itself, and what it really does: its header, its calls, its globals
+out of the compiled chunk.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _GETGLOBAL, _SETGLOBAL = 5, 7
 
 @dataclass(frozen=True)
 class Declared:
-    """KEYS by number with their type ("prefix" for one), numbers of ARGV, whether more may follow, and reply codes."""
+    """KEYS by number with their type ("prefix" for one), numbers of ARGV, whether more may follow,
+    and reply codes.
+    """
 
     keys: dict[int, str] = field(default_factory=dict)
     args: set[int] = field(default_factory=set)
@@ -31,7 +35,10 @@ class Declared:
 def header(name: str) -> str:
     """The comment on top of a file, with the headers of its includes that name KEYS or ARGV."""
     lines = (FOLDER / f"{name}.lua").read_text().splitlines()
-    own = "\n".join(line for line in lines[: next(i for i, line in enumerate(lines) if not line.startswith("--"))])
+    own = "\n".join(
+        line
+        for line in lines[: next(i for i, line in enumerate(lines) if not line.startswith("--"))]
+    )
     included = [line.removeprefix(INCLUDE) for line in own.splitlines() if line.startswith(INCLUDE)]
     return "\n".join([own, *(header(f"include/{file}") for file in included)])
 
@@ -39,7 +46,12 @@ def header(name: str) -> str:
 def declared(name: str) -> Declared:
     """What the header says."""
     text = header(name).replace("\n--", "")
-    keys = {int(number): kind for number, kind in re.findall(r"KEYS\[(\d+)\] .+?\b(STRING|HASH|SET|ZSET|LIST|STREAM|prefix)\b", text)}
+    keys = {
+        int(number): kind
+        for number, kind in re.findall(
+            r"KEYS\[(\d+)\] .+?\b(STRING|HASH|SET|ZSET|LIST|STREAM|prefix)\b", text
+        )
+    }
     args = {int(number) for number in re.findall(r"ARGV\[(\d+)(?:\.\.)?\]", text)}
     returns = header(name).split("Returns", 1)[1].split(INCLUDE)[0]
     codes = set(re.findall(r"\{([A-Z]+)", returns))
@@ -54,28 +66,40 @@ def body(name: str) -> str:
 def used(name: str) -> Declared:
     """What the text does."""
     text = body(name)
-    args = {int(number) for number in re.findall(r"ARGV\[(\d+)\]", text)} | {int(n) for n in re.findall(r"for i = (\d+), #ARGV", text)}
+    args = {int(number) for number in re.findall(r"ARGV\[(\d+)\]", text)} | {
+        int(n) for n in re.findall(r"for i = (\d+), #ARGV", text)
+    }
     keys = {int(number): "" for number in re.findall(r"KEYS\[(\d+)\]", text)}
-    return Declared(keys, args, "#ARGV" in text, set(re.findall(r"(?:\{ |1, )'([A-Z]+)'(?=[ ,)])", text)))
+    return Declared(
+        keys, args, "#ARGV" in text, set(re.findall(r"(?:\{ |1, )'([A-Z]+)'(?=[ ,)])", text))
+    )
 
 
 def commands(name: str) -> set[str]:
-    """The Redis commands of a script; one that is not written out is shown as the expression that gives it."""
+    """The Redis commands of a script; one that is not written out is shown as the expression that
+    gives it.
+    """
     calls = re.findall(r"redis\.p?call\(\s*([^,)]+)", body(name))
     return {call.strip("'") for call in calls}
 
 
 def globals_of(text: str) -> tuple[set[str], set[str]]:
-    """The globals that a script reads and those that it writes, from its bytecode, branches never taken included."""
+    """The globals that a script reads and those that it writes, from its bytecode, branches never
+    taken included.
+    """
     runtime = lua51.LuaRuntime(encoding=None)
-    dump = runtime.eval(b"function(text) return string.dump(assert(loadstring(text))) end")(text.encode())
+    dump = runtime.eval(b"function(text) return string.dump(assert(loadstring(text))) end")(
+        text.encode()
+    )
     reader = _Reader(dump[12:])
     reader.function()
     return reader.read, reader.written
 
 
 class _Reader:
-    """Lua 5.1 bytecode, as lundump.c reads it: 4-byte ints, 8-byte sizes, 4-byte instructions, doubles."""
+    """Lua 5.1 bytecode, as lundump.c reads it: 4-byte ints, 8-byte sizes, 4-byte instructions,
+    doubles.
+    """
 
     def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0

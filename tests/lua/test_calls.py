@@ -21,7 +21,9 @@ from octet.store.scripts import load_script
 
 
 def test_a_whole_life(any_octet: Octet) -> None:
-    """Every script runs, with as many KEYS and ARGV as it declares, of the types declared, all with the project's tag."""
+    """Every script runs, with as many KEYS and ARGV as it declares, of the types declared, all with
+    the project's tag.
+    """
     with noted(any_octet) as calls:
         live(any_octet)
     names = {load_script(name).sha: name for name in source.NAMES}
@@ -29,10 +31,14 @@ def test_a_whole_life(any_octet: Octet) -> None:
     for _, sha, count, *rest in calls:
         declared, keys, args = source.declared(names[sha]), rest[:count], rest[count:]
         assert count == len(declared.keys)
-        assert len(args) == len(declared.args) or (declared.open_ended and len(args) >= len(declared.args) - 1)
+        assert len(args) == len(declared.args) or (
+            declared.open_ended and len(args) >= len(declared.args) - 1
+        )
         for number, key in enumerate(keys, 1):
             assert key.startswith("workflow:{p}:")
-            assert key.endswith(":") == (declared.keys[number] == "prefix") or key.endswith("session:")
+            assert key.endswith(":") == (declared.keys[number] == "prefix") or key.endswith(
+                "session:"
+            )
             assert any_octet.store.client.type(key) in ("none", declared.keys[number].lower())
     assert contradictions(any_octet) == []
 
@@ -63,13 +69,30 @@ def start_server(short_directory: Path, server_program: Path) -> Iterator[StartS
 
 
 def test_all_keys_share_a_slot(start_server: StartServer) -> None:
-    """On a cluster's node, where a key in another slot is refused, the library lives its whole life."""
+    """On a cluster's node, where a key in another slot is refused, the library lives its whole
+    life.
+    """
     port = free_port()
-    server = start_server("--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    server = start_server(
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--cluster-enabled",
+        "yes",
+        "--cluster-port",
+        str(free_port()),
+    )
     with open_client(server.url) as node:
         node.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
-        wait_for(lambda: "cluster_state:ok" in str(node.execute_command("CLUSTER", "INFO")), "the cluster is up")
-        with open_client(f"redis+cluster://127.0.0.1:{port}") as client, Octet(client, "p") as octet:
+        wait_for(
+            lambda: "cluster_state:ok" in str(node.execute_command("CLUSTER", "INFO")),
+            "the cluster is up",
+        )
+        with (
+            open_client(f"redis+cluster://127.0.0.1:{port}") as client,
+            Octet(client, "p") as octet,
+        ):
             live(octet)
             listen(octet)
         slots = {node.execute_command("CLUSTER", "KEYSLOT", key) for key in node.scan_iter()}
@@ -96,18 +119,38 @@ def test_a_restricted_user_suffices(start_server: StartServer) -> None:
     """A user with the project's keys and channels and without @dangerous lives the whole life."""
     server = start_server()
     with open_client(server.url) as admin:
-        admin.execute_command("ACL", "SETUSER", "crew", "on", ">pw", "~workflow:*", *CHANNELS, "+@all", "-@dangerous")
-    with open_client(server.url.replace("unix://", "unix://crew:pw@")) as client, Octet(client, "p") as octet:
+        admin.execute_command(
+            "ACL", "SETUSER", "crew", "on", ">pw", "~workflow:*", *CHANNELS, "+@all", "-@dangerous"
+        )
+    with (
+        open_client(server.url.replace("unix://", "unix://crew:pw@")) as client,
+        Octet(client, "p") as octet,
+    ):
         live(octet)
         listen(octet)
 
 
 def test_a_user_without_channels_loses_no_step(start_server: StartServer) -> None:
-    """Redis gives new ACL users no channel: every transition is whole and logged all the same, and a watcher is told why it sees none."""
+    """Redis gives new ACL users no channel: every transition is whole and logged all the same, and
+    a watcher is told why it sees none.
+    """
     server = start_server()
     with open_client(server.url) as admin:
-        admin.execute_command("ACL", "SETUSER", "mute", "on", ">pw", "~workflow:*", "resetchannels", "+@all", "-@dangerous")
-    with open_client(server.url.replace("unix://", "unix://mute:pw@")) as client, Octet(client, "p") as octet:
+        admin.execute_command(
+            "ACL",
+            "SETUSER",
+            "mute",
+            "on",
+            ">pw",
+            "~workflow:*",
+            "resetchannels",
+            "+@all",
+            "-@dangerous",
+        )
+    with (
+        open_client(server.url.replace("unix://", "unix://mute:pw@")) as client,
+        Octet(client, "p") as octet,
+    ):
         live(octet)
         assert octet.events.log(1)[0].type == "lock_acquired"
         with pytest.raises(StoreUnreachable, match="ACL SETUSER"):
@@ -134,8 +177,12 @@ def test_a_stale_token_changes_nothing(any_octet: Octet) -> None:
             lambda token: tasks.release(again.id, token),
             lambda token: tasks.send_back(again.id, token, "why", record=NewRecord("changes")),
             lambda token: tasks.pass_on(again.id, token, record=NewRecord("approve")),
-            lambda token: tasks.renew(again.id, agent=developer, token=token or "0", branch="b", commit="d"),
-            lambda token: any_octet.locks.release("path:x", token if token != lock else again.token),
+            lambda token: tasks.renew(
+                again.id, agent=developer, token=token or "0", branch="b", commit="d"
+            ),
+            lambda token: any_octet.locks.release(
+                "path:x", token if token != lock else again.token
+            ),
         ):
             with pytest.raises(StaleToken):
                 call(token)

@@ -32,7 +32,9 @@ def merge(octet: Octet, guardian: Agent, task_id: str) -> None:
 def test_a_task_waits_for_all_its_dependencies(octet: Octet) -> None:
     """It is blocked until the last is merged, and pending in the very step that merges it."""
     developer, guardian = join(octet), join(octet, "repository-guardian")
-    octet.tasks.add_many([NewTask("c", id="c", after=("a", "b")), NewTask("a", id="a"), NewTask("b", id="b")])
+    octet.tasks.add_many(
+        [NewTask("c", id="c", after=("a", "b")), NewTask("a", id="a"), NewTask("b", id="b")]
+    )
     for task_id in ("a", "b"):
         assert octet.tasks.get("c").state == "blocked"
         build(octet, developer, task_id)
@@ -47,7 +49,11 @@ def test_all_or_none(octet: Octet) -> None:
     before = snapshot(octet.store.client)
     for wrong, kind, words in (
         (
-            [NewTask("a", id="a", after=("c",)), NewTask("b", id="b", after=("a",)), NewTask("c", id="c", after=("b",))],
+            [
+                NewTask("a", id="a", after=("c",)),
+                NewTask("b", id="b", after=("a",)),
+                NewTask("c", id="c", after=("b",)),
+            ],
             UsageError,
             "a after",
         ),
@@ -62,15 +68,22 @@ def test_all_or_none(octet: Octet) -> None:
 
 
 def test_a_thousand_tasks_in_one_step(octet: Octet) -> None:
-    """A chain as long as a plan may be is stored at once, numbers and names together, and none takes another's place."""
-    plan = [NewTask("first", id="t0"), *(NewTask(str(n), id=f"t{n}", after=(f"t{n - 1}",)) for n in range(1, 990))]
+    """A chain as long as a plan may be is stored at once, numbers and names together, and none
+    takes another's place.
+    """
+    plan = [
+        NewTask("first", id="t0"),
+        *(NewTask(str(n), id=f"t{n}", after=(f"t{n - 1}",)) for n in range(1, 990)),
+    ]
     plan += [NewTask("numbered"), NewTask("named like a number", id="991"), NewTask("numbered too")]
     assert len({task.id for task in octet.tasks.add_many(plan)}) == len(plan)
     assert octet.tasks.counts()["blocked"] == 989
 
 
 def test_cancel_and_retry(octet: Octet) -> None:
-    """A cancelled dependency keeps what waits for it blocked; its holder's token is stale; tried again, it can be done."""
+    """A cancelled dependency keeps what waits for it blocked; its holder's token is stale; tried
+    again, it can be done.
+    """
     agent = join(octet)
     octet.tasks.add("a", task_id="a")
     octet.tasks.add("b", task_id="b", after=["a"])
@@ -78,7 +91,9 @@ def test_cancel_and_retry(octet: Octet) -> None:
     assert octet.tasks.cancel("a") == agent.id
     with pytest.raises(Refused):
         octet.tasks.complete("a", held.token)
-    with pytest.raises(IllegalTransition, match=r"cancelled: cannot cancel it .allowed from blocked"):
+    with pytest.raises(
+        IllegalTransition, match=r"cancelled: cannot cancel it .allowed from blocked"
+    ):
         octet.tasks.cancel("a")
     assert octet.tasks.get("b").state == "blocked"
     assert octet.tasks.retry("a") == "pending"
@@ -89,7 +104,9 @@ def test_cancel_and_retry(octet: Octet) -> None:
 
 
 def test_capabilities(octet: Octet) -> None:
-    """A task goes to the first agent that can do it, and one that nobody here can do holds up nobody."""
+    """A task goes to the first agent that can do it, and one that nobody here can do holds up
+    nobody.
+    """
     plain, expert = join(octet), join(octet, capabilities=("go", "sql"))
     octet.tasks.add("both", priority=9, needs=["sql", "go"])
     octet.tasks.add("one", priority=5, needs=["sql"])
@@ -100,17 +117,45 @@ def test_capabilities(octet: Octet) -> None:
     assert contradictions(octet) == []
 
 
-GLOBS = ["src/**", "src/a.py", "*.py", "/a.py", "docs/*.md", "src/*/b.py", "src/a*.py", "src/*b.py", "a.py", "src/x/", "**/x/*", "t[ab].c"]
-PATHS = ["src/a.py", "src/ab.py", "src/x/b.py", "a.py", "docs/n.md", "src/x/y/z", "x/q", "ta.c", "lib/x/y", "docs/n.txt"]
+GLOBS = [
+    "src/**",
+    "src/a.py",
+    "*.py",
+    "/a.py",
+    "docs/*.md",
+    "src/*/b.py",
+    "src/a*.py",
+    "src/*b.py",
+    "a.py",
+    "src/x/",
+    "**/x/*",
+    "t[ab].c",
+]
+PATHS = [
+    "src/a.py",
+    "src/ab.py",
+    "src/x/b.py",
+    "a.py",
+    "docs/n.md",
+    "src/x/y/z",
+    "x/q",
+    "ta.c",
+    "lib/x/y",
+    "docs/n.txt",
+]
 
 
 def takes_in(glob: str, path: str) -> bool:
-    """Whether a scope has a path in it: as in .gitignore, but that a bare name is the one at the top."""
+    """Whether a scope has a path in it: as in .gitignore, but that a bare name is the one at the
+    top.
+    """
     return matches(path, glob if set("/*?[") & set(glob) else f"/{glob}")
 
 
 def test_overlap_is_never_missed(octet: Octet) -> None:
-    """Where one path is taken in by both scopes, the second task waits; where the globs cannot meet, it does not."""
+    """Where one path is taken in by both scopes, the second task waits; where the globs cannot
+    meet, it does not.
+    """
     first, second = join(octet), join(octet)
     for one in GLOBS:
         for other in GLOBS:
@@ -139,7 +184,9 @@ def test_overlap_is_never_missed(octet: Octet) -> None:
 
 
 def test_a_scope_is_taken_until_the_merge(octet: Octet) -> None:
-    """Submitted work keeps its scope, released work gives it up, and the task behind it in the queue is not held up."""
+    """Submitted work keeps its scope, released work gives it up, and the task behind it in the
+    queue is not held up.
+    """
     one, two, guardian = join(octet), join(octet), join(octet, "repository-guardian")
     first = octet.tasks.add("first", priority=9, paths=["src/**"])
     octet.tasks.add("overlaps", priority=8, paths=["src/a.py"])
@@ -156,11 +203,15 @@ def test_a_scope_is_taken_until_the_merge(octet: Octet) -> None:
 
 
 def test_a_wide_scope_does_not_starve(octet: Octet) -> None:
-    """What was passed over 32 times keeps its scope: narrow tasks stop going before it, and it is claimed in the end."""
+    """What was passed over 32 times keeps its scope: narrow tasks stop going before it, and it is
+    claimed in the end.
+    """
     agents = [join(octet), join(octet)]
     held = []
     for agent in agents:
-        octet.tasks.add("narrow", priority=2, paths=["src/a.py" if agent is agents[0] else "src/b.py"])
+        octet.tasks.add(
+            "narrow", priority=2, paths=["src/a.py" if agent is agents[0] else "src/b.py"]
+        )
         held.append(octet.tasks.claim(agent))
     octet.tasks.add("wide", priority=1, paths=["src/**"])
     for turn in range(200):
@@ -177,7 +228,9 @@ def test_a_wide_scope_does_not_starve(octet: Octet) -> None:
 
 
 def test_a_task_of_low_priority_is_claimed_in_the_end(octet: Octet) -> None:
-    """However many of higher priority keep coming, it waits for a bounded number of claims, and no urgent one waits for more than it."""
+    """However many of higher priority keep coming, it waits for a bounded number of claims, and no
+    urgent one waits for more than it.
+    """
     agent = join(octet)
     octet.tasks.add("low", priority=-1000)
     octet.tasks.add("also low", priority=-1000, needs=["sql"])
@@ -193,7 +246,9 @@ def test_a_task_of_low_priority_is_claimed_in_the_end(octet: Octet) -> None:
 
 
 def test_returned_work_is_offered_to_its_author(octet: Octet) -> None:
-    """While the author lives and for as long as the offer stands it is the author's, first of all; then anybody's."""
+    """While the author lives and for as long as the offer stands it is the author's, first of all;
+    then anybody's.
+    """
     author, other, guardian = join(octet), join(octet), join(octet, "repository-guardian")
     octet.tasks.add("mine", task_id="mine")
     build(octet, author)
@@ -231,7 +286,9 @@ def test_gates_are_the_tasks_own(octet: Octet) -> None:
 
 
 def test_a_blocking_claim_wakes(octet: Octet) -> None:
-    """Whoever waits has the task as soon as it is there, in the order in which they came, and leaves no place behind."""
+    """Whoever waits has the task as soon as it is there, in the order in which they came, and
+    leaves no place behind.
+    """
     agents, got = [join(octet) for _ in range(3)], list[str]()
     waiters = octet.store.keys.waiters("build:build")
 
@@ -242,7 +299,9 @@ def test_a_blocking_claim_wakes(octet: Octet) -> None:
     threads = [threading.Thread(target=wait, args=(agent,)) for agent in agents]
     for number, thread in enumerate(threads, 1):
         thread.start()
-        wait_for(lambda number=number: octet.store.client.zcard(waiters) == number, "the agent waits")
+        wait_for(
+            lambda number=number: octet.store.client.zcard(waiters) == number, "the agent waits"
+        )
     for number, thread in enumerate(threads, 1):
         octet.tasks.add("work")
         wait_for(lambda number=number: len(got) == number, "the agent has it", 10)

@@ -1,4 +1,6 @@
-"""What people and other programs write with redis-cli: the lines of the public key layout, and values that nobody should write."""
+"""What people and other programs write with redis-cli: the lines of the public key layout, and
+values that nobody should write.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,18 @@ RAW_JSON = {
     '{"title": "true", "priority": true}': ("true", 0),
     '{"title": "  "}': ("(no title)", 0),
 }
-NO_RECORD = ["null", "[]", "5", '"text"', "true", '{"title": null}', '{"title": ["a"]}', "{}", '{"a": 1', DEEP]
+NO_RECORD = [
+    "null",
+    "[]",
+    "5",
+    '"text"',
+    "true",
+    '{"title": null}',
+    '{"title": ["a"]}',
+    "{}",
+    '{"a": 1',
+    DEEP,
+]
 
 
 def claim_all(octet: Octet) -> dict[str, float]:
@@ -42,7 +55,9 @@ def claim_all(octet: Octet) -> dict[str, float]:
 
 @pytest.mark.parametrize("raw", RAW_JSON)
 def test_a_raw_json_task(octet: Octet, raw: str) -> None:
-    """A JSON object on the plain list gives title, priority and description; what is out of bounds is brought inside."""
+    """A JSON object on the plain list gives title, priority and description; what is out of bounds
+    is brought inside.
+    """
     octet.store.client.lpush(octet.store.keys.pending, raw)
     title, priority = RAW_JSON[raw]
     assert claim_all(octet) == {title: priority}
@@ -93,7 +108,9 @@ def test_a_long_raw_title_is_cut_at_a_character(octet: Octet) -> None:
 
 
 def test_a_name_put_into_the_priority_queue(any_octet: Octet) -> None:
-    """`ZADD tasks:priority 100 "task:critical:security-fix"` is a task of that title, claimed in its turn."""
+    """`ZADD tasks:priority 100 "task:critical:security-fix"` is a task of that title, claimed in
+    its turn.
+    """
     client, keys = any_octet.store.client, any_octet.store.keys
     any_octet.tasks.add("more urgent", priority=101)
     any_octet.tasks.add("less urgent", priority=99)
@@ -117,7 +134,9 @@ def test_a_name_put_into_the_queue_is_claimed_by_that_name(any_octet: Octet) -> 
 
 def test_infinite_scores_of_names_by_hand(octet: Octet) -> None:
     """`ZADD … inf` and `-inf` are the highest and the lowest priority there is."""
-    octet.store.client.zadd(octet.store.keys.priority, {"now": float("inf"), "never": float("-inf")})
+    octet.store.client.zadd(
+        octet.store.keys.priority, {"now": float("inf"), "never": float("-inf")}
+    )
     octet.tasks.add("ordinary")
     assert list(claim_all(octet).items()) == [("now", 1000), ("ordinary", 0), ("never", -1000)]
 
@@ -132,7 +151,9 @@ def test_many_names_of_one_priority_cost_one_step_each(octet: Octet) -> None:
 
 
 def test_a_task_moved_in_the_queue_by_hand(any_octet: Octet) -> None:
-    """A person who gives a waiting task another score changes the order and nothing else; a finished one put back is forgotten."""
+    """A person who gives a waiting task another score changes the order and nothing else; a
+    finished one put back is forgotten.
+    """
     client, keys = any_octet.store.client, any_octet.store.keys
     first, second = any_octet.tasks.add("first"), any_octet.tasks.add("second")
     client.zadd(keys.priority, {second.id: 500})
@@ -146,7 +167,9 @@ def test_a_task_moved_in_the_queue_by_hand(any_octet: Octet) -> None:
 
 
 def test_progress_by_hand(any_octet: Octet) -> None:
-    """`HSET tasks:status:user-auth progress "50%"` can be read, and its name in the queue becomes a task."""
+    """`HSET tasks:status:user-auth progress "50%"` can be read, and its name in the queue becomes a
+    task.
+    """
     client, keys = any_octet.store.client, any_octet.store.keys
     client.hset(keys.task("user-auth"), "progress", "50%")
     assert any_octet.tasks.get("user-auth").progress == 50
@@ -158,7 +181,9 @@ def test_progress_by_hand(any_octet: Octet) -> None:
 
 
 def test_a_lock_by_hand(any_octet: Octet) -> None:
-    """`SET locks:repository:main agent:dev:001 NX EX 300` keeps everyone out, is listed, can be broken, cannot be released."""
+    """`SET locks:repository:main agent:dev:001 NX EX 300` keeps everyone out, is listed, can be
+    broken, cannot be released.
+    """
     client, keys = any_octet.store.client, any_octet.store.keys
     client.set(keys.lock("repository:main"), "agent:dev:001", nx=True, ex=300)
     agent = join(any_octet)
@@ -166,14 +191,18 @@ def test_a_lock_by_hand(any_octet: Octet) -> None:
         any_octet.locks.acquire(agent, ["name:free", "repository:main"])
     assert (held.value.holder, held.value.resource) == ("agent:dev:001", "repository:main")
     assert 290_000 < held.value.ttl_ms <= 300_000
-    assert [(lock.resource, lock.holder) for lock in any_octet.locks.list()] == [("repository:main", "agent:dev:001")]
+    assert [(lock.resource, lock.holder) for lock in any_octet.locks.list()] == [
+        ("repository:main", "agent:dev:001")
+    ]
     assert any_octet.locks.get("repository:main").holder == "agent:dev:001"
     assert any_octet.locks.break_lock("repository:main", "ann") == "agent:dev:001"
     assert any_octet.locks.acquire(agent, ["name:free", "repository:main"])
 
 
 def test_a_lock_by_hand_in_ones_own_name(any_octet: Octet) -> None:
-    """A lock that somebody set in an agent's name becomes that agent's real one, token and all, and keeps its longer TTL."""
+    """A lock that somebody set in an agent's name becomes that agent's real one, token and all, and
+    keeps its longer TTL.
+    """
     agent = join(any_octet)
     any_octet.store.client.set(any_octet.store.keys.lock("name:x"), agent.id, ex=300)
     token = any_octet.locks.acquire(agent, ["name:x"])["name:x"]
@@ -184,16 +213,39 @@ def test_a_lock_by_hand_in_ones_own_name(any_octet: Octet) -> None:
 
 
 LOCK_VALUES = [
-    *("", " ", "x", "null", "[]", "[1]", "5", '"developer-1"', "{}", '{"holder": null}', '{"holder": 5}', '{"holder": {"a": []}}'),
-    *('{"holder": "developer-1"}', '{"holder": "developer-1", "token": 5, "task": 1e999, "since_ms": 1e999, "scope": []}', b"\xff\x00"),
-    *('{"holder": "ghost", "token": "1", "task": null, "scope": {"a": "b"}}', "[" * 2000, "x" * 100_000),
+    *(
+        "",
+        " ",
+        "x",
+        "null",
+        "[]",
+        "[1]",
+        "5",
+        '"developer-1"',
+        "{}",
+        '{"holder": null}',
+        '{"holder": 5}',
+        '{"holder": {"a": []}}',
+    ),
+    *(
+        '{"holder": "developer-1"}',
+        '{"holder": "developer-1", "token": 5, "task": 1e999, "since_ms": 1e999, "scope": []}',
+        b"\xff\x00",
+    ),
+    *(
+        '{"holder": "ghost", "token": "1", "task": null, "scope": {"a": "b"}}',
+        "[" * 2000,
+        "x" * 100_000,
+    ),
 ]
 
 
 @pytest.mark.parametrize("value", LOCK_VALUES)
 @pytest.mark.parametrize("mine", [True, False])
 def test_lock_values_that_are_none(octet: Octet, value: str | bytes, mine: bool) -> None:
-    """Whatever stands in a lock, nothing breaks: others are kept out or let in as its holder's name says, and a person can break it."""
+    """Whatever stands in a lock, nothing breaks: others are kept out or let in as its holder's name
+    says, and a person can break it.
+    """
     keys, client = octet.store.keys, octet.store.client
     agent = join(octet)
     if mine:
@@ -226,7 +278,9 @@ def test_a_lock_for_ever_stays_for_ever(octet: Octet) -> None:
 
 
 def test_a_heartbeat_by_hand(any_octet: Octet) -> None:
-    """`SETEX heartbeat:agent:001 30 alive` is a heartbeat like any other; of whatever type it is, the agent's own replaces it."""
+    """`SETEX heartbeat:agent:001 30 alive` is a heartbeat like any other; of whatever type it is,
+    the agent's own replaces it.
+    """
     client, keys = any_octet.store.client, any_octet.store.keys
     client.execute_command("SETEX", keys.heartbeat("agent:001"), 30, "alive")
     agent = join(any_octet)
@@ -243,16 +297,38 @@ def test_a_heartbeat_by_hand(any_octet: Octet) -> None:
 
 OURS = '{"id": "developer-1", "incarnation": "1", '
 ENTRIES = [
-    *("", "x", "null", "[]", "5", "{}", "[" * 2000, b"\xff", '{"status":"active","capabilities":["backend","go"]}'),
-    *('{"id": 1, "role": 2, "incarnation": 3}', '{"id": "other", "role": "developer", "incarnation": "1"}'),
-    *(OURS + '"role": null}', OURS + '"role": {"a": 1}, "process": 5}', OURS + '"role": "developer", "capabilities": 5}'),
-    *(OURS + '"role": "a\\"b", "joined_ms": "x"}', OURS + '"role": "developer", "joined_ms": 1e999, "pid": "7"}'),
+    *(
+        "",
+        "x",
+        "null",
+        "[]",
+        "5",
+        "{}",
+        "[" * 2000,
+        b"\xff",
+        '{"status":"active","capabilities":["backend","go"]}',
+    ),
+    *(
+        '{"id": 1, "role": 2, "incarnation": 3}',
+        '{"id": "other", "role": "developer", "incarnation": "1"}',
+    ),
+    *(
+        OURS + '"role": null}',
+        OURS + '"role": {"a": 1}, "process": 5}',
+        OURS + '"role": "developer", "capabilities": 5}',
+    ),
+    *(
+        OURS + '"role": "a\\"b", "joined_ms": "x"}',
+        OURS + '"role": "developer", "joined_ms": 1e999, "pid": "7"}',
+    ),
 ]
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_registry_entries_that_are_none(octet: Octet, entry: str | bytes) -> None:
-    """An entry that is no agent is not listed; the agent whose entry was spoiled goes on, registers again, and can be buried."""
+    """An entry that is no agent is not listed; the agent whose entry was spoiled goes on, registers
+    again, and can be buried.
+    """
     keys, client = octet.store.keys, octet.store.client
     client.hset(keys.registry, "agent:001", entry)
     agent = join(octet)
@@ -284,7 +360,14 @@ def test_a_named_agent_whose_entry_is_spoiled(octet: Octet) -> None:
 def test_events_by_hand(octet: Octet) -> None:
     """Log entries and published texts that are no events of ours are shown as they are."""
     client, keys = octet.store.client, octet.store.keys
-    texts = ["task:123:completed", "[1]", "null", "[" * 100_000, '{"id": "\\u001b[2J", "type": 5}', b"\xff"]
+    texts = [
+        "task:123:completed",
+        "[1]",
+        "null",
+        "[" * 100_000,
+        '{"id": "\\u001b[2J", "type": 5}',
+        b"\xff",
+    ]
     for text in texts:
         client.xadd(keys.log, {"data": text})
     client.xadd(keys.log, {"other": "field"})

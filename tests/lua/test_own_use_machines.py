@@ -1,4 +1,6 @@
-"""Random lives of queues, states, counters, maps and pipelines, step by step beside models in plain Python, on the real server."""
+"""Random lives of queues, states, counters, maps and pipelines, step by step beside models in plain
+Python, on the real server.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +11,37 @@ from typing import Any, ClassVar
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from tests.redis_fixtures import Server
 
-from octet.base.errors import NothingThere, Refused, StaleToken, Stopped, UsageError, VersionConflict
+from octet.base.errors import (
+    NothingThere,
+    Refused,
+    StaleToken,
+    Stopped,
+    UsageError,
+    VersionConflict,
+)
 from octet.client.api import Octet
 from octet.patterns.values import decode, encode, is_same
 from octet.store.connection import open_client
 
 PICK = st.integers(0, 1_000_000)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=5,
 ).filter(lambda value: "\\ud" not in repr(value))
 RAW = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
@@ -35,13 +56,17 @@ class Machine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.octet.store.client.flushall()
 
-    def refuses(self, kind: type[Exception], call: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+    def refuses(
+        self, kind: type[Exception], call: Callable[..., Any], *arguments: Any, **named: Any
+    ) -> None:
         with pytest.raises(kind):
             call(*arguments, **named)
 
 
 class QueueMachine(Machine):
-    """`due` are the items that may be given out again, in the order in which they came to be; time is moved by hand."""
+    """`due` are the items that may be given out again, in the order in which they came to be; time
+    is moved by hand.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,20 +197,30 @@ class QueueMachine(Machine):
     @invariant()
     def same(self) -> None:
         stats = self.queue.stats()
-        assert (stats.ready, stats.leased, stats.returned) == (len(self.ready), len(self.held), len(self.back))
+        assert (stats.ready, stats.leased, stats.returned) == (
+            len(self.ready),
+            len(self.held),
+            len(self.back),
+        )
         assert (stats.dead, stats.done) == (len(self.dead), self.done)
         assert self.queue.peek(1000) == self.ready
-        assert {kept.token: (kept.value, kept.deliveries) for kept in self.queue.leased()} == {t: h[:2] for t, h in self.held.items()}
+        assert {kept.token: (kept.value, kept.deliveries) for kept in self.queue.leased()} == {
+            t: h[:2] for t, h in self.held.items()
+        }
         assert {kept.token: kept.value for kept in self.queue.dead()} == self.dead
         client, keys = self.octet.store.client, self.octet.store.keys
-        assert client.hlen(keys.queue_items("q")) == len(self.held) + len(self.back) + len(self.dead)
+        assert client.hlen(keys.queue_items("q")) == len(self.held) + len(self.back) + len(
+            self.dead
+        )
 
 
 FIELDS = st.sampled_from(["status", "src/a b.ts", "n"])
 
 
 class StateMachine(Machine):
-    """The version of what redis-cli wrote is "" until it is read; `known` is a field's last text that was given a version, with that."""
+    """The version of what redis-cli wrote is "" until it is read; `known` is a field's last text
+    that was given a version, with that.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -202,7 +237,10 @@ class StateMachine(Machine):
         assert all(int(version) > int(old) for old in self.old)
         self.old.append(version)
         self.fields[field], self.versions[field] = value, version
-        self.known[field] = self.octet.store.client.hget(self.octet.store.keys.shared_state("s"), field), version
+        self.known[field] = (
+            self.octet.store.client.hget(self.octet.store.keys.shared_state("s"), field),
+            version,
+        )
 
     @rule(fields=st.dictionaries(FIELDS, VALUES, min_size=1))
     def set(self, fields: dict[str, Any]) -> None:
@@ -216,7 +254,10 @@ class StateMachine(Machine):
         if self.octet.store.client.hget(key, field) != text:
             self.octet.store.client.hset(key, field, text)
             known, version = self.known.get(field, (None, ""))
-            self.fields[field], self.versions[field] = decode(text), version if known == text else ""
+            self.fields[field], self.versions[field] = (
+                decode(text),
+                version if known == text else "",
+            )
 
     @rule(field=FIELDS, value=VALUES, pick=PICK, current=st.booleans())
     def compare_and_set(self, field: str, value: Any, pick: int, current: bool) -> None:
@@ -233,8 +274,12 @@ class StateMachine(Machine):
     @rule(field=FIELDS, by=st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3))
     def incr(self, field: str, by: int) -> None:
         value = self.fields.get(field, 0)
-        countable = type(value) is int and -(2**63) <= value + by < 2**63 and -(2**63) <= value < 2**63
-        if countable and self.octet.store.client.hget(self.octet.store.keys.shared_state("s"), field) in (None, str(value)):
+        countable = (
+            type(value) is int and -(2**63) <= value + by < 2**63 and -(2**63) <= value < 2**63
+        )
+        if countable and self.octet.store.client.hget(
+            self.octet.store.keys.shared_state("s"), field
+        ) in (None, str(value)):
             assert self.state.incr(field, by) == value + by
             self.wrote(field, value + by, self.state.read(field).version)
         else:
@@ -355,7 +400,10 @@ class MapMachine(Machine):
         call()
         item = self.held.pop(token)
         if end == "back":
-            self.octet.store.client.zadd(self.octet.store.keys.queue_returned("map:m"), {token: len(self.tokens) + len(self.back)})
+            self.octet.store.client.zadd(
+                self.octet.store.keys.queue_returned("map:m"),
+                {token: len(self.tokens) + len(self.back)},
+            )
             self.back.append(item)
         elif end == "done":
             self.done[item] = result
@@ -365,7 +413,10 @@ class MapMachine(Machine):
     @rule()
     def retry(self) -> None:
         assert self.map.retry() == len(self.failed)
-        again = [encode(kept) for kept in self.octet.queue("map:m").peek(len(self.failed) + len(self.ready))][len(self.ready) :]
+        again = [
+            encode(kept)
+            for kept in self.octet.queue("map:m").peek(len(self.failed) + len(self.ready))
+        ][len(self.ready) :]
         assert sorted(again) == sorted(self.failed)
         self.ready += again
         self.failed.clear()
@@ -373,13 +424,21 @@ class MapMachine(Machine):
     @invariant()
     def same(self) -> None:
         found = {encode(result.item): result for result in self.map.results()}
-        assert list(found) == [item for item in self.order if item in self.done or item in self.failed]
+        assert list(found) == [
+            item for item in self.order if item in self.done or item in self.failed
+        ]
         assert all(is_same(found[item].value, value) for item, value in self.done.items())
         assert {item for item, result in found.items() if result.error} == set(self.failed)
         if self.order:
             tally = self.map.tally()
             counts = (tally.total, tally.done, tally.failed, tally.ready, tally.leased)
-            wanted = len(self.order), len(self.done), len(self.failed), len(self.ready) + len(self.back), len(self.held)
+            wanted = (
+                len(self.order),
+                len(self.done),
+                len(self.failed),
+                len(self.ready) + len(self.back),
+                len(self.held),
+            )
             assert counts == wanted
 
 
@@ -422,7 +481,10 @@ class PipelineMachine(Machine):
             self.refuses(NothingThere, self.pipeline.begin, step, again=again)
         else:
             turn = self.pipeline.begin(step, again=again)
-            assert (turn.step, is_same(turn.given, self.results[first - 1] if first else None)) == (self.STEPS[first], True)
+            assert (turn.step, is_same(turn.given, self.results[first - 1] if first else None)) == (
+                self.STEPS[first],
+                True,
+            )
             self.token = turn.token
             self.tokens.append(turn.token)
             self.states[first] = "running"
@@ -430,7 +492,11 @@ class PipelineMachine(Machine):
     @rule(pick=PICK, result=VALUES, end=st.sampled_from(["done", "fail", "renew"]))
     def settle(self, pick: int, result: Any, end: str) -> None:
         token = self.tokens[pick % len(self.tokens)]
-        ways = {"done": (self.pipeline.done, result), "fail": (self.pipeline.fail, "no"), "renew": (self.pipeline.renew, 60)}
+        ways = {
+            "done": (self.pipeline.done, result),
+            "fail": (self.pipeline.fail, "no"),
+            "renew": (self.pipeline.renew, 60),
+        }
         call = partial(ways[end][0], token, ways[end][1])
         if token != self.token or "running" not in self.states:
             self.refuses(StaleToken, call)
@@ -444,7 +510,9 @@ class PipelineMachine(Machine):
 
     @rule()
     def lapse(self) -> None:
-        """The lease of whoever is at work runs out: the step is as good as waiting, and its token counts still."""
+        """The lease of whoever is at work runs out: the step is as good as waiting, and its token
+        counts still.
+        """
         if "running" in self.states:
             at = self.states.index("running")
             self.octet.store.client.hset(self.octet.store.keys.pipeline("p"), f"{at + 1}:until", 1)
@@ -458,7 +526,10 @@ class PipelineMachine(Machine):
         if self.octet.store.client.exists(self.octet.store.keys.pipeline("p")):
             steps = self.pipeline.steps()
             assert [step.state for step in steps] == self.states
-            assert all(is_same(step.result, result) for step, result in zip(steps, self.results, strict=True))
+            assert all(
+                is_same(step.result, result)
+                for step, result in zip(steps, self.results, strict=True)
+            )
 
 
 MACHINES = [QueueMachine, StateMachine, CounterMachine, MapMachine, PipelineMachine]
@@ -469,5 +540,10 @@ def test_random_lives(machine: type[Machine], redis_servers: Callable[[str], Ser
     """After every step the store holds what the model holds, and each answer is the model's."""
     with Octet(open_client(redis_servers("redis").url), "p") as octet:
         machine.octet = octet
-        wanted = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+        wanted = settings(
+            max_examples=40,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
         run_state_machine_as_test(machine, settings=wanted)  # type: ignore[no-untyped-call]

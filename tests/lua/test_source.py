@@ -1,4 +1,6 @@
-"""The scripts as texts: what they declare is what they use, they call nothing forbidden, and leak no global."""
+"""The scripts as texts: what they declare is what they use, they call nothing forbidden, and leak
+no global.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,36 @@ from tests.lua import source
 
 from octet.store.scripts import Reply, load_script
 
-# All of them in Redis 6.2; none is @dangerous, walks the keyspace, blocks, or gives what differs between two servers.
+# All of them in Redis 6.2; none is @dangerous, walks the keyspace, blocks, or gives what differs
+# between two servers.
 COMMANDS = {
-    *{"DEL", "EXISTS", "GET", "SET", "INCR", "INCRBY", "PERSIST", "PEXPIRE", "PTTL", "TIME", "PUBLISH"},
+    *{
+        "DEL",
+        "EXISTS",
+        "GET",
+        "SET",
+        "INCR",
+        "INCRBY",
+        "PERSIST",
+        "PEXPIRE",
+        "PTTL",
+        "TIME",
+        "PUBLISH",
+    },
     *{"HDEL", "HEXISTS", "HGET", "HGETALL", "HINCRBY", "HLEN", "HMGET", "HSET"},
-    *{"LINDEX", "LLEN", "LPUSH", "LTRIM", "RPOP", "RPUSH", "SADD", "SCARD", "SMEMBERS", "SREM", "SRANDMEMBER"},
+    *{
+        "LINDEX",
+        "LLEN",
+        "LPUSH",
+        "LTRIM",
+        "RPOP",
+        "RPUSH",
+        "SADD",
+        "SCARD",
+        "SMEMBERS",
+        "SREM",
+        "SRANDMEMBER",
+    },
     *{
         "XADD",
         "XDEL",
@@ -32,12 +59,27 @@ COMMANDS = {
     },
 }
 PROBES = {"HLEN", "LLEN", "SCARD", "STRLEN", "XLEN", "ZCARD"}
-GLOBALS = {"ARGV", "KEYS", "cjson", "ipairs", "math", "pcall", "redis", "string", "table", "tonumber", "type", "unpack"}
+GLOBALS = {
+    "ARGV",
+    "KEYS",
+    "cjson",
+    "ipairs",
+    "math",
+    "pcall",
+    "redis",
+    "string",
+    "table",
+    "tonumber",
+    "type",
+    "unpack",
+}
 
 
 @pytest.mark.parametrize("name", source.NAMES)
 def test_declared_is_used(name: str) -> None:
-    """Each KEYS, ARGV and reply code of the header is used, and no other; KEYS are numbered without a gap."""
+    """Each KEYS, ARGV and reply code of the header is used, and no other; KEYS are numbered without
+    a gap.
+    """
     declared, used = source.declared(name), source.used(name)
     assert set(declared.keys) == set(used.keys) == set(range(1, len(declared.keys) + 1))
     assert declared.args == used.args == set(range(1, len(declared.args) + 1))
@@ -47,7 +89,9 @@ def test_declared_is_used(name: str) -> None:
 
 def test_reply_codes_equal_the_enum() -> None:
     """`Reply` has the codes that scripts answer, and no other."""
-    assert {code for name in source.NAMES for code in source.declared(name).codes} == {str(code) for code in Reply}
+    assert {code for name in source.NAMES for code in source.declared(name).codes} == {
+        str(code) for code in Reply
+    }
 
 
 @pytest.mark.parametrize("name", source.NAMES)
@@ -55,12 +99,16 @@ def test_commands(name: str) -> None:
     """A script calls what is allowed, by name; only the probe for a key's type is a variable."""
     assert source.commands(name) - COMMANDS <= {"probe"}
     text = source.body(name)
-    assert text.count("expect(") == sum(text.count(f"expect('{probe}'") for probe in PROBES) + 2 * ("local function expect" in text)
+    assert text.count("expect(") == sum(text.count(f"expect('{probe}'") for probe in PROBES) + 2 * (
+        "local function expect" in text
+    )
 
 
 @pytest.mark.parametrize("name", source.NAMES)
 def test_globals(name: str) -> None:
-    """In the compiled script, dead branches included, no global is written and none read beyond the server's own few."""
+    """In the compiled script, dead branches included, no global is written and none read beyond the
+    server's own few.
+    """
     read, written = source.globals_of(load_script(name).text)
     assert written == set()
     assert read <= GLOBALS
@@ -83,7 +131,11 @@ def test_every_include_is_included() -> None:
     """No script asks for an include twice, and no include is left over."""
     asked = set()
     for name in source.NAMES:
-        lines = [line for line in (source.FOLDER / f"{name}.lua").read_text().splitlines() if line.startswith(source.INCLUDE)]
+        lines = [
+            line
+            for line in (source.FOLDER / f"{name}.lua").read_text().splitlines()
+            if line.startswith(source.INCLUDE)
+        ]
         assert len(lines) == len(set(lines))
         asked |= {line.removeprefix(source.INCLUDE) for line in lines}
     assert asked == {path.stem for path in (source.FOLDER / "include").iterdir()}

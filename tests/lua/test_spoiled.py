@@ -1,4 +1,6 @@
-"""Redis rolls nothing back: whatever stands in a key that was made by hand, a script is refused before its first write, or goes through."""
+"""Redis rolls nothing back: whatever stands in a key that was made by hand, a script is refused
+before its first write, or goes through.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,16 @@ from octet.patterns.pipeline import Turn
 from octet.patterns.queue import Item
 from octet.project.config import Config
 
-OWN_USE = ("}:queue", "}:state", "}:counter:", "}:kv:", "}:map:", "}:error", "}:progress:", "}:pipeline:")
+OWN_USE = (
+    "}:queue",
+    "}:state",
+    "}:counter:",
+    "}:kv:",
+    "}:map:",
+    "}:error",
+    "}:progress:",
+    "}:pipeline:",
+)
 EXPIRING = (":locks:path", ":locks:name", ":heartbeat:", *OWN_USE)
 
 
@@ -58,7 +69,11 @@ class World:
 @pytest.fixture
 def world(single_octet: Octet) -> World:
     octet = single_octet
-    developer, guardian, idle = join(octet, session="s1"), join(octet, "repository-guardian"), join(octet)
+    developer, guardian, idle = (
+        join(octet, session="s1"),
+        join(octet, "repository-guardian"),
+        join(octet),
+    )
     child = join(octet, parent=developer.id, process=f"{developer.process}#a1", session="s1#a1")
     for title in ("done", "dead", "submitted"):
         task = octet.tasks.add(title, max_attempts=1)
@@ -92,11 +107,27 @@ def world(single_octet: Octet) -> World:
     _orchestrators(octet)
     client = octet.store.client
     kept = {key: client.dump(key) for key in client.scan_iter(count=1000)}
-    return World(octet, developer, child, guardian, idle, task, merge, item, mapped, turn, version, lock, kept)
+    return World(
+        octet,
+        developer,
+        child,
+        guardian,
+        idle,
+        task,
+        merge,
+        item,
+        mapped,
+        turn,
+        version,
+        lock,
+        kept,
+    )
 
 
 def _own_use(octet: Octet) -> Item:
-    """A queue with an item of every sort, a state, a counter and a message; returns the item that is leased."""
+    """A queue with an item of every sort, a state, a counter and a message; returns the item that
+    is leased.
+    """
     queue = octet.queue("q")
     queue.push("dead", "back", "leased", "ready")
     queue.nack(queue.reserve(), dead=True)
@@ -126,7 +157,9 @@ def leader(world: World) -> Agent:
 
 def add_cost(world: World) -> Any:
     sums = {"1": Tokens(1, 2, 3, 4, 5)}
-    return world.octet.cost._add(Path("/t"), "{}", "{}", world.idle, Config("p", budget_day_tokens=5), sums)
+    return world.octet.cost._add(
+        Path("/t"), "{}", "{}", world.idle, Config("p", budget_day_tokens=5), sums
+    )
 
 
 def wait_for_b(world: World) -> None:
@@ -138,7 +171,9 @@ RECORD = NewRecord("changes", "x", (Finding("a.py", 1, "note", "x"),))
 
 
 def _own_work(octet: Octet) -> tuple[Item, Turn]:
-    """A map with items in every state, errors, a progress and a pipeline in its second step; returns what is leased."""
+    """A map with items in every state, errors, a progress and a pipeline in its second step;
+    returns what is leased.
+    """
     octet.map("m").start(["done", "failed", "leased", "ready"])
     octet.map("m").done(octet.map("m").take(), 1)
     octet.map("m").fail(octet.map("m").take(), "no")
@@ -157,7 +192,12 @@ TASK_STEPS: dict[str, Step] = {
     "fail": lambda w: w.octet.tasks.fail(w.task.id, w.task.token, "why"),
     "release": lambda w: w.octet.tasks.release(w.task.id, w.task.token),
     "claim again": lambda w: w.octet.tasks.claim(w.developer),
-    "list": lambda w: (w.octet.tasks.list(), w.octet.tasks.counts(), w.octet.tasks.held_by(w.developer.id), w.octet.tasks.get(w.task.id)),
+    "list": lambda w: (
+        w.octet.tasks.list(),
+        w.octet.tasks.counts(),
+        w.octet.tasks.held_by(w.developer.id),
+        w.octet.tasks.get(w.task.id),
+    ),
     "bury": lambda w: w.octet.agents.bury(w.developer),
     "leave": lambda w: w.octet.agents.leave(w.developer),
 }
@@ -166,9 +206,15 @@ MERGE_STEPS: dict[str, Step] = {
     "merge fail": lambda w: w.octet.tasks.fail(w.merge.id, w.merge.token, "why"),
     "merge release": lambda w: w.octet.tasks.release(w.merge.id, w.merge.token),
     "merge send back": lambda w: w.octet.tasks.send_back(w.merge.id, w.merge.token, "why"),
-    "merge send back with a record": lambda w: w.octet.tasks.send_back(w.merge.id, w.merge.token, record=RECORD),
-    "merge complete with a record": lambda w: w.octet.tasks.complete(w.merge.id, w.merge.token, record=RECORD),
-    "merge renew": lambda w: w.octet.tasks.renew(w.merge.id, agent=w.guardian, token=w.merge.token, branch="b", commit="c1"),
+    "merge send back with a record": lambda w: w.octet.tasks.send_back(
+        w.merge.id, w.merge.token, record=RECORD
+    ),
+    "merge complete with a record": lambda w: w.octet.tasks.complete(
+        w.merge.id, w.merge.token, record=RECORD
+    ),
+    "merge renew": lambda w: w.octet.tasks.renew(
+        w.merge.id, agent=w.guardian, token=w.merge.token, branch="b", commit="c1"
+    ),
     "merge bury": lambda w: w.octet.agents.bury(w.guardian),
 }
 STEPS: dict[str, Step] = {
@@ -190,18 +236,28 @@ STEPS: dict[str, Step] = {
     "add as orchestrator": lambda w: w.octet.tasks.add("new", by=leader(w)),
     "cancel as orchestrator": lambda w: w.octet.tasks.cancel(w.task.id, by=leader(w)),
     "who leads": lambda w: w.octet.election.standing(leader(w)),
-    "cost": lambda w: (w.octet.cost.agents(), w.octet.cost.tasks(), w.octet.cost.reached(Config("p", budget_day_tokens=5))),
+    "cost": lambda w: (
+        w.octet.cost.agents(),
+        w.octet.cost.tasks(),
+        w.octet.cost.reached(Config("p", budget_day_tokens=5)),
+    ),
     "add cost": add_cost,
     "read the log": lambda w: LogReader(w.octet.store, "0-0").read(),
     "beat": lambda w: w.octet.agents.beat([w.developer, w.idle]),
     "update": lambda w: w.octet.agents.update(w.developer, branch="x"),
     "pause": lambda w: w.octet.standings.pause(w.developer, "lunch"),
     "expired": lambda w: w.octet.agents.bury_expired(w.idle),
-    "agents": lambda w: (w.octet.agents.list(), w.octet.agents.without_heartbeat(), w.octet.agents.find(w.idle.process)),
+    "agents": lambda w: (
+        w.octet.agents.list(),
+        w.octet.agents.without_heartbeat(),
+        w.octet.agents.find(w.idle.process),
+    ),
     "session": lambda w: w.octet.agents.name_of_session("s1"),
     "acquire": lambda w: w.octet.locks.acquire(w.idle, ["path:new", "name:new"]),
     "acquire again": lambda w: w.octet.locks.acquire(w.developer, ["path:a", "name:x", "path:new"]),
-    "acquire of parent": lambda w: w.octet.locks.acquire(w.child, ["path:a", "name:x"], scope="turn"),
+    "acquire of parent": lambda w: w.octet.locks.acquire(
+        w.child, ["path:a", "name:x"], scope="turn"
+    ),
     "release lock": lambda w: w.octet.locks.release("name:x", w.lock),
     "break lock": lambda w: w.octet.locks.break_lock("name:x", "ann"),
     "acquire wide": lambda w: w.octet.locks.acquire(w.idle, ["path:new/"]),
@@ -222,7 +278,9 @@ STEPS: dict[str, Step] = {
     "nack for good": lambda w: w.octet.queue("q").nack(w.item, dead=True),
     "extend": lambda w: w.octet.queue("q").extend(w.item),
     "revive": lambda w: w.octet.queue("q").revive(),
-    "queue": lambda w: [f() for q in [w.octet.queue("q")] for f in (q.stats, q.peek, q.leased, q.returned, q.dead)],
+    "queue": lambda w: [
+        f() for q in [w.octet.queue("q")] for f in (q.stats, q.peek, q.leased, q.returned, q.dead)
+    ],
     "set": lambda w: w.octet.state("s").set_many({"a": 2, "b": 3}),
     "compare and set": lambda w: w.octet.state("s").compare_and_set("a", 2, w.version),
     "incr": lambda w: w.octet.state("s").incr("a"),
@@ -261,13 +319,16 @@ def spoil(world: World, key: str) -> None:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_key_of_the_wrong_type(world: World, name: str) -> None:
-    """For every key there is: the step goes through, or is refused in words and has changed nothing."""
+    """For every key there is: the step goes through, or is refused in words and has changed
+    nothing.
+    """
     refusals = []
     for key in world.kept:
         world.restore()
         spoil(world, key)
         error, changed = attempt(world, STEPS[name])
-        # What notes that it was asked: how often a task was passed over, which lock a tool call was denied.
+        # What notes that it was asked: how often a task was passed over, which lock a tool call was
+        # denied.
         assert not (error and changed) or isinstance(error, NothingToClaim | LockHeld), (key, error)
         refusals.append(isinstance(error, StoreSpoiled))
     assert any(refusals)
@@ -283,7 +344,9 @@ def attempt(world: World, step: Step) -> tuple[OctetError | None, bool]:
     return None, True
 
 
-@pytest.mark.parametrize("name", ["claim", "add", "bury", "complete", "acquire", "register", "publish"])
+@pytest.mark.parametrize(
+    "name", ["claim", "add", "bury", "complete", "acquire", "register", "publish"]
+)
 def test_the_refusal_names_the_key_where_redis_would_not(world: World, name: str) -> None:
     """The log's spoiled key is named by whatever would write it."""
     spoil(world, world.octet.store.keys.log)
@@ -291,21 +354,66 @@ def test_the_refusal_names_the_key_where_redis_would_not(world: World, name: str
         STEPS[name](world)
 
 
-NUMBERS = ["priority", "order", "attempts", "gate_attempts", "max_attempts", "progress", "records", "created_ms"]
-NO_NUMBERS = ["", "x", "nan", "inf", "-inf", "-1", "1e999", "0x10", "1.5", "99999999999999999999", "\udcff", None]
-TEXTS = ["id", "stage", "holder", "token", "title", "branch", "author", "labels", "gates", "commit", "process", "author_process"]
+NUMBERS = [
+    "priority",
+    "order",
+    "attempts",
+    "gate_attempts",
+    "max_attempts",
+    "progress",
+    "records",
+    "created_ms",
+]
+NO_NUMBERS = [
+    "",
+    "x",
+    "nan",
+    "inf",
+    "-inf",
+    "-1",
+    "1e999",
+    "0x10",
+    "1.5",
+    "99999999999999999999",
+    "\udcff",
+    None,
+]
+TEXTS = [
+    "id",
+    "stage",
+    "holder",
+    "token",
+    "title",
+    "branch",
+    "author",
+    "labels",
+    "gates",
+    "commit",
+    "process",
+    "author_process",
+]
 
 
 @pytest.mark.parametrize(
-    ("fields", "values"), [(NUMBERS, NO_NUMBERS), *(([field], ["", "x", "\udcff", None]) for field in TEXTS)], ids=["numbers", *TEXTS]
+    ("fields", "values"),
+    [(NUMBERS, NO_NUMBERS), *(([field], ["", "x", "\udcff", None]) for field in TEXTS)],
+    ids=["numbers", *TEXTS],
 )
-def test_spoiled_fields_of_a_task(world: World, fields: list[str], values: list[str | None]) -> None:
-    """Whatever the fields of a task say, a step is refused and changes nothing, or leaves the task in exactly one place."""
-    steps = [(world.task, step) for step in TASK_STEPS.values()] + [(world.merge, step) for step in MERGE_STEPS.values()]
+def test_spoiled_fields_of_a_task(
+    world: World, fields: list[str], values: list[str | None]
+) -> None:
+    """Whatever the fields of a task say, a step is refused and changes nothing, or leaves the task
+    in exactly one place.
+    """
+    steps = [(world.task, step) for step in TASK_STEPS.values()] + [
+        (world.merge, step) for step in MERGE_STEPS.values()
+    ]
     for value, (task, step) in itertools.product(values, steps):
         world.restore()
         key, client = world.octet.store.keys.task(task.id), world.octet.store.client
-        client.hdel(key, *fields) if value is None else client.hset(key, mapping=dict.fromkeys(fields, value))
+        client.hdel(key, *fields) if value is None else client.hset(
+            key, mapping=dict.fromkeys(fields, value)
+        )
         error, changed = attempt(world, step)
         assert not (error and changed), (value, error)
         if not error and fields != ["holder"]:  # who holds it is what the claims must agree with
@@ -315,7 +423,9 @@ def test_spoiled_fields_of_a_task(world: World, fields: list[str], values: list[
 def test_what_was_spoiled_can_be_claimed_again(world: World) -> None:
     """A task with every number spoiled goes back to the queue, is claimed, built, merged and done."""
     octet, keys = world.octet, world.octet.store.keys
-    spoiled = dict.fromkeys(["priority", "order", "attempts", "max_attempts", "progress", "created_ms"], "spoiled")
+    spoiled = dict.fromkeys(
+        ["priority", "order", "attempts", "max_attempts", "progress", "created_ms"], "spoiled"
+    )
     octet.store.client.hset(keys.task(world.task.id), mapping=spoiled)
     octet.tasks.release(world.task.id, world.task.token)
     task = octet.tasks.claim(world.idle, task_id=world.task.id)
@@ -337,9 +447,17 @@ def test_a_task_deleted_by_hand_is_held_by_nobody(world: World) -> None:
 
 
 def test_a_dead_agent_is_buried_whatever_stands_in_its_own_keys(world: World) -> None:
-    """Claims, locks, heartbeat, session and lock values of other types do not keep a dead agent on the registry."""
+    """Claims, locks, heartbeat, session and lock values of other types do not keep a dead agent on
+    the registry.
+    """
     octet, keys, dead = world.octet, world.octet.store.keys, world.developer
-    for key in (keys.claims(dead.id), keys.agent_locks(dead.id), keys.heartbeat(dead.id), keys.session("s1"), keys.lock("path:a")):
+    for key in (
+        keys.claims(dead.id),
+        keys.agent_locks(dead.id),
+        keys.heartbeat(dead.id),
+        keys.session("s1"),
+        keys.lock("path:a"),
+    ):
         world.restore()
         spoil(world, key)
         assert octet.agents.bury(dead) is not None
@@ -347,7 +465,9 @@ def test_a_dead_agent_is_buried_whatever_stands_in_its_own_keys(world: World) ->
 
 
 def test_refused_agents_are_not_half_there(world: World) -> None:
-    """An agent that asks to replace one of an older incarnation is refused, and the younger one keeps all it has."""
+    """An agent that asks to replace one of an older incarnation is refused, and the younger one
+    keeps all it has.
+    """
     octet = world.octet
     before = snapshot(octet.store.client)
     with pytest.raises(OctetError):

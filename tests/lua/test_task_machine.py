@@ -10,7 +10,14 @@ from typing import Any, ClassVar
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from tests.redis_fixtures import Server
 from tests.store_fixtures import contradictions, join
 
@@ -57,7 +64,14 @@ class TaskMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.octet.store.client.flushall()
-        self.agents = {agent.id: agent for agent in (join(self.octet), join(self.octet), join(self.octet, capabilities=("sql",)))}
+        self.agents = {
+            agent.id: agent
+            for agent in (
+                join(self.octet),
+                join(self.octet),
+                join(self.octet, capabilities=("sql",)),
+            )
+        }
         self.tasks: dict[str, Model] = {}
         self.last_token = 0
 
@@ -74,28 +88,52 @@ class TaskMachine(RuleBasedStateMachine):
         scope=st.sampled_from(SCOPES),
         gates=st.sampled_from(GATES),
     )
-    def add(self, priority: int, after: list[int], sql: bool, scope: str, gates: tuple[str, ...]) -> None:
+    def add(
+        self, priority: int, after: list[int], sql: bool, scope: str, gates: tuple[str, ...]
+    ) -> None:
         ids = list(self.tasks)
         wanted = tuple(dict.fromkeys(ids[pick % len(ids)] for pick in after)) if ids else ()
         needs = ("sql",) if sql else ()
-        task = self.octet.tasks.add("t", priority=priority, after=wanted, needs=needs, paths=[f"{scope}/**"] if scope else [], gates=gates)
-        self.tasks[task.id] = Model(task.id, priority, wanted, needs, scope, gates, self.ready_state(wanted))
+        task = self.octet.tasks.add(
+            "t",
+            priority=priority,
+            after=wanted,
+            needs=needs,
+            paths=[f"{scope}/**"] if scope else [],
+            gates=gates,
+        )
+        self.tasks[task.id] = Model(
+            task.id, priority, wanted, needs, scope, gates, self.ready_state(wanted)
+        )
 
     def ready_state(self, after: tuple[str, ...]) -> str:
         return "pending" if all(self.tasks[other].state == "done" for other in after) else "blocked"
 
     def free(self, task: Model) -> bool:
         return not task.scope or not any(
-            other.in_flight and other.scope == task.scope and other is not task for other in self.tasks.values()
+            other.in_flight and other.scope == task.scope and other is not task
+            for other in self.tasks.values()
         )
 
     def expected(self, agent: Agent, stage: str) -> Model | None:
         if STAGES[stage].waiting == "submitted":
-            fit = [task for task in self.of("submitted") if task.stage == stage and self.may_judge(agent, task)]
+            fit = [
+                task
+                for task in self.of("submitted")
+                if task.stage == stage and self.may_judge(agent, task)
+            ]
             return min(fit, key=self.order, default=None)
-        fit = [task for task in self.of("pending") if set(task.needs) <= set(agent.capabilities) and self.free(task)]
+        fit = [
+            task
+            for task in self.of("pending")
+            if set(task.needs) <= set(agent.capabilities) and self.free(task)
+        ]
         own = [task for task in fit if task.offered_to == agent.id]
-        return own[0] if own else min((task for task in fit if not task.offered_to), key=self.order, default=None)
+        return (
+            own[0]
+            if own
+            else min((task for task in fit if not task.offered_to), key=self.order, default=None)
+        )
 
     @staticmethod
     def may_judge(agent: Agent, task: Model) -> bool:
@@ -105,7 +143,12 @@ class TaskMachine(RuleBasedStateMachine):
     def order(task: Model) -> tuple[int, int]:
         return (-task.priority, int(task.id))
 
-    @rule(who=PICK, stage=st.sampled_from(["build", "build", "build", "review", "review", "security", "test", "merge", "merge"]))
+    @rule(
+        who=PICK,
+        stage=st.sampled_from(
+            ["build", "build", "build", "review", "review", "security", "test", "merge", "merge"]
+        ),
+    )
     def claim(self, who: int, stage: str) -> None:
         agent = list(self.agents.values())[who % 3]
         wanted = self.expected(agent, stage)
@@ -118,12 +161,19 @@ class TaskMachine(RuleBasedStateMachine):
         assert found is wanted or (wanted.offered_to == agent.id and found.offered_to == agent.id)
         assert int(task.token) > self.last_token
         self.last_token = int(task.token)
-        found.state, found.stage, found.holder, found.token = str(STAGES[stage].working), stage, agent.id, task.token
+        found.state, found.stage, found.holder, found.token = (
+            str(STAGES[stage].working),
+            stage,
+            agent.id,
+            task.token,
+        )
         if stage == "build":
             found.attempts += 1
             found.offered_to, found.in_flight = "", bool(found.scope)
 
-    def step(self, task: Model, allowed: bool, call: Callable[..., Any], *arguments: Any, **named: Any) -> bool:
+    def step(
+        self, task: Model, allowed: bool, call: Callable[..., Any], *arguments: Any, **named: Any
+    ) -> bool:
         """Make the step where it is allowed; elsewhere it must be refused, and change nothing."""
         if allowed:
             call(task.id, *arguments, **named)
@@ -132,7 +182,15 @@ class TaskMachine(RuleBasedStateMachine):
                 call(task.id, *arguments, **named)
         return allowed
 
-    def judge(self, task: Model, allowed: bool, call: Callable[..., Any], verdict: str, *arguments: Any, moved: bool = False) -> bool:
+    def judge(
+        self,
+        task: Model,
+        allowed: bool,
+        call: Callable[..., Any],
+        verdict: str,
+        *arguments: Any,
+        moved: bool = False,
+    ) -> bool:
         """Such a step with a record; one about another commit is refused."""
         record = NewRecord(verdict, findings=(Finding("a", 1, "minor", "x"),))
         if allowed and moved:
@@ -147,7 +205,15 @@ class TaskMachine(RuleBasedStateMachine):
     def submit(self, pick: int, gates: tuple[str, ...]) -> None:
         task, commit = self.held()[pick % len(self.held())], self.new_commit()
         author = task.holder
-        if self.step(task, task.state == "claimed", self.octet.tasks.submit, task.token, branch="b", commit=commit, gates=gates):
+        if self.step(
+            task,
+            task.state == "claimed",
+            self.octet.tasks.submit,
+            task.token,
+            branch="b",
+            commit=commit,
+            gates=gates,
+        ):
             self.submitted(task, commit, gates)
             task.author = author
 
@@ -157,26 +223,51 @@ class TaskMachine(RuleBasedStateMachine):
 
     def submitted(self, task: Model, commit: str, gates: tuple[str, ...]) -> None:
         task.gates = gates or task.gates or ("merge",)
-        task.state, task.stage, task.holder, task.commit, task.gate_attempts = "submitted", task.gates[0], "", commit, 0
+        task.state, task.stage, task.holder, task.commit, task.gate_attempts = (
+            "submitted",
+            task.gates[0],
+            "",
+            commit,
+            0,
+        )
 
     @precondition(lambda self: self.tasks)
     @rule(pick=PICK, who=PICK, same=st.booleans(), gates=st.sampled_from(GATES))
     def renew(self, pick: int, who: int, same: bool, gates: tuple[str, ...]) -> None:
         """Without a token: by the author while nobody merges."""
-        task, agent = list(self.tasks.values())[pick % len(self.tasks)], list(self.agents.values())[who % 3]
+        task, agent = (
+            list(self.tasks.values())[pick % len(self.tasks)],
+            list(self.agents.values())[who % 3],
+        )
         commit = task.commit if same and task.commit else self.new_commit()
         open_ = task.state in ("submitted", "in-review", "testing")
         if open_ and agent.id != task.author:
             with pytest.raises(Refused, match="its author"):
                 self.octet.tasks.renew(task.id, agent=agent, branch="b", commit=commit)
-        elif self.step(task, open_, self.octet.tasks.renew, agent=agent, branch="b", commit=commit, gates=gates) and commit != task.commit:
+        elif (
+            self.step(
+                task,
+                open_,
+                self.octet.tasks.renew,
+                agent=agent,
+                branch="b",
+                commit=commit,
+                gates=gates,
+            )
+            and commit != task.commit
+        ):
             self.submitted(task, commit, gates)
 
     @precondition(lambda self: self.held())
     @rule(pick=PICK)
     def renew_as_holder(self, pick: int) -> None:
         task, commit = self.held()[pick % len(self.held())], self.new_commit()
-        named = {"agent": self.agents[task.holder], "token": task.token, "branch": "b", "commit": commit}
+        named = {
+            "agent": self.agents[task.holder],
+            "token": task.token,
+            "branch": "b",
+            "commit": commit,
+        }
         if self.step(task, task.state != "claimed", self.octet.tasks.renew, **named):
             self.submitted(task, commit, ())
 
@@ -184,15 +275,33 @@ class TaskMachine(RuleBasedStateMachine):
     @rule(pick=PICK, moved=st.booleans())
     def pass_on(self, pick: int, moved: bool) -> None:
         task = self.held()[pick % len(self.held())]
-        if self.judge(task, task.state in ("in-review", "testing"), self.octet.tasks.pass_on, "approve", task.token, moved=moved):
-            task.state, task.stage, task.holder = "submitted", task.gates[task.gates.index(task.stage) + 1], ""
+        if self.judge(
+            task,
+            task.state in ("in-review", "testing"),
+            self.octet.tasks.pass_on,
+            "approve",
+            task.token,
+            moved=moved,
+        ):
+            task.state, task.stage, task.holder = (
+                "submitted",
+                task.gates[task.gates.index(task.stage) + 1],
+                "",
+            )
             task.gate_attempts = 0
 
     @precondition(lambda self: self.held())
     @rule(pick=PICK, moved=st.booleans())
     def send_back(self, pick: int, moved: bool) -> None:
         task = self.held()[pick % len(self.held())]
-        if self.judge(task, task.state != "claimed", self.octet.tasks.send_back, "changes", task.token, moved=moved):
+        if self.judge(
+            task,
+            task.state != "claimed",
+            self.octet.tasks.send_back,
+            "changes",
+            task.token,
+            moved=moved,
+        ):
             task.state, task.stage, task.holder = "pending", "build", ""
             task.offered_to = task.author if task.author in self.agents else ""
 
@@ -229,7 +338,9 @@ class TaskMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def cancel(self, pick: int) -> None:
         task = list(self.tasks.values())[pick % len(self.tasks)]
-        if self.step(task, task.state not in ("merging", "done", "cancelled"), self.octet.tasks.cancel):
+        if self.step(
+            task, task.state not in ("merging", "done", "cancelled"), self.octet.tasks.cancel
+        ):
             task.state, task.holder, task.in_flight = "cancelled", "", False
 
     @precondition(lambda self: self.tasks)
@@ -237,7 +348,12 @@ class TaskMachine(RuleBasedStateMachine):
     def retry(self, pick: int) -> None:
         task = list(self.tasks.values())[pick % len(self.tasks)]
         if self.step(task, task.state in ("dead", "cancelled"), self.octet.tasks.retry):
-            task.state, task.stage, task.attempts, task.gate_attempts = self.ready_state(task.after), "build", 0, 0
+            task.state, task.stage, task.attempts, task.gate_attempts = (
+                self.ready_state(task.after),
+                "build",
+                0,
+                0,
+            )
 
     @precondition(lambda self: self.tasks)
     @rule(pick=PICK, token=st.sampled_from(["", "0", "old"]))
@@ -268,7 +384,9 @@ class TaskMachine(RuleBasedStateMachine):
         if not hasattr(self, "tasks"):
             return
         found = {task.id: task for task in self.octet.tasks.list(limit=10_000)}
-        assert {i: self.facts(t) for i, t in found.items()} == {i: self.facts(t) for i, t in self.tasks.items()}
+        assert {i: self.facts(t) for i, t in found.items()} == {
+            i: self.facts(t) for i, t in self.tasks.items()
+        }
         for task in self.tasks.values():
             records = self.octet.tasks.records(task.id)
             assert [record.n for record in records] == list(range(1, task.records + 1))
@@ -276,14 +394,31 @@ class TaskMachine(RuleBasedStateMachine):
 
     @staticmethod
     def facts(task: Any) -> tuple[Any, ...]:
-        return (task.state, task.stage, task.holder, task.attempts, task.gate_attempts, task.gates, task.author, task.commit)
+        return (
+            task.state,
+            task.stage,
+            task.holder,
+            task.attempts,
+            task.gate_attempts,
+            task.gates,
+            task.author,
+            task.commit,
+        )
 
 
 def test_tasks_live_as_the_model_says(redis_servers: Callable[[str], Server]) -> None:
-    """Whatever is done to tasks in whatever order, each is in the state that the model says, and no key contradicts another."""
+    """Whatever is done to tasks in whatever order, each is in the state that the model says, and no
+    key contradicts another.
+    """
     with Octet(open_client(redis_servers("redis").url), "p") as octet:
         TaskMachine.octet = octet
-        few = settings(max_examples=25, stateful_step_count=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        few = settings(
+            max_examples=25,
+            stateful_step_count=40,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
         run_state_machine_as_test(TaskMachine, settings=few)
 
 
@@ -291,9 +426,20 @@ Walked = Callable[[TaskMachine, random.Random, int], Any]
 # Claims are many and ends few, so that work comes through all its gates.
 STAGES_WALKED = ["build", "build", "review", "review", "security", "test", "merge"]
 WALK: list[Walked] = [
-    *[lambda m, c, _: len(m.of("pending", "blocked")) > 3 or m.add(c.randint(-2, 2), [], False, c.choice(SCOPES), c.choice(GATES))] * 2,
+    *[
+        lambda m, c, _: (
+            len(m.of("pending", "blocked")) > 3
+            or m.add(c.randint(-2, 2), [], False, c.choice(SCOPES), c.choice(GATES))
+        )
+    ]
+    * 2,
     *[lambda m, c, pick: m.claim(pick, c.choice(STAGES_WALKED))] * 9,
-    *[lambda m, c, _: m.of("claimed") and m.submit(m.held().index(c.choice(m.of("claimed"))), c.choice(GATES))] * 3,
+    *[
+        lambda m, c, _: (
+            m.of("claimed") and m.submit(m.held().index(c.choice(m.of("claimed"))), c.choice(GATES))
+        )
+    ]
+    * 3,
     *[lambda m, c, pick: m.held() and m.pass_on(pick, c.random() < 0.2)] * 3,
     lambda m, c, _: m.of("merging") and m.complete(m.held().index(c.choice(m.of("merging")))),
     lambda m, c, pick: m.held() and m.send_back(pick, c.random() < 0.2),
@@ -307,13 +453,23 @@ WALK: list[Walked] = [
 
 
 def test_long_lives(redis_servers: Callable[[str], Server]) -> None:
-    """The same in three walks of four hundred steps, which come as far as every verdict of every gate, and a task dead at one."""
+    """The same in three walks of four hundred steps, which come as far as every verdict of every
+    gate, and a task dead at one.
+    """
     met = set[str]()
     with Octet(open_client(redis_servers("redis").url), "p") as octet:
         TaskMachine.octet = octet
         for seed in range(3):
             met.update(walk(octet, random.Random(seed)))
-    assert met >= {"review approve", "review changes", "security approve", "test approve", "merge changes", "done", "dead at a gate"}
+    assert met >= {
+        "review approve",
+        "review changes",
+        "security approve",
+        "test approve",
+        "merge changes",
+        "done",
+        "dead at a gate",
+    }
 
 
 def walk(octet: Octet, chance: random.Random) -> list[str]:
@@ -323,6 +479,9 @@ def walk(octet: Octet, chance: random.Random) -> list[str]:
     for _ in range(400):
         chance.choice(WALK)(machine, chance, chance.randrange(1_000_000))
         machine.same()
-        ends |= {"dead at a gate" if task.gate_attempts >= 3 else task.state for task in machine.of("done", "dead")}
+        ends |= {
+            "dead at a gate" if task.gate_attempts >= 3 else task.state
+            for task in machine.of("done", "dead")
+        }
     records = [record for task_id in machine.tasks for record in octet.tasks.records(task_id)]
     return [*(f"{record.gate} {record.verdict}" for record in records), *sorted(ends)]

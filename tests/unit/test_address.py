@@ -15,17 +15,32 @@ ACCEPTED = {
     "redis://[::1]:7000": Address(Kind.TCP, (("::1", 7000),)),
     "redis://:p%25w%2f@db": Address(Kind.TCP, (("db", 6379),), password="p%w/"),
     "redis://me:a@b@db": Address(Kind.TCP, (("db", 6379),), username="me", password="a@b"),
-    "rediss://me:pw@db/1": Address(Kind.TCP, (("db", 6379),), db=1, tls=True, username="me", password="pw"),
+    "rediss://me:pw@db/1": Address(
+        Kind.TCP, (("db", 6379),), db=1, tls=True, username="me", password="pw"
+    ),
     "rediss://db?ssl_ca_certs=/a/b.pem&ssl_check_hostname=no": Address(
-        Kind.TCP, (("db", 6379),), tls=True, options={"ssl_ca_certs": "/a/b.pem", "ssl_check_hostname": False}
+        Kind.TCP,
+        (("db", 6379),),
+        tls=True,
+        options={"ssl_ca_certs": "/a/b.pem", "ssl_check_hostname": False},
     ),
-    "redis://db?socket_timeout=2.5": Address(Kind.TCP, (("db", 6379),), options={"socket_timeout": 2.5}),
+    "redis://db?socket_timeout=2.5": Address(
+        Kind.TCP, (("db", 6379),), options={"socket_timeout": 2.5}
+    ),
     "unix:///run/a%20b/r.sock?db=2": Address(Kind.UNIX, path="/run/a b/r.sock", db=2),
-    "unix://me:pw@/run/r.sock": Address(Kind.UNIX, path="/run/r.sock", username="me", password="pw"),
-    "redis+sentinel://a,b:26380/main/2?sentinel_password=x": Address(
-        Kind.SENTINEL, (("a", 26379), ("b", 26380)), service="main", db=2, options={"sentinel_password": "x"}
+    "unix://me:pw@/run/r.sock": Address(
+        Kind.UNIX, path="/run/r.sock", username="me", password="pw"
     ),
-    "rediss+cluster://me:pw@a:1,[::2]:3": Address(Kind.CLUSTER, (("a", 1), ("::2", 3)), tls=True, username="me", password="pw"),
+    "redis+sentinel://a,b:26380/main/2?sentinel_password=x": Address(
+        Kind.SENTINEL,
+        (("a", 26379), ("b", 26380)),
+        service="main",
+        db=2,
+        options={"sentinel_password": "x"},
+    ),
+    "rediss+cluster://me:pw@a:1,[::2]:3": Address(
+        Kind.CLUSTER, (("a", 1), ("::2", 3)), tls=True, username="me", password="pw"
+    ),
 }
 
 REFUSED = [
@@ -72,6 +87,8 @@ def test_refuses_what_it_cannot_read(url: str) -> None:
 def test_shows_no_secret(url: str) -> None:
     """Neither str() nor repr() of an address has its password."""
     address = parse_address(url)
-    for secret in filter(None, (address.password, str(address.options.get("sentinel_password", "")))):
+    for secret in filter(
+        None, (address.password, str(address.options.get("sentinel_password", "")))
+    ):
         assert secret not in str(address)
         assert f"'{secret}'" not in repr(address)

@@ -1,4 +1,6 @@
-"""Agents on real servers: who an agent is, was, and is not; what leaving, dying and coming back do to its work."""
+"""Agents on real servers: who an agent is, was, and is not; what leaving, dying and coming back do
+to its work.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +24,26 @@ def register(octet: Octet, **facts: Any) -> tuple[Agent, str]:
 
 
 def test_a_process_stays_who_it_is(octet: Octet) -> None:
-    """`/clear` gives a process another session, and it asks for another role: it is the same agent, with the same incarnation."""
+    """`/clear` gives a process another session, and it asks for another role: it is the same agent,
+    with the same incarnation.
+    """
     first, how = register(octet, role="developer", process="h:1:1", session="s1", cwd="/a")
     again, known = register(octet, role="guest", process="h:1:1", session="s2", cwd="/b")
     assert (how, known) == ("new", "known")
-    assert (again.id, again.incarnation, again.role, again.joined_ms) == (first.id, first.incarnation, "developer", first.joined_ms)
+    assert (again.id, again.incarnation, again.role, again.joined_ms) == (
+        first.id,
+        first.incarnation,
+        "developer",
+        first.joined_ms,
+    )
     assert (again.cwd, again.session) == ("/b", "s2")
     assert list(octet.agents.list()) == [again]
 
 
 def test_a_session_comes_back_as_who_it_was(octet: Octet) -> None:
-    """A resumed session in a new process gets its old name once its old process is buried, in a new incarnation."""
+    """A resumed session in a new process gets its old name once its old process is buried, in a new
+    incarnation.
+    """
     first, _ = register(octet, role="developer", process="h:1:1", session="s1")
     octet.agents.bury(first)
     again, how = register(octet, role="developer", process="h:2:1", session="s1")
@@ -57,7 +68,9 @@ def test_one_session_in_two_live_processes_is_two_agents(octet: Octet) -> None:
 
 
 def test_numbers_are_not_given_twice(octet: Octet) -> None:
-    """A number of one that has left is not another's; one that somebody took as a name is passed over."""
+    """A number of one that has left is not another's; one that somebody took as a name is passed
+    over.
+    """
     register(octet, role="developer", name="developer-2")
     first, second = join(octet), join(octet)
     assert (first.id, second.id) == ("developer-1", "developer-3")
@@ -66,7 +79,9 @@ def test_numbers_are_not_given_twice(octet: Octet) -> None:
 
 
 def test_agents_without_process_and_session_share_nothing(octet: Octet) -> None:
-    """Two that say only a role are two, and one that comes after another has left is not that other."""
+    """Two that say only a role are two, and one that comes after another has left is not that
+    other.
+    """
     first, _ = register(octet, role="worker")
     second, _ = register(octet, role="worker")
     octet.agents.leave(second)
@@ -93,7 +108,9 @@ def test_a_name_of_a_process_is_that_process_only(octet: Octet) -> None:
     assert register(octet, role="worker", name="build", process="h:1:1")[1] == "known"
 
 
-@pytest.mark.parametrize("name", [*ROLES, "guest", "a b", "1a", 'a"b', "a\nb", "a}", "é", "a" * 65, "-", "a:b", "a\n"])
+@pytest.mark.parametrize(
+    "name", [*ROLES, "guest", "a b", "1a", 'a"b', "a\nb", "a}", "é", "a" * 65, "-", "a:b", "a\n"]
+)
 def test_names_that_cannot_be(octet: Octet, name: str) -> None:
     """A name is plain, and not a role's: an agent of that name would take the role's messages."""
     with pytest.raises(UsageError):
@@ -116,10 +133,16 @@ hostile = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(texts=st.lists(hostile, min_size=6, max_size=6), capabilities=st.lists(hostile, max_size=3))
-def test_hostile_facts_stay_facts(single_octet: Octet, texts: list[str], capabilities: list[str]) -> None:
-    """Whatever session, process, directory or branch are called, the entry is that agent's, whole, and can be changed and buried."""
+def test_hostile_facts_stay_facts(
+    single_octet: Octet, texts: list[str], capabilities: list[str]
+) -> None:
+    """Whatever session, process, directory or branch are called, the entry is that agent's, whole,
+    and can be changed and buried.
+    """
     octet = single_octet
     octet.store.client.flushall()
     session, process, cwd, worktree, branch, parent = texts
@@ -134,7 +157,15 @@ def test_hostile_facts_stay_facts(single_octet: Octet, texts: list[str], capabil
         capabilities=tuple(capabilities),
     )
     agent = octet.agents.register(wanted).agent
-    shown = (agent.session, agent.process, agent.cwd, agent.worktree, agent.branch, agent.parent, agent.capabilities)
+    shown = (
+        agent.session,
+        agent.process,
+        agent.cwd,
+        agent.worktree,
+        agent.branch,
+        agent.parent,
+        agent.capabilities,
+    )
     assert shown == (*texts[:5], parent, tuple(capabilities))
     assert (agent.id, agent.role, agent.status) == ("developer-1", "developer", "active")
     record = json.loads(octet.store.client.hget(octet.store.keys.registry, agent.id))
@@ -155,7 +186,9 @@ def test_text_that_is_no_unicode_is_refused(octet: Octet) -> None:
 
 
 def test_join(octet: Octet) -> None:
-    """Another role is another name; claims go back uncounted, locks are freed, the process is known by the new name."""
+    """Another role is another name; claims go back uncounted, locks are freed, the process is known
+    by the new name.
+    """
     agent = join(octet, "guest")
     octet.tasks.add("x")
     task = octet.tasks.claim(agent)
@@ -176,7 +209,9 @@ def test_join(octet: Octet) -> None:
 
 
 def test_join_without_a_process_keeps_the_name(octet: Octet) -> None:
-    """A person or a script is known by name, so the name stays and the role changes; so does what is left of its lease."""
+    """A person or a script is known by name, so the name stays and the role changes; so does what
+    is left of its lease.
+    """
     person, _ = register(octet, role="person", kind="person", name="person-ann", lease_ms=1_000_000)
     joined = octet.agents.join(person, "developer")
     assert (joined.id, joined.role, joined.kind) == ("person-ann", "developer", "person")
@@ -198,7 +233,9 @@ def test_expired_is_believed_without_heartbeat_only(octet: Octet) -> None:
     assert octet.agents.bury(other) is not None
     assert octet.agents.bury(other) is None
     assert octet.agents.leave(other) is None
-    assert [event.fields["reason"] for event in octet.events.log() if event.type == "agent_died"] == ["expired", "died"]
+    assert [
+        event.fields["reason"] for event in octet.events.log() if event.type == "agent_died"
+    ] == ["expired", "died"]
 
 
 def test_an_old_incarnation_cannot_bury_the_new(octet: Octet) -> None:
@@ -228,7 +265,10 @@ def test_a_death_gives_everything_back(octet: Octet) -> None:
     octet.locks.acquire(agent, ["path:a", "name:b", "repository:main"])
     estate = octet.agents.bury(agent)
     assert estate is not None
-    assert (sorted(estate.tasks), sorted(estate.resources)) == (["1", "2", "3"], ["name:b", "path:a", "repository:main"])
+    assert (sorted(estate.tasks), sorted(estate.resources)) == (
+        ["1", "2", "3"],
+        ["name:b", "path:a", "repository:main"],
+    )
     assert octet.locks.acquire(other, estate.resources)
     assert octet.tasks.claim(other).id == "1"
     assert contradictions(octet) == []
@@ -248,7 +288,9 @@ def test_an_agent_with_ten_thousand_locks_can_be_buried(single_octet: Octet) -> 
 
 
 def test_beats_renew_leases_and_locks(octet: Octet) -> None:
-    """A heartbeat renews the agent's lease and its locks' TTL, forgets a lock that passed on, and shortens nothing."""
+    """A heartbeat renews the agent's lease and its locks' TTL, forgets a lock that passed on, and
+    shortens nothing.
+    """
     client, keys = octet.store.client, octet.store.keys
     agent, other = join(octet), join(octet)
     octet.locks.acquire(agent, ["path:short", "path:long", "path:lost"])

@@ -34,10 +34,24 @@ SLASH_COMMANDS = {
     *("review", "merge", "handoff", "up", "doctor", "patterns"),
 }
 WRITERS = {"developer", "documentation-keeper"}
-WORKERS_STEPS = ("task claim", "worktree add", "task submit", "review show", "task release", "task fail")
+WORKERS_STEPS = (
+    "task claim",
+    "worktree add",
+    "task submit",
+    "review show",
+    "task release",
+    "task fail",
+)
 REVIEWERS_STEPS = ("review start", "review approve", "review reject", "review show", "task release")
 STEPS = {
-    "orchestrator": ("task import", "task graph", "task retry", "task cancel", "merge queue", "review show"),
+    "orchestrator": (
+        "task import",
+        "task graph",
+        "task retry",
+        "task cancel",
+        "merge queue",
+        "review show",
+    ),
     "architect": ("task graph", "task claim", "task complete", "task release"),
     "developer": WORKERS_STEPS,
     "documentation-keeper": WORKERS_STEPS,
@@ -98,7 +112,9 @@ def test_an_agent_is_short_and_has_the_fewest_tools(path: Path) -> None:
     tools = set(head["tools"].split(", "))
     assert len(path.read_text().splitlines()) <= 60
     assert 0 < len(head["description"]) <= 200
-    assert tools <= {"Bash", "Read", "Grep", "Glob"} | ({"Edit", "Write"} if path.stem in WRITERS else set())
+    assert tools <= {"Bash", "Read", "Grep", "Glob"} | (
+        {"Edit", "Write"} if path.stem in WRITERS else set()
+    )
     assert "not proven" in body(path).lower()
     assert ("isolation" in head) == (path.stem in WRITERS)
 
@@ -109,14 +125,22 @@ def test_an_agent_is_taught_the_steps_of_its_stage(path: Path) -> None:
     taught = {" ".join(call.split()[1:3]) for call in octet_calls(path)}
     assert taught >= set(STEPS[path.stem])
     assert taught & DECIDING <= set(STEPS[path.stem])
-    assert not [call for call in octet_calls(path) if call.startswith("octet msg send") and re.search(r"approve|passed|merged", call)]
+    assert not [
+        call
+        for call in octet_calls(path)
+        if call.startswith("octet msg send") and re.search(r"approve|passed|merged", call)
+    ]
 
 
 @pytest.mark.parametrize("path", AGENTS, ids=lambda path: path.stem)
 def test_a_call_that_takes_long_is_given_the_time(path: Path) -> None:
-    """Bash calls last two minutes unless told otherwise, ten at most: each role that runs tests is told so, and none waits in a call."""
+    """Bash calls last two minutes unless told otherwise, ten at most: each role that runs tests is
+    told so, and none waits in a call.
+    """
     calls = octet_calls(path)
-    assert any(call.startswith(LONG_CALLS) for call in calls) == (f"timeout of {LONGEST_CALL_MS} ms" in body(path))
+    assert any(call.startswith(LONG_CALLS) for call in calls) == (
+        f"timeout of {LONGEST_CALL_MS} ms" in body(path)
+    )
     assert [call for call in calls if "--wait" in call or call == "octet merge run"] == []
 
 
@@ -127,12 +151,16 @@ def test_a_command_is_short_and_narrow(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 22
     assert 0 < len(head["description"]) <= 100
     for allowed in head["allowed-tools"].split(", "):
-        assert allowed == "Read" or re.fullmatch(r"Bash\((octet [a-z]+( [a-z]+)?|git status):\*\)", allowed)
+        assert allowed == "Read" or re.fullmatch(
+            r"Bash\((octet [a-z]+( [a-z]+)?|git status):\*\)", allowed
+        )
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
 def test_what_the_user_typed_never_reaches_a_shell_by_itself(path: Path) -> None:
-    """The client pastes arguments unquoted: none stands in code, and no command runs while the text is expanded."""
+    """The client pastes arguments unquoted: none stands in code, and no command runs while the text
+    is expanded.
+    """
     text = body(path)
     code = re.findall(r"`[^`]*`", text)
     assert "!`" not in text
@@ -142,12 +170,20 @@ def test_what_the_user_typed_never_reaches_a_shell_by_itself(path: Path) -> None
 
 @pytest.mark.parametrize("path", [*AGENTS, *COMMANDS], ids=lambda path: path.stem)
 def test_every_command_that_is_taught_exists(path: Path) -> None:
-    """Sub-commands and options in the texts are those of the command line; a name that changed fails here."""
+    """Sub-commands and options in the texts are those of the command line; a name that changed
+    fails here.
+    """
     for call in octet_calls(path):
-        command, rest = resolve([word for word in shlex.split(call.replace("'\\''", "")) if word not in ("…", "'…'")][1:])
+        command, rest = resolve(
+            [word for word in shlex.split(call.replace("'\\''", "")) if word not in ("…", "'…'")][
+                1:
+            ]
+        )
         options = {option for parameter in command.params for option in parameter.opts}
         for word in rest:
-            assert not word.startswith("--") or word == "--" or word in options, f"{call}: no option {word}"
+            assert not word.startswith("--") or word == "--" or word in options, (
+                f"{call}: no option {word}"
+            )
 
 
 def test_the_manifests_agree_with_the_package() -> None:
@@ -171,7 +207,12 @@ def claude(tmp_path: Path) -> list[str | Path]:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
     assert binary is not None
     environment = client_environment(tmp_path / "home", OFFLINE)
-    return ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in environment.items()), binary]
+    return [
+        "/usr/bin/env",
+        "-i",
+        *(f"{name}={value}" for name, value in environment.items()),
+        binary,
+    ]
 
 
 @pytest.mark.e2e
@@ -179,7 +220,10 @@ def test_the_client_accepts_the_plugin(claude: list[str | Path]) -> None:
     """`claude plugin validate --strict` finds nothing, warnings included."""
     for manifest in ("plugin.json", "marketplace.json"):
         done = subprocess.run(
-            [*claude, "plugin", "validate", "--strict", ROOT / ".claude-plugin" / manifest], capture_output=True, text=True, timeout=60
+            [*claude, "plugin", "validate", "--strict", ROOT / ".claude-plugin" / manifest],
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -189,7 +233,13 @@ def test_the_plugin_costs_little_context_when_idle(claude: list[str | Path]) -> 
     """The client's own estimate of what it adds to every session stays within the budget."""
     for step in (["marketplace", "add", str(ROOT)], ["install", "octet@octet"]):
         subprocess.run([*claude, "plugin", *step], check=True, capture_output=True, timeout=60)
-    shown = subprocess.run([*claude, "plugin", "details", "octet"], check=True, capture_output=True, text=True, timeout=60).stdout
+    shown = subprocess.run(
+        [*claude, "plugin", "details", "octet"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
     tokens = re.search(r"Always-on:\s+~?([\d,]+) tok", shown)
     assert tokens, shown
     assert int(tokens[1].replace(",", "")) <= ALWAYS_ON_BUDGET_TOKENS

@@ -1,4 +1,6 @@
-"""The benchmarks follow the code that they measure: what sends the library's own commands by hand gets real answers to them."""
+"""The benchmarks follow the code that they measure: what sends the library's own commands by hand
+gets real answers to them.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,15 @@ def path() -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("worker", "fill"),
-    [(claim.octet_worker, claim.fill_octet), (claim.bare_worker, claim.fill_octet), (claim.least_worker, claim.fill_least)],
+    [
+        (claim.octet_worker, claim.fill_octet),
+        (claim.bare_worker, claim.fill_octet),
+        (claim.least_worker, claim.fill_least),
+    ],
 )
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it forks beside threads, as of Python 3.12
+@pytest.mark.filterwarnings(
+    "ignore:This process:DeprecationWarning"
+)  # it forks beside threads, as of Python 3.12
 def test_each_side_claims_and_completes(
     path: str, worker: claim.Worker, fill: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,6 @@
-"""What a look at a checkout leaves there: nothing, so that a git that is killed while it looks leaves no lock on the index."""
+"""What a look at a checkout leaves there: nothing, so that a git that is killed while it looks
+leaves no lock on the index.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ LONG_AGO = (1_000_000_000, 1_000_000_000)
 
 
 def test_looking_takes_no_lock(git: Git) -> None:
-    """A file that was only touched is no change, for the status as for the move; and the index itself is not written for that."""
+    """A file that was only touched is no change, for the status as for the move; and the index
+    itself is not written for that.
+    """
     old = commit(git, {"touched.txt": "as it was\n"})
     git.out("checkout", "--quiet", "-b", "ahead")
     new = commit(git, {"touched.txt": "new\n"})

@@ -15,14 +15,24 @@ from octet.install.client_settings import add_hooks, remove_hooks
 
 def group(event: str, matcher: str = "", version: str = "") -> dict[str, Any]:
     arguments = ["-c", f"x{version}", "${CLAUDE_PROJECT_DIR}/.claude/octet/launch", event, "dropin"]
-    return {**({"matcher": matcher} if matcher else {}), "hooks": [{"type": "command", "command": "/bin/sh", "args": arguments}]}
+    return {
+        **({"matcher": matcher} if matcher else {}),
+        "hooks": [{"type": "command", "command": "/bin/sh", "args": arguments}],
+    }
 
 
-HOOKS = {"PreToolUse": [group("PreToolUse", "Bash"), group("PreToolUse", "Write|Edit")], "Stop": [group("Stop")]}
+HOOKS = {
+    "PreToolUse": [group("PreToolUse", "Bash"), group("PreToolUse", "Write|Edit")],
+    "Stop": [group("Stop")],
+}
 THEIRS = {"hooks": [{"type": "command", "command": "make lint"}]}
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -35,7 +45,9 @@ settings = st.builds(
     st.none() | st.dictionaries(events, st.lists(theirs, min_size=1, max_size=3), min_size=1),
 )
 written = st.builds(
-    lambda value, indent, escaped, newline, end: json.dumps(value, indent=indent, ensure_ascii=escaped).replace("\n", newline) + end,
+    lambda value, indent, escaped, newline, end: (
+        json.dumps(value, indent=indent, ensure_ascii=escaped).replace("\n", newline) + end
+    ),
     settings,
     st.sampled_from([None, 1, 2, 4, "\t"]),
     st.booleans(),
@@ -70,8 +82,14 @@ def test_adding_twice_is_adding_once(text: str) -> None:
 
 def test_an_older_versions_hooks_are_replaced() -> None:
     """They are known by the launcher they name, not by being equal."""
-    old = add_hooks(json.dumps({"hooks": {"Stop": [THEIRS]}}), {"Stop": [group("Stop", version="1")], "SessionEnd": [group("SessionEnd")]})
-    assert json.loads(add_hooks(old, HOOKS))["hooks"] == {"Stop": [THEIRS, *HOOKS["Stop"]], "PreToolUse": HOOKS["PreToolUse"]}
+    old = add_hooks(
+        json.dumps({"hooks": {"Stop": [THEIRS]}}),
+        {"Stop": [group("Stop", version="1")], "SessionEnd": [group("SessionEnd")]},
+    )
+    assert json.loads(add_hooks(old, HOOKS))["hooks"] == {
+        "Stop": [THEIRS, *HOOKS["Stop"]],
+        "PreToolUse": HOOKS["PreToolUse"],
+    }
 
 
 def test_a_hook_that_was_put_into_our_group_stays() -> None:
@@ -95,10 +113,22 @@ def test_an_empty_file_gets_the_hooks(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "[]", "null", '{"a": 1,}', '{"hooks": []}', '{"hooks": {"Stop": {}}}', "// comment\n{}", "[" * 100_000, '{"hooks": null}'],
+    [
+        "{",
+        "[]",
+        "null",
+        '{"a": 1,}',
+        '{"hooks": []}',
+        '{"hooks": {"Stop": {}}}',
+        "// comment\n{}",
+        "[" * 100_000,
+        '{"hooks": null}',
+    ],
     ids=lambda text: text[:20],
 )
-@pytest.mark.parametrize("edit", [lambda text: add_hooks(text, HOOKS), remove_hooks], ids=["add", "remove"])
+@pytest.mark.parametrize(
+    "edit", [lambda text: add_hooks(text, HOOKS), remove_hooks], ids=["add", "remove"]
+)
 def test_what_cannot_be_understood_is_refused(edit: Any, text: str) -> None:
     """One error, with what is wrong; nothing is guessed."""
     with pytest.raises(ConfigError):

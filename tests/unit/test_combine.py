@@ -1,4 +1,6 @@
-"""Merging without a worktree: foretold conflicts, an old git, and what a person's settings may not change."""
+"""Merging without a worktree: foretold conflicts, an old git, and what a person's settings may not
+change.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ exec REAL "$@"
 
 
 @pytest.fixture(params=["merge-tree", "old git"])
-def any_git(git: Git, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Git:
+def any_git(
+    git: Git, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Git:
     """This git, and one that is older than `merge-tree --write-tree`."""
     if request.param == "old git":
         program = tmp_path / "bin" / "git"
@@ -37,7 +41,9 @@ def any_git(git: Git, request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 
 def land_one(git: Git, source: str, strategy: Strategy = Strategy.MERGE) -> Outcome:
     works = [Work("t", "do it", git.commit(source))]
-    (outcome,) = land(git, works, Target("main"), strategy=strategy, suite=PASSING, scratch=trees(git))
+    (outcome,) = land(
+        git, works, Target("main"), strategy=strategy, suite=PASSING, scratch=trees(git)
+    )
     return outcome
 
 
@@ -45,20 +51,37 @@ class TestConflicts:
     def test_none(self, any_git: Git) -> None:
         """Changes in different places, a rename among them, go together."""
         commit(any_git, {"long.txt": "".join(f"{number}\n" for number in range(30))})
-        work(any_git, "one", {"one.txt": "1\n", "long.txt": "".join(f"{number}\n" for number in range(31))})
+        work(
+            any_git,
+            "one",
+            {"one.txt": "1\n", "long.txt": "".join(f"{number}\n" for number in range(31))},
+        )
         work(any_git, "two", {"two.txt": "2\n"})
         any_git.at(trees(any_git) / "two").out("mv", "long.txt", "moved.txt")
         commit(any_git.at(trees(any_git) / "two"), {})
         assert conflicts_between(any_git, "octet/one", "octet/two") is None
 
     def test_paths(self, any_git: Git) -> None:
-        """The files are named, whatever their names; no file, index or reference is touched, not even in a dirty checkout."""
+        """The files are named, whatever their names; no file, index or reference is touched, not
+        even in a dirty checkout.
+        """
         work(any_git, "one", {"base.txt": "one\n", "naïve name\n.txt": "one\n", "fine": "1\n"})
         work(any_git, "two", {"base.txt": "two\n", "naïve name\n.txt": "two\n"})
         (any_git.directory / "base.txt").write_text("mine\n")
-        before = any_git.out("for-each-ref"), any_git.out("status", "--porcelain"), any_git.out("worktree", "list")
-        assert conflicts_between(any_git, "octet/one", "octet/two") == ("base.txt", "naïve name\n.txt")
-        assert (any_git.out("for-each-ref"), any_git.out("status", "--porcelain"), any_git.out("worktree", "list")) == before
+        before = (
+            any_git.out("for-each-ref"),
+            any_git.out("status", "--porcelain"),
+            any_git.out("worktree", "list"),
+        )
+        assert conflicts_between(any_git, "octet/one", "octet/two") == (
+            "base.txt",
+            "naïve name\n.txt",
+        )
+        assert (
+            any_git.out("for-each-ref"),
+            any_git.out("status", "--porcelain"),
+            any_git.out("worktree", "list"),
+        ) == before
 
     def test_what_cannot_be_merged(self, any_git: Git) -> None:
         """A commit that is none, and one with no history in common, are errors."""
@@ -80,11 +103,17 @@ class TestConflicts:
         outcome = land_one(any_git, "octet/two", strategy)
         assert isinstance(outcome, Conflict)
         assert outcome.paths == ("base.txt",)
-        assert any_git.out("ls-tree", "-r", "--name-only", "main").split() == ["base.txt", "deep/er/one.txt", "else.txt"]
+        assert any_git.out("ls-tree", "-r", "--name-only", "main").split() == [
+            "base.txt",
+            "deep/er/one.txt",
+            "else.txt",
+        ]
         assert_in_step(any_git)
 
     def test_attributes_of_the_branch(self, any_git: Git) -> None:
-        """`merge=union` of the branch's `.gitattributes` holds, and what a checkout has of its own does not."""
+        """`merge=union` of the branch's `.gitattributes` holds, and what a checkout has of its own
+        does not.
+        """
         commit(any_git, {".gitattributes": "*.log merge=union\n", "a.log": "0\n"})
         work(any_git, "one", {"a.log": "0\n1\n"})
         work(any_git, "two", {"a.log": "0\n2\n"})
@@ -101,26 +130,60 @@ class TestSettings:
         [
             {"commit.gpgSign": "true", "gpg.program": "false", "user.signingKey": "nobody"},
             {"merge.ff": "only"},
-            {"merge.ff": "false", "merge.conflictStyle": "diff3", "merge.renames": "false", "merge.log": "true"},
+            {
+                "merge.ff": "false",
+                "merge.conflictStyle": "diff3",
+                "merge.renames": "false",
+                "merge.log": "true",
+            },
             {"rerere.enabled": "true", "rerere.autoUpdate": "true"},
             {"core.autocrlf": "true", "core.safecrlf": "true"},
             {"core.hooksPath": "../hooks"},
             {"commit.template": "/nonexistent", "commit.cleanup": "strip", "core.commentChar": "t"},
             {"i18n.commitEncoding": "ISO-8859-1", "i18n.logOutputEncoding": "UTF-16"},
-            {"diff.external": "false", "diff.noprefix": "true", "color.ui": "always", "core.pager": "false"},
-            {"status.showUntrackedFiles": "all", "status.branch": "true", "status.short": "true", "advice.detachedHead": "true"},
-            {"log.showSignature": "true", "format.pretty": "oneline", "grep.patternType": "perl", "core.abbrev": "4"},
-            {"branch.autoSetupMerge": "always", "worktree.guessRemote": "true", "checkout.defaultRemote": "x"},
+            {
+                "diff.external": "false",
+                "diff.noprefix": "true",
+                "color.ui": "always",
+                "core.pager": "false",
+            },
+            {
+                "status.showUntrackedFiles": "all",
+                "status.branch": "true",
+                "status.short": "true",
+                "advice.detachedHead": "true",
+            },
+            {
+                "log.showSignature": "true",
+                "format.pretty": "oneline",
+                "grep.patternType": "perl",
+                "core.abbrev": "4",
+            },
+            {
+                "branch.autoSetupMerge": "always",
+                "worktree.guessRemote": "true",
+                "checkout.defaultRemote": "x",
+            },
         ],
         ids=lambda settings: next(iter(settings)),
     )
     @pytest.mark.parametrize("strategy", list(Strategy))
-    def test_no_setting_spoils_a_landing(self, git: Git, settings: dict[str, str], strategy: Strategy) -> None:
+    def test_no_setting_spoils_a_landing(
+        self, git: Git, settings: dict[str, str], strategy: Strategy
+    ) -> None:
         """It lands, the checkout follows, and a conflict is one, whatever a person has set."""
         work(git, "one", {"base.txt": "one\n", "ünï.txt": "1\n"}, "t: ünï")
         work(git, "two", {"base.txt": "two\n"})
         hooks = git.directory.parent / "hooks"
-        for name in ("pre-commit", "commit-msg", "pre-merge-commit", "post-checkout", "post-merge", "prepare-commit-msg", "pre-push"):
+        for name in (
+            "pre-commit",
+            "commit-msg",
+            "pre-merge-commit",
+            "post-checkout",
+            "post-merge",
+            "prepare-commit-msg",
+            "pre-push",
+        ):
             hooks.mkdir(exist_ok=True)
             (hooks / name).write_text("#!/bin/sh\nexit 1\n")
             (hooks / name).chmod(0o755)
@@ -133,7 +196,9 @@ class TestSettings:
 
     @pytest.mark.parametrize("command", ["true", "false", "sleep 300", "cp %B %A"])
     def test_a_merge_driver_of_the_person(self, git: Git, command: str) -> None:
-        """What a name in `.gitattributes` does on this machine and on no other has no part: text is merged as text."""
+        """What a name in `.gitattributes` does on this machine and on no other has no part: text is
+        merged as text.
+        """
         commit(git, {".gitattributes": "*.txt merge=mine\n", "long.txt": "1\n2\n3\n4\n5\n"})
         git.out("config", "merge.mine.driver", command)
         git.out("config", "merge.default", "mine")
@@ -162,8 +227,12 @@ class TestSettings:
 
     @pytest.mark.parametrize("strategy", list(Strategy))
     @pytest.mark.parametrize("known", ["", "user.name", "user.email"])
-    def test_a_machine_where_git_knows_nobody(self, git: Git, strategy: Strategy, known: str) -> None:
-        """Octet signs for what it makes where git has no name or address, and only for the missing one."""
+    def test_a_machine_where_git_knows_nobody(
+        self, git: Git, strategy: Strategy, known: str
+    ) -> None:
+        """Octet signs for what it makes where git has no name or address, and only for the missing
+        one.
+        """
         work(git, "t", {"t.txt": "t\n"})
         for name in ("user.name", "user.email"):
             git.out("config", "--unset", name)
@@ -174,7 +243,9 @@ class TestSettings:
         name = "Known" if known == "user.name" else combination.NAME
         email = "Known" if known == "user.email" else combination.EMAIL
         assert git.out("log", "-1", "--format=%cn <%ce>", "main") == f"{name} <{email}>"
-        author = f"{name} <{email}>" if strategy is Strategy.MERGE else "Somebody <somebody@example.org>"
+        author = (
+            f"{name} <{email}>" if strategy is Strategy.MERGE else "Somebody <somebody@example.org>"
+        )
         assert git.out("log", "-1", "--format=%an <%ae>", "main") == author
 
     def test_variables_of_git(self, git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +277,9 @@ class TestSettings:
         assert_in_step(git)
 
     def test_an_author_with_a_strange_name(self, git: Git) -> None:
-        """A squash keeps whoever made the work, also where the commit has an encoding of its own or no address."""
+        """A squash keeps whoever made the work, also where the commit has an encoding of its own or
+        no address.
+        """
         work(git, "t", {"t.txt": "t\n"})
         tree = git.at(trees(git) / "t")
         tree.out("commit", "--quiet", "--allow-empty", "--author=Ünal = 'x' y <>", "-m", "more")
@@ -225,6 +298,8 @@ class TestSettings:
     def test_a_hook_that_watches_references_is_asked(self, git: Git, tmp_path: Path) -> None:
         """The fence of git itself, a reference-transaction hook, sees the branch move."""
         work(git, "t", {"t.txt": "t\n"})
-        install_hook(git, "reference-transaction", f'echo "$1" >> {tmp_path}/seen; cat >> {tmp_path}/seen')
+        install_hook(
+            git, "reference-transaction", f'echo "$1" >> {tmp_path}/seen; cat >> {tmp_path}/seen'
+        )
         assert isinstance(land_one(git, "octet/t"), Landed)
         assert "refs/heads/main" in (tmp_path / "seen").read_text()

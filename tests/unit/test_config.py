@@ -21,11 +21,19 @@ def test_a_project_name_is_enough() -> None:
     read = config.parse('project = "shop"', FILE)
     assert read == config.Config(project="shop")
     assert read.protected == ("main", "master")
-    assert (read.gates, read.security_labels, read.security_paths) == (("review", "test", "merge"), ("security",), ())
+    assert (read.gates, read.security_labels, read.security_paths) == (
+        ("review", "test", "merge"),
+        ("security",),
+        (),
+    )
     assert (read.merge_strategy, read.merge_batch, read.merge_remote) == ("merge", 8, "")
     assert (read.crew_loop, read.crew_quiet_s, read.crew_most_without_commit) == (True, 120, 3)
     assert (read.budget_task_tokens, read.budget_day_tokens) == (0, 0)
-    assert (read.on_store_down, read.lock_paths, read.worktree_directory) == ("deny", "enforce", ".claude/worktrees")
+    assert (read.on_store_down, read.lock_paths, read.worktree_directory) == (
+        "deny",
+        "enforce",
+        ".claude/worktrees",
+    )
 
 
 def test_every_setting_is_read() -> None:
@@ -61,7 +69,16 @@ def test_every_setting_is_read() -> None:
     """
     assert config.parse(text, FILE) == config.Config(
         "shop",
-        *(("trunk", "release/*"), "ask", "redis://db:6379/0", "warn", ("*.log",), "pytest -q", "npm ci", "../trees"),
+        *(
+            ("trunk", "release/*"),
+            "ask",
+            "redis://db:6379/0",
+            "warn",
+            ("*.log",),
+            "pytest -q",
+            "npm ci",
+            "../trees",
+        ),
         gates=("security", "merge"),
         security_labels=("risky",),
         security_paths=("src/auth/**",),
@@ -78,13 +95,22 @@ def test_every_setting_is_read() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('project = "a"\non_store_dwon = "deny"', ["octet.toml:2", "on_store_dwon", "did you mean on_store_down?"]),
+        (
+            'project = "a"\non_store_dwon = "deny"',
+            ["octet.toml:2", "on_store_dwon", "did you mean on_store_down?"],
+        ),
         ('project = "a"\n\n[locks]\npath = "warn"', ["octet.toml:4", "did you mean locks.paths?"]),
         ('project = "a"\n[lock]\npaths = "warn"', ["octet.toml:2", "did you mean [locks]?"]),
         ('project = "a"\n[zebra]', ["octet.toml:2", "known: project"]),
         ('project = "a"\nredis = "redis://x"', ["octet.toml:2", "must be a table"]),
-        ('project = "a"\nredis.url = 6379', ["octet.toml:2", "redis.url", "must be a string", "a number"]),
-        ('project = "a"\n[crew]\nloop = 1', ["octet.toml:3", "crew.loop", "true or false, not a number"]),
+        (
+            'project = "a"\nredis.url = 6379',
+            ["octet.toml:2", "redis.url", "must be a string", "a number"],
+        ),
+        (
+            'project = "a"\n[crew]\nloop = 1',
+            ["octet.toml:3", "crew.loop", "true or false, not a number"],
+        ),
         ('project = "a"\n[crew]\nquiet_s = -1', ["octet.toml:3", "from 0 to 86400"]),
         ('project = "a"\n[crew]\nmost_without_commit = true', ["octet.toml:3", "from 1 to 100"]),
         ('project = "a b"', ["octet.toml:1", "project", "64 letters"]),
@@ -94,8 +120,14 @@ def test_every_setting_is_read() -> None:
         ('project = "a"\non_store_down = ["deny"]', ["octet.toml:2", "deny, allow, ask"]),
         ('project = "a"\n[worktree]\ndirectory = ""', ["octet.toml:3", "must not be empty"]),
         ('project = "a"\n[test]\ncommand = "\\u0000"', ["octet.toml:3", "NUL"]),
-        ('project = "a"\n[gates]\ndefault = []', ["octet.toml:3", "gates.default", "merge the last"]),
-        ('project = "a"\n[gates]\ndefault = ["review"]', ["octet.toml:3", "review, security, test, merge"]),
+        (
+            'project = "a"\n[gates]\ndefault = []',
+            ["octet.toml:3", "gates.default", "merge the last"],
+        ),
+        (
+            'project = "a"\n[gates]\ndefault = ["review"]',
+            ["octet.toml:3", "review, security, test, merge"],
+        ),
         ('project = "a"\n[gates]\ndefault = ["test", "review", "merge"]', ["in this order"]),
         ('project = "a"\n[gates]\ndefault = ["merge", "merge"]', ["in this order"]),
         ('project = "a"\n[gates]\ndefault = ["lint", "merge"]', ["in this order"]),
@@ -106,10 +138,16 @@ def test_every_setting_is_read() -> None:
         ('project = "a"\n[merge]\nbatch = 0', ["1 to 64"]),
         ('project = "a"\n[merge]\nbatch = true', ["1 to 64"]),
         ('project = "a"\n[merge]\nbatch = 8.0', ["1 to 64"]),
-        ('project = "a"\n[budget]\nday_tokens = -1', ["octet.toml:3", "budget.day_tokens", "number of tokens"]),
+        (
+            'project = "a"\n[budget]\nday_tokens = -1',
+            ["octet.toml:3", "budget.day_tokens", "number of tokens"],
+        ),
         ('project = "a"\n[budget]\nday_tokens = true', ["number of tokens"]),
         ('project = "a"\n[budget]\nday_tokens = "5M"', ["number of tokens"]),
-        ('project = "a"\n[budget]\ntask_tokens = 1e6', ["octet.toml:3", "budget.task_tokens", "number of tokens"]),
+        (
+            'project = "a"\n[budget]\ntask_tokens = 1e6',
+            ["octet.toml:3", "budget.task_tokens", "number of tokens"],
+        ),
         ('project = "a"\n[budget]\ntask_token = 5', ["did you mean budget.task_tokens?"]),
         ('project = "a"\n[merge]\nremote = "--all"', ["name of a remote"]),
         ('project = "a"\n[merge]\nremote = "ext::sh -c true"', ["name of a remote"]),
@@ -156,9 +194,13 @@ def test_a_file_that_is_not_there_or_not_text_is_a_config_error(tmp_path: Path) 
         config.load(tmp_path)
 
 
-@pytest.mark.parametrize("directory", ["shop", "My Shop!", "-.-", "", "ünïcode", "x" * 300, "a" * 56 + " b", '"; rm'])
+@pytest.mark.parametrize(
+    "directory", ["shop", "My Shop!", "-.-", "", "ünïcode", "x" * 300, "a" * 56 + " b", '"; rm']
+)
 def test_the_fresh_file_reads_back(directory: str) -> None:
-    """What `octet init` writes is valid for a directory of any name, and its name is a valid project."""
+    """What `octet init` writes is valid for a directory of any name, and its name is a valid
+    project.
+    """
     read = config.parse(config.fresh_text(directory), FILE)
     assert read.protected == ("main", "master")
     assert PROJECT_PATTERN.fullmatch(read.project)
@@ -181,8 +223,14 @@ def test_the_gates_are_those_of_a_task() -> None:
 
 def test_dangerous_settings_are_those_that_run_or_connect() -> None:
     """The server URL and the two commands, also when unset, and nothing else."""
-    assert config.dangerous(config.Config("shop")) == {"redis.url": "", "test.command": "", "worktree.setup": ""}
-    assert config.dangerous(config.Config("shop", redis_url="u", test_command="t", worktree_setup="s")) == {
+    assert config.dangerous(config.Config("shop")) == {
+        "redis.url": "",
+        "test.command": "",
+        "worktree.setup": "",
+    }
+    assert config.dangerous(
+        config.Config("shop", redis_url="u", test_command="t", worktree_setup="s")
+    ) == {
         "redis.url": "u",
         "test.command": "t",
         "worktree.setup": "s",

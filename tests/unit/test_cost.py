@@ -33,7 +33,11 @@ class Log:
         self.count += 1
         moment = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat()
         usage = {"input_tokens": tokens - 10, "output_tokens": 10}
-        entry = {"type": "assistant", "timestamp": moment, "message": {"id": message or f"m{self.count}", "usage": usage}}
+        entry = {
+            "type": "assistant",
+            "timestamp": moment,
+            "message": {"id": message or f"m{self.count}", "usage": usage},
+        }
         with self.path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
 
@@ -58,7 +62,10 @@ def test_sums(octet: Octet, log: Log) -> None:
     octet.tasks.claim(agent)
     for _ in range(3):
         log.answer(at_ms=octet.now_ms() + 5)
-    assert [account(octet, agent, log, held=task.id), account(octet, agent, log, held=task.id)] == [300, 0]
+    assert [account(octet, agent, log, held=task.id), account(octet, agent, log, held=task.id)] == [
+        300,
+        0,
+    ]
     expected = Tokens(270, 30, 0, 0, 3)
     assert octet.cost.agents() == {agent.id: expected}
     assert octet.cost.tasks() == {task.id: expected}
@@ -68,7 +75,9 @@ def test_sums(octet: Octet, log: Log) -> None:
 
 
 def test_a_message_belongs_to_the_task_claimed_when_it_was_written(octet: Octet, log: Log) -> None:
-    """One turn: nothing held, then a task that is completed, then another; the last words still count for the last."""
+    """One turn: nothing held, then a task that is completed, then another; the last words still
+    count for the last.
+    """
     agent = join(octet)
     one, two = octet.tasks.add("one"), octet.tasks.add("two")
     log.answer(11, octet.now_ms() - 60_000)
@@ -120,7 +129,9 @@ def test_many_readers_count_once(octet: Octet, log: Log) -> None:
 
 
 def test_what_was_before_is_not_counted(octet: Octet, log: Log) -> None:
-    """A session that goes on counts from where it was; one that was never seen to begin, not at all."""
+    """A session that goes on counts from where it was; one that was never seen to begin, not at
+    all.
+    """
     agent = join(octet)
     log.answer()
     assert account(octet, agent, log, begun=False) == 0
@@ -159,7 +170,10 @@ def test_the_date(single_octet: Octet, day: date, second: int) -> None:
     moment = datetime.combine(day, datetime.min.time(), UTC) + timedelta(seconds=second)
     text = load_script("usage/add").text
     today = text[text.index("local function today()") : text.index("local read, budgets")]
-    script = f"local function now_ms() return {int(moment.timestamp())} * 1000 end\n{today}\nreturn today()"
+    script = (
+        f"local function now_ms() return {int(moment.timestamp())} * 1000 end\n{today}\nreturn "
+        "today()"
+    )
     assert single_octet.store.client.eval(script, 0) == day.isoformat()
 
 
@@ -170,14 +184,22 @@ def exceeded(octet: Octet) -> list[tuple[str, str, int]]:
 
 def enforce(octet: Octet, config: Config) -> dict[str, str]:
     """Who is paused, and why, once the budgets have been looked at."""
-    held = {agent.id: task.id for agent in octet.agents.list() for task in octet.tasks.held_by(agent.id)}
+    held = {
+        agent.id: task.id for agent in octet.agents.list() for task in octet.tasks.held_by(agent.id)
+    }
     agents = octet.agents.list()
     octet.cost.enforce(agents, config, held)
-    return {name: standing.paused for name, standing in octet.standings.of([a.id for a in agents]).items() if standing.paused}
+    return {
+        name: standing.paused
+        for name, standing in octet.standings.of([a.id for a in agents]).items()
+        if standing.paused
+    }
 
 
 def test_the_days_budget_pauses_all(octet: Octet, log: Log) -> None:
-    """Everybody but people and scripts, once, with the figures; whoever comes later too; a greater budget lets all go on."""
+    """Everybody but people and scripts, once, with the figures; whoever comes later too; a greater
+    budget lets all go on.
+    """
     agent, other = join(octet), join(octet, "architect")
     join(octet, "person", kind="person")
     config = Config("p", budget_day_tokens=150)
@@ -214,7 +236,9 @@ def test_a_new_day_lets_all_go_on(octet: Octet, log: Log) -> None:
 
 
 def test_a_tasks_budget_pauses_its_holder(octet: Octet, log: Log) -> None:
-    """The holder alone, and whoever holds it next; lifted, nobody, though it goes on growing; a greater limit is reached anew."""
+    """The holder alone, and whoever holds it next; lifted, nobody, though it goes on growing; a
+    greater limit is reached anew.
+    """
     agent, other = join(octet), join(octet)
     config = Config("p", budget_task_tokens=150)
     octet.tasks.add("x")

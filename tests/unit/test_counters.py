@@ -22,7 +22,10 @@ def woken(octet: Octet, call: Callable[[], Any], act: Callable[[], Any]) -> Any:
     thread = threading.Thread(target=lambda: answers.append(call()))
     before = looks(octet.store.client)
     thread.start()
-    wait_for(lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [], "it waits")
+    wait_for(
+        lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [],
+        "it waits",
+    )
     act()
     thread.join(30)
     return answers[0]
@@ -54,7 +57,9 @@ def test_a_counter_that_is_no_number(octet: Octet) -> None:
 
 @pytest.mark.usefixtures("only_words")
 def test_waiting_for_a_count(octet: Octet) -> None:
-    """Woken when it is reached, also where it is reset at once; at once where it was reached before."""
+    """Woken when it is reached, also where it is reset at once; at once where it was reached
+    before.
+    """
     counter = octet.counter("c")
 
     def reach() -> None:
@@ -72,12 +77,18 @@ def test_waiting_for_a_count(octet: Octet) -> None:
 
 def test_waiting_sees_a_plain_incr(octet: Octet) -> None:
     """What redis-cli counted told nobody; the next look finds it."""
-    found = woken(octet, lambda: octet.counter("c").wait(1, wait_s=30), lambda: octet.store.client.incr(octet.store.keys.counter("c")))
+    found = woken(
+        octet,
+        lambda: octet.counter("c").wait(1, wait_s=30),
+        lambda: octet.store.client.incr(octet.store.keys.counter("c")),
+    )
     assert found == 1
 
 
 def test_time_to_live_of_a_counter(octet: Octet) -> None:
-    """A day after its last use, as long as was said, for ever only when that was said or redis-cli made it."""
+    """A day after its last use, as long as was said, for ever only when that was said or redis-cli
+    made it.
+    """
     client, key = octet.store.client, octet.store.keys.counter
     octet.counter("day").incr()
     octet.counter("short", ttl_s=60).incr()
@@ -99,7 +110,10 @@ def test_put_get_take(octet: Octet) -> None:
     assert not kv.put("agent:search:results", 1, new=True)
     assert kv.get("agent:search:results") == {"files": ["a.ts", "b.ts"]}
     taken: list[Any] = []
-    threads = [threading.Thread(target=lambda: taken.append(kv.take("agent:search:results"))) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: taken.append(kv.take("agent:search:results")))
+        for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -114,7 +128,9 @@ def test_put_get_take(octet: Octet) -> None:
 @pytest.mark.usefixtures("only_words")
 def test_waiting_for_a_value(octet: Octet) -> None:
     """Woken when it is put; null is a value too."""
-    found = woken(octet, lambda: octet.kv.wait("k", wait_s=60, take=True), lambda: octet.kv.put("k", None))
+    found = woken(
+        octet, lambda: octet.kv.wait("k", wait_s=60, take=True), lambda: octet.kv.put("k", None)
+    )
     assert found is None
     with pytest.raises(NothingThere):
         octet.kv.wait("k", wait_s=0.1)
@@ -133,7 +149,9 @@ def test_time_to_live_of_a_value(octet: Octet) -> None:
 
 
 def test_runs_are_apart(octet: Octet) -> None:
-    """A run sees and clears its own alone, also one whose name begins like another's; a thousand keys and more."""
+    """A run sees and clears its own alone, also one whose name begins like another's; a thousand
+    keys and more.
+    """
     spaces = [octet, octet.run("r"), octet.run("r2"), octet.run("r.2")]
     for number, space in enumerate(spaces):
         space.queue("q").push(number)
@@ -151,8 +169,15 @@ def test_runs_are_apart(octet: Octet) -> None:
     assert list(octet.run("r").keys()) == []
     assert octet.store.client.get("workflow:{p2}:run:r:kv:x") == "1"
     for number, space in enumerate(spaces):
-        found = space.queue("q").peek(), space.state("s").all(), space.counter("c").get(), space.kv.get("k")
-        assert found == (([number], {"n": number}, number, number) if number != 1 else ([], {}, 0, None))
+        found = (
+            space.queue("q").peek(),
+            space.state("s").all(),
+            space.counter("c").get(),
+            space.kv.get("k"),
+        )
+        assert found == (
+            ([number], {"n": number}, number, number) if number != 1 else ([], {}, 0, None)
+        )
         assert [space.names(kind) for kind in ("queue", "state", "counter", "kv")] == (
             [["q"], ["s"], ["c"], ["k"]] if number != 1 else [[]] * 4
         )

@@ -31,16 +31,25 @@ def allowed(project: Project, role: str) -> list[str]:
 
 
 def test_only_writers_may_write(project: Project) -> None:
-    """Who reviews or merges gets a place for notes, and no rule for the shell; Octet's own commands are the guard's."""
+    """Who reviews or merges gets a place for notes, and no rule for the shell; Octet's own commands
+    are the guard's.
+    """
     for role in ("orchestrator", "code-sentinel", "repository-guardian"):
         assert allowed(project, role) == ["Edit(//scratch/**)"]
     rules = allowed(project, "developer")
-    assert f"Edit(/{str(project.root).replace('[', chr(92) + '[').replace(']', chr(92) + ']')}/.claude/worktrees/**)" in rules
-    assert not any(rule.startswith(("Bash(git:", "Bash(*", "Bash(octet")) or "push" in rule for rule in rules)
+    assert (
+        f"Edit(/{str(project.root).replace('[', chr(92) + '[').replace(']', chr(92) + ']')}/.claude/worktrees/**)"
+        in rules
+    )
+    assert not any(
+        rule.startswith(("Bash(git:", "Bash(*", "Bash(octet")) or "push" in rule for rule in rules
+    )
 
 
 def test_the_test_command_only_as_approved(project: Project) -> None:
-    """A repository cannot widen what its crew may run: a command counts that the machine's person has seen."""
+    """A repository cannot widen what its crew may run: a command counts that the machine's person
+    has seen.
+    """
     assert "Bash(pytest -q:*)" not in allowed(project, "developer")
     trust.approve(project)
     assert "Bash(pytest -q:*)" in allowed(project, "developer")
@@ -71,13 +80,17 @@ def test_the_plugin_is_loaded_once(project: Project, tmp_path: Path) -> None:
     (project.root / ".claude" / "octet").mkdir(parents=True)
     (project.root / ".claude" / "octet" / "launch").touch()
     assert not client.has_drop_in(project)
-    (project.root / ".claude" / "settings.json").write_text(json.dumps({"hooks": "… .claude/octet/launch …"}))
+    (project.root / ".claude" / "settings.json").write_text(
+        json.dumps({"hooks": "… .claude/octet/launch …"})
+    )
     assert client.has_drop_in(project)
     assert client.plugin_directory(program, project) == ""
 
 
 def test_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """OCTET_CLAUDE comes before PATH; a directory, a text file or another program is one clear line."""
+    """OCTET_CLAUDE comes before PATH; a directory, a text file or another program is one clear
+    line.
+    """
     monkeypatch.setenv("OCTET_CLAUDE", str(tmp_path))
     with pytest.raises(UsageError, match="is no program"):
         client.find_claude()
@@ -92,7 +105,9 @@ def test_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             client.read_version(program)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"members": 3}', '{"members": [{"name": 1}]}', "\0", '{"root": "/x"}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"members": 3}', '{"members": [{"name": 1}]}', "\0", '{"root": "/x"}']
+)
 def test_records_that_cannot_be_read(tmp_path: Path, text: str) -> None:
     """A record that somebody spoiled is as good as none."""
     directory = CrewDirectory(tmp_path)

@@ -1,4 +1,6 @@
-"""Whom `octet up` starts, as a function of the machine, the settings, what was asked for and who runs already."""
+"""Whom `octet up` starts, as a function of the machine, the settings, what was asked for and who
+runs already.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,26 @@ import pytest
 from octet.base.errors import ConfigError, Refused
 from octet.core.agents.registry import ROLES
 from octet.crew.capacity import Machine, read_machine
-from octet.crew.plan import RESERVE_MB, SESSION_MB, SESSIONS_PER_CORE, CrewPlan, Member, plan_crew, roles_of
+from octet.crew.plan import (
+    RESERVE_MB,
+    SESSION_MB,
+    SESSIONS_PER_CORE,
+    CrewPlan,
+    Member,
+    plan_crew,
+    roles_of,
+)
 from octet.project import config as settings
 from octet.project.config import Config
 
 LARGE = Machine(cores=64, load=0, memory_mb=256_000)
-ROLES_USUAL = ("orchestrator", "developer", "code-sentinel", "test-orchestrator", "repository-guardian")
+ROLES_USUAL = (
+    "orchestrator",
+    "developer",
+    "code-sentinel",
+    "test-orchestrator",
+    "repository-guardian",
+)
 
 
 def room_for(sessions: int, **changes: float) -> Machine:
@@ -30,15 +46,29 @@ class TestRoles:
     def test_of_the_gates(self) -> None:
         """Who plans, who builds, and who serves the gates that there are."""
         assert roles_of(Config("shop")) == ROLES_USUAL
-        assert roles_of(Config("shop", gates=("merge",))) == ("orchestrator", "developer", "repository-guardian")
+        assert roles_of(Config("shop", gates=("merge",))) == (
+            "orchestrator",
+            "developer",
+            "repository-guardian",
+        )
         assert "security-auditor" in roles_of(Config("shop", security_paths=("src/auth/**",)))
 
     def test_of_the_settings(self, tmp_path: Path) -> None:
-        """`[crew]` names them; a role that does not exist, twice the same, or no number is an error with its line."""
+        """`[crew]` names them; a role that does not exist, twice the same, or no number is an error
+        with its line.
+        """
         path = tmp_path / ".claude" / "octet.toml"
-        read = settings.parse('project = "shop"\n[crew]\nroles = ["architect", "developer"]\ndevelopers = 3\n', path)
+        read = settings.parse(
+            'project = "shop"\n[crew]\nroles = ["architect", "developer"]\ndevelopers = 3\n', path
+        )
         assert (roles_of(read), read.crew_developers) == (("architect", "developer"), 3)
-        for line in ('roles = ["plumber"]', 'roles = ["developer", "developer"]', "developers = 0", "developers = 17", "developers = true"):
+        for line in (
+            'roles = ["plumber"]',
+            'roles = ["developer", "developer"]',
+            "developers = 0",
+            "developers = 17",
+            "developers = true",
+        ):
             with pytest.raises(ConfigError, match=":3: crew"):
                 settings.parse(f'project = "shop"\n[crew]\n{line}\n', path)
 
@@ -62,16 +92,26 @@ class TestPlan:
         assert plan.notices[0].startswith("2 developers in place of 5")
 
     def test_a_busy_machine_means_fewer_developers_never_none(self) -> None:
-        """A load beyond the cores leaves one developer: the rest of the crew waits most of the time."""
+        """A load beyond the cores leaves one developer: the rest of the crew waits most of the
+        time.
+        """
         plan = plan_crew(replace(LARGE, cores=2, load=9), ROLES_USUAL, 4)
         assert len(plan.new) == 5
         assert "1 developer in place of 4" in plan.notices[0]
-        assert names(plan_crew(replace(LARGE, cores=2, load=0), ROLES_USUAL, 9)).count("developer-4") == 1
-        assert len(plan_crew(replace(LARGE, cores=2, load=0), ROLES_USUAL, 9).new) == 2 * SESSIONS_PER_CORE
+        assert (
+            names(plan_crew(replace(LARGE, cores=2, load=0), ROLES_USUAL, 9)).count("developer-4")
+            == 1
+        )
+        assert (
+            len(plan_crew(replace(LARGE, cores=2, load=0), ROLES_USUAL, 9).new)
+            == 2 * SESSIONS_PER_CORE
+        )
 
     def test_no_room_at_all(self) -> None:
         """Not even one of each: nothing is started, unless it is forced."""
-        with pytest.raises(Refused, match=r"room for 4 more sessions, and the crew needs 5.*--force"):
+        with pytest.raises(
+            Refused, match=r"room for 4 more sessions, and the crew needs 5.*--force"
+        ):
             plan_crew(room_for(4), ROLES_USUAL, 2)
         assert len(plan_crew(room_for(0), ROLES_USUAL, 2, force=True).new) == 6
 
@@ -128,7 +168,9 @@ class TestMachine:
         assert (machine.cores, machine.memory_mb) == (0.5, 1024)
 
     def test_cgroup_2_in_a_container(self, top: Path) -> None:
-        """The process's path is the host's and is not there: the mount is the container's own group."""
+        """The process's path is the host's and is not there: the mount is the container's own
+        group.
+        """
         self.write(top, "proc/self/cgroup", "0::/docker/1234\n")
         self.write(top, "sys/fs/cgroup/memory.max", "1073741824\n")
         self.write(top, "sys/fs/cgroup/memory.current", "0\n")

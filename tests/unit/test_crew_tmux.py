@@ -1,4 +1,6 @@
-"""How a member in a window of tmux has ended: by what tmux says one look after the other, and by a real one."""
+"""How a member in a window of tmux has ended: by what tmux says one look after the other, and by a
+real one.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ PANE = "%7"
 
 
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: Callable[[str], None]) -> Iterator[TmuxHost]:
+def host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: Callable[[str], None]
+) -> Iterator[TmuxHost]:
     """A crew's windows, on a tmux server of their own that nobody has started yet."""
     if shutil.which("tmux") is None:
         missing("no tmux")
@@ -41,18 +45,26 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: Callable[[str
         (["0::"], Ended(None), True),
     ],
 )
-def test_how_a_member_ended(host: TmuxHost, monkeypatch: pytest.MonkeyPatch, looks: list[str], ended: Ended, window: bool) -> None:
-    """tmux sees the terminal closed before it knows an exit status; a member that a person ended must not pass for one that crashed."""
+def test_how_a_member_ended(
+    host: TmuxHost, monkeypatch: pytest.MonkeyPatch, looks: list[str], ended: Ended, window: bool
+) -> None:
+    """tmux sees the terminal closed before it knows an exit status; a member that a person ended
+    must not pass for one that crashed.
+    """
     host._panes["developer-1"] = PANE
     said = itertools.chain(looks, itertools.repeat(looks[-1]))
     monkeypatch.setattr(tmux, "NOTICES_WITHIN_S", 0.2)
-    monkeypatch.setattr(host, "_run", lambda *words: [next(said)] if words[0] == "display-message" else [])
+    monkeypatch.setattr(
+        host, "_run", lambda *words: [next(said)] if words[0] == "display-message" else []
+    )
     assert host.bury("developer-1") == ended
     assert ("developer-1" in host._panes) == window
 
 
 def test_no_exit_status_is_missed(host: TmuxHost, tmp_path: Path) -> None:
-    """A tmux server that has lost the signal of an end is made to look: each status is known, also of one that ends at once."""
+    """A tmux server that has lost the signal of an end is made to look: each status is known, also
+    of one that ends at once.
+    """
     for number in range(10):
         code = number % 2 * 3
         name = f"developer-{number}"

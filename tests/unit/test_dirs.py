@@ -21,17 +21,25 @@ from octet.base.errors import UsageError
         ({"HOME": "/h"}, "/h/.local/state/octet", "/h/.cache/octet"),
         ({"HOME": "/h", "XDG_STATE_HOME": "/s", "XDG_CACHE_HOME": "/c"}, "/s/octet", "/c/octet"),
         ({"HOME": "/h", "XDG_STATE_HOME": "/s", "OCTET_HOME": "/o"}, "/o", "/o/cache"),
-        ({"HOME": "/h", "XDG_STATE_HOME": "", "OCTET_HOME": ""}, "/h/.local/state/octet", "/h/.cache/octet"),
+        (
+            {"HOME": "/h", "XDG_STATE_HOME": "", "OCTET_HOME": ""},
+            "/h/.local/state/octet",
+            "/h/.cache/octet",
+        ),
     ],
 )
-def test_which_directories(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], state: str, cache: str) -> None:
+def test_which_directories(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], state: str, cache: str
+) -> None:
     """OCTET_HOME goes before XDG, XDG before the home directory; an empty variable is none."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert (str(dirs.state_dir()), str(dirs.cache_dir())) == (state, cache)
 
 
-def test_a_relative_directory_is_of_where_the_command_began(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_relative_directory_is_of_where_the_command_began(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A relative OCTET_HOME is made absolute, as hooks/launch makes it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OCTET_HOME", "state")
@@ -51,7 +59,9 @@ def test_no_home_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_make_private(tmp_path: Path) -> None:
-    """A directory is made with mode 0700, parents too, and one that others can enter is closed to them."""
+    """A directory is made with mode 0700, parents too, and one that others can enter is closed to
+    them.
+    """
     made = dirs.make_private(tmp_path / "a" / "b")
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
     made.chmod(0o755)
@@ -88,7 +98,9 @@ def test_a_short_path_is_itself(temporary: Path) -> None:
 
 
 def test_a_long_path_is_reached_by_a_link(temporary: Path, tmp_path: Path) -> None:
-    """A socket in a directory of any length, in whatever script, can be bound and connected to by its short name."""
+    """A socket in a directory of any length, in whatever script, can be bound and connected to by
+    its short name.
+    """
     home = tmp_path / ("ü" * 60) / "x"
     home.mkdir(parents=True)
     name = dirs.short_path(home / "daemon.sock")
@@ -112,7 +124,9 @@ def test_a_link_that_leads_elsewhere_is_set_right(temporary: Path, tmp_path: Pat
 
 
 def test_a_planted_link_is_not_followed(temporary: Path, tmp_path: Path) -> None:
-    """Where somebody put a link in the place of our directory in /tmp, what it leads to keeps its mode and gets no file."""
+    """Where somebody put a link in the place of our directory in /tmp, what it leads to keeps its
+    mode and gets no file.
+    """
     target = tmp_path / "precious"
     target.mkdir(mode=0o755)
     (temporary / f"octet-{os.getuid()}").symlink_to(target)

@@ -1,4 +1,6 @@
-"""What survives a power failure, what is refused instead of being taken for empty, and why no fencing token comes twice."""
+"""What survives a power failure, what is refused instead of being taken for empty, and why no
+fencing token comes twice.
+"""
 
 from __future__ import annotations
 
@@ -63,9 +65,11 @@ def lose_power(directory: Path, kept: bytes) -> None:
 
 
 def test_a_lost_claims_token_is_not_given_again(running: Path) -> None:
-    """Who holds a claim of the second that a power failure took is refused, though the task is claimed again meanwhile.
+    """Who holds a claim of the second that a power failure took is refused, though the task is
+    claimed again meanwhile.
 
-    Without the leap the second claim of the task has the first one's token, and the first agent's completion counts as the second's.
+    Without the leap the second claim of the task has the first one's token, and the first agent's
+    completion counts as the second's.
     """
     with Octet(connect(None), "p") as octet:
         octet.tasks.add("x")
@@ -80,8 +84,12 @@ def test_a_lost_claims_token_is_not_given_again(running: Path) -> None:
         octet.tasks.complete(second.id, second.token)
 
 
-def test_a_lost_locks_token_is_not_given_again(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same for locks, and in power failures one upon the other: the leap is safe on disk before the first token."""
+def test_a_lost_locks_token_is_not_given_again(
+    running: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for locks, and in power failures one upon the other: the leap is safe on disk before
+    the first token.
+    """
     tokens = []
     safe = b""
     flush = embedded.flush_to_disk
@@ -115,12 +123,16 @@ def test_every_projects_tokens_leap(running: Path) -> None:
         assert min(now - then for now, then in zip(after, before, strict=True)) >= LEAP
         assert one.store.client.get("workflow:{p}:counter:token") == "5"
         join(other)
-        assert int(other.store.client.get(counters[1])) < after[1] + 10  # once for each run of the server
+        assert (
+            int(other.store.client.get(counters[1])) < after[1] + 10
+        )  # once for each run of the server
 
 
 def test_tokens_leap_on_a_server_of_others(short_directory: Path, server_program: Path) -> None:
     """A Redis that people run themselves, whatever became of its last second."""
-    own = Server(server_program, short_directory, "--appendonly", "yes", "--appendfsync", "always").start()
+    own = Server(
+        server_program, short_directory, "--appendonly", "yes", "--appendfsync", "always"
+    ).start()
     try:
         with Octet(open_client(own.url), "p") as octet:
             before = int(octet.tasks.claim(join(octet), task_id=octet.tasks.add("x").id).token)
@@ -139,7 +151,12 @@ def test_a_user_with_few_rights_leaps_alone(short_directory: Path) -> None:
             admin.set("workflow:{p}:token", "7")
             admin.set("workflow:{q}:token", "7")
             admin.acl_setuser(
-                "p", enabled=True, nopass=True, commands=["+@all", "-info"], keys=["workflow:{p}:*"], channels=["workflow:{p}:*"]
+                "p",
+                enabled=True,
+                nopass=True,
+                commands=["+@all", "-info"],
+                keys=["workflow:{p}:*"],
+                channels=["workflow:{p}:*"],
             )
             with Octet(open_client(f"unix://p:x@{own.socket}"), "p") as octet:
                 join(octet)
@@ -231,7 +248,10 @@ def test_a_base_that_was_emptied(running: Path) -> None:
     fill(running)
     with connect(None) as client:
         client.bgrewriteaof()
-        wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"], "the log is rewritten")
+        wait_for(
+            lambda: not client.info("persistence")["aof_rewrite_in_progress"],
+            "the log is rewritten",
+        )
     embedded.flush_to_disk()
     embedded.stop_server()
     base = next((running / "appendonlydir").glob("*.base.aof"))
@@ -262,7 +282,9 @@ def damage_middle(directory: Path) -> bytes:
 
 
 def test_repair(running: Path) -> None:
-    """What is damaged in the middle starts again after `octet redis repair`, with all before the damage; the file is kept."""
+    """What is damaged in the middle starts again after `octet redis repair`, with all before the
+    damage; the file is kept.
+    """
     fill(running)
     damaged = damage_middle(running)
     refusal()
@@ -282,10 +304,17 @@ def test_a_damaged_base(running: Path) -> None:
     fill(running)
     with connect(None) as client:
         client.bgrewriteaof()
-        wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"], "the log is rewritten")
+        wait_for(
+            lambda: not client.info("persistence")["aof_rewrite_in_progress"],
+            "the log is rewritten",
+        )
     embedded.stop_server()
     base = next((running / "appendonlydir").glob("*.base.aof"))
-    for damaged in (base.read_bytes()[:-9], base.read_bytes().replace(b"k50", b"k5\n$9999"), b"REDIS0009" + bytes(64)):
+    for damaged in (
+        base.read_bytes()[:-9],
+        base.read_bytes().replace(b"k50", b"k5\n$9999"),
+        b"REDIS0009" + bytes(64),
+    ):
         base.write_bytes(damaged)
         assert "octet redis restore" in refusal()
         assert base.read_bytes() == damaged
@@ -303,7 +332,9 @@ def test_a_backup_while_it_is_written_to(running: Path) -> None:
         for n in range(500):
             client.set(f"k{n}", "v" * 100)
         client.bgrewriteaof()  # the files are replaced while they are copied
-        client.execute_command("EVAL", "redis.call('INCR', KEYS[1]) redis.call('INCR', KEYS[1])", 1, "n")
+        client.execute_command(
+            "EVAL", "redis.call('INCR', KEYS[1]) redis.call('INCR', KEYS[1])", 1, "n"
+        )
         made = backups.write_backup(target)
         assert (made.keys, stat.S_IMODE(target.stat().st_mode)) == (501, 0o600)
         client.flushall()
@@ -313,7 +344,10 @@ def test_a_backup_while_it_is_written_to(running: Path) -> None:
     with connect(None) as client:
         assert (client.dbsize(), client.get("n"), client.get("later")) == (501, "2", None)
     assert b"later" in b"".join(file.read_bytes() for file in Path(found.kept).iterdir())
-    assert sorted(path.name for path in running.iterdir() if path.is_dir()) == ["appendonlydir", Path(found.kept).name]
+    assert sorted(path.name for path in running.iterdir() if path.is_dir()) == [
+        "appendonlydir",
+        Path(found.kept).name,
+    ]
 
 
 @pytest.mark.usefixtures("running")
@@ -329,7 +363,9 @@ def test_an_existing_file_is_not_written_over(tmp_path: Path) -> None:
 
 
 def test_living_agents_keep_their_data(running: Path) -> None:
-    """Nothing is restored under agents that live, unless it is forced; and then no token of theirs is valid or given again."""
+    """Nothing is restored under agents that live, unless it is forced; and then no token of theirs
+    is valid or given again.
+    """
     target = running.parent / "b.aof"
     with Octet(connect(None), "p") as octet:
         task = octet.tasks.add("x")
@@ -346,7 +382,10 @@ def test_living_agents_keep_their_data(running: Path) -> None:
             octet.tasks.complete(claimed.id, claimed.token)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"REDIS0011" + bytes(90), b"*1\r\n$4\r\nPING", b"*1\r\n$7\r\nNONSENS\r\n"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"hello", b"REDIS0011" + bytes(90), b"*1\r\n$4\r\nPING", b"*1\r\n$7\r\nNONSENS\r\n"],
+)
 def test_what_is_no_backup(running: Path, tmp_path: Path, content: bytes) -> None:
     """It is refused, and what was there stays, with its server."""
     with connect(None) as client:
@@ -360,8 +399,12 @@ def test_what_is_no_backup(running: Path, tmp_path: Path, content: bytes) -> Non
 
 
 @pytest.mark.parametrize("step", ["loaded", "decided", "moved away", "moved in"])
-def test_a_restoration_that_is_killed(running: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """Killed at any step, the next start has what was there before, or all of the backup, never neither."""
+def test_a_restoration_that_is_killed(
+    running: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Killed at any step, the next start has what was there before, or all of the backup, never
+    neither.
+    """
 
     class Killed(BaseException):
         pass
@@ -388,7 +431,12 @@ def test_a_restoration_that_is_killed(running: Path, monkeypatch: pytest.MonkeyP
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", dying)
         if step in {"loaded", "moved in"}:
-            patch.setattr("octet.store.embedded.server.end" if step == "loaded" else "octet.store.embedded.server.start", die)
+            patch.setattr(
+                "octet.store.embedded.server.end"
+                if step == "loaded"
+                else "octet.store.embedded.server.start",
+                die,
+            )
         with pytest.raises(Killed):
             backups.restore(target)
     embedded.stop_server(force=True)
@@ -397,7 +445,9 @@ def test_a_restoration_that_is_killed(running: Path, monkeypatch: pytest.MonkeyP
     assert not (running / "restored").exists()
 
 
-def test_a_server_that_tried_a_backup_does_not_stay(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_tried_a_backup_does_not_stay(
+    running: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Killed while it tries a backup, whoever comes next ends the server that was started for it."""
     pids = []
     with connect(None) as client:
@@ -416,7 +466,11 @@ def test_a_server_that_tried_a_backup_does_not_stay(running: Path, monkeypatch: 
     backups.write_backup(running.parent / "b.aof")
     assert not (running / "checked").exists()
     state = [PS, "-o", "stat=", "-p", str(pids[0])]
-    assert subprocess.run(state, capture_output=True, text=True, check=False).stdout.strip() in {"", "Z", "Zs"}
+    assert subprocess.run(state, capture_output=True, text=True, check=False).stdout.strip() in {
+        "",
+        "Z",
+        "Zs",
+    }
 
 
 @pytest.fixture
@@ -425,7 +479,9 @@ def other_program(server_program: Path) -> Path:
     return find_program("valkey" if "redis" in server_program.name else "redis")
 
 
-def test_a_backup_goes_to_another_server(other_program: Path, running: Path, short_directory: Path) -> None:
+def test_a_backup_goes_to_another_server(
+    other_program: Path, running: Path, short_directory: Path
+) -> None:
     """It is plain commands: any Redis or Valkey takes them."""
     with connect(None) as client:
         client.set("a", "1")

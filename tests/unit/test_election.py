@@ -1,4 +1,6 @@
-"""The orchestrator's election on real servers: one leads, the living are never replaced, the replaced write nothing."""
+"""The orchestrator's election on real servers: one leads, the living are never replaced, the
+replaced write nothing.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def leader(octet: Octet) -> str:
 
 
 def refused(octet: Octet, agent: Agent, task_id: str) -> list[str]:
-    """What an orchestrator is told at each write in its role; nothing in the store has changed by any of them."""
+    """What an orchestrator is told at each write in its role; nothing in the store has changed by
+    any of them.
+    """
     before, told = snapshot(octet.store.client), []
     tasks: Any = octet.tasks
     for call in (
@@ -59,7 +63,9 @@ def test_the_first_leads_and_the_second_waits(octet: Octet) -> None:
 
 @pytest.mark.parametrize("end", ["bury", "leave", "expire", "join", "rejoin"])
 def test_whoever_goes_is_replaced_in_the_same_step(octet: Octet, end: str) -> None:
-    """By death, leave, lease or another role: the longest waiter leads under a greater epoch, and has a message that wakes it."""
+    """By death, leave, lease or another role: the longest waiter leads under a greater epoch, and
+    has a message that wakes it.
+    """
     first, second, third = (join(octet, "orchestrator") for _ in range(3))
     if end == "expire":
         octet.store.client.delete(octet.store.keys.heartbeat(first.id))
@@ -75,13 +81,19 @@ def test_whoever_goes_is_replaced_in_the_same_step(octet: Octet, end: str) -> No
     assert (before[0], now[0]) == (first.id, second.id)
     assert before[1] < now[1]
     (told,) = octet.messages.read(second)
-    assert (told.sender, f"epoch {now[1]}" in told.text, first.id in told.text) == ("octet", True, True)
+    assert (told.sender, f"epoch {now[1]}" in told.text, first.id in told.text) == (
+        "octet",
+        True,
+        True,
+    )
     assert octet.messages.read(third) == []
     assert octet.tasks.add("x", by=second).created_by == second.id
 
 
 def test_the_last_one_leaves_nobody(octet: Octet) -> None:
-    """Where nobody has the role nobody leads, and the next to come is elected with a greater epoch, without a message to itself."""
+    """Where nobody has the role nobody leads, and the next to come is elected with a greater epoch,
+    without a message to itself.
+    """
     octet.agents.leave(join(octet, "orchestrator"))
     assert octet.election.leader() is None
     late = join(octet, "orchestrator")
@@ -100,9 +112,13 @@ def test_an_end_of_somebody_else_elects_nobody(octet: Octet) -> None:
 
 
 def test_a_slow_one_is_not_dead(octet: Octet) -> None:
-    """Without a heartbeat it leads until it is buried, and a candidate without one waits behind those that have one."""
+    """Without a heartbeat it leads until it is buried, and a candidate without one waits behind
+    those that have one.
+    """
     first, silent, third = (join(octet, "orchestrator") for _ in range(3))
-    octet.store.client.delete(octet.store.keys.heartbeat(first.id), octet.store.keys.heartbeat(silent.id))
+    octet.store.client.delete(
+        octet.store.keys.heartbeat(first.id), octet.store.keys.heartbeat(silent.id)
+    )
     assert octet.agents.bury_expired(third) is None
     join(octet, "orchestrator")
     assert leader(octet) == first.id
@@ -115,7 +131,9 @@ def test_a_slow_one_is_not_dead(octet: Octet) -> None:
 
 
 def test_one_that_comes_back_from_the_dead_waits(octet: Octet) -> None:
-    """Its process stood still past its lease: what it had in hand is refused, and it returns under its name, on standby."""
+    """Its process stood still past its lease: what it had in hand is refused, and it returns under
+    its name, on standby.
+    """
     first = join(octet, "orchestrator", session="s1")
     second = join(octet, "orchestrator")
     task = octet.tasks.add("x", by=first)
@@ -137,20 +155,28 @@ def test_one_that_comes_back_from_the_dead_waits(octet: Octet) -> None:
 
 
 def test_who_left_on_purpose_comes_back_as_a_guest(octet: Octet) -> None:
-    """Only a lease that ran out is remembered: a session that gave its role up does not get it again."""
+    """Only a lease that ran out is remembered: a session that gave its role up does not get it
+    again.
+    """
     first = join(octet, "orchestrator")
     octet.agents.leave(first)
     assert octet.agents.register(Registration(process=first.process)).agent.role == "guest"
 
 
 def test_fifty_at_once_elect_one(octet: Octet) -> None:
-    """Whatever the order in which fifty register, one is elected, once; then each end elects exactly the next."""
+    """Whatever the order in which fifty register, one is elected, once; then each end elects
+    exactly the next.
+    """
     agents: list[Agent] = []
     start = threading.Barrier(50)
 
     def register(number: int) -> None:
         start.wait()
-        agents.append(octet.agents.register(Registration(role="orchestrator", process=f"h:{number}:1", pid=number)).agent)
+        agents.append(
+            octet.agents.register(
+                Registration(role="orchestrator", process=f"h:{number}:1", pid=number)
+            ).agent
+        )
 
     threads = [threading.Thread(target=register, args=(number,)) for number in range(50)]
     for thread in threads:
@@ -168,7 +194,9 @@ def test_fifty_at_once_elect_one(octet: Octet) -> None:
 
 
 def test_its_mail_goes_to_the_one_that_leads(octet: Octet) -> None:
-    """A waiting orchestrator gets what is sent to itself, and the leader what is sent to the role, the next one what it left."""
+    """A waiting orchestrator gets what is sent to itself, and the leader what is sent to the role,
+    the next one what it left.
+    """
     first, second = join(octet, "orchestrator"), join(octet, "orchestrator")
     octet.messages.send("orchestrator", "to the role", sender="ann")
     octet.messages.send(second.id, "to you", sender="ann")
@@ -182,7 +210,9 @@ def test_its_mail_goes_to_the_one_that_leads(octet: Octet) -> None:
 
 
 def test_a_vacancy_made_by_hand_is_filled_by_the_next_registration(octet: Octet) -> None:
-    """Whoever deletes the keys of the election finds it held again as soon as anybody registers; epochs go on growing."""
+    """Whoever deletes the keys of the election finds it held again as soon as anybody registers;
+    epochs go on growing.
+    """
     first = join(octet, "orchestrator")
     octet.store.client.delete(octet.store.keys.orchestrator)
     join(octet)
@@ -196,7 +226,9 @@ def test_a_vacancy_made_by_hand_is_filled_by_the_next_registration(octet: Octet)
 
 
 def test_people_and_other_roles_need_not_lead(octet: Octet) -> None:
-    """A person, a developer and a script add, cancel and retry whoever leads; a guest may plan where nobody does."""
+    """A person, a developer and a script add, cancel and retry whoever leads; a guest may plan
+    where nobody does.
+    """
     join(octet, "orchestrator")
     for agent in (join(octet), join(octet, "guest"), None):
         task = octet.tasks.add("x", by=agent)

@@ -18,7 +18,9 @@ def trim(octet: Octet, left: int) -> None:
 
 
 def test_from_the_beginning(any_octet: Octet) -> None:
-    """All that there is, then nothing, then what came; what was trimmed before anybody asked is no gap."""
+    """All that there is, then nothing, then what came; what was trimmed before anybody asked is no
+    gap.
+    """
     assert LogReader(any_octet.store, "0-0").read() == ([], 0)
     publish(any_octet, *range(10))
     trim(any_octet, 4)
@@ -31,7 +33,9 @@ def test_from_the_beginning(any_octet: Octet) -> None:
 
 
 def test_from_now_on(octet: Octet) -> None:
-    """Only what comes; the number of those trimmed meanwhile is exact, though the log was empty to begin with, or is in the end."""
+    """Only what comes; the number of those trimmed meanwhile is exact, though the log was empty to
+    begin with, or is in the end.
+    """
     for before in (0, 5):
         publish(octet, *range(before))
         reader = LogReader(octet.store)
@@ -47,7 +51,9 @@ def test_from_now_on(octet: Octet) -> None:
         assert (len(entries), trimmed) == (1, 2)
 
 
-@pytest.mark.parametrize("count", [READ_AT_ONCE - 1, READ_AT_ONCE, READ_AT_ONCE + 1, 2 * READ_AT_ONCE + 5])
+@pytest.mark.parametrize(
+    "count", [READ_AT_ONCE - 1, READ_AT_ONCE, READ_AT_ONCE + 1, 2 * READ_AT_ONCE + 5]
+)
 def test_the_number_is_exact_after_many_readings(single_octet: Octet, count: int) -> None:
     """Whether a reading fills its measure or not, the reader knows how far it is."""
     octet = single_octet
@@ -64,7 +70,9 @@ def test_the_number_is_exact_after_many_readings(single_octet: Octet, count: int
 
 
 def test_a_beginning_that_was_trimmed(octet: Octet) -> None:
-    """From an id that the log has no more, it is said that some may be missing; not where nothing ever was trimmed."""
+    """From an id that the log has no more, it is said that some may be missing; not where nothing
+    ever was trimmed.
+    """
     publish(octet, *range(3))
     old = octet.events.log(1)[0].id
     assert LogReader(octet.store, "1-0").read()[1] == 0
@@ -75,7 +83,9 @@ def test_a_beginning_that_was_trimmed(octet: Octet) -> None:
 
 
 def test_a_log_that_was_set_back(octet: Octet) -> None:
-    """The server lost its newest entries, or all: that is said once, and what comes is read, whatever its ids."""
+    """The server lost its newest entries, or all: that is said once, and what comes is read,
+    whatever its ids.
+    """
     publish(octet, *range(5))
     reader = LogReader(octet.store)
     client, log = octet.store.client, octet.store.keys.log
@@ -97,7 +107,9 @@ def test_a_place_in_the_future(octet: Octet) -> None:
 
 
 def test_a_server_that_does_not_count(octet: Octet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before Redis 7.0 there is no count of what was added: a gap is said without its number, and no gap where there is none."""
+    """Before Redis 7.0 there is no count of what was added: a gap is said without its number, and
+    no gap where there is none.
+    """
     real = octet.store.run
 
     def old(*given: object) -> list[object]:

@@ -1,4 +1,6 @@
-"""Events on real servers: kept and published in one step, as they came, under names that nobody can forge."""
+"""Events on real servers: kept and published in one step, as they came, under names that nobody can
+forge.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ ODD_FIELDS: dict[str, Any] = {
 }
 
 
-def watched(octet: Octet, pattern: str, publish: Callable[[], object], count: int = 1) -> list[Event]:
+def watched(
+    octet: Octet, pattern: str, publish: Callable[[], object], count: int = 1
+) -> list[Event]:
     """The first `count` events of a watcher that has subscribed before `publish` is called."""
     found: list[Event] = []
 
@@ -50,13 +54,17 @@ def test_fields_come_back_as_they_went(octet: Octet) -> None:
     live = watched(octet, "*", lambda: octet.events.publish("note", ODD_FIELDS))
     for event in (*octet.events.log(), *live):
         assert event.type == "note"
-        assert {name: value for name, value in event.fields.items() if name != "at_ms"} == ODD_FIELDS
+        assert {
+            name: value for name, value in event.fields.items() if name != "at_ms"
+        } == ODD_FIELDS
         assert abs(event.fields["at_ms"] - octet.now_ms()) < 60_000
 
 
 def test_a_live_event_carries_its_place_in_the_log(octet: Octet) -> None:
     """A watcher can go on where its reading of the log ended, without a gap or a double."""
-    live = watched(octet, "n*", lambda: [octet.events.publish("note", {"n": n}) for n in range(5)], count=5)
+    live = watched(
+        octet, "n*", lambda: [octet.events.publish("note", {"n": n}) for n in range(5)], count=5
+    )
     assert live == octet.events.log()
     assert [event.id for event in live] == sorted(event.id for event in live)
 
@@ -69,7 +77,10 @@ def test_patterns(octet: Octet) -> None:
         octet.events.publish("note", {})
         octet.tasks.claim(join(octet))
 
-    assert [event.type for event in watched(octet, "task_*", publish, count=2)] == ["task_added", "task_claimed"]
+    assert [event.type for event in watched(octet, "task_*", publish, count=2)] == [
+        "task_added",
+        "task_claimed",
+    ]
 
 
 def test_watching_ends_after_the_timeout(octet: Octet) -> None:
@@ -117,7 +128,9 @@ def test_fields_that_cannot_be(octet: Octet, fields: dict[str, Any]) -> None:
 
 
 def test_fields_too_deep(octet: Octet) -> None:
-    """Fields that are nested beyond what can be written are an error of usage, not of the interpreter."""
+    """Fields that are nested beyond what can be written are an error of usage, not of the
+    interpreter.
+    """
     with pytest.raises(UsageError, match="deep"):
         octet.events.publish("note", deep())
 

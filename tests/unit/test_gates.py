@@ -26,7 +26,9 @@ PROJECT = Config("shop", security_paths=("src/auth/**", "*.pem"))
         (("security", "merge"), (), ("src/auth/a",), "security merge"),
     ],
 )
-def test_gates_of_a_task(own: tuple[str, ...], labels: tuple[str, ...], paths: tuple[str, ...], expected: str) -> None:
+def test_gates_of_a_task(
+    own: tuple[str, ...], labels: tuple[str, ...], paths: tuple[str, ...], expected: str
+) -> None:
     """Its own or the project's, in their order, with security where label or path calls for it."""
     task = Task("1", "x", "claimed", gates=own, labels=labels)
     assert gates_for(task, paths, PROJECT) == tuple(expected.split())
@@ -39,7 +41,11 @@ def test_deciding_again_takes_nothing_away() -> None:
 
 
 def test_a_project_may_want_all_or_the_merge_alone() -> None:
-    """The default is the project's own; nothing calls for security where it named neither labels nor paths."""
+    """The default is the project's own; nothing calls for security where it named neither labels
+    nor paths.
+    """
     task = Task("1", "x", "claimed", labels=("security",))
     assert gates_for(task, ["a"], Config("shop", gates=GATES)) == GATES
-    assert gates_for(task, ["a"], Config("shop", gates=("merge",), security_labels=())) == ("merge",)
+    assert gates_for(task, ["a"], Config("shop", gates=("merge",), security_labels=())) == (
+        "merge",
+    )

@@ -15,8 +15,12 @@ from octet.git.worktrees import Worktree, add_worktree, branch_of, list_worktree
 
 
 class TestGit:
-    def test_a_redirected_environment_is_not_followed(self, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """GIT_DIR and its like, as set inside a git hook, do not send a command to another repository."""
+    def test_a_redirected_environment_is_not_followed(
+        self, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """GIT_DIR and its like, as set inside a git hook, do not send a command to another
+        repository.
+        """
         other = make_repository(tmp_path / "other")
         with monkeypatch.context() as redirected:
             redirected.setenv("GIT_DIR", str(other.directory / ".git"))
@@ -26,8 +30,12 @@ class TestGit:
         assert git.commit("main") == tip
         assert other.out("rev-list", "--count", "main") == "1"
 
-    def test_a_missing_directory_is_not_replaced_by_the_process_own(self, git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A directory that is gone is an error, never the repository the process happens to stand in."""
+    def test_a_missing_directory_is_not_replaced_by_the_process_own(
+        self, git: Git, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A directory that is gone is an error, never the repository the process happens to stand
+        in.
+        """
         monkeypatch.chdir(git.directory)
         with pytest.raises(GitFailed):
             git.at(git.directory / "gone").out("rev-parse", "HEAD")
@@ -45,7 +53,9 @@ class TestGit:
 
 
 class TestWorktrees:
-    def test_a_task_gets_a_directory_and_branch_from_the_protected_tip(self, git: Git, tmp_path: Path) -> None:
+    def test_a_task_gets_a_directory_and_branch_from_the_protected_tip(
+        self, git: Git, tmp_path: Path
+    ) -> None:
         """The worktree starts at main's tip, whatever the checkout has."""
         tip = git.commit("main")
         git.out("checkout", "--quiet", "-b", "elsewhere")
@@ -56,7 +66,9 @@ class TestWorktrees:
 
     def test_the_same_task_again_gets_the_same_worktree(self, git: Git, tmp_path: Path) -> None:
         """Asking twice is one worktree."""
-        assert add_worktree(git, tmp_path / "trees", "t", base="main") == add_worktree(git, tmp_path / "trees", "t", base="main")
+        assert add_worktree(git, tmp_path / "trees", "t", base="main") == add_worktree(
+            git, tmp_path / "trees", "t", base="main"
+        )
         assert len(list_worktrees(git)) == 2
 
     def test_a_second_attempt_leaves_the_first_alone(self, git: Git, tmp_path: Path) -> None:
@@ -70,7 +82,12 @@ class TestWorktrees:
     def test_many_at_once(self, git: Git, tmp_path: Path) -> None:
         """Sixteen agents that start together all get their worktree."""
         with ThreadPoolExecutor(16) as pool:
-            trees = list(pool.map(lambda number: add_worktree(git, tmp_path / "trees", f"t{number}", base="main"), range(16)))
+            trees = list(
+                pool.map(
+                    lambda number: add_worktree(git, tmp_path / "trees", f"t{number}", base="main"),
+                    range(16),
+                )
+            )
         assert {tree.path for tree in trees} == {tree.path for tree in list_worktrees(git)[1:]}
         assert all(git.at(tree.path).out("status", "--porcelain") == "" for tree in trees)
 
@@ -85,7 +102,9 @@ class TestWorktrees:
             held.unlink()
             assert tree.result(20).branch == "octet/t"
 
-    @pytest.mark.parametrize("task", ["", "-x", "../up", "a/b", "a..b", "a.lock", "a.", "a b", "a\nb", "é", ".a"])
+    @pytest.mark.parametrize(
+        "task", ["", "-x", "../up", "a/b", "a..b", "a.lock", "a.", "a b", "a\nb", "é", ".a"]
+    )
     def test_a_name_that_cannot_be_a_branch(self, task: str) -> None:
         """Ids that would leave the directory or that git refuses as a ref are usage errors."""
         with pytest.raises(UsageError):
@@ -104,8 +123,12 @@ class TestWorktrees:
         with pytest.raises(UsageError, match="no branch trunk"):
             add_worktree(git, tmp_path / "trees", "t", base="trunk")
 
-    @pytest.mark.parametrize("make", ["changed", "staged", "untracked", "unmerged", "detached", "locked"])
-    def test_work_that_is_nowhere_else_keeps_its_worktree(self, git: Git, tmp_path: Path, make: str) -> None:
+    @pytest.mark.parametrize(
+        "make", ["changed", "staged", "untracked", "unmerged", "detached", "locked"]
+    )
+    def test_work_that_is_nowhere_else_keeps_its_worktree(
+        self, git: Git, tmp_path: Path, make: str
+    ) -> None:
         """Removal is refused while anything in the worktree would be lost by it."""
         tree = add_worktree(git, tmp_path / "trees", "t", base="main")
         there = git.at(tree.path)
@@ -127,7 +150,9 @@ class TestWorktrees:
         assert tree.path.is_dir()
 
     def test_merged_work_lets_its_worktree_go(self, git: Git) -> None:
-        """A clean worktree whose commits are in main goes, with its branch; files that git ignores do not hold it."""
+        """A clean worktree whose commits are in main goes, with its branch; files that git ignores
+        do not hold it.
+        """
         work(git, "t", {"t.txt": "t\n", ".gitignore": "*.log\n"})
         git.out("merge", "--quiet", "octet/t")
         tree = next(tree for tree in list_worktrees(git) if tree.branch == "octet/t")

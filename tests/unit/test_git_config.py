@@ -40,12 +40,28 @@ def test_sections_are_read_as_git_reads_them(tmp_path: Path) -> None:
     for name, value in aliases.items():
         if name != "flag":  # git's own output for a key without a value is empty
             command = ["git", "config", "--file", str(path), f"alias.{name}"]
-            told = subprocess.run(command, capture_output=True, check=True, text=True, env={"PATH": os.environ["PATH"]}).stdout
+            told = subprocess.run(
+                command,
+                capture_output=True,
+                check=True,
+                text=True,
+                env={"PATH": os.environ["PATH"]},
+            ).stdout
             assert value == told.removesuffix("\n")
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[", b"[alias", b"[alias]\n=", b"\xff\xfe\0", b'[alias]\nx = "', b"[alias]\nx = \\", b"]" * 1000]
+    "content",
+    [
+        b"",
+        b"[",
+        b"[alias",
+        b"[alias]\n=",
+        b"\xff\xfe\0",
+        b'[alias]\nx = "',
+        b"[alias]\nx = \\",
+        b"]" * 1000,
+    ],
 )
 def test_broken_files_give_what_they_can(tmp_path: Path, content: bytes) -> None:
     """Garbage is not an error: git will say so itself."""

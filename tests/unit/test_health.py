@@ -1,4 +1,6 @@
-"""Servers with others' settings: what the first command says, and what `octet doctor` finds where every command still works."""
+"""Servers with others' settings: what the first command says, and what `octet doctor` finds where
+every command still works.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,15 @@ def troubles(url: str) -> dict[str, Trouble]:
 
 
 @pytest.mark.parametrize(
-    ("command", "works"), [("EVALSHA", False), ("INFO", False), ("CLIENT", False), ("SCRIPT", True), ("CONFIG", True), ("SCAN", True)]
+    ("command", "works"),
+    [
+        ("EVALSHA", False),
+        ("INFO", False),
+        ("CLIENT", False),
+        ("SCRIPT", True),
+        ("CONFIG", True),
+        ("SCAN", True),
+    ],
 )
 def test_renamed_commands(start_server: StartServer, command: str, works: bool) -> None:
     """A command that was taken out by rename-command is named, where it is needed at all."""
@@ -81,7 +91,9 @@ def test_renamed_commands(start_server: StartServer, command: str, works: bool) 
 
 
 def test_max_clients(start_server: StartServer) -> None:
-    """A server without a free connection is called that, whether its answer was read or the connection was gone before."""
+    """A server without a free connection is called that, whether its answer was read or the
+    connection was gone before.
+    """
     own = start_server("--maxclients", "1")
     with open_client(own.url) as other:
         other.ping()
@@ -128,9 +140,18 @@ def test_idle_connections_are_closed(start_server: StartServer) -> None:
 
 
 def test_kinds_of_server_mistaken(start_server: StartServer) -> None:
-    """A Sentinel, a plain server and a cluster's node, each by another's kind of URL, are told what to write."""
+    """A Sentinel, a plain server and a cluster's node, each by another's kind of URL, are told what
+    to write.
+    """
     sentinel, plain = free_port(), free_port()
-    start_server("--sentinel", "--port", str(sentinel), "--bind", "127.0.0.1", config="sentinel monitor main 127.0.0.1 1 1\n")
+    start_server(
+        "--sentinel",
+        "--port",
+        str(sentinel),
+        "--bind",
+        "127.0.0.1",
+        config="sentinel monitor main 127.0.0.1 1 1\n",
+    )
     start_server("--port", str(plain), "--bind", "127.0.0.1")
     assert "redis+sentinel://" in first_command(f"redis://127.0.0.1:{sentinel}")
     assert "redis://host:port" in first_command(f"redis+sentinel://127.0.0.1:{plain}/main")
@@ -140,11 +161,16 @@ def test_kinds_of_server_mistaken(start_server: StartServer) -> None:
 
 def test_a_web_server() -> None:
     """The URL of something else is recognised as no Redis."""
-    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Quiet", (http.server.BaseHTTPRequestHandler,), {"log_message": print}))
+    web = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0),
+        type("Quiet", (http.server.BaseHTTPRequestHandler,), {"log_message": print}),
+    )
     thread = threading.Thread(target=web.serve_forever)
     thread.start()
     try:
-        assert "does not speak the Redis protocol" in first_command(f"redis://127.0.0.1:{web.server_port}")
+        assert "does not speak the Redis protocol" in first_command(
+            f"redis://127.0.0.1:{web.server_port}"
+        )
     finally:
         web.shutdown()
         thread.join()
@@ -161,7 +187,9 @@ def test_a_user_without_every_right(start_server: StartServer) -> None:
     }
     for words, (missing, line) in rights.items():
         with open_client(own.url) as admin:
-            admin.execute_command("ACL", "SETUSER", "u", "reset", "on", ">x", "~*", "&*", "+@all", *words.split())
+            admin.execute_command(
+                "ACL", "SETUSER", "u", "reset", "on", ">x", "~*", "&*", "+@all", *words.split()
+            )
         url = f"unix://u:x@{own.socket}"
         assert re.search(line, first_command(url))
         found = troubles(url)["rights"]
@@ -170,9 +198,13 @@ def test_a_user_without_every_right(start_server: StartServer) -> None:
     with open_client(own.url) as admin:
         admin.execute_command("ACL", "SETUSER", "u", "reset", "on", ">x", "~foo", "&*", "+@all")
         assert "keys" in troubles(url)["rights"].what
-        admin.execute_command("ACL", "SETUSER", "u", "reset", "on", ">x", "~*", "resetchannels", "+@all")
+        admin.execute_command(
+            "ACL", "SETUSER", "u", "reset", "on", ">x", "~*", "resetchannels", "+@all"
+        )
         assert "channels" in troubles(url)["rights"].what
-        admin.execute_command("ACL", "SETUSER", "u", "reset", "on", ">x", "~workflow:{p}:*", "&workflow:*", "+@all")
+        admin.execute_command(
+            "ACL", "SETUSER", "u", "reset", "on", ">x", "~workflow:{p}:*", "&workflow:*", "+@all"
+        )
         assert "rights" not in troubles(url)
         assert admin.keys("*doctor*") == []
 
@@ -181,15 +213,27 @@ def test_every_command_that_is_sent_is_tried() -> None:
     """Those of the scripts and those of the library."""
     tried = {words.split()[0] for words in COMMANDS} | {"SET"}
     lua = resources.files(package) / "lua"
-    texts = [file.read_text() for folder in (lua, lua / "include") for file in folder.iterdir() if file.name.endswith(".lua")]
-    called = {name.upper() for text in texts for name in re.findall(r"redis\.p?call\(\s*'(\w+)'", text)}
+    texts = [
+        file.read_text()
+        for folder in (lua, lua / "include")
+        for file in folder.iterdir()
+        if file.name.endswith(".lua")
+    ]
+    called = {
+        name.upper() for text in texts for name in re.findall(r"redis\.p?call\(\s*'(\w+)'", text)
+    }
     assert called - tried == set()
 
 
 @pytest.mark.parametrize(
     ("settings", "subject", "grave", "what"),
     [
-        (["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"], "eviction", True, "noeviction"),
+        (
+            ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"],
+            "eviction",
+            True,
+            "noeviction",
+        ),
         (["--maxmemory-policy", "allkeys-lru"], "eviction", False, "noeviction"),
         (["--maxmemory", "1mb"], "memory", True, "maxmemory"),
         ([], "disk", True, "appendonly yes"),
@@ -200,7 +244,9 @@ def test_every_command_that_is_sent_is_tried() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_settings_that_hurt(start_server: StartServer, settings: list[str], subject: str, grave: bool, what: str) -> None:
+def test_settings_that_hurt(
+    start_server: StartServer, settings: list[str], subject: str, grave: bool, what: str
+) -> None:
     """Each is found, with what to do."""
     found = troubles(start_server(*settings).url)
     assert found[subject].grave is grave

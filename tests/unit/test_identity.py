@@ -11,7 +11,13 @@ from tests.store_fixtures import join
 from octet.base.errors import UsageError
 from octet.base.process import ProcessIdentity, identify
 from octet.client.api import Octet
-from octet.core.agents.identity import NAMED_LEASE_MS, PERSON_LEASE_MS, claude_process, current_agent, process_key
+from octet.core.agents.identity import (
+    NAMED_LEASE_MS,
+    PERSON_LEASE_MS,
+    claude_process,
+    current_agent,
+    process_key,
+)
 
 
 def lease_ms(octet: Octet, agent_id: str) -> int:
@@ -19,10 +25,17 @@ def lease_ms(octet: Octet, agent_id: str) -> int:
 
 
 def test_a_session_is_its_process(octet: Octet) -> None:
-    """CLAUDE_PID names the process; a second command is the same agent, whatever session it has by now."""
+    """CLAUDE_PID names the process; a second command is the same agent, whatever session it has by
+    now.
+    """
     env = {"CLAUDE_PID": str(os.getpid()), "CLAUDE_CODE_SESSION_ID": "s1"}
     agent = current_agent(octet.agents, env)
-    assert (agent.id, agent.kind, agent.session, agent.pid) == ("guest-1", "session", "s1", os.getpid())
+    assert (agent.id, agent.kind, agent.session, agent.pid) == (
+        "guest-1",
+        "session",
+        "s1",
+        os.getpid(),
+    )
     assert agent.process == str(identify(os.getpid()))
     assert current_agent(octet.agents, env | {"CLAUDE_CODE_SESSION_ID": "s2"}) == agent
 
@@ -35,7 +48,9 @@ def test_a_session_that_the_hooks_registered_is_found(octet: Octet) -> None:
     assert current_agent(octet.agents, {"CLAUDE_PID": str(os.getpid())}) == registered
 
 
-@pytest.mark.parametrize("pid", ["", "x", "-1", "0", "²", "٣", "1.5", "9" * 5000, "99999999999", "4194305", " 1"])
+@pytest.mark.parametrize(
+    "pid", ["", "x", "-1", "0", "²", "٣", "1.5", "9" * 5000, "99999999999", "4194305", " 1"]
+)
 def test_a_pid_that_is_none(octet: Octet, pid: str) -> None:
     """Where CLAUDE_PID names no process, the person is asking."""
     assert claude_process({"CLAUDE_PID": pid}) is None
@@ -52,16 +67,26 @@ def test_a_person(octet: Octet, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("user", "name"), [("jürgen", "person-j-rgen"), ("a b", "person-a-b"), ("x" * 300, "person-" + "x" * 57), ("", "person-")]
+    ("user", "name"),
+    [
+        ("jürgen", "person-j-rgen"),
+        ("a b", "person-a-b"),
+        ("x" * 300, "person-" + "x" * 57),
+        ("", "person-"),
+    ],
 )
-def test_any_user_name_will_do(octet: Octet, monkeypatch: pytest.MonkeyPatch, user: str, name: str) -> None:
+def test_any_user_name_will_do(
+    octet: Octet, monkeypatch: pytest.MonkeyPatch, user: str, name: str
+) -> None:
     """What cannot stand in an agent's name is replaced."""
     monkeypatch.setattr(getpass, "getuser", lambda: user)
     assert current_agent(octet.agents, {}).id == name
 
 
 @pytest.mark.parametrize("error", [KeyError, OSError])
-def test_a_user_without_a_name(octet: Octet, monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+def test_a_user_without_a_name(
+    octet: Octet, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
     """In a container a user may have a number only."""
 
     def nobody() -> str:
@@ -79,7 +104,10 @@ def test_a_name_that_is_given(octet: Octet) -> None:
     assert NAMED_LEASE_MS - 60_000 < lease_ms(octet, "ci-1") <= NAMED_LEASE_MS
     current_agent(octet.agents, env | {"OCTET_LEASE_S": "5"})
     assert lease_ms(octet, "ci-1") <= 5000
-    assert current_agent(octet.agents, {"OCTET_AGENT": "ci-2", "OCTET_ROLE": "tester"}).role == "tester"
+    assert (
+        current_agent(octet.agents, {"OCTET_AGENT": "ci-2", "OCTET_ROLE": "tester"}).role
+        == "tester"
+    )
 
 
 def test_a_name_with_a_process_is_that_agent(octet: Octet) -> None:
@@ -95,7 +123,10 @@ def test_a_name_with_a_process_is_that_agent(octet: Octet) -> None:
         {"OCTET_AGENT": "../x"},
         {"OCTET_AGENT": "developer"},
         {"OCTET_AGENT": "x", "OCTET_ROLE": "a\nb"},
-        *({"OCTET_AGENT": "x", "OCTET_LEASE_S": text} for text in ("x", "nan", "inf", "-1", "0", "1e300", "1_0_0x")),
+        *(
+            {"OCTET_AGENT": "x", "OCTET_LEASE_S": text}
+            for text in ("x", "nan", "inf", "-1", "0", "1e300", "1_0_0x")
+        ),
     ],
 )
 def test_names_and_leases_that_cannot_be(octet: Octet, env: dict[str, str]) -> None:

@@ -12,7 +12,9 @@ from octet.base.errors import UsageError
 from octet.store.keys import PROJECT_PATTERN, Keys
 
 NAMES = [name for name, kind in inspect.getmembers(Keys) if isinstance(kind, property)]
-MAKERS = [name for name, kind in inspect.getmembers(Keys, inspect.isfunction) if not name.startswith("_")]
+MAKERS = [
+    name for name, kind in inspect.getmembers(Keys, inspect.isfunction) if not name.startswith("_")
+]
 
 
 def test_every_key_is_another() -> None:
@@ -21,14 +23,24 @@ def test_every_key_is_another() -> None:
     made = [getattr(keys, name) for name in NAMES] + [getattr(keys, name)("") for name in MAKERS]
     assert len(set(made)) == len(made)
     prefixes = [getattr(keys, name)("") for name in MAKERS]
-    inside = {(prefix, key) for prefix in prefixes for key in made if key != prefix and key.startswith(prefix)}
-    # A resource always has a kind before a colon, so that no lock can be called "names"; and "turn" and "denied" are no kinds.
-    assert inside == {(keys.lock(""), key) for key in (keys.locks_index, keys.turn(""), keys.denied(""))}
+    inside = {
+        (prefix, key)
+        for prefix in prefixes
+        for key in made
+        if key != prefix and key.startswith(prefix)
+    }
+    # A resource always has a kind before a colon, so that no lock can be called "names"; and "turn"
+    # and "denied" are no kinds.
+    assert inside == {
+        (keys.lock(""), key) for key in (keys.locks_index, keys.turn(""), keys.denied(""))
+    }
 
 
 @given(st.text(), st.text())
 def test_the_hash_tag_is_the_project(project: str, rest: str) -> None:
-    """Whatever a task or session is called, a cluster hashes the project alone; another project's keys are never met."""
+    """Whatever a task or session is called, a cluster hashes the project alone; another project's
+    keys are never met.
+    """
     if not PROJECT_PATTERN.fullmatch(project):
         with pytest.raises(UsageError):
             Keys(project)
@@ -39,7 +51,9 @@ def test_the_hash_tag_is_the_project(project: str, rest: str) -> None:
         assert key.startswith(f"workflow:{{{project}}}:")
 
 
-@pytest.mark.parametrize("project", ["", "a}b", "{a}", "a b", "a\n", "-a", ".a", "é", "a" * 65, "a:b", "*"])
+@pytest.mark.parametrize(
+    "project", ["", "a}b", "{a}", "a b", "a\n", "-a", ".a", "é", "a" * 65, "a:b", "*"]
+)
 def test_projects_that_cannot_be(project: str) -> None:
     """A name that would change the tag, or a pattern, is refused."""
     with pytest.raises(UsageError):
@@ -51,7 +65,9 @@ def test_docstring_names_every_key() -> None:
     from octet.store import keys as module
 
     assert module.__doc__ is not None
-    made = [getattr(Keys("p"), name) for name in NAMES] + [getattr(Keys("p"), name)("<") for name in MAKERS]
+    made = [getattr(Keys("p"), name) for name in NAMES] + [
+        getattr(Keys("p"), name)("<") for name in MAKERS
+    ]
     lines = [line.split("`")[1] for line in module.__doc__.splitlines() if line.startswith("| `")]
     assert len(lines) == len(made)
     assert all(any(line.startswith(key.rstrip("<")) for line in lines) for key in made)

@@ -20,7 +20,9 @@ def listeners(octet: Octet) -> int:
 
 
 def test_threads_exclude_each_other(octet: Octet) -> None:
-    """Of ten threads that add without any other care none loses an addition, and nobody is left on the registry."""
+    """Of ten threads that add without any other care none loses an addition, and nobody is left on
+    the registry.
+    """
     key = "workflow:{p}:counter:c"
 
     def add() -> None:
@@ -60,17 +62,27 @@ def test_a_lock_is_freed_by_an_error(octet: Octet) -> None:
 
 
 def test_awaited_waits(octet: Octet) -> None:
-    """Waits of every kind are awaited together, in one loop, more of them than its pool of threads holds."""
+    """Waits of every kind are awaited together, in one loop, more of them than its pool of threads
+    holds.
+    """
     drained = octet.queue("drained")
     drained.push("a")
 
     async def wait() -> list[Any]:
         waits: list[Any] = [octet.counter("c").wait_async(1, wait_s=30) for _ in range(40)]
         waits += [octet.queue("q").reserve_async(wait_s=30), drained.wait_drained_async(30)]
-        waits += [octet.state("s").wait_async("f", wait_s=30), octet.kv.wait_async("k", wait_s=30, take=True)]
+        waits += [
+            octet.state("s").wait_async("f", wait_s=30),
+            octet.kv.wait_async("k", wait_s=30, take=True),
+        ]
         tasks = [asyncio.ensure_future(each) for each in waits]
         await asyncio.to_thread(wait_for, lambda: listeners(octet) == 5, "all wait")
-        for act in (octet.counter("c").incr, drained.pop, lambda: octet.state("s").set("f", 1), lambda: octet.kv.put("k", [1])):
+        for act in (
+            octet.counter("c").incr,
+            drained.pop,
+            lambda: octet.state("s").set("f", 1),
+            lambda: octet.kv.put("k", [1]),
+        ):
             await asyncio.to_thread(act)
         octet.queue("q").push("b")
         return list(await asyncio.gather(*tasks))
@@ -127,17 +139,28 @@ def test_replay(octet: Octet) -> None:
         octet.events.publish("note" if number % 2 else "other", {"n": number})
     events = octet.events.log()
     replay = octet.events.replay
-    assert list(replay("0")) == list(replay(timedelta(minutes=5))) == list(replay(datetime.now(UTC) - timedelta(minutes=5))) == events
+    assert (
+        list(replay("0"))
+        == list(replay(timedelta(minutes=5)))
+        == list(replay(datetime.now(UTC) - timedelta(minutes=5)))
+        == events
+    )
     assert list(replay(events[2].id)) == events[3:]
     assert [event.fields["n"] for event in replay("0", "no*")] == [1, 3]
-    assert list(replay(timedelta(seconds=-5))) == list(replay(datetime.now(UTC) + timedelta(hours=1))) == []
+    assert (
+        list(replay(timedelta(seconds=-5)))
+        == list(replay(datetime.now(UTC) + timedelta(hours=1)))
+        == []
+    )
     for nonsense in ("", "x", "-", "1-", "1-99999999999999999999", "9" * 30):
         with pytest.raises(UsageError):
             list(replay(nonsense))
 
 
 def test_follow_without_gap_or_double(octet: Octet) -> None:
-    """What was logged before and what comes while it is read are seen once each, in order, by threads that begin at any time."""
+    """What was logged before and what comes while it is read are seen once each, in order, by
+    threads that begin at any time.
+    """
     total, found = 600, [list[int]() for _ in range(4)]
 
     def follow(seen: list[int]) -> None:

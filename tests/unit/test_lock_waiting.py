@@ -1,4 +1,6 @@
-"""Waiting for locks on real servers: in the order of arrival, called when it is one's turn, never for oneself."""
+"""Waiting for locks on real servers: in the order of arrival, called when it is one's turn, never
+for oneself.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,13 @@ def begin(octet: Octet) -> Iterator[Begin]:
     stop = threading.Event()
     with ThreadPoolExecutor() as pool:
 
-        def start(agent: Agent, *resources: str, wait_s: float = 20, **named: str) -> Future[Mapping[str, str]]:
+        def start(
+            agent: Agent, *resources: str, wait_s: float = 20, **named: str
+        ) -> Future[Mapping[str, str]]:
             before = waiting(octet)
-            found = pool.submit(octet.locks.acquire_when_free, agent, resources, wait_s, stop=stop, **named)
+            found = pool.submit(
+                octet.locks.acquire_when_free, agent, resources, wait_s, stop=stop, **named
+            )
             wait_for(lambda: found.done() or waiting(octet) > before, "it waits")
             return found
 
@@ -52,7 +58,9 @@ def holder(octet: Octet, resource: str) -> str:
 
 
 def test_the_first_to_come_is_the_first_to_get_it(octet: Octet, begin: Begin) -> None:
-    """Five wait; each gets it in the order of arrival, as soon as the one before releases it, with a greater token each time."""
+    """Five wait; each gets it in the order of arrival, as soon as the one before releases it, with
+    a greater token each time.
+    """
     first, *others = [join(octet) for _ in range(6)]
     token = octet.locks.acquire(first, ["name:x"])["name:x"]
     waits = [begin(agent, "name:x") for agent in others]
@@ -70,7 +78,9 @@ def test_the_first_to_come_is_the_first_to_get_it(octet: Octet, begin: Begin) ->
 
 
 def test_nobody_passes_who_waits(octet: Octet, begin: Begin) -> None:
-    """A newcomer is refused what others wait for, free or not, and told who is first; with a place it comes after them."""
+    """A newcomer is refused what others wait for, free or not, and told who is first; with a place
+    it comes after them.
+    """
     first, second, third = join(octet), join(octet), join(octet)
     octet.locks.acquire(first, ["name:x"])
     found = begin(second, "name:x", "name:y")
@@ -86,7 +96,9 @@ def test_nobody_passes_who_waits(octet: Octet, begin: Begin) -> None:
 
 
 def test_who_holds_it_is_never_behind(octet: Octet, begin: Begin) -> None:
-    """The holder, and its sub-agent, take again what others wait for; and take what those wait for besides."""
+    """The holder, and its sub-agent, take again what others wait for; and take what those wait for
+    besides.
+    """
     agent, other = join(octet), join(octet)
     child = join(octet, parent=agent.id, process=f"{agent.process}#a1")
     tokens = octet.locks.acquire(agent, ["name:x", "path:a"])
@@ -98,7 +110,9 @@ def test_who_holds_it_is_never_behind(octet: Octet, begin: Begin) -> None:
 
 
 def test_a_tool_call_passes_who_waits_for_something_else_too(octet: Octet) -> None:
-    """A write of one turn need not wait for one who cannot go on anyway; it must when that one is called, or has waited for long."""
+    """A write of one turn need not wait for one who cannot go on anyway; it must when that one is
+    called, or has waited for long.
+    """
     first, second, third = join(octet), join(octet), join(octet)
     octet.locks.acquire(first, ["path:a"])
     place = queue_up(octet, second, "path:a", "path:b")
@@ -155,7 +169,9 @@ def test_a_lock_that_runs_out_is_seen(octet: Octet, begin: Begin) -> None:
 
 
 def test_the_time_is_over(octet: Octet, begin: Begin) -> None:
-    """The refusal is the holder's, nothing is taken, and the place is given up, so that whoever stood behind goes on."""
+    """The refusal is the holder's, nothing is taken, and the place is given up, so that whoever
+    stood behind goes on.
+    """
     first, second, third = (join(octet) for _ in range(3))
     octet.locks.acquire(first, ["name:x"])
     found = begin(second, "name:x", "name:y", wait_s=0.2)
@@ -167,7 +183,9 @@ def test_the_time_is_over(octet: Octet, begin: Begin) -> None:
 
 
 def test_a_dead_waiter_does_not_hold_up_the_queue(octet: Octet, begin: Begin) -> None:
-    """One that does not come when it is called is passed over within a moment; a process that stood still finds its place again."""
+    """One that does not come when it is called is passed over within a moment; a process that stood
+    still finds its place again.
+    """
     first, dead, living = (join(octet) for _ in range(3))
     token = octet.locks.acquire(first, ["name:x"])["name:x"]
     place = queue_up(octet, dead, "name:x")
@@ -197,7 +215,9 @@ def test_a_dead_agent_waits_no_more(octet: Octet, begin: Begin) -> None:
 
 
 def test_two_that_wait_for_each_other(octet: Octet, begin: Begin) -> None:
-    """The later is told to yield, whom it would wait for, and what to do; when it releases, the other goes on."""
+    """The later is told to yield, whom it would wait for, and what to do; when it releases, the
+    other goes on.
+    """
     first, second = join(octet), join(octet)
     octet.locks.acquire(first, ["path:x"])
     token = octet.locks.acquire(second, ["path:y"])["path:y"]
@@ -205,7 +225,10 @@ def test_two_that_wait_for_each_other(octet: Octet, begin: Begin) -> None:
     with pytest.raises(Deadlock) as dead:
         octet.locks.acquire_when_free(second, ["path:x"], 20)
     assert dead.value.chain == (("path:x", first.id), ("path:y", second.id))
-    assert str(dead.value).startswith(f"waiting would never end: {second.id} would wait for path:x of {first.id}, who waits for path:y")
+    assert str(dead.value).startswith(
+        f"waiting would never end: {second.id} would wait for path:x of {first.id}, who "
+        "waits for path:y"
+    )
     octet.locks.release("path:y", token)
     assert found.result(timeout=5)
 
@@ -221,7 +244,12 @@ def test_a_longer_circle(octet: Octet, begin: Begin) -> None:
     begin(child, "path:3/*")
     with pytest.raises(Deadlock) as dead:
         octet.locks.acquire_when_free(agents[3], ["path:0/a"], 20)
-    assert [agent for _, agent in dead.value.chain] == [agents[0].id, agents[1].id, agents[2].id, agents[3].id]
+    assert [agent for _, agent in dead.value.chain] == [
+        agents[0].id,
+        agents[1].id,
+        agents[2].id,
+        agents[3].id,
+    ]
 
 
 def test_a_circle_through_the_queue(octet: Octet, begin: Begin) -> None:
@@ -236,7 +264,9 @@ def test_a_circle_through_the_queue(octet: Octet, begin: Begin) -> None:
 
 
 def test_a_circle_that_closes_later(octet: Octet, begin: Begin) -> None:
-    """What an agent takes while it waits elsewhere closes the circle without a new wait: the youngest is told when it next asks."""
+    """What an agent takes while it waits elsewhere closes the circle without a new wait: the
+    youngest is told when it next asks.
+    """
     first, second = join(octet), join(octet)
     octet.locks.acquire(first, ["name:a"])
     third = join(octet)
@@ -245,7 +275,9 @@ def test_a_circle_that_closes_later(octet: Octet, begin: Begin) -> None:
     place = queue_up(octet, first, "name:b")
     octet.locks.release("name:b", token)
     octet.store.client.delete(octet.store.keys.lock("name:b"))
-    octet.store.client.set(octet.store.keys.lock("name:b"), second.id)  # as if it had got it in a tool call
+    octet.store.client.set(
+        octet.store.keys.lock("name:b"), second.id
+    )  # as if it had got it in a tool call
     with pytest.raises(Deadlock):
         octet.locks.acquire_in_turn(first, ["name:b"], place)
 
@@ -264,7 +296,9 @@ def test_no_circle_where_there_is_none(octet: Octet, begin: Begin) -> None:
 
 def test_spoiled_places_are_left_out(octet: Octet) -> None:
     """A place that somebody wrote by hand keeps nobody from anything."""
-    octet.store.client.hset(octet.store.keys.lock("waiting"), mapping={"a": "", "b": "x", "c": "1 a - 1 1"})
+    octet.store.client.hset(
+        octet.store.keys.lock("waiting"), mapping={"a": "", "b": "x", "c": "1 a - 1 1"}
+    )
     assert octet.locks.acquire(join(octet), ["name:x"])
 
 

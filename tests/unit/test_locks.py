@@ -1,4 +1,6 @@
-"""Locks on real servers: all or nothing, re-entrant, fenced, shared with sub-agents as far as is safe, freed when their time comes."""
+"""Locks on real servers: all or nothing, re-entrant, fenced, shared with sub-agents as far as is
+safe, freed when their time comes.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ def test_the_same_resource_twice_in_one_breath(octet: Octet) -> None:
 
 
 def test_a_parents_path_passes_to_its_subagent(octet: Octet) -> None:
-    """A file that the session holds is the sub-agent's from its first touch on; the session then has to wait for it."""
+    """A file that the session holds is the sub-agent's from its first touch on; the session then
+    has to wait for it.
+    """
     parent = join(octet)
     child = child_of(octet, parent, "a1")
     before = octet.locks.acquire(parent, ["path:a"], scope="turn")["path:a"]
@@ -86,7 +90,9 @@ def test_a_parents_path_passes_to_its_subagent(octet: Octet) -> None:
 
 
 def test_other_locks_of_a_parent_are_shared(octet: Octet) -> None:
-    """A repository or name that the session holds lets its sub-agent through, and stays the session's."""
+    """A repository or name that the session holds lets its sub-agent through, and stays the
+    session's.
+    """
     parent = join(octet)
     child = child_of(octet, parent, "a1")
     token = octet.locks.acquire(parent, ["repository:main", "name:x"])
@@ -108,7 +114,9 @@ def test_siblings_and_strangers_conflict(octet: Octet) -> None:
 
 
 def test_a_child_of_nobody_passes_nowhere(octet: Octet) -> None:
-    """Only the parent that the agent registered with counts; an empty one matches no lock, not even one without a holder."""
+    """Only the parent that the agent registered with counts; an empty one matches no lock, not even
+    one without a holder.
+    """
     agent = join(octet)
     octet.store.client.set(octet.store.keys.lock("name:x"), '{"holder": ""}')
     with pytest.raises(LockHeld):
@@ -116,7 +124,9 @@ def test_a_child_of_nobody_passes_nowhere(octet: Octet) -> None:
 
 
 def test_turn_and_task(octet: Octet) -> None:
-    """A lock of the turn ends with it; taken or touched while the agent has a task, it lives as long as the task."""
+    """A lock of the turn ends with it; taken or touched while the agent has a task, it lives as
+    long as the task.
+    """
     agent = join(octet)
     octet.locks.acquire(agent, ["path:turn"], scope="turn")
     octet.locks.acquire(agent, ["path:early"], scope="turn")
@@ -125,7 +135,10 @@ def test_turn_and_task(octet: Octet) -> None:
     task = octet.tasks.claim(agent)
     octet.locks.acquire(agent, ["path:task"], scope="turn")
     token = octet.locks.acquire(agent, ["path:early"], scope="turn")["path:early"]
-    assert (octet.locks.get("path:early").scope, octet.locks.get("path:early").task) == ("task", task.id)
+    assert (octet.locks.get("path:early").scope, octet.locks.get("path:early").task) == (
+        "task",
+        task.id,
+    )
     assert octet.locks.end_turn(agent) == ["path:turn"]
     assert set(holders(octet)) == {"path:early", "path:task", "name:own"}
     assert octet.locks.get("path:early").token == token
@@ -134,7 +147,9 @@ def test_turn_and_task(octet: Octet) -> None:
 
 
 def test_what_was_asked_for_until_released_stays(octet: Octet) -> None:
-    """A hook's lock of the turn that the agent then acquires by command outlives the turn; the other way round it stays too."""
+    """A hook's lock of the turn that the agent then acquires by command outlives the turn; the
+    other way round it stays too.
+    """
     agent = join(octet)
     octet.locks.acquire(agent, ["path:a"], scope="turn")
     octet.locks.acquire(agent, ["path:a", "path:b"], scope="own")
@@ -159,12 +174,18 @@ def test_release(octet: Octet) -> None:
 
 
 def test_break(octet: Octet) -> None:
-    """A person frees another's lock; the log says who did it to whom, and the old token is worth nothing."""
+    """A person frees another's lock; the log says who did it to whom, and the old token is worth
+    nothing.
+    """
     agent, other = join(octet), join(octet)
     token = octet.locks.acquire(agent, ["repository:main"])["repository:main"]
     assert octet.locks.break_lock("repository:main", "person-ann") == agent.id
     event = octet.events.log(1)[0]
-    assert (event.type, event.fields["by"], event.fields["agent"]) == ("lock_broken", "person-ann", agent.id)
+    assert (event.type, event.fields["by"], event.fields["agent"]) == (
+        "lock_broken",
+        "person-ann",
+        agent.id,
+    )
     octet.locks.acquire(other, ["repository:main"])
     with pytest.raises(StaleToken):
         octet.locks.release("repository:main", token)
@@ -189,7 +210,9 @@ def test_a_lock_that_ran_out_is_free(octet: Octet) -> None:
 
 
 def test_an_ended_incarnation_takes_and_ends_nothing(octet: Octet) -> None:
-    """An agent that was buried gets no lock, and its late end of turn frees none of its successor's."""
+    """An agent that was buried gets no lock, and its late end of turn frees none of its
+    successor's.
+    """
     agent = join(octet, session="s")
     octet.agents.bury(agent)
     again = join(octet, session="s")
@@ -203,24 +226,45 @@ def test_an_ended_incarnation_takes_and_ends_nothing(octet: Octet) -> None:
     assert holders(octet) == {"path:a": again.id}
 
 
-@pytest.mark.parametrize("resource", ["", "a.py", "path:", "file:a", "path:a\nb", "path:\x00", "path:" + "a" * 4097, "index", "PATH:a"])
+@pytest.mark.parametrize(
+    "resource",
+    [
+        "",
+        "a.py",
+        "path:",
+        "file:a",
+        "path:a\nb",
+        "path:\x00",
+        "path:" + "a" * 4097,
+        "index",
+        "PATH:a",
+    ],
+)
 def test_resources_that_cannot_be(octet: Octet, resource: str) -> None:
     """A resource has a known kind and a name without control characters."""
     agent = join(octet)
-    for call in (lambda: octet.locks.acquire(agent, ["path:a", resource]), lambda: octet.locks.get(resource)):
+    for call in (
+        lambda: octet.locks.acquire(agent, ["path:a", resource]),
+        lambda: octet.locks.get(resource),
+    ):
         with pytest.raises(UsageError, match="write repository:BRANCH"):
             call()
     assert octet.locks.list() == []
 
 
-@pytest.mark.parametrize("wrong", [{"scope": "for ever"}, {"scope": "task"}, {"ttl_ms": 0}, {"ttl_ms": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"scope": "for ever"}, {"scope": "task"}, {"ttl_ms": 0}, {"ttl_ms": -1}]
+)
 def test_terms_that_cannot_be(octet: Octet, wrong: dict[str, object]) -> None:
     """A scope is turn or own, a TTL longer than nothing."""
     with pytest.raises(UsageError):
         octet.locks.acquire(join(octet), ["path:a"], **wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("resource", ["path:a b/ü/'\"{}$.py", "name:*", "repository:feature/x", "path:\udcff", "name:" + "x" * 4096])
+@pytest.mark.parametrize(
+    "resource",
+    ["path:a b/ü/'\"{}$.py", "name:*", "repository:feature/x", "path:\udcff", "name:" + "x" * 4096],
+)
 def test_odd_resources(octet: Octet, resource: str) -> None:
     """Any other name is locked, listed and freed under that very name."""
     agent = join(octet)
@@ -232,7 +276,11 @@ def test_odd_resources(octet: Octet, resource: str) -> None:
 
 def test_a_lock_read_from_any_value() -> None:
     """A value that is no record is its holder's name."""
-    assert Lock.from_value("name:x", "agent:dev:001", 5) == Lock("name:x", "agent:dev:001", ttl_ms=5)
+    assert Lock.from_value("name:x", "agent:dev:001", 5) == Lock(
+        "name:x", "agent:dev:001", ttl_ms=5
+    )
     assert Lock.from_value("name:x", "[" * 9999, 5).holder == "[" * 9999
-    odd = Lock.from_value("name:x", '{"holder": "a", "token": 5, "since_ms": 1e999, "task": null}', -1)
+    odd = Lock.from_value(
+        "name:x", '{"holder": "a", "token": 5, "since_ms": 1e999, "task": null}', -1
+    )
     assert odd == Lock("name:x", "a", ttl_ms=-1)

@@ -1,4 +1,6 @@
-"""What a killed landing leaves, in each state it can be in, and that nothing of a person's is touched in mending it."""
+"""What a killed landing leaves, in each state it can be in, and that nothing of a person's is
+touched in mending it.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,14 @@ SOURCES = str(Path(recovery.__file__).parents[1])
 
 def land_one(git: Git, source: str) -> Outcome:
     works = [Work("t", "do it", git.commit(source))]
-    (outcome,) = land(git, works, Target("main"), strategy=Strategy.MERGE, suite=Suite("true", 30), scratch=trees(git))
+    (outcome,) = land(
+        git,
+        works,
+        Target("main"),
+        strategy=Strategy.MERGE,
+        suite=Suite("true", 30),
+        scratch=trees(git),
+    )
     return outcome
 
 
@@ -43,7 +52,11 @@ class Wreck:
         self.git, self.inside = git, git.directory / ".git"
         commit(git, {"gone.txt": "g\n", "changed.txt": "before\n", "deep/same.txt": "s\n"})
         self.old = git.commit("main")
-        work(git, "wreck", {"changed.txt": "after\nmore\n", "new/er/added.txt": "added\n", "other.txt": "other\n"})
+        work(
+            git,
+            "wreck",
+            {"changed.txt": "after\nmore\n", "new/er/added.txt": "added\n", "other.txt": "other\n"},
+        )
         tree = git.at(trees(git) / "wreck")
         (tree.directory / "gone.txt").unlink()
         commit(tree, {})
@@ -99,7 +112,9 @@ def test_files_half_way(wreck: Wreck) -> None:
 
 
 def test_a_branch_that_had_moved(git: Git) -> None:
-    """Killed after the branch moved and before it was said: the checkout is brought to where the branch is."""
+    """Killed after the branch moved and before it was said: the checkout is brought to where the
+    branch is.
+    """
     wreck = Wreck(git)
     git.out("update-ref", "refs/heads/main", wreck.new)
     assert isinstance(land_one(git, "octet/t"), Landed)
@@ -116,12 +131,19 @@ def test_what_a_person_changed_meanwhile_stays(wreck: Wreck) -> None:
     outcome = land_one(wreck.git, "octet/t")
     assert isinstance(outcome, Waiting)
     assert "uncommitted" in outcome.why
-    assert wreck.git.out("status", "--porcelain").split() == ["M", "changed.txt", "??", "untracked.txt"]
+    assert wreck.git.out("status", "--porcelain").split() == [
+        "M",
+        "changed.txt",
+        "??",
+        "untracked.txt",
+    ]
     assert (wreck.git.directory / "changed.txt").read_text() == "a person's\n"
 
 
 def test_locks_that_died_with_it(wreck: Wreck) -> None:
-    """Those of the branch, its checkout's HEAD and its index are removed: none of the landing's processes lives."""
+    """Those of the branch, its checkout's HEAD and its index are removed: none of the landing's
+    processes lives.
+    """
     (wreck.inside / "index.lock").write_text(recovery.INDEX_LOCK)
     (wreck.inside / "refs" / "heads" / "main.lock").write_text(f"{wreck.new}\n")
     for name in ("HEAD.lock", "octet-index.lock", "octet-index"):
@@ -133,7 +155,9 @@ def test_locks_that_died_with_it(wreck: Wreck) -> None:
 @pytest.mark.usefixtures("short_patience")
 @pytest.mark.parametrize("name", ["index.lock", "refs/heads/main.lock", "HEAD.lock"])
 def test_a_lock_of_somebody_else_stays(wreck: Wreck, name: str) -> None:
-    """What git or a person put there is waited for, named, and never removed; the work lands when it is gone."""
+    """What git or a person put there is waited for, named, and never removed; the work lands when
+    it is gone.
+    """
     lock = wreck.inside / name
     lock.write_text("another")
     outcome = land_one(wreck.git, "octet/t")
@@ -160,7 +184,9 @@ def test_a_git_that_outlived_its_landing(wreck: Wreck) -> None:
 
 @pytest.mark.usefixtures("short_patience")
 def test_a_git_that_still_fills_the_worktree_of_its_landing(git: Git) -> None:
-    """A killed landing's `git worktree add` would write into the worktree in which the next one tests."""
+    """A killed landing's `git worktree add` would write into the worktree in which the next one
+    tests.
+    """
     work(git, "t", {"t.txt": "t\n"})
     with open(git.directory / ".git" / "octet-merge.busy", "w") as busy:
         fcntl.flock(busy, fcntl.LOCK_EX)
@@ -190,11 +216,25 @@ def test_a_fence_that_refuses(git: Git) -> None:
 
     works = [Work("t", "t", submitted)]
     with pytest.raises(PermissionError, match="stale"):
-        list(land(git, works, Target("main"), strategy=Strategy.MERGE, suite=None, scratch=trees(git), fence=refuse))
+        list(
+            land(
+                git,
+                works,
+                Target("main"),
+                strategy=Strategy.MERGE,
+                suite=None,
+                scratch=trees(git),
+                fence=refuse,
+            )
+        )
     assert git.commit("main") == tip
     assert (git.directory / "base.txt").read_text() == "base\n"
     assert len(list_worktrees(git)) == 2
-    assert [path.name for path in (git.directory / ".git").rglob("*") if path.name.endswith((".lock", ".moving"))] == ["octet-merge.lock"]
+    assert [
+        path.name
+        for path in (git.directory / ".git").rglob("*")
+        if path.name.endswith((".lock", ".moving"))
+    ] == ["octet-merge.lock"]
     assert_in_step(git)
 
 
@@ -218,11 +258,17 @@ def test_an_interrupt_between_files_and_branch(git: Git, monkeypatch: pytest.Mon
 
 
 def test_git_stops_half_way_in_the_checkout(git: Git) -> None:
-    """For want of space, rights or a filter: what it had written goes back, and the reason is given."""
+    """For want of space, rights or a filter: what it had written goes back, and the reason is
+    given.
+    """
     commit(git, {".gitattributes": "z.txt filter=moody\n", "z.txt": "z\n"})
     git.out("config", "filter.moody.required", "true")
     git.out("config", "filter.moody.clean", "cat")
-    git.out("config", "filter.moody.smudge", f"test ! -e {shlex.quote(str(git.directory / 'a.txt'))} && cat")
+    git.out(
+        "config",
+        "filter.moody.smudge",
+        f"test ! -e {shlex.quote(str(git.directory / 'a.txt'))} && cat",
+    )
     work(git, "t", {"a.txt": "t\n", "base.txt": "t\n", "z.txt": "more\n"})
     tip = git.commit("main")
     outcome = land_one(git, "octet/t")
@@ -242,16 +288,20 @@ def test_a_landing_ended_during_its_tests(git: Git, tmp_path: Path, how: signal.
     """However it ends, its tests end with it, and the next landing finds a repository as it was."""
     submitted = work(git, "t", {"t.txt": "t\n"})
     code = (
-        "import sys; from pathlib import Path; from octet.git.program import Git; from octet.merge.model import *; from octet.merge.landing import land;"
+        "import sys; from pathlib import Path; from octet.git.program import Git; from "
+        "octet.merge.model import *; from octet.merge.landing import land;"
         "from octet.merge.test_command import Suite; root = Path(sys.argv[1]);"
-        "list(land(Git(root), [Work('t', 't', sys.argv[2])], Target('main'), strategy=Strategy.MERGE, suite=Suite(sys.argv[3], 60),"
+        "list(land(Git(root), [Work('t', 't', sys.argv[2])], Target('main'), "
+        "strategy=Strategy.MERGE, suite=Suite(sys.argv[3], 60),"
         " scratch=root.parent / 'trees'))"
     )
     running = tmp_path / "running"
     suite = f"(while :; do date > {running}; sleep 0.05; done) & wait"
     environment = {**os.environ, "PYTHONPATH": SOURCES}
     lander = subprocess.Popen(
-        [sys.executable, "-c", code, str(git.directory), submitted, suite], env=environment, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", code, str(git.directory), submitted, suite],
+        env=environment,
+        stderr=subprocess.DEVNULL,
     )
     poll(running.exists)
     lander.send_signal(how)

@@ -21,9 +21,13 @@ from octet.merge.test_command import TAIL_BYTES, Suite
 PASSING = Suite("true", 30)
 
 
-def land_one(git: Git, source: str, suite: Suite | None = PASSING, *, branch: str = "main") -> Outcome:
+def land_one(
+    git: Git, source: str, suite: Suite | None = PASSING, *, branch: str = "main"
+) -> Outcome:
     works = [Work("t", f"do {source}", source)]
-    (outcome,) = land(git, works, Target(branch), strategy=Strategy.MERGE, suite=suite, scratch=trees(git))
+    (outcome,) = land(
+        git, works, Target(branch), strategy=Strategy.MERGE, suite=suite, scratch=trees(git)
+    )
     return outcome
 
 
@@ -92,11 +96,15 @@ class TestOneWork:
         assert (outcome.evidence.status, outcome.evidence.tail) == (1, "seen\n")
         assert git.commit("main") == tip
 
-    def test_tests_without_end_are_killed_with_their_children(self, git: Git, tmp_path: Path) -> None:
+    def test_tests_without_end_are_killed_with_their_children(
+        self, git: Git, tmp_path: Path
+    ) -> None:
         """At the time-out the whole process group of the test command is gone."""
         work(git, "t", {"t.txt": "t\n"})
         pid_file = tmp_path / "pid"
-        outcome = land_one(git, "octet/t", Suite(f"sleep 60 & echo $! > {shlex.quote(str(pid_file))}; wait", 0.5))
+        outcome = land_one(
+            git, "octet/t", Suite(f"sleep 60 & echo $! > {shlex.quote(str(pid_file))}; wait", 0.5)
+        )
         assert isinstance(outcome, model.TestsFailed)
         assert outcome.evidence.status is None
         poll(lambda: not alive(int(pid_file.read_text())))
@@ -138,7 +146,9 @@ class TestOneWork:
         assert isinstance(land_one(git, "octet/t"), Waiting)
 
     def test_an_untracked_file_in_the_way_refuses(self, git: Git) -> None:
-        """A file that the merge would overwrite keeps its content, and the branch stays with the index."""
+        """A file that the merge would overwrite keeps its content, and the branch stays with the
+        index.
+        """
         work(git, "t", {"t.txt": "theirs\n"})
         (git.directory / "t.txt").write_text("mine\n")
         tip = git.commit("main")
@@ -157,9 +167,14 @@ class TestOneWork:
         assert_in_step(git)
 
     def test_a_branch_that_moved_meanwhile_is_not_overwritten(self, git: Git) -> None:
-        """Main moves while the tests run: the swap is refused, the other's commit stays, and the work is tested on top of it."""
+        """Main moves while the tests run: the swap is refused, the other's commit stays, and the
+        work is tested on top of it.
+        """
         work(git, "t", {"t.txt": "t\n"})
-        there = f"cd {shlex.quote(str(git.directory))} && echo x > other.txt && git add other.txt && git commit -qm other"
+        there = (
+            f"cd {shlex.quote(str(git.directory))} && echo x > other.txt && git add other.txt && "
+            "git commit -qm other"
+        )
         outcome = land_one(git, "octet/t", Suite(f"test -e other.txt || {{ {there}; }}", 30))
         assert isinstance(outcome, Landed)
         assert outcome.evidence is not None
@@ -178,16 +193,24 @@ class TestOneWork:
         assert_in_step(git)
 
     def test_a_fence_that_says_no_leaves_everything(self, git: Git) -> None:
-        """A reference-transaction hook that refuses main's move keeps branch, index and files where they were."""
+        """A reference-transaction hook that refuses main's move keeps branch, index and files where
+        they were.
+        """
         work(git, "t", {"t.txt": "t\n"})
-        install_hook(git, "reference-transaction", '[ "$1" = prepared ] && grep -q refs/heads/main && exit 1; exit 0')
+        install_hook(
+            git,
+            "reference-transaction",
+            '[ "$1" = prepared ] && grep -q refs/heads/main && exit 1; exit 0',
+        )
         tip = git.commit("main")
         assert isinstance(land_one(git, "octet/t"), Waiting)
         assert git.commit("main") == tip
         assert_in_step(git)
         assert not (git.directory / "t.txt").exists()
 
-    def test_hooks_of_the_repository_do_not_run_on_the_combination(self, git: Git, tmp_path: Path) -> None:
+    def test_hooks_of_the_repository_do_not_run_on_the_combination(
+        self, git: Git, tmp_path: Path
+    ) -> None:
         """A merge hook that would fail or hang is not asked."""
         work(git, "t", {"t.txt": "t\n"})
         for name in ("pre-merge-commit", "commit-msg", "post-checkout", "post-merge"):
@@ -202,7 +225,9 @@ class TestOneWork:
         fifo = tmp_path / "fifo"
         os.mkfifo(fifo)
         with ThreadPoolExecutor(1) as pool:
-            first = pool.submit(land_one, git, "octet/one", Suite(f"echo > {fifo}; cat {fifo} > /dev/null", 30))
+            first = pool.submit(
+                land_one, git, "octet/one", Suite(f"echo > {fifo}; cat {fifo} > /dev/null", 30)
+            )
             fifo.read_text()  # returns when the tests of the first have begun
             assert isinstance(land_one(git, "octet/two"), Waiting)
             fifo.write_text("go on")
@@ -216,7 +241,9 @@ class TestOneWork:
         assert isinstance(outcome, Unusable)
         assert "no commit octet/nothing" in outcome.why
         work(git, "t", {"t.txt": "t\n"})
-        assert land_one(git, "octet/t", branch="trunk") == Waiting("there is no branch trunk: make its first commit")
+        assert land_one(git, "octet/t", branch="trunk") == Waiting(
+            "there is no branch trunk: make its first commit"
+        )
 
     def test_main_checked_out_twice(self, git: Git, tmp_path: Path) -> None:
         """A branch that two checkouts have cannot be brought along in both and is refused."""
@@ -232,12 +259,16 @@ class TestOneWork:
         with monkeypatch.context() as redirected:
             redirected.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
             redirected.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
-            outcome = land_one(git, "octet/t", Suite('test -z "$GIT_DIR$GIT_INDEX_FILE" && git rev-parse HEAD', 30))
+            outcome = land_one(
+                git, "octet/t", Suite('test -z "$GIT_DIR$GIT_INDEX_FILE" && git rev-parse HEAD', 30)
+            )
         assert isinstance(outcome, Landed)
         assert_in_step(git)
 
     def test_a_merge_killed_between_files_and_branch_is_taken_back(self, git: Git) -> None:
-        """Files ahead of their branch, as SIGKILL can leave them, return to it at the next merge, which then succeeds."""
+        """Files ahead of their branch, as SIGKILL can leave them, return to it at the next merge,
+        which then succeeds.
+        """
         work(git, "one", {"one.txt": "1\n", "base.txt": "one\n"})
         work(git, "two", {"two.txt": "2\n"})
         old = git.commit("main")

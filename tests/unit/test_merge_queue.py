@@ -1,4 +1,6 @@
-"""The merge queue on a real server and real repositories: what lands, what goes back to whom, what waits and why."""
+"""The merge queue on a real server and real repositories: what lands, what goes back to whom, what
+waits and why.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,15 @@ def git(alone: Path, monkeypatch: pytest.MonkeyPatch) -> Git:
     monkeypatch.setenv("OCTET_HOME", str(alone / "state"))
     git = make_repository(alone / "the shop")
     (git.directory / ".claude").mkdir()
-    commit(git, {str(FILE): SETTINGS, "check.sh": CHECK, "a.txt": "a\n", ".gitignore": ".claude/worktrees/\n"})
+    commit(
+        git,
+        {
+            str(FILE): SETTINGS,
+            "check.sh": CHECK,
+            "a.txt": "a\n",
+            ".gitignore": ".claude/worktrees/\n",
+        },
+    )
     trust.approve(load_project(git.directory))
     return git
 
@@ -61,7 +71,14 @@ def queue_of(octet: Octet, agent: Agent) -> MergeQueue:
     return MergeQueue(octet, how_to_merge(octet.project, suite_of(octet.project)), lambda: agent)
 
 
-def built(octet: Octet, files: dict[str, str], *, gates: Sequence[str] = ("merge",), author: Agent | None = None, **fields: Any) -> Task:
+def built(
+    octet: Octet,
+    files: dict[str, str],
+    *,
+    gates: Sequence[str] = ("merge",),
+    author: Agent | None = None,
+    **fields: Any,
+) -> Task:
     """A task whose work is submitted, from a worktree of its own."""
     author = author or join(octet, host=host_id())
     added = octet.tasks.add("work", gates=gates, **fields)
@@ -77,7 +94,9 @@ def kinds(reports: Iterator[Report]) -> list[str]:
 
 
 def test_what_passes_lands_with_its_evidence(octet: Octet, git: Git, guardian: Agent) -> None:
-    """A batch: each task done with its merge commit and the run of the tests; worktrees are gone, branch and checkout agree."""
+    """A batch: each task done with its merge commit and the run of the tests; worktrees are gone,
+    branch and checkout agree.
+    """
     tasks = [built(octet, {f"{name}.txt": "x\n"}) for name in "bc"]
     assert kinds(queue_of(octet, guardian).merge_once()) == ["merged", "merged"]
     assert (git.directory / "b.txt").exists()
@@ -88,8 +107,16 @@ def test_what_passes_lands_with_its_evidence(octet: Octet, git: Git, guardian: A
         assert git.contains("main", done.merge_commit)
         (record,) = octet.tasks.records(task.id)
         assert record.evidence is not None
-        assert (record.verdict, record.by, record.commit) == (Verdict.MERGED, guardian.id, task.commit)
-        assert (record.evidence["command"], record.evidence["exit_code"], len(record.evidence["commits"])) == ("sh check.sh", 0, 2)
+        assert (record.verdict, record.by, record.commit) == (
+            Verdict.MERGED,
+            guardian.id,
+            task.commit,
+        )
+        assert (
+            record.evidence["command"],
+            record.evidence["exit_code"],
+            len(record.evidence["commits"]),
+        ) == ("sh check.sh", 0, 2)
         assert record.evidence["tree"] == git.out("rev-parse", "main^{tree}")
         assert not git.commit(f"refs/heads/{task.branch}")
     assert octet.locks.list() == []
@@ -100,7 +127,9 @@ def test_what_passes_lands_with_its_evidence(octet: Octet, git: Git, guardian: A
 
 @pytest.mark.parametrize("strategy", ["squash", "rebase"])
 def test_under_another_name(octet: Octet, git: Git, guardian: Agent, strategy: str) -> None:
-    """Squashed or replayed on a branch that has moved on: the worktree and the branch go, though their commits are not in main."""
+    """Squashed or replayed on a branch that has moved on: the worktree and the branch go, though
+    their commits are not in main.
+    """
     task = built(octet, {"b.txt": "x\n"})
     with open(git.directory / FILE, "a") as file:
         file.write(f'[merge]\nstrategy = "{strategy}"\n')
@@ -115,8 +144,12 @@ def test_under_another_name(octet: Octet, git: Git, guardian: Agent, strategy: s
     assert git.out("for-each-ref", "refs/octet/rescue/") == ""
 
 
-def test_a_conflict_goes_back_to_its_author_with_the_paths(octet: Octet, git: Git, guardian: Agent) -> None:
-    """The first lands; the author of the second reads which files conflict, and is offered its task first."""
+def test_a_conflict_goes_back_to_its_author_with_the_paths(
+    octet: Octet, git: Git, guardian: Agent
+) -> None:
+    """The first lands; the author of the second reads which files conflict, and is offered its task
+    first.
+    """
     built(octet, {"a.txt": "one way\n"}, priority=1)
     author = join(octet, host=host_id())
     second = built(octet, {"a.txt": "another way\n"}, author=author)
@@ -124,19 +157,30 @@ def test_a_conflict_goes_back_to_its_author_with_the_paths(octet: Octet, git: Gi
     assert kinds(queue_of(octet, guardian).merge_once()) == ["merged", "returned"]
     (record,) = octet.tasks.records(second.id)
     assert record.verdict == Verdict.CONFLICT
-    assert any("a.txt" in message.text and second.id in message.text for message in octet.messages.read(author))
+    assert any(
+        "a.txt" in message.text and second.id in message.text
+        for message in octet.messages.read(author)
+    )
     again = octet.tasks.claim(author)
     assert again.id == second.id
     assert "a.txt" in again.findings
     assert_in_step(git)
 
 
-def test_work_that_fails_the_tests_goes_back_with_their_output(octet: Octet, git: Git, guardian: Agent) -> None:
-    """Of three in a batch the one that fails on the combined tree goes back, with evidence; the others land."""
+def test_work_that_fails_the_tests_goes_back_with_their_output(
+    octet: Octet, git: Git, guardian: Agent
+) -> None:
+    """Of three in a batch the one that fails on the combined tree goes back, with evidence; the
+    others land.
+    """
     before = git.commit("main")
     tasks = [built(octet, {name: "x\n"}) for name in ("one", "b", "other")]
     assert sorted(kinds(queue_of(octet, guardian).merge_once())) == ["merged", "merged", "returned"]
-    assert [octet.tasks.get(task.id).state for task in tasks] == [State.DONE, State.DONE, State.PENDING]
+    assert [octet.tasks.get(task.id).state for task in tasks] == [
+        State.DONE,
+        State.DONE,
+        State.PENDING,
+    ]
     record = octet.tasks.records(tasks[2].id)[-1]
     assert record.verdict == Verdict.FAIL
     assert record.evidence is not None
@@ -151,7 +195,9 @@ def test_a_dirty_checkout_keeps_the_queue_waiting(octet: Octet, git: Git, guardi
     task = built(octet, {"a.txt": "new\n"})
     (git.directory / "a.txt").write_text("a person's own\n")
     reports: list[Report] = []
-    working = threading.Thread(target=lambda: reports.extend(queue_of(octet, guardian).serve(wait_s=0.2)))
+    working = threading.Thread(
+        target=lambda: reports.extend(queue_of(octet, guardian).serve(wait_s=0.2))
+    )
     working.start()
     wait_for(lambda: "the shop" in why_waiting(octet), "the reason")
     assert octet.tasks.get(task.id).state == State.MERGING
@@ -165,7 +211,9 @@ def test_a_dirty_checkout_keeps_the_queue_waiting(octet: Octet, git: Git, guardi
 
 
 def test_once_gives_back_what_cannot_be_merged_now(octet: Octet, git: Git, guardian: Agent) -> None:
-    """With a dirty checkout: the task waits in the queue again, no attempt is counted, and the report says why."""
+    """With a dirty checkout: the task waits in the queue again, no attempt is counted, and the
+    report says why.
+    """
     task = built(octet, {"a.txt": "new\n"})
     (git.directory / "a.txt").write_text("a person's own\n")
     assert kinds(queue_of(octet, guardian).merge_once()) == ["waiting"]
@@ -174,7 +222,9 @@ def test_once_gives_back_what_cannot_be_merged_now(octet: Octet, git: Git, guard
 
 
 def test_conflicts_are_foreseen(octet: Octet, guardian: Agent) -> None:
-    """What waits for its review goes back at once, who is still building is told; what fits is left alone."""
+    """What waits for its review goes back at once, who is still building is told; what fits is left
+    alone.
+    """
     at_review = built(octet, {"a.txt": "at review\n"}, gates=["review", "merge"])
     fits = built(octet, {"b.txt": "fits\n"}, gates=["review", "merge"])
     builder = join(octet, host=host_id())
@@ -182,20 +232,32 @@ def test_conflicts_are_foreseen(octet: Octet, guardian: Agent) -> None:
     task = octet.tasks.claim(builder, task_id=added.id)
     commit(Git(Path(move_in(octet, builder, task).path)), {"a.txt": "in work\n"})
     first = built(octet, {"a.txt": "first\n"})
-    assert kinds(queue_of(octet, guardian).merge_once(first.id)) == ["merged", "foreseen", "foreseen"]
-    assert [octet.tasks.get(task_id).state for task_id in (at_review.id, fits.id, task.id)] == ["pending", "submitted", "claimed"]
+    assert kinds(queue_of(octet, guardian).merge_once(first.id)) == [
+        "merged",
+        "foreseen",
+        "foreseen",
+    ]
+    assert [octet.tasks.get(task_id).state for task_id in (at_review.id, fits.id, task.id)] == [
+        "pending",
+        "submitted",
+        "claimed",
+    ]
     assert octet.tasks.records(at_review.id)[-1].verdict == Verdict.CONFLICT
     assert any("a.txt" in message.text for message in octet.messages.read(builder))
     assert contradictions(octet) == []
 
 
 def test_a_lock_that_another_holds_is_waited_for(octet: Octet, git: Git, guardian: Agent) -> None:
-    """Nothing moves while somebody else has the branch's lock; when it is free the merge goes on at once."""
+    """Nothing moves while somebody else has the branch's lock; when it is free the merge goes on at
+    once.
+    """
     built(octet, {"b.txt": "x\n"})
     other = join(octet, "repository-guardian")
     token = octet.locks.acquire(other, ["repository:main"])["repository:main"]
     before, reports = git.commit("main"), []
-    working = threading.Thread(target=lambda: reports.extend(queue_of(octet, guardian).serve(wait_s=0.2)))
+    working = threading.Thread(
+        target=lambda: reports.extend(queue_of(octet, guardian).serve(wait_s=0.2))
+    )
     working.start()
     wait_for(lambda: octet.events.log(5)[-1].type == "merge_waiting", "it waits")
     assert git.commit("main") == before
@@ -204,14 +266,18 @@ def test_a_lock_that_another_holds_is_waited_for(octet: Octet, git: Git, guardia
     assert [report.kind for report in reports] == ["waiting", "merged"]
 
 
-def test_a_lock_that_is_lost_meanwhile_stops_the_move(octet: Octet, git: Git, guardian: Agent) -> None:
+def test_a_lock_that_is_lost_meanwhile_stops_the_move(
+    octet: Octet, git: Git, guardian: Agent
+) -> None:
     """Its lock is broken and taken by another while the tests run: nothing moves."""
     task, before = built(octet, {"b.txt": "x\n"}), git.commit("main")
     other = join(octet, "repository-guardian")
     started = git.directory.parent / "started"
     commit(git, {"check.sh": f"touch '{started}'; while [ -e '{started}' ]; do sleep 0.02; done\n"})
     reports: list[Report] = []
-    working = threading.Thread(target=lambda: reports.extend(queue_of(octet, guardian).merge_once()))
+    working = threading.Thread(
+        target=lambda: reports.extend(queue_of(octet, guardian).merge_once())
+    )
     working.start()
     wait_for(started.exists, "the tests run")
     before = git.commit("main")
@@ -226,7 +292,9 @@ def test_a_lock_that_is_lost_meanwhile_stops_the_move(octet: Octet, git: Git, gu
 
 
 def test_a_lease_tells_that_it_was_lost_for_a_while(octet: Octet) -> None:
-    """Broken and free again: it is taken anew with another token, and what was begun under the old one must not go on."""
+    """Broken and free again: it is taken anew with another token, and what was begun under the old
+    one must not go on.
+    """
     agent = join(octet)
     with Lease(octet, agent, "repository:main") as lease:
         lease.check()
@@ -238,7 +306,9 @@ def test_a_lease_tells_that_it_was_lost_for_a_while(octet: Octet) -> None:
 
 
 def test_an_agent_that_was_buried_goes_on_as_another(octet: Octet, git: Git) -> None:
-    """A laptop that slept for longer than its lease: the claim is back in the queue, and the queue registers anew."""
+    """A laptop that slept for longer than its lease: the claim is back in the queue, and the queue
+    registers anew.
+    """
     agents: list[Agent] = []
 
     def register() -> Agent:
@@ -261,21 +331,27 @@ def test_two_queues_on_one_repository(octet: Octet, git: Git) -> None:
     reports: list[Report] = []
 
     def work() -> None:
-        reports.extend(queue_of(octet, join(octet, "repository-guardian", host=host_id())).serve(wait_s=1.0))
+        reports.extend(
+            queue_of(octet, join(octet, "repository-guardian", host=host_id())).serve(wait_s=1.0)
+        )
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert sorted(report.task for report in reports if report.kind == "merged") == sorted(task.id for task in tasks)
+    assert sorted(report.task for report in reports if report.kind == "merged") == sorted(
+        task.id for task in tasks
+    )
     assert {octet.tasks.get(task.id).state for task in tasks} == {State.DONE}
     assert_in_step(git)
     assert contradictions(octet) == []
 
 
 def test_a_commit_that_is_gone_goes_back(octet: Octet, guardian: Agent) -> None:
-    """A task whose commit is not in this repository cannot wait for ever: its author reads what to do."""
+    """A task whose commit is not in this repository cannot wait for ever: its author reads what to
+    do.
+    """
     task = built(octet, {"b.txt": "x\n"})
     octet.store.client.hset(octet.store.keys.task(task.id), "commit", "1" * 40)
     assert kinds(queue_of(octet, guardian).merge_once()) == ["returned"]
@@ -283,7 +359,9 @@ def test_a_commit_that_is_gone_goes_back(octet: Octet, guardian: Agent) -> None:
 
 
 def test_without_an_approved_test_command_nothing_is_merged(octet: Octet, git: Git) -> None:
-    """No command at all, or one that was changed since the person approved it: refused, and what to do is said."""
+    """No command at all, or one that was changed since the person approved it: refused, and what to
+    do is said.
+    """
     assert octet.project
     (git.directory / FILE).write_text(SETTINGS.replace("sh check.sh", "sh other.sh"))
     with pytest.raises(Refused, match="octet init"):
@@ -294,10 +372,16 @@ def test_without_an_approved_test_command_nothing_is_merged(octet: Octet, git: G
     assert suite_of(load_project(git.directory), without=True) is None
 
 
-def test_a_hook_of_git_that_refuses_keeps_it_waiting(octet: Octet, git: Git, guardian: Agent) -> None:
+def test_a_hook_of_git_that_refuses_keeps_it_waiting(
+    octet: Octet, git: Git, guardian: Agent
+) -> None:
     """A reference-transaction hook may say no: the branch stays, and its word is passed on."""
     built(octet, {"b.txt": "x\n"})
-    install_hook(git, "reference-transaction", '[ "$1" = prepared ] && grep -q refs/heads/main && exit 1; exit 0')
+    install_hook(
+        git,
+        "reference-transaction",
+        '[ "$1" = prepared ] && grep -q refs/heads/main && exit 1; exit 0',
+    )
     before = git.commit("main")
     assert kinds(queue_of(octet, guardian).merge_once()) == ["waiting"]
     assert git.commit("main") == before
@@ -314,7 +398,11 @@ class TestGate:
         assert verdict.passed
         (record,) = octet.tasks.records(task.id)
         assert record.evidence is not None
-        assert (record.verdict, record.commit, record.evidence["onto"]) == (Verdict.PASS, task.commit, before)
+        assert (record.verdict, record.commit, record.evidence["onto"]) == (
+            Verdict.PASS,
+            task.commit,
+            before,
+        )
         assert octet.tasks.get(task.id).stage == "merge"
         assert git.commit("main") == before
 
@@ -326,8 +414,13 @@ class TestGate:
         commit(git, {"a.txt": "theirs\n"})
         verdicts = [self.judged(octet, tester, task) for task in (failing, conflicting)]
         assert [verdict.passed for verdict in verdicts] == [False, False]
-        assert [octet.tasks.records(task.id)[-1].verdict for task in (failing, conflicting)] == [Verdict.FAIL, Verdict.CONFLICT]
-        assert {octet.tasks.get(task.id).state for task in (failing, conflicting)} == {State.PENDING}
+        assert [octet.tasks.records(task.id)[-1].verdict for task in (failing, conflicting)] == [
+            Verdict.FAIL,
+            Verdict.CONFLICT,
+        ]
+        assert {octet.tasks.get(task.id).state for task in (failing, conflicting)} == {
+            State.PENDING
+        }
 
     @staticmethod
     def judged(octet: Octet, tester: Agent, task: Task) -> Any:

@@ -1,4 +1,6 @@
-"""Landings where a remote decides: fetched first, pushed by compare-and-swap, the local branch after it."""
+"""Landings where a remote decides: fetched first, pushed by compare-and-swap, the local branch
+after it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,16 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.repositories import alive, assert_in_step, commit, install_hook, name_somebody, poll, trees, work
+from tests.repositories import (
+    alive,
+    assert_in_step,
+    commit,
+    install_hook,
+    name_somebody,
+    poll,
+    trees,
+    work,
+)
 
 from octet.git import remote
 from octet.git.program import Git
@@ -43,7 +54,14 @@ def other(bare: Git) -> Git:
 
 def land_one(git: Git, source: str, suite: Suite | None = PASSING, *, branch: str = "") -> Outcome:
     works = [Work("t", "do it", git.commit(source) or source, branch)]
-    (outcome,) = land(git, works, Target("main", "origin"), strategy=Strategy.MERGE, suite=suite, scratch=trees(git))
+    (outcome,) = land(
+        git,
+        works,
+        Target("main", "origin"),
+        strategy=Strategy.MERGE,
+        suite=suite,
+        scratch=trees(git),
+    )
     return outcome
 
 
@@ -73,8 +91,12 @@ def test_the_remote_branch_is_where_work_goes(git: Git, bare: Git, other: Git) -
     assert_in_step(git)
 
 
-def test_nothing_to_land_still_brings_the_local_branch_along(git: Git, bare: Git, other: Git) -> None:
-    """After a kill between push and local move, the next landing finds the work landed and the checkout follows."""
+def test_nothing_to_land_still_brings_the_local_branch_along(
+    git: Git, bare: Git, other: Git
+) -> None:
+    """After a kill between push and local move, the next landing finds the work landed and the
+    checkout follows.
+    """
     work(git, "t", {"t.txt": "t\n"})
     git.out("push", "--quiet", "origin", "octet/t")
     other.out("fetch", "--quiet")
@@ -112,7 +134,8 @@ def test_somebody_else_was_faster(git: Git, bare: Git, other: Git) -> None:
     """Their push while our tests run is fetched, and the work is tested again on top of it."""
     work(git, "t", {"t.txt": "t\n"})
     race = (
-        f"test -e raced.txt || (cd {shlex.quote(str(other.directory))} && touch raced.txt && git add . && git commit -qm r && git push -q)"
+        f"test -e raced.txt || (cd {shlex.quote(str(other.directory))} && touch raced.txt && git "
+        "add . && git commit -qm r && git push -q)"
     )
     outcome = land_one(git, "octet/t", Suite(race, 30))
     assert isinstance(outcome, Landed)
@@ -122,7 +145,9 @@ def test_somebody_else_was_faster(git: Git, bare: Git, other: Git) -> None:
     assert_in_step(git)
 
 
-def test_a_push_that_arrived_though_its_answer_was_lost(git: Git, bare: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_push_that_arrived_though_its_answer_was_lost(
+    git: Git, bare: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The line went down after the remote had moved: what counts is where the remote is."""
     submitted = work(git, "t", {"t.txt": "t\n"})
     push = remote.Remote.push
@@ -141,7 +166,9 @@ def test_a_remote_that_refuses(git: Git, bare: Git, hook: str) -> None:
     """Its reason comes back, nothing moved, and it is not asked again."""
     work(git, "t", {"t.txt": "t\n"})
     asked = bare.directory / "asked"
-    install_hook(bare, hook, f"echo x >> {shlex.quote(str(asked))}; echo only on Tuesdays >&2; exit 1")
+    install_hook(
+        bare, hook, f"echo x >> {shlex.quote(str(asked))}; echo only on Tuesdays >&2; exit 1"
+    )
     tip = git.commit("main")
     outcome = land_one(git, "octet/t")
     assert isinstance(outcome, Waiting)
@@ -171,11 +198,15 @@ def test_a_branch_that_the_remote_lacks(git: Git, bare: Git) -> None:
 
 @pytest.mark.parametrize("how", ["ssh", "core"])
 @pytest.mark.usefixtures("bare")
-def test_a_network_that_hangs(git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def test_a_network_that_hangs(
+    git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     """A connection that never answers ends in time, with every process of it."""
     program = tmp_path / "ssh"
     pids, args = (shlex.quote(str(tmp_path / name)) for name in ("pids", "args"))
-    program.write_text(f"#!/bin/sh\necho $$ >> {pids}\nprintf '%s\\n' \"$@\" > {args}\nexec sleep 300\n")
+    program.write_text(
+        f"#!/bin/sh\necho $$ >> {pids}\nprintf '%s\\n' \"$@\" > {args}\nexec sleep 300\n"
+    )
     program.chmod(0o755)
     work(git, "t", {"t.txt": "t\n"})
     git.out("remote", "set-url", "origin", "ssh://nowhere.invalid/x.git")
@@ -201,24 +232,40 @@ def test_a_commit_that_is_only_on_the_remote(git: Git, other: Git) -> None:
     assert (git.directory / "far.txt").exists()
 
 
-def test_a_commit_that_cannot_be_asked_for_now(git: Git, bare: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_that_cannot_be_asked_for_now(
+    git: Git, bare: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A line that goes down is no verdict on the work."""
-    monkeypatch.setattr(remote.Remote, "fetch_branch", lambda _self, _branch: "origin: Could not resolve host")
+    monkeypatch.setattr(
+        remote.Remote, "fetch_branch", lambda _self, _branch: "origin: Could not resolve host"
+    )
     outcome = land_one(git, "1" * 40, branch="octet/far")
     assert outcome == Waiting("origin: Could not resolve host")
     assert bare.commit("main") == git.commit("main")
 
 
-@pytest.mark.parametrize("branch", ["", "octet/none", "main:refs/heads/victim", "--upload-pack=touch x", "*"])
+@pytest.mark.parametrize(
+    "branch", ["", "octet/none", "main:refs/heads/victim", "--upload-pack=touch x", "*"]
+)
 @pytest.mark.usefixtures("bare")
 def test_a_commit_that_is_nowhere(git: Git, branch: str) -> None:
     """It is refused alone, whatever its branch is called, and no other branch appears."""
     submitted = work(git, "t", {"t.txt": "t\n"})
     works = [Work("lost", "lost", "1" * 40, branch), Work("t", "t", submitted)]
-    lost, landed = land(git, works, Target("main", "origin"), strategy=Strategy.MERGE, suite=None, scratch=trees(git))
+    lost, landed = land(
+        git,
+        works,
+        Target("main", "origin"),
+        strategy=Strategy.MERGE,
+        suite=None,
+        scratch=trees(git),
+    )
     assert isinstance(lost, Unusable)
     assert isinstance(landed, Landed)
-    assert git.out("for-each-ref", "--format=%(refname:short)", "refs/heads").split() == ["main", "octet/t"]
+    assert git.out("for-each-ref", "--format=%(refname:short)", "refs/heads").split() == [
+        "main",
+        "octet/t",
+    ]
 
 
 def test_a_clone_without_the_branch(bare: Git, git: Git, tmp_path: Path) -> None:
@@ -243,7 +290,17 @@ def test_the_fence_is_asked_before_the_push(git: Git, bare: Git) -> None:
 
     works = [Work("t", "t", submitted)]
     with pytest.raises(PermissionError):
-        list(land(git, works, Target("main", "origin"), strategy=Strategy.MERGE, suite=PASSING, scratch=trees(git), fence=refuse))
+        list(
+            land(
+                git,
+                works,
+                Target("main", "origin"),
+                strategy=Strategy.MERGE,
+                suite=PASSING,
+                scratch=trees(git),
+                fence=refuse,
+            )
+        )
     assert git.commit("main") == bare.commit("main") == tip
     assert len(list_worktrees(git)) == 2
 
@@ -272,7 +329,14 @@ def test_try_out_on_the_remote_branch(git: Git, bare: Git, other: Git) -> None:
     theirs, tip = push_from(other, {"theirs.txt": "x\n"}), git.commit("main")
     submitted = Work("t", "t", work(git, "t", {"t.txt": "t\n"}))
     target = Target("main", "origin")
-    evidence = try_out(git, submitted, target, strategy=Strategy.SQUASH, suite=Suite("cat *.txt", 30), scratch=trees(git))
+    evidence = try_out(
+        git,
+        submitted,
+        target,
+        strategy=Strategy.SQUASH,
+        suite=Suite("cat *.txt", 30),
+        scratch=trees(git),
+    )
     assert isinstance(evidence, Evidence)
     assert (evidence.onto, evidence.tail) == (theirs, "base\nt\nx\n")
     assert (git.commit("main"), bare.commit("main")) == (tip, theirs)
@@ -282,7 +346,9 @@ def test_a_git_past_its_time(git: Git, tmp_path: Path) -> None:
     """It is killed with what it started."""
     pid_file = tmp_path / "pid"
     start = time.monotonic()
-    ran = git.at(git.directory, "-c", f"alias.hang=!sleep 300 & echo $! > {pid_file}; wait").within(0.5, "hang")
+    ran = git.at(git.directory, "-c", f"alias.hang=!sleep 300 & echo $! > {pid_file}; wait").within(
+        0.5, "hang"
+    )
     assert ran.status < 0
     assert time.monotonic() - start < 60
     poll(lambda: not alive(int(pid_file.read_text())))
@@ -290,6 +356,8 @@ def test_a_git_past_its_time(git: Git, tmp_path: Path) -> None:
 
 def test_a_git_that_leaves_somebody_behind(git: Git) -> None:
     """Its answer comes when it ends, though another process still holds its output."""
-    ran = git.at(git.directory, "-c", "alias.leave=!sleep 300 & echo $!; echo err >&2").within(100, "leave")
+    ran = git.at(git.directory, "-c", "alias.leave=!sleep 300 & echo $!; echo err >&2").within(
+        100, "leave"
+    )
     os.kill(int(ran.out), signal.SIGKILL)  # it lives
     assert (ran.status, ran.err) == (0, "err\n")

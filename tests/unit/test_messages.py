@@ -19,11 +19,17 @@ def texts(messages: object) -> list[str]:
 
 
 def test_given_out_once(octet: Octet) -> None:
-    """A message is there when the send returns, is given out once, and has its sender, its recipient and its time."""
+    """A message is there when the send returns, is given out once, and has its sender, its
+    recipient and its time.
+    """
     agent = join(octet)
     (ref,) = octet.messages.send(agent.id, "hello\n\x1b[2J ü", sender="architect-1").refs
     found = octet.messages.read(agent)
-    assert list(found) == [Message(ref, "architect-1", agent.id, "hello\n\x1b[2J ü", found[0].sent_ms, "note", "", "normal")]
+    assert list(found) == [
+        Message(
+            ref, "architect-1", agent.id, "hello\n\x1b[2J ü", found[0].sent_ms, "note", "", "normal"
+        )
+    ]
     assert abs(found[0].sent_ms - octet.now_ms()) < 60_000
     assert octet.messages.read(agent) == []
 
@@ -44,11 +50,18 @@ def test_order_and_portions(octet: Octet) -> None:
     for number in range(50):
         octet.messages.send(agent.id, str(number), sender="x")
     portions = [texts(octet.messages.read(agent)) for _ in range(4)]
-    assert portions == [[str(n) for n in range(20)], [str(n) for n in range(20, 40)], [str(n) for n in range(40, 50)], []]
+    assert portions == [
+        [str(n) for n in range(20)],
+        [str(n) for n in range(20, 40)],
+        [str(n) for n in range(40, 50)],
+        [],
+    ]
 
 
 def test_a_large_portion(single_octet: Octet) -> None:
-    """More messages by hand than an inbox takes are given out all the same, some thousands at a time."""
+    """More messages by hand than an inbox takes are given out all the same, some thousands at a
+    time.
+    """
     octet = single_octet
     pipe = octet.store.client.pipeline(transaction=False)
     agent = join(octet)
@@ -88,7 +101,17 @@ def test_two_readers_at_once(octet: Octet) -> None:
     assert sorted(map(int, found[0] + found[1])) == list(range(200))
 
 
-@pytest.mark.parametrize(("to", "text"), [("", "x"), ("a b", "x"), ("a\n", "x"), ("developer-1", ""), ("developer-1", " \n "), ("é", "x")])
+@pytest.mark.parametrize(
+    ("to", "text"),
+    [
+        ("", "x"),
+        ("a b", "x"),
+        ("a\n", "x"),
+        ("developer-1", ""),
+        ("developer-1", " \n "),
+        ("é", "x"),
+    ],
+)
 def test_what_cannot_be_sent(octet: Octet, to: str, text: str) -> None:
     """A recipient's name is plain and a text is not empty."""
     with pytest.raises(UsageError):
@@ -104,15 +127,25 @@ def test_texts_that_cannot_be_sent(octet: Octet, text: str) -> None:
 
 
 def test_to_every_member_and_to_everybody(octet: Octet) -> None:
-    """`everyone` reaches each member of a role, `all` each agent but the sender; who comes later has neither, a person is no agent."""
+    """`everyone` reaches each member of a role, `all` each agent but the sender; who comes later
+    has neither, a person is no agent.
+    """
     first, second, other = join(octet), join(octet), join(octet, "architect")
     octet.agents.register(Registration(role="person", kind="person", name="ann"))
     sent = octet.messages.send("developer", "both", sender=other.id, everyone=True)
     assert [ref.partition("/")[0] for ref in sent.refs] == [first.id, second.id]
     octet.messages.send("all", "every one", sender=first.id)
     late = join(octet)
-    found = {agent.id: [message.text for message in octet.messages.read(agent)] for agent in (first, second, other, late)}
-    assert found == {first.id: ["both"], second.id: ["both", "every one"], other.id: ["every one"], late.id: []}
+    found = {
+        agent.id: [message.text for message in octet.messages.read(agent)]
+        for agent in (first, second, other, late)
+    }
+    assert found == {
+        first.id: ["both"],
+        second.id: ["both", "every one"],
+        other.id: ["every one"],
+        late.id: [],
+    }
     with pytest.raises(Refused, match="nobody is there"):
         octet.messages.send("repository-guardian", "x", sender="x", everyone=True)
 
@@ -127,7 +160,9 @@ def test_to_the_holder_of_a_task(octet: Octet) -> None:
     octet.tasks.release(task.id, held.token)
     assert list(octet.messages.read(agent)) == []
     held = octet.tasks.claim(agent)
-    assert [(message.text, message.to) for message in octet.messages.read(agent)] == [("first", f"task:{task.id}")]
+    assert [(message.text, message.to) for message in octet.messages.read(agent)] == [
+        ("first", f"task:{task.id}")
+    ]
     octet.tasks.complete(task.id, held.token)
     with pytest.raises(Refused, match="is done"):
         octet.messages.send(f"task:{task.id}", "late", sender="x")
@@ -149,9 +184,23 @@ def test_urgent_ones_first(octet: Octet) -> None:
     agent = join(octet)
     for number in range(100):
         octet.messages.send(agent.id, str(number), sender="x")
-    octet.messages.send(agent.id, "now", sender="x", priority="high", kind="warning", task="T1", reply_to=f"{agent.id}/1-1")
+    octet.messages.send(
+        agent.id,
+        "now",
+        sender="x",
+        priority="high",
+        kind="warning",
+        task="T1",
+        reply_to=f"{agent.id}/1-1",
+    )
     (first, *_) = octet.messages.read(agent, most=3)
-    assert (first.text, first.kind, first.task, first.priority, first.reply_to) == ("now", "warning", "T1", "high", f"{agent.id}/1-1")
+    assert (first.text, first.kind, first.task, first.priority, first.reply_to) == (
+        "now",
+        "warning",
+        "T1",
+        "high",
+        f"{agent.id}/1-1",
+    )
     assert octet.messages.waiting(agent) == 98
 
 
@@ -166,13 +215,18 @@ def test_a_full_inbox_refuses_and_drops_nothing(single_octet: Octet) -> None:
     with pytest.raises(Refused, match=f"inbox of {agent.id} is full"):
         octet.messages.send(agent.id, "one more", sender="x")
     sent = octet.messages.send("developer", "both", sender="x", everyone=True)
-    assert (list(sent.full), [message.text for message in octet.messages.read(other)]) == ([agent.id], ["both"])
+    assert (list(sent.full), [message.text for message in octet.messages.read(other)]) == (
+        [agent.id],
+        ["both"],
+    )
     assert octet.messages.read(agent, most=1)[0].text == "0"
     assert octet.messages.send(agent.id, "now", sender="x").refs
 
 
 def test_given_is_not_read(any_octet: Octet) -> None:
-    """What was taken and not settled is nobody else's, comes back when it is said to be lost, and goes when it was shown."""
+    """What was taken and not settled is nobody else's, comes back when it is said to be lost, and
+    goes when it was shown.
+    """
     octet = any_octet
     first, second = join(octet), join(octet)
     octet.messages.send("developer", "x", sender="y")
@@ -192,7 +246,10 @@ def test_given_is_not_read(any_octet: Octet) -> None:
 def test_what_became_of_it(octet: Octet) -> None:
     """A sender can look back: waiting, given, read."""
     sender, agent = join(octet, "architect"), join(octet)
-    refs = [octet.messages.send(agent.id, text, sender=sender.id).refs[0] for text in ("one", "two", "three")]
+    refs = [
+        octet.messages.send(agent.id, text, sender=sender.id).refs[0]
+        for text in ("one", "two", "three")
+    ]
     taken = octet.messages.take(agent, {"session": "s"}, most=2)
     octet.messages.settle([(taken.given[0], True)])
     found = octet.messages.sent(sender)
@@ -205,7 +262,16 @@ def test_what_became_of_it(octet: Octet) -> None:
 
 
 @pytest.mark.parametrize(
-    "record", ["", "null", "[]", "{}", '{"agent": 1, "at_ms": "x"}', "\udcff", '{"agent": "developer-9", "offset": []}']
+    "record",
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        '{"agent": 1, "at_ms": "x"}',
+        "\udcff",
+        '{"agent": "developer-9", "offset": []}',
+    ],
 )
 def test_spoiled_records_of_what_was_given(octet: Octet, record: str) -> None:
     """A record that somebody wrote by hand holds up no message."""

@@ -1,4 +1,6 @@
-"""Tasks, agents and locks against a model in plain Python: any sequence of steps, on a real server, has the same outcome in both."""
+"""Tasks, agents and locks against a model in plain Python: any sequence of steps, on a real server,
+has the same outcome in both.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,27 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from tests.redis_fixtures import Server
 from tests.store_fixtures import contradictions
 
-from octet.base.errors import AgentGone, IllegalTransition, LockHeld, NotFound, NothingToClaim, OctetError, Refused, StaleToken
+from octet.base.errors import (
+    AgentGone,
+    IllegalTransition,
+    LockHeld,
+    NotFound,
+    NothingToClaim,
+    OctetError,
+    Refused,
+    StaleToken,
+)
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent, Registration
 from octet.core.tasks.tasks import Task
@@ -71,7 +89,11 @@ class Model:
         return min(waiting, key=lambda task: (-task.priority, task.order), default=None)
 
     def sent_back_to(self, agent: Agent, state: str) -> list[ModelTask]:
-        return [task for task in self.tasks.values() if task.state == state == "pending" and task.returned_to == agent.id]
+        return [
+            task
+            for task in self.tasks.values()
+            if task.state == state == "pending" and task.returned_to == agent.id
+        ]
 
     def give_back(self, task: ModelTask, counts: bool) -> None:
         if task.state == "merging":
@@ -104,7 +126,9 @@ PICK = st.integers(0, 9)
 
 
 class Machine(RuleBasedStateMachine):
-    """Each rule makes one step in both worlds; what the model forbids must be refused for the reason that the model gives."""
+    """Each rule makes one step in both worlds; what the model forbids must be refused for the
+    reason that the model gives.
+    """
 
     url = ""
 
@@ -128,11 +152,17 @@ class Machine(RuleBasedStateMachine):
 
     def agent(self, pick: int) -> Agent:
         living = list(self.model.agents.values())
-        return living[pick % len(living)] if living and pick < 8 else self.ever[pick % len(self.ever)]
+        return (
+            living[pick % len(living)] if living and pick < 8 else self.ever[pick % len(self.ever)]
+        )
 
     def a_claim(self, pick: int) -> Claim:
         current = [(task.id, task.token) for task in self.model.tasks.values() if task.holder]
-        return current[pick % len(current)] if current and pick < 8 else self.claims[pick % len(self.claims)]
+        return (
+            current[pick % len(current)]
+            if current and pick < 8
+            else self.claims[pick % len(self.claims)]
+        )
 
     def current(self, claim: Claim) -> ModelTask | None:
         task = self.model.tasks[claim[0]]
@@ -147,13 +177,22 @@ class Machine(RuleBasedStateMachine):
 
     # Agents
 
-    @rule(role=st.sampled_from(ROLES), session=st.sampled_from(["", "s1", "s2"]), child=st.booleans(), pick=PICK)
+    @rule(
+        role=st.sampled_from(ROLES),
+        session=st.sampled_from(["", "s1", "s2"]),
+        child=st.booleans(),
+        pick=PICK,
+    )
     def register(self, role: str, session: str, child: bool, pick: int) -> None:
         parent = self.agent(pick).id if child else ""
         before = self.octet.agents.name_of_session(session) if session else ""
-        wanted = Registration(role=role, process=f"h:{len(self.ever)}:1", session=session, parent=parent)
+        wanted = Registration(
+            role=role, process=f"h:{len(self.ever)}:1", session=session, parent=parent
+        )
         joined = self.octet.agents.register(wanted)
-        back = bool(before) and before.rpartition("-")[0] == role and before not in self.model.agents
+        back = (
+            bool(before) and before.rpartition("-")[0] == role and before not in self.model.agents
+        )
         assert joined.how == ("back" if back else "new")
         assert joined.agent.id not in self.model.agents
         assert not back or joined.agent.id == before
@@ -168,8 +207,14 @@ class Machine(RuleBasedStateMachine):
     def register_again(self, pick: int) -> None:
         agent = self.agent(pick)
         if self.model.alive(agent):
-            joined = self.octet.agents.register(Registration(role="guest", process=agent.process, parent=agent.parent))
-            assert (joined.how, joined.agent.id, joined.agent.role) == ("known", agent.id, agent.role)
+            joined = self.octet.agents.register(
+                Registration(role="guest", process=agent.process, parent=agent.parent)
+            )
+            assert (joined.how, joined.agent.id, joined.agent.role) == (
+                "known",
+                agent.id,
+                agent.role,
+            )
             assert joined.agent.incarnation == agent.incarnation
 
     @rule(pick=PICK, how=st.sampled_from(["leave", "bury", "expire"]))
@@ -183,7 +228,9 @@ class Machine(RuleBasedStateMachine):
         if estate:
             task = self.model.held_by(agent)
             assert estate.tasks == ((task.id,) if task else ())
-            assert set(estate.resources) == {name for name, lock in self.model.locks.items() if lock.holder == agent.id}
+            assert set(estate.resources) == {
+                name for name, lock in self.model.locks.items() if lock.holder == agent.id
+            }
             self.model.end_agent(agent, counts=how == "bury")
 
     @rule(pick=PICK, role=st.sampled_from(["architect", *ROLES]))
@@ -202,7 +249,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pick=PICK)
     def beat(self, pick: int) -> None:
-        assert list(self.octet.agents.beat([self.agent(pick)])) == [self.model.alive(self.agent(pick))]
+        assert list(self.octet.agents.beat([self.agent(pick)])) == [
+            self.model.alive(self.agent(pick))
+        ]
 
     # Tasks
 
@@ -214,14 +263,24 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def push(self) -> None:
         """A task by plain LPUSH, taken up at once by asking for one that is not there."""
-        agent = next((agent for agent in self.model.agents.values() if not self.model.held_by(agent)), None)
+        agent = next(
+            (agent for agent in self.model.agents.values() if not self.model.held_by(agent)), None
+        )
         if agent:
             self.octet.store.client.lpush(self.octet.store.keys.pending, "raw")
             self.refused(NotFound, lambda: self.octet.tasks.claim(agent, task_id="none"))
-            (new,) = [found.id for found in self.octet.tasks.list("pending", 1000) if found.id not in self.model.tasks]
+            (new,) = [
+                found.id
+                for found in self.octet.tasks.list("pending", 1000)
+                if found.id not in self.model.tasks
+            ]
             self.model.tasks[new] = ModelTask(new, 0, int(new), 3)
 
-    @rule(pick=PICK, stage=st.sampled_from(["build", "build", "merge"]), wanted=st.none() | st.none() | st.integers(1, 9))
+    @rule(
+        pick=PICK,
+        stage=st.sampled_from(["build", "build", "merge"]),
+        wanted=st.none() | st.none() | st.integers(1, 9),
+    )
     def claim(self, pick: int, stage: str, wanted: int | None) -> None:
         waits, works = ("pending", "claimed") if stage == "build" else ("submitted", "merging")
         agent, wanted_id = self.agent(pick), str(wanted) if wanted else None
@@ -245,13 +304,27 @@ class Machine(RuleBasedStateMachine):
         else:
             task = step()
             own = [] if wanted else self.model.sent_back_to(agent, waits)
-            self.claimed(next((mine for mine in own if mine.id == task.id), own[0]) if own else expected, task, agent, works)
+            self.claimed(
+                next((mine for mine in own if mine.id == task.id), own[0]) if own else expected,
+                task,
+                agent,
+                works,
+            )
 
     def claimed(self, expected: ModelTask, task: Task, agent: Agent, works: str) -> None:
-        expected.state, expected.holder, expected.token = works, agent.id, self.model.new_token(task.token)
+        expected.state, expected.holder, expected.token = (
+            works,
+            agent.id,
+            self.model.new_token(task.token),
+        )
         expected.attempts += works == "claimed"
         expected.returned_to = ""
-        assert (task.id, task.state, task.holder, task.attempts) == (expected.id, works, agent.id, expected.attempts)
+        assert (task.id, task.state, task.holder, task.attempts) == (
+            expected.id,
+            works,
+            agent.id,
+            expected.attempts,
+        )
         self.claims.append((task.id, task.token))
 
     @precondition(lambda self: self.claims)
@@ -274,7 +347,12 @@ class Machine(RuleBasedStateMachine):
             self.refused(IllegalTransition, step)
         else:
             step()
-            task.state, task.branch, task.author, task.gate_attempts = "submitted", "b", task.holder, 0
+            task.state, task.branch, task.author, task.gate_attempts = (
+                "submitted",
+                "b",
+                task.holder,
+                0,
+            )
             self.model.end_claim(task)
 
     @precondition(lambda self: self.claims)
@@ -301,7 +379,9 @@ class Machine(RuleBasedStateMachine):
         task = self.current(claim)
 
         def step() -> str:
-            return self.octet.tasks.fail(*claim, "x") if counts else self.octet.tasks.release(*claim)
+            return (
+                self.octet.tasks.fail(*claim, "x") if counts else self.octet.tasks.release(*claim)
+            )
 
         if task is None:
             self.refused(StaleToken, step)
@@ -314,7 +394,10 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def send_back(self, pick: int) -> None:
         claim = self.a_claim(pick)
-        task, step = self.current(claim), lambda: self.octet.tasks.send_back(*claim, "x", offer_ms=0)
+        task, step = (
+            self.current(claim),
+            lambda: self.octet.tasks.send_back(*claim, "x", offer_ms=0),
+        )
         if task is None:
             self.refused(StaleToken, step)
         elif task.state != "merging":
@@ -326,10 +409,18 @@ class Machine(RuleBasedStateMachine):
 
     # Locks
 
-    @rule(pick=PICK, names=st.lists(st.sampled_from(RESOURCES), min_size=1, max_size=3), scope=st.sampled_from(["turn", "turn", "own"]))
+    @rule(
+        pick=PICK,
+        names=st.lists(st.sampled_from(RESOURCES), min_size=1, max_size=3),
+        scope=st.sampled_from(["turn", "turn", "own"]),
+    )
     def acquire(self, pick: int, names: list[str], scope: str) -> None:
         agent = self.agent(pick)
-        others = [lock for name, lock in self.model.locks.items() if name in names and lock.holder not in (agent.id, agent.parent)]
+        others = [
+            lock
+            for name, lock in self.model.locks.items()
+            if name in names and lock.holder not in (agent.id, agent.parent)
+        ]
 
         def step() -> Mapping[str, str]:
             return self.octet.locks.acquire(agent, names, scope=scope)
@@ -353,7 +444,9 @@ class Machine(RuleBasedStateMachine):
         elif held and not name.startswith("path:"):
             assert token == held.token
         else:
-            self.model.locks[name] = ModelLock(agent.id, self.model.new_token(token), scope, task.id if task else "")
+            self.model.locks[name] = ModelLock(
+                agent.id, self.model.new_token(token), scope, task.id if task else ""
+            )
 
     @rule(name=st.sampled_from(RESOURCES), stale=st.booleans())
     def release(self, name: str, stale: bool) -> None:
@@ -371,24 +464,46 @@ class Machine(RuleBasedStateMachine):
     def end_turn(self, pick: int) -> None:
         agent = self.agent(pick)
         freed = set(self.octet.locks.end_turn(agent))
-        mine = {name for name, lock in self.model.locks.items() if lock.holder == agent.id and lock.scope == "turn"}
+        mine = {
+            name
+            for name, lock in self.model.locks.items()
+            if lock.holder == agent.id and lock.scope == "turn"
+        }
         assert freed == (mine if self.model.alive(agent) else set())
-        self.model.locks = {name: lock for name, lock in self.model.locks.items() if name not in freed}
+        self.model.locks = {
+            name: lock for name, lock in self.model.locks.items() if name not in freed
+        }
 
     # What must hold after every step
 
     @invariant()
     def same(self) -> None:
         found = {task.id: task for task in self.octet.tasks.list(limit=10_000)}
-        shown = {(t.id, t.state, t.holder, t.attempts, t.branch, t.priority) for t in found.values()}
-        assert shown == {(t.id, t.state, t.holder, t.attempts, t.branch, t.priority) for t in self.model.tasks.values()}
+        shown = {
+            (t.id, t.state, t.holder, t.attempts, t.branch, t.priority) for t in found.values()
+        }
+        assert shown == {
+            (t.id, t.state, t.holder, t.attempts, t.branch, t.priority)
+            for t in self.model.tasks.values()
+        }
         assert {agent.id: agent.incarnation for agent in self.octet.agents.list()} == {
             a.id: a.incarnation for a in self.model.agents.values()
         }
-        locks = {lock.resource: (lock.holder, lock.token, lock.scope, lock.task) for lock in self.octet.locks.list()}
-        assert locks == {name: (lock.holder, lock.token, lock.scope, lock.task) for name, lock in self.model.locks.items()}
-        waiting = sorted((t for t in self.model.tasks.values() if t.state == "pending"), key=lambda t: (-t.priority, t.order))
-        assert [task.id for task in found.values() if task.state == "pending"] == [task.id for task in waiting]
+        locks = {
+            lock.resource: (lock.holder, lock.token, lock.scope, lock.task)
+            for lock in self.octet.locks.list()
+        }
+        assert locks == {
+            name: (lock.holder, lock.token, lock.scope, lock.task)
+            for name, lock in self.model.locks.items()
+        }
+        waiting = sorted(
+            (t for t in self.model.tasks.values() if t.state == "pending"),
+            key=lambda t: (-t.priority, t.order),
+        )
+        assert [task.id for task in found.values() if task.state == "pending"] == [
+            task.id for task in waiting
+        ]
 
 
 def test_any_sequence_of_steps(redis_servers: Callable[[str], Server]) -> None:
@@ -396,13 +511,20 @@ def test_any_sequence_of_steps(redis_servers: Callable[[str], Server]) -> None:
     Machine.url = redis_servers("redis").url
     run_state_machine_as_test(
         Machine,
-        settings=settings(max_examples=40, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)),
+        settings=settings(
+            max_examples=40,
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
     )
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_long_walks(redis_servers: Callable[[str], Server], seed: int) -> None:
-    """Five walks of a thousand steps, which come as far as merges, last attempts and names that return."""
+    """Five walks of a thousand steps, which come as far as merges, last attempts and names that
+    return.
+    """
     Machine.url = redis_servers("redis").url
     chance, machine = random.Random(seed), Machine()
     machine.begin([0, 5, 0])
@@ -422,14 +544,21 @@ def _names(chance: random.Random) -> list[str]:
 Walked = Callable[[Machine, random.Random, int], None]
 # Ends of agents are few and claims many, so that work comes to its end.
 WALK: list[Walked] = [
-    lambda m, c, pick: m.register(c.choice(ROLES), c.choice(["", "s1", "s2"]), c.random() < 0.3, pick),
+    lambda m, c, pick: m.register(
+        c.choice(ROLES), c.choice(["", "s1", "s2"]), c.random() < 0.3, pick
+    ),
     lambda m, c, pick: m.end(pick, c.choice(["leave", "bury", "expire"])),
     lambda m, c, pick: m.join(pick, c.choice(["architect", *ROLES])),
     lambda m, _, pick: m.register_again(pick),
     lambda m, _, pick: m.beat(pick),
     lambda m, c, _: m.add(c.choice([0, 0, -1000, 0.001, 1000]), c.randint(1, 3)),
     lambda m, *_: m.push(),
-    *[lambda m, c, pick: m.claim(pick, c.choice(["build", "merge"]), c.choice([None, None, c.randint(1, 30)]))] * 6,
+    *[
+        lambda m, c, pick: m.claim(
+            pick, c.choice(["build", "merge"]), c.choice([None, None, c.randint(1, 30)])
+        )
+    ]
+    * 6,
     lambda m, c, pick: m.claims and m.progress(pick, c.randint(0, 100)),
     *[lambda m, _, pick: m.claims and m.submit(pick)] * 2,
     lambda m, _, pick: m.claims and m.complete(pick),

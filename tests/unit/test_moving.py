@@ -86,13 +86,17 @@ def only_tree(octet: Octet) -> Worktree:
 
 
 def test_a_worktree_is_ready_for_work(octet: Octet, root: Path) -> None:
-    """Branch from main's tip, ports in a file that git ignores, set up once, registered, locked for others."""
+    """Branch from main's tip, ports in a file that git ignores, set up once, registered, locked for
+    others.
+    """
     agent, task, moved = settle_in(octet)
     path = Path(moved.path)
     assert path == root / ".claude" / "worktrees" / task.id
     assert moved.branch == f"octet/{task.id}"
     assert Git(path).commit("HEAD") == Git(root).commit("main")
-    lines = [line for line in (path / ".env.octet").read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line for line in (path / ".env.octet").read_text().splitlines() if not line.startswith("#")
+    ]
     assert lines == [f"{name}={port}" for name, port in moved.ports.items()]
     assert Git(path).out("status", "--porcelain") == ""
     assert Path(moved.setup.log).read_text() == f"{moved.ports['PORT']}\n"
@@ -126,7 +130,9 @@ def test_a_second_holder_gets_a_worktree_of_its_own(octet: Octet) -> None:
 
 
 def test_a_clone_runs_no_command_that_was_not_approved(octet: Octet, root: Path) -> None:
-    """The set-up command has changed since the approval: the worktree is made, the command not run, and one line says why."""
+    """The set-up command has changed since the approval: the worktree is made, the command not run,
+    and one line says why.
+    """
     (root / FILE).write_text(SETTINGS.replace("echo run", "echo pwned"))
     changed = Octet(octet.store.client, "shop", load_project(root))
     agent = developer(changed)
@@ -136,7 +142,9 @@ def test_a_clone_runs_no_command_that_was_not_approved(octet: Octet, root: Path)
     assert not (Path(moved.path) / "set-up.log").exists()
 
 
-@pytest.mark.parametrize(("command", "said"), [("echo why; exit 3", "status 3"), ("sleep 60 & sleep 60", "after 0.2 s")])
+@pytest.mark.parametrize(
+    ("command", "said"), [("echo why; exit 3", "status 3"), ("sleep 60 & sleep 60", "after 0.2 s")]
+)
 def test_a_failed_setup_keeps_the_worktree(root: Path, command: str, said: str) -> None:
     """One line names the log; what the command started is ended with it."""
     (root / FILE).write_text(f'project = "shop"\n[worktree]\nsetup = "{command}"\n')
@@ -148,8 +156,12 @@ def test_a_failed_setup_keeps_the_worktree(root: Path, command: str, said: str) 
     assert done.log in done.failure
 
 
-def test_ignored_files_are_copied_as_the_list_says(octet: Octet, root: Path, tmp_path: Path) -> None:
-    """Gitignored and named: copied with its mode; not ignored, not named, or leading out of the repository: not."""
+def test_ignored_files_are_copied_as_the_list_says(
+    octet: Octet, root: Path, tmp_path: Path
+) -> None:
+    """Gitignored and named: copied with its mode; not ignored, not named, or leading out of the
+    repository: not.
+    """
     (root / ".worktreeinclude").write_text(".env\nprivate/**\nnot-ignored\n")
     (tmp_path / "outside").write_text("secret")
     (root / ".env").write_text("KEY=1")
@@ -170,8 +182,12 @@ def test_ignored_files_are_copied_as_the_list_says(octet: Octet, root: Path, tmp
     assert any("out of the repository" in notice for notice in moved.notices)
 
 
-def test_a_branch_with_a_hostile_link_gets_nothing_written_through_it(octet: Octet, root: Path, tmp_path: Path) -> None:
-    """`private` is a link out of the worktree on the branch, `.env.octet` one to a file of the person: neither is followed."""
+def test_a_branch_with_a_hostile_link_gets_nothing_written_through_it(
+    octet: Octet, root: Path, tmp_path: Path
+) -> None:
+    """`private` is a link out of the worktree on the branch, `.env.octet` one to a file of the
+    person: neither is followed.
+    """
     (tmp_path / "victim").write_text("mine")
     git = Git(root)
     (root / "private").symlink_to(tmp_path)
@@ -191,7 +207,9 @@ def test_a_branch_with_a_hostile_link_gets_nothing_written_through_it(octet: Oct
 
 
 def test_dirty_and_unmerged_work_is_kept_before_removal(octet: Octet, root: Path) -> None:
-    """The ref has commit and file, the branch stays, the ports are free, the agent is registered elsewhere."""
+    """The ref has commit and file, the branch stays, the ports are free, the agent is registered
+    elsewhere.
+    """
     agent, task, moved = settle_in(octet)
     tree = Git(Path(moved.path))
     tree.out("commit", "--quiet", "--allow-empty", "-m", "half")
@@ -233,7 +251,9 @@ def test_removal_says_why_it_refuses(octet: Octet, root: Path, why: str) -> None
 
 
 def test_cleanup_after_a_merge_takes_only_what_nobody_needs(octet: Octet, root: Path) -> None:
-    """A merged, clean worktree goes with its branch, though its author has a task again; with new work, or under its own task, it stays."""
+    """A merged, clean worktree goes with its branch, though its author has a task again; with new
+    work, or under its own task, it stays.
+    """
     author, task, moved = settle_in(octet)
     assert "somebody" in clean_up_merged(octet, moved.branch)
     octet.tasks.release(task.id, task.token)
@@ -248,12 +268,20 @@ def test_cleanup_after_a_merge_takes_only_what_nobody_needs(octet: Octet, root: 
 
 
 def test_the_survey_tells_owner_work_and_staleness(octet: Octet) -> None:
-    """While the agent lives it is the owner; afterwards the worktree is stale, and only what is merged may go unasked."""
+    """While the agent lives it is the owner; afterwards the worktree is stale, and only what is
+    merged may go unasked.
+    """
     agent, task, moved = settle_in(octet)
     assert octet.project
     (Path(moved.path) / "new").write_text("x")
     (found,) = survey(octet, octet.project)
-    assert (found.owner, found.task, found.changed, found.unmerged, found.stale) == (agent.id, task.id, 1, 0, False)
+    assert (found.owner, found.task, found.changed, found.unmerged, found.stale) == (
+        agent.id,
+        task.id,
+        1,
+        0,
+        False,
+    )
     assert found.bytes > 0
     assert list(diagnose([found], "main")) == []
     octet.agents.bury(agent)
@@ -274,7 +302,9 @@ def test_a_persons_own_worktree_is_left_to_them(octet: Octet, root: Path, tmp_pa
 
 
 def test_a_native_worktree_is_its_agents(octet: Octet, root: Path) -> None:
-    """One that the client made, as SessionStart registers it: the owner is known, and a claim continues in it."""
+    """One that the client made, as SessionStart registers it: the owner is known, and a claim
+    continues in it.
+    """
     path = root / ".claude" / "worktrees" / "agent-x"
     Git(root).out("worktree", "add", "--quiet", "-b", "worktree-agent-x", str(path))
     agent = join(octet, host=host_id(), worktree=str(path), branch="worktree-agent-x")
@@ -326,6 +356,14 @@ def test_an_agent_elsewhere_owns_nothing_here(octet: Octet) -> None:
     _, _, moved = settle_in(octet)
     for agent in octet.agents.list():
         octet.agents.leave(agent)
-    octet.agents.register(Registration(role="developer", host="elsewhere-0", process="elsewhere-0:1:1", pid=1, worktree=moved.path))
+    octet.agents.register(
+        Registration(
+            role="developer",
+            host="elsewhere-0",
+            process="elsewhere-0:1:1",
+            pid=1,
+            worktree=moved.path,
+        )
+    )
     assert octet.project
     assert [one.owner for one in survey(octet, octet.project)] == [""]

@@ -34,14 +34,19 @@ def woken(octet: Octet, call: Callable[[], Any], act: Callable[[], Any]) -> Any:
     thread = threading.Thread(target=lambda: answers.append(outcome(call)))
     before = looks(octet.store.client)
     thread.start()
-    wait_for(lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [], "it waits")
+    wait_for(
+        lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [],
+        "it waits",
+    )
     act()
     thread.join(30)
     return answers[0]
 
 
 def test_one_call(octet: Octet) -> None:
-    """Results come in the order of the items, with an error for each that failed, whatever the items are."""
+    """Results come in the order of the items, with an error for each that failed, whatever the
+    items are.
+    """
     items = ["b", "a", {"deep": [1]}, 7, "", None]
 
     def do(item: Any) -> Any:
@@ -51,7 +56,14 @@ def test_one_call(octet: Octet) -> None:
 
     results = octet.map("m").run(items, do, workers=4)
     assert [result.item for result in results] == items
-    assert [result.value for result in results] == [["b"], ["a"], [{"deep": [1]}], None, [""], [None]]
+    assert [result.value for result in results] == [
+        ["b"],
+        ["a"],
+        [{"deep": [1]}],
+        None,
+        [""],
+        [None],
+    ]
     assert [result.error for result in results if result.error] == ["ValueError: seven"]
     tally = octet.map("m").tally()
     assert (tally.total, tally.done, tally.failed, tally.left) == (6, 5, 1, 0)
@@ -106,7 +118,9 @@ def test_a_worker_that_lost_its_lease_goes_on(octet: Octet) -> None:
 
     def do(item: str) -> str:
         if item == "a":  # as if this machine had slept, and somebody else had done the item
-            octet.store.client.zadd(octet.store.keys.queue_leased("map:m"), {mapped.queue.leased()[0].token: 1})
+            octet.store.client.zadd(
+                octet.store.keys.queue_leased("map:m"), {mapped.queue.leased()[0].token: 1}
+            )
             mapped.done(mapped.take(), "of the other")
         return "mine"
 
@@ -140,9 +154,15 @@ def test_whoever_waits_for_a_map_is_woken(octet: Octet) -> None:
     """By the last result, and at once by errors that stop the work."""
     mapped = octet.map("m")
     mapped.start(["x"])
-    assert len(woken(octet, lambda: mapped.wait(wait_s=30), lambda: mapped.done(mapped.take()))) == 1
+    assert (
+        len(woken(octet, lambda: mapped.wait(wait_s=30), lambda: mapped.done(mapped.take()))) == 1
+    )
     octet.map("n").start(["x"])
-    found = woken(octet, lambda: octet.map("n").wait(wait_s=30), lambda: Errors(octet.store, "n").add("bad", fail_fast=1))
+    found = woken(
+        octet,
+        lambda: octet.map("n").wait(wait_s=30),
+        lambda: Errors(octet.store, "n").add("bad", fail_fast=1),
+    )
     assert isinstance(found, Stopped)
     octet.map("o").start(["x"])
     with pytest.raises(NothingThere, match="1 of 1 items left"):
@@ -162,7 +182,10 @@ def test_awaited(octet: Octet) -> None:
 
     async def share() -> list[Any]:
         mapped, pipeline = octet.map("m"), octet.pipeline("p")
-        waiting = [asyncio.create_task(call) for call in (mapped.wait_async(wait_s=30), pipeline.wait_async(wait_s=30))]
+        waiting = [
+            asyncio.create_task(call)
+            for call in (mapped.wait_async(wait_s=30), pipeline.wait_async(wait_s=30))
+        ]
         mapped.done(await mapped.take_async(wait_s=30), 1)
         pipeline.done(await pipeline.begin_async(wait_s=30), 2)
         return await asyncio.gather(*waiting, octet.progress("x").wait_async(wait_s=30))
@@ -175,11 +198,17 @@ def test_awaited(octet: Octet) -> None:
 
 
 def test_a_step_has_one_worker(octet: Octet) -> None:
-    """Of twenty that begin at once one does; so it is with each step, and no step begins before those before it are done."""
+    """Of twenty that begin at once one does; so it is with each step, and no step begins before
+    those before it are done.
+    """
     octet.pipeline("p").start("one", "two", "three")
     for step in ("one", "two", "three"):
         with ThreadPoolExecutor(20) as pool:
-            found = list(pool.map(lambda n: outcome(lambda: octet.pipeline("p").begin(worker=f"w{n}")), range(20)))
+            found = list(
+                pool.map(
+                    lambda n: outcome(lambda: octet.pipeline("p").begin(worker=f"w{n}")), range(20)
+                )
+            )
         [turn] = [answer for answer in found if not isinstance(answer, NothingThere)]
         assert turn.step == step
         octet.pipeline("p").done(turn, step)
@@ -205,7 +234,9 @@ def test_whoever_waits_for_a_step_is_woken(octet: Octet) -> None:
     pipeline = octet.pipeline("p")
     pipeline.start("one", "two")
     turn = pipeline.begin()
-    assert woken(octet, lambda: pipeline.begin("two", wait_s=30), lambda: pipeline.done(turn, [1])).given == [1]
+    assert woken(
+        octet, lambda: pipeline.begin("two", wait_s=30), lambda: pipeline.done(turn, [1])
+    ).given == [1]
     two = pipeline.steps()[1]
     assert two.state == "running"
     other = octet.pipeline("q")
@@ -219,7 +250,9 @@ def test_whoever_waits_for_a_step_is_woken(octet: Octet) -> None:
 
 
 def test_run_resumes(octet: Octet) -> None:
-    """A step that raises stops what follows; the next run does it and the rest, and nothing that was done."""
+    """A step that raises stops what follows; the next run does it and the rest, and nothing that
+    was done.
+    """
     done: list[Any] = []
 
     def fails(_: Any) -> None:
@@ -256,7 +289,9 @@ def test_errors_keep_the_last(octet: Octet) -> None:
 
 
 def test_progress_counts_from_where_it_began(octet: Octet) -> None:
-    """The rate is that of the work done since; set back, it begins anew; without a total there is no percent."""
+    """The rate is that of the work done since; set back, it begins anew; without a total there is
+    no percent.
+    """
     progress = octet.progress("x")
     assert (progress.add(5).percent, progress.read().eta_s) == (None, None)
     octet.store.client.hset("workflow:{p}:progress:x", "started_ms", octet.now_ms() - 10_000)
@@ -265,23 +300,37 @@ def test_progress_counts_from_where_it_began(octet: Octet) -> None:
     assert 9 < (reading.eta_s or 0) < 12
     assert progress.set(2).rate is None
     assert progress.set(90).percent == 100
-    for wrong in (lambda: progress.set(-1), lambda: progress.set(0, total=-1), lambda: progress.add(2**54)):
+    for wrong in (
+        lambda: progress.set(-1),
+        lambda: progress.set(0, total=-1),
+        lambda: progress.add(2**54),
+    ):
         with pytest.raises(UsageError):
             wrong()
 
 
 def test_time_to_live(octet: Octet) -> None:
-    """A day at least by default, as long as asked for otherwise; whatever is used together lives on together."""
+    """A day at least by default, as long as asked for otherwise; whatever is used together lives on
+    together.
+    """
     client = octet.store.client
     octet.map("m", ttl_s=60).start(["a"])
     octet.map("m", ttl_s=60).fail(octet.map("m", ttl_s=60).take(lease_s=1), "no")
     octet.pipeline("p", ttl_s=60).start("one")
     octet.progress("x", ttl_s=60).set(1)
-    assert all(0 < client.pttl(key) <= 61_000 for key in client.scan_iter("workflow:*") if not key.endswith(":token"))
+    assert all(
+        0 < client.pttl(key) <= 61_000
+        for key in client.scan_iter("workflow:*")
+        if not key.endswith(":token")
+    )
     octet.map("m").start(["b"])
     octet.errors("m").add("x")
     octet.pipeline("p").begin()
     octet.progress("x").add()
-    assert all(client.pttl(key) > 86_000_000 for key in client.scan_iter("workflow:*") if not key.endswith(":token"))
+    assert all(
+        client.pttl(key) > 86_000_000
+        for key in client.scan_iter("workflow:*")
+        if not key.endswith(":token")
+    )
     octet.errors("m", ttl_s=math.inf).add("x")
     assert client.pttl("workflow:{p}:error:m") == -1

@@ -29,7 +29,9 @@ from octet.base.globs import matches, matches_any
     ],
 )
 def test_patterns(pattern: str, inside: list[str], outside: list[str]) -> None:
-    """As in `.gitignore`: without a slash at any depth, with one from the root, a directory with all in it."""
+    """As in `.gitignore`: without a slash at any depth, with one from the root, a directory with
+    all in it.
+    """
     assert all(matches(path, pattern) for path in inside)
     assert not any(matches(path, pattern) for path in outside)
 

@@ -1,4 +1,6 @@
-"""Plan files and the pictures of their graph: what is read, what is refused and where, what is drawn."""
+"""Plan files and the pictures of their graph: what is read, what is refused and where, what is
+drawn.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ JSON = """{
   ]
 }"""
 PLAN = [
-    NewTask("Add the table", id="schema", paths=("db/**", "sql/*.sql"), priority=10, feature="Checkout"),
+    NewTask(
+        "Add the table", id="schema", paths=("db/**", "sql/*.sql"), priority=10, feature="Checkout"
+    ),
     NewTask(
         "Show the form",
         after=("schema",),
@@ -46,7 +50,9 @@ PLAN = [
 ]
 
 
-@pytest.mark.parametrize(("name", "text", "lines"), [("plan.md", MARKDOWN, [4, 7]), ("plan.json", JSON, [3, 5])])
+@pytest.mark.parametrize(
+    ("name", "text", "lines"), [("plan.md", MARKDOWN, [4, 7]), ("plan.json", JSON, [3, 5])]
+)
 def test_a_plan_is_read(tmp_path: Path, name: str, text: str, lines: list[int]) -> None:
     """The same plan in either form gives the same tasks, each with the line on which it begins."""
     (tmp_path / name).write_text(text)
@@ -58,7 +64,11 @@ def test_a_plan_is_read(tmp_path: Path, name: str, text: str, lines: list[int]) 
 @pytest.mark.parametrize(
     ("name", "text", "where"),
     [
-        ("plan.json", '[\n{"title": "a"},\n{"title": "b", "colour": "red"}]', r"plan.json:3: .*colour"),
+        (
+            "plan.json",
+            '[\n{"title": "a"},\n{"title": "b", "colour": "red"}]',
+            r"plan.json:3: .*colour",
+        ),
         ("plan.json", '[\n{"title": "a",}]', "plan.json:2: .*no JSON"),
         ("plan.json", "[" * 100_000, "plan.json:1: .*no JSON"),
         ("plan.json", '[{"title": 5}]', "plan.json:1: title is a text"),
@@ -88,7 +98,9 @@ def test_cycles() -> None:
 
 
 def test_drawings() -> None:
-    """A task stands below what it waits for, once; texts cannot break out of a drawing; what is over is left out."""
+    """A task stands below what it waits for, once; texts cannot break out of a drawing; what is
+    over is left out.
+    """
     tasks = {
         "a": Task("a", 'the "first"]', "done"),
         "b": Task("b", "second", "cancelled", after=("a",)),

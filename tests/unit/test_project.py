@@ -23,13 +23,25 @@ from octet.project.repository import (
     repository_path,
 )
 
-SETTINGS = ("user.name=Ann", "user.email=ann@example.org", "protocol.file.allow=always", "init.defaultBranch=main")
+SETTINGS = (
+    "user.name=Ann",
+    "user.email=ann@example.org",
+    "protocol.file.allow=always",
+    "init.defaultBranch=main",
+)
 
 
 def git(directory: Path, *arguments: str) -> str:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(directory),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "LC_ALL": "C",
+    }
     command = ["git", *(part for setting in SETTINGS for part in ("-c", setting)), *arguments]
-    return subprocess.run(command, cwd=directory, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        command, cwd=directory, env=environment, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def opt_in(directory: Path) -> None:
@@ -56,20 +68,32 @@ def shop(tmp_path: Path) -> Path:
 
 def test_the_root_is_found_from_anywhere_below(shop: Path) -> None:
     """A file, a directory, a path that does not exist yet and the root itself all lead to the root."""
-    for below in (shop, shop / "src", shop / "src/a.py", shop / "new/deep/file.py", shop / "src/../src/a.py"):
+    for below in (
+        shop,
+        shop / "src",
+        shop / "src/a.py",
+        shop / "new/deep/file.py",
+        shop / "src/../src/a.py",
+    ):
         assert find_root(below) == shop
     assert find_root(shop.parent) is None
 
 
 def test_linked_worktrees_belong_to_the_main_checkout(shop: Path) -> None:
-    """A worktree inside or outside of the root, with its own octet.toml or without, has the main checkout as root."""
+    """A worktree inside or outside of the root, with its own octet.toml or without, has the main
+    checkout as root.
+    """
     git(shop, "add", "-A", "-f")
     git(shop, "commit", "-q", "-m", "Opt in")
     for place in (shop / ".claude/worktrees/dev-1", shop.parent / "outside ü"):
         git(shop, "worktree", "add", "-q", "-b", f"b{len(place.name)}", str(place))
         worktree = find_worktree(place / "src/a.py")
         assert worktree is not None
-        assert (worktree.path, worktree.is_main, worktree.common_dir) == (place, False, shop / ".git")
+        assert (worktree.path, worktree.is_main, worktree.common_dir) == (
+            place,
+            False,
+            shop / ".git",
+        )
         assert Path(git(place, "rev-parse", "--absolute-git-dir")) == worktree.git_dir
         assert find_root(place / "src") == shop
         assert main_checkout(worktree) == shop
@@ -78,7 +102,9 @@ def test_linked_worktrees_belong_to_the_main_checkout(shop: Path) -> None:
     assert repository_path(load_project(shop), shop / "src/a.py") == "src/a.py"
 
 
-def test_a_worktree_of_a_repository_that_did_not_opt_in_is_not_in_the_project(tmp_path: Path) -> None:
+def test_a_worktree_of_a_repository_that_did_not_opt_in_is_not_in_the_project(
+    tmp_path: Path,
+) -> None:
     """An octet.toml that only a linked worktree has does not opt the repository in."""
     root = repository(tmp_path.resolve() / "shop")
     git(root, "worktree", "add", "-q", "../other")
@@ -86,7 +112,9 @@ def test_a_worktree_of_a_repository_that_did_not_opt_in_is_not_in_the_project(tm
     assert find_root(root.parent / "other") is None
 
 
-def test_a_submodule_is_a_repository_of_its_own_in_the_projects_tree(shop: Path, tmp_path: Path) -> None:
+def test_a_submodule_is_a_repository_of_its_own_in_the_projects_tree(
+    shop: Path, tmp_path: Path
+) -> None:
     """Its git directory is not the project's, and its files are guarded as the project's."""
     library = repository(tmp_path.resolve() / "library")
     git(shop, "submodule", "add", "-q", str(library), "vendor/library")
@@ -95,8 +123,19 @@ def test_a_submodule_is_a_repository_of_its_own_in_the_projects_tree(shop: Path,
     assert (worktree.is_main, worktree.path) == (True, shop / "vendor/library")
     assert worktree.git_dir == shop / ".git/modules/vendor/library"
     assert find_root(shop / "vendor/library/src") == shop
-    assert repository_path(load_project(shop), shop / "vendor/library/src/a.py") == "vendor/library/src/a.py"
-    git(shop / "vendor/library", "worktree", "add", "-q", "-b", "other", str(tmp_path / "of library"))
+    assert (
+        repository_path(load_project(shop), shop / "vendor/library/src/a.py")
+        == "vendor/library/src/a.py"
+    )
+    git(
+        shop / "vendor/library",
+        "worktree",
+        "add",
+        "-q",
+        "-b",
+        "other",
+        str(tmp_path / "of library"),
+    )
     linked = find_worktree(tmp_path / "of library")
     assert linked is not None
     assert main_checkout(linked) == shop / "vendor/library"
@@ -129,7 +168,9 @@ def test_a_bare_directory_beside_a_git_file_is_found(tmp_path: Path) -> None:
     """The layout of `.bare` and a `.git` file that points to it has its root where that file is."""
     top = tmp_path.resolve() / "top"
     top.mkdir()
-    git(tmp_path, "clone", "-q", "--bare", str(repository(tmp_path.resolve() / "shop")), "top/.bare")
+    git(
+        tmp_path, "clone", "-q", "--bare", str(repository(tmp_path.resolve() / "shop")), "top/.bare"
+    )
     (top / ".git").write_text("gitdir: ./.bare\n")
     git(top, "worktree", "add", "-q", "main", "main")
     opt_in(top)
@@ -148,7 +189,10 @@ def test_a_separate_git_directory_is_followed(tmp_path: Path) -> None:
     assert find_root(root / "src") == root
 
 
-@pytest.mark.parametrize("content", [b"", b"gitdir: ", b"gitdir: /nowhere\n", b"\0\xff", b"gitdir: \0", b"gitdir: " + b"x" * 9000])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"gitdir: ", b"gitdir: /nowhere\n", b"\0\xff", b"gitdir: \0", b"gitdir: " + b"x" * 9000],
+)
 def test_a_git_file_of_garbage_is_no_repository(shop: Path, content: bytes) -> None:
     """A broken `.git` file does not take a directory out of the project's guard."""
     (shop / "src/.git").write_bytes(content)

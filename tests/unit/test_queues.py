@@ -24,7 +24,9 @@ def queue(octet: Octet) -> Queue:
 
 def lapse(octet: Octet, item: Item) -> None:
     """Let the item's lease have run out."""
-    assert octet.store.client.zadd(octet.store.keys.queue_leased(item.queue), {item.token: 1}, xx=True, ch=True)
+    assert octet.store.client.zadd(
+        octet.store.keys.queue_leased(item.queue), {item.token: 1}, xx=True, ch=True
+    )
 
 
 def began(octet: Octet, call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
@@ -40,7 +42,10 @@ def began(octet: Octet, call: Callable[[], Any]) -> tuple[threading.Thread, list
     thread = threading.Thread(target=work)
     before = looks(octet.store.client)
     thread.start()
-    wait_for(lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [], "it waits")
+    wait_for(
+        lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [],
+        "it waits",
+    )
     return thread, answers
 
 
@@ -56,7 +61,9 @@ def test_first_in_first_out(queue: Queue) -> None:
 
 
 def test_a_worker_that_died_gives_back(octet: Octet, queue: Queue) -> None:
-    """After its lease another has the item, under a greater token; the first can change nothing any more."""
+    """After its lease another has the item, under a greater token; the first can change nothing any
+    more.
+    """
     queue.push("a")
     first = queue.reserve(worker="one")
     assert [kept.worker for kept in queue.leased()] == ["one"]
@@ -87,13 +94,18 @@ def test_a_late_worker_that_nobody_replaced(octet: Octet, queue: Queue) -> None:
 
 
 def test_dead_letters(octet: Octet, queue: Queue) -> None:
-    """After its last delivery an item is a dead letter, by nack at once, by a lease at the next reserve; and can be pushed again."""
+    """After its last delivery an item is a dead letter, by nack at once, by a lease at the next
+    reserve; and can be pushed again.
+    """
     queue.push("poison", "crash")
     assert not queue.nack(queue.reserve(max_deliveries=1), reason="cannot\nread it")
     lapse(octet, queue.reserve(max_deliveries=1))
     with pytest.raises(NothingThere):
         queue.reserve()
-    assert [(kept.value, kept.reason) for kept in queue.dead()] == [("poison", "cannot read it"), ("crash", "its lease ran out")]
+    assert [(kept.value, kept.reason) for kept in queue.dead()] == [
+        ("poison", "cannot read it"),
+        ("crash", "its lease ran out"),
+    ]
     assert queue.stats().left == 0
     assert queue.revive([queue.dead()[1].token, "999"]) == 1
     assert queue.revive() == 1
@@ -139,7 +151,9 @@ def test_waiting_sees_a_plain_lpush(octet: Octet, queue: Queue) -> None:
 @pytest.mark.usefixtures("only_words")
 @pytest.mark.parametrize("end", ["ack", "pop", "dead"])
 def test_drained(octet: Octet, queue: Queue, end: str) -> None:
-    """Whoever waits for the end is told when the last item is done, taken or dead; nothing left is the end."""
+    """Whoever waits for the end is told when the last item is done, taken or dead; nothing left is
+    the end.
+    """
     queue.wait_drained(0)
     queue.push("a")
     with pytest.raises(NothingThere, match="1 items left"):
@@ -166,7 +180,9 @@ def test_empty_queues_keep_nobody_awake(octet: Octet, queue: Queue) -> None:
 
 
 def test_time_to_live(octet: Octet) -> None:
-    """Everything of a queue lives for a day after its last use, for as long as was said, or for ever only when that was said."""
+    """Everything of a queue lives for a day after its last use, for as long as was said, or for
+    ever only when that was said.
+    """
     client, keys = octet.store.client, octet.store.keys
     client.lpush(keys.queue("raw"), "a", "b")
     octet.queue("raw").nack(octet.queue("raw").reserve())
@@ -175,7 +191,11 @@ def test_time_to_live(octet: Octet) -> None:
     octet.queue("kept", ttl_s=math.inf).push(1, 2)
     octet.queue("kept").reserve()
     day_ms, lease_ms = 86_400_000, LEASE_S * 1000
-    for name, least, most in (("raw", day_ms - 60_000, day_ms + 2 * lease_ms), ("short", 1, 60_000), ("kept", -1, -1)):
+    for name, least, most in (
+        ("raw", day_ms - 60_000, day_ms + 2 * lease_ms),
+        ("short", 1, 60_000),
+        ("kept", -1, -1),
+    ):
         found = [key for key in client.scan_iter() if key.endswith(f":{name}")]
         assert len(found) >= 2
         assert all(least <= client.pttl(key) <= most for key in found), name

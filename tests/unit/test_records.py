@@ -25,7 +25,9 @@ TEXT = st.text(st.characters(exclude_categories=[]), max_size=200)
     ],
 )
 def test_a_finding_as_people_write_it(text: str, finding: Finding) -> None:
-    """File, line, severity and text; the line may be missing. It reads the same when it is written again."""
+    """File, line, severity and text; the line may be missing. It reads the same when it is written
+    again.
+    """
     assert Finding.parse(text) == finding
     assert Finding.parse(str(finding)) == finding
 
@@ -46,7 +48,12 @@ def evidence(output: str) -> dict[str, Any]:
 
 def test_the_beginning_of_the_output_goes_first() -> None:
     """A long output keeps its end, and findings and note stay whole."""
-    record = NewRecord("fail", "note", (Finding("a", 1, "note", "x"),), evidence("begin" + "\n" * 200_000 + "the last line"))
+    record = NewRecord(
+        "fail",
+        "note",
+        (Finding("a", 1, "note", "x"),),
+        evidence("begin" + "\n" * 200_000 + "the last line"),
+    )
     packed = record.pack()
     kept = json.loads(packed)
     assert MOST_BYTES - 10 < len(packed.encode()) <= MOST_BYTES
@@ -59,7 +66,9 @@ def test_then_the_last_findings_and_the_note() -> None:
     findings = tuple(Finding(str(number), 1, "note", "ü" * 2000) for number in range(MOST_FINDINGS))
     kept = json.loads(NewRecord("changes", "n" * 1000, findings, evidence("x" * 9)).pack())
     assert kept["evidence"]["output"] == ""
-    assert [finding["file"] for finding in kept["findings"]] == [str(number) for number in range(len(kept["findings"]))]
+    assert [finding["file"] for finding in kept["findings"]] == [
+        str(number) for number in range(len(kept["findings"]))
+    ]
     assert 10 < len(kept["findings"]) < 20
     assert kept["note"] == "n" * 1000
     assert json.loads(NewRecord("changes", "\x00" * 200_000).pack())["note"].startswith("\x00")
@@ -80,9 +89,18 @@ def test_what_is_no_record_is_refused(record: NewRecord) -> None:
         record.pack()
 
 
-@given(st.lists(st.builds(Finding, TEXT, st.integers(0, 9), TEXT, TEXT), max_size=5), TEXT, TEXT, st.integers(0, 3000))
-def test_every_record_fits_and_comes_back(findings: list[Finding], note: str, output: str, times: int) -> None:
-    """Whatever characters it has, a record is one JSON object within its bound; what was not cut reads back as it was."""
+@given(
+    st.lists(st.builds(Finding, TEXT, st.integers(0, 9), TEXT, TEXT), max_size=5),
+    TEXT,
+    TEXT,
+    st.integers(0, 3000),
+)
+def test_every_record_fits_and_comes_back(
+    findings: list[Finding], note: str, output: str, times: int
+) -> None:
+    """Whatever characters it has, a record is one JSON object within its bound; what was not cut
+    reads back as it was.
+    """
     record = NewRecord("changes", note, tuple(findings), evidence(output * times))
     packed = record.pack()
     assert len(packed.encode("utf-8", "surrogatepass")) <= MOST_BYTES
@@ -93,7 +111,11 @@ def test_every_record_fits_and_comes_back(findings: list[Finding], note: str, ou
     assert (output * times).endswith(found.evidence["output"])
 
 
-@given(st.dictionaries(st.text(max_size=5), st.text(max_size=80) | st.just('{"findings": [{"line": true}]}')))
+@given(
+    st.dictionaries(
+        st.text(max_size=5), st.text(max_size=80) | st.just('{"findings": [{"line": true}]}')
+    )
+)
 def test_any_hash_is_read(entries: dict[str, str]) -> None:
     """Whatever stands in the HASH, what is a record is read, and nothing breaks."""
     assert all(record.n >= 0 for record in read_records(entries))

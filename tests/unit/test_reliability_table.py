@@ -33,5 +33,7 @@ def test_every_row_names_tests_that_exist() -> None:
         for file, test in names:
             if file not in defined:
                 tree = ast.parse((PROJECT / file).read_text(encoding="utf-8"))
-                defined[file] = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+                defined[file] = {
+                    node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+                }
             assert test in defined[file], f"{file}::{test}"

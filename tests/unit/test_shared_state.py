@@ -83,7 +83,9 @@ def test_incr(state: State) -> None:
         state.incr("text")
 
 
-def watched(octet: Octet, state: State, count: int, **how: Any) -> tuple[threading.Thread, list[Field]]:
+def watched(
+    octet: Octet, state: State, count: int, **how: Any
+) -> tuple[threading.Thread, list[Field]]:
     found: list[Field] = []
 
     def watch() -> None:
@@ -95,7 +97,10 @@ def watched(octet: Octet, state: State, count: int, **how: Any) -> tuple[threadi
     thread = threading.Thread(target=watch)
     before = looks(octet.store.client)
     thread.start()
-    wait_for(lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [], "it watches")
+    wait_for(
+        lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [],
+        "it watches",
+    )
     return thread, found
 
 
@@ -109,7 +114,11 @@ def test_watch(octet: Octet, state: State) -> None:
     wait_for(lambda: len(found) == 2, "the deletion is seen")
     octet.store.client.hset(octet.store.keys.shared_state(state.name), "a", "2")
     thread.join(30)
-    assert [(change.field, change.value) for change in found] == [("a", 1), ("before", None), ("a", 2)]
+    assert [(change.field, change.value) for change in found] == [
+        ("a", 1),
+        ("before", None),
+        ("a", 2),
+    ]
     assert found[1].version == "0"
 
 
@@ -130,10 +139,15 @@ def test_wait(octet: Octet, state: State) -> None:
     with pytest.raises(NothingThere, match="running"):
         state.wait_equal("status", "completed", wait_s=0.1)
     answers: list[Field] = []
-    thread = threading.Thread(target=lambda: answers.append(state.wait_equal("status", "completed", wait_s=60)))
+    thread = threading.Thread(
+        target=lambda: answers.append(state.wait_equal("status", "completed", wait_s=60))
+    )
     before = looks(octet.store.client)
     thread.start()
-    wait_for(lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [], "it waits")
+    wait_for(
+        lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [],
+        "it waits",
+    )
     state.set("status", "completed")
     thread.join(30)
     assert answers[0].value == "completed"
@@ -141,14 +155,20 @@ def test_wait(octet: Octet, state: State) -> None:
 
 
 def test_time_to_live(octet: Octet) -> None:
-    """A state lives for a day after its last use, for as long as was said, or for ever only when that was said."""
+    """A state lives for a day after its last use, for as long as was said, or for ever only when
+    that was said.
+    """
     client, keys = octet.store.client, octet.store.keys
     client.hset(keys.shared_state("raw"), "a", 1)
     octet.state("raw").get("a")
     octet.state("short", ttl_s=60).set("a", 1)
     octet.state("kept", ttl_s=math.inf).set("a", 1)
     octet.state("kept").set("b", 1)
-    for name, least, most in (("raw", 86_000_000, 86_400_000), ("short", 1, 60_000), ("kept", -1, -1)):
+    for name, least, most in (
+        ("raw", 86_000_000, 86_400_000),
+        ("short", 1, 60_000),
+        ("kept", -1, -1),
+    ):
         for key in (keys.shared_state(name), keys.state_versions(name)):
             assert least <= client.pttl(key) <= most, key
 

@@ -64,7 +64,10 @@ def files(root: Path) -> Mapping[str, object]:
         if stat.S_ISLNK(mode):
             found[str(path.relative_to(root))] = path.readlink()
         elif stat.S_ISREG(mode):
-            found[str(path.relative_to(root))] = (bool(mode & 0o100), hashlib.sha256(path.read_bytes()).hexdigest())
+            found[str(path.relative_to(root))] = (
+                bool(mode & 0o100),
+                hashlib.sha256(path.read_bytes()).hexdigest(),
+            )
     return found
 
 
@@ -93,7 +96,9 @@ def keep(git: Git, name: str = "t", attempt: str = "1") -> Snapshot:
 
 
 def test_every_file_is_kept_byte_for_byte_and_nothing_is_touched(git: Git, tmp_path: Path) -> None:
-    """Binary, line ends that git would change, modes, links, deletions, hostile names; the index is the same file as before."""
+    """Binary, line ends that git would change, modes, links, deletions, hostile names; the index is
+    the same file as before.
+    """
     mess(git.directory)
     (git.directory / "noise.log").write_text("ignored")
     index = git.path("index")
@@ -140,7 +145,9 @@ def test_nothing_to_keep(git: Git) -> None:
     assert list_snapshots(git, "t") == []
 
 
-def test_an_earlier_snapshot_is_never_overwritten_and_the_same_work_not_kept_twice(git: Git) -> None:
+def test_an_earlier_snapshot_is_never_overwritten_and_the_same_work_not_kept_twice(
+    git: Git,
+) -> None:
     """Other work gets another name, the same work the one it has."""
     (git.directory / "changed").write_text("one")
     first = keep(git)

@@ -40,13 +40,17 @@ def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Git:
 
 @pytest.fixture
 def octet(git: Git) -> Iterator[Octet]:
-    with Octet(fakeredis.FakeRedis(server=fakeredis.FakeServer()), "p", load_project(git.directory)) as found:
+    with Octet(
+        fakeredis.FakeRedis(server=fakeredis.FakeServer()), "p", load_project(git.directory)
+    ) as found:
         yield found
 
 
 def commit(git: Git, message: str, *flags: str, at: int = 1_700_000_000) -> str:
     git.out("add", "--all")
-    git.having(GIT_COMMITTER_DATE=f"{at} +0000").out("commit", "--quiet", "--allow-empty", "-m", message, *flags)
+    git.having(GIT_COMMITTER_DATE=f"{at} +0000").out(
+        "commit", "--quiet", "--allow-empty", "-m", message, *flags
+    )
     return git.commit("HEAD")
 
 
@@ -55,14 +59,21 @@ def work(at: str) -> Task:
 
 
 def test_touched_is_what_differs_from_where_it_began(git: Git, octet: Octet) -> None:
-    """A file that moves is touched in both places; what main did since is not; settings of the person's and odd names hide nothing."""
+    """A file that moves is touched in both places; what main did since is not; settings of the
+    person's and odd names hide nothing.
+    """
     (git.directory / "src" / "old.py").rename(git.directory / "src" / "new.py")
     (git.directory / 'odd "name"\nü.py').write_text("x")
     topic = commit(git, "move")
     git.out("switch", "--quiet", "main")
     (git.directory / "elsewhere.py").write_text("x")
     commit(git, "main goes on")
-    for key, value in (("diff.relative", "true"), ("diff.renames", "copies"), ("core.quotePath", "true"), ("diff.noprefix", "true")):
+    for key, value in (
+        ("diff.relative", "true"),
+        ("diff.renames", "copies"),
+        ("core.quotePath", "true"),
+        ("diff.noprefix", "true"),
+    ):
         git.out("config", key, value)
     assert sorted(changed_paths(octet, topic)) == ['odd "name"\nü.py', "src/new.py", "src/old.py"]
     change = change_of(octet, work(topic))
@@ -74,7 +85,9 @@ def test_touched_is_what_differs_from_where_it_began(git: Git, octet: Octet) -> 
 def test_bytes_that_are_no_text(git: Git, octet: Octet) -> None:
     """A name that is no UTF-8 is a path like any other."""
     Path(os.fsdecode(os.fsencode(git.directory) + b"/src/caf\xe9.py")).write_text("x")
-    assert [os.fsencode(path) for path in changed_paths(octet, commit(git, "café"))] == [b"src/caf\xe9.py"]
+    assert [os.fsencode(path) for path in changed_paths(octet, commit(git, "café"))] == [
+        b"src/caf\xe9.py"
+    ]
 
 
 def test_without_a_common_beginning_everything_is_touched(git: Git, octet: Octet) -> None:
@@ -99,7 +112,9 @@ def test_the_tip_of_a_branch_that_moved(git: Git, octet: Octet) -> None:
 
 
 def test_an_older_copy_is_not_new(git: Git, octet: Octet) -> None:
-    """A branch that is behind, or what a rewritten commit was made from, is a copy of before; and none here tells nothing."""
+    """A branch that is behind, or what a rewritten commit was made from, is a copy of before; and
+    none here tells nothing.
+    """
     first = commit(git, "first")
     second = commit(git, "second", "--amend", at=1_700_000_001)
     git.out("reset", "--quiet", "--hard", first)

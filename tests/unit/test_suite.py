@@ -26,8 +26,16 @@ def leaving(pid_file: Path, then: str) -> str:
 def test_evidence_of_a_run(tmp_path: Path) -> None:
     """What was run, on what, for how long, and how it ended."""
     before = time.time_ns() // 1_000_000
-    evidence = Suite("pwd; exit 3", 30).run(tmp_path, commits=("a", "b"), onto="o", combined="c", tree="t")
-    assert (evidence.command, evidence.commits, evidence.onto, evidence.combined, evidence.tree) == (
+    evidence = Suite("pwd; exit 3", 30).run(
+        tmp_path, commits=("a", "b"), onto="o", combined="c", tree="t"
+    )
+    assert (
+        evidence.command,
+        evidence.commits,
+        evidence.onto,
+        evidence.combined,
+        evidence.tree,
+    ) == (
         "pwd; exit 3",
         ("a", "b"),
         "o",
@@ -61,15 +69,24 @@ def test_what_the_tests_leave_running_ends_with_them(tmp_path: Path, then: str) 
 def test_the_tests_have_no_child_that_they_did_not_start(tmp_path: Path) -> None:
     """A program that waits for all its children, as `make` does, ends."""
     wait_for_all = "import os\ntry:\n  os.wait()\nexcept ChildProcessError:\n  print('none')"
-    evidence = Suite(f"exec {shlex.quote(sys.executable)} -c {shlex.quote(wait_for_all)}", 30).run(tmp_path)
+    evidence = Suite(f"exec {shlex.quote(sys.executable)} -c {shlex.quote(wait_for_all)}", 30).run(
+        tmp_path
+    )
     assert evidence.tail == "none\n"
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_the_tests_end_with_the_process_that_runs_them(tmp_path: Path, how: signal.Signals) -> None:
     """However the merging process ends, the whole group of its tests ends too."""
-    code = f"from pathlib import Path; from octet.merge.test_command import Suite; Suite({leaving(tmp_path / 'pid', 'wait')!r}, 60).run(Path('.'))"
-    runner = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": SOURCES}, stderr=subprocess.DEVNULL)
+    code = (
+        "from pathlib import Path; from octet.merge.test_command import Suite; "
+        f"Suite({leaving(tmp_path / 'pid', 'wait')!r}, 60).run(Path('.'))"
+    )
+    runner = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": SOURCES},
+        stderr=subprocess.DEVNULL,
+    )
     poll(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().endswith("\n"))
     runner.send_signal(how)
     runner.wait(10)

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 from tests.store_fixtures import contradictions, join, merging, snapshot
 
-from octet.base.errors import AgentGone, IllegalTransition, NotFound, NothingToClaim, Refused, StaleToken, UsageError
+from octet.base.errors import (
+    AgentGone,
+    IllegalTransition,
+    NotFound,
+    NothingToClaim,
+    Refused,
+    StaleToken,
+    UsageError,
+)
 from octet.cli.task import describe
 from octet.client.api import Octet
 from octet.core.tasks.plans import MOST_TASKS, MOST_TEXT, MOST_TITLE, NewTask
@@ -19,30 +27,56 @@ from octet.core.tasks.tasks import State, Task
 
 def add_many(octet: Octet, priorities: list[float]) -> list[str]:
     """Tasks of these priorities, in this order; their ids."""
-    plan = [NewTask(f"task {number}", priority=priority) for number, priority in enumerate(priorities)]
-    batches = [octet.tasks.add_many(plan[start : start + MOST_TASKS]) for start in range(0, len(plan), MOST_TASKS)]
+    plan = [
+        NewTask(f"task {number}", priority=priority) for number, priority in enumerate(priorities)
+    ]
+    batches = [
+        octet.tasks.add_many(plan[start : start + MOST_TASKS])
+        for start in range(0, len(plan), MOST_TASKS)
+    ]
     return [task.id for batch in batches for task in batch]
 
 
 def test_claims_come_by_priority_then_age(octet: Octet) -> None:
-    """Ten thousand tasks of random priorities, whole and in thousandths, stand in the exact order; claims follow it."""
+    """Ten thousand tasks of random priorities, whole and in thousandths, stand in the exact order;
+    claims follow it.
+    """
     chance = random.Random(8)
     pool = [*range(-1000, 1001, 250), 0.001, -0.001, 0.5, 999.999, -999.999, 7, 7.001]
-    priorities = [chance.choice(pool) if chance.random() < 0.7 else round(chance.uniform(-1000, 1000), 3) for _ in range(10_000)]
+    priorities = [
+        chance.choice(pool) if chance.random() < 0.7 else round(chance.uniform(-1000, 1000), 3)
+        for _ in range(10_000)
+    ]
     ids = add_many(octet, priorities)
-    expected = [task_id for _, task_id in sorted(zip(priorities, ids, strict=True), key=lambda pair: (-pair[0], int(pair[1])))]
+    expected = [
+        task_id
+        for _, task_id in sorted(
+            zip(priorities, ids, strict=True), key=lambda pair: (-pair[0], int(pair[1]))
+        )
+    ]
     assert octet.store.client.zrevrange(octet.store.keys.priority, 0, -1) == expected
     agent = join(octet)
     assert [octet.tasks.claim(agent, most=10_000).id for _ in range(100)] == expected[:100]
 
 
 def test_order_is_kept_far_into_a_projects_life(octet: Octet) -> None:
-    """After four thousand million tasks, a thousandth of priority still goes before age, and age decides between equals."""
+    """After four thousand million tasks, a thousandth of priority still goes before age, and age
+    decides between equals.
+    """
     octet.store.client.set(octet.store.keys.task_seq, 4_000_000_000)
     for priority in (1000, 999.999, -1000, -999.999):
         for _ in range(2):
             octet.tasks.add(str(priority), priority=priority)
-    assert [task.title for task in octet.tasks.list()] == ["1000", "1000", "999.999", "999.999", "-999.999", "-999.999", "-1000", "-1000"]
+    assert [task.title for task in octet.tasks.list()] == [
+        "1000",
+        "1000",
+        "999.999",
+        "999.999",
+        "-999.999",
+        "-999.999",
+        "-1000",
+        "-1000",
+    ]
     ids = [int(task.id) for task in octet.tasks.list()]
     assert all(first < second for first, second in zip(ids[::2], ids[1::2], strict=True))
 
@@ -105,13 +139,18 @@ def test_a_repeated_claim_gives_the_same_task(octet: Octet) -> None:
 
 
 def test_who_holds_a_task_gets_no_other(octet: Octet) -> None:
-    """Asked for another task, or another stage, than the one held, the answer is no, and says which is held."""
+    """Asked for another task, or another stage, than the one held, the answer is no, and says which
+    is held.
+    """
     agent, guardian = join(octet), join(octet, "repository-guardian")
     merging(octet, guardian, agent)
     octet.tasks.add("one", task_id="one", priority=5)
     octet.tasks.add("two", task_id="two")
     octet.tasks.claim(agent)
-    for claim in (lambda: octet.tasks.claim(agent, task_id="two"), lambda: octet.tasks.claim(agent, "merge")):
+    for claim in (
+        lambda: octet.tasks.claim(agent, task_id="two"),
+        lambda: octet.tasks.claim(agent, "merge"),
+    ):
         with pytest.raises(Refused, match="holds task one already"):
             claim()
     with pytest.raises(Refused, match="holds task 1 already"):
@@ -156,9 +195,14 @@ STALE: dict[str, Callable[[Octet, str, str], Any]] = {
 
 
 @pytest.mark.parametrize("step", STALE)
-@pytest.mark.parametrize("now", ["claimed by another", "claimed again", "pending", "submitted", "merging", "done", "dead"])
+@pytest.mark.parametrize(
+    "now",
+    ["claimed by another", "claimed again", "pending", "submitted", "merging", "done", "dead"],
+)
 def test_a_stale_token_changes_nothing(octet: Octet, step: str, now: str) -> None:
-    """Whatever has become of the task, the token of a claim that ended is refused and leaves every key as it was."""
+    """Whatever has become of the task, the token of a claim that ended is refused and leaves every
+    key as it was.
+    """
     first, other, guardian = join(octet), join(octet), join(octet, "repository-guardian")
     added = octet.tasks.add("contested", max_attempts=2)
     task = octet.tasks.claim(first)
@@ -180,7 +224,9 @@ def test_a_stale_token_changes_nothing(octet: Octet, step: str, now: str) -> Non
 
 
 def test_a_token_of_another_kind_is_stale_too(octet: Octet) -> None:
-    """The current claim is the current token's: not a lock's, not an agent's incarnation, not an empty one."""
+    """The current claim is the current token's: not a lock's, not an agent's incarnation, not an
+    empty one.
+    """
     agent = join(octet)
     octet.tasks.add("x")
     task = octet.tasks.claim(agent)
@@ -214,11 +260,18 @@ def test_work_with_a_branch_is_done_by_the_merge_only(octet: Octet) -> None:
     merge = octet.tasks.claim(guardian, "merge")
     octet.tasks.complete(merge.id, merge.token, merge_commit="f00d")
     done = octet.tasks.get(merge.id)
-    assert (done.state, done.holder, done.merge_commit, done.branch) == (State.DONE, "", "f00d", "octet/1")
+    assert (done.state, done.holder, done.merge_commit, done.branch) == (
+        State.DONE,
+        "",
+        "f00d",
+        "octet/1",
+    )
 
 
 def test_attempts(octet: Octet) -> None:
-    """A failure and a death count, a release and a leave do not; the last attempt that counts makes the task dead."""
+    """A failure and a death count, a release and a leave do not; the last attempt that counts makes
+    the task dead.
+    """
     octet.tasks.add("hard", max_attempts=3)
     task = octet.tasks.claim(join(octet))
     assert octet.tasks.fail(task.id, task.token, "first") == State.PENDING
@@ -248,14 +301,19 @@ def test_attempts(octet: Octet) -> None:
     assert contradictions(octet) == []
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "{}", '{"a": 1}', "[nan]", "[[[]]]", "7", '[{"attempt": "x"}]', "[" * 2000])
+@pytest.mark.parametrize(
+    "text",
+    ["", "nonsense", "{}", '{"a": 1}', "[nan]", "[[[]]]", "7", '[{"attempt": "x"}]', "[" * 2000],
+)
 def test_what_is_written_by_hand_where_attempts_are_noted(octet: Octet, text: str) -> None:
     """It reads as none, and stops no burial; what comes after it is noted."""
     task = octet.tasks.add("hard", max_attempts=50)
     for _ in range(25):
         agent = join(octet)
         octet.tasks.claim(agent)
-        octet.store.client.hset(octet.store.keys.task(task.id), "ended", text) if octet.tasks.get(task.id).attempts == 1 else None
+        octet.store.client.hset(octet.store.keys.task(task.id), "ended", text) if octet.tasks.get(
+            task.id
+        ).attempts == 1 else None
         assert octet.agents.bury(agent) is not None
     found = octet.tasks.get(task.id)
     assert (found.state, found.attempts) == (State.PENDING, 25)
@@ -275,12 +333,16 @@ def test_a_dead_agents_last_attempt(octet: Octet) -> None:
 
 @pytest.mark.parametrize("end", ["fail", "release", "bury", "leave"])
 def test_a_merge_given_back_waits_for_the_merge_again(octet: Octet, end: str) -> None:
-    """A merge that ends without a result goes back to the merge queue, to its old place, and costs no attempt."""
+    """A merge that ends without a result goes back to the merge queue, to its old place, and costs
+    no attempt.
+    """
     guardian, developer = join(octet, "repository-guardian"), join(octet)
     merge = merging(octet, guardian, developer)
     attempts = merge.attempts
     if end in {"fail", "release"}:
-        octet.tasks.fail(merge.id, merge.token, "x") if end == "fail" else octet.tasks.release(merge.id, merge.token)
+        octet.tasks.fail(merge.id, merge.token, "x") if end == "fail" else octet.tasks.release(
+            merge.id, merge.token
+        )
     else:
         octet.agents.bury(guardian) if end == "bury" else octet.agents.leave(guardian)
     assert octet.tasks.get(merge.id).state == State.SUBMITTED
@@ -312,7 +374,9 @@ def test_a_task_that_does_not_wait_cannot_be_claimed(octet: Octet) -> None:
 
 
 def test_a_buried_agent_gets_nothing(octet: Octet) -> None:
-    """A claim by an agent that was declared dead, or in an older incarnation, is refused and takes nothing."""
+    """A claim by an agent that was declared dead, or in an older incarnation, is refused and takes
+    nothing.
+    """
     octet.tasks.add("x")
     agent = join(octet)
     octet.agents.bury(agent)
@@ -322,8 +386,14 @@ def test_a_buried_agent_gets_nothing(octet: Octet) -> None:
 
 
 def test_the_tasks_locks_end_with_it(octet: Octet) -> None:
-    """Submit, complete, fail, release and send back free the locks taken for the task, and none that the agent took for its own."""
-    agent, other, guardian = join(octet), join(octet), join(octet, "repository-guardian")  # what is sent back is the author's again
+    """Submit, complete, fail, release and send back free the locks taken for the task, and none
+    that the agent took for its own.
+    """
+    agent, other, guardian = (
+        join(octet),
+        join(octet),
+        join(octet, "repository-guardian"),
+    )  # what is sent back is the author's again
     ends: list[Callable[[Task], Any]] = [
         lambda task: octet.tasks.release(task.id, task.token),
         lambda task: octet.tasks.fail(task.id, task.token, "x"),
@@ -335,13 +405,17 @@ def test_the_tasks_locks_end_with_it(octet: Octet) -> None:
     for number, end in enumerate(ends):
         if number == 4:
             octet.tasks.add("without a branch", priority=1)
-        worker, stage = (guardian, "merge") if number == 3 else (other if number == 4 else agent, "build")
+        worker, stage = (
+            (guardian, "merge") if number == 3 else (other if number == 4 else agent, "build")
+        )
         task = octet.tasks.claim(worker, stage)
         octet.locks.acquire(worker, ["path:a", "repository:main"], scope="turn")
         octet.locks.acquire(worker, [f"name:{number}"])
         assert len(octet.locks.list()) == number + 3
         end(task)
-        assert [lock.resource for lock in octet.locks.list()] == [f"name:{n}" for n in range(number + 1)]
+        assert [lock.resource for lock in octet.locks.list()] == [
+            f"name:{n}" for n in range(number + 1)
+        ]
 
 
 @pytest.mark.parametrize("percent", [-1, 100.1, float("nan"), float("inf")])
@@ -352,20 +426,32 @@ def test_progress_out_of_bounds(octet: Octet, percent: float) -> None:
 
 
 def test_texts_come_back_as_given(octet: Octet) -> None:
-    """Quotes, newlines, terminal escapes, right-to-left marks and emoji are data, in every field and in the events."""
+    """Quotes, newlines, terminal escapes, right-to-left marks and emoji are data, in every field
+    and in the events.
+    """
     text = 'a "quoted" \\ text\n\x1b[2J\u202e\u0000 é 漢字 🎉 {\'] }'
     octet.tasks.add(text, description=text, labels=[text, ""], paths=[text], created_by=text)
     task = octet.tasks.claim(join(octet))
-    assert (task.title, task.description, task.labels, task.paths, task.created_by) == (text, text, (text, ""), (text,), text)
+    assert (task.title, task.description, task.labels, task.paths, task.created_by) == (
+        text,
+        text,
+        (text, ""),
+        (text,),
+        text,
+    )
     octet.tasks.progress(task.id, task.token, 12.5, text)
     octet.tasks.complete(task.id, task.token, text)
     found = octet.tasks.get(task.id)
     assert (found.note, found.result) == (text, text)
-    assert [event.fields["title"] for event in octet.events.log() if "title" in event.fields] == [text] * 3
+    assert [event.fields["title"] for event in octet.events.log() if "title" in event.fields] == [
+        text
+    ] * 3
 
 
 def test_events_carry_long_texts_in_brief(octet: Octet) -> None:
-    """A result of 64 KiB is kept with the task; the bounded log has its beginning, cut at a character."""
+    """A result of 64 KiB is kept with the task; the bounded log has its beginning, cut at a
+    character.
+    """
     octet.tasks.add("x")
     task = octet.tasks.claim(join(octet))
     octet.tasks.complete(task.id, task.token, "aü" * MOST_TEXT)
@@ -377,7 +463,9 @@ def test_events_carry_long_texts_in_brief(octet: Octet) -> None:
 
 
 def test_list_and_counts(octet: Octet) -> None:
-    """Tasks in work come first, then the queues in order, then the finished; a limit cuts the list; counts see all."""
+    """Tasks in work come first, then the queues in order, then the finished; a limit cuts the list;
+    counts see all.
+    """
     developer, guardian = join(octet), join(octet, "repository-guardian")
     merge = merging(octet, guardian, developer, "merging")
     for title in ("dead", "done", "submitted", "claimed"):
@@ -397,7 +485,14 @@ def test_list_and_counts(octet: Octet) -> None:
     assert [task.title for task in octet.tasks.list(limit=3)] == titles[:3]
     assert [task.title for task in octet.tasks.list("merging")] == [merge.title]
     counts = {state: count for state, count in octet.tasks.counts().items() if count}
-    assert counts == {"pending": 2, "claimed": 1, "submitted": 1, "merging": 1, "done": 1, "dead": 1}
+    assert counts == {
+        "pending": 2,
+        "claimed": 1,
+        "submitted": 1,
+        "merging": 1,
+        "done": 1,
+        "dead": 1,
+    }
     assert octet.tasks.list(limit=0) == []
     with pytest.raises(UsageError, match="no state"):
         octet.tasks.list("nonsense")
@@ -409,8 +504,20 @@ def test_events_tell_the_story(octet: Octet) -> None:
     merge = merging(octet, guardian, developer)
     octet.tasks.complete(merge.id, merge.token, merge_commit="d0ne")
     story = [event for event in octet.events.log() if event.type.startswith("task_")]
-    assert [event.type for event in story] == ["task_added", "task_claimed", "task_submitted", "task_claimed", "task_completed"]
-    assert [event.fields.get("agent", "") for event in story] == ["", developer.id, developer.id, guardian.id, guardian.id]
+    assert [event.type for event in story] == [
+        "task_added",
+        "task_claimed",
+        "task_submitted",
+        "task_claimed",
+        "task_completed",
+    ]
+    assert [event.fields.get("agent", "") for event in story] == [
+        "",
+        developer.id,
+        developer.id,
+        guardian.id,
+        guardian.id,
+    ]
     assert story[1].fields["token"] < story[3].fields["token"] == merge.token
     assert story[-1].fields["commit"] == "d0ne"
     assert json.dumps([dict(event.fields) for event in story])
@@ -418,6 +525,21 @@ def test_events_tell_the_story(octet: Octet) -> None:
 
 def test_a_task_read_from_a_spoiled_record() -> None:
     """Fields that are no numbers or lists fall back to nothing; unknown ones are left out."""
-    spoiled = {"id": "1", "priority": "1e999", "attempts": "nan", "progress": "50%", "labels": "[" * 9999, "paths": '{"a": 1}', "x": "y"}
+    spoiled = {
+        "id": "1",
+        "priority": "1e999",
+        "attempts": "nan",
+        "progress": "50%",
+        "labels": "[" * 9999,
+        "paths": '{"a": 1}',
+        "x": "y",
+    }
     task = Task.from_hash(spoiled)
-    assert (task.priority, task.attempts, task.progress, task.labels, task.paths, task.title) == (0, 0, 50, (), (), "")
+    assert (task.priority, task.attempts, task.progress, task.labels, task.paths, task.title) == (
+        0,
+        0,
+        50,
+        (),
+        (),
+        "",
+    )

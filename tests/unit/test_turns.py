@@ -43,7 +43,9 @@ def test_a_stopped_agent_is_left_alone(stopped: Standing, held: tuple[Task, ...]
 
 
 def test_a_person_who_talks_with_it_is_not_followed_by_new_work() -> None:
-    """It answers, and is idle for a time; not after the prompt that began the session, nor after one that came during work."""
+    """It answers, and is idle for a time; not after the prompt that began the session, nor after
+    one that came during work.
+    """
     step = decide(turn(Standing(begun=True, asked=True)), CONFIG)
     assert (step.kind, step.changes["talked_ms"], step.changes["asked"]) == ("idle", "now", "")
     assert kind(Standing(begun=True, talked_ms=NOW_MS - 1000)) == "idle"
@@ -53,12 +55,16 @@ def test_a_person_who_talks_with_it_is_not_followed_by_new_work() -> None:
 
 
 def test_a_task_in_hand_is_told_once_and_again_only_after_progress() -> None:
-    """The second stop without anything done in between parks; what was done for it makes it a new one; five times is enough."""
+    """The second stop without anything done in between parks; what was done for it makes it a new
+    one; five times is enough.
+    """
     first = decide(turn(HANDED, held=(TASK,), mark="a"), CONFIG)
     assert (first.kind, first.changes["told"], first.changes["reminders"]) == ("remind", "a", "1")
     told = replace(HANDED, told="a", reminders=1)
     assert kind(told, held=(TASK,), mark="b") == "remind"
-    assert decide(turn(told, held=(TASK,), mark="a"), CONFIG).reason.startswith("it stopped twice with task 7")
+    assert decide(turn(told, held=(TASK,), mark="a"), CONFIG).reason.startswith(
+        "it stopped twice with task 7"
+    )
     assert kind(replace(told, reminders=MOST_REMINDERS), held=(TASK,), mark="b") == "park"
 
 
@@ -82,9 +88,19 @@ def test_what_runs_in_the_background_wakes_it_by_itself() -> None:
 
 
 ENDS = [
-    ("build", replace(TASK, state=State.SUBMITTED, author="developer-1", commit="c0ffee"), False, True),
+    (
+        "build",
+        replace(TASK, state=State.SUBMITTED, author="developer-1", commit="c0ffee"),
+        False,
+        True,
+    ),
     ("build", replace(TASK, state=State.SUBMITTED, author="developer-1", commit=""), False, False),
-    ("build", replace(TASK, state=State.SUBMITTED, author="developer-1", commit="old"), False, False),
+    (
+        "build",
+        replace(TASK, state=State.SUBMITTED, author="developer-1", commit="old"),
+        False,
+        False,
+    ),
     ("build", replace(TASK, state=State.PENDING), False, False),
     ("build", replace(TASK, state=State.DONE), False, False),
     ("build", replace(TASK, state=State.CANCELLED), False, None),
@@ -98,9 +114,15 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("stage", "ended", "judged", "fruit"), ENDS)
-def test_what_came_of_a_task(stage: str, ended: Task | None, judged: bool, fruit: bool | None) -> None:
-    """A commit, a decision or a verdict ends the count; a task that came back adds to it; what others did to it changes nothing."""
-    changes = settle(turn(replace(HANDED, stage=stage, base="old", barren=1), ended=ended, judged=judged))
+def test_what_came_of_a_task(
+    stage: str, ended: Task | None, judged: bool, fruit: bool | None
+) -> None:
+    """A commit, a decision or a verdict ends the count; a task that came back adds to it; what
+    others did to it changes nothing.
+    """
+    changes = settle(
+        turn(replace(HANDED, stage=stage, base="old", barren=1), ended=ended, judged=judged)
+    )
     assert changes["task"] == changes["token"] == ""
     assert changes.get("barren") == {True: "", False: "2", None: None}[fruit]
 
@@ -109,9 +131,21 @@ def test_tasks_without_a_commit_park() -> None:
     """The third in a row by default; the same one twice."""
     back = replace(TASK, state=State.PENDING)
     assert kind(replace(HANDED, barren=1), ended=back) == "hand"
-    assert decide(turn(replace(HANDED, barren=2), ended=back), CONFIG).reason == "3 tasks in a row came to no commit"
-    assert "task 7 without a result 2 times" in decide(turn(replace(HANDED, returns={"7": 1}), ended=back), CONFIG).reason
-    assert kind(replace(HANDED, barren=2), ended=replace(TASK, state=State.SUBMITTED, author="developer-1", commit="c")) == "hand"
+    assert (
+        decide(turn(replace(HANDED, barren=2), ended=back), CONFIG).reason
+        == "3 tasks in a row came to no commit"
+    )
+    assert (
+        "task 7 without a result 2 times"
+        in decide(turn(replace(HANDED, returns={"7": 1}), ended=back), CONFIG).reason
+    )
+    assert (
+        kind(
+            replace(HANDED, barren=2),
+            ended=replace(TASK, state=State.SUBMITTED, author="developer-1", commit="c"),
+        )
+        == "hand"
+    )
 
 
 def test_a_reason_to_park_is_counted_once() -> None:
@@ -132,6 +166,18 @@ def test_a_record_comes_back_as_it_was_written() -> None:
     for number in range(MOST_REMEMBERED + 3):
         counts = more_returns(counts, str(number))
     counts = more_returns(more_returns(counts, "5"), "5")
-    read = Standing.from_hash({"returns": packed(counts), "begun": "1", "given_ms": "12", "barren": "x", "told": "a"})
-    assert (read.returns["5"], len(read.returns), "0" in read.returns) == (3, MOST_REMEMBERED, False)
-    assert (read.begun, read.asked, read.given_ms, read.barren, read.told) == (True, False, 12, 0, "a")
+    read = Standing.from_hash(
+        {"returns": packed(counts), "begun": "1", "given_ms": "12", "barren": "x", "told": "a"}
+    )
+    assert (read.returns["5"], len(read.returns), "0" in read.returns) == (
+        3,
+        MOST_REMEMBERED,
+        False,
+    )
+    assert (read.begun, read.asked, read.given_ms, read.barren, read.told) == (
+        True,
+        False,
+        12,
+        0,
+        "a",
+    )

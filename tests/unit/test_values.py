@@ -10,10 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from octet.base.errors import UsageError
-from octet.patterns.values import MOST_BYTES, check_field, check_name, decode, encode, is_same, ttl_ms
+from octet.patterns.values import (
+    MOST_BYTES,
+    check_field,
+    check_name,
+    decode,
+    encode,
+    is_same,
+    ttl_ms,
+)
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
@@ -30,7 +42,15 @@ def test_every_value_comes_back(value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("analyze:src/app.ts", "analyze:src/app.ts"), ("42", 42), ('"42"', "42"), ("NaN", "NaN"), ("1e999", "1e999"), ("{", "{"), ("", "")],
+    [
+        ("analyze:src/app.ts", "analyze:src/app.ts"),
+        ("42", 42),
+        ('"42"', "42"),
+        ("NaN", "NaN"),
+        ("1e999", "1e999"),
+        ("{", "{"),
+        ("", ""),
+    ],
 )
 def test_what_redis_cli_left(text: str, value: Any) -> None:
     """JSON is taken as JSON and anything else as text."""
@@ -43,7 +63,20 @@ def test_plain_text_is_stored_as_it_is(text: str) -> None:
     assert encode(text) == text
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, {1, 2}, b"x", object(), "\ud800", ["\ud800"], "x" * (MOST_BYTES + 1), "é" * 40_000])
+@pytest.mark.parametrize(
+    "value",
+    [
+        math.nan,
+        math.inf,
+        {1, 2},
+        b"x",
+        object(),
+        "\ud800",
+        ["\ud800"],
+        "x" * (MOST_BYTES + 1),
+        "é" * 40_000,
+    ],
+)
 def test_values_that_cannot_be(value: Any) -> None:
     """What is no JSON, no Unicode or too large is refused in words."""
     with pytest.raises(UsageError):
@@ -60,7 +93,9 @@ def test_a_value_too_deep() -> None:
     assert decode("[" * 100_000) == "[" * 100_000
 
 
-@pytest.mark.parametrize("name", ["", " ", "a b", "-a", ":a", "a*", "a?", "[a]", "a\\", "{a}", "a\n", "é", "a" * 201])
+@pytest.mark.parametrize(
+    "name", ["", " ", "a b", "-a", ":a", "a*", "a?", "[a]", "a\\", "{a}", "a\n", "é", "a" * 201]
+)
 def test_names_that_cannot_be(name: str) -> None:
     """A name is safe in a key, in a pattern and on a command line."""
     with pytest.raises(UsageError):

@@ -1,4 +1,6 @@
-"""Locks on directories and globs, on real servers: what they cover is kept from others, both ways, and nothing else is."""
+"""Locks on directories and globs, on real servers: what they cover is kept from others, both ways,
+and nothing else is.
+"""
 
 from __future__ import annotations
 
@@ -96,9 +98,13 @@ def test_all_or_nothing_with_a_directory(octet: Octet) -> None:
 
 
 def test_a_subagent_works_in_its_sessions_directory(octet: Octet) -> None:
-    """The session's directory lets its sub-agents in; what one of them has there, its sister and the session itself have not."""
+    """The session's directory lets its sub-agents in; what one of them has there, its sister and
+    the session itself have not.
+    """
     parent, stranger = join(octet), join(octet)
-    one, two = (join(octet, parent=parent.id, process=f"{parent.process}#{name}") for name in ("a", "b"))
+    one, two = (
+        join(octet, parent=parent.id, process=f"{parent.process}#{name}") for name in ("a", "b")
+    )
     octet.locks.acquire(parent, ["path:src/"])
     assert tries(octet, one, "path:src/a.py") == ""
     assert tries(octet, two, "path:src/a.py") == "path:src/a.py"
@@ -110,11 +116,16 @@ def test_a_subagent_works_in_its_sessions_directory(octet: Octet) -> None:
 def test_a_directory_that_ran_out_is_free(octet: Octet) -> None:
     """What is left of its name in the index keeps nobody out, and goes."""
     octet.locks.acquire(join(octet), ["path:src/", "path:lib/a"])
-    octet.store.client.delete(octet.store.keys.lock("path:src/"), octet.store.keys.lock("path:lib/a"))
+    octet.store.client.delete(
+        octet.store.keys.lock("path:src/"), octet.store.keys.lock("path:lib/a")
+    )
     agent = join(octet)
     octet.locks.acquire(agent, ["path:src/a.py", "path:lib/"])
     assert octet.store.client.smembers(octet.store.keys.lock("wide")) == {"path:lib/"}
-    assert octet.store.client.zrange(octet.store.keys.locks_index, 0, -1) == ["path:lib/", "path:src/a.py"]
+    assert octet.store.client.zrange(octet.store.keys.locks_index, 0, -1) == [
+        "path:lib/",
+        "path:src/a.py",
+    ]
 
 
 def test_a_directory_set_by_hand_counts_once_it_was_seen(octet: Octet) -> None:
@@ -125,13 +136,17 @@ def test_a_directory_set_by_hand_counts_once_it_was_seen(octet: Octet) -> None:
 
 
 SEGMENT = st.sampled_from(["a", "b", "ab", "a.py", "*", "*.py", "a*", "?", "**"])
-PLAIN = st.lists(st.sampled_from(["a", "b", "ab", "a.py", "b.py"]), min_size=1, max_size=4).map("/".join)
+PLAIN = st.lists(st.sampled_from(["a", "b", "ab", "a.py", "b.py"]), min_size=1, max_size=4).map(
+    "/".join
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(glob=st.lists(SEGMENT, min_size=1, max_size=4).map("/".join), path=PLAIN)
 def test_what_a_glob_takes_in_it_keeps(single_octet: Octet, glob: str, path: str) -> None:
-    """Whatever the glob matches by `path_globs`, its lock keeps from others: an overlap may be seen too many, never one too few."""
+    """Whatever the glob matches by `path_globs`, its lock keeps from others: an overlap may be seen
+    too many, never one too few.
+    """
     octet = single_octet
     octet.store.client.flushall()
     octet.locks.acquire(join(octet), [f"path:{glob}"])

@@ -1,1 +1,3 @@
-"""What everything else stands on: errors, text, files, process identity. Imports the standard library only."""
+"""What everything else stands on: errors, text, files, process identity. Imports the standard
+library only.
+"""

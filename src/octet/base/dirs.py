@@ -38,11 +38,15 @@ def make_private(directory: Path) -> Path:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = directory.stat()
         if status.st_uid != os.getuid():
-            raise UsageError(f"{directory} belongs to another user: set OCTET_HOME to a directory of your own")
+            raise UsageError(
+                f"{directory} belongs to another user: set OCTET_HOME to a directory of your own"
+            )
         if stat.S_IMODE(status.st_mode) & 0o077:
             directory.chmod(0o700)
     except OSError as error:
-        raise UsageError(f"cannot use {directory}: {error.strerror}: free it or set OCTET_HOME") from error
+        raise UsageError(
+            f"cannot use {directory}: {error.strerror}: free it or set OCTET_HOME"
+        ) from error
     return directory
 
 
@@ -56,7 +60,9 @@ def short_path(path: Path) -> str:
         return str(path)
     links = Path(tempfile.gettempdir()) / f"octet-{os.getuid()}"
     if links.is_symlink():  # planted: whatever it leads to is not ours to change
-        raise UsageError(f"{links} is a link that somebody made: remove it, or set OCTET_HOME to a shorter path")
+        raise UsageError(
+            f"{links} is a link that somebody made: remove it, or set OCTET_HOME to a shorter path"
+        )
     make_private(links)
     link = links / hashlib.sha256(os.fsencode(path.parent)).hexdigest()[:16]
     if not link.is_symlink() or link.readlink() != path.parent:
@@ -76,4 +82,6 @@ def _base(own: str, below: str, xdg: str, default: str) -> Path:
     try:
         return (Path.home() / default / "octet").absolute()
     except RuntimeError as error:
-        raise UsageError("there is no home directory to keep Octet's state in: set HOME or OCTET_HOME") from error
+        raise UsageError(
+            "there is no home directory to keep Octet's state in: set HOME or OCTET_HOME"
+        ) from error

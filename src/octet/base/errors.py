@@ -40,7 +40,9 @@ class Refused(OctetError):
 
 
 class NothingToClaim(Refused):
-    """No pending task fits this agent; in `offer_ms` (0: never) one that is kept for somebody else may."""
+    """No pending task fits this agent; in `offer_ms` (0: never) one that is kept for somebody else
+    may.
+    """
 
     def __init__(self, message: str, *, offer_ms: int = 0) -> None:
         self.offer_ms = offer_ms
@@ -68,7 +70,9 @@ class CommandFailed(Refused):
 
 
 class LockHeld(Refused):
-    """Another agent holds the resource, or a lock that covers it (`by`); `waiting` others wait for it."""
+    """Another agent holds the resource, or a lock that covers it (`by`); `waiting` others wait for
+    it.
+    """
 
     def __init__(
         self,
@@ -94,24 +98,31 @@ class LockHeld(Refused):
 
     def _said(self) -> str:
         work = f" for task {self.task}" if self.task else ""
-        return f"{self.resource} is held by {self.holder}{work}" + (f", who has {self.by}" if self.by != self.resource else "")
+        return f"{self.resource} is held by {self.holder}{work}" + (
+            f", who has {self.by}" if self.by != self.resource else ""
+        )
 
 
 class LockAwaited(LockHeld):
-    """Nobody holds the resource, and another agent (`holder`, since `since_ms`) has waited longer for it."""
+    """Nobody holds the resource, and another agent (`holder`, since `since_ms`) has waited longer
+    for it.
+    """
 
     def _said(self) -> str:
         return f"{self.resource} goes to {self.holder} first, who has waited longer"
 
 
 class Deadlock(Refused):
-    """To wait would be to wait for oneself; `chain` says for what and whom: (resource, agent), and so on."""
+    """To wait would be to wait for oneself; `chain` says for what and whom: (resource, agent), and
+    so on.
+    """
 
     def __init__(self, agent: str, chain: tuple[tuple[str, str], ...]) -> None:
         self.chain = chain
         links = ", who waits for ".join(f"{resource} of {holder}" for resource, holder in chain)
         super().__init__(
-            f"waiting would never end: {agent} would wait for {links}. Release what you hold of it and do something else first"
+            f"waiting would never end: {agent} would wait for {links}. Release what you hold "
+            "of it and do something else first"
         )
 
 
@@ -120,7 +131,9 @@ class StaleToken(Refused):
 
 
 class VersionConflict(Refused):
-    """The value has been changed, or deleted (version "0"), since it was read; `version` is its version now."""
+    """The value has been changed, or deleted (version "0"), since it was read; `version` is its
+    version now.
+    """
 
     def __init__(self, message: str, version: str) -> None:
         self.version = version
@@ -133,7 +146,10 @@ class WorkMoved(Refused):
     def __init__(self, task: str, commit: str) -> None:
         self.task = task
         self.commit = commit
-        super().__init__(f"task {task} is at commit {commit[:12]} now, which you have not judged: look at that one")
+        super().__init__(
+            f"task {task} is at commit {commit[:12]} now, which you have not judged: look at "
+            "that one"
+        )
 
 
 class AgentGone(Refused):
@@ -141,7 +157,9 @@ class AgentGone(Refused):
 
 
 class NotLeading(Refused):
-    """An orchestrator wrote that does not lead: it is on standby, or was replaced; `leader` ("": nobody) has led for `for_ms`."""
+    """An orchestrator wrote that does not lead: it is on standby, or was replaced; `leader` ("":
+    nobody) has led for `for_ms`.
+    """
 
     def __init__(self, message: str, *, leader: str, epoch: str, for_ms: int) -> None:
         self.leader = leader
@@ -192,4 +210,6 @@ class ServerFailed(StoreUnreachable):
 
 
 class StoreSpoiled(StoreUnreachable):
-    """A key of the project holds what Octet did not put there; nothing was done, and the message names the key where it can."""
+    """A key of the project holds what Octet did not put there; nothing was done, and the message
+    names the key where it can.
+    """

@@ -1,4 +1,6 @@
-"""One file at a time, for writing into somebody's repository: replaced at once, links not followed, errors in one line."""
+"""One file at a time, for writing into somebody's repository: replaced at once, links not followed,
+errors in one line.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def read_file(path: Path) -> bytes | None:
 
 
 def read_text(path: Path, most_bytes: int, advice: str = "") -> str:
-    """A file that a person wrote, as text; `advice` says what to do with one that is longer than `most_bytes`.
+    """A file that a person wrote, as text; `advice` says what to do with one that is longer than
+    `most_bytes`.
 
     Raises:
         UsageError: it cannot be read, is no UTF-8, or is too long.
@@ -41,7 +44,8 @@ def read_text(path: Path, most_bytes: int, advice: str = "") -> str:
 
 
 def replace_file(path: Path, content: bytes, mode: int) -> None:
-    """Replace `path` at once: a reader, or a kill, sees the old content or the new one. An existing file's mode stays.
+    """Replace `path` at once: a reader, or a kill, sees the old content or the new one. An existing
+    file's mode stays.
 
     Raises:
         UsageError: read-only, full, or something else is in the way.
@@ -62,11 +66,14 @@ def replace_file(path: Path, content: bytes, mode: int) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise UsageError(f"cannot write {path}: {error.strerror}: run the command again when that is mended") from error
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}: run the command again when that is mended"
+        ) from error
 
 
 def move_file(source: Path, target: Path) -> None:
-    """Rename a file, as it is: a link stays one. What lies at `target` is replaced; nothing happens where `source` is gone.
+    """Rename a file, as it is: a link stays one. What lies at `target` is replaced; nothing happens
+    where `source` is gone.
 
     Raises:
         UsageError: it cannot be moved.

@@ -21,7 +21,8 @@ def matches(path: str, pattern: str) -> bool:
     parts, wanted = path.split("/"), pattern.strip("/").split("/")
     if "/" not in pattern.rstrip("/"):
         wanted.insert(0, "**")
-    # Which beginnings of the pattern are used up after each part of the path; as long as the pattern, so nothing backtracks.
+    # Which beginnings of the pattern are used up after each part of the path; as long as the
+    # pattern, so nothing backtracks.
     alive = _skip({0}, wanted)
     for part in parts:
         alive = _skip({step for at in alive for step in _steps(at, part, wanted)}, wanted)

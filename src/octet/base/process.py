@@ -1,4 +1,5 @@
-"""A process's identity: host, pid and start time. A pid alone is given again; the three together are not.
+"""A process's identity: host, pid and start time. A pid alone is given again; the three together
+are not.
 
 me = identify(os.getpid())
 str(me)                                  # "vm-1f0c2a9b:4242:88213"
@@ -25,7 +26,8 @@ _PS_TIMEOUT_S = 5.0
 class ProcessIdentity:
     """One process on one boot of one machine.
 
-    `start` is in clock ticks since boot on Linux and in seconds since 1970 elsewhere; it is compared, never reckoned with.
+    `start` is in clock ticks since boot on Linux and in seconds since 1970 elsewhere; it is
+    compared, never reckoned with.
     """
 
     host: str
@@ -52,8 +54,8 @@ class ProcessIdentity:
 def host_id() -> str:
     """This machine, this boot, this pid namespace: `<short host name>-<8 hex digits>`.
 
-    A container has pids of its own and may share its host's name, so the name alone would let one container
-    declare another's processes dead.
+    A container has pids of its own and may share its host's name, so the name alone would let one
+    container declare another's processes dead.
     """
     name = re.sub(r"[^A-Za-z0-9._-]", "-", os.uname().nodename.split(".")[0]) or "localhost"
     return f"{name}-{hashlib.sha256(_boot_and_namespace().encode()).hexdigest()[:8]}"
@@ -98,7 +100,8 @@ def _stat_from_proc(pid: int) -> _Stat | None:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
-    # Field 2 is the command in parentheses and may itself hold spaces and parentheses: count from the last one.
+    # Field 2 is the command in parentheses and may itself hold spaces and parentheses: count from
+    # the last one.
     fields = text[text.rfind(b")") + 1 :].split()
     if len(fields) < 20 or fields[0] in b"ZXx":
         return None
@@ -124,7 +127,8 @@ def _boot_and_namespace() -> str:
             return boot + str(Path("/proc/self/ns/pid").readlink())
         except OSError:
             return ""
-    # Not kern.boottime: macOS moves it whenever the clock is set, and the agents of one boot would be of two hosts.
+    # Not kern.boottime: macOS moves it whenever the clock is set, and the agents of one boot would
+    # be of two hosts.
     return _run(["sysctl", "-n", "kern.bootsessionuuid"]) or _run(["sysctl", "-n", "kern.boottime"])
 
 
@@ -134,7 +138,9 @@ def _run(command: list[str]) -> str:
 
     environment = {"PATH": "/bin:/usr/bin:/sbin:/usr/sbin", "LC_ALL": "C", "TZ": "UTC"}
     try:
-        done = subprocess.run(command, capture_output=True, env=environment, timeout=_PS_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, capture_output=True, env=environment, timeout=_PS_TIMEOUT_S, check=False
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.decode("ascii", "replace") if done.returncode == 0 else ""

@@ -1,6 +1,8 @@
-"""Every process that belongs to something: those whose environment, command line or directory names its mark.
+"""Every process that belongs to something: those whose environment, command line or directory names
+its mark.
 
-A mark is a directory of its own, or a text put into the environment, which whatever is started inherits.
+A mark is a directory of its own, or a text put into the environment, which whatever is started
+inherits.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ def processes_of(mark: Path | str) -> dict[int, str]:
 
 
 def kill_all(mark: Path | str) -> None:
-    """SIGKILL to every process that names the mark until none is left: a demo's daemon is two that start each other anew."""
+    """SIGKILL to every process that names the mark until none is left: a demo's daemon is two that
+    start each other anew.
+    """
     end = time.monotonic() + SETTLE_S
     while (left := processes_of(mark)) and time.monotonic() < end:
         for pid in left:
@@ -38,7 +42,9 @@ def _from_proc(wanted: bytes) -> Iterator[tuple[int, str]]:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             command = (entry / "cmdline").read_bytes()
-            seen = command + (entry / "environ").read_bytes() + os.fsencode((entry / "cwd").readlink())
+            seen = (
+                command + (entry / "environ").read_bytes() + os.fsencode((entry / "cwd").readlink())
+            )
         except OSError:  # it ended, or is another user's
             continue
         if wanted in seen and command:
@@ -48,7 +54,9 @@ def _from_proc(wanted: bytes) -> Iterator[tuple[int, str]]:
 def _from_ps(wanted: bytes) -> Iterator[tuple[int, str]]:
     # macOS: -E shows the environment of one's own processes behind the command.
     flags = ["-axEww"] if sys.platform == "darwin" else ["axeww"]
-    listed = subprocess.run(["ps", *flags, "-o", "pid=,command="], capture_output=True, check=False).stdout
+    listed = subprocess.run(
+        ["ps", *flags, "-o", "pid=,command="], capture_output=True, check=False
+    ).stdout
     for line in listed.splitlines():
         pid, _, command = line.strip().partition(b" ")
         if wanted in command:

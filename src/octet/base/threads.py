@@ -1,4 +1,5 @@
-"""A blocking wait, awaited: in a thread of its own, because the pool of `asyncio.to_thread` is so small that fifty waits would deadlock.
+"""A blocking wait, awaited: in a thread of its own, because the pool of `asyncio.to_thread` is so
+small that fifty waits would deadlock.
 
 A wait that is cancelled ends within a second, and what it got in that second is given back.
 """
@@ -14,9 +15,14 @@ T = TypeVar("T")
 
 
 async def in_thread(
-    call: Callable[[threading.Event], T], *, undo: Callable[[T], object] | None = None, stop: threading.Event | None = None
+    call: Callable[[threading.Event], T],
+    *,
+    undo: Callable[[T], object] | None = None,
+    stop: threading.Event | None = None,
 ) -> T:
-    """What `call(stop)` returns or raises; `stop` is set when the awaiting task is cancelled, `undo(result)` called if it came too late."""
+    """What `call(stop)` returns or raises; `stop` is set when the awaiting task is cancelled,
+    `undo(result)` called if it came too late.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
     stop = stop or threading.Event()

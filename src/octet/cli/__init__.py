@@ -1,4 +1,6 @@
-"""The `octet` command: a group whose sub-commands are imported when they are called, and one edge for every error."""
+"""The `octet` command: a group whose sub-commands are imported when they are called, and one edge
+for every error.
+"""
 
 from __future__ import annotations
 
@@ -21,39 +23,109 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 COMPLETION = "_OCTET_COMPLETE"  # how a shell asks click for completions
 # command → (module, attribute, one line for --help); `octet --help` imports none of them.
 COMMANDS = {
-    "init": ("octet.cli.init", "init_command", "Opt this repository in on this machine (--undo: out)."),
+    "init": (
+        "octet.cli.init",
+        "init_command",
+        "Opt this repository in on this machine (--undo: out).",
+    ),
     "up": ("octet.cli.up", "up_command", "Start the crew: a session of Claude Code for each role."),
-    "down": ("octet.cli.up", "down_command", "End the crew; what it holds is finished, or handed over."),
-    "demo": ("octet.cli.demo", "demo_command", "Watch a crew of eight build a feature in a sample repository."),
-    "doctor": ("octet.cli.doctor", "doctor_command", "Check this machine and repository; say what to mend."),
-    "status": ("octet.cli.status", "status_command", "Who is here, what is queued, what is locked."),
+    "down": (
+        "octet.cli.up",
+        "down_command",
+        "End the crew; what it holds is finished, or handed over.",
+    ),
+    "demo": (
+        "octet.cli.demo",
+        "demo_command",
+        "Watch a crew of eight build a feature in a sample repository.",
+    ),
+    "doctor": (
+        "octet.cli.doctor",
+        "doctor_command",
+        "Check this machine and repository; say what to mend.",
+    ),
+    "status": (
+        "octet.cli.status",
+        "status_command",
+        "Who is here, what is queued, what is locked.",
+    ),
     "agent": ("octet.cli.agent", "agent_group", "Agents: list, show, join, leave."),
-    "task": ("octet.cli.task", "task_group", "Tasks: add, import, list, show, graph, claim, submit, complete, fail, cancel, …"),
+    "task": (
+        "octet.cli.task",
+        "task_group",
+        "Tasks: add, import, list, show, graph, claim, submit, complete, fail, cancel, …",
+    ),
     "review": ("octet.cli.review", "review_group", "Reviews: start, approve, reject, show."),
     "test": ("octet.cli.test", "test_group", "The test gate: run."),
     "merge": ("octet.cli.merge", "merge_group", "The merge queue: show it, work it off."),
-    "worktree": ("octet.cli.worktree", "worktree_group", "Worktrees: add, list, remove, doctor, snapshot."),
+    "worktree": (
+        "octet.cli.worktree",
+        "worktree_group",
+        "Worktrees: add, list, remove, doctor, snapshot.",
+    ),
     "lock": ("octet.cli.lock", "lock_group", "Locks: acquire, release, list, break."),
     "msg": ("octet.cli.msg", "msg_group", "Messages: send, inbox, ack."),
     "event": ("octet.cli.event", "event_group", "Events: publish, watch, log."),
-    "queue": ("octet.cli.queue", "queue_group", "Work queues: push, reserve, ack, nack, pop, len, peek, stats, dead, wait, …"),
-    "state": ("octet.cli.state", "state_group", "Shared state: set, get, all, incr, delete, watch, wait, list."),
-    "counter": ("octet.cli.counter", "counter_group", "Counters: incr, decr, get, set, reset, wait, list, delete."),
+    "queue": (
+        "octet.cli.queue",
+        "queue_group",
+        "Work queues: push, reserve, ack, nack, pop, len, peek, stats, dead, wait, …",
+    ),
+    "state": (
+        "octet.cli.state",
+        "state_group",
+        "Shared state: set, get, all, incr, delete, watch, wait, list.",
+    ),
+    "counter": (
+        "octet.cli.counter",
+        "counter_group",
+        "Counters: incr, decr, get, set, reset, wait, list, delete.",
+    ),
     "kv": ("octet.cli.kv", "kv_group", "Messages under keys: put, get, take, wait, list, delete."),
-    "map": ("octet.cli.map", "map_group", "Parallel analysis: start, take, done, fail, wait, results, show, retry, clear, run, …"),
-    "pipeline": ("octet.cli.pipeline", "pipeline_group", "Steps that follow one another: start, step, wait, show, list, clear, run."),
-    "errors": ("octet.cli.errors", "errors_group", "Errors that many report: add, list, count, check, limit, clear."),
-    "progress": ("octet.cli.progress", "progress_group", "Progress: set, add, show, wait, list, delete."),
-    "keys": ("octet.cli.keys", "keys_command", "What the project has in the store, by kind: number, size, how long."),
+    "map": (
+        "octet.cli.map",
+        "map_group",
+        "Parallel analysis: start, take, done, fail, wait, results, show, retry, clear, run, …",
+    ),
+    "pipeline": (
+        "octet.cli.pipeline",
+        "pipeline_group",
+        "Steps that follow one another: start, step, wait, show, list, clear, run.",
+    ),
+    "errors": (
+        "octet.cli.errors",
+        "errors_group",
+        "Errors that many report: add, list, count, check, limit, clear.",
+    ),
+    "progress": (
+        "octet.cli.progress",
+        "progress_group",
+        "Progress: set, add, show, wait, list, delete.",
+    ),
+    "keys": (
+        "octet.cli.keys",
+        "keys_command",
+        "What the project has in the store, by kind: number, size, how long.",
+    ),
     "gc": ("octet.cli.gc", "gc_command", "Delete what a run left, or what nobody used for long."),
-    "redis": ("octet.cli.redis", "redis_group", "The store: url, cli, monitor, slowlog, stop; its data: backup, restore, repair, fsync."),
+    "redis": (
+        "octet.cli.redis",
+        "redis_group",
+        "The store: url, cli, monitor, slowlog, stop; its data: backup, restore, repair, fsync.",
+    ),
     "daemon": ("octet.cli.daemon", "daemon_group", "The daemon: start, stop, status, logs."),
-    "hook": ("octet.cli.hook", "hook_command", "Answer one Claude Code hook event from standard input."),
+    "hook": (
+        "octet.cli.hook",
+        "hook_command",
+        "Answer one Claude Code hook event from standard input.",
+    ),
 }
 
 
 class LazyGroup(click.Group):
-    """Imports a sub-command's module only when it is called: the daemon's start does not pay for rich, help not for redis."""
+    """Imports a sub-command's module only when it is called: the daemon's start does not pay for
+    rich, help not for redis.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
@@ -73,8 +145,19 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="octet")
-@click.option("--redis", "redis_url", metavar="URL", help="Redis server; default: OCTET_REDIS_URL, octet.toml, else the embedded one.")
-@click.option("-C", "directory", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Act as if started in DIR.")
+@click.option(
+    "--redis",
+    "redis_url",
+    metavar="URL",
+    help="Redis server; default: OCTET_REDIS_URL, octet.toml, else the embedded one.",
+)
+@click.option(
+    "-C",
+    "directory",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False),
+    help="Act as if started in DIR.",
+)
 @click.pass_context
 def cli(ctx: click.Context, redis_url: str | None, directory: str | None) -> None:
     """Many Claude Code sessions on one codebase: no two on the same task, file or merge."""
@@ -82,7 +165,9 @@ def cli(ctx: click.Context, redis_url: str | None, directory: str | None) -> Non
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command line; every error ends here as one line and an exit code (0 done, 1 refused, 2 usage, 3 store unreachable)."""
+    """Run the command line; every error ends here as one line and an exit code (0 done, 1 refused,
+    2 usage, 3 store unreachable).
+    """
     sys.exit(run(argv))
 
 
@@ -100,7 +185,8 @@ def _run(argv: list[str]) -> int:
         cli.main(prog_name="octet")
     try:
         _write_anything()
-        # Not click's own main(): it turns a pipe that broke into exit code 1, which here means refused.
+        # Not click's own main(): it turns a pipe that broke into exit code 1, which here means
+        # refused.
         with cli.make_context("octet", list(argv)) as context:
             result = cli.invoke(context)
         return result if isinstance(result, int) else 0
@@ -132,14 +218,18 @@ def _complain(text: str) -> None:
 
 
 def _write_anything() -> None:
-    """A title in a script that the terminal's encoding lacks is shown as an escape; it must not end the command."""
+    """A title in a script that the terminal's encoding lacks is shown as an escape; it must not end
+    the command.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _print_all(code: int) -> int:
-    """`code`, or 1 where the last of what was printed cannot be written: Python itself would end with 120 and a traceback."""
+    """`code`, or 1 where the last of what was printed cannot be written: Python itself would end
+    with 120 and a traceback.
+    """
     try:
         if sys.stdout:
             sys.stdout.flush()
@@ -154,7 +244,9 @@ def _print_all(code: int) -> int:
 
 
 def _silence() -> None:
-    """Nobody can be told any more (head and less go away, a disk is full); Python must not complain again when it closes stdout."""
+    """Nobody can be told any more (head and less go away, a disk is full); Python must not complain
+    again when it closes stdout.
+    """
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

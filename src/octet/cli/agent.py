@@ -30,7 +30,10 @@ def list_agents(as_json: bool) -> None:
     with opened() as octet:
         agents = octet.agents.list()
         held = {agent.id: octet.tasks.held_by(agent.id) for agent in agents}
-        stopped = {agent_id: standing.stopped for agent_id, standing in octet.standings.of([agent.id for agent in agents]).items()}
+        stopped = {
+            agent_id: standing.stopped
+            for agent_id, standing in octet.standings.of([agent.id for agent in agents]).items()
+        }
         now, leader = octet.now_ms(), octet.election.leader()
     stands = {agent.id: leading(agent, leader) for agent in agents}
     rows = [
@@ -49,7 +52,10 @@ def list_agents(as_json: bool) -> None:
     ]
     headings = ["AGENT", "KIND", "LEADS", "TASK", "HERE", "BRANCH", "HOST", "PID", "DIRECTORY"]
     lines = [f"{agent_id} is {why}" for agent_id, why in stopped.items() if why]
-    data = [{**asdict(agent), "standing": stands[agent.id], "stopped": stopped[agent.id]} for agent in agents]
+    data = [
+        {**asdict(agent), "standing": stands[agent.id], "stopped": stopped[agent.id]}
+        for agent in agents
+    ]
     emit(data, "\n".join([table(headings, rows) if rows else "no agents", *lines]), as_json)
 
 
@@ -63,29 +69,50 @@ def show(agent_id: str | None, as_json: bool) -> None:
         tasks = octet.tasks.held_by(agent.id)
         locks = [lock for lock in octet.locks.list() if lock.holder == agent.id]
         stopped, stands = octet.standings.get(agent.id).stopped, octet.election.standing(agent)
-    lines = [f"{agent.id} ({', '.join(filter(None, [agent.role, stands, agent.kind]))}) in {plain(agent.worktree or agent.cwd)}"]
+    lines = [
+        f"{agent.id} ({', '.join(filter(None, [agent.role, stands, agent.kind]))}) in "
+        f"{plain(agent.worktree or agent.cwd)}"
+    ]
     lines += [f"  {stopped}"] if stopped else []
     lines += [f"  task  {task.id}: {plain(task.title)}" for task in tasks]
     lines += [f"  lock  {plain(lock.resource)}" for lock in locks]
     held = {"tasks": [t.id for t in tasks], "locks": [lock.resource for lock in locks]}
-    emit({"agent": {**vars(agent), "standing": stands}, **held, "stopped": stopped}, "\n".join(lines), as_json)
+    emit(
+        {"agent": {**vars(agent), "standing": stands}, **held, "stopped": stopped},
+        "\n".join(lines),
+        as_json,
+    )
 
 
 @agent_group.command("join")
 @click.argument("role", type=click.Choice(ROLES))
-@click.option("--capability", "capabilities", multiple=True, metavar="NAME", help="What you can do that tasks may need (repeat).")
+@click.option(
+    "--capability",
+    "capabilities",
+    multiple=True,
+    metavar="NAME",
+    help="What you can do that tasks may need (repeat).",
+)
 @json_option
 def join(role: str, capabilities: tuple[str, ...], as_json: bool) -> None:
     """Take a role; your name changes with it."""
     with opened() as octet:
         before = caller(octet)
         if held := octet.tasks.held_by(before.id):
-            raise Refused(f"{before.id} holds task {held[0].id}: submit, complete or release it first")
-        agent = octet.agents.join(before, role, capabilities=tuple(map(check_capability, capabilities)))
+            raise Refused(
+                f"{before.id} holds task {held[0].id}: submit, complete or release it first"
+            )
+        agent = octet.agents.join(
+            before, role, capabilities=tuple(map(check_capability, capabilities))
+        )
         if octet.standings.get(agent.id).stopped:
             octet.standings.resume(agent)
         stands, told = octet.election.standing(agent), octet.election.explain(agent)
-    emit({**asdict(agent), "standing": stands}, f"you are {agent.id} ({agent.role}) now{told}", as_json)
+    emit(
+        {**asdict(agent), "standing": stands},
+        f"you are {agent.id} ({agent.role}) now{told}",
+        as_json,
+    )
 
 
 @agent_group.command("leave")
@@ -97,12 +124,16 @@ def leave(agent_id: str | None, as_json: bool) -> None:
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
         for task in octet.tasks.held_by(agent.id):
             keep_work(octet, task.id)
-        if agent.process and agent.role in ROLES:  # its session may register again, under the same name, and then wants no work
+        if (
+            agent.process and agent.role in ROLES
+        ):  # its session may register again, under the same name, and then wants no work
             octet.standings.pause(agent, LEFT, caller(octet).id)
         estate = octet.agents.leave(agent)
     tasks, freed = (estate.tasks, estate.resources) if estate else ((), ())
     given = f"; gave back {', '.join(tasks)}" if tasks else ""
-    emit({"agent": agent.id, "tasks": tasks, "locks": freed}, f"{agent.id} has left{given}", as_json)
+    emit(
+        {"agent": agent.id, "tasks": tasks, "locks": freed}, f"{agent.id} has left{given}", as_json
+    )
 
 
 @agent_group.command("pause")
@@ -110,7 +141,8 @@ def leave(agent_id: str | None, as_json: bool) -> None:
 @click.option("--reason", default="", help="Why, for whoever looks at `octet status`.")
 @json_option
 def pause(agent_id: str | None, reason: str, as_json: bool) -> None:
-    """Hand an agent (default: yourself) no more work, and wake it for none, until `octet agent resume`.
+    """Hand an agent (default: yourself) no more work, and wake it for none, until `octet agent
+    resume`.
 
     What it holds it keeps; what it does now it may finish.
     """
@@ -119,12 +151,21 @@ def pause(agent_id: str | None, reason: str, as_json: bool) -> None:
         octet.standings.pause(agent, reason, caller(octet).id)
         held = [task.id for task in octet.tasks.held_by(agent.id)]
     keeps = f"; it still holds {', '.join(held)}" if held else ""
-    emit({"agent": agent.id, "paused": True, "tasks": held}, f"{agent.id} is paused and handed nothing more{keeps}", as_json)
+    emit(
+        {"agent": agent.id, "paused": True, "tasks": held},
+        f"{agent.id} is paused and handed nothing more{keeps}",
+        as_json,
+    )
 
 
 @agent_group.command("resume")
 @click.argument("agent_id", metavar="AGENT", required=False)
-@click.option("--all", "everybody", is_flag=True, help="Every agent; a budget that is used up pauses nobody again.")
+@click.option(
+    "--all",
+    "everybody",
+    is_flag=True,
+    help="Every agent; a budget that is used up pauses nobody again.",
+)
 @json_option
 def resume(agent_id: str | None, everybody: bool, as_json: bool) -> None:
     """Hand an agent (default: yourself) work again, whether it was paused or parked."""
@@ -137,15 +178,27 @@ def resume(agent_id: str | None, everybody: bool, as_json: bool) -> None:
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
         before = octet.standings.get(agent.id).stopped
         octet.standings.resume(agent)
-    emit({"agent": agent.id, "was": before}, f"{agent.id} is handed work again" + (f" (it was {before})" if before else ""), as_json)
+    emit(
+        {"agent": agent.id, "was": before},
+        f"{agent.id} is handed work again" + (f" (it was {before})" if before else ""),
+        as_json,
+    )
 
 
 def _resume_all(octet: Octet, as_json: bool) -> None:
     """First the budgets, so that the daemon does not pause again whom this lets go on."""
     octet.cost.lift()
     agents = octet.agents.list()
-    before = {name: standing.stopped for name, standing in octet.standings.of([agent.id for agent in agents]).items() if standing.stopped}
+    before = {
+        name: standing.stopped
+        for name, standing in octet.standings.of([agent.id for agent in agents]).items()
+        if standing.stopped
+    }
     for agent in agents:
         if agent.id in before:
             octet.standings.resume(agent)
-    emit({"agents": before}, f"handed work again: {', '.join(before) or 'nobody was paused or parked'}", as_json)
+    emit(
+        {"agents": before},
+        f"handed work again: {', '.join(before) or 'nobody was paused or parked'}",
+        as_json,
+    )

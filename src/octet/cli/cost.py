@@ -1,4 +1,6 @@
-"""What `octet status --cost` shows: tokens by agent, task and day, and the budgets that hold somebody."""
+"""What `octet status --cost` shows: tokens by agent, task and day, and the budgets that hold
+somebody.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ def config_of(octet: Octet) -> Config:
 
 def budgets_data(octet: Octet) -> list[dict[str, Any]]:
     """The budgets that hold the crew or a task's holder now, ready for JSON."""
-    return [{**asdict(budget), "reason": budget.reason()} for budget in octet.cost.reached(config_of(octet))]
+    return [
+        {**asdict(budget), "reason": budget.reason()}
+        for budget in octet.cost.reached(config_of(octet))
+    ]
 
 
 def budget_lines(budgets: list[dict[str, Any]]) -> list[str]:
@@ -38,7 +43,10 @@ def tokens_data(tokens: Tokens) -> dict[str, int]:
 
 def tokens_line(tokens: Tokens) -> str:
     """Tokens in a line for people."""
-    kinds = f"{tokens.input:,} in, {tokens.output:,} out, {tokens.cache_write:,} to the cache, {tokens.cache_read:,} from it"
+    kinds = (
+        f"{tokens.input:,} in, {tokens.output:,} out, {tokens.cache_write:,} to the cache, "
+        f"{tokens.cache_read:,} from it"
+    )
     return f"{tokens.total:,} ({kinds}; {tokens.messages:,} answers)" if tokens.messages else ""
 
 
@@ -46,20 +54,43 @@ def collect_cost(octet: Octet) -> dict[str, Any]:
     """One reading of the sums, ready for JSON."""
     cost, config = octet.cost, config_of(octet)
     found = {"agents": cost.agents(), "tasks": cost.tasks(), "days": cost.days()}
-    data: dict[str, Any] = {kind: {name: tokens_data(tokens) for name, tokens in sums.items()} for kind, sums in found.items()}
+    data: dict[str, Any] = {
+        kind: {name: tokens_data(tokens) for name, tokens in sums.items()}
+        for kind, sums in found.items()
+    }
     limits = {"task_tokens": config.budget_task_tokens, "day_tokens": config.budget_day_tokens}
-    return {"project": octet.name, "today": cost.today(), **data, "limits": limits, "budgets": budgets_data(octet)}
+    return {
+        "project": octet.name,
+        "today": cost.today(),
+        **data,
+        "limits": limits,
+        "budgets": budgets_data(octet),
+    }
 
 
 def render_cost(data: Mapping[str, Any]) -> str:
     """The reading for people: today's budget, then the days, agents and tasks that used most."""
-    used, limit = data["days"].get(data["today"], tokens_data(Tokens()))["total"], data["limits"]["day_tokens"]
+    used, limit = (
+        data["days"].get(data["today"], tokens_data(Tokens()))["total"],
+        data["limits"]["day_tokens"],
+    )
     of = f" of {limit:,} ({used * 100 // limit} %)" if limit else ""
-    lines = [f"{data['project']}: {used:,}{of} tokens today ({data['today']} UTC)", *budget_lines(data["budgets"])]
+    lines = [
+        f"{data['project']}: {used:,}{of} tokens today ({data['today']} UTC)",
+        *budget_lines(data["budgets"]),
+    ]
     for kind, heading in (("days", "DAY"), ("agents", "AGENT"), ("tasks", "TASK")):
         key = (lambda item: item[0]) if kind == "days" else (lambda item: item[1]["total"])
-        rows = [[name, *map(_figure, sums.values())] for name, sums in sorted(data[kind].items(), key=key, reverse=True) if name]
-        more = [f"  and {len(rows) - MOST_SHOWN} more: --json shows all"] if len(rows) > MOST_SHOWN else []
+        rows = [
+            [name, *map(_figure, sums.values())]
+            for name, sums in sorted(data[kind].items(), key=key, reverse=True)
+            if name
+        ]
+        more = (
+            [f"  and {len(rows) - MOST_SHOWN} more: --json shows all"]
+            if len(rows) > MOST_SHOWN
+            else []
+        )
         lines += ["", table([heading, *HEADINGS], rows[:MOST_SHOWN]), *more] if rows else []
     return "\n".join(lines)
 

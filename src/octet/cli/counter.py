@@ -78,7 +78,9 @@ def reset(name: str, ttl_s: float | None, run: str | None, as_json: bool) -> Non
 
 @counter_group.command("wait")
 @name_argument
-@click.option("--until", type=int, required=True, metavar="N", help="Until the number is N or more.")
+@click.option(
+    "--until", type=int, required=True, metavar="N", help="Until the number is N or more."
+)
 @wait_option(WAIT, "For at most so long.")
 @run_option
 @json_option
@@ -96,7 +98,11 @@ def list_counters(run: str | None, as_json: bool) -> None:
     with space(run) as where:
         found = [(name, where.counter(name).get()) for name in where.names("counter")]
     rows = [[name, str(value)] for name, value in found]
-    emit([{"counter": n, "value": v} for n, v in found], table(["COUNTER", "VALUE"], rows) if rows else "no counters", as_json)
+    emit(
+        [{"counter": n, "value": v} for n, v in found],
+        table(["COUNTER", "VALUE"], rows) if rows else "no counters",
+        as_json,
+    )
 
 
 @counter_group.command("delete")

@@ -45,11 +45,22 @@ def stop(as_json: bool) -> None:
 def show_status(as_json: bool) -> None:
     """Whether it runs, since when, and what it does."""
     status = control.status()
-    emit({"running": status is not None, **(asdict(status) if status else {})}, render(status), as_json)
+    emit(
+        {"running": status is not None, **(asdict(status) if status else {})},
+        render(status),
+        as_json,
+    )
 
 
 @daemon_group.command("logs")
-@click.option("-n", "lines", type=click.IntRange(0), default=50, show_default=True, help="How many of the last lines.")
+@click.option(
+    "-n",
+    "lines",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    help="How many of the last lines.",
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on with new lines until Ctrl-C.")
 @json_option
 def logs(lines: int, follow: bool, as_json: bool) -> None:
@@ -64,21 +75,31 @@ def render(status: Status | None) -> str:
         return "no daemon runs; a hook or `octet daemon start` starts it"
     up = age(1, 1 + int(status.uptime_s * 1000))
     return (
-        f"the daemon runs: pid {status.pid} under {status.supervisor}, version {status.version}, up {up}\n"
-        f"{status.agents} live agents, {status.requests} hooks answered, {status.in_flight} in flight, {status.memory_kb / 1024:.1f} MB"
+        f"the daemon runs: pid {status.pid} under {status.supervisor}, version "
+        f"{status.version}, up {up}\n"
+        f"{status.agents} live agents, {status.requests} hooks answered, {status.in_flight} "
+        f"in flight, {status.memory_kb / 1024:.1f} MB"
     )
 
 
 def read_log(path: Path, count: int, *, follow: bool) -> Iterator[str]:
-    """The last `count` lines, those of the file that was rotated away included; with `follow`, every later one, through rotations."""
+    """The last `count` lines, those of the file that was rotated away included; with `follow`,
+    every later one, through rotations.
+    """
     file = path.open("rb") if path.exists() else None
     earlier = path.with_name(f"{path.name}.1")
-    *lines, rest = ((earlier.read_bytes() if earlier.exists() else b"") + (file.read() if file else b"")).split(b"\n")
+    *lines, rest = (
+        (earlier.read_bytes() if earlier.exists() else b"") + (file.read() if file else b"")
+    ).split(b"\n")
     yield from map(_text, lines[-count:] if count else [])
     while follow:
         *lines, rest = (rest + (file.read() if file else b"")).split(b"\n")
         yield from map(_text, lines)
-        if not lines and path.exists() and not (file and os.path.samestat(os.fstat(file.fileno()), path.stat())):
+        if (
+            not lines
+            and path.exists()
+            and not (file and os.path.samestat(os.fstat(file.fileno()), path.stat()))
+        ):
             file = path.open("rb")
         elif not lines:
             time.sleep(FOLLOW_EVERY_S)

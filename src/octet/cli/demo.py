@@ -21,29 +21,61 @@ from octet.demo.sample import load_sample
 
 
 @click.command()
-@click.option("--claude", "with_claude", is_flag=True, help="Real Claude Code processes, on a scripted model: no account is needed.")
 @click.option(
-    "--developers", type=click.IntRange(1, 8), default=4, show_default=True, help="How many developers; four other roles join them."
+    "--claude",
+    "with_claude",
+    is_flag=True,
+    help="Real Claude Code processes, on a scripted model: no account is needed.",
 )
 @click.option(
-    "--keep", type=click.Path(path_type=Path), metavar="DIR", help="Leave the sample repository in DIR, which must not exist yet."
+    "--developers",
+    type=click.IntRange(1, 8),
+    default=4,
+    show_default=True,
+    help="How many developers; four other roles join them.",
 )
-@click.option("--plain", is_flag=True, help="Print lines in place of the live board; so it is anyway where no terminal is.")
 @click.option(
-    "--picture", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the board after the failover: SVG or text."
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Leave the sample repository in DIR, which must not exist yet.",
+)
+@click.option(
+    "--plain",
+    is_flag=True,
+    help="Print lines in place of the live board; so it is anyway where no terminal is.",
+)
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the board after the failover: SVG or text.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Which developer is killed.")
 @json_option
 @click.pass_context
 def demo_command(
-    ctx: click.Context, with_claude: bool, developers: int, keep: Path | None, plain: bool, picture: Path | None, seed: int, as_json: bool
+    ctx: click.Context,
+    with_claude: bool,
+    developers: int,
+    keep: Path | None,
+    plain: bool,
+    picture: Path | None,
+    seed: int,
+    as_json: bool,
 ) -> None:
     """Watch a crew of eight build a feature in a sample repository.
 
-    Nothing of yours is touched: the crew, its server and its daemon live in a temporary directory and end with the demo. One developer
-    is killed half-way. Exit code 1 if anything was not as it should be.
+    Nothing of yours is touched: the crew, its server and its daemon live in a temporary directory
+    and end with the demo. One developer is killed half-way. Exit code 1 if anything was not as it
+    should be.
     """
-    options = Options(developers, found_claude() if with_claude else None, make_place(keep) if keep else None, seed)
+    options = Options(
+        developers,
+        found_claude() if with_claude else None,
+        make_place(keep) if keep else None,
+        seed,
+    )
     with interruptible(), audience(plain, as_json) as show:
         report = run_demo(options, photographed(show, picture) if picture else show)
     emit(asdict(report), render_report(report), as_json)
@@ -74,7 +106,10 @@ def make_place(keep: Path) -> Path:
     try:
         keep.mkdir(parents=True)
     except OSError as error:
-        raise UsageError(f"--keep {keep}: {error.strerror}: name a directory that can be made and is not there yet") from error
+        raise UsageError(
+            f"--keep {keep}: {error.strerror}: name a directory that can be made and is not "
+            "there yet"
+        ) from error
     return keep.resolve()
 
 
@@ -85,7 +120,9 @@ def interruptible() -> Iterator[None]:
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield
     finally:
@@ -115,7 +152,9 @@ def audience(plain: bool, as_json: bool) -> Iterator[Show]:
 
 
 def photographed(show: Show, picture: Path) -> Show:
-    """`show`, and the board written to a file as it is once a dead agent's task has passed on; for the documentation."""
+    """`show`, and the board written to a file as it is once a dead agent's task has passed on; for
+    the documentation.
+    """
     from octet.demo.board import export_board
 
     feature = load_sample().feature
@@ -126,7 +165,10 @@ def photographed(show: Show, picture: Path) -> Show:
         show(story, at_s)
         if not taken and story.failover and story.failover.heir:
             taken = True
-            picture.write_text(export_board(story, feature, at_s, picture.suffix.removeprefix(".")), encoding="utf-8")
+            picture.write_text(
+                export_board(story, feature, at_s, picture.suffix.removeprefix(".")),
+                encoding="utf-8",
+            )
 
     return show_and_write
 

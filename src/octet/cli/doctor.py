@@ -1,4 +1,6 @@
-"""`octet doctor`: what on this machine or in this repository keeps Octet from working, and the command that mends it."""
+"""`octet doctor`: what on this machine or in this repository keeps Octet from working, and the
+command that mends it.
+"""
 
 from __future__ import annotations
 
@@ -50,14 +52,21 @@ def doctor_command(as_json: bool) -> int:
     """Check this machine and repository; say what to mend. Exit code 1 when something is wrong."""
     findings = list(examine(_start()))
     marks = {True: "ok  ", False: "BAD ", None: "-   "}
-    lines = [f"{marks[finding.ok]} {finding.subject:<12} {plain(finding.detail, 400)}" for finding in findings]
+    lines = [
+        f"{marks[finding.ok]} {finding.subject:<12} {plain(finding.detail, 400)}"
+        for finding in findings
+    ]
     emit(findings, "\n".join(lines), as_json)
     return int(any(finding.ok is False for finding in findings))
 
 
 def examine(start: Path) -> Iterator[Finding]:
     """Every check, from the ground up."""
-    yield Finding("octet", True, f"{__version__} in {Path(__file__).parents[1]}, Python {sys.version.split()[0]}")
+    yield Finding(
+        "octet",
+        True,
+        f"{__version__} in {Path(__file__).parents[1]}, Python {sys.version.split()[0]}",
+    )
     yield _checked("git", lambda: Git(start).out("--version"))
     yield _checked("hooks", _interpreter)
     project = None
@@ -107,7 +116,10 @@ def _approval(project: Project) -> Finding:
     found = trust.check(project)
     if not found.approved:
         return Finding(
-            "approval", False, f"this machine has not approved {project.root}: look at .claude/octet.toml, then run `octet init`"
+            "approval",
+            False,
+            f"this machine has not approved {project.root}: look at .claude/octet.toml, then "
+            "run `octet init`",
         )
     refusals = [refusal for setting in found.changed if (refusal := found.command_refusal(setting))]
     return Finding("approval", not refusals, "; ".join(refusals) or "this machine takes part")
@@ -115,7 +127,9 @@ def _approval(project: Project) -> Finding:
 
 def _fence(project: Project) -> Finding:
     if project.common_dir is None or not trust.check(project).approved:
-        return Finding("fence", None, "guards the protected branches of a git repository that takes part")
+        return Finding(
+            "fence", None, "guards the protected branches of a git repository that takes part"
+        )
     try:
         state = fence.examine(project)
     except OctetError as error:
@@ -128,11 +142,15 @@ def _interpreter() -> str:
     try:
         python = record.read_text(encoding="utf-8").splitlines()[0]
     except (OSError, IndexError) as error:
-        raise OctetError(f"{record} cannot be read: run `octet init` in a repository, which writes it") from error
+        raise OctetError(
+            f"{record} cannot be read: run `octet init` in a repository, which writes it"
+        ) from error
     if not os.access(python, os.X_OK):
         raise OctetError(f"{python} of {record} is gone: run `octet init`, which finds another")
     on_path = shutil.which("octet")
-    return f"run by {python}" + ("" if on_path else "; `octet` is not on PATH, which the drop-in needs")
+    return f"run by {python}" + (
+        "" if on_path else "; `octet` is not on PATH, which the drop-in needs"
+    )
 
 
 def _store(project: Project | None) -> str:
@@ -145,7 +163,9 @@ def _store(project: Project | None) -> str:
 
 
 def _settings(project: Project) -> Iterator[Finding]:
-    """What will hurt though the store answers, and what became of a server's of our own last failure."""
+    """What will hurt though the store answers, and what became of a server's of our own last
+    failure.
+    """
     url = api.store_url(project)
     try:
         client = connection.connect(url)
@@ -159,19 +179,32 @@ def _settings(project: Project) -> Iterator[Finding]:
             yield Finding("writes", False, str(error))
     if not url and (damaged := damaged_files(server_directory())):
         names = ", ".join(file.name for file in damaged)
-        yield Finding("disk", None, f"an end that was cut off is kept in {server_directory()}: {names}; delete it when nothing is missed")
+        yield Finding(
+            "disk",
+            None,
+            f"an end that was cut off is kept in {server_directory()}: {names}; delete it "
+            "when nothing is missed",
+        )
 
 
 def _endless(project: Project) -> str:
-    """Keys for people's own use that will stay for ever: nothing is broken, and nobody else will tell."""
+    """Keys for people's own use that will stay for ever: nothing is broken, and nobody else will
+    tell.
+    """
     url = api.store_url(project)
     with connection.connect(url) as client:
         found = endless(Store(client, Keys(project.name)))
     if not found:
         return "each has a time to live"
-    names = ", ".join(f"{thing.kind} {thing.name}{f' of run {thing.run}' if thing.run else ''}" for thing in found[:MOST_NAMED])
+    names = ", ".join(
+        f"{thing.kind} {thing.name}{f' of run {thing.run}' if thing.run else ''}"
+        for thing in found[:MOST_NAMED]
+    )
     more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-    return f"{len(found)} without a time to live: {names}{more}; `octet gc --older-than 2d --dry-run` shows which nobody uses"
+    return (
+        f"{len(found)} without a time to live: {names}{more}; `octet gc --older-than 2d "
+        "--dry-run` shows which nobody uses"
+    )
 
 
 def _daemon() -> Finding:
@@ -179,5 +212,11 @@ def _daemon() -> Finding:
     if status is None:
         return Finding("daemon", None, "not running; a hook or `octet daemon start` starts it")
     ok = status.version == __version__
-    newer = "" if ok else f", but this is {__version__}: run `octet daemon start`, which replaces it"
-    return Finding("daemon", ok, f"version {status.version}, pid {status.pid}, {status.agents} live agents{newer}")
+    newer = (
+        "" if ok else f", but this is {__version__}: run `octet daemon start`, which replaces it"
+    )
+    return Finding(
+        "daemon",
+        ok,
+        f"version {status.version}, pid {status.pid}, {status.agents} live agents{newer}",
+    )

@@ -22,22 +22,50 @@ def errors_group() -> None:
 @name_argument
 @click.argument("texts", metavar="TEXT…", nargs=-1, required=True)
 @click.option("--item", default="", help="What it is about.")
-@click.option("--fail-fast", type=click.IntRange(0, MOST_FAIL_FAST), metavar="N", help="N errors stop the work; 0: however many.")
+@click.option(
+    "--fail-fast",
+    type=click.IntRange(0, MOST_FAIL_FAST),
+    metavar="N",
+    help="N errors stop the work; 0: however many.",
+)
 @ttl_option
 @run_option
 @json_option
-def add(name: str, texts: tuple[str, ...], item: str, fail_fast: int | None, ttl_s: float | None, run: str | None, as_json: bool) -> int:
-    """Report errors. Exit code 1 when so many have come that the work is to stop: begin nothing new then."""
+def add(
+    name: str,
+    texts: tuple[str, ...],
+    item: str,
+    fail_fast: int | None,
+    ttl_s: float | None,
+    run: str | None,
+    as_json: bool,
+) -> int:
+    """Report errors. Exit code 1 when so many have come that the work is to stop: begin nothing new
+    then.
+    """
     with opened() as octet:
         worker, where = caller(octet).id, octet.run(run) if run else octet
-        found = where.errors(name, ttl_s=ttl_s).add(*texts, item=item, by=worker, fail_fast=fail_fast)
-    emit({"errors": name, "count": found.count, "stopped": found.stopped}, _line(found.count, found.stopped), as_json)
+        found = where.errors(name, ttl_s=ttl_s).add(
+            *texts, item=item, by=worker, fail_fast=fail_fast
+        )
+    emit(
+        {"errors": name, "count": found.count, "stopped": found.stopped},
+        _line(found.count, found.stopped),
+        as_json,
+    )
     return int(found.stopped)
 
 
 @errors_group.command("list")
 @name_argument
-@click.option("-n", "count", type=click.IntRange(1, 10_000), default=100, show_default=True, help="The last so many.")
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="The last so many.",
+)
 @run_option
 @json_option
 def list_errors(name: str, count: int, run: str | None, as_json: bool) -> None:
@@ -55,12 +83,20 @@ def count_errors(name: str, run: str | None, as_json: bool) -> None:
     """How many there were."""
     with space(run) as where:
         found = where.errors(name).standing()
-    emit({"errors": name, "count": found.count, "stopped": found.stopped}, str(found.count), as_json)
+    emit(
+        {"errors": name, "count": found.count, "stopped": found.stopped}, str(found.count), as_json
+    )
 
 
 @errors_group.command("check")
 @name_argument
-@click.option("--fail-fast", type=click.IntRange(0, MOST_FAIL_FAST), default=0, metavar="N", help="Stop at N, whatever was set.")
+@click.option(
+    "--fail-fast",
+    type=click.IntRange(0, MOST_FAIL_FAST),
+    default=0,
+    metavar="N",
+    help="Stop at N, whatever was set.",
+)
 @run_option
 @json_option
 def check(name: str, fail_fast: int, run: str | None, as_json: bool) -> None:
@@ -80,7 +116,11 @@ def limit(name: str, fail_fast: int, ttl_s: float | None, run: str | None, as_js
     """N errors stop the work, those that have come included; 0: none does."""
     with space(run) as where:
         found = where.errors(name, ttl_s=ttl_s).limit(fail_fast)
-    emit({"errors": name, "count": found.count, "stopped": found.stopped}, _line(found.count, found.stopped), as_json)
+    emit(
+        {"errors": name, "count": found.count, "stopped": found.stopped},
+        _line(found.count, found.stopped),
+        as_json,
+    )
 
 
 @errors_group.command("clear")

@@ -24,7 +24,9 @@ class SinceParameter(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
     name = "since"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Since:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Since:
         """As `events.replay` takes it; whatever it is not is a usage error."""
         if not isinstance(value, str) or re.fullmatch(r"[0-9]+(-[0-9]+)?", value):
             return value  # type: ignore[no-any-return]
@@ -34,11 +36,18 @@ class SinceParameter(click.ParamType):  # type: ignore[type-arg,unused-ignore]
             moment = datetime.fromisoformat(value)
             moment.timestamp()
         except (ValueError, OverflowError, OSError):
-            self.fail(f"{value!r} is no id, no time such as 2026-11-22T10:00, and no 10m", param, ctx)
+            self.fail(
+                f"{value!r} is no id, no time such as 2026-11-22T10:00, and no 10m", param, ctx
+            )
         return moment
 
 
-since_option = click.option("--since", type=SinceParameter(), metavar="ID|TIME|10m", help="After that event, from then on, so long ago.")
+since_option = click.option(
+    "--since",
+    type=SinceParameter(),
+    metavar="ID|TIME|10m",
+    help="After that event, from then on, so long ago.",
+)
 
 
 @click.group()
@@ -68,9 +77,11 @@ def publish(event_type: str, fields: str, as_json: bool) -> None:
 @since_option
 @json_option
 def watch(pattern: str, since: Since | None, as_json: bool) -> None:
-    """Show events as they come, until Ctrl-C; PATTERN such as 'task_*'. With --since first those of the log, none twice, none left out.
+    """Show events as they come, until Ctrl-C; PATTERN such as 'task_*'. With --since first those of
+    the log, none twice, none left out.
 
-    Goes on where it was when the server was gone for a while. Where the log was trimmed meanwhile, `log_trimmed` says so.
+    Goes on where it was when the server was gone for a while. Where the log was trimmed meanwhile,
+    `log_trimmed` says so.
     """
     with opened() as octet:
         for event in octet.events.tail(since, pattern, _say_trouble):
@@ -78,19 +89,33 @@ def watch(pattern: str, since: Since | None, as_json: bool) -> None:
 
 
 def _say_trouble(why: str) -> None:
-    click.echo(f"octet: {plain(why, 500)}; the events since then follow when it is back" if why else "octet: it is back", err=True)
+    click.echo(
+        f"octet: {plain(why, 500)}; the events since then follow when it is back"
+        if why
+        else "octet: it is back",
+        err=True,
+    )
 
 
 @event_group.command("log")
 @click.argument("pattern", default="*")
-@click.option("-n", "count", type=click.IntRange(1, 10_000), help="The last so many of them; default: 50, with --since all.")
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(1, 10_000),
+    help="The last so many of them; default: 50, with --since all.",
+)
 @since_option
 @json_option
 def log(pattern: str, count: int | None, since: Since | None, as_json: bool) -> None:
     """The last events, oldest first, of the types that match PATTERN."""
     with opened() as octet:
         events = _logged(octet.events, pattern, since, count)
-    emit([{"id": e.id, "type": e.type, **e.fields} for e in events], "\n".join(map(line_of, events)) or "no events", as_json)
+    emit(
+        [{"id": e.id, "type": e.type, **e.fields} for e in events],
+        "\n".join(map(line_of, events)) or "no events",
+        as_json,
+    )
 
 
 def _logged(events: Events, pattern: str, since: Since | None, count: int | None) -> list[Event]:

@@ -15,24 +15,43 @@ from octet.patterns.leftovers import Thing, collect, things
 
 @click.command("gc")
 @click.option("--run", metavar="RUN", help="All that this run has.")
-@click.option("--older-than", "older_s", type=Duration(), metavar="TIME", help="What nobody has read or changed for so long, as 2d.")
+@click.option(
+    "--older-than",
+    "older_s",
+    type=Duration(),
+    metavar="TIME",
+    help="What nobody has read or changed for so long, as 2d.",
+)
 @click.option("--dry-run", is_flag=True, help="Delete nothing, only say what.")
 @json_option
 def gc_command(run: str | None, older_s: float | None, dry_run: bool, as_json: bool) -> None:
-    """Delete queues, states, counters, messages, maps, pipelines, errors and progress; tasks, agents, locks and the log are never touched.
+    """Delete queues, states, counters, messages, maps, pipelines, errors and progress; tasks,
+    agents, locks and the log are never touched.
 
     With --run and --older-than: of that run what is that old.
     """
     if run is None and older_s is None:
-        raise UsageError("say what goes: --run RUN, --older-than 2d, or both; --dry-run shows it first")
+        raise UsageError(
+            "say what goes: --run RUN, --older-than 2d, or both; --dry-run shows it first"
+        )
     with opened() as octet:
         space = octet.run(run) if run is not None else octet
-        found = [thing for thing in things(space.store, run, dated=older_s is not None) if (thing.idle_s or 0) >= (older_s or 0)]
+        found = [
+            thing
+            for thing in things(space.store, run, dated=older_s is not None)
+            if (thing.idle_s or 0) >= (older_s or 0)
+        ]
         gone = found if dry_run else _delete(octet, run, found, older_s)
-    emit({"dry_run": dry_run, "things": to_data(gone)}, "\n".join([*map(_line, gone), _end(len(gone), dry_run)]), as_json)
+    emit(
+        {"dry_run": dry_run, "things": to_data(gone)},
+        "\n".join([*map(_line, gone), _end(len(gone), dry_run)]),
+        as_json,
+    )
 
 
-def _delete(octet: Octet, run: str | None, found: list[Thing], older_s: float | None) -> list[Thing]:
+def _delete(
+    octet: Octet, run: str | None, found: list[Thing], older_s: float | None
+) -> list[Thing]:
     if older_s is not None:
         return [thing for thing in found if collect(octet.store, thing, older_s)]
     if run is not None:

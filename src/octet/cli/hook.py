@@ -1,4 +1,6 @@
-"""`octet hook EVENT`: what `hooks/launch` and `hooks/pipe.py` do, for programs that are not Claude Code and for trying a hook by hand."""
+"""`octet hook EVENT`: what `hooks/launch` and `hooks/pipe.py` do, for programs that are not Claude
+Code and for trying a hook by hand.
+"""
 
 from __future__ import annotations
 

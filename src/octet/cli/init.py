@@ -19,7 +19,15 @@ from octet.install import fence as fence_setup
 from octet.install import installation, plugin
 from octet.install.installation import Change
 from octet.project import config, trust
-from octet.project.repository import Project, common_dir_of, find_root, find_worktree, load_project, main_checkout, real_path
+from octet.project.repository import (
+    Project,
+    common_dir_of,
+    find_root,
+    find_worktree,
+    load_project,
+    main_checkout,
+    real_path,
+)
 from octet.runtime import bootstrap
 from octet.store.address import parse_address
 from octet.store.connection import connect as connect_client
@@ -28,7 +36,11 @@ from octet.store.keys import Keys
 from octet.store.scripts import Store
 
 OWN_SETTINGS = str(config.FILE)
-UNSET = {"redis.url": "a server that Octet runs for you alone", "test.command": "none", "worktree.setup": "none"}
+UNSET = {
+    "redis.url": "a server that Octet runs for you alone",
+    "test.command": "none",
+    "worktree.setup": "none",
+}
 LABELS = {"redis.url": "server", "test.command": "tests", "worktree.setup": "set-up"}
 
 
@@ -47,14 +59,20 @@ class Outcome:
 
 
 @click.command()
-@click.option("--drop-in", "drop_in", is_flag=True, help="Also write hooks, commands and agents into .claude: no plugin is needed then.")
+@click.option(
+    "--drop-in",
+    "drop_in",
+    is_flag=True,
+    help="Also write hooks, commands and agents into .claude: no plugin is needed then.",
+)
 @click.option("--undo", is_flag=True, help="Opt out, and take back everything that init wrote.")
 @json_option
 @click.pass_context
 def init_command(ctx: click.Context, drop_in: bool, undo: bool, as_json: bool) -> None:
     """Opt this repository in on this machine.
 
-    Writes .claude/octet.toml where there is none, and approves what it says: the server, the test command, the set-up command.
+    Writes .claude/octet.toml where there is none, and approves what it says: the server, the test
+    command, the set-up command.
     """
     if drop_in and undo:
         raise UsageError("--undo takes everything back, the drop-in too: give it alone")
@@ -66,7 +84,8 @@ def init_command(ctx: click.Context, drop_in: bool, undo: bool, as_json: bool) -
 
 
 def _repository(start: Path) -> Path:
-    """The main checkout of the repository around `start`; without git, a directory that has octet.toml already.
+    """The main checkout of the repository around `start`; without git, a directory that has
+    octet.toml already.
 
     Raises:
         NoProject: there is neither.
@@ -75,9 +94,15 @@ def _repository(start: Path) -> Path:
     worktree = find_worktree(start)
     root = (main_checkout(worktree) or worktree.path) if worktree else find_root(start)
     if root is None:
-        raise NoProject(f"{real_path(start)} is in no git repository: run `git init` there, or go to the repository")
+        raise NoProject(
+            f"{real_path(start)} is in no git repository: run `git init` there, or go to the "
+            "repository"
+        )
     if root == real_path(Path.home()):
-        raise UsageError(f"{root} is your home directory: Octet would be on in everything below it; go to a repository")
+        raise UsageError(
+            f"{root} is your home directory: Octet would be on in everything below it; go to "
+            "a repository"
+        )
     return root
 
 
@@ -85,9 +110,13 @@ def _init(root: Path, drop_in: bool) -> Outcome:
     files, edits = _planned(root, drop_in)
     settings = config.Config("")
     if (root / config.FILE).exists():
-        settings = load_project(root).config  # one that cannot be read: nothing is written, nothing approved
+        settings = load_project(
+            root
+        ).config  # one that cannot be read: nothing is written, nothing approved
     fence = fence_setup.plan(root, settings.protected)
-    changes = installation.install(root, {**files, **fence.files}, [*edits, *fence.edits], fence.additions)
+    changes = installation.install(
+        root, {**files, **fence.files}, [*edits, *fence.edits], fence.additions
+    )
     fence_setup.touch(fence)
     project = load_project(root)
     approved = _approved(project)
@@ -120,7 +149,9 @@ def _planned(root: Path, drop_in: bool) -> tuple[dict[str, plugin.Asset], list[i
 
 
 def _approved(project: Project) -> dict[str, str]:
-    """The dangerous settings; a URL is read as strictly as when it is used, and shown without its password."""
+    """The dangerous settings; a URL is read as strictly as when it is used, and shown without its
+    password.
+    """
     values = config.dangerous(project.config)
     if url := values["redis.url"]:
         values["redis.url"] = str(parse_address(url))
@@ -134,29 +165,42 @@ def _undo(root: Path) -> Outcome:
         remove_file(stray)
     notices = [] if was_in or changes else ["nothing to undo: this machine had not opted in"]
     if (root / config.FILE).exists():
-        notices.append(f"{OWN_SETTINGS} stays: it was there before, or was changed since; not approved, it does nothing")
+        notices.append(
+            f"{OWN_SETTINGS} stays: it was there before, or was changed since; not approved, "
+            "it does nothing"
+        )
     return Outcome(str(root), "", False, changes, {}, (), notices, ())
 
 
 def _notices(project: Project, drop_in: bool) -> list[str]:
     notices = []
     if project.common_dir is None:
-        notices.append("there is no git here: tasks, locks and messages work, worktrees and merges do not")
+        notices.append(
+            "there is no git here: tasks, locks and messages work, worktrees and merges do not"
+        )
     if drop_in and not shutil.which("octet"):
-        notices.append("`octet` is not on PATH: the drop-in's commands and agents call it by that name")
+        notices.append(
+            "`octet` is not on PATH: the drop-in's commands and agents call it by that name"
+        )
     if os.environ.get("OCTET_REDIS_URL"):
         notices.append("OCTET_REDIS_URL is set, and goes before the server named above")
     return [*notices, *_troubles(project)]
 
 
 def _troubles(project: Project) -> list[str]:
-    """What keeps a server that somebody named from serving, or makes it lose what it is told; Octet's own is made as it must be."""
+    """What keeps a server that somebody named from serving, or makes it lose what it is told;
+    Octet's own is made as it must be.
+    """
     url = store_url(project)
     if not url:
         return []
     try:
         with connect_client(url) as client:
-            found = [trouble.what for trouble in examine(Store(client, Keys(project.name))) if trouble.grave]
+            found = [
+                trouble.what
+                for trouble in examine(Store(client, Keys(project.name)))
+                if trouble.grave
+            ]
     except OctetError as error:
         found = [f"{error}; until it answers nothing can be shared"]
     return [f"{what} (`octet doctor` looks again)" for what in found]
@@ -164,24 +208,40 @@ def _troubles(project: Project) -> list[str]:
 
 def _next(root: Path, changes: Sequence[Change], drop_in: bool) -> list[str]:
     steps = []
-    created = [change.path for change in changes if change.action == "created" and change.path.startswith(".claude/")]
+    created = [
+        change.path
+        for change in changes
+        if change.action == "created" and change.path.startswith(".claude/")
+    ]
     if created:
         shared = ".claude" if drop_in else OWN_SETTINGS
-        steps.append(f"for your team: git add {shared} && git commit; each of them runs `octet init` once")
+        steps.append(
+            f"for your team: git add {shared} && git commit; each of them runs `octet init` once"
+        )
     if drop_in:
         steps.append("restart the Claude Code sessions that are open here")
     elif not (root / ".claude" / "octet" / "launch").exists():
         steps.append("open Claude Code here with the plugin, or run `octet init --drop-in`")
-    return [*steps, "add work: `octet task add 'TITLE'`; or let a crew do it: `octet up --feature 'TEXT'`"]
+    return [
+        *steps,
+        "add work: `octet task add 'TITLE'`; or let a crew do it: `octet up --feature 'TEXT'`",
+    ]
 
 
 def _render(outcome: Outcome, start: Path) -> str:
     root = plain(outcome.root)
-    uses = f"uses Octet on this machine, as project {outcome.project}" if outcome.opted_in else "no longer uses Octet on this machine"
+    uses = (
+        f"uses Octet on this machine, as project {outcome.project}"
+        if outcome.opted_in
+        else "no longer uses Octet on this machine"
+    )
     lines = [f"{root} {uses}."]
     if outcome.opted_in and (worktree := find_worktree(start)) and not worktree.is_main:
         lines.append(f"  ({plain(str(worktree.path))} is a worktree of it, and takes part with it)")
-    lines += [f"  {change.action:8} {plain(change.path)}{': ' + change.why if change.why else ''}" for change in outcome.changes]
+    lines += [
+        f"  {change.action:8} {plain(change.path)}{': ' + change.why if change.why else ''}"
+        for change in outcome.changes
+    ]
     if outcome.opted_in:
         lines.append("Approved:")
     for setting, value in outcome.approved.items():
@@ -193,5 +253,7 @@ def _render(outcome: Outcome, start: Path) -> str:
 
 
 def _visible(value: str) -> str:
-    """A setting in full: what a terminal would hide or act on is shown as its escape, nothing is cut off."""
+    """A setting in full: what a terminal would hide or act on is shown as its escape, nothing is
+    cut off.
+    """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)

@@ -18,18 +18,33 @@ MOST_LISTED = 1000
 
 @click.command("keys")
 @click.argument("prefix", required=False)
-@click.option("-n", "most", type=click.IntRange(1, 100_000), default=MOST_LISTED, show_default=True, help="With PREFIX: at most so many.")
+@click.option(
+    "-n",
+    "most",
+    type=click.IntRange(1, 100_000),
+    default=MOST_LISTED,
+    show_default=True,
+    help="With PREFIX: at most so many.",
+)
 @json_option
 def keys_command(prefix: str | None, most: int, as_json: bool) -> None:
-    """What the project has in the store, by kind. With PREFIX ('' for all) each key: type, time to live, size.
+    """What the project has in the store, by kind. With PREFIX ('' for all) each key: type, time to
+    live, size.
 
     Found by SCAN, bit by bit: the server goes on serving.
     """
     with opened() as octet:
         if prefix is None:
             found = summarize(keys_of(octet.store))
-            rows = [[str(row[name]) for name in ("kind", "types", "keys", "bytes", "endless")] for row in found]
-            emit(found, table(["KIND", "TYPES", "KEYS", "BYTES", "NO TTL"], rows) if rows else "no keys", as_json)
+            rows = [
+                [str(row[name]) for name in ("kind", "types", "keys", "bytes", "endless")]
+                for row in found
+            ]
+            emit(
+                found,
+                table(["KIND", "TYPES", "KEYS", "BYTES", "NO TTL"], rows) if rows else "no keys",
+                as_json,
+            )
             return
         keys = sorted(islice(keys_of(octet.store, prefix), most), key=lambda key: key.name)
     cells = [[plain(key.name, 160), key.type, _ttl(key.ttl_ms), str(key.bytes)] for key in keys]
@@ -40,12 +55,17 @@ def summarize(keys: Sequence[Key] | Any) -> list[dict[str, Any]]:
     """One row a kind, the largest first; `endless` are those without a TTL."""
     rows: dict[str, dict[str, Any]] = {}
     for key in keys:
-        row = rows.setdefault(key.kind, {"kind": key.kind, "types": set(), "keys": 0, "bytes": 0, "endless": 0})
+        row = rows.setdefault(
+            key.kind, {"kind": key.kind, "types": set(), "keys": 0, "bytes": 0, "endless": 0}
+        )
         row["types"].add(key.type)
         row["keys"] += 1
         row["bytes"] += key.bytes
         row["endless"] += key.ttl_ms == -1
-    return [{**row, "types": " ".join(sorted(row["types"]))} for row in sorted(rows.values(), key=lambda row: -row["bytes"])]
+    return [
+        {**row, "types": " ".join(sorted(row["types"]))}
+        for row in sorted(rows.values(), key=lambda row: -row["bytes"])
+    ]
 
 
 def _ttl(ttl_ms: int) -> str:

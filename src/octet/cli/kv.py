@@ -8,7 +8,16 @@ from octet.base.errors import NothingThere, Refused
 from octet.base.text import plain
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option, table
-from octet.cli.own_use import MOST_SHOWN, WAIT, read_value, run_option, show, space, text_option, wait_option
+from octet.cli.own_use import (
+    MOST_SHOWN,
+    WAIT,
+    read_value,
+    run_option,
+    show,
+    space,
+    text_option,
+    wait_option,
+)
 
 key_argument = click.argument("key")
 MISSING = object()
@@ -22,12 +31,22 @@ def kv_group() -> None:
 @kv_group.command("put")
 @key_argument
 @click.argument("value")
-@click.option("--ttl", "ttl_s", type=Duration(never=True), default="24h", show_default=True, metavar="TIME", help="Or never.")
+@click.option(
+    "--ttl",
+    "ttl_s",
+    type=Duration(never=True),
+    default="24h",
+    show_default=True,
+    metavar="TIME",
+    help="Or never.",
+)
 @click.option("--new", is_flag=True, help="Only where there is none.")
 @text_option
 @run_option
 @json_option
-def put(key: str, value: str, ttl_s: float, new: bool, as_text: bool, run: str | None, as_json: bool) -> None:
+def put(
+    key: str, value: str, ttl_s: float, new: bool, as_text: bool, run: str | None, as_json: bool
+) -> None:
     """Leave VALUE (JSON or text) under KEY."""
     found = read_value(value, as_text)
     with space(run) as where:
@@ -76,7 +95,10 @@ def list_values(prefix: str, run: str | None, as_json: bool) -> None:
     """Every value, or those whose keys begin with PREFIX."""
     with space(run) as where:
         found = where.kv.list(prefix)
-    rows = [[m.key, f"{m.ttl_ms // 1000} s" if m.ttl_ms >= 0 else "never", show(m.value, MOST_SHOWN)] for m in found]
+    rows = [
+        [m.key, f"{m.ttl_ms // 1000} s" if m.ttl_ms >= 0 else "never", show(m.value, MOST_SHOWN)]
+        for m in found
+    ]
     emit(found, table(["KEY", "EXPIRES", "VALUE"], rows) if rows else "no values", as_json)
 
 

@@ -34,7 +34,9 @@ ttl_option = click.option(
 def wait_option(default: str) -> Callable[[F], F]:
     """How long to wait for what is held."""
     help_text = f"Wait for it at most so long, as in 90s, 10m or 2h; {default} unless given."
-    return click.option("--wait", "wait_s", type=Duration(), default=default, metavar="TIME", help=help_text)
+    return click.option(
+        "--wait", "wait_s", type=Duration(), default=default, metavar="TIME", help=help_text
+    )
 
 
 @click.group()
@@ -48,7 +50,9 @@ def lock_group() -> None:
 @wait_option("0s")
 @json_option
 def acquire(resources: tuple[str, ...], ttl_s: int, wait_s: float, as_json: bool) -> None:
-    """Take every RESOURCE or none, until released: path:FILE, path:DIRECTORY/, path:GLOB, repository:BRANCH, name:ANYTHING."""
+    """Take every RESOURCE or none, until released: path:FILE, path:DIRECTORY/, path:GLOB,
+    repository:BRANCH, name:ANYTHING.
+    """
     _acquire(resources, "own", ttl_s, wait_s, as_json)
 
 
@@ -60,12 +64,15 @@ def acquire(resources: tuple[str, ...], ttl_s: int, wait_s: float, as_json: bool
 def wait(resources: tuple[str, ...], ttl_s: int, wait_s: float, as_json: bool) -> None:
     """Wait until every RESOURCE is free, first come first served, and take them.
 
-    A Claude Code session has them for its turn or its task, like the files that it writes; anybody else until they are released.
+    A Claude Code session has them for its turn or its task, like the files that it writes; anybody
+    else until they are released.
     """
     _acquire(resources, "turn", ttl_s, wait_s, as_json)
 
 
-def _acquire(resources: Sequence[str], scope: str, ttl_s: int, wait_s: float, as_json: bool) -> None:
+def _acquire(
+    resources: Sequence[str], scope: str, ttl_s: int, wait_s: float, as_json: bool
+) -> None:
     with opened() as octet:
         agent, wanted = caller(octet), [_resource(octet, resource) for resource in resources]
         _outlive(octet, agent, wait_s)
@@ -79,7 +86,9 @@ def _acquire(resources: Sequence[str], scope: str, ttl_s: int, wait_s: float, as
 
 
 def _show(agent: Agent, tokens: Mapping[str, str], as_json: bool) -> None:
-    lines = [f"{agent.id} holds {plain(resource)} (token {token})" for resource, token in tokens.items()]
+    lines = [
+        f"{agent.id} holds {plain(resource)} (token {token})" for resource, token in tokens.items()
+    ]
     emit({"agent": agent.id, "tokens": dict(tokens)}, "\n".join(lines), as_json)
 
 
@@ -92,8 +101,13 @@ def _outlive(octet: Octet, agent: Agent, wait_s: float) -> None:
 
 def _refusal(octet: Octet, held: LockHeld) -> str:
     since = f", {age(held.since_ms, octet.now_ms())}" if held.since_ms else ""
-    others = "" if isinstance(held, LockAwaited) or not held.waiting else f", {held.waiting} waiting"
-    ways = f"wait with `octet lock wait`, take other work, or ask with `octet msg send {held.holder} TEXT`"
+    others = (
+        "" if isinstance(held, LockAwaited) or not held.waiting else f", {held.waiting} waiting"
+    )
+    ways = (
+        "wait with `octet lock wait`, take other work, or ask with `octet msg send "
+        f"{held.holder} TEXT`"
+    )
     return f"{held}{since}{others}: {ways}"
 
 
@@ -113,7 +127,10 @@ def release(resource: str, token: str | None, as_json: bool) -> None:
         if not token:
             lock, agent = octet.locks.get(resource), caller(octet)
             if lock.holder != agent.id:
-                raise Refused(f"{resource} is held by {lock.holder}, not by you ({agent.id}): ask with `octet msg send {lock.holder} TEXT`")
+                raise Refused(
+                    f"{resource} is held by {lock.holder}, not by you ({agent.id}): ask with "
+                    f"`octet msg send {lock.holder} TEXT`"
+                )
             token = lock.token
         octet.locks.release(resource, token)
     emit({"resource": resource, "state": "free"}, f"{plain(resource)} is free", as_json)
@@ -122,7 +139,9 @@ def release(resource: str, token: str | None, as_json: bool) -> None:
 @lock_group.command("list")
 @json_option
 def list_locks(as_json: bool) -> None:
-    """Who holds what, since when, for which task and until when, and who waits for it, for how long."""
+    """Who holds what, since when, for which task and until when, and who waits for it, for how
+    long.
+    """
     with opened() as octet:
         locks, now = octet.locks.list(), octet.now_ms()
         renewed = {agent.id for agent in octet.agents.list() if agent.process}
@@ -132,7 +151,9 @@ def list_locks(as_json: bool) -> None:
 
 
 def _row(lock: Lock, now_ms: int, is_renewed: bool) -> list[str]:
-    waiting = ", ".join(f"{waiter.agent} ({age(waiter.since_ms, now_ms)})" for waiter in lock.waiting)
+    waiting = ", ".join(
+        f"{waiter.agent} ({age(waiter.since_ms, now_ms)})" for waiter in lock.waiting
+    )
     ends = {"turn": "end of turn", "task": "end of task"}.get(lock.scope, "released")
     if not is_renewed and lock.ttl_ms >= 0:
         ends = f"in {age(now_ms, now_ms + lock.ttl_ms)}"
@@ -145,13 +166,29 @@ def _row(lock: Lock, now_ms: int, is_renewed: bool) -> list[str]:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def break_lock(resource: str, yes: bool, as_json: bool) -> None:
-    """Take a lock from its holder: for people, when the holder cannot be asked. The log keeps who did it."""
+    """Take a lock from its holder: for people, when the holder cannot be asked. The log keeps who
+    did it.
+    """
     with opened() as octet:
         resource = _resource(octet, resource)
         lock, by = octet.locks.get(resource), caller(octet)
-        if not (yes or confirmed(f"{plain(resource)} is held by {plain(lock.holder)}, who may be writing it now. Break the lock?")):
+        if not (
+            yes
+            or confirmed(
+                f"{plain(resource)} is held by {plain(lock.holder)}, who may be writing it "
+                "now. Break the lock?"
+            )
+        ):
             raise Refused(f"{resource} stays locked by {lock.holder}")
         holder = octet.locks.break_lock(resource, by.id)
         if any(agent.id == holder for agent in octet.agents.list()):
-            octet.messages.send(holder, f"Your lock on {resource} was broken by {by.id}: stop writing it.", sender=by.id)
-    emit({"resource": resource, "holder": holder}, f"broke {plain(holder)}'s lock on {plain(resource)}", as_json)
+            octet.messages.send(
+                holder,
+                f"Your lock on {resource} was broken by {by.id}: stop writing it.",
+                sender=by.id,
+            )
+    emit(
+        {"resource": resource, "holder": holder},
+        f"broke {plain(holder)}'s lock on {plain(resource)}",
+        as_json,
+    )

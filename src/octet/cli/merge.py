@@ -39,11 +39,22 @@ def queue(as_json: bool) -> None:
         found = ahead_of(Git(how.root), how.target.branch, tasks)
         holder, why, now = _holder(octet, how), why_waiting(octet), octet.now_ms()
     rows = [
-        [t.id, str(t.state), f"{t.priority:g}", t.commit[:12], t.author, age(t.updated_ms, now), found.get(t.id, ""), t.title]
+        [
+            t.id,
+            str(t.state),
+            f"{t.priority:g}",
+            t.commit[:12],
+            t.author,
+            age(t.updated_ms, now),
+            found.get(t.id, ""),
+            t.title,
+        ]
         for t in tasks
     ]
     lines = [
-        table(["ID", "STATE", "PRIO", "COMMIT", "AUTHOR", "FOR", "CONFLICTS WITH", "TITLE"], rows) if rows else "nothing waits to be merged"
+        table(["ID", "STATE", "PRIO", "COMMIT", "AUTHOR", "FOR", "CONFLICTS WITH", "TITLE"], rows)
+        if rows
+        else "nothing waits to be merged"
     ]
     lines += [f"{plain(how.resource)} is held by {plain(holder)}"] if holder else []
     lines += [f"waiting: {plain(why, 500)}"] if why and tasks else []
@@ -59,30 +70,53 @@ def queue(as_json: bool) -> None:
 @merge_group.command("run")
 @click.argument("task_id", metavar="[ID]", required=False)
 @click.option("--once", is_flag=True, help="Merge what waits now, then end.")
-@click.option("--wait", "wait_s", type=Duration(), metavar="TIME", help="End when nothing has come for so long; default: go on for ever.")
-@click.option("--no-tests", is_flag=True, help="Merge without any test. A person's decision: refused to agents.")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=Duration(),
+    metavar="TIME",
+    help="End when nothing has come for so long; default: go on for ever.",
+)
+@click.option(
+    "--no-tests",
+    is_flag=True,
+    help="Merge without any test. A person's decision: refused to agents.",
+)
 @json_option
-def run(task_id: str | None, once: bool, wait_s: float | None, no_tests: bool, as_json: bool) -> None:
-    """Merge what has passed its gates (or only ID) into the protected branch, tested; needs no model.
+def run(
+    task_id: str | None, once: bool, wait_s: float | None, no_tests: bool, as_json: bool
+) -> None:
+    """Merge what has passed its gates (or only ID) into the protected branch, tested; needs no
+    model.
 
-    Work that conflicts or fails goes back to its developer. Ctrl-C ends it at any time: nothing is left half merged.
+    Work that conflicts or fails goes back to its developer. Ctrl-C ends it at any time: nothing is
+    left half merged.
     """
     with opened(wait_s=CHECK_S) as octet:
         project = project_of(octet)
         how = how_to_merge(project, suite_of(project, without=no_tests))
         if no_tests and by_an_agent():
             raise Refused("--no-tests is for a person to say, in a terminal of their own")
-        with own_process(octet, GUARDIAN) as register, merging(MergeQueue(octet, how, register)) as work:
-            stuck = _tell(work.merge_once(task_id or "") if once or task_id else work.serve(wait_s), as_json)
+        with (
+            own_process(octet, GUARDIAN) as register,
+            merging(MergeQueue(octet, how, register)) as work,
+        ):
+            stuck = _tell(
+                work.merge_once(task_id or "") if once or task_id else work.serve(wait_s), as_json
+            )
     if stuck:
         raise Refused("the merge waits: see above") if not as_json else Refused(stuck)
 
 
 def _tell(reports: Iterable[Report], as_json: bool) -> str:
-    """Print each as it happens; the text of the last one where it says that nothing can move, else ""."""
+    """Print each as it happens; the text of the last one where it says that nothing can move, else
+    "".
+    """
     last = ""
     for report in reports:
-        emit(report, f"waiting: {report.text}" if report.kind == "waiting" else report.text, as_json)
+        emit(
+            report, f"waiting: {report.text}" if report.kind == "waiting" else report.text, as_json
+        )
         last = report.text if report.kind == "waiting" else ""
     return last
 
@@ -95,4 +129,7 @@ def _holder(octet: Octet, how: How) -> str:
 
 
 def _data(task: Task) -> dict[str, Any]:
-    return {name: getattr(task, name) for name in ("id", "title", "state", "priority", "branch", "commit", "author", "updated_ms")}
+    return {
+        name: getattr(task, name)
+        for name in ("id", "title", "state", "priority", "branch", "commit", "author", "updated_ms")
+    }

@@ -1,4 +1,6 @@
-"""What the commands for everybody's own use share: where things are, how long they live, times, values."""
+"""What the commands for everybody's own use share: where things are, how long they live, times,
+values.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +23,35 @@ WAIT = "10m"
 MOST_SHOWN = 300
 
 
-run_option = click.option("--run", metavar="RUN", envvar="OCTET_RUN", help="Act in this run instead of the project; default: OCTET_RUN.")
-ttl_option = click.option(
-    "--ttl", "ttl_s", type=Duration(never=True), metavar="TIME", help="Gone so long after its last use, or never; default: 24 h at least."
+run_option = click.option(
+    "--run",
+    metavar="RUN",
+    envvar="OCTET_RUN",
+    help="Act in this run instead of the project; default: OCTET_RUN.",
 )
-text_option = click.option("--text", "as_text", is_flag=True, help="Take values as texts, whatever they look like.")
+ttl_option = click.option(
+    "--ttl",
+    "ttl_s",
+    type=Duration(never=True),
+    metavar="TIME",
+    help="Gone so long after its last use, or never; default: 24 h at least.",
+)
+text_option = click.option(
+    "--text", "as_text", is_flag=True, help="Take values as texts, whatever they look like."
+)
 
 
 def wait_option(default: str, what: str) -> Callable[[Any], Any]:
     """`--wait TIME`."""
-    return click.option("--wait", "wait_s", type=Duration(), default=default, show_default=True, metavar="TIME", help=what)
+    return click.option(
+        "--wait",
+        "wait_s",
+        type=Duration(),
+        default=default,
+        show_default=True,
+        metavar="TIME",
+        help=what,
+    )
 
 
 @contextmanager
@@ -47,8 +68,16 @@ def read_value(text: str, as_text: bool = False) -> Any:
         UsageError: it begins like JSON and is none.
     """
     value = text if as_text else decode(text)
-    if not as_text and isinstance(value, str) and value == text and text.lstrip()[:1] in {"{", "[", '"'}:
-        raise UsageError(f"{plain(text, 80)} begins like JSON and is none: mend it, or add --text if it is meant as it is")
+    if (
+        not as_text
+        and isinstance(value, str)
+        and value == text
+        and text.lstrip()[:1] in {"{", "[", '"'}
+    ):
+        raise UsageError(
+            f"{plain(text, 80)} begins like JSON and is none: mend it, or add --text if it "
+            "is meant as it is"
+        )
     return value
 
 
@@ -58,7 +87,9 @@ def read_result(text: str, as_text: bool = False) -> Any:
 
 
 def show(value: Any, most: int = 0) -> str:
-    """A value for people: a text as it is, everything else as JSON; on one line of `most` characters where that is given."""
+    """A value for people: a text as it is, everything else as JSON; on one line of `most`
+    characters where that is given.
+    """
     text = value if isinstance(value, str) else encode(value)
     return plain(text, most) if most else text
 

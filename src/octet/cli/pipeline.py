@@ -14,7 +14,16 @@ from octet.base.text import age
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option, table
 from octet.cli._common.session import caller, opened
-from octet.cli.own_use import WAIT, read_result, run_option, show, space, text_option, ttl_option, wait_option
+from octet.cli.own_use import (
+    WAIT,
+    read_result,
+    run_option,
+    show,
+    space,
+    text_option,
+    ttl_option,
+    wait_option,
+)
 from octet.patterns.item_commands import ItemCommand
 from octet.patterns.pipeline import LEASE_S, Step
 from octet.patterns.pipeline_files import read_step, read_steps
@@ -26,7 +35,9 @@ token_argument = click.argument("token")
 
 @click.group()
 def pipeline_group() -> None:
-    """Steps that follow one another: start, step start, step done, step fail, wait, show, list, clear; run does them all here."""
+    """Steps that follow one another: start, step start, step done, step fail, wait, show, list,
+    clear; run does them all here.
+    """
 
 
 @pipeline_group.command("start")
@@ -35,17 +46,34 @@ def pipeline_group() -> None:
 @ttl_option
 @run_option
 @json_option
-def start(name: str, steps: tuple[str, ...], ttl_s: float | None, run: str | None, as_json: bool) -> None:
+def start(
+    name: str, steps: tuple[str, ...], ttl_s: float | None, run: str | None, as_json: bool
+) -> None:
     """Set up the steps, none of them begun. A pipeline that has the same ones goes on where it is."""
     with space(run) as where:
         new = where.pipeline(name, ttl_s=ttl_s).start(*steps)
-    emit({"pipeline": name, "new": new}, f"{'set up' if new else 'goes on with'} {len(steps)} steps of {name}", as_json)
+    emit(
+        {"pipeline": name, "new": new},
+        f"{'set up' if new else 'goes on with'} {len(steps)} steps of {name}",
+        as_json,
+    )
 
 
 @pipeline_group.command("run")
 @name_argument
-@click.option("--step", "given", multiple=True, metavar="NAME=COMMAND", help="A step; once for each, in order.")
-@click.option("--file", "path", type=click.Path(path_type=Path), help="The steps from a .json, .toml or .md file.")
+@click.option(
+    "--step",
+    "given",
+    multiple=True,
+    metavar="NAME=COMMAND",
+    help="A step; once for each, in order.",
+)
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(path_type=Path),
+    help="The steps from a .json, .toml or .md file.",
+)
 @wait_option("0s", "Wait for a step that somebody else is doing.")
 @ttl_option
 @run_option
@@ -53,9 +81,11 @@ def start(name: str, steps: tuple[str, ...], ttl_s: float | None, run: str | Non
 def run_pipeline(
     name: str, given: tuple[str, ...], path: Path | None, wait_s: float, ttl_s: float | None, run: str | None, as_json: bool
 ) -> None:  # fmt: skip
-    """Run each step's command by the shell. What one prints is its result, and the next one's standard input.
+    """Run each step's command by the shell. What one prints is its result, and the next one's
+    standard input.
 
-    A step that fails stops what follows, with exit code 1; the same call again goes on with that step, not with those done.
+    A step that fails stops what follows, with exit code 1; the same call again goes on with that
+    step, not with those done.
     """
     steps = _steps(given, path)
     work = {step: _command(name, step, command) for step, command in steps.items()}
@@ -66,7 +96,9 @@ def run_pipeline(
 
 @pipeline_group.command("wait")
 @name_argument
-@click.option("--step", default="", metavar="STEP", help="Until that one is done; default: all of them.")
+@click.option(
+    "--step", default="", metavar="STEP", help="Until that one is done; default: all of them."
+)
 @wait_option(WAIT, "For at most so long.")
 @run_option
 @json_option
@@ -87,10 +119,20 @@ def show_pipeline(name: str, run: str | None, as_json: bool) -> None:
     with opened() as octet:
         steps, now = (octet.run(run) if run else octet).pipeline(name).steps(), octet.now_ms()
     rows = [
-        [step.name, _state(step, now), age(step.at_ms, now), step.worker, show(step.result, 80) if step.result else step.reason]
+        [
+            step.name,
+            _state(step, now),
+            age(step.at_ms, now),
+            step.worker,
+            show(step.result, 80) if step.result else step.reason,
+        ]
         for step in steps
     ]
-    emit([asdict(step) for step in steps], table(["STEP", "STATE", "FOR", "WORKER", "RESULT"], rows), as_json)
+    emit(
+        [asdict(step) for step in steps],
+        table(["STEP", "STATE", "FOR", "WORKER", "RESULT"], rows),
+        as_json,
+    )
 
 
 @pipeline_group.command("list")
@@ -100,9 +142,19 @@ def list_pipelines(run: str | None, as_json: bool) -> None:
     """Every pipeline and its steps."""
     with space(run) as where:
         found = {name: where.pipeline(name).steps() for name in where.names("pipeline")}
-    rows = [[name, ", ".join(f"{step.name} {step.state}" for step in steps)] for name, steps in found.items()]
+    rows = [
+        [name, ", ".join(f"{step.name} {step.state}" for step in steps)]
+        for name, steps in found.items()
+    ]
     shown = table(["PIPELINE", "STEPS"], rows) if rows else "no pipelines"
-    emit([{"pipeline": name, "steps": [asdict(step) for step in steps]} for name, steps in found.items()], shown, as_json)
+    emit(
+        [
+            {"pipeline": name, "steps": [asdict(step) for step in steps]}
+            for name, steps in found.items()
+        ],
+        shown,
+        as_json,
+    )
 
 
 @pipeline_group.command("clear")
@@ -126,7 +178,15 @@ def step_group() -> None:
 @name_argument
 @click.argument("step", required=False, default="")
 @wait_option("0s", "Wait until those before it are done.")
-@click.option("--lease", "lease_s", type=Duration(), default=LEASE, show_default=True, metavar="TIME", help="Yours alone for so long.")
+@click.option(
+    "--lease",
+    "lease_s",
+    type=Duration(),
+    default=LEASE,
+    show_default=True,
+    metavar="TIME",
+    help="Yours alone for so long.",
+)
 @click.option("--again", is_flag=True, help="Also if it failed before.")
 @ttl_option
 @run_option
@@ -134,10 +194,14 @@ def step_group() -> None:
 def start_step(
     name: str, step: str, wait_s: float, lease_s: float, again: bool, ttl_s: float | None, run: str | None, as_json: bool
 ) -> None:  # fmt: skip
-    """Begin STEP (default: the first that is not done): the result of the step before, then `step` and `token`, each on its own line."""
+    """Begin STEP (default: the first that is not done): the result of the step before, then `step`
+    and `token`, each on its own line.
+    """
     with opened() as octet:
         worker, where = caller(octet).id, octet.run(run) if run else octet
-        turn = where.pipeline(name, ttl_s=ttl_s).begin(step, wait_s=wait_s, lease_s=lease_s, worker=worker, again=again)
+        turn = where.pipeline(name, ttl_s=ttl_s).begin(
+            step, wait_s=wait_s, lease_s=lease_s, worker=worker, again=again
+        )
     given = [] if turn.given is None else [show(turn.given)]
     emit(turn, "\n".join([*given, f"step {turn.step}", f"token {turn.token}"]), as_json)
 
@@ -150,7 +214,15 @@ def start_step(
 @ttl_option
 @run_option
 @json_option
-def done(name: str, token: str, result: str, as_text: bool, ttl_s: float | None, run: str | None, as_json: bool) -> None:
+def done(
+    name: str,
+    token: str,
+    result: str,
+    as_text: bool,
+    ttl_s: float | None,
+    run: str | None,
+    as_json: bool,
+) -> None:
     """A step is done: RESULT is JSON or text, `-` all of standard input."""
     value = read_result(result, as_text)
     with space(run) as where:
@@ -165,21 +237,37 @@ def done(name: str, token: str, result: str, as_text: bool, ttl_s: float | None,
 @ttl_option
 @run_option
 @json_option
-def fail(name: str, token: str, reason: str, ttl_s: float | None, run: str | None, as_json: bool) -> None:
+def fail(
+    name: str, token: str, reason: str, ttl_s: float | None, run: str | None, as_json: bool
+) -> None:
     """A step failed: what follows it is not begun, whoever waits for it is told."""
     with space(run) as where:
         where.pipeline(name, ttl_s=ttl_s).fail(token, reason)
-    emit({"pipeline": name, "token": token, "failed": True}, "it has failed; `step start --again` tries once more", as_json)
+    emit(
+        {"pipeline": name, "token": token, "failed": True},
+        "it has failed; `step start --again` tries once more",
+        as_json,
+    )
 
 
 @step_group.command("extend")
 @name_argument
 @token_argument
-@click.option("--lease", "lease_s", type=Duration(), default=LEASE, show_default=True, metavar="TIME", help="From now on.")
+@click.option(
+    "--lease",
+    "lease_s",
+    type=Duration(),
+    default=LEASE,
+    show_default=True,
+    metavar="TIME",
+    help="From now on.",
+)
 @ttl_option
 @run_option
 @json_option
-def extend(name: str, token: str, lease_s: float, ttl_s: float | None, run: str | None, as_json: bool) -> None:
+def extend(
+    name: str, token: str, lease_s: float, ttl_s: float | None, run: str | None, as_json: bool
+) -> None:
     """Go on with a step: its lease ends so long from now."""
     with space(run) as where:
         where.pipeline(name, ttl_s=ttl_s).renew(token, lease_s)
@@ -199,7 +287,9 @@ def _steps(given: tuple[str, ...], path: Path | None) -> Mapping[str, str]:
 
 def _command(name: str, step: str, command: str) -> Callable[[Any], Any]:
     def do(given: Any) -> Any:
-        shell = ItemCommand(["/bin/sh", "-c", command], {"OCTET_PIPELINE": name, "OCTET_STEP": step}, fill=False)
+        shell = ItemCommand(
+            ["/bin/sh", "-c", command], {"OCTET_PIPELINE": name, "OCTET_STEP": step}, fill=False
+        )
         return shell.run("" if given is None else given)
 
     return do

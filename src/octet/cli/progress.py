@@ -36,7 +36,15 @@ def progress_group() -> None:
 @ttl_option
 @run_option
 @json_option
-def set_progress(name: str, current: int, total: int | None, note: str, ttl_s: float | None, run: str | None, as_json: bool) -> None:
+def set_progress(
+    name: str,
+    current: int,
+    total: int | None,
+    note: str,
+    ttl_s: float | None,
+    run: str | None,
+    as_json: bool,
+) -> None:
     """The work is so far."""
     with space(run) as where:
         _print(where.progress(name, ttl_s=ttl_s).set(current, total=total, note=note), as_json)
@@ -50,7 +58,15 @@ def set_progress(name: str, current: int, total: int | None, note: str, ttl_s: f
 @ttl_option
 @run_option
 @json_option
-def add(name: str, by: int, total: int | None, note: str, ttl_s: float | None, run: str | None, as_json: bool) -> None:
+def add(
+    name: str,
+    by: int,
+    total: int | None,
+    note: str,
+    ttl_s: float | None,
+    run: str | None,
+    as_json: bool,
+) -> None:
     """The work is so much further."""
     with space(run) as where:
         _print(where.progress(name, ttl_s=ttl_s).add(by, total=total, note=note), as_json)
@@ -58,7 +74,9 @@ def add(name: str, by: int, total: int | None, note: str, ttl_s: float | None, r
 
 @progress_group.command("show")
 @name_argument
-@click.option("--watch", is_flag=True, help="Live, until it is done or Ctrl-C; with --json one line a change.")
+@click.option(
+    "--watch", is_flag=True, help="Live, until it is done or Ctrl-C; with --json one line a change."
+)
 @run_option
 @json_option
 def show_progress(name: str, watch: bool, run: str | None, as_json: bool) -> None:
@@ -90,7 +108,9 @@ def list_progress(run: str | None, as_json: bool) -> None:
     """Every progress."""
     with space(run) as where:
         found = [where.progress(name).read() for name in where.names("progress")]
-    emit([facts(reading) for reading in found], "\n".join(map(bar, found)) or "no progress", as_json)
+    emit(
+        [facts(reading) for reading in found], "\n".join(map(bar, found)) or "no progress", as_json
+    )
 
 
 @progress_group.command("delete")
@@ -108,7 +128,13 @@ def delete(name: str, run: str | None, as_json: bool) -> None:
 def facts(reading: Reading) -> dict[str, Any]:
     """A reading for programs."""
     own = {field: value for field, value in asdict(reading).items() if field != "base"}
-    return {**own, "percent": reading.percent, "rate": reading.rate, "eta_s": reading.eta_s, "done": reading.done}
+    return {
+        **own,
+        "percent": reading.percent,
+        "rate": reading.rate,
+        "eta_s": reading.eta_s,
+        "done": reading.done,
+    }
 
 
 def bar(reading: Reading) -> str:
@@ -126,7 +152,9 @@ def bar(reading: Reading) -> str:
 
 
 def watch_readings(read: Callable[[], Reading]) -> None:
-    """Draw a reading live until it is done; a line for each change where standard output is no terminal."""
+    """Draw a reading live until it is done; a line for each change where standard output is no
+    terminal.
+    """
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text

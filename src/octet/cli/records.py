@@ -21,29 +21,44 @@ def records_data(task: Task, records: Sequence[Record]) -> list[dict[str, Any]]:
 
 def summary_lines(task: Task, records: Sequence[Record], now_ms: int) -> list[str]:
     """A line for each record."""
-    return [f"  {record.gate:<9} {_headline(task, record, now_ms)}{_ran(record)}" for record in records]
+    return [
+        f"  {record.gate:<9} {_headline(task, record, now_ms)}{_ran(record)}" for record in records
+    ]
 
 
 def full_lines(task: Task, records: Sequence[Record], now_ms: int) -> list[str]:
     """All of each record."""
     lines: list[str] = []
     for record in records:
-        lines.append(f"{record.n}. {plain(record.gate)}: {_headline(task, record, now_ms)}{_ran(record)}")
-        lines += [f"   {line}" for line in text_lines("\n".join([*map(str, record.findings), record.note]))]
-        lines += [f"   | {line}" for line in text_lines(_text(record.evidence, "output"))[-MOST_LINES:]]
+        lines.append(
+            f"{record.n}. {plain(record.gate)}: {_headline(task, record, now_ms)}{_ran(record)}"
+        )
+        lines += [
+            f"   {line}"
+            for line in text_lines("\n".join([*map(str, record.findings), record.note]))
+        ]
+        lines += [
+            f"   | {line}" for line in text_lines(_text(record.evidence, "output"))[-MOST_LINES:]
+        ]
     return lines
 
 
 def text_lines(text: str) -> list[str]:
     """Lines of a text that somebody else wrote, made plain; as many as fit."""
     lines = [plain(line, MOST_LINE) for line in text.splitlines() if line.strip()]
-    return lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], f"… and {len(lines) - MOST_LINES + 1} lines more"]
+    return (
+        lines
+        if len(lines) <= MOST_LINES
+        else [*lines[: MOST_LINES - 1], f"… and {len(lines) - MOST_LINES + 1} lines more"]
+    )
 
 
 def _headline(task: Task, record: Record, now_ms: int) -> str:
     stale = ", stale: the task has another commit now" if record.is_stale(task.commit) else ""
     at = f" at {plain(record.commit, 12)}" if record.commit else ""
-    return f"{plain(record.verdict)} by {plain(record.by)}{at}, {age(record.at_ms, now_ms)} ago{stale}"
+    return (
+        f"{plain(record.verdict)} by {plain(record.by)}{at}, {age(record.at_ms, now_ms)} ago{stale}"
+    )
 
 
 def _ran(record: Record) -> str:

@@ -42,11 +42,18 @@ def url(as_json: bool) -> None:
     found = configured or embedded.ensure_server()
     address = parse_address(found)
     arguments, _ = cli_arguments(address) if address.kind is not Kind.SENTINEL else ([], {})
-    facts = {"url": found, "embedded": configured is None, "socket": address.path or None, "redis_cli": arguments or None}
+    facts = {
+        "url": found,
+        "embedded": configured is None,
+        "socket": address.path or None,
+        "redis_cli": arguments or None,
+    }
     emit(facts, found, as_json)
 
 
-@redis_group.command("cli", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@redis_group.command(
+    "cli", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @json_option
 def cli(arguments: tuple[str, ...], as_json: bool) -> None:
@@ -56,7 +63,9 @@ def cli(arguments: tuple[str, ...], as_json: bool) -> None:
     if program and not as_json:
         _become(program, configured or embedded.ensure_server(), arguments)
     if not arguments:
-        missing = "--json needs a command" if as_json else "redis-cli is not installed: give a command"
+        missing = (
+            "--json needs a command" if as_json else "redis-cli is not installed: give a command"
+        )
         raise UsageError(f"{missing}, as in `octet redis cli PING`")
     with connect(configured) as client:
         reply = run_command(client, arguments)
@@ -67,12 +76,29 @@ def cli(arguments: tuple[str, ...], as_json: bool) -> None:
 
 
 @redis_group.command("monitor")
-@click.option("-n", "most", type=click.IntRange(1, 1_000_000), default=MOST_SHOWN, show_default=True, help="End after so many.")
-@click.option("--for", "span_s", type=Duration(), default="1m", show_default=True, metavar="TIME", help="End after so long.")
+@click.option(
+    "-n",
+    "most",
+    type=click.IntRange(1, 1_000_000),
+    default=MOST_SHOWN,
+    show_default=True,
+    help="End after so many.",
+)
+@click.option(
+    "--for",
+    "span_s",
+    type=Duration(),
+    default="1m",
+    show_default=True,
+    metavar="TIME",
+    help="End after so long.",
+)
 @click.option("--scripts", is_flag=True, help="Also what scripts do inside.")
 @json_option
 def show_activity(most: int, span_s: float, scripts: bool, as_json: bool) -> None:
-    """Show what is done with this project's keys, as it is done, until Ctrl-C. It makes the server slower for everybody meanwhile."""
+    """Show what is done with this project's keys, as it is done, until Ctrl-C. It makes the server
+    slower for everybody meanwhile.
+    """
     with opened() as octet:
         for found in islice(monitor(octet.store, span_s, scripts=scripts), most):
             moment = datetime.fromtimestamp(found.at_s).astimezone()
@@ -81,24 +107,44 @@ def show_activity(most: int, span_s: float, scripts: bool, as_json: bool) -> Non
 
 @redis_group.command("slowlog")
 @click.option(
-    "-n", "count", type=click.IntRange(1, 10_000), default=128, show_default=True, help="Look at the last so many of the server's."
+    "-n",
+    "count",
+    type=click.IntRange(1, 10_000),
+    default=128,
+    show_default=True,
+    help="Look at the last so many of the server's.",
 )
 @json_option
 def show_slow(count: int, as_json: bool) -> None:
-    """What was slow on this project's keys, the latest first. What is slow, the server's slowlog-log-slower-than says."""
+    """What was slow on this project's keys, the latest first. What is slow, the server's
+    slowlog-log-slower-than says.
+    """
     with opened() as octet:
         found = slow_commands(octet.store, count)
-    rows = [[f"{datetime.fromtimestamp(c.at_s).astimezone():%Y-%m-%d %H:%M:%S}", f"{c.micros / 1000:.1f} ms", c.text] for c in found]
+    rows = [
+        [
+            f"{datetime.fromtimestamp(c.at_s).astimezone():%Y-%m-%d %H:%M:%S}",
+            f"{c.micros / 1000:.1f} ms",
+            c.text,
+        ]
+        for c in found
+    ]
     emit(found, table(["WHEN", "TOOK", "COMMAND"], rows) if rows else "nothing was slow", as_json)
 
 
 @redis_group.command("stop")
-@click.option("--force", is_flag=True, help="Even while clients are connected; kill it if it does not answer.")
+@click.option(
+    "--force", is_flag=True, help="Even while clients are connected; kill it if it does not answer."
+)
 @json_option
 def stop(force: bool, as_json: bool) -> None:
     """Stop the embedded server; its data stays, and it starts again when it is needed."""
     stopped = embedded.stop_server(force=force)
-    emit({"stopped": stopped}, "stopped" if stopped else "the embedded server was not running", as_json)
+    emit(
+        {"stopped": stopped},
+        "stopped" if stopped else "the embedded server was not running",
+        as_json,
+    )
 
 
 for _command in (backup, restore, repair, fsync):
@@ -106,7 +152,9 @@ for _command in (backup, restore, repair, fsync):
 
 
 def cli_arguments(address: Address) -> tuple[list[str], dict[str, str]]:
-    """redis-cli's options for one server or a cluster, and the environment that carries the password (argv is for all to see)."""
+    """redis-cli's options for one server or a cluster, and the environment that carries the
+    password (argv is for all to see).
+    """
     if address.kind is Kind.UNIX:
         words = ["-s", address.path]
     else:
@@ -116,7 +164,9 @@ def cli_arguments(address: Address) -> tuple[list[str], dict[str, str]]:
     words += ["-c"] if address.kind is Kind.CLUSTER else []
     words += ["--user", address.username] if address.username else []
     words += _tls_arguments(address) if address.tls else []
-    secret = {name: address.password for name in ("REDISCLI_AUTH", "VALKEYCLI_AUTH") if address.password}
+    secret = {
+        name: address.password for name in ("REDISCLI_AUTH", "VALKEYCLI_AUTH") if address.password
+    }
     return words, secret
 
 
@@ -142,9 +192,23 @@ def lines_of(reply: Any) -> list[str]:
 
 
 def _tls_arguments(address: Address) -> list[str]:
-    names = {"ssl_ca_certs": "--cacert", "ssl_ca_path": "--cacertdir", "ssl_certfile": "--cert", "ssl_keyfile": "--key"}
-    words = [word for name, flag in names.items() if name in address.options for word in (flag, str(address.options[name]))]
-    return ["--tls", *words, *(["--insecure"] if address.options.get("ssl_cert_reqs") == "none" else [])]
+    names = {
+        "ssl_ca_certs": "--cacert",
+        "ssl_ca_path": "--cacertdir",
+        "ssl_certfile": "--cert",
+        "ssl_keyfile": "--key",
+    }
+    words = [
+        word
+        for name, flag in names.items()
+        if name in address.options
+        for word in (flag, str(address.options[name]))
+    ]
+    return [
+        "--tls",
+        *words,
+        *(["--insecure"] if address.options.get("ssl_cert_reqs") == "none" else []),
+    ]
 
 
 def _become(program: str, url: str, arguments: Sequence[str]) -> None:
@@ -159,4 +223,14 @@ def _primary(url: str, address: Address) -> Address:
     """The address that Sentinel names now, with the same login."""
     with connect(url) as client, translate_errors(client):
         host, port = client.connection_pool.get_master_address()
-    return Address(Kind.TCP, ((host, port),), "", "", address.db, address.tls, address.username, address.password, address.options)
+    return Address(
+        Kind.TCP,
+        ((host, port),),
+        "",
+        "",
+        address.db,
+        address.tls,
+        address.username,
+        address.password,
+        address.options,
+    )

@@ -16,7 +16,8 @@ from octet.store.embedded.launch import FSYNC
 
 _INSTEAD = {
     "back up": "make a backup with its own means, such as `redis-cli --rdb FILE`",
-    "restore": "restore it with its own means: stop it, put its dump.rdb or append-only files back, start it",
+    "restore": "restore it with its own means: stop it, put its dump.rdb or append-only files back, "
+    "start it",
     "repair": "repair it with its own means: redis-check-aof or redis-check-rdb on its machine",
     "set": "set it there: `CONFIG SET appendfsync everysec` or `always`, and in its redis.conf",
 }
@@ -26,24 +27,42 @@ _INSTEAD = {
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @json_option
 def backup(file: Path | None, as_json: bool) -> None:
-    """Write a backup of the embedded server's data to FILE, while it runs; a server of its own then loads it to see that it is good.
+    """Write a backup of the embedded server's data to FILE, while it runs; a server of its own then
+    loads it to see that it is good.
 
     Without FILE it goes to `backups/` under Octet's state.
     """
     _own_server("back up")
     made = backups.write_backup((file or backups.default_target()).absolute())
-    emit(made, f"{made.path}: {made.bytes:,} bytes, {made.keys:,} keys of {made.projects} projects, loaded to check it", as_json)
+    emit(
+        made,
+        f"{made.path}: {made.bytes:,} bytes, {made.keys:,} keys of {made.projects} projects, "
+        "loaded to check it",
+        as_json,
+    )
 
 
 @click.command("restore")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="Even while agents live: they lose what they hold, and are told so at their next step.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Even while agents live: they lose what they hold, and are told so at their next step.",
+)
 @json_option
 def restore(file: Path, yes: bool, force: bool, as_json: bool) -> None:
-    """Put the backup FILE in the place of the embedded server's data, of all projects; what it has now is kept beside."""
+    """Put the backup FILE in the place of the embedded server's data, of all projects; what it has
+    now is kept beside.
+    """
     _own_server("restore")
-    if not (yes or confirmed(f"All projects of this machine go back to {file}; what was done since then is put aside. Restore it?")):
+    if not (
+        yes
+        or confirmed(
+            f"All projects of this machine go back to {file}; what was done since then is "
+            "put aside. Restore it?"
+        )
+    ):
         raise Refused("nothing was restored")
     found = backups.restore(file.absolute(), force=force)
     kept = f"; the data before it is in {found.kept}" if found.kept else ""
@@ -54,23 +73,35 @@ def restore(file: Path, yes: bool, force: bool, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def repair(yes: bool, as_json: bool) -> None:
-    """Cut damaged data of the embedded server before its first damage, so that it starts again; the file as it is now is kept."""
+    """Cut damaged data of the embedded server before its first damage, so that it starts again; the
+    file as it is now is kept.
+    """
     _own_server("repair")
     lost = backups.damage()
-    if lost and not (yes or confirmed(f"This cuts off {lost}, and what was written there is lost. Cut it?")):
+    if lost and not (
+        yes or confirmed(f"This cuts off {lost}, and what was written there is lost. Cut it?")
+    ):
         raise Refused("nothing was cut off")
     done = backups.repair()
     facts = {"kept": str(done[0]) if done else None, "cut_bytes": done[1] if done else 0}
-    emit(facts, f"cut off {done[1]:,} bytes; the file as it was is {done[0]}" if done else "nothing is damaged", as_json)
+    emit(
+        facts,
+        f"cut off {done[1]:,} bytes; the file as it was is {done[0]}"
+        if done
+        else "nothing is damaged",
+        as_json,
+    )
 
 
 @click.command("fsync")
 @click.argument("policy", required=False, type=click.Choice(sorted(FSYNC)))
 @json_option
 def fsync(policy: str | None, as_json: bool) -> None:
-    """How often the embedded server's data is made safe against a power failure: `everysec` or `always`. Without POLICY: show it.
+    """How often the embedded server's data is made safe against a power failure: `everysec` or
+    `always`. Without POLICY: show it.
 
-    A killed process or server loses nothing with either. It holds for all projects of this machine, from now on.
+    A killed process or server loses nothing with either. It holds for all projects of this machine,
+    from now on.
     """
     _own_server("set")
     if policy:
@@ -80,6 +111,11 @@ def fsync(policy: str | None, as_json: bool) -> None:
 
 
 def _own_server(what: str) -> None:
-    """Raises: Refused: the store here is not the server that Octet runs itself; says what to do instead."""
+    """Raises: Refused: the store here is not the server that Octet runs itself; says what to do
+    instead.
+    """
     if url := store_of_directory():
-        raise Refused(f"Octet does not {what} the Redis server at {parse_address(url)}, which it does not run: {_INSTEAD[what]}")
+        raise Refused(
+            f"Octet does not {what} the Redis server at {parse_address(url)}, which it does "
+            f"not run: {_INSTEAD[what]}"
+        )

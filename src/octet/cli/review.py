@@ -29,8 +29,19 @@ def review_group() -> None:
 
 @review_group.command("start")
 @click.argument("task_id", metavar="ID", required=False)
-@click.option("--stage", type=click.Choice(REVIEWS), help="Default: the one that your role serves, else review.")
-@click.option("--wait", "wait_s", type=Duration(), default="0s", metavar="TIME", help="Wait for one, as in 90s, 10m or 2h.")
+@click.option(
+    "--stage",
+    type=click.Choice(REVIEWS),
+    help="Default: the one that your role serves, else review.",
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=Duration(),
+    default="0s",
+    metavar="TIME",
+    help="Wait for one, as in 90s, 10m or 2h.",
+)
 @json_option
 def start(task_id: str | None, stage: str | None, wait_s: float, as_json: bool) -> None:
     """Take the first submitted task (or ID) that you did not write, and see what is to be judged.
@@ -42,11 +53,35 @@ def start(task_id: str | None, stage: str | None, wait_s: float, as_json: bool) 
         task = take(octet, agent, _stage(agent, stage), task_id, wait_s)
         change, records = change_of(octet, task), octet.tasks.records(task.id)
         now_ms = octet.now_ms()
-    seen = [f"  look      {change.command}", *(f"    {line.strip()}" for line in change.stat.splitlines())] if change else [_absent(task)]
-    earlier = ["  earlier", *(f"    {line}" for line in full_lines(task, records, now_ms))] if records else []
-    ends = [f"  then      `octet review approve {task.id}`, or `octet review reject {task.id} --finding 'FILE:LINE: SEVERITY: TEXT'`"]
-    data = {"task": asdict(task), "change": asdict(change) if change else None, "records": records_data(task, records)}
-    lines = [f"{agent.id} holds task {task.id} (token {task.token})", describe(task), *seen, *earlier, *ends]
+    seen = (
+        [
+            f"  look      {change.command}",
+            *(f"    {line.strip()}" for line in change.stat.splitlines()),
+        ]
+        if change
+        else [_absent(task)]
+    )
+    earlier = (
+        ["  earlier", *(f"    {line}" for line in full_lines(task, records, now_ms))]
+        if records
+        else []
+    )
+    ends = [
+        f"  then      `octet review approve {task.id}`, or `octet review reject {task.id} "
+        "--finding 'FILE:LINE: SEVERITY: TEXT'`"
+    ]
+    data = {
+        "task": asdict(task),
+        "change": asdict(change) if change else None,
+        "records": records_data(task, records),
+    }
+    lines = [
+        f"{agent.id} holds task {task.id} (token {task.token})",
+        describe(task),
+        *seen,
+        *earlier,
+        *ends,
+    ]
     emit(data, "\n".join(lines), as_json)
 
 
@@ -57,7 +92,9 @@ def _stage(agent: Agent, asked: str | None) -> str:
 
 def _absent(task: Task) -> str:
     return (
-        f"  look      {task.commit[:12]} is not in this repository: `git fetch` it first" if task.commit else "  look      it has no commit"
+        f"  look      {task.commit[:12]} is not in this repository: `git fetch` it first"
+        if task.commit
+        else "  look      it has no commit"
     )
 
 
@@ -70,26 +107,44 @@ def approve(task_id: str, note: str, token: str | None, as_json: bool) -> None:
     """Let the commit that you reviewed through to the next gate."""
     with opened() as octet:
         task, shown = _under_review(octet, task_id, token, "approve")
-        stage = octet.tasks.pass_on(task.id, shown, commit=task.commit, record=NewRecord(Verdict.APPROVE, note))
+        stage = octet.tasks.pass_on(
+            task.id, shown, commit=task.commit, record=NewRecord(Verdict.APPROVE, note)
+        )
     data = {"task": task.id, "state": "submitted", "stage": stage, "commit": task.commit}
     emit(data, f"task {task.id} is approved at {task.commit[:12]}; next: {stage}", as_json)
 
 
 @review_group.command("reject")
 @click.argument("task_id", metavar="ID")
-@click.option("--finding", "findings", multiple=True, metavar="FILE:LINE: SEVERITY: TEXT", help="blocker, major, minor or note (repeat).")
+@click.option(
+    "--finding",
+    "findings",
+    multiple=True,
+    metavar="FILE:LINE: SEVERITY: TEXT",
+    help="blocker, major, minor or note (repeat).",
+)
 @click.option("--note", default="", help="What is to change as a whole.")
 @token_option
 @json_option
-def reject(task_id: str, findings: tuple[str, ...], note: str, token: str | None, as_json: bool) -> None:
+def reject(
+    task_id: str, findings: tuple[str, ...], note: str, token: str | None, as_json: bool
+) -> None:
     """Send the work back to its author, with what is to change."""
     record = NewRecord(Verdict.CHANGES, note, tuple(Finding.parse(text) for text in findings))
     if not record.text().strip():
-        raise UsageError("say what is to change: --finding 'FILE:LINE: SEVERITY: TEXT', or --note TEXT")
+        raise UsageError(
+            "say what is to change: --finding 'FILE:LINE: SEVERITY: TEXT', or --note TEXT"
+        )
     with opened() as octet:
         task, shown = _under_review(octet, task_id, token, "reject")
         octet.tasks.send_back(task.id, shown, commit=task.commit, record=record)
-    data = {"task": task.id, "state": "pending", "author": task.author, "commit": task.commit, "findings": len(findings)}
+    data = {
+        "task": task.id,
+        "state": "pending",
+        "author": task.author,
+        "commit": task.commit,
+        "findings": len(findings),
+    }
     emit(data, f"task {task.id} goes back to {plain(task.author)}, who is told", as_json)
 
 
@@ -97,7 +152,8 @@ def _under_review(octet: Octet, task_id: str, token: str | None, step: str) -> t
     """The task and the token to show for it.
 
     Raises:
-        Refused: it is not the caller's; or its branch has moved on, and with it the task to its first gate.
+        Refused: it is not the caller's; or its branch has moved on, and with it the task to its
+            first gate.
         IllegalTransition: it is not under review.
     """
     shown, task = own_token(octet, task_id, token), octet.tasks.get(task_id)
@@ -107,9 +163,12 @@ def _under_review(octet: Octet, task_id: str, token: str | None, step: str) -> t
     if not tip:
         return task, shown
     gates = decided_gates(octet, task, tip)
-    stage = octet.tasks.renew(task.id, agent=caller(octet), token=shown, branch=task.branch, commit=tip, gates=gates)
+    stage = octet.tasks.renew(
+        task.id, agent=caller(octet), token=shown, branch=task.branch, commit=tip, gates=gates
+    )
     raise Refused(
-        f"{task.branch} moved from {task.commit[:12]} to {tip[:12]} under your review: task {task.id} waits for the {stage} stage again,"
+        f"{task.branch} moved from {task.commit[:12]} to {tip[:12]} under your review: task "
+        f"{task.id} waits for the {stage} stage again,"
         f" with the new commit; take it with `octet review start {task.id}`"
     )
 
@@ -120,6 +179,14 @@ def _under_review(octet: Octet, task_id: str, token: str | None, step: str) -> t
 def show(task_id: str, as_json: bool) -> None:
     """All that gates found out about a task, oldest first."""
     with opened() as octet:
-        task, records, now_ms = octet.tasks.get(task_id), octet.tasks.records(task_id), octet.now_ms()
+        task, records, now_ms = (
+            octet.tasks.get(task_id),
+            octet.tasks.records(task_id),
+            octet.now_ms(),
+        )
     data = {"task": task.id, "commit": task.commit, "records": records_data(task, records)}
-    emit(data, "\n".join(full_lines(task, records, now_ms)) or f"no gate has judged task {task.id} yet", as_json)
+    emit(
+        data,
+        "\n".join(full_lines(task, records, now_ms)) or f"no gate has judged task {task.id} yet",
+        as_json,
+    )

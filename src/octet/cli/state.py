@@ -7,7 +7,17 @@ import click
 from octet.base.errors import NothingThere
 from octet.base.text import plain
 from octet.cli._common.output import emit, json_option, table
-from octet.cli.own_use import MOST_SHOWN, WAIT, read_value, run_option, show, space, text_option, ttl_option, wait_option
+from octet.cli.own_use import (
+    MOST_SHOWN,
+    WAIT,
+    read_value,
+    run_option,
+    show,
+    space,
+    text_option,
+    ttl_option,
+    wait_option,
+)
 from octet.patterns.state import ABSENT, Field
 from octet.patterns.values import is_same
 
@@ -24,7 +34,12 @@ def state_group() -> None:
 @name_argument
 @field_argument
 @click.argument("value")
-@click.option("--if-version", "version", metavar="N", help="Only if the field has this version still (0: if it is not there).")
+@click.option(
+    "--if-version",
+    "version",
+    metavar="N",
+    help="Only if the field has this version still (0: if it is not there).",
+)
 @text_option
 @ttl_option
 @run_option
@@ -36,7 +51,11 @@ def set_field(
     found = read_value(value, as_text)
     with space(run) as where:
         state = where.state(name, ttl_s=ttl_s)
-        new = state.set(field, found) if version is None else state.compare_and_set(field, found, version)
+        new = (
+            state.set(field, found)
+            if version is None
+            else state.compare_and_set(field, found, version)
+        )
     emit(Field(field, found, new), f"{plain(field)} has version {new} now", as_json)
 
 
@@ -61,7 +80,11 @@ def all_fields(name: str, run: str | None, as_json: bool) -> None:
     with space(run) as where:
         found = where.state(name).read_all()
     rows = [[field.field, field.version, show(field.value, MOST_SHOWN)] for field in found]
-    emit(found, table(["FIELD", "VERSION", "VALUE"], rows) if rows else f"state {name} has no fields", as_json)
+    emit(
+        found,
+        table(["FIELD", "VERSION", "VALUE"], rows) if rows else f"state {name} has no fields",
+        as_json,
+    )
 
 
 @state_group.command("incr")
@@ -71,7 +94,9 @@ def all_fields(name: str, run: str | None, as_json: bool) -> None:
 @ttl_option
 @run_option
 @json_option
-def incr(name: str, field: str, by: int, ttl_s: float | None, run: str | None, as_json: bool) -> None:
+def incr(
+    name: str, field: str, by: int, ttl_s: float | None, run: str | None, as_json: bool
+) -> None:
     """Add to a field that holds a whole number, or nothing yet."""
     with space(run) as where:
         value = where.state(name, ttl_s=ttl_s).incr(field, by)
@@ -81,16 +106,26 @@ def incr(name: str, field: str, by: int, ttl_s: float | None, run: str | None, a
 @state_group.command("delete")
 @name_argument
 @click.argument("fields", metavar="[FIELD…]", nargs=-1)
-@click.option("--if-version", "version", metavar="N", help="Only if the one field has this version still.")
+@click.option(
+    "--if-version", "version", metavar="N", help="Only if the one field has this version still."
+)
 @run_option
 @json_option
-def delete(name: str, fields: tuple[str, ...], version: str | None, run: str | None, as_json: bool) -> None:
+def delete(
+    name: str, fields: tuple[str, ...], version: str | None, run: str | None, as_json: bool
+) -> None:
     """Delete fields, or all of the state."""
     with space(run) as where:
         state = where.state(name)
-        count = state.delete(*fields, version=version) if fields or version is not None else state.clear()
+        count = (
+            state.delete(*fields, version=version)
+            if fields or version is not None
+            else state.clear()
+        )
     if not count:
-        raise NothingThere(f"state {name} has no such field" if fields else f"there is no state {name}")
+        raise NothingThere(
+            f"state {name} has no such field" if fields else f"there is no state {name}"
+        )
     emit({"state": name, "deleted": count}, f"deleted {count} of state {name}", as_json)
 
 
@@ -110,16 +145,28 @@ def watch(name: str, field: str | None, run: str | None, as_json: bool) -> None:
 @state_group.command("wait")
 @name_argument
 @field_argument
-@click.option("--equals", metavar="VALUE", help="Until it is this (JSON or text); default: until it is there.")
+@click.option(
+    "--equals", metavar="VALUE", help="Until it is this (JSON or text); default: until it is there."
+)
 @wait_option(WAIT, "For at most so long.")
 @text_option
 @run_option
 @json_option
-def wait(name: str, field: str, equals: str | None, wait_s: float, as_text: bool, run: str | None, as_json: bool) -> None:
+def wait(
+    name: str,
+    field: str,
+    equals: str | None,
+    wait_s: float,
+    as_text: bool,
+    run: str | None,
+    as_json: bool,
+) -> None:
     """Wait until a field is there, or has a value."""
     wanted = None if equals is None else read_value(equals, as_text)
     with space(run) as where:
-        found = where.state(name).wait(field, lambda value: equals is None or is_same(value, wanted), wait_s=wait_s)
+        found = where.state(name).wait(
+            field, lambda value: equals is None or is_same(value, wanted), wait_s=wait_s
+        )
     emit(found, show(found.value), as_json)
 
 

@@ -55,7 +55,11 @@ def collect(octet: Octet) -> dict[str, Any]:
     registered = octet.agents.list()
     standings = octet.standings.of([agent.id for agent in registered])
     agents = [
-        {**to_data(agent), "tasks": [t.id for t in octet.tasks.held_by(agent.id)], "stopped": standings[agent.id].stopped}
+        {
+            **to_data(agent),
+            "tasks": [t.id for t in octet.tasks.held_by(agent.id)],
+            "stopped": standings[agent.id].stopped,
+        }
         for agent in registered
     ]
     return {
@@ -71,20 +75,31 @@ def collect(octet: Octet) -> dict[str, Any]:
         "crew": crew_data(octet.name, registered),
         "work": to_data([t for t in octet.tasks.list(limit=MOST_SHOWN) if t.holder]),
         "locks": to_data(octet.locks.list()),
-        "running": [{"kind": r.kind, "run": r.run, **facts(r.reading), "line": bar(r.reading)} for r in running(octet.store)],
+        "running": [
+            {"kind": r.kind, "run": r.run, **facts(r.reading), "line": bar(r.reading)}
+            for r in running(octet.store)
+        ],
     }
 
 
 def collect_machine() -> dict[str, Any]:
     """What runs on this machine for this user; starts nothing."""
     running = embedded.read_status()
-    return {"project": None, "store": embedded.server_url() if running else None, "daemon": to_data(control.status())}
+    return {
+        "project": None,
+        "store": embedded.server_url() if running else None,
+        "daemon": to_data(control.status()),
+    }
 
 
 def render_machine(data: dict[str, Any]) -> str:
     """The machine's reading for people."""
     daemon = data["daemon"]
-    lines = [f"daemon  pid {daemon['pid']}, {daemon['agents']} live agents" if daemon else "daemon  not running"]
+    lines = [
+        f"daemon  pid {daemon['pid']}, {daemon['agents']} live agents"
+        if daemon
+        else "daemon  not running"
+    ]
     lines.append(f"server  {data['store'] or 'not running'}")
     return "\n".join(lines)
 
@@ -94,17 +109,26 @@ def render(data: dict[str, Any]) -> str:
     now = data["now_ms"]
     agents, tasks, locks, work = data["agents"], data["tasks"], data["locks"], data["work"]
     lines = [f"{data['project']}  ({data['store']})"]
-    lines.append("tasks   " + (", ".join(f"{count} {state}" for state, count in tasks.items() if count) or "none"))
+    lines.append(
+        "tasks   "
+        + (", ".join(f"{count} {state}" for state, count in tasks.items() if count) or "none")
+    )
     lines += [*_unserved(data), *_gates(data), *budget_lines(data["budgets"])]
     lines.append("agents  " + (", ".join(f"{a['id']}{_on(a['tasks'])}" for a in agents) or "none"))
     lines += [f"stopped {a['id']} is {a['stopped']}" for a in agents if a["stopped"]]
     lines += crew_lines(data["crew"])
     for t in work:
         holder = plain(t["holder"], 80)
-        lines.append(f"work    {t['id']} {plain(t['title'], 50)}: {holder}, {t['progress']:g}%, {age(t['claimed_ms'], now)}")
+        lines.append(
+            f"work    {t['id']} {plain(t['title'], 50)}: {holder}, {t['progress']:g}%, "
+            f"{age(t['claimed_ms'], now)}"
+        )
     for lock in locks[:MOST_SHOWN]:
         on = _on([lock["task"]] if lock["task"] else [])
-        lines.append(f"lock    {plain(lock['resource'], 60)}: {plain(lock['holder'], 80)}{on}, {age(lock['since_ms'], now)}")
+        lines.append(
+            f"lock    {plain(lock['resource'], 60)}: {plain(lock['holder'], 80)}{on}, "
+            f"{age(lock['since_ms'], now)}"
+        )
     for own in data["running"][:MOST_SHOWN]:
         lines.append(f"{own['kind']:<8}{own['run'] + ' ' if own['run'] else ''}{own['line']}")
     if len(locks) > MOST_SHOWN:
@@ -128,10 +152,16 @@ def _gates(data: dict[str, Any]) -> list[str]:
     waiting = {gate: count for gate, count in data["gates"].items() if count}
     here = {agent["role"] for agent in data["agents"]}
     parts = [
-        f"{count} for {gate}" + ("" if STAGES[gate].role in here else f" (no {STAGES[gate].role} here)") for gate, count in waiting.items()
+        f"{count} for {gate}"
+        + ("" if STAGES[gate].role in here else f" (no {STAGES[gate].role} here)")
+        for gate, count in waiting.items()
     ]
     lines = ["gates   " + ", ".join(parts)] if parts else []
-    return lines + ([f"merge   waits: {plain(data['merge_waits'], 200)}"] if data["merge_waits"] and data["gates"]["merge"] else [])
+    return lines + (
+        [f"merge   waits: {plain(data['merge_waits'], 200)}"]
+        if data["merge_waits"] and data["gates"]["merge"]
+        else []
+    )
 
 
 def _on(tasks: list[str]) -> str:

@@ -24,7 +24,13 @@ from octet.core.tasks.graph import stuck_on
 from octet.core.tasks.record import GATES, STAGES, WORK_STAGES, Ended, State, Task, stage_of_role
 from octet.core.tasks.verdicts import NewRecord, Verdict
 from octet.core.tasks.waiting import claim_when_there
-from octet.merge.submission import check_fits, committed_work, current_branch, decided_gates, publish
+from octet.merge.submission import (
+    check_fits,
+    committed_work,
+    current_branch,
+    decided_gates,
+    publish,
+)
 from octet.worktree.rescue import keep_work
 
 token_option = click.option("--token", help="Fencing token; default: that of your own claim.")
@@ -34,20 +40,49 @@ RENEWABLE = frozenset({State.SUBMITTED, State.IN_REVIEW, State.TESTING})
 
 @click.group()
 def task_group() -> None:
-    """Tasks: add, import, list, show, graph, claim, progress, submit, complete, fail, release, cancel, retry, rescue."""
+    """Tasks: add, import, list, show, graph, claim, progress, submit, complete, fail, release,
+    cancel, retry, rescue.
+    """
 
 
 @task_group.command("add")
 @click.argument("title")
-@click.option("--priority", type=float, default=0, show_default=True, help="-1000 to 1000; higher is claimed first.")
+@click.option(
+    "--priority",
+    type=float,
+    default=0,
+    show_default=True,
+    help="-1000 to 1000; higher is claimed first.",
+)
 @click.option("--description", default="", help="What to do, and when it is done.")
-@click.option("--path", "paths", multiple=True, metavar="GLOB", help="What it is expected to touch (repeat).")
+@click.option(
+    "--path", "paths", multiple=True, metavar="GLOB", help="What it is expected to touch (repeat)."
+)
 @click.option("--label", "labels", multiple=True, help="A label (repeat).")
 @click.option("--id", "task_id", help="A name of your own; default: the next number.")
-@click.option("--after", multiple=True, metavar="ID", help="A task that must be done before (repeat).")
-@click.option("--needs", multiple=True, metavar="CAPABILITY", help="What an agent must be able to do to claim it (repeat).")
-@click.option("--stage", type=click.Choice(WORK_STAGES), default="build", show_default=True, help="Where its path begins.")
-@click.option("--gate", "gates", multiple=True, type=click.Choice(GATES), help="A stage after that (repeat); default: the project's.")
+@click.option(
+    "--after", multiple=True, metavar="ID", help="A task that must be done before (repeat)."
+)
+@click.option(
+    "--needs",
+    multiple=True,
+    metavar="CAPABILITY",
+    help="What an agent must be able to do to claim it (repeat).",
+)
+@click.option(
+    "--stage",
+    type=click.Choice(WORK_STAGES),
+    default="build",
+    show_default=True,
+    help="Where its path begins.",
+)
+@click.option(
+    "--gate",
+    "gates",
+    multiple=True,
+    type=click.Choice(GATES),
+    help="A stage after that (repeat); default: the project's.",
+)
 @click.option("--accept", default="", help="How anybody sees that it is done.")
 @click.option("--feature", default="", help="What it is a part of.")
 @click.option("--max-attempts", type=int, default=3, show_default=True)
@@ -57,7 +92,11 @@ def add(title: str, gates: tuple[str, ...], as_json: bool, **fields: Any) -> Non
     with opened() as octet:
         task = octet.tasks.add(title, gates=gates, by=caller(octet), **fields)
         stuck = stuck_on(task, {other.id: other for other in octet.tasks.read(task.after)})
-    warning = f"\n  it waits for {', '.join(stuck)}: `octet task retry ID` queues that again" if stuck else ""
+    warning = (
+        f"\n  it waits for {', '.join(stuck)}: `octet task retry ID` queues that again"
+        if stuck
+        else ""
+    )
     emit(task, f"added task {task.id} ({task.state}): {plain(task.title)}{warning}", as_json)
 
 
@@ -70,12 +109,33 @@ def list_tasks(state: str | None, limit: int, as_json: bool) -> None:
     with opened() as octet:
         tasks = octet.tasks.list(state, limit)
         now = octet.now_ms()
-    rows = [[t.id, _where(t), f"{t.priority:g}", t.holder, f"{t.progress:g}%", age(t.updated_ms, now), t.title] for t in tasks]
-    emit(tasks, table(["ID", "STATE", "PRIO", "HOLDER", "DONE", "CHANGED", "TITLE"], rows) if rows else "no tasks", as_json)
+    rows = [
+        [
+            t.id,
+            _where(t),
+            f"{t.priority:g}",
+            t.holder,
+            f"{t.progress:g}%",
+            age(t.updated_ms, now),
+            t.title,
+        ]
+        for t in tasks
+    ]
+    emit(
+        tasks,
+        table(["ID", "STATE", "PRIO", "HOLDER", "DONE", "CHANGED", "TITLE"], rows)
+        if rows
+        else "no tasks",
+        as_json,
+    )
 
 
 def _where(task: Task) -> str:
-    return f"{task.state} ({task.stage})" if task.state in {State.SUBMITTED, State.IN_REVIEW} else task.state
+    return (
+        f"{task.state} ({task.stage})"
+        if task.state in {State.SUBMITTED, State.IN_REVIEW}
+        else task.state
+    )
 
 
 @task_group.command("show")
@@ -85,7 +145,11 @@ def show(task_id: str, as_json: bool) -> None:
     """Everything about one task."""
     with opened() as octet:
         task = octet.tasks.get(task_id)
-        before, records, now_ms = octet.tasks.read(task.after), octet.tasks.records(task_id), octet.now_ms()
+        before, records, now_ms = (
+            octet.tasks.read(task.after),
+            octet.tasks.records(task_id),
+            octet.now_ms(),
+        )
         tokens = octet.cost.task(task_id)
     lines = [f"  after     {other.id} ({other.state}) {plain(other.title)}" for other in before]
     lines += [f"  tokens    {tokens_line(tokens)}"] if tokens.messages else []
@@ -95,11 +159,23 @@ def show(task_id: str, as_json: bool) -> None:
 
 @task_group.command("claim")
 @click.argument("task_id", metavar="ID", required=False)
-@click.option("--stage", type=click.Choice(list(STAGES)), help="Default: the stage that your role serves, else build.")
-@click.option("--wait", "wait_s", type=Duration(), default="0s", metavar="TIME", help="Wait for one, as in 90s, 10m or 2h.")
+@click.option(
+    "--stage",
+    type=click.Choice(list(STAGES)),
+    help="Default: the stage that your role serves, else build.",
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=Duration(),
+    default="0s",
+    metavar="TIME",
+    help="Wait for one, as in 90s, 10m or 2h.",
+)
 @json_option
 def claim(task_id: str | None, stage: str | None, wait_s: float, as_json: bool) -> None:
-    """Take the first waiting task that fits you (or ID): what was sent back to you, then highest priority, then oldest.
+    """Take the first waiting task that fits you (or ID): what was sent back to you, then highest
+    priority, then oldest.
 
     You hold it until you submit, complete, fail or release it.
     """
@@ -110,25 +186,34 @@ def claim(task_id: str | None, stage: str | None, wait_s: float, as_json: bool) 
 
 
 def take(octet: Octet, agent: Agent, stage: str, task_id: str | None, wait_s: float) -> Task:
-    """Claim a task of a stage: the one named, or the first that fits, waited for at most `wait_s` seconds.
+    """Claim a task of a stage: the one named, or the first that fits, waited for at most `wait_s`
+    seconds.
 
     Raises:
         UsageError: both an id and a wait. The others are those of `Tasks.claim`.
     """
     if task_id and wait_s:
         raise UsageError("--wait takes whatever comes first: leave out the task's id, or --wait")
-    return claim_when_there(octet.store, agent, stage, wait_s) if wait_s else octet.tasks.claim(agent, stage, task_id)
+    return (
+        claim_when_there(octet.store, agent, stage, wait_s)
+        if wait_s
+        else octet.tasks.claim(agent, stage, task_id)
+    )
 
 
 def served_stage(agent: Agent, asked: str | None) -> str:
     """The stage that an agent claims for.
 
     Raises:
-        Refused: its role serves another, and it has not the capability for this one. A guest may take any.
+        Refused: its role serves another, and it has not the capability for this one. A guest may
+            take any.
     """
     own = stage_of_role(agent.role)
     if asked and own and asked not in {own, *agent.capabilities}:
-        raise Refused(f"{agent.id} serves the {own} stage: `octet agent join {STAGES[asked].role}` to serve {asked}")
+        raise Refused(
+            f"{agent.id} serves the {own} stage: `octet agent join {STAGES[asked].role}` to "
+            f"serve {asked}"
+        )
     return asked or own or "build"
 
 
@@ -147,12 +232,16 @@ def progress(task_id: str, percent: float, note: str, token: str | None, as_json
 
 @task_group.command("submit")
 @click.argument("task_id", metavar="ID")
-@click.option("--branch", default="", help="The branch that holds the work; default: the current one.")
+@click.option(
+    "--branch", default="", help="The branch that holds the work; default: the current one."
+)
 @click.option("--note", default="", help="What was done and how it was checked.")
 @token_option
 @json_option
 def submit(task_id: str, branch: str, note: str, token: str | None, as_json: bool) -> None:
-    """Hand built work on to its first gate; your claim ends. Again, with a new commit: what was judged before counts no more."""
+    """Hand built work on to its first gate; your claim ends. Again, with a new commit: what was
+    judged before counts no more.
+    """
     directory = start_directory() or Path.cwd()
     with opened() as octet:
         task, agent = octet.tasks.get(task_id), caller(octet)
@@ -160,15 +249,27 @@ def submit(task_id: str, branch: str, note: str, token: str | None, as_json: boo
         shown = "" if again else own_token(octet, task_id, token)
         if again and task.branch != current_branch(directory):
             branch = branch or task.branch
-        branch, commit = committed_work(directory, branch, octet.project.config.protected if octet.project else ())
+        branch, commit = committed_work(
+            directory, branch, octet.project.config.protected if octet.project else ()
+        )
         check_fits(octet, branch, commit)
         gates = decided_gates(octet, task, commit)
         publish(octet, branch, commit)
         if again:
-            stage = octet.tasks.renew(task_id, agent=agent, branch=branch, commit=commit, note=note, gates=gates)
+            stage = octet.tasks.renew(
+                task_id, agent=agent, branch=branch, commit=commit, note=note, gates=gates
+            )
         else:
-            stage = octet.tasks.submit(task_id, shown, branch=branch, commit=commit, note=note, gates=gates)
-    data = {"task": task_id, "state": "submitted", "branch": branch, "commit": commit, "stage": stage}
+            stage = octet.tasks.submit(
+                task_id, shown, branch=branch, commit=commit, note=note, gates=gates
+            )
+    data = {
+        "task": task_id,
+        "state": "submitted",
+        "branch": branch,
+        "commit": commit,
+        "stage": stage,
+    }
     emit(data, f"task {task_id} submitted: {branch} at {commit[:12]}; next: {stage}", as_json)
 
 
@@ -191,7 +292,9 @@ def complete(task_id: str, result: str, commit: str, token: str | None, as_json:
 @token_option
 @json_option
 def fail(task_id: str, reason: str, token: str | None, as_json: bool) -> None:
-    """Give a task back as failed; after its last attempt it is dead. From a gate it goes back to be built again."""
+    """Give a task back as failed; after its last attempt it is dead. From a gate it goes back to be
+    built again.
+    """
     with opened() as octet:
         shown = own_token(octet, task_id, token)
         keep_work(octet, task_id)
@@ -228,7 +331,11 @@ def cancel(task_id: str, reason: str, as_json: bool) -> None:
     with opened() as octet:
         holder = octet.tasks.cancel(task_id, reason, by=caller(octet))
     ended = f"; {holder} holds it no longer" if holder else ""
-    emit({"task": task_id, "state": "cancelled", "holder": holder}, f"task {task_id} is cancelled{ended}", as_json)
+    emit(
+        {"task": task_id, "state": "cancelled", "holder": holder},
+        f"task {task_id} is cancelled{ended}",
+        as_json,
+    )
 
 
 @task_group.command("retry")
@@ -249,15 +356,22 @@ task_group.add_command(rescue)
 def describe(task: Task) -> str:
     """A task for people: what there is to say of it, a line each."""
     now = int(time.time() * 1000)  # only an age for people; nothing is decided by it
-    lines = [f"task {task.id}: {plain(task.title)}", f"  state     {task.state} ({task.stage} stage), priority {task.priority:g}"]
+    lines = [
+        f"task {task.id}: {plain(task.title)}",
+        f"  state     {task.state} ({task.stage} stage), priority {task.priority:g}",
+    ]
     facts = {
-        "holder": f"{task.holder}, token {task.token}, {age(task.claimed_ms, now)}, {task.progress:g}%" if task.holder else "",
+        "holder": f"{task.holder}, token {task.token}, {age(task.claimed_ms, now)}, {task.progress:g}%"
+        if task.holder
+        else "",
         "note": task.note,
         "author": task.author,
         "branch": f"{task.branch} {task.commit[:12]}" if task.branch else "",
         "merged": task.merge_commit,
         "last": _last(task),
-        "rescued": f"{task.rescue_ref} ({task.rescue_size}): `octet task rescue {task.id}` applies it" if task.rescue_ref else "",
+        "rescued": f"{task.rescue_ref} ({task.rescue_size}): `octet task rescue {task.id}` applies it"
+        if task.rescue_ref
+        else "",
         "after": ", ".join(task.after),
         "needs": ", ".join(task.needs),
         "accept": task.accept,
@@ -277,12 +391,18 @@ def describe(task: Task) -> str:
 
 def _ended(ended: Ended, now_ms: int) -> str:
     who = f"{plain(ended.agent, 80)}, {age(ended.at_ms, now_ms)} ago"
-    return f"attempt {ended.attempt} at the {plain(ended.stage, 40)} stage ({who}): {plain(ended.reason, 300)}"
+    return (
+        f"attempt {ended.attempt} at the {plain(ended.stage, 40)} stage ({who}): "
+        f"{plain(ended.reason, 300)}"
+    )
 
 
 def _last(task: Task) -> str:
     if not task.last_reason:
         return ""
     if task.gate_attempts:
-        return f"attempt {task.gate_attempts} of {task.max_attempts} at the {task.stage} gate ended: {task.last_reason}"
+        return (
+            f"attempt {task.gate_attempts} of {task.max_attempts} at the {task.stage} gate "
+            f"ended: {task.last_reason}"
+        )
     return f"attempt {task.attempts} of {task.max_attempts} ended: {task.last_reason}"

@@ -29,15 +29,21 @@ def import_plan(file: Path, as_json: bool) -> None:
         with opened() as octet:
             tasks = octet.tasks.add_many([planned.task for planned in plan], by=caller(octet))
     except UsageError as error:
-        raise type(error)(f"{file}{_line_of(str(error), plan)}: {error}; nothing was added") from error
+        raise type(error)(
+            f"{file}{_line_of(str(error), plan)}: {error}; nothing was added"
+        ) from error
     lines = [f"{task.id:<12} {task.state:<8} {plain(task.title)}" for task in tasks]
     emit(tasks, "\n".join([f"added {len(tasks)} tasks", *lines]), as_json)
 
 
 def _line_of(message: str, plan: Sequence[Planned]) -> str:
-    """`:LINE` of the first task that the message names, by its id or as what it depends on; "" when it names none."""
+    """`:LINE` of the first task that the message names, by its id or as what it depends on; "" when
+    it names none.
+    """
     words = set(message.replace(";", " ").replace(":", " ").split())
-    named = [planned.line for planned in plan if planned.task.id in words] or [p.line for p in plan if words & set(p.task.after)]
+    named = [planned.line for planned in plan if planned.task.id in words] or [
+        p.line for p in plan if words & set(p.task.after)
+    ]
     return f":{named[0]}" if named else ""
 
 
@@ -48,7 +54,9 @@ def _line_of(message: str, plan: Sequence[Planned]) -> str:
 @click.option("--mermaid", "form", flag_value="mermaid", help="For Mermaid.")
 @json_option
 def graph(task_id: str | None, everything: bool, form: str | None, as_json: bool) -> None:
-    """What waits for what: each task below what it depends on; with ID only what hangs together with it."""
+    """What waits for what: each task below what it depends on; with ID only what hangs together
+    with it.
+    """
     with opened() as octet:
         tasks = {task.id: task for task in octet.tasks.list(limit=MOST_DRAWN)}
     if task_id and task_id not in tasks:

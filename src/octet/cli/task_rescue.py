@@ -26,13 +26,24 @@ def rescue(task_id: str, only_list: bool, ref: str | None, as_json: bool) -> Non
         project = project_of(octet)
         if only_list:
             kept = rescues_of(project, task_id)
-            emit([{"ref": ref, "size": size} for ref, size in kept], "\n".join(f"{r}  {s}" for r, s in kept) or "nothing was kept", as_json)
+            emit(
+                [{"ref": ref, "size": size} for ref, size in kept],
+                "\n".join(f"{r}  {s}" for r, s in kept) or "nothing was kept",
+                as_json,
+            )
             return
         found = find_worktree(start_directory() or Path.cwd())
         if found is None or found.is_main or found.common_dir != project.common_dir:
-            raise Refused(f"apply it in a worktree of your own: `octet worktree add {task_id}`, and run this there")
+            raise Refused(
+                f"apply it in a worktree of your own: `octet worktree add {task_id}`, and "
+                "run this there"
+            )
         chosen = ref or next(iter(list_snapshots(Git(project.root), task_id)), "")
         if not chosen.startswith(RESCUE):
-            raise NotFound(f"nothing was kept of {task_id}" if not chosen else f"{chosen} is no rescue ref: see --list")
+            raise NotFound(
+                f"nothing was kept of {task_id}"
+                if not chosen
+                else f"{chosen} is no rescue ref: see --list"
+            )
         said = apply_rescue(Git(found.path), chosen)
     emit({"ref": chosen, "worktree": str(found.path)}, said, as_json)

@@ -26,13 +26,27 @@ def test_group() -> None:
 
 @test_group.command("run")
 @click.argument("task_id", metavar="[ID]", required=False)
-@click.option("--all", "everything", is_flag=True, help="All that wait, one after the other, until nothing has come for --wait.")
-@click.option("--wait", "wait_s", type=Duration(), default="0s", metavar="TIME", help="Wait for work, as in 90s, 10m or 2h.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="All that wait, one after the other, until nothing has come for --wait.",
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=Duration(),
+    default="0s",
+    metavar="TIME",
+    help="Wait for work, as in 90s, 10m or 2h.",
+)
 @json_option
 def run(task_id: str | None, everything: bool, wait_s: float, as_json: bool) -> None:
-    """Run the project's tests on submitted work (the first that waits, or ID) combined with the protected branch; keep the evidence.
+    """Run the project's tests on submitted work (the first that waits, or ID) combined with the
+    protected branch; keep the evidence.
 
-    What passes goes on to the next stage, what fails goes back to its developer. Exit code 1 where it failed or could not be run.
+    What passes goes on to the next stage, what fails goes back to its developer. Exit code 1 where
+    it failed or could not be run.
     """
     with opened(wait_s=CHECK_S if wait_s else 0.0) as octet:
         project = project_of(octet)
@@ -44,7 +58,9 @@ def run(task_id: str | None, everything: bool, wait_s: float, as_json: bool) -> 
                 try:
                     verdict = judge(octet, how, task)
                 except StaleToken as stale:
-                    raise Refused(f"the claim on {task.id} was lost while its tests ran: run them again") from stale
+                    raise Refused(
+                        f"the claim on {task.id} was lost while its tests ran: run them again"
+                    ) from stale
                 except BaseException:
                     octet.tasks.release(task.id, task.token, "the test run was ended")
                     raise
@@ -56,7 +72,9 @@ def run(task_id: str | None, everything: bool, wait_s: float, as_json: bool) -> 
 
 
 def _claim(octet: Octet, agent: Agent, task_id: str | None, wait_s: float) -> Task:
-    left = next((task for task in octet.tasks.held_by(agent.id) if task.state == State.TESTING), None)
+    left = next(
+        (task for task in octet.tasks.held_by(agent.id) if task.state == State.TESTING), None
+    )
     if left and task_id in {None, left.id}:
         return left
     if wait_s and not task_id:

@@ -31,19 +31,44 @@ MOST_HEADLINE = 120
 
 
 @click.command("up")
-@click.option("--developers", type=click.IntRange(1, MOST_DEVELOPERS), help="How many developers; default: [crew] in octet.toml, else 2.")
-@click.option("--headless", is_flag=True, help="Without terminals; the sessions' output goes to log files.")
 @click.option(
-    "--role", "roles", multiple=True, type=click.Choice(ROLES), help="A session of this role (repeat); default: one of each needed."
+    "--developers",
+    type=click.IntRange(1, MOST_DEVELOPERS),
+    help="How many developers; default: [crew] in octet.toml, else 2.",
 )
-@click.option("--feature", metavar="TEXT", help="What to build, for the orchestrator; - reads it from standard input.")
-@click.option("--force", is_flag=True, help="As many as asked for, although this machine may drown.")
-@click.option("--dry-run", is_flag=True, help="Only show what would be started, and with which permissions.")
+@click.option(
+    "--headless", is_flag=True, help="Without terminals; the sessions' output goes to log files."
+)
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    type=click.Choice(ROLES),
+    help="A session of this role (repeat); default: one of each needed.",
+)
+@click.option(
+    "--feature",
+    metavar="TEXT",
+    help="What to build, for the orchestrator; - reads it from standard input.",
+)
+@click.option(
+    "--force", is_flag=True, help="As many as asked for, although this machine may drown."
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Only show what would be started, and with which permissions."
+)
 @json_option
 def up_command(
-    developers: int | None, headless: bool, roles: tuple[str, ...], feature: str | None, force: bool, dry_run: bool, as_json: bool
+    developers: int | None,
+    headless: bool,
+    roles: tuple[str, ...],
+    feature: str | None,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
-    """Start the crew of this repository: a session of Claude Code for each role; or what is missing of it.
+    """Start the crew of this repository: a session of Claude Code for each role; or what is missing
+    of it.
 
     It goes on when the terminal is closed; `octet down` ends it, and `octet status` shows it.
     """
@@ -58,7 +83,10 @@ def up_command(
         with alone(CrewDirectory.of(octet.name)):
             prepared = prepare(octet, asked)
             if text and not any(member.role == ORCHESTRATOR for member in prepared.wanted.members):
-                raise UsageError("a feature needs an orchestrator, and the crew has none: add --role orchestrator")
+                raise UsageError(
+                    "a feature needs an orchestrator, and the crew has none: add --role "
+                    "orchestrator"
+                )
             task = _add_feature(octet, text) if text else None
             try:
                 started = start(octet, prepared, given_url())
@@ -70,13 +98,22 @@ def up_command(
 
 
 @click.command("down")
-@click.option("--now", is_flag=True, help="Give back what is being worked on at once, with the work so far.")
 @click.option(
-    "--timeout", "timeout_s", type=Duration(), default="5m", show_default=True, help="How long to wait for what is being worked on."
+    "--now", is_flag=True, help="Give back what is being worked on at once, with the work so far."
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=Duration(),
+    default="5m",
+    show_default=True,
+    help="How long to wait for what is being worked on.",
 )
 @json_option
 def down_command(now: bool, timeout_s: float, as_json: bool) -> None:
-    """End the crew: each session finishes what it holds, or hands it over, and ends. `octet up` goes on where it was."""
+    """End the crew: each session finishes what it holds, or hands it over, and ends. `octet up`
+    goes on where it was.
+    """
     with opened() as octet:
         project_of(octet)
         directory = CrewDirectory.of(octet.name)
@@ -101,12 +138,17 @@ def _read_feature(feature: str | None) -> str:
         return ""
     text = (sys.stdin.read(MOST_TEXT + 1) if feature == "-" else feature).strip()
     if not text or len(text) > MOST_TEXT:
-        raise UsageError(f"a feature is a text of 1 to {MOST_TEXT} characters: write more into a file of the repository, and name that")
+        raise UsageError(
+            f"a feature is a text of 1 to {MOST_TEXT} characters: write more into a file of "
+            "the repository, and name that"
+        )
     return text
 
 
 def _add_feature(octet: Octet, text: str) -> Task:
-    """A task of the plan stage: it is in the store before anybody is told, and one orchestrator claims it."""
+    """A task of the plan stage: it is in the store before anybody is told, and one orchestrator
+    claims it.
+    """
     headline = plain(text.splitlines()[0], MOST_HEADLINE)
     return octet.tasks.add(headline, description=text, stage="plan", created_by=caller(octet).id)
 
@@ -120,7 +162,9 @@ def _refuse_members(octet: Octet, report: Report | None) -> None:
     if not by_an_agent() or report is None:
         return
     me = caller(octet)
-    if any(agent.id == me.id for agents in agents_of([me], report.members).values() for agent in agents):
+    if any(
+        agent.id == me.id for agents in agents_of([me], report.members).values() for agent in agents
+    ):
         raise Refused(f"{me.id} is of this crew: only a person ends it, in a terminal of their own")
 
 
@@ -128,13 +172,24 @@ def _plan_text(octet: Octet, prepared: Prepared) -> str:
     wanted, new = prepared.wanted, prepared.plan.new
     running = [member.name for member in wanted.members if member not in new]
     where = f"in the tmux session {wanted.tmux}" if wanted.mode == TMUX else "without terminals"
-    lines = [f"would start {len(new)} session{'s' if len(new) != 1 else ''} of Claude Code {wanted.version} {where}:"] if new else []
+    lines = (
+        [
+            f"would start {len(new)} session{'s' if len(new) != 1 else ''} of Claude Code "
+            f"{wanted.version} {where}:"
+        ]
+        if new
+        else []
+    )
     lines += [f"  {member.name}" for member in new]
     lines += [f"up already: {', '.join(running)}"] if running else []
     lines += prepared.plan.notices
     for role in dict.fromkeys(member.role for member in new):
         settings = json.dumps(_settings(octet, prepared, role))
-        lines += [f"{role}:", f"  {shlex.join(shown_command(prepared.directory, wanted, role))}", f"  settings: {settings}"]
+        lines += [
+            f"{role}:",
+            f"  {shlex.join(shown_command(prepared.directory, wanted, role))}",
+            f"  settings: {settings}",
+        ]
     return "\n".join(lines)
 
 
@@ -147,7 +202,9 @@ def _plan_data(octet: Octet, prepared: Prepared) -> dict[str, Any]:
         "new": [member.name for member in prepared.plan.new],
         "members": [member.name for member in prepared.wanted.members],
         "notices": prepared.plan.notices,
-        "commands": {role: shown_command(prepared.directory, prepared.wanted, role) for role in roles},
+        "commands": {
+            role: shown_command(prepared.directory, prepared.wanted, role) for role in roles
+        },
         "settings": {role: _settings(octet, prepared, role) for role in roles},
         "denial": {role: denial(role, Path(prepared.wanted.scratch) / role) for role in roles},
     }
@@ -168,22 +225,35 @@ def _started_text(prepared: Prepared, started: Started, task: Task | None) -> st
         lines.append(f"the crew is up: {len(wanted.members)} sessions, nothing is missing")
     lines += [f"{one.name} {_why(prepared, one)}" for one in new if one.name not in started.agents]
     lines += [f"task {task.id} is the orchestrator's: {plain(task.title)}"] if task else []
-    look = f"`tmux attach -t {wanted.tmux}` shows them" if wanted.mode == TMUX else f"their logs: {prepared.directory.path}"
+    look = (
+        f"`tmux attach -t {wanted.tmux}` shows them"
+        if wanted.mode == TMUX
+        else f"their logs: {prepared.directory.path}"
+    )
     return "\n".join([*lines, f"{look}; `octet status` who does what; `octet down` ends them"])
 
 
 def _why(prepared: Prepared, one: MemberReport) -> str:
     if one.state == GIVEN_UP:
         return f"does not start: {plain(one.reason)}"
-    place = "its window" if prepared.wanted.mode == TMUX else f"{prepared.directory.path / one.name}.log"
-    return f"has not registered yet ({plain(one.reason) or 'it may be asking something'}): look at {place}"
+    place = (
+        "its window"
+        if prepared.wanted.mode == TMUX
+        else f"{prepared.directory.path / one.name}.log"
+    )
+    return (
+        f"has not registered yet ({plain(one.reason) or 'it may be asking something'}): look at "
+        f"{place}"
+    )
 
 
 def _started_data(prepared: Prepared, started: Started, task: Task | None) -> dict[str, Any]:
     return {
         "mode": prepared.wanted.mode,
         "tmux": prepared.wanted.tmux,
-        "started": [{**asdict(one), "agent": started.agents.get(one.name, "")} for one in started.new],
+        "started": [
+            {**asdict(one), "agent": started.agents.get(one.name, "")} for one in started.new
+        ],
         "members": [member.name for member in prepared.wanted.members],
         "notices": prepared.plan.notices,
         "task": task.id if task else None,
@@ -193,10 +263,14 @@ def _started_data(prepared: Prepared, started: Started, task: Task | None) -> di
 
 def _farewell_text(farewell: Farewell) -> str:
     lines = [f"ended: {', '.join(farewell.members) or 'nobody was left'}"]
-    lines += [f"task {task} waits again, as far as {agent} came with it" for task, agent in farewell.given_back.items()]
+    lines += [
+        f"task {task} waits again, as far as {agent} came with it"
+        for task, agent in farewell.given_back.items()
+    ]
     for tree in farewell.kept:
         lines.append(
-            f"kept {plain(tree.path)} ({plain(tree.state)}): its task goes on with it, or `octet worktree remove {plain(tree.name)}`"
+            f"kept {plain(tree.path)} ({plain(tree.state)}): its task goes on with it, or "
+            f"`octet worktree remove {plain(tree.name)}`"
         )
     return "\n".join([*lines, "`octet up` goes on"])
 

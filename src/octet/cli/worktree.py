@@ -33,10 +33,16 @@ def worktree_group() -> None:
 
 @worktree_group.command("add")
 @click.argument("task_id", metavar="[TASK]", required=False)
-@click.option("--attempt", type=click.IntRange(1, MOST_ATTEMPTS), help="Number of the branch; default: one that is free.")
+@click.option(
+    "--attempt",
+    type=click.IntRange(1, MOST_ATTEMPTS),
+    help="Number of the branch; default: one that is free.",
+)
 @json_option
 def add(task_id: str | None, attempt: int | None, as_json: bool) -> None:
-    """Your worktree for the TASK that you hold, on branch octet/TASK from the protected branch's tip. Again: the same one."""
+    """Your worktree for the TASK that you hold, on branch octet/TASK from the protected branch's
+    tip. Again: the same one.
+    """
     with opened() as octet:
         agent = caller(octet)
         task = _held_task(octet, agent, task_id)
@@ -51,15 +57,25 @@ def list_worktrees(no_size: bool, as_json: bool) -> None:
     """Every worktree with its owner, task, disk use and the work in it."""
     with opened() as octet:
         found = survey(octet, _project(octet), sizes=not no_size)
-    emit([_data(one) for one in found], _table(found) if found else "no worktrees besides the main checkout", as_json)
+    emit(
+        [_data(one) for one in found],
+        _table(found) if found else "no worktrees besides the main checkout",
+        as_json,
+    )
 
 
 @worktree_group.command("remove")
 @click.argument("name")
-@click.option("--force", is_flag=True, help="Although its owner lives, or it is locked. Work in it is kept all the same.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Although its owner lives, or it is locked. Work in it is kept all the same.",
+)
 @json_option
 def remove(name: str, force: bool, as_json: bool) -> None:
-    """Remove a worktree; work that is not merged is kept under refs/octet/rescue/ first, and an unmerged branch stays."""
+    """Remove a worktree; work that is not merged is kept under refs/octet/rescue/ first, and an
+    unmerged branch stays.
+    """
     with opened() as octet:
         removed = move_out(octet, _find(_project(octet), name), by=caller(octet), force=force)
     kept = f"; its work is {removed.rescue.ref} ({removed.rescue.size})" if removed.rescue else ""
@@ -68,10 +84,16 @@ def remove(name: str, force: bool, as_json: bool) -> None:
 
 
 @worktree_group.command("doctor")
-@click.option("--fix", is_flag=True, help="Do what loses nothing: unlock after the dead, remove what is merged or gone, free ports.")
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Do what loses nothing: unlock after the dead, remove what is merged or gone, free ports.",
+)
 @json_option
 def doctor(fix: bool, as_json: bool) -> None:
-    """What may be tidied up: stale worktrees, locks of dead processes, ports of worktrees that are gone."""
+    """What may be tidied up: stale worktrees, locks of dead processes, ports of worktrees that are
+    gone.
+    """
     with opened() as octet:
         project = _project(octet)
         findings = list(diagnose(survey(octet, project, sizes=False), base_branch(project)))
@@ -79,9 +101,16 @@ def doctor(fix: bool, as_json: bool) -> None:
     ports = list(free_dead_ports()) if fix else []
     rest = [finding for finding in findings if finding not in done]
     lines = [f"{plain(one.name)} {one.what}: done" for one in done]
-    lines += [f"{plain(one.name)} {one.what}: {plain(one.advice)}{' (--fix does it)' if one.safe else ''}" for one in rest]
+    lines += [
+        f"{plain(one.name)} {one.what}: {plain(one.advice)}{' (--fix does it)' if one.safe else ''}"
+        for one in rest
+    ]
     lines += [f"freed ports {', '.join(map(str, ports))}"] if ports else []
-    data = {"done": [asdict(one) for one in done], "left": [asdict(one) for one in rest], "ports": ports}
+    data = {
+        "done": [asdict(one) for one in done],
+        "left": [asdict(one) for one in rest],
+        "ports": ports,
+    }
     emit(data, "\n".join(lines) or "all is well", as_json)
 
 
@@ -89,7 +118,9 @@ def doctor(fix: bool, as_json: bool) -> None:
 @click.option("--name", help="Under refs/octet/rescue/; default: the worktree's task, or its name.")
 @json_option
 def snapshot(name: str | None, as_json: bool) -> None:
-    """Keep this checkout's uncommitted work under refs/octet/rescue/, and change nothing; instead of `git stash`."""
+    """Keep this checkout's uncommitted work under refs/octet/rescue/, and change nothing; instead
+    of `git stash`.
+    """
     with opened() as octet:
         project = _project(octet)
         here = find_worktree(start_directory() or Path.cwd())
@@ -98,23 +129,38 @@ def snapshot(name: str | None, as_json: bool) -> None:
         tenancy = read_tenancy(here.git_dir) if not here.is_main else None
         label = name or (tenancy.task if tenancy else here.name or "main-checkout")
         check_name(label)
-        kept = take_snapshot(Git(here.path), label, str(tenancy.attempt) if tenancy else "1", base=base_branch(project))
+        kept = take_snapshot(
+            Git(here.path),
+            label,
+            str(tenancy.attempt) if tenancy else "1",
+            base=base_branch(project),
+        )
     if kept is None:
         emit({"snapshot": None}, "nothing to keep: all of it is committed and merged", as_json)
         return
     left = f"; left out: {', '.join(map(ascii, kept.skipped))}" if kept.skipped else ""
-    emit({"snapshot": asdict(kept)}, f"kept as {kept.ref} ({kept.size}){left}; `octet task rescue {label}` applies it", as_json)
+    emit(
+        {"snapshot": asdict(kept)},
+        f"kept as {kept.ref} ({kept.size}){left}; `octet task rescue {label}` applies it",
+        as_json,
+    )
 
 
 def _held_task(octet: Octet, agent: Agent, task_id: str | None) -> Task:
     if task_id:
         task = octet.tasks.get(task_id)
         if task.holder != agent.id:
-            raise Refused(f"task {task_id} is not yours ({agent.id}): claim it first with `octet task claim {task_id}`")
+            raise Refused(
+                f"task {task_id} is not yours ({agent.id}): claim it first with `octet task "
+                f"claim {task_id}`"
+            )
         return task
     held = [task for task in octet.tasks.held_by(agent.id) if task.state == State.CLAIMED]
     if len(held) != 1:
-        raise Refused(f"{agent.id} holds {len(held)} tasks: " + ("name the one" if held else "claim one first with `octet task claim`"))
+        raise Refused(
+            f"{agent.id} holds {len(held)} tasks: "
+            + ("name the one" if held else "claim one first with `octet task claim`")
+        )
     return held[0]
 
 
@@ -130,12 +176,19 @@ def _find(project: Project, name: str) -> Worktree:
     Raises:
         NotFound, Refused: there is none, or more than one.
     """
-    found = [tree for tree in linked_checkouts(project) if name in (tree.path.name, tree.branch, str(tree.path))]
+    found = [
+        tree
+        for tree in linked_checkouts(project)
+        if name in (tree.path.name, tree.branch, str(tree.path))
+    ]
     found = found or [tree for tree in linked_checkouts(project) if _task_of(project, tree) == name]
     if not found:
         raise NotFound(f"no worktree {name!r}: `octet worktree list` shows them")
     if len(found) > 1:
-        raise Refused(f"{name} names {len(found)} worktrees: give the path, one of {', '.join(str(tree.path) for tree in found[:5])}")
+        raise Refused(
+            f"{name} names {len(found)} worktrees: give the path, one of "
+            f"{', '.join(str(tree.path) for tree in found[:5])}"
+        )
     return found[0]
 
 

@@ -1,4 +1,5 @@
-"""`octet.connect()`: one project's tasks, agents, locks, events and messages, and what is for everybody's own use, on one Redis.
+"""`octet.connect()`: one project's tasks, agents, locks, events and messages, and what is for
+everybody's own use, on one Redis.
 
 with octet.connect() as crew:
     task = crew.tasks.add("parse the config", priority=10)
@@ -60,9 +61,11 @@ class Octet(Space):
         return Run(self.store, name)
 
     def lock(self, resource: str, *, wait_s: float = 0.0, agent: Agent | None = None) -> Lease:
-        """A lock for a block of code, such as `name:deploy`: waited for, renewed while the block runs, freed at its end.
+        """A lock for a block of code, such as `name:deploy`: waited for, renewed while the block
+        runs, freed at its end.
 
-        Without an agent each block has one of its own, so that two threads exclude each other, and a killed process is soon found dead.
+        Without an agent each block has one of its own, so that two threads exclude each other, and
+        a killed process is soon found dead.
         """
         from octet.client.lease import Lease
 
@@ -86,11 +89,22 @@ class Octet(Space):
     def __enter__(self) -> Octet:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
 
-def connect(root: Path | None = None, *, url: str | None = None, project: str | None = None, wait_s: float = 0.0) -> Octet:
+def connect(
+    root: Path | None = None,
+    *,
+    url: str | None = None,
+    project: str | None = None,
+    wait_s: float = 0.0,
+) -> Octet:
     """Connect to a project's store; without a URL anywhere, start the embedded server.
 
     Args:
@@ -100,12 +114,16 @@ def connect(root: Path | None = None, *, url: str | None = None, project: str | 
         wait_s: the longest blocking wait that will be asked for, in seconds.
 
     Raises:
-        NoProject, NotTrusted: the directory's repository does not use Octet, or this machine has not approved it.
+        NoProject, NotTrusted: the directory's repository does not use Octet, or this machine has
+            not approved it.
         StoreUnreachable: the server does not answer.
     """
     if project is not None:
         Keys(project)  # a name that cannot be is refused before anything is connected or started
-        return Octet(connection.connect(connection.resolve_url(url, os.environ, None), wait_s=wait_s), project)
+        return Octet(
+            connection.connect(connection.resolve_url(url, os.environ, None), wait_s=wait_s),
+            project,
+        )
     found = open_project(root)
     return Octet(connection.connect(store_url(found, url), wait_s=wait_s), found.name, found)
 
@@ -122,10 +140,15 @@ def open_project(start: Path | None = None) -> Project:
         raise NoProject("the current directory is gone: change into a repository") from error
     root = find_root(directory)
     if root is None:
-        raise NoProject(f"{directory} is in no repository that uses Octet: run `octet init` at its top")
+        raise NoProject(
+            f"{directory} is in no repository that uses Octet: run `octet init` at its top"
+        )
     project = load_project(root)
     if not trust.check(project).approved:
-        raise NotTrusted(f"{root} is not approved on this machine: look at .claude/octet.toml, then run `octet init`")
+        raise NotTrusted(
+            f"{root} is not approved on this machine: look at .claude/octet.toml, then run "
+            "`octet init`"
+        )
     return project
 
 

@@ -1,4 +1,5 @@
-"""A lock that is waited for, kept for as long as a piece of work takes, and that says when it was lost after all.
+"""A lock that is waited for, kept for as long as a piece of work takes, and that says when it was
+lost after all.
 
 with octet.lock("name:deploy", wait_s=60) as lease:
     ...                      # however long
@@ -31,9 +32,11 @@ class LeaseLost(Refused):
 
 
 class Lease:
-    """One lock, renewed in a thread together with its agent's heartbeat; waited for at most `wait_s` seconds. `async with` does the same.
+    """One lock, renewed in a thread together with its agent's heartbeat; waited for at most
+    `wait_s` seconds. `async with` does the same.
 
-    Without an agent it has one of its own, which holds nothing else: the same lock within the block is held by somebody else.
+    Without an agent it has one of its own, which holds nothing else: the same lock within the block
+    is held by somebody else.
 
     Raises (on entering):
         LockHeld: another agent has it, or waits for it.
@@ -41,7 +44,9 @@ class Lease:
         AgentGone: the agent was declared dead.
     """
 
-    def __init__(self, octet: Octet, agent: Agent | None, resource: str, *, wait_s: float = 0.0) -> None:
+    def __init__(
+        self, octet: Octet, agent: Agent | None, resource: str, *, wait_s: float = 0.0
+    ) -> None:
         self._octet = octet
         self._given = agent
         self._resource = resource
@@ -56,7 +61,12 @@ class Lease:
     def __enter__(self) -> Lease:
         return self._enter(None)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._ended.set()
         self._thread.join()
         if self._token:
@@ -69,7 +79,12 @@ class Lease:
     async def __aenter__(self) -> Lease:
         return await in_thread(self._enter, undo=lambda lease: lease.__exit__(None, None, None))
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await in_thread(lambda _: self.__exit__(kind, error, trace))
 
     def check(self) -> None:
@@ -83,16 +98,23 @@ class Lease:
         try:
             token = self._take()
         except LockHeld as held:
-            raise LeaseLost(f"{self._resource} has passed on to {held.holder} meanwhile: nothing was moved") from held
+            raise LeaseLost(
+                f"{self._resource} has passed on to {held.holder} meanwhile: nothing was moved"
+            ) from held
         if token != self._token:
             self._token, lost = token, self._token
-            raise LeaseLost(f"{self._resource} was lost for a while (token {lost}, {token} now): nothing was moved")
+            raise LeaseLost(
+                f"{self._resource} was lost for a while (token {lost}, {token} now): nothing "
+                "was moved"
+            )
 
     def _enter(self, stop: threading.Event | None) -> Lease:
         self._token = ""
         self._agent = self._given or self._own_agent()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name=f"lease {self._resource}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._renew, name=f"lease {self._resource}", daemon=True
+        )
         self._thread.start()
         try:
             self._token = self._acquire(stop)
@@ -104,11 +126,18 @@ class Lease:
     def _own_agent(self) -> Agent:
         process = identify(os.getpid())
         assert process is not None, "this process lives"
-        wanted = Registration(role="process", process=f"{process}#{uuid.uuid4().hex}", host=process.host, pid=process.pid)
+        wanted = Registration(
+            role="process",
+            process=f"{process}#{uuid.uuid4().hex}",
+            host=process.host,
+            pid=process.pid,
+        )
         return self._octet.agents.register(wanted).agent
 
     def _acquire(self, stop: threading.Event | None) -> str:
-        return self._octet.locks.acquire_when_free(self._agent, [self._resource], self._wait_s, stop=stop)[self._resource]
+        return self._octet.locks.acquire_when_free(
+            self._agent, [self._resource], self._wait_s, stop=stop
+        )[self._resource]
 
     def _take(self) -> str:
         return self._octet.locks.acquire(self._agent, [self._resource])[self._resource]

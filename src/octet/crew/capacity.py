@@ -1,4 +1,6 @@
-"""What this machine has left for a crew: cores, load and memory, as a container's limits (cgroup v1 or v2) leave them."""
+"""What this machine has left for a crew: cores, load and memory, as a container's limits (cgroup v1
+or v2) leave them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ NO_LIMIT = 1 << 60  # how cgroup v1 says that there is none
 
 @dataclass(frozen=True)
 class Machine:
-    """`cores` may be a fraction of one; `load` is the average of the last minute; `memory_mb` can be had now, None: not known."""
+    """`cores` may be a fraction of one; `load` is the average of the last minute; `memory_mb` can
+    be had now, None: not known.
+    """
 
     cores: float
     load: float
@@ -42,15 +46,24 @@ def _load() -> float:
 
 
 def _groups(top: Path) -> Iterator[tuple[Path, str]]:
-    """Every cgroup that limits this process, up to the top: its directory, and the controller ("" in v2)."""
+    """Every cgroup that limits this process, up to the top: its directory, and the controller (""
+    in v2).
+    """
     for line in _read(top / "proc/self/cgroup").splitlines():
         _, controllers, path = ["", "", "", *line.split(":", 2)][-3:]
-        names = [name for name in controllers.split(",") if name in ("memory", "cpu")] if controllers else [""]
+        names = (
+            [name for name in controllers.split(",") if name in ("memory", "cpu")]
+            if controllers
+            else [""]
+        )
         for name in names:
             mount = top / "sys/fs/cgroup" / name
-            # In a container the path is often the host's, and is not there: the mount itself is the container's group then.
+            # In a container the path is often the host's, and is not there: the mount itself is the
+            # container's group then.
             places = [mount / Path(path.lstrip("/")), *(mount / Path(path.lstrip("/"))).parents]
-            yield from ((place, name) for place in places if place == mount or mount in place.parents)
+            yield from (
+                (place, name) for place in places if place == mount or mount in place.parents
+            )
 
 
 def _quotas(groups: dict[Path, str]) -> Iterator[float]:
@@ -58,15 +71,22 @@ def _quotas(groups: dict[Path, str]) -> Iterator[float]:
         if controller == "":
             quota, period = [*_read(place / "cpu.max").split(), "", ""][:2]
         else:
-            quota, period = _read(place / "cpu.cfs_quota_us").strip(), _read(place / "cpu.cfs_period_us").strip()
+            quota, period = (
+                _read(place / "cpu.cfs_quota_us").strip(),
+                _read(place / "cpu.cfs_period_us").strip(),
+            )
         if quota.isdigit() and period.isdigit() and int(quota) and int(period):
             yield int(quota) / int(period)
 
 
 def _rooms(groups: dict[Path, str]) -> Iterator[int]:
-    """What each group that has a limit leaves, in bytes; what only caches files is given back on demand."""
+    """What each group that has a limit leaves, in bytes; what only caches files is given back on
+    demand.
+    """
     for place, controller in groups.items():
-        names = ("memory.max", "memory.current", "inactive_file") if controller == "" else _V1_MEMORY
+        names = (
+            ("memory.max", "memory.current", "inactive_file") if controller == "" else _V1_MEMORY
+        )
         limit, used = _read(place / names[0]).strip(), _read(place / names[1]).strip()
         if limit.isdigit() and used.isdigit() and int(limit) < NO_LIMIT:
             yield max(0, int(limit) - int(used) + _field(_read(place / "memory.stat"), names[2]))

@@ -1,4 +1,6 @@
-"""`octet down`: no new work; each session ends as soon as it holds nothing; what is held too long goes back, with its work kept."""
+"""`octet down`: no new work; each session ends as soon as it holds nothing; what is held too long
+goes back, with its work kept.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ Say = Callable[[str], None]
 
 @dataclass
 class Farewell:
-    """What came of it. `given_back`: task → who held it; `kept`: worktrees that stay, because there is work in them."""
+    """What came of it. `given_back`: task → who held it; `kept`: worktrees that stay, because there
+    is work in them.
+    """
 
     members: list[str] = field(default_factory=list)
     given_back: dict[str, str] = field(default_factory=dict)
@@ -44,7 +48,9 @@ class Farewell:
     kept: list[Standing] = field(default_factory=list)
 
 
-def end_crew(octet: Octet, directory: CrewDirectory, wanted: Wanted, timeout_s: float, say: Say) -> Farewell:
+def end_crew(
+    octet: Octet, directory: CrewDirectory, wanted: Wanted, timeout_s: float, say: Say
+) -> Farewell:
     """End the crew: call it within `crew_start.alone`.
 
     Args:
@@ -75,11 +81,17 @@ def end_crew(octet: Octet, directory: CrewDirectory, wanted: Wanted, timeout_s: 
 
 
 def _revive(directory: CrewDirectory, wanted: Wanted) -> Wanted:
-    """See that a supervisor lives. Where one was killed, only windows in tmux have outlived it; all others were to end by themselves."""
+    """See that a supervisor lives. Where one was killed, only windows in tmux have outlived it; all
+    others were to end by themselves.
+    """
     if directory.is_supervised():
         return wanted
     report = directory.read_report()
-    alive = {one.name for one in report.members if one.alive} if report and wanted.mode == TMUX else set()
+    alive = (
+        {one.name for one in report.members if one.alive}
+        if report and wanted.mode == TMUX
+        else set()
+    )
     left = without(wanted, {member.name for member in wanted.members} - alive)
     directory.write_wanted(left)
     supervise(directory)
@@ -88,7 +100,9 @@ def _revive(directory: CrewDirectory, wanted: Wanted) -> Wanted:
 
 @contextmanager
 def _paused(octet: Octet, directory: CrewDirectory, known: dict[str, Agent]) -> Iterator[None]:
-    """The crew's agents take no new work meanwhile; where that is interrupted, those that are left do again."""
+    """The crew's agents take no new work meanwhile; where that is interrupted, those that are left
+    do again.
+    """
     _hold_back(octet, directory, known)
     try:
         yield
@@ -98,8 +112,12 @@ def _paused(octet: Octet, directory: CrewDirectory, known: dict[str, Agent]) -> 
         raise
 
 
-def _hold_back(octet: Octet, directory: CrewDirectory, known: dict[str, Agent]) -> Mapping[str, list[Agent]]:
-    """Pause whoever has come since the last call: a member that fell is started again even now. Returns all by member."""
+def _hold_back(
+    octet: Octet, directory: CrewDirectory, known: dict[str, Agent]
+) -> Mapping[str, list[Agent]]:
+    """Pause whoever has come since the last call: a member that fell is started again even now.
+    Returns all by member.
+    """
     found = _agents(octet, directory)
     for agent in (agent for agents in found.values() for agent in agents):
         if agent.id in known and known[agent.id].incarnation == agent.incarnation:
@@ -111,27 +129,51 @@ def _hold_back(octet: Octet, directory: CrewDirectory, known: dict[str, Agent]) 
     return found
 
 
-def _let_finish(octet: Octet, directory: CrewDirectory, left: Wanted, known: dict[str, Agent], end: float, say: Say) -> Wanted:
-    """End each member when it holds nothing; who is left when the time is over, or when all of them idle over what they hold."""
+def _let_finish(
+    octet: Octet,
+    directory: CrewDirectory,
+    left: Wanted,
+    known: dict[str, Agent],
+    end: float,
+    say: Say,
+) -> Wanted:
+    """End each member when it holds nothing; who is left when the time is over, or when all of them
+    idle over what they hold.
+    """
     told = 0.0
     while left.members:
         agents = _hold_back(octet, directory, known)
         busy = {name: tasks for name, found in agents.items() if (tasks := _held(octet, found))}
         left = _drop(directory, left, {member.name for member in left.members} - busy.keys())
         now = time.monotonic()
-        if now >= end or not left.members or _all_idle(octet, [agent for name in busy for agent in agents[name]]):
+        if (
+            now >= end
+            or not left.members
+            or _all_idle(octet, [agent for name in busy for agent in agents[name]])
+        ):
             return left
         if now >= told + TELL_EVERY_S:
             told = now
-            say("waiting for " + ", ".join(f"{name} (task {', '.join(task.id for task in tasks)})" for name, tasks in busy.items()))
+            say(
+                "waiting for "
+                + ", ".join(
+                    f"{name} (task {', '.join(task.id for task in tasks)})"
+                    for name, tasks in busy.items()
+                )
+            )
         time.sleep(POLL_S)
     return left
 
 
 def _all_idle(octet: Octet, agents: Sequence[Agent]) -> bool:
-    """Whether none of them has been in a turn for a while: paused, they are woken for nothing that they hold."""
+    """Whether none of them has been in a turn for a while: paused, they are woken for nothing that
+    they hold.
+    """
     now_ms = octet.now_ms()
-    return all(0 < one.idle_ms <= now_ms - IDLE_MS for one in octet.standings.of([agent.id for agent in agents]).values())
+    return all(
+        0 < one.idle_ms <= now_ms - IDLE_MS
+        for one in octet.standings.of([agent.id for agent in agents]).values()
+    )
 
 
 def _drop(directory: CrewDirectory, left: Wanted, names: set[str]) -> Wanted:
@@ -153,8 +195,12 @@ def _held(octet: Octet, agents: Sequence[Agent]) -> list[Task]:
     return [task for agent in agents for task in octet.tasks.held_by(agent.id)]
 
 
-def _give_back(octet: Octet, left: Wanted, known: Mapping[str, Agent], farewell: Farewell) -> list[tuple[Agent, Task]]:
-    """Hand over what is still held, with the work so far; a later write under the claim is refused as stale."""
+def _give_back(
+    octet: Octet, left: Wanted, known: Mapping[str, Agent], farewell: Farewell
+) -> list[tuple[Agent, Task]]:
+    """Hand over what is still held, with the work so far; a later write under the claim is refused
+    as stale.
+    """
     if not left.members:
         return []
     held = [(agent, task) for agent in known.values() for task in octet.tasks.held_by(agent.id)]
@@ -170,15 +216,27 @@ def _give_back(octet: Octet, left: Wanted, known: Mapping[str, Agent], farewell:
 
 
 def _keep_last_changes(octet: Octet, held: Sequence[tuple[Agent, Task]]) -> None:
-    """What a session still wrote between the hand-over and its end; the same work is not kept twice."""
+    """What a session still wrote between the hand-over and its end; the same work is not kept
+    twice.
+    """
     for agent, task in held:
         try:
             for worktree in worktrees_of(_project(octet), agent, task):
-                kept = take_snapshot(Git(worktree.path), task.id, str(max(1, task.attempts)), base=base_branch(_project(octet)))
+                kept = take_snapshot(
+                    Git(worktree.path),
+                    task.id,
+                    str(max(1, task.attempts)),
+                    base=base_branch(_project(octet)),
+                )
                 if kept and kept.ref:
                     note_rescue(octet, agent.id, task.id, kept)
         except OctetError as error:
-            log.warning("the last changes of %s on %s are only in its worktree: %s", agent.id, task.id, error)
+            log.warning(
+                "the last changes of %s on %s are only in its worktree: %s",
+                agent.id,
+                task.id,
+                error,
+            )
 
 
 def _dismiss(octet: Octet, agent: Agent) -> None:
@@ -192,7 +250,9 @@ def _dismiss(octet: Octet, agent: Agent) -> None:
 
 
 def _tidy(octet: Octet, farewell: Farewell) -> None:
-    """Remove the worktrees that nobody has any more and in which all is merged; those with work in them are named."""
+    """Remove the worktrees that nobody has any more and in which all is merged; those with work in
+    them are named.
+    """
     project = _project(octet)
     trees = {str(tree.path): tree for tree in linked_checkouts(project)}
     for found in survey(octet, project, sizes=False):

@@ -1,4 +1,6 @@
-"""Where members of a crew run: without a terminal, as children whose standard input stays open. In tmux: see `crew_tmux`."""
+"""Where members of a crew run: without a terminal, as children whose standard input stays open. In
+tmux: see `crew_tmux`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from octet.base.text import plain
 from octet.crew.client import STREAMS, user_message
 
 LOG_LIMIT = 5_000_000
-# Only the end of a turn is read from a member's output, and of a line that is longer no more than this.
+# Only the end of a turn is read from a member's output, and of a line that is longer no more than
+# this.
 MOST_LINE = 1 << 20
 CHUNK = 1 << 16
 WORDS = 200
@@ -25,7 +28,9 @@ HEAD = 200  # where an event says of which type it is
 
 @dataclass(frozen=True)
 class Start:
-    """How to start one member. `options` end with how its conversation is named; `prompt` begins it."""
+    """How to start one member. `options` end with how its conversation is named; `prompt` begins
+    it.
+    """
 
     name: str
     program: str
@@ -37,7 +42,9 @@ class Start:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a member ended: its exit status, or minus the signal; None where nobody can tell. And its last words."""
+    """How a member ended: its exit status, or minus the signal; None where nobody can tell. And its
+    last words.
+    """
 
     status: int | None
     words: str = ""
@@ -85,8 +92,9 @@ class _Child:
 class HeadlessHost:
     """Members as `claude -p` in stream-json.
 
-    Their standard input stays open as long as this process lives: an idle session costs nothing and hooks can wake it; and when this
-    process is killed its members end by themselves after their turn, so that no session goes on with nobody to answer for it.
+    Their standard input stays open as long as this process lives: an idle session costs nothing and
+    hooks can wake it; and when this process is killed its members end by themselves after their
+    turn, so that no session goes on with nobody to answer for it.
 
     Args:
         watch: how to be told that a descriptor can be read; `forget`: not any more.
@@ -109,7 +117,9 @@ class HeadlessHost:
             start_new_session=True,
         )
         log = self._directory / f"{wanted.name}.log"
-        child = self._children[wanted.name] = _Child(process, log, size=log.stat().st_size if log.exists() else 0)
+        child = self._children[wanted.name] = _Child(
+            process, log, size=log.stat().st_size if log.exists() else 0
+        )
         assert process.stdin is not None
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
@@ -174,14 +184,18 @@ def _note(child: _Child, line: bytes) -> None:
     if b'"type":"result"' in line[:HEAD]:
         with suppress(ValueError):
             event = json.loads(line)
-            child.error = plain(str(event.get("result", "")), WORDS) if event.get("is_error") else ""
+            child.error = (
+                plain(str(event.get("result", "")), WORDS) if event.get("is_error") else ""
+            )
             child.words = child.error or child.words
     elif line and not line.startswith(b"{"):
         child.words = plain(line.decode(errors="replace"), WORDS)
 
 
 def _append(child: _Child, data: bytes) -> None:
-    """Into the log, of which there are two: this one and the one before. A full disk costs lines, never a member."""
+    """Into the log, of which there are two: this one and the one before. A full disk costs lines,
+    never a member.
+    """
     with suppress(OSError):
         if child.size > LOG_LIMIT:
             child.log.replace(child.log.with_suffix(".log.1"))

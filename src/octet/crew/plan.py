@@ -1,8 +1,9 @@
-"""Whom `octet up` starts: from the settings, what was asked for, who runs already and what the machine has left. Pure.
+"""Whom `octet up` starts: from the settings, what was asked for, who runs already and what the
+machine has left. Pure.
 
-plan = plan_crew(machine, roles_of(config), 2, running=())
-plan.new                        # (Member("orchestrator-1", "orchestrator"), Member("developer-1", "developer"), …)
-plan.notices                    # ("this machine has room for 1 developer of 2 (…)",)
+plan = plan_crew(machine, roles_of(config), 2, running=()) plan.new                        #
+(Member("orchestrator-1", "orchestrator"), Member("developer-1", "developer"), …) plan.notices
+# ("this machine has room for 1 developer of 2 (…)",)
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from octet.crew.capacity import Machine
 from octet.project.config import Config
 
 DEVELOPER = "developer"
-# A session of Claude Code 2.1 takes about 250 MB when it idles, and what it runs (tests, compilers) comes on top.
+# A session of Claude Code 2.1 takes about 250 MB when it idles, and what it runs (tests, compilers)
+# comes on top.
 SESSION_MB = 400
 RESERVE_MB = 768
-# A session waits for its model most of the time; its hooks, git and tests are what takes the processor.
+# A session waits for its model most of the time; its hooks, git and tests are what takes the
+# processor.
 SESSIONS_PER_CORE = 4
-# Even on a machine that is busy with something else, this part of it is counted on: the load may be a passing one.
+# Even on a machine that is busy with something else, this part of it is counted on: the load may be
+# a passing one.
 LEAST_SHARE = 0.25
 
 
@@ -43,15 +47,29 @@ class CrewPlan:
 
 
 def roles_of(config: Config) -> tuple[str, ...]:
-    """The roles that the repository's crew has: those set, else who plans, who builds, and who serves its gates."""
+    """The roles that the repository's crew has: those set, else who plans, who builds, and who
+    serves its gates.
+    """
     if config.crew_roles:
         return config.crew_roles
-    serve = {"review": "code-sentinel", "security": "security-auditor", "test": "test-orchestrator", "merge": "repository-guardian"}
+    serve = {
+        "review": "code-sentinel",
+        "security": "security-auditor",
+        "test": "test-orchestrator",
+        "merge": "repository-guardian",
+    }
     gates = set(config.gates) | ({"security"} if config.security_paths else set())
     return ("orchestrator", DEVELOPER, *(role for gate, role in serve.items() if gate in gates))
 
 
-def plan_crew(machine: Machine, roles: Sequence[str], developers: int, *, running: Sequence[Member] = (), force: bool = False) -> CrewPlan:
+def plan_crew(
+    machine: Machine,
+    roles: Sequence[str],
+    developers: int,
+    *,
+    running: Sequence[Member] = (),
+    force: bool = False,
+) -> CrewPlan:
     """The crew, in the order in which it is started: who plans first. Who runs stays.
 
     Raises:
@@ -66,17 +84,23 @@ def plan_crew(machine: Machine, roles: Sequence[str], developers: int, *, runnin
     least = others + (1 if builders and not running_builders else 0)
     if not force and least > (room := _room_in_memory(machine)):
         raise Refused(
-            f"this machine has {machine.memory_mb} MB to spare, room for {room} more sessions, and the crew needs {least}:"
+            f"this machine has {machine.memory_mb} MB to spare, room for {room} more "
+            f"sessions, and the crew needs {least}:"
             " end something, name fewer roles with --role, or --force it"
         )
     most = len(builders) if force else max(least - others, _room(machine, len(running)) - others)
     kept = builders[: max(0, most)]
     new = tuple(member for member in missing if member.role != DEVELOPER or member in kept)
-    return CrewPlan((*running, *new), new, _notices(machine, builders, kept, running_builders, developers))
+    return CrewPlan(
+        (*running, *new), new, _notices(machine, builders, kept, running_builders, developers)
+    )
 
 
 def _places(role: str, developers: int) -> list[Member]:
-    return [Member(f"{role}-{number}", role) for number in range(1, developers + 1 if role == DEVELOPER else 2)]
+    return [
+        Member(f"{role}-{number}", role)
+        for number in range(1, developers + 1 if role == DEVELOPER else 2)
+    ]
 
 
 def _room(machine: Machine, running: int) -> int:
@@ -86,17 +110,31 @@ def _room(machine: Machine, running: int) -> int:
 
 
 def _room_in_memory(machine: Machine) -> int:
-    return 1000 if machine.memory_mb is None else max(0, (machine.memory_mb - RESERVE_MB) // SESSION_MB)
+    return (
+        1000
+        if machine.memory_mb is None
+        else max(0, (machine.memory_mb - RESERVE_MB) // SESSION_MB)
+    )
 
 
 def _notices(
-    machine: Machine, builders: Sequence[Member], kept: Sequence[Member], running_builders: int, developers: int
+    machine: Machine,
+    builders: Sequence[Member],
+    kept: Sequence[Member],
+    running_builders: int,
+    developers: int,
 ) -> tuple[str, ...]:
     if len(kept) < len(builders):
         memory = "" if machine.memory_mb is None else f", {machine.memory_mb} MB to spare"
         has = f"{machine.cores:g} cores, load {machine.load:.1f}{memory}"
         count = len(kept) + running_builders
-        return (f"{count} developer{'s' if count != 1 else ''} in place of {developers}: more would drown this machine ({has}); --force",)
+        return (
+            f"{count} developer{'s' if count != 1 else ''} in place of {developers}: more "
+            f"would drown this machine ({has}); --force",
+        )
     if running_builders > developers:
-        return (f"{running_builders} developers run already, and go on: `octet down`, then `octet up` for fewer",)
+        return (
+            f"{running_builders} developers run already, and go on: `octet down`, then "
+            "`octet up` for fewer",
+        )
     return ()

@@ -1,4 +1,5 @@
-"""What one machine keeps about the crew of one project: who shall run, written by `octet up` and `down`, and who does, by the supervisor.
+"""What one machine keeps about the crew of one project: who shall run, written by `octet up` and
+`down`, and who does, by the supervisor.
 
 <state>/crews/<project>/
     lock                 held by the supervisor as long as it lives
@@ -35,7 +36,8 @@ UP, WAITING, GIVEN_UP, ENDED, ENDING = "up", "waiting", "given up", "ended", "en
 
 @dataclass(frozen=True)
 class Wanted:
-    """The crew as it shall be. `asked` are the roles and the number of developers that a person named, kept for the next `octet up`.
+    """The crew as it shall be. `asked` are the roles and the number of developers that a person
+    named, kept for the next `octet up`.
 
     `sessions`: member → the conversation that it goes on with. `tmux` is the session's name,
     `scratch` where roles may write. `hurry`: who leaves is not given time.
@@ -57,7 +59,9 @@ class Wanted:
 
 @dataclass(frozen=True)
 class MemberReport:
-    """A member as it is: one of the states above. `process` is `host:pid:start`, `error` what its model's service last said."""
+    """A member as it is: one of the states above. `process` is `host:pid:start`, `error` what its
+    model's service last said.
+    """
 
     name: str
     role: str
@@ -77,7 +81,9 @@ class MemberReport:
 
 @dataclass(frozen=True)
 class Report:
-    """The supervisor's last word. `sessions`: member → the conversation that is worth going on with, also when it has ended."""
+    """The supervisor's last word. `sessions`: member → the conversation that is worth going on
+    with, also when it has ended.
+    """
 
     supervisor: str
     mode: str
@@ -118,11 +124,15 @@ class CrewDirectory:
         dirs.make_private(self.path)
 
     def mark(self, member: str) -> str:
-        """What the environment of a member's processes says; the end of the text is told from a longer name's by its comma."""
+        """What the environment of a member's processes says; the end of the text is told from a
+        longer name's by its comma.
+        """
         return f"{self.path / member},"
 
     def scratch(self) -> Path:
-        """Where its sessions may write what is no work, a directory for each role; not below ours, which the guard keeps closed."""
+        """Where its sessions may write what is no work, a directory for each role; not below ours,
+        which the guard keeps closed.
+        """
         name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
         return Path(tempfile.gettempdir()).resolve() / f"octet-crew-{os.getuid()}-{name}"
 
@@ -130,7 +140,11 @@ class CrewDirectory:
         """What shall run; None where nothing is known, or what is there cannot be read."""
         record = self._read("wanted.json")
         try:
-            return Wanted(**{**record, "members": tuple(Member(**one) for one in record["members"])}) if record else None
+            return (
+                Wanted(**{**record, "members": tuple(Member(**one) for one in record["members"])})
+                if record
+                else None
+            )
         except (TypeError, KeyError):
             return None
 
@@ -145,7 +159,13 @@ class CrewDirectory:
         """Who runs, as the supervisor said last; None where there never was one."""
         record = self._read("crew.json")
         try:
-            return Report(**{**record, "members": tuple(MemberReport(**one) for one in record["members"])}) if record else None
+            return (
+                Report(
+                    **{**record, "members": tuple(MemberReport(**one) for one in record["members"])}
+                )
+                if record
+                else None
+            )
         except (TypeError, KeyError):
             return None
 
@@ -186,17 +206,25 @@ class CrewDirectory:
 
 def without(wanted: Wanted, names: set[str]) -> Wanted:
     """`wanted` without some of its members."""
-    return replace(wanted, members=tuple(member for member in wanted.members if member.name not in names))
+    return replace(
+        wanted, members=tuple(member for member in wanted.members if member.name not in names)
+    )
 
 
-def agents_of(agents: Sequence[Agent], members: Sequence[MemberReport]) -> Mapping[str, list[Agent]]:
-    """Member → its agents, the session before its sub-agents. The client may be a child of the program that was started."""
+def agents_of(
+    agents: Sequence[Agent], members: Sequence[MemberReport]
+) -> Mapping[str, list[Agent]]:
+    """Member → its agents, the session before its sub-agents. The client may be a child of the
+    program that was started.
+    """
     found: dict[str, list[Agent]] = {}
     for member in members:
         if member.state != UP and not member.process:
             continue
         pid = int(member.process.split(":")[1]) if member.process.count(":") == 2 else 0
         own = [one for one in agents if one.process.partition("#")[0] == member.process]
-        own = own or [one for one in agents if one.pid and one.process and pid in ancestors(one.pid)]
+        own = own or [
+            one for one in agents if one.pid and one.process and pid in ancestors(one.pid)
+        ]
         found[member.name] = sorted(own, key=lambda one: "#" in one.process)
     return found

@@ -1,10 +1,12 @@
-"""Keeps the members of one crew running, on one machine, until `octet down`: a process of its own that no terminal's end takes along.
+"""Keeps the members of one crew running, on one machine, until `octet down`: a process of its own
+that no terminal's end takes along.
 
     python -c '… from octet.crew.supervisor import main …' DIRECTORY LOCK
 
-It knows processes only and no store: what a member held goes back by the daemon, which watches the same processes. What it shall do
-is in `wanted.json`, read again at SIGUSR1; what it does is in `crew.json`. One that was killed is replaced by the next `octet up`: its
-successor takes over the windows in tmux, and ends whatever else the dead one has left before it starts anybody.
+It knows processes only and no store: what a member held goes back by the daemon, which watches the
+same processes. What it shall do is in `wanted.json`, read again at SIGUSR1; what it does is in
+`crew.json`. One that was killed is replaced by the next `octet up`: its successor takes over the
+windows in tmux, and ends whatever else the dead one has left before it starts anybody.
 """
 
 from __future__ import annotations
@@ -29,7 +31,18 @@ from octet.base.processes import kill_all
 from octet.crew import client
 from octet.crew.hosts import Ended, HeadlessHost, Host, Start
 from octet.crew.plan import Member
-from octet.crew.record import ENDED, ENDING, GIVEN_UP, TMUX, UP, WAITING, CrewDirectory, MemberReport, Report, Wanted
+from octet.crew.record import (
+    ENDED,
+    ENDING,
+    GIVEN_UP,
+    TMUX,
+    UP,
+    WAITING,
+    CrewDirectory,
+    MemberReport,
+    Report,
+    Wanted,
+)
 from octet.runtime.venv import hold
 
 log = logging.getLogger("octet.crew")
@@ -38,17 +51,21 @@ log = logging.getLogger("octet.crew")
 STEADY_S = 60.0
 MOST_QUICK = 5
 FIRST_DELAY_S, MOST_DELAY_S = 0.5, 60.0
-# From the word that nothing more comes to SIGTERM, and from there to SIGKILL. SessionEnd hooks have 1.5 s.
+# From the word that nothing more comes to SIGTERM, and from there to SIGKILL. SessionEnd hooks have
+# 1.5 s.
 PATIENCE_S, TERM_S = 3.0, 6.0
 LOOK_EVERY_S = 0.5
 IDLE_S = 60.0
-# Whose conversation is worth going on with: it knows why the plan is as it is. For others a task says everything, and is shorter.
+# Whose conversation is worth going on with: it knows why the plan is as it is. For others a task
+# says everything, and is shorter.
 RESUMED = frozenset({"orchestrator"})
 
 
 @dataclass
 class Run:
-    """One member, while this process knows it. `due` is when to start it, `end_due` when to be firmer about its end."""
+    """One member, while this process knows it. `due` is when to start it, `end_due` when to be
+    firmer about its end.
+    """
 
     member: Member
     state: str = WAITING
@@ -68,7 +85,9 @@ class Run:
 class Supervisor:
     """The loop: every round looks at all members, and is harmless to repeat."""
 
-    def __init__(self, directory: CrewDirectory, open_host: Callable[[Supervisor, Wanted], Host]) -> None:
+    def __init__(
+        self, directory: CrewDirectory, open_host: Callable[[Supervisor, Wanted], Host]
+    ) -> None:
         self._directory = directory
         self._selector = selectors.DefaultSelector()
         self._runs: dict[str, Run] = {}
@@ -109,14 +128,25 @@ class Supervisor:
         self._report()
 
     def _take_over(self) -> None:
-        """What an earlier supervisor left: members that this host can go on with; an end for all others."""
+        """What an earlier supervisor left: members that this host can go on with; an end for all
+        others.
+        """
         before = self._directory.read_report()
         adopt = getattr(self._host, "adopt", None)
         for left in before.members if before else ():
             process = _process(left.process)
-            member = next((member for member in self._wanted.members if member.name == left.name), None)
+            member = next(
+                (member for member in self._wanted.members if member.name == left.name), None
+            )
             if process and is_alive(process) and adopt and member and adopt(left.name, process.pid):
-                run = self._runs[left.name] = Run(member, UP, process, left.session, started=time.monotonic(), restarts=left.restarts)
+                run = self._runs[left.name] = Run(
+                    member,
+                    UP,
+                    process,
+                    left.session,
+                    started=time.monotonic(),
+                    restarts=left.restarts,
+                )
                 self._look_after(run)
                 log.info("%s goes on as process %d", left.name, process.pid)
             else:
@@ -124,7 +154,9 @@ class Supervisor:
 
     def _end_orphan(self, left: MemberReport, process: ProcessIdentity | None) -> None:
         if process and is_alive(process):
-            log.info("%s was left by an earlier supervisor, process %d: it ends", left.name, process.pid)
+            log.info(
+                "%s was left by an earlier supervisor, process %d: it ends", left.name, process.pid
+            )
             _signal(process, signal.SIGTERM)
             end = time.monotonic() + TERM_S
             while is_alive(process) and time.monotonic() < end:
@@ -136,7 +168,9 @@ class Supervisor:
         if self._stale:
             self._stale = False
             # Where the directory is gone, so is whoever could ever end this crew.
-            self._wanted = self._directory.read_wanted() or Wanted(self._wanted.root, self._wanted.mode, self._wanted.claude)
+            self._wanted = self._directory.read_wanted() or Wanted(
+                self._wanted.root, self._wanted.mode, self._wanted.claude
+            )
         wanted = {} if self._leaving else {member.name: member for member in self._wanted.members}
         now = time.monotonic()
         for name, run in list(self._runs.items()):
@@ -147,7 +181,9 @@ class Supervisor:
             if not run.process and name not in wanted:
                 del self._runs[name]
         for name, member in wanted.items():
-            run = self._runs.setdefault(name, Run(member, session=self._wanted.sessions.get(name, "")))
+            run = self._runs.setdefault(
+                name, Run(member, session=self._wanted.sessions.get(name, ""))
+            )
             if member.tries > run.member.tries and run.state in (GIVEN_UP, ENDED):
                 run.state, run.quick, run.due = WAITING, 0, now
             run.member = member
@@ -162,7 +198,9 @@ class Supervisor:
         times = [run.due for run in self._runs.values() if run.state == WAITING]
         times += [run.end_due for run in self._runs.values() if run.state == ENDING]
         blind = any(run.process and run.pidfd < 0 for run in self._runs.values())
-        return max(0.0, min([IDLE_S, *(time - now for time in times), *([LOOK_EVERY_S] if blind else [])]))
+        return max(
+            0.0, min([IDLE_S, *(time - now for time in times), *([LOOK_EVERY_S] if blind else [])])
+        )
 
     def _start(self, run: Run, now: float) -> None:
         run.resumed = bool(run.session) and run.member.role in RESUMED
@@ -177,7 +215,13 @@ class Supervisor:
         run.process = identify(pid) or ProcessIdentity(host_id(), pid, -1)
         run.state = UP
         self._look_after(run)
-        log.info("%s is process %d, session %s%s", run.member.name, pid, run.session, " (resumed)" if run.resumed else "")
+        log.info(
+            "%s is process %d, session %s%s",
+            run.member.name,
+            pid,
+            run.session,
+            " (resumed)" if run.resumed else "",
+        )
 
     def _instructions(self, run: Run) -> Start:
         wanted, role = self._wanted, run.member.role
@@ -191,7 +235,14 @@ class Supervisor:
         named = ["--resume" if run.resumed else "--session-id", run.session]
         prompt = client.RESTARTED if run.restarts else client.PROMPT
         environment = {**os.environ, client.MARK: self._directory.mark(run.member.name)}
-        return Start(run.member.name, wanted.claude, [*options, *named], prompt.format(role=role), wanted.root, environment)
+        return Start(
+            run.member.name,
+            wanted.claude,
+            [*options, *named],
+            prompt.format(role=role),
+            wanted.root,
+            environment,
+        )
 
     def _look_after(self, run: Run) -> None:
         """Be told of its end at once."""
@@ -227,7 +278,13 @@ class Supervisor:
         run.state = GIVEN_UP if run.quick >= MOST_QUICK else WAITING
         run.due = now + min(FIRST_DELAY_S * 2 ** (run.quick - 1), MOST_DELAY_S)
         run.restarts += run.state == WAITING
-        log.warning("%s ended after %.1f s: %s; %s", run.member.name, now - run.started, run.reason, run.state)
+        log.warning(
+            "%s ended after %.1f s: %s; %s",
+            run.member.name,
+            now - run.started,
+            run.reason,
+            run.state,
+        )
 
     def _end(self, run: Run, now: float) -> None:
         """The next step towards its end, if it is time for it."""
@@ -240,12 +297,20 @@ class Supervisor:
         if run.end_step == 1:
             self._host.hang_up(run.member.name)
         else:
-            self._host.send(run.member.name, signal.SIGTERM if run.end_step == 2 else signal.SIGKILL)
+            self._host.send(
+                run.member.name, signal.SIGTERM if run.end_step == 2 else signal.SIGKILL
+            )
 
     def _report(self) -> None:
         members = tuple(self._describe(run) for run in self._runs.values())
-        self._sessions |= {run.member.name: run.session for run in self._runs.values() if run.member.role in RESUMED}
-        report = Report(str(identify(os.getpid())), self._wanted.mode, members, dict(self._sessions))
+        self._sessions |= {
+            run.member.name: run.session
+            for run in self._runs.values()
+            if run.member.role in RESUMED
+        }
+        report = Report(
+            str(identify(os.getpid())), self._wanted.mode, members, dict(self._sessions)
+        )
         if report == self._said:
             return
         self._said = report
@@ -258,7 +323,17 @@ class Supervisor:
         process = str(run.process) if run.process else ""
         error = self._host.error(run.member.name) if run.process else ""
         member = run.member
-        return MemberReport(member.name, member.role, run.state, member.tries, process, run.session, run.restarts, run.reason, error)
+        return MemberReport(
+            member.name,
+            member.role,
+            run.state,
+            member.tries,
+            process,
+            run.session,
+            run.restarts,
+            run.reason,
+            error,
+        )
 
 
 def _process(text: str) -> ProcessIdentity | None:
@@ -288,7 +363,9 @@ def _open_host(supervisor: Supervisor, wanted: Wanted, directory: CrewDirectory)
 
 
 def _obey_signals(supervisor: Supervisor) -> None:
-    """SIGUSR1: look at `wanted.json` again. SIGTERM: the machine goes down. A terminal's end: nothing."""
+    """SIGUSR1: look at `wanted.json` again. SIGTERM: the machine goes down. A terminal's end:
+    nothing.
+    """
     read, write = os.pipe()
     for descriptor in (read, write):
         os.set_blocking(descriptor, False)
@@ -312,12 +389,16 @@ def main() -> None:
     os.set_inheritable(lock, False)
     hold(sys.prefix)
     logging.raiseExceptions = False
-    handler = RotatingFileHandler(directory.path / "supervisor.log", maxBytes=1_000_000, backupCount=1, encoding="utf-8")
+    handler = RotatingFileHandler(
+        directory.path / "supervisor.log", maxBytes=1_000_000, backupCount=1, encoding="utf-8"
+    )
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger("octet").addHandler(handler)
     logging.getLogger("octet").setLevel("INFO")
     try:
-        supervisor = Supervisor(directory, lambda supervisor, wanted: _open_host(supervisor, wanted, directory))
+        supervisor = Supervisor(
+            directory, lambda supervisor, wanted: _open_host(supervisor, wanted, directory)
+        )
         _obey_signals(supervisor)
         supervisor.run()
     except OctetError as error:

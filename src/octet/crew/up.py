@@ -1,7 +1,9 @@
-"""`octet up`: what shall run is worked out, written down, and given to a supervisor; nobody returns before the sessions have registered.
+"""`octet up`: what shall run is worked out, written down, and given to a supervisor; nobody returns
+before the sessions have registered.
 
-prepared = prepare(octet, Asked(developers=2, headless=True))     # nothing has happened yet
-started = start(octet, prepared)                                  # all of the new ones, or none: whatever interrupts it takes them back
+prepared = prepare(octet, Asked(developers=2, headless=True))     # nothing has happened yet started
+= start(octet, prepared)                                  # all of the new ones, or none: whatever
+interrupts it takes them back
 """
 
 from __future__ import annotations
@@ -27,14 +29,25 @@ from octet.core.agents.work_state import CREW_DOWN
 from octet.crew import client
 from octet.crew.capacity import Machine, read_machine
 from octet.crew.plan import DEVELOPER, CrewPlan, Member, plan_crew, roles_of
-from octet.crew.record import ENDED, GIVEN_UP, HEADLESS, TMUX, CrewDirectory, MemberReport, Report, Wanted, agents_of
+from octet.crew.record import (
+    ENDED,
+    GIVEN_UP,
+    HEADLESS,
+    TMUX,
+    CrewDirectory,
+    MemberReport,
+    Report,
+    Wanted,
+    agents_of,
+)
 from octet.merge.queue import suite_of
 from octet.project.repository import Project
 from octet.runtime import detach
 from octet.runtime.environment import module_command
 from octet.store.connection import URL_VARIABLE
 
-# From the start of a supervisor to the registration of the last session, on a machine with better things to do.
+# From the start of a supervisor to the registration of the last session, on a machine with better
+# things to do.
 REGISTERED_WITHIN_S = 60.0
 ENDS_WITHIN_S = 30.0
 OTHERS_WITHIN_S = 600.0
@@ -53,7 +66,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `start` would do. `before`: what there was, None where there was never a crew; `running`: it is up."""
+    """What `start` would do. `before`: what there was, None where there was never a crew;
+    `running`: it is up.
+    """
 
     directory: CrewDirectory
     wanted: Wanted
@@ -65,7 +80,9 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Started:
-    """What came of it: the new members as their supervisor sees them, and which agent each of them is ("": it has not registered)."""
+    """What came of it: the new members as their supervisor sees them, and which agent each of them
+    is ("": it has not registered).
+    """
 
     report: Report
     new: tuple[MemberReport, ...]
@@ -84,7 +101,9 @@ def alone(directory: CrewDirectory) -> Iterator[None]:
         with FileLock(directory.path / "up.lock", timeout=OTHERS_WITHIN_S):
             yield
     except Timeout as error:
-        raise Refused("another `octet up` or `octet down` of this project is at work: wait for it, or end it") from error
+        raise Refused(
+            "another `octet up` or `octet down` of this project is at work: wait for it, or end it"
+        ) from error
 
 
 def prepare(octet: Octet, asked: Asked, machine: Machine | None = None) -> Prepared:
@@ -102,7 +121,10 @@ def prepare(octet: Octet, asked: Asked, machine: Machine | None = None) -> Prepa
     # Where the supervisor was killed, windows of tmux go on: the next one takes them over.
     supervised = supervised or bool(before and before.mode == TMUX and _survivors(directory))
     if before and supervised and before.root != str(project.root):
-        raise Refused(f"the crew of {octet.name} runs for {before.root}: use that clone, or `octet down` there first")
+        raise Refused(
+            f"the crew of {octet.name} runs for {before.root}: use that clone, or `octet "
+            "down` there first"
+        )
     mode = before.mode if before and supervised else HEADLESS if asked.headless else TMUX
     if mode == TMUX:
         from octet.crew.tmux import require_tmux
@@ -111,7 +133,9 @@ def prepare(octet: Octet, asked: Asked, machine: Machine | None = None) -> Prepa
     claude = client.find_claude()
     version = client.read_version(claude)
     # Who names roles for a new crew means those, whatever the crew before had.
-    remembered: Mapping[str, Any] = before.asked if before and (supervised or not asked.roles) else {}
+    remembered: Mapping[str, Any] = (
+        before.asked if before and (supervised or not asked.roles) else {}
+    )
     many = asked.developers or remembered.get("developers", 0)
     roles = _roles(project, asked, remembered, supervised)
     if many:
@@ -119,7 +143,9 @@ def prepare(octet: Octet, asked: Asked, machine: Machine | None = None) -> Prepa
     developers = many or project.config.crew_developers
     machine = machine or read_machine()
     there = {one.name: one for one in before.members} if before and supervised else {}
-    plan = plan_crew(machine, roles, developers, running=_running(directory, there), force=asked.force)
+    plan = plan_crew(
+        machine, roles, developers, running=_running(directory, there), force=asked.force
+    )
     plan = _try_again(plan, there)
     plan = replace(plan, notices=(*plan.notices, *_untested(project)))
     wanted = Wanted(
@@ -133,7 +159,10 @@ def prepare(octet: Octet, asked: Asked, machine: Machine | None = None) -> Prepa
         scratch=str(directory.scratch()),
         members=plan.members,
         sessions=_sessions(directory),
-        asked={"roles": [*roles] if asked.roles or remembered.get("roles") else [], "developers": many},
+        asked={
+            "roles": [*roles] if asked.roles or remembered.get("roles") else [],
+            "developers": many,
+        },
     )
     return Prepared(directory, wanted, plan, machine, before, supervised)
 
@@ -147,7 +176,9 @@ def _untested(project: Project) -> tuple[str, ...]:
     return ()
 
 
-def _roles(project: Project, asked: Asked, remembered: Mapping[str, Any], supervised: bool) -> tuple[str, ...]:
+def _roles(
+    project: Project, asked: Asked, remembered: Mapping[str, Any], supervised: bool
+) -> tuple[str, ...]:
     """The roles of the crew; a crew that is up keeps those that it has."""
     usual = tuple(remembered.get("roles") or roles_of(project.config))
     roles = (*usual, *asked.roles) if supervised else asked.roles or usual
@@ -162,12 +193,17 @@ def _survivors(directory: CrewDirectory) -> list[str]:
 def _running(directory: CrewDirectory, there: Mapping[str, Member]) -> tuple[Member, ...]:
     """The members that need no start: all but those that a person ended, or that were given up."""
     report = directory.read_report()
-    lost = {one.name for one in report.members if one.state in (GIVEN_UP, ENDED)} if report else set()
+    lost = (
+        {one.name for one in report.members if one.state in (GIVEN_UP, ENDED)} if report else set()
+    )
     return tuple(member for name, member in there.items() if name not in lost)
 
 
 def _try_again(plan: CrewPlan, there: Mapping[str, Member]) -> CrewPlan:
-    new = tuple(replace(one, tries=there[one.name].tries + 1) if one.name in there else one for one in plan.new)
+    new = tuple(
+        replace(one, tries=there[one.name].tries + 1) if one.name in there else one
+        for one in plan.new
+    )
     return CrewPlan((*plan.members[: len(plan.members) - len(new)], *new), new, plan.notices)
 
 
@@ -186,7 +222,8 @@ def start(octet: Octet, prepared: Prepared, url: str = "") -> Started:
     """Have a supervisor start what is missing, and wait for it. Call it within `alone`.
 
     Args:
-        url: the store's, where it was named on the command line: the sessions of a new supervisor have to use the same.
+        url: the store's, where it was named on the command line: the sessions of a new supervisor
+            have to use the same.
 
     Raises:
         OctetError: no supervisor comes up; nothing is left of the attempt.
@@ -208,7 +245,9 @@ def start(octet: Octet, prepared: Prepared, url: str = "") -> Started:
 
 
 def _take_back(prepared: Prepared) -> None:
-    """Everything as it was: a crew that was up keeps the members that it had, and of one that was not nobody stays."""
+    """Everything as it was: a crew that was up keeps the members that it had, and of one that was
+    not nobody stays.
+    """
     directory, before = prepared.directory, prepared.before
     if prepared.running and before:
         directory.write_wanted(before)
@@ -222,7 +261,9 @@ def _take_back(prepared: Prepared) -> None:
 
 
 def write_settings(project: Project, directory: CrewDirectory, wanted: Wanted) -> None:
-    """What members are given: one file of settings for each role, the answer of its permission hook, a place to write."""
+    """What members are given: one file of settings for each role, the answer of its permission
+    hook, a place to write.
+    """
     import json
 
     top = Path(wanted.scratch)
@@ -234,7 +275,11 @@ def write_settings(project: Project, directory: CrewDirectory, wanted: Wanted) -
         scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings = client.member_settings(project, role, scratch, answer)
         replace_file(answer, json.dumps(client.denial(role, scratch)).encode(), 0o600)
-        replace_file(directory.path / "settings" / f"{role}.json", json.dumps(settings, indent=1).encode(), 0o600)
+        replace_file(
+            directory.path / "settings" / f"{role}.json",
+            json.dumps(settings, indent=1).encode(),
+            0o600,
+        )
 
 
 def clear(directory: CrewDirectory) -> None:
@@ -264,17 +309,23 @@ def _launch_if_free(directory: CrewDirectory, url: str) -> bool:
     with directory.try_lock() as lock:
         if lock is None:
             return False
-        errors = os.open(directory.path / "supervisor.err", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        errors = os.open(
+            directory.path / "supervisor.err", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600
+        )
         try:
             command = module_command("octet.crew.supervisor", str(directory.path), str(lock))
-            environment = client.persons_environment(os.environ) | ({URL_VARIABLE: url} if url else {})
+            environment = client.persons_environment(os.environ) | (
+                {URL_VARIABLE: url} if url else {}
+            )
             detach.launch(command, (lock,), environment=environment, errors=errors)
         finally:
             os.close(errors)
         return True
 
 
-def _await_registration(octet: Octet, directory: CrewDirectory, members: Sequence[Member]) -> Started:
+def _await_registration(
+    octet: Octet, directory: CrewDirectory, members: Sequence[Member]
+) -> Started:
     """Wait until each new member is an agent, or has shown that it will not be one."""
     wanted = {(member.name, member.tries) for member in members}
     end = time.monotonic() + REGISTERED_WITHIN_S
@@ -283,11 +334,18 @@ def _await_registration(octet: Octet, directory: CrewDirectory, members: Sequenc
         if directory.is_supervised():
             seen = True
         elif seen or time.monotonic() > end:
-            raise OctetError(f"the crew's supervisor does not run ({last_words(directory)}): see {directory.path}/supervisor.log")
+            raise OctetError(
+                f"the crew's supervisor does not run ({last_words(directory)}): see "
+                f"{directory.path}/supervisor.log"
+            )
         report = directory.read_report()
         if report and report.alive:
             new = tuple(one for one in report.members if (one.name, one.tries) in wanted)
-            agents = {name: found[0].id for name, found in agents_of(octet.agents.list(), new).items() if found}
+            agents = {
+                name: found[0].id
+                for name, found in agents_of(octet.agents.list(), new).items()
+                if found
+            }
             settled = [one for one in new if one.name in agents or one.state in (GIVEN_UP, ENDED)]
             if len(settled) == len(wanted) or time.monotonic() > end:
                 return Started(report, new, agents)
@@ -297,7 +355,12 @@ def _await_registration(octet: Octet, directory: CrewDirectory, members: Sequenc
 def last_words(directory: CrewDirectory) -> str:
     """Why the supervisor ended, as far as it said so."""
     try:
-        lines = (directory.path / "supervisor.err").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        lines = (
+            (directory.path / "supervisor.err")
+            .read_text(encoding="utf-8", errors="replace")
+            .strip()
+            .splitlines()
+        )
     except OSError:
         lines = []
     return lines[-1][:200] if lines else "it says nothing"
@@ -312,7 +375,10 @@ def await_end(directory: CrewDirectory, within_s: float = ENDS_WITHIN_S) -> None
     end = time.monotonic() + within_s
     while directory.is_supervised():
         if time.monotonic() > end:
-            raise OctetError(f"the crew does not end: see {directory.path}/supervisor.log, then try `octet down --now`")
+            raise OctetError(
+                f"the crew does not end: see {directory.path}/supervisor.log, then try "
+                "`octet down --now`"
+            )
         tell(directory)
         time.sleep(POLL_S)
 
@@ -320,6 +386,8 @@ def await_end(directory: CrewDirectory, within_s: float = ENDS_WITHIN_S) -> None
 def shown_command(directory: CrewDirectory, wanted: Wanted, role: str) -> list[str]:
     """How a session of a role is started, for people; without the name of its conversation."""
     settings, scratch = directory.path / "settings" / f"{role}.json", Path(wanted.scratch) / role
-    options = client.session_options(role, plugin=wanted.plugin, drop_in=wanted.drop_in, settings=settings, scratch=scratch)
+    options = client.session_options(
+        role, plugin=wanted.plugin, drop_in=wanted.drop_in, settings=settings, scratch=scratch
+    )
     streams = ["-p", *client.STREAMS] if wanted.mode == HEADLESS else []
     return [wanted.claude, *streams, *options]

@@ -1,14 +1,17 @@
-"""Keeps one worker of the daemon running. Run as a script by a bare interpreter (`python -I -S`), so it stays below 10 MB.
+"""Keeps one worker of the daemon running. Run as a script by a bare interpreter (`python -I -S`),
+so it stays below 10 MB.
 
     supervisor.py 1 STATE LOCK LISTENER WORKER_PID BEAT LIFE COMMAND…
 
-It owns what must outlive a worker: the lock (as long as the supervisor or a worker lives there is no second daemon) and the
-listening socket (while a worker is being replaced, hooks queue in its backlog and none is refused).
+It owns what must outlive a worker: the lock (as long as the supervisor or a worker lives there is
+no second daemon) and the listening socket (while a worker is being replaced, hooks queue in its
+backlog and none is refused).
 
-    beat   worker → supervisor: a dot every two seconds; silence means that it hangs, end of stream that it is gone;
-           its last words say whether on purpose
-    life   supervisor → worker: nothing; end of stream means that the supervisor was killed, and the worker starts another,
-           which adopts it (WORKER_PID, BEAT and LIFE are then given; -1 otherwise, and LISTENER is -1 where there is none yet)
+    beat   worker → supervisor: a dot every two seconds; silence means that it hangs, end of stream
+           that it is gone; its last words say whether on purpose
+    life   supervisor → worker: nothing; end of stream means that the supervisor was killed, and the
+           worker starts another, which adopts it (WORKER_PID, BEAT and LIFE are then given; -1
+           otherwise, and LISTENER is -1 where there is none yet)
 
 So killing either one costs nobody a lease. Killing both ends the daemon; the next hook starts it.
 """
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
 SOCKET = "daemon.sock"
 LOCK = "daemon.lock"
 BACKLOG = 1024
-# The worker beats every 2 s. A lease is 30 s and renewed every 10: a hung worker has to be replaced before that is over.
+# The worker beats every 2 s. A lease is 30 s and renewed every 10: a hung worker has to be replaced
+# before that is over.
 FIRST_BEAT_MS = 60_000
 SILENCE_MS = 8_000
 GRACE_MS = 2_000
@@ -35,7 +39,8 @@ STEADY_S = 30.0
 MAX_DELAY_S = 10.0
 MAX_FAILED_STARTS = 3
 
-# A worker's last words; `EXEC` is followed by the arguments of the supervisor to become, each after a NUL.
+# A worker's last words; `EXEC` is followed by the arguments of the supervisor to become, each after
+# a NUL.
 QUIT = b"quit"
 REBIND = b"rebind"
 EXEC = b"exec"
@@ -132,19 +137,25 @@ class Supervisor:
         return Worker(pid, beat, life)
 
     def become_worker(self, beat: int, life: int) -> "NoReturn":
-        """In the child: what a broken installation says goes to `daemon.err`, for the last start only."""
+        """In the child: what a broken installation says goes to `daemon.err`, for the last start
+        only.
+        """
         try:
             _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
             for fd in (self.lock, self.listener, beat, life):
                 posix.set_inheritable(fd, True)
             redirect_errors()
-            numbers = [str(number) for number in (self.lock, self.listener, beat, life, posix.getppid())]
+            numbers = [
+                str(number) for number in (self.lock, self.listener, beat, life, posix.getppid())
+            ]
             posix.execv(self.command[0], [*self.command, self.state, *numbers])
         finally:
             posix._exit(127)
 
     def owns_state(self) -> bool:
-        """Whether the lock in the state directory is still the one we hold: the directory may have been removed or made anew."""
+        """Whether the lock in the state directory is still the one we hold: the directory may have
+        been removed or made anew.
+        """
         try:
             there, here = posix.stat(LOCK), posix.fstat(self.lock)
         except OSError:
@@ -152,7 +163,9 @@ class Supervisor:
         return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
 
     def become(self, arguments: list[bytes]) -> None:
-        """Turn into a newer version's supervisor, which inherits lock and socket; return when that cannot be run."""
+        """Turn into a newer version's supervisor, which inherits lock and socket; return when that
+        cannot be run.
+        """
         for fd in (self.lock, self.listener):
             posix.set_inheritable(fd, True)
         try:
@@ -177,7 +190,9 @@ class Supervisor:
 
 def redirect_errors() -> None:
     try:
-        posix.dup2(posix.open("daemon.err", posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o600), 2)
+        posix.dup2(
+            posix.open("daemon.err", posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o600), 2
+        )
     except OSError:
         pass  # a full disk: the daemon does without
 
@@ -212,7 +227,10 @@ def main(argv: list[str]) -> None:
         supervisor.worker = Worker(pid, beat, life)
     for number in (_signal.SIGTERM, _signal.SIGINT):
         _signal.signal(number, supervisor.stop)
-    for number in (_signal.SIGHUP, _signal.SIGCHLD):  # the kernel reaps, also workers of the version before
+    for number in (
+        _signal.SIGHUP,
+        _signal.SIGCHLD,
+    ):  # the kernel reaps, also workers of the version before
         _signal.signal(number, _signal.SIG_IGN)
     try:
         supervisor.run()

@@ -1,6 +1,7 @@
 """The daemon's working process: wires service, vitals and server together, and decides when to end.
 
-The supervisor runs this file as a script, with STATE LOCK LISTENER BEAT LIFE SUPERVISOR after it; see `supervisor`.
+The supervisor runs this file as a script, with STATE LOCK LISTENER BEAT LIFE SUPERVISOR after it;
+see `supervisor`.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ class Vitals(Protocol):
 
 @dataclass(frozen=True)
 class Handed:
-    """What the supervisor hands down: the command it ran, the state directory, descriptors, its pid."""
+    """What the supervisor hands down: the command it ran, the state directory, descriptors, its
+    pid.
+    """
 
     command: tuple[str, ...]
     state: Path
@@ -66,7 +69,9 @@ class Handed:
 
     @classmethod
     def parse(cls, arguments: list[str]) -> Handed:
-        """From a whole command line, of which it is the last six arguments; no child of ours shall inherit the descriptors."""
+        """From a whole command line, of which it is the last six arguments; no child of ours shall
+        inherit the descriptors.
+        """
         state, *numbers = arguments[-6:]
         handed = cls(tuple(arguments[:-6]), Path(state), *map(int, numbers))
         for fd in (handed.lock, handed.listener, handed.beat, handed.life):
@@ -78,7 +83,9 @@ class Handed:
 class Worker:
     """One worker's life."""
 
-    def __init__(self, handed: Handed, handler: Handler, vitals: Vitals, *, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self, handed: Handed, handler: Handler, vitals: Vitals, *, idle_s: float = IDLE_S
+    ) -> None:
         self._handed = handed
         self._beat = handed.beat
         self._life = handed.life
@@ -93,7 +100,9 @@ class Worker:
         self._wake_read, self._wake_write = os.pipe()
         self._listener = socket.socket(fileno=handed.listener)
         self._socket_id = _identity(handed.state / supervisor.SOCKET)
-        self._server = Server(self._listener, Upgrading(handler, self._build), self._control, failure_reply)
+        self._server = Server(
+            self._listener, Upgrading(handler, self._build), self._control, failure_reply
+        )
 
     def run(self) -> None:
         """Serve until told to end, replaced, idle, or out of reach."""
@@ -152,14 +161,18 @@ class Worker:
         return supervisor.QUIT
 
     def _replace_supervisor(self) -> None:
-        """A killed supervisor takes neither lock nor socket with it: we have both, and start another that adopts us."""
+        """A killed supervisor takes neither lock nor socket with it: we have both, and start
+        another that adopts us.
+        """
         _log.warning("the supervisor was killed: starting another")
         self._supervise_again_at = time.monotonic() + SUPERVISOR_RETRY_S
         beat_read, beat = os.pipe()
         life, life_write = os.pipe()
         lock, listener = self._handed.lock, self._handed.listener
         adopt = (os.getpid(), beat_read, life_write)
-        command = commands.supervisor_command(self._handed.state, lock, listener, self._handed.command, adopt=adopt)
+        command = commands.supervisor_command(
+            self._handed.state, lock, listener, self._handed.command, adopt=adopt
+        )
         try:
             self._supervisor = detach.launch(command, (lock, listener, beat_read, life_write))
         except OSError as error:
@@ -173,7 +186,8 @@ class Worker:
     def _finish(self) -> None:
         for_good = self._last_words == supervisor.QUIT
         if for_good:
-            self._remove_files()  # first the socket: whoever comes now shall start another daemon, not wait for our end
+            # first the socket: whoever comes now shall start another daemon, not wait for our end
+            self._remove_files()
         self._server.stop_accepting(leave_backlog=not for_good)
         self._vitals.stop()
         self._tell_supervisor(self._last_words)
@@ -185,7 +199,11 @@ class Worker:
         _log.info("daemon ends, %s", "all answered" if drained else "requests left unanswered")
 
     def _remove_files(self) -> None:
-        names = [RECORD, supervisor.SOCKET] if _identity(self._handed.state / supervisor.SOCKET) == self._socket_id else []
+        names = (
+            [RECORD, supervisor.SOCKET]
+            if _identity(self._handed.state / supervisor.SOCKET) == self._socket_id
+            else []
+        )
         for name in names:
             (self._handed.state / name).unlink(missing_ok=True)
 
@@ -204,8 +222,17 @@ class Worker:
                 return Reply(2, b"", f"the daemon knows no {verb!r}\n".encode())
 
     def _begin_replacement(self, successor: dict[str, list[str]]) -> Reply:
-        """`supervisor` and `worker` are the newer version's commands; numbers of descriptors go between them."""
-        numbers = [str(self._handed.state), str(self._handed.lock), str(self._handed.listener), "-1", "-1", "-1"]
+        """`supervisor` and `worker` are the newer version's commands; numbers of descriptors go
+        between them.
+        """
+        numbers = [
+            str(self._handed.state),
+            str(self._handed.lock),
+            str(self._handed.listener),
+            "-1",
+            "-1",
+            "-1",
+        ]
         arguments = [*successor["supervisor"], *numbers, *successor["worker"]]
         self.end(b"\0".join([supervisor.EXEC, *map(os.fsencode, arguments)]))
         return Reply(0, b"{}\n")
@@ -243,12 +270,16 @@ def _memory_kb() -> int:
     except OSError:
         import resource
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # macOS: bytes, and the most so far
+        return (
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        )  # macOS: bytes, and the most so far
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 def run_worker(assemble: Callable[[], tuple[Handler, Vitals]]) -> NoReturn:
-    """A worker process from its command line on; `assemble` makes what it serves. With `CHECK` as its last argument it ends there."""
+    """A worker process from its command line on; `assemble` makes what it serves. With `CHECK` as
+    its last argument it ends there.
+    """
     if sys.argv[-1] == commands.CHECK:
         assemble()
         os._exit(0)
@@ -257,9 +288,13 @@ def run_worker(assemble: Callable[[], tuple[Handler, Vitals]]) -> NoReturn:
     status = 1
     try:
         handler, vitals = assemble()
-        Worker(handed, handler, vitals, idle_s=float(os.environ.get("OCTET_DAEMON_IDLE_S") or IDLE_S)).run()
+        Worker(
+            handed, handler, vitals, idle_s=float(os.environ.get("OCTET_DAEMON_IDLE_S") or IDLE_S)
+        ).run()
         status = 0
-    except Exception as error:  # the process's edge; the last line is what `octet daemon start` shows
+    except (
+        Exception
+    ) as error:  # the process's edge; the last line is what `octet daemon start` shows
         logger.exception("the worker failed")
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
     logging.shutdown()

@@ -1,7 +1,8 @@
-"""What an agent of the demo can do, and what comes back: the tool calls of Claude Code, and the end of a turn.
+"""What an agent of the demo can do, and what comes back: the tool calls of Claude Code, and the end
+of a turn.
 
-A role's behaviour is a generator of acts. It does not know its body: a process that fires the hooks itself (`demo.session`) or a
-real Claude Code whose model is scripted (`demo.clients`).
+A role's behaviour is a generator of acts. It does not know its body: a process that fires the hooks
+itself (`demo.session`) or a real Claude Code whose model is scripted (`demo.clients`).
 """
 
 from __future__ import annotations
@@ -52,9 +53,11 @@ class Linger:
 
 @dataclass(frozen=True)
 class EndTurn:
-    """Say something and stop. The next prompt comes at once, or when a task waits for the stage `until`; complete: no work, only the end.
+    """Say something and stop. The next prompt comes at once, or when a task waits for the stage
+    `until`; complete: no work, only the end.
 
-    The answer is not ok when the feature is complete and nothing will come; the behaviour then ends.
+    The answer is not ok when the feature is complete and nothing will come; the behaviour then
+    ends.
     """
 
     text: str

@@ -1,4 +1,5 @@
-"""What a model answers, as the Messages API sends it: blocks, the whole message, the events of a stream, errors.
+"""What a model answers, as the Messages API sends it: blocks, the whole message, the events of a
+stream, errors.
 
 message = compose_message(request_body, [Text("done")])      # the answer as one JSON object
 for event in stream_events(message): ...                     # the same, piece by piece
@@ -33,7 +34,9 @@ Block = Text | ToolCall
 
 @dataclass(frozen=True)
 class Failure:
-    """An API error in place of an answer: the HTTP status, and the API's own name for the kind of error."""
+    """An API error in place of an answer: the HTTP status, and the API's own name for the kind of
+    error.
+    """
 
     status: int
     kind: str
@@ -58,7 +61,12 @@ def compose_message(body: dict[str, Any], blocks: Sequence[Block]) -> dict[str, 
         "content": [_compose_block(block) for block in blocks],
         "stop_reason": "tool_use" if calls else "end_turn",
         "stop_sequence": None,
-        "usage": {"input_tokens": 100, "output_tokens": 10, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0},
+        "usage": {
+            "input_tokens": 100,
+            "output_tokens": 10,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+        },
     }
 
 
@@ -75,14 +83,22 @@ def stream_events(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _compose_block(block: Block) -> dict[str, Any]:
     if isinstance(block, Text):
         return {"type": "text", "text": block.text}
-    return {"type": "tool_use", "id": f"toolu_{next(_numbers):024d}", "name": block.name, "input": block.input}
+    return {
+        "type": "tool_use",
+        "id": f"toolu_{next(_numbers):024d}",
+        "name": block.name,
+        "input": block.input,
+    }
 
 
 def _block_events(index: int, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if block["type"] == "text":
         empty, delta = block | {"text": ""}, {"type": "text_delta", "text": block["text"]}
     else:
-        empty, delta = block | {"input": {}}, {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
+        empty, delta = (
+            block | {"input": {}},
+            {"type": "input_json_delta", "partial_json": json.dumps(block["input"])},
+        )
     yield {"type": "content_block_start", "index": index, "content_block": empty}
     yield {"type": "content_block_delta", "index": index, "delta": delta}
     yield {"type": "content_block_stop", "index": index}

@@ -1,4 +1,6 @@
-"""The live board: who does what, where each task is, what just happened. Drawn from the chronicle, with rich or as plain lines."""
+"""The live board: who does what, where each task is, what just happened. Drawn from the chronicle,
+with rich or as plain lines.
+"""
 
 from __future__ import annotations
 
@@ -34,24 +36,47 @@ COLOURS = {
     "bad": "yellow",
     "kill": "bold red",
 }
-STATE_ORDER = ("claimed", "merging", "testing", "in-review", "submitted", "pending", "blocked", "done", "dead")
+STATE_ORDER = (
+    "claimed",
+    "merging",
+    "testing",
+    "in-review",
+    "submitted",
+    "pending",
+    "blocked",
+    "done",
+    "dead",
+)
 ROLE_ORDER = (ORCHESTRATOR, DEVELOPER, REVIEWER, TESTER, GUARDIAN)
 BOARD_WIDTH = 110
 SHOWN_LINES = 9
 
 
-def render_board(story: Chronicle, feature: str, at_s: float, lines: int = SHOWN_LINES) -> RenderableType:
+def render_board(
+    story: Chronicle, feature: str, at_s: float, lines: int = SHOWN_LINES
+) -> RenderableType:
     """The whole board as it is `at_s` seconds after the beginning."""
     columns = Table.grid(expand=True, padding=(0, 1))
     columns.add_column(ratio=9)
     columns.add_column(ratio=10)
     columns.add_row(_panel(_crew(story), "crew"), _panel(_tasks(story), "tasks"))
-    return Group(_headline(story, feature, at_s), columns, _panel(_story(story, lines), "what happens"), _counts(story))
+    return Group(
+        _headline(story, feature, at_s),
+        columns,
+        _panel(_story(story, lines), "what happens"),
+        _counts(story),
+    )
 
 
 def export_board(story: Chronicle, feature: str, at_s: float, kind: str) -> str:
     """The board as text or as an SVG picture, for the documentation."""
-    console = Console(record=True, width=BOARD_WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console = Console(
+        record=True,
+        width=BOARD_WIDTH,
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+    )
     console.print(render_board(story, feature, at_s))
     return console.export_svg(title="octet demo") if kind == "svg" else console.export_text()
 
@@ -62,7 +87,9 @@ def plain_line(line: Line) -> str:
 
 
 def _panel(content: RenderableType, title: str) -> Panel:
-    return Panel(content, title=title, title_align="left", border_style="bright_black", padding=(0, 1))
+    return Panel(
+        content, title=title, title_align="left", border_style="bright_black", padding=(0, 1)
+    )
 
 
 def _headline(story: Chronicle, feature: str, at_s: float) -> RenderableType:
@@ -70,8 +97,17 @@ def _headline(story: Chronicle, feature: str, at_s: float) -> RenderableType:
     row.add_column()
     row.add_column(ratio=1)
     row.add_column(justify="right")
-    bar = ProgressBar(total=max(story.total, 1), completed=story.done, complete_style="green", finished_style="green")
-    row.add_row(Text.assemble(("octet demo ", "bold"), (feature, "italic")), bar, f"{story.done}/{story.total} done   {at_s:4.0f} s")
+    bar = ProgressBar(
+        total=max(story.total, 1),
+        completed=story.done,
+        complete_style="green",
+        finished_style="green",
+    )
+    row.add_row(
+        Text.assemble(("octet demo ", "bold"), (feature, "italic")),
+        bar,
+        f"{story.done}/{story.total} done   {at_s:4.0f} s",
+    )
     return row
 
 
@@ -82,12 +118,18 @@ def _crew(story: Chronicle) -> Table:
     table.add_column(no_wrap=True, ratio=1)
     for member in sorted(story.members.values(), key=_place):
         style = COLOURS[member.state]
-        table.add_row(Text(member.name, style=style), Text(member.state, style=style), Text(_occupation(member)))
+        table.add_row(
+            Text(member.name, style=style),
+            Text(member.state, style=style),
+            Text(_occupation(member)),
+        )
     return table
 
 
 def _place(member: Member) -> tuple[int, str]:
-    return ROLE_ORDER.index(member.role) if member.role in ROLE_ORDER else len(ROLE_ORDER), member.name
+    return ROLE_ORDER.index(member.role) if member.role in ROLE_ORDER else len(
+        ROLE_ORDER
+    ), member.name
 
 
 def _occupation(member: Member) -> str:
@@ -100,7 +142,9 @@ def _tasks(story: Chronicle) -> Table:
         table.add_column(no_wrap=True, ratio=ratio)
     for work in sorted(story.work.values(), key=_rank):
         style = COLOURS[work.state]
-        table.add_row(Text(work.id, style=style), Text(work.state, style=style), Text(_holder(work)))
+        table.add_row(
+            Text(work.id, style=style), Text(work.state, style=style), Text(_holder(work))
+        )
     return table
 
 
@@ -109,7 +153,11 @@ def _rank(work: Work) -> tuple[int, float]:
 
 
 def _holder(work: Work) -> str:
-    return f"{work.holder} {work.progress:g}%" if work.holder and work.state == "claimed" else work.holder
+    return (
+        f"{work.holder} {work.progress:g}%"
+        if work.holder and work.state == "claimed"
+        else work.holder
+    )
 
 
 def _story(story: Chronicle, lines: int) -> Table:
@@ -120,15 +168,27 @@ def _story(story: Chronicle, lines: int) -> Table:
     recent = list(story.lines)[-lines:]
     for line in recent:
         style = COLOURS[line.weight]
-        table.add_row(f"{line.at_s:.1f}", Text(line.who, style=style), Text(line.text, style=style, overflow="ellipsis"))
+        table.add_row(
+            f"{line.at_s:.1f}",
+            Text(line.who, style=style),
+            Text(line.text, style=style, overflow="ellipsis"),
+        )
     for _ in range(lines - len(recent)):
         table.add_row("", "", "")
     return table
 
 
 def _counts(story: Chronicle) -> Text:
-    facts = [f"claims {story.builds}", f"conflicts {len(story.conflicts)}", f"denials {story.denials}"]
-    facts += [f"reviews {story.reviews} ({story.sent_back} sent back)", f"test runs {story.test_runs}", f"merges {story.merges}"]
+    facts = [
+        f"claims {story.builds}",
+        f"conflicts {len(story.conflicts)}",
+        f"denials {story.denials}",
+    ]
+    facts += [
+        f"reviews {story.reviews} ({story.sent_back} sent back)",
+        f"test runs {story.test_runs}",
+        f"merges {story.merges}",
+    ]
     if story.failover and story.failover.heir:
         facts.append(f"failover {story.failover.reclaimed_s - story.failover.killed_s:.2f} s")
     return Text("   ".join(facts), style="bold")

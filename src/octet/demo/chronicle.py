@@ -1,4 +1,5 @@
-"""What has happened in the demo so far, from the store's events and from what the crew says; the board and the report read it.
+"""What has happened in the demo so far, from the store's events and from what the crew says; the
+board and the report read it.
 
 Pure: it is told what happened and when, and asks nobody.
 """
@@ -15,7 +16,16 @@ from octet.demo.roles import DEVELOPER, GUARDIAN
 
 KEPT_LINES = 200
 # task_released is what the death of a holder gives back.
-FREED = frozenset({"task_submitted", "task_passed", "task_completed", "task_released", "task_returned", "task_dead"})
+FREED = frozenset(
+    {
+        "task_submitted",
+        "task_passed",
+        "task_completed",
+        "task_released",
+        "task_returned",
+        "task_dead",
+    }
+)
 # What a task is called while an agent has it at a gate, and what is said of one that passes it.
 AT_GATE = {"review": "in-review", "test": "testing", "merge": "merging"}
 PASSED = {"review": "approved", "test": "tested"}
@@ -23,7 +33,9 @@ PASSED = {"review": "approved", "test": "tested"}
 
 @dataclass
 class Member:
-    """One agent of the crew: `state` is here, working, idle (between two tasks), waits (to be woken), killed or gone."""
+    """One agent of the crew: `state` is here, working, idle (between two tasks), waits (to be
+    woken), killed or gone.
+    """
 
     name: str
     role: str
@@ -57,7 +69,9 @@ class Line:
 
 @dataclass
 class Failover:
-    """One agent's death: when it was killed, when its task waited again, when another had it. Seconds since the beginning."""
+    """One agent's death: when it was killed, when its task waited again, when another had it.
+    Seconds since the beginning.
+    """
 
     agent: str
     task: str
@@ -97,13 +111,20 @@ class Chronicle:
             handler(self, fields, at_s)
 
     def said(self, record: Mapping[str, str], at_s: float) -> None:
-        """One line that a member of the crew wrote: that it waits, was denied something, or has failed."""
+        """One line that a member of the crew wrote: that it waits, was denied something, or has
+        failed.
+        """
         agent = record["agent"]
         if record["kind"] == "rests" and agent in self.members:
             self.members[agent].state = "waits"
         elif record["kind"] == "denied":
             self.denials += 1
-            self.tell(at_s, agent, f"denied {record['tool']}: {record['reason'].removeprefix('Octet: ')}", "bad")
+            self.tell(
+                at_s,
+                agent,
+                f"denied {record['tool']}: {record['reason'].removeprefix('Octet: ')}",
+                "bad",
+            )
         elif record["kind"] == "failed":
             self.failures.append(f"{agent}: {record['reason']}")
             self.tell(at_s, agent, record["reason"], "bad")
@@ -126,11 +147,19 @@ class Chronicle:
 
     def free_developers(self) -> list[str]:
         """Who has found nothing to build and waits to be woken."""
-        return [member.name for member in self.members.values() if member.role == DEVELOPER and member.state == "waits"]
+        return [
+            member.name
+            for member in self.members.values()
+            if member.role == DEVELOPER and member.state == "waits"
+        ]
 
     def _follow(self, kind: str, fields: Mapping[str, Any]) -> None:
-        """Who holds a task: two at once, a token that does not grow, or a second completion is a conflict."""
-        work = self.work.setdefault(str(fields["task"]), Work(str(fields["task"]), str(fields.get("title", ""))))
+        """Who holds a task: two at once, a token that does not grow, or a second completion is a
+        conflict.
+        """
+        work = self.work.setdefault(
+            str(fields["task"]), Work(str(fields["task"]), str(fields.get("title", "")))
+        )
         agent = str(fields.get("agent", ""))
         if kind == "task_claimed":
             if work.holder:
@@ -172,12 +201,19 @@ def _left(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
 def _died(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
     if member := story.members.get(str(fields["agent"])):
         member.state, member.task = "killed", ""
-        story.tell(at_s, member.name, f"is dead; given back: {fields.get('tasks') or 'nothing'}", "kill")
+        story.tell(
+            at_s, member.name, f"is dead; given back: {fields.get('tasks') or 'nothing'}", "kill"
+        )
 
 
 def _added(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
     task = str(fields["task"])
-    story.work[task] = Work(task, str(fields["title"]), float(fields.get("priority", 0)), str(fields.get("state", "pending")))
+    story.work[task] = Work(
+        task,
+        str(fields["title"]),
+        float(fields.get("priority", 0)),
+        str(fields.get("state", "pending")),
+    )
     story.tell(at_s, "queue", f"{task}: {fields['title']}")
 
 
@@ -206,7 +242,9 @@ def _submitted(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None
 
 def _released(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
     work = story.work[str(fields["task"])]
-    work.state, work.progress = ("submitted", 100) if work.state in AT_GATE.values() else ("pending", 0)
+    work.state, work.progress = (
+        ("submitted", 100) if work.state in AT_GATE.values() else ("pending", 0)
+    )
     failover = story.failover
     if failover and failover.task == work.id and not failover.claimable_s:
         failover.claimable_s = at_s
@@ -223,7 +261,12 @@ def _passed(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
     work.state = "submitted"
     story.reviews += gate == "review"
     story.test_runs += gate == "test"
-    story.tell(at_s, str(fields.get("agent", "")), f"{PASSED.get(gate, gate)} {work.id} at {str(fields.get('commit', ''))[:10]}", "good")
+    story.tell(
+        at_s,
+        str(fields.get("agent", "")),
+        f"{PASSED.get(gate, gate)} {work.id} at {str(fields.get('commit', ''))[:10]}",
+        "good",
+    )
 
 
 def _returned(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
@@ -235,7 +278,12 @@ def _returned(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
         story.sent_back += 1
     else:  # the jobs of the sample fit together in any order
         story.conflicts.append(f"{work.id} did not pass the {gate} gate")
-    story.tell(at_s, str(fields.get("agent", "")), f"sent {work.id} back: {fields.get('findings', '')}", "bad")
+    story.tell(
+        at_s,
+        str(fields.get("agent", "")),
+        f"sent {work.id} back: {fields.get('findings', '')}",
+        "bad",
+    )
 
 
 def _dead(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:
@@ -252,7 +300,12 @@ def _completed(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None
     story.merges += 1
     if work.completions > 1:
         story.conflicts.append(f"{work.id} was completed twice")
-    story.tell(at_s, str(fields.get("agent", GUARDIAN)), f"merged {work.id} as {str(fields.get('commit', ''))[:10]}, tests passed", "good")
+    story.tell(
+        at_s,
+        str(fields.get("agent", GUARDIAN)),
+        f"merged {work.id} as {str(fields.get('commit', ''))[:10]}, tests passed",
+        "good",
+    )
 
 
 def _locked(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None:

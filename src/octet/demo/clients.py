@@ -1,6 +1,8 @@
-"""The crew as real Claude Code processes: the model that they talk to is scripted, and follows the roles' behaviours.
+"""The crew as real Claude Code processes: the model that they talk to is scripted, and follows the
+roles' behaviours.
 
-A behaviour's act is the model's next answer: a tool call, or, at the end of a turn, a text. While it waits, the answer waits.
+A behaviour's act is the model's next answer: a tool call, or, at the end of a turn, a text. While
+it waits, the answer waits.
 """
 
 from __future__ import annotations
@@ -69,7 +71,11 @@ class Actor:
             self._until = act.until if act else None
             return [Text(act.text if act else "Done.")]
         assert not isinstance(act, Linger)
-        return [ToolCall("Read", {"file_path": str(act.path)}) if isinstance(act, Read) else ToolCall(*as_tool_call(act))]
+        return [
+            ToolCall("Read", {"file_path": str(act.path)})
+            if isinstance(act, Read)
+            else ToolCall(*as_tool_call(act))
+        ]
 
     def say(self, kind: str, **fields: str) -> None:
         self._listen(self.part.name, {"kind": kind, "agent": self._agent, **fields})
@@ -129,7 +135,14 @@ class ClaudeCrew:
 
     def start(self, part: Part) -> None:
         """Start a client and give it its first prompt."""
-        options = ["--plugin-dir", str(plugin_root()), "--agent", f"octet:{part.role}", "--permission-mode", "bypassPermissions"]
+        options = [
+            "--plugin-dir",
+            str(plugin_root()),
+            "--agent",
+            f"octet:{part.role}",
+            "--permission-mode",
+            "bypassPermissions",
+        ]
         process = subprocess.Popen(
             [str(self._claude), "-p", *STREAMS, *options],
             cwd=part.root,
@@ -213,4 +226,6 @@ def _read(actor: Actor, output: IO[bytes]) -> None:
         else:
             actor.prompt("Go on.")
     if not actor.finished and actor.process.wait() >= 0:  # negative: it was killed, as one is
-        actor.say("failed", reason=f"Claude Code ended: {last.decode(errors='replace').strip()[-300:]}")
+        actor.say(
+            "failed", reason=f"Claude Code ended: {last.decode(errors='replace').strip()[-300:]}"
+        )

@@ -1,4 +1,6 @@
-"""The crew as processes that stand for Claude Code sessions: started, listened to, killed, and gone at the end."""
+"""The crew as processes that stand for Claude Code sessions: started, listened to, killed, and gone
+at the end.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class Part:
 
 
 class ProcessCrew:
-    """Each member a process. `listen(name, record)` is called, from a thread of its own, for every line that a member writes."""
+    """Each member a process. `listen(name, record)` is called, from a thread of its own, for every
+    line that a member writes.
+    """
 
     def __init__(self, listen: Listener) -> None:
         self._listen = listen
@@ -80,5 +84,9 @@ class ProcessCrew:
             try:
                 record = json.loads(line)
             except ValueError:  # a traceback of Python's own start, say
-                record = {"kind": "failed", "agent": name, "reason": line.decode(errors="replace").strip()}
+                record = {
+                    "kind": "failed",
+                    "agent": name,
+                    "reason": line.decode(errors="replace").strip(),
+                }
             self._listen(name, record)

@@ -25,7 +25,14 @@ from octet.demo.report import Facts, Report, compose
 from octet.demo.roles import DEVELOPER, GUARDIAN, ORCHESTRATOR, PLAN, REVIEWER, TESTER
 from octet.demo.sample import BRANCH, Sample, load_sample, make_repository, test_command
 from octet.demo.sandbox import Sandbox, make_sandbox, watched
-from octet.demo.verdict import TEST_LIMIT_S, check_plan, check_records, check_repository, check_store, read_moves
+from octet.demo.verdict import (
+    TEST_LIMIT_S,
+    check_plan,
+    check_records,
+    check_repository,
+    check_store,
+    read_moves,
+)
 from octet.git.program import Git
 from octet.merge.test_command import Suite
 
@@ -40,7 +47,8 @@ Show = Callable[[Chronicle, float], None]
 class Options:
     """How a demo is to be run.
 
-    `claude`: the program of Claude Code, for a crew of real clients. `keep`: where the sample repository is to stay afterwards.
+    `claude`: the program of Claude Code, for a crew of real clients. `keep`: where the sample
+    repository is to stay afterwards.
     """
 
     developers: int = 4
@@ -51,7 +59,9 @@ class Options:
 
 @dataclass(frozen=True)
 class Happening:
-    """Something that reached the director: an event of the store (`name` is "") or a line of a member."""
+    """Something that reached the director: an event of the store (`name` is "") or a line of a
+    member.
+    """
 
     name: str
     kind: str
@@ -90,14 +100,23 @@ class Director:
         finally:
             self._crew.end()
             self._sandbox.stop_services()
-        facts = Facts(git.commit(BRANCH)[:12], len(read_moves(git)), round(duration_s, 1), str(self._options.keep or ""))
+        facts = Facts(
+            git.commit(BRANCH)[:12],
+            len(read_moves(git)),
+            round(duration_s, 1),
+            str(self._options.keep or ""),
+        )
         return compose(self._story, self._sample.feature, facts, problems)
 
     def _gather(self) -> ProcessCrew | ClaudeCrew:
         def listen(name: str, record: Mapping[str, str]) -> None:
             self._hear(name, record["kind"], record)
 
-        return ClaudeCrew(self._options.claude, listen) if self._options.claude else ProcessCrew(listen)
+        return (
+            ClaudeCrew(self._options.claude, listen)
+            if self._options.claude
+            else ProcessCrew(listen)
+        )
 
     def _play(self) -> None:
         """Start the crew and watch it to its end."""
@@ -118,7 +137,11 @@ class Director:
         crew = [self._part(role, role) for role in roles]
         for number in range(developers):
             lingers = lingers_at if victim and number == victim else 0
-            crew.append(self._part(f"{DEVELOPER}-{number + 1}", DEVELOPER, careless=number == 0, lingers_at=lingers))
+            crew.append(
+                self._part(
+                    f"{DEVELOPER}-{number + 1}", DEVELOPER, careless=number == 0, lingers_at=lingers
+                )
+            )
         return crew
 
     def _part(self, name: str, role: str, *, careless: bool = False, lingers_at: int = 0) -> Part:
@@ -156,7 +179,9 @@ class Director:
             self._story.said(happening.fields, happening.at_s)
 
     def _kill_when_missed(self) -> None:
-        """Kill the one that stands still once another developer waits for work: from then on its task is missed."""
+        """Kill the one that stands still once another developer waits for work: from then on its
+        task is missed.
+        """
         if self._victim and self._story.free_developers():
             self._crew.kill(self._victim.name)
             self._story.killed(str(self._victim.fields["agent"]), self._clock())
@@ -185,7 +210,9 @@ class Director:
                     return
                 self._hear("", event.type, event.fields)
         except OctetError as error:
-            self._hear("store", "failed", {"kind": "failed", "agent": "store", "reason": str(error)})
+            self._hear(
+                "store", "failed", {"kind": "failed", "agent": "store", "reason": str(error)}
+            )
 
     def _hear(self, name: str, kind: str, fields: Mapping[str, Any]) -> None:
         self._happenings.put(Happening(name, kind, fields, self._clock()))
@@ -196,7 +223,10 @@ class Director:
 
     def _check(self, octet: Octet, git: Git) -> list[str]:
         problems = check_store(octet, self._sample, self._story)
-        tasks = {task: octet.tasks.records(task.id) for task in octet.tasks.read(job.id for job in self._sample.jobs)}
+        tasks = {
+            task: octet.tasks.records(task.id)
+            for task in octet.tasks.read(job.id for job in self._sample.jobs)
+        }
         problems += check_records(tasks)
         problems += check_repository(git, tasks, Suite(self._command, TEST_LIMIT_S))
         problems += check_plan(self._sandbox.root / PLAN, self._sample)
@@ -209,7 +239,8 @@ class Director:
 
 
 def run_demo(options: Options, show: Show) -> Report:
-    """Run a demo; `show` is called about ten times a second with the story so far and its age in seconds.
+    """Run a demo; `show` is called about ten times a second with the story so far and its age in
+    seconds.
 
     Raises:
         OctetError: it could not be run to its end; nothing is left behind.

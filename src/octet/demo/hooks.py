@@ -1,4 +1,6 @@
-"""Fires the plugin's hooks as Claude Code does: the commands of hooks.json, the event's JSON on standard input, its environment."""
+"""Fires the plugin's hooks as Claude Code does: the commands of hooks.json, the event's JSON on
+standard input, its environment.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ LIMIT_S = 30.0
 
 @dataclass(frozen=True)
 class HookAnswer:
-    """What the hooks of one event said. `denied` only means something for PreToolUse, `feedback` (why a turn goes on) for Stop."""
+    """What the hooks of one event said. `denied` only means something for PreToolUse, `feedback`
+    (why a turn goes on) for Stop.
+    """
 
     denied: bool = False
     reason: str = ""
@@ -30,7 +34,9 @@ class Hooks:
     def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
         self._root = str(root)
         self._environment = {**environment, "CLAUDE_PLUGIN_ROOT": self._root}
-        self._groups: dict[str, list[dict[str, Any]]] = json.loads((root / "hooks" / "hooks.json").read_text(encoding="utf-8"))["hooks"]
+        self._groups: dict[str, list[dict[str, Any]]] = json.loads(
+            (root / "hooks" / "hooks.json").read_text(encoding="utf-8")
+        )["hooks"]
 
     def fire(self, payload: Mapping[str, Any], cwd: Path) -> HookAnswer:
         """Run every hook that the event concerns, one after the other; the first denial counts."""
@@ -43,7 +49,11 @@ class Hooks:
     def _matching(self, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
         event = payload["hook_event_name"]
         subject = payload.get("tool_name") or payload.get("source") or payload.get("reason") or ""
-        groups = [group for group in self._groups.get(event, []) if _matches(group.get("matcher", ""), subject)]
+        groups = [
+            group
+            for group in self._groups.get(event, [])
+            if _matches(group.get("matcher", ""), subject)
+        ]
         # A hook that wakes an idle session is for a session that has a model.
         return [hook for group in groups for hook in group["hooks"] if not hook.get("asyncRewake")]
 
@@ -65,22 +75,30 @@ class Hooks:
 
 
 def read_answer(event: str, status: int, out: str, err: str) -> HookAnswer:
-    """What a hook's exit status and output mean; a guard that fails in any other way blocks, as its `onFailure` says.
+    """What a hook's exit status and output mean; a guard that fails in any other way blocks, as its
+    `onFailure` says.
 
     Raises:
         ValueError: the output is neither empty nor JSON.
     """
     if status:
-        return HookAnswer(denied=event == "PreToolUse", reason=err.strip() or f"the hook ended with status {status}")
+        return HookAnswer(
+            denied=event == "PreToolUse",
+            reason=err.strip() or f"the hook ended with status {status}",
+        )
     specific = json.loads(out).get("hookSpecificOutput", {}) if out.strip() else {}
     if event in {"Stop", "SubagentStop"}:
         return HookAnswer(feedback=specific.get("additionalContext", ""))
     # Nobody is there to be asked, so that `ask` is a denial.
     denied = specific.get("permissionDecision") in {"deny", "ask"}
-    return HookAnswer(denied, specific.get("permissionDecisionReason", ""), specific.get("updatedInput"))
+    return HookAnswer(
+        denied, specific.get("permissionDecisionReason", ""), specific.get("updatedInput")
+    )
 
 
-def session_environment(environment: Mapping[str, str], session: str, project: Path, env_file: Path) -> dict[str, str]:
+def session_environment(
+    environment: Mapping[str, str], session: str, project: Path, env_file: Path
+) -> dict[str, str]:
     """The variables that Claude Code 2.1.330 gives to a hook, on top of a session's own."""
     return {
         **environment,

@@ -1,4 +1,5 @@
-"""Cleans up after a demo, however that ended: waits for the end of its standard input, then kills and removes what is left.
+"""Cleans up after a demo, however that ended: waits for the end of its standard input, then kills
+and removes what is left.
 
     python -m octet.demo.keeper DIRECTORY
 

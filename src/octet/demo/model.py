@@ -1,9 +1,12 @@
-"""A stand-in for the model: an HTTP server on 127.0.0.1 that speaks as much of the Messages API as Claude Code needs.
+"""A stand-in for the model: an HTTP server on 127.0.0.1 that speaks as much of the Messages API as
+Claude Code needs.
 
     with ModelServer(lambda request: [Text("done")], lambda request, error: print(error)) as model:
-        subprocess.run(["claude", "-p", marker("A") + " begin"], env={..., "ANTHROPIC_BASE_URL": model.url})
+        subprocess.run(["claude", "-p", marker("A") + " begin"], env={..., "ANTHROPIC_BASE_URL":
+        model.url})
 
-What to answer is asked for each request; a marker in the prompt tells whose it is. The end-to-end tests script it too.
+What to answer is asked for each request; a marker in the prompt tells whose it is. The end-to-end
+tests script it too.
 """
 
 from __future__ import annotations
@@ -49,7 +52,9 @@ class Request:
 
     @property
     def is_main(self) -> bool:
-        """Whether it is of a session's main loop. Those with few or no tools are side calls of the client: titles, summaries."""
+        """Whether it is of a session's main loop. Those with few or no tools are side calls of the
+        client: titles, summaries.
+        """
         return len(self.body.get("tools", [])) >= MAIN_LOOP_TOOLS
 
     @property
@@ -61,7 +66,9 @@ class Request:
     @property
     def results(self) -> list[Result]:
         """What the tool calls of the model's last answer came to."""
-        latest = itertools.takewhile(lambda message: message["role"] != "assistant", reversed(self.messages))
+        latest = itertools.takewhile(
+            lambda message: message["role"] != "assistant", reversed(self.messages)
+        )
         return results_in(list(latest)[::-1])
 
 
@@ -76,14 +83,27 @@ def marker(session: str) -> str:
 
 def texts_in(messages: Iterable[Message]) -> list[str]:
     """The texts of the user's side that are no tool results, in order."""
-    return [text for message in messages if message["role"] != "assistant" for text in texts_of(message["content"])]
+    return [
+        text
+        for message in messages
+        if message["role"] != "assistant"
+        for text in texts_of(message["content"])
+    ]
 
 
 def results_in(messages: Iterable[Message]) -> list[Result]:
     """The tool results, in order, errors included."""
-    blocks = [block for message in messages if isinstance(message["content"], list) for block in message["content"]]
+    blocks = [
+        block
+        for message in messages
+        if isinstance(message["content"], list)
+        for block in message["content"]
+    ]
     found = [block for block in blocks if block["type"] == "tool_result"]
-    return [Result("\n".join(texts_of(block.get("content", ""))), bool(block.get("is_error"))) for block in found]
+    return [
+        Result("\n".join(texts_of(block.get("content", ""))), bool(block.get("is_error")))
+        for block in found
+    ]
 
 
 def texts_of(content: str | list[dict[str, Any]]) -> list[str]:
@@ -97,19 +117,27 @@ class ModelServer:
     """The server; a context manager that listens from entry to exit.
 
     Args:
-        answer: from a request to the blocks of its answer, or a failure; called in a thread of the request's own, and may block.
+        answer: from a request to the blocks of its answer, or a failure; called in a thread of the
+            request's own, and may block.
         fault: told of an exception in `answer`; the client then gets an error.
     """
 
     def __init__(self, answer: Answer, fault: Fault) -> None:
         self._server = _Server(answer, fault)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(STOP_WITHIN_S)
@@ -120,7 +148,8 @@ class ModelServer:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True  # an answer may wait for what never comes once its client is dead: closing waits for none
+    # an answer may wait for what never comes once its client is dead: closing waits for none
+    daemon_threads = True
     request_queue_size = 64
 
     def __init__(self, answer: Answer, fault: Fault) -> None:
@@ -164,7 +193,11 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(answered, Failure):
             return self._fail(answered)
         message = compose_message(request.body, answered)
-        return self._send_stream(message) if request.body.get("stream") else self._send_json(200, message)
+        return (
+            self._send_stream(message)
+            if request.body.get("stream")
+            else self._send_json(200, message)
+        )
 
     def _fail(self, failure: Failure) -> None:
         self._send_json(failure.status, failure.body)

@@ -15,9 +15,11 @@ PROMISED_MS = 2000
 class Report:
     """The figures of one demo; `problems` is empty where everything was right.
 
-    `claims` counts those to build; each gate's are claims of its own. `reviews` ended with an approval, or with the work `sent_back`.
-    `merges` counts tasks, `moves` those of the protected branch: tasks that were tested together came with one. `claimable_ms`: from the
-    kill to when the dead agent's task could be claimed; `failover_ms`: to when another had claimed it. None where nobody was killed.
+    `claims` counts those to build; each gate's are claims of its own. `reviews` ended with an
+    approval, or with the work `sent_back`. `merges` counts tasks, `moves` those of the protected
+    branch: tasks that were tested together came with one. `claimable_ms`: from the kill to when the
+    dead agent's task could be claimed; `failover_ms`: to when another had claimed it. None where
+    nobody was killed.
     """
 
     feature: str
@@ -45,7 +47,9 @@ class Report:
 
 @dataclass(frozen=True)
 class Facts:
-    """What no event tells: where the protected branch is and how often it moved, the time it took, and where the repository stays."""
+    """What no event tells: where the protected branch is and how often it moved, the time it took,
+    and where the repository stays.
+    """
 
     main: str
     moves: int
@@ -72,8 +76,12 @@ def compose(story: Chronicle, feature: str, facts: Facts, problems: Sequence[str
         moves=facts.moves,
         killed=failover.agent if failover else "",
         heir=failover.heir if failover else "",
-        claimable_ms=_ms(failover.claimable_s - failover.killed_s) if failover and failover.claimable_s else None,
-        failover_ms=_ms(failover.reclaimed_s - failover.killed_s) if failover and reclaimed else None,
+        claimable_ms=_ms(failover.claimable_s - failover.killed_s)
+        if failover and failover.claimable_s
+        else None,
+        failover_ms=_ms(failover.reclaimed_s - failover.killed_s)
+        if failover and reclaimed
+        else None,
         main=facts.main,
         tests="its tests pass" if not problems else "see the problems",
         duration_s=facts.duration_s,
@@ -85,10 +93,14 @@ def compose(story: Chronicle, feature: str, facts: Facts, problems: Sequence[str
 def render_report(report: Report) -> str:
     """The report for people."""
     lines = [
-        f"{report.feature}: {report.done} of {report.tasks} tasks done by {report.agents} agents in {report.duration_s:g} s",
-        f"  claims     {report.claims}, conflicts {report.conflicts}, denials {report.denials} (all honoured)",
-        f"  reviews    {report.reviews} ({report.sent_back} sent back), test runs {report.test_runs}",
-        f"  merges     {report.merges} in {report.moves} moves of {BRANCH}, each tested before it moved",
+        f"{report.feature}: {report.done} of {report.tasks} tasks done by {report.agents} "
+        f"agents in {report.duration_s:g} s",
+        f"  claims     {report.claims}, conflicts {report.conflicts}, denials "
+        f"{report.denials} (all honoured)",
+        f"  reviews    {report.reviews} ({report.sent_back} sent back), test runs "
+        f"{report.test_runs}",
+        f"  merges     {report.merges} in {report.moves} moves of {BRANCH}, each tested "
+        "before it moved",
         f"  failover   {_failover(report)}",
         f"  {BRANCH:<10} {report.main}; {report.tests}",
     ]
@@ -103,7 +115,9 @@ def _failover(report: Report) -> str:
         return "nobody was killed"
     if report.failover_ms is None or report.claimable_ms is None:
         return f"{report.killed} was killed, and nobody took its task over"
-    late = "" if report.claimable_ms <= PROMISED_MS else f" (more than the promised {PROMISED_MS} ms)"
+    late = (
+        "" if report.claimable_ms <= PROMISED_MS else f" (more than the promised {PROMISED_MS} ms)"
+    )
     free = f"its task free after {report.claimable_ms} ms{late}"
     return f"{report.killed} killed; {free}, claimed by {report.heir} after {report.failover_ms} ms"
 

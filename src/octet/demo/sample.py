@@ -39,9 +39,11 @@ class Edit:
 
 @dataclass(frozen=True)
 class Job:
-    """One task as a scripted developer does it: `tests` is the step that writes its tests, `steps` are the others.
+    """One task as a scripted developer does it: `tests` is the step that writes its tests, `steps`
+    are the others.
 
-    `paths` are what it may touch beside its tests; `alone`: nobody else is to work on them meanwhile. `after` are the tasks it waits for.
+    `paths` are what it may touch beside its tests; `alone`: nobody else is to work on them
+    meanwhile. `after` are the tasks it waits for.
     """
 
     id: str
@@ -81,28 +83,42 @@ def load_sample() -> Sample:
 
 
 def test_command(python: str) -> str:
-    """The line that runs the sample's tests: under pytest where this Python has it, under plain unittest where it has not.
+    """The line that runs the sample's tests: under pytest where this Python has it, under plain
+    unittest where it has not.
 
     pytest is no dependency of Octet's, and the demo must run where only Octet is installed.
     """
-    has_pytest = subprocess.run([python, "-c", "import pytest"], capture_output=True, check=False).returncode == 0
+    has_pytest = (
+        subprocess.run([python, "-c", "import pytest"], capture_output=True, check=False).returncode
+        == 0
+    )
     if not has_pytest:
         return shlex.join([python, "-B", "-m", "unittest", "-q"])
     # Without the plugins that happen to be installed: the sample has no need of them.
-    return "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 " + shlex.join([python, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"])
+    return "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 " + shlex.join(
+        [python, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    )
 
 
 def make_repository(root: Path, sample: Sample, command: str) -> Git:
     """Make the repository with one commit on `main`, opted in to Octet.
 
-    Identity and no signing are set in the repository itself, so that nothing of the person's git settings is needed.
+    Identity and no signing are set in the repository itself, so that nothing of the person's git
+    settings is needed.
     """
     root.mkdir(exist_ok=True)
     git = Git(root)
     git.out("init", "--quiet", f"--initial-branch={BRANCH}")
-    for key, value in (("user.name", "Octet demo"), ("user.email", "demo@octet.invalid"), ("commit.gpgSign", "false")):
+    for key, value in (
+        ("user.name", "Octet demo"),
+        ("user.email", "demo@octet.invalid"),
+        ("commit.gpgSign", "false"),
+    ):
         git.out("config", key, value)
-    settings = f'project = "{PROJECT}"\nprotected = ["{BRANCH}"]\n\n[test]\ncommand = {_toml_string(command)}\n'
+    settings = (
+        f'project = "{PROJECT}"\nprotected = ["{BRANCH}"]\n\n[test]\ncommand = '
+        f"{_toml_string(command)}\n"
+    )
     for file in (*sample.files, Write(".claude/octet.toml", settings)):
         path = root / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +141,9 @@ def apply_step(root: Path, step: Write | Edit) -> None:
         return
     text = path.read_text(encoding="utf-8")
     if text.count(step.old) != 1:
-        raise ValueError(f"{step.path}: the text to replace stands in it {text.count(step.old)} times")
+        raise ValueError(
+            f"{step.path}: the text to replace stands in it {text.count(step.old)} times"
+        )
     path.write_text(text.replace(step.old, step.new), encoding="utf-8")
 
 
@@ -145,7 +163,11 @@ def _read_job(task: dict[str, Any]) -> Job:
 
 
 def _read_step(step: dict[str, str]) -> Write | Edit:
-    return Write(step["write"], step["text"]) if "write" in step else Edit(step["edit"], step["old"], step["new"])
+    return (
+        Write(step["write"], step["text"])
+        if "write" in step
+        else Edit(step["edit"], step["old"], step["new"])
+    )
 
 
 def _toml_string(text: str) -> str:

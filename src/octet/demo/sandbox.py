@@ -1,4 +1,5 @@
-"""A machine of its own for one demo: home, state, embedded server, daemon and commands, all below one temporary directory.
+"""A machine of its own for one demo: home, state, embedded server, daemon and commands, all below
+one temporary directory.
 
 The person's daemon, server, settings and git configuration are neither used nor seen.
 """
@@ -20,14 +21,17 @@ from octet.daemon.process import control
 from octet.runtime.environment import module_command
 from octet.store import embedded
 
-# What a program needs to run, and nothing that would lead back to the person's own Octet, git or Claude Code.
+# What a program needs to run, and nothing that would lead back to the person's own Octet, git or
+# Claude Code.
 PASSED_ON = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
 LEAVE_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """`base` holds everything and is removed at the end; `root` is where the sample repository goes."""
+    """`base` holds everything and is removed at the end; `root` is where the sample repository
+    goes.
+    """
 
     base: Path
     root: Path
@@ -35,7 +39,9 @@ class Sandbox:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """This process in the sandbox's environment, so that the library finds its state, server and daemon."""
+        """This process in the sandbox's environment, so that the library finds its state, server
+        and daemon.
+        """
         before = dict(os.environ)
         os.environ.clear()
         os.environ.update(self.environment)
@@ -52,7 +58,9 @@ class Sandbox:
 
     def processes(self, *, besides: Sequence[int] = ()) -> dict[int, str]:
         """What runs in the sandbox: pid → command line."""
-        return {pid: command for pid, command in processes_of(self.base).items() if pid not in besides}
+        return {
+            pid: command for pid, command in processes_of(self.base).items() if pid not in besides
+        }
 
 
 def make_sandbox(base: Path, root: Path | None) -> Sandbox:
@@ -60,11 +68,13 @@ def make_sandbox(base: Path, root: Path | None) -> Sandbox:
 
     Args:
         base: an empty directory, which holds everything.
-        root: where the sample repository is to be kept; None: inside, to be removed with everything else.
+        root: where the sample repository is to be kept; None: inside, to be removed with everything
+            else.
     """
     for name in ("home", "state", "bin"):
         (base / name).mkdir(mode=0o700)
-    # bin/octet finds its virtual environment by the cache: nothing shall be built or downloaded for a demo.
+    # bin/octet finds its virtual environment by the cache: nothing shall be built or downloaded for
+    # a demo.
     cache = dirs.cache_dir()
     if cache.is_dir():
         (base / "state" / "cache").symlink_to(cache.resolve())
@@ -83,7 +93,9 @@ def make_sandbox(base: Path, root: Path | None) -> Sandbox:
 
 @contextmanager
 def watched(base: Path) -> Iterator[int]:
-    """Have a keeper clean up what belongs to `base`, whatever ends this process; yields the keeper's pid."""
+    """Have a keeper clean up what belongs to `base`, whatever ends this process; yields the
+    keeper's pid.
+    """
     # In a session of its own: Ctrl-C in the terminal must not end it before it has done its work.
     keeper = subprocess.Popen(
         module_command("octet.demo.keeper", str(base)),
@@ -100,9 +112,13 @@ def watched(base: Path) -> Iterator[int]:
         try:
             keeper.wait(LEAVE_WITHIN_S)
         except subprocess.TimeoutExpired as error:
-            raise OctetError(f"the demo cannot be cleaned up: see what runs in {base}, and remove it") from error
+            raise OctetError(
+                f"the demo cannot be cleaned up: see what runs in {base}, and remove it"
+            ) from error
 
 
 def _write_command(path: Path, module: str) -> None:
-    path.write_text(f'#!/bin/sh\nexec {shlex.join(module_command(module))} "$@"\n', encoding="utf-8")
+    path.write_text(
+        f'#!/bin/sh\nexec {shlex.join(module_command(module))} "$@"\n', encoding="utf-8"
+    )
     path.chmod(0o755)

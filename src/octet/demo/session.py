@@ -1,6 +1,8 @@
-"""A process that stands for a Claude Code session: it fires the hooks, makes the tool calls, and follows a role's behaviour.
+"""A process that stands for a Claude Code session: it fires the hooks, makes the tool calls, and
+follows a role's behaviour.
 
-    python -m octet.demo.session        the part (a JSON object) is the first line of standard input; what happens goes to standard output
+    python -m octet.demo.session        the part (a JSON object) is the first line of standard
+    input; what happens goes to standard output
 
 It ends with its standard input, that is, with the demo, however that ends.
 """
@@ -36,7 +38,9 @@ HOOKS_ONLY = ("CLAUDE_PROJECT_DIR", "CLAUDE_ENV_FILE")
 
 
 class Session:
-    """One session in the role of `role`; its directory is the shared checkout, as when a person starts `claude` there."""
+    """One session in the role of `role`; its directory is the shared checkout, as when a person
+    starts `claude` there.
+    """
 
     def __init__(self, role: str, scene: Scene) -> None:
         self._role = role
@@ -71,7 +75,13 @@ class Session:
 
     def _do(self, act: Act, lookout: Lookout) -> Answer:
         if isinstance(act, EndTurn):
-            told = self._fire("Stop", stop_hook_active=False, last_assistant_message=act.text, background_tasks=[], session_crons=[])
+            told = self._fire(
+                "Stop",
+                stop_hook_active=False,
+                last_assistant_message=act.text,
+                background_tasks=[],
+                session_crons=[],
+            )
             if told.feedback:  # the turn goes on, with what the behaviour would look for anyway
                 return Answer()
             if act.until:
@@ -91,7 +101,9 @@ class Session:
             return read_file(act.path)
         name, given = as_tool_call(act)
         self._calls += 1
-        guard = self._fire("PreToolUse", tool_name=name, tool_input=given, tool_use_id=f"toolu_{self._calls:024d}")
+        guard = self._fire(
+            "PreToolUse", tool_name=name, tool_input=given, tool_use_id=f"toolu_{self._calls:024d}"
+        )
         if guard.denied:
             say("denied", agent=self._scene.name, tool=name, reason=guard.reason)
             return Answer(guard.reason, ok=False, denied=True)
@@ -100,7 +112,9 @@ class Session:
         return change_file(act)
 
     def _run(self, command: str) -> Answer:
-        environment = {name: value for name, value in self._environment.items() if name not in HOOKS_ONLY}
+        environment = {
+            name: value for name, value in self._environment.items() if name not in HOOKS_ONLY
+        }
         if self._env_file.exists():  # what SessionStart left there
             command = f". {self._env_file}\n{command}"
         done = subprocess.run(
@@ -126,7 +140,11 @@ class Session:
             "cwd": str(self._scene.root),
             "agent_type": f"octet:{self._role}",
             "hook_event_name": event,
-            **({"permission_mode": "default", "prompt_id": f"prompt-{self._prompts}"} if self._prompts else {}),
+            **(
+                {"permission_mode": "default", "prompt_id": f"prompt-{self._prompts}"}
+                if self._prompts
+                else {}
+            ),
             **fields,
         }
         return self._hooks.fire(payload, self._scene.root)
@@ -134,7 +152,9 @@ class Session:
 
 def scene_of(part: Part) -> Scene:
     """What a part of the crew sees of the world."""
-    return Scene(Path(part.root), load_sample(), part.python, part.name, part.careless, part.lingers_at)
+    return Scene(
+        Path(part.root), load_sample(), part.python, part.name, part.careless, part.lingers_at
+    )
 
 
 def as_tool_call(act: Bash | Write | Edit) -> tuple[str, dict[str, Any]]:
@@ -162,7 +182,9 @@ def change_file(act: Write | Edit) -> Answer:
         return Answer()
     text = act.path.read_text(encoding="utf-8")
     if text.count(act.old) != 1:
-        return Answer(f"the text to replace stands in {act.path} {text.count(act.old)} times", ok=False)
+        return Answer(
+            f"the text to replace stands in {act.path} {text.count(act.old)} times", ok=False
+        )
     act.path.write_text(text.replace(act.old, act.new), encoding="utf-8")
     return Answer()
 
@@ -186,7 +208,8 @@ def main() -> None:
 
 
 def _end_with_the_demo() -> None:
-    # Not the buffered sys.stdin: its lock would be held in this read for ever, and the interpreter could not end.
+    # Not the buffered sys.stdin: its lock would be held in this read for ever, and the interpreter
+    # could not end.
     while os.read(0, 4096):
         pass  # the demo says nothing after the first line
     if os.getpgrp() == os.getpid():

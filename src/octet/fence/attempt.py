@@ -1,8 +1,10 @@
-"""What git's own hooks ask: may this process move these refs? The same needs and the same `policy.judge` as for a tool call.
+"""What git's own hooks ask: may this process move these refs? The same needs and the same
+`policy.judge` as for a tool call.
 
-attempt = parse(raw)                     # Attempt(moves=(Move("refs/heads/main", "1f…", "2c…"),), …)
-needs = fence_needs(attempt, project)    # Needs(resources=("repository:main",), names={…: "the branch main"})
-render(judge(needs, answer, project))    # Reply(2, b"", b"Octet: the branch main is held by …\\n")
+attempt = parse(raw)                     # Attempt(moves=(Move("refs/heads/main", "1f…", "2c…"),),
+…) needs = fence_needs(attempt, project)    # Needs(resources=("repository:main",), names={…: "the
+branch main"}) render(judge(needs, answer, project))    # Reply(2, b"", b"Octet: the branch main is
+held by …\\n")
 """
 
 from __future__ import annotations
@@ -27,9 +29,11 @@ _HEADS = "refs/heads/"
 
 @dataclass(frozen=True)
 class Move:
-    """One line that git gave its hook; object names are hexadecimal, zeros for none. `ref` may be HEAD: the worktree's own moves.
+    """One line that git gave its hook; object names are hexadecimal, zeros for none. `ref` may be
+    HEAD: the worktree's own moves.
 
-    Before a commit there is no line, and no name of an object either: then they are words."""
+    Before a commit there is no line, and no name of an object either: then they are words.
+    """
 
     ref: str
     old: str
@@ -50,9 +54,9 @@ class Move:
 class Attempt:
     """What git is about to do, and what its environment says about who asked for it.
 
-    `pid` is git's own process and `claude_pid` what CLAUDE_PID says, 0 for unset; `agent`, `role` and `token` are OCTET_AGENT, OCTET_ROLE
-    and OCTET_FENCE_TOKEN, "" for unset. `protected` are the patterns that a person approved by `octet init`. `near`: the hook has seen
-    signs of an agent.
+    `pid` is git's own process and `claude_pid` what CLAUDE_PID says, 0 for unset; `agent`, `role`
+    and `token` are OCTET_AGENT, OCTET_ROLE and OCTET_FENCE_TOKEN, "" for unset. `protected` are the
+    patterns that a person approved by `octet init`. `near`: the hook has seen signs of an agent.
     """
 
     moves: tuple[Move, ...]
@@ -67,7 +71,8 @@ class Attempt:
 
 
 def parse(raw: bytes) -> Attempt:
-    """The attempt that `octet.fence.client` tells: fields between NULs, git's lines `OLD NEW REF` the last.
+    """The attempt that `octet.fence.client` tells: fields between NULs, git's lines `OLD NEW REF`
+    the last.
 
     Raises:
         UsageError: it is none.
@@ -75,9 +80,14 @@ def parse(raw: bytes) -> Attempt:
     try:
         fields = raw.decode("utf-8", "surrogateescape").split("\0")
         protected, pid, near, cwd, claude, agent, role, token, lines = fields
-        moves = tuple(Move(ref, old, new) for old, new, ref in (line.split(" ", 2) for line in lines.split("\n") if line))
+        moves = tuple(
+            Move(ref, old, new)
+            for old, new, ref in (line.split(" ", 2) for line in lines.split("\n") if line)
+        )
         patterns = tuple(map(str, json.loads(protected)))
-        return Attempt(moves, patterns, cwd, _pid(pid), _pid(claude), agent, role, token, bool(near))
+        return Attempt(
+            moves, patterns, cwd, _pid(pid), _pid(claude), agent, role, token, bool(near)
+        )
     except (ValueError, TypeError, RecursionError) as error:
         raise UsageError("this is no question of Octet's git hooks") from error
 
@@ -87,22 +97,32 @@ def _pid(text: str) -> int:
 
 
 def fence_needs(attempt: Attempt, project: Project) -> Needs:
-    """The locks of the protected branches that move. To delete one is refused, as the guard of tool calls refuses it."""
+    """The locks of the protected branches that move. To delete one is refused, as the guard of tool
+    calls refuses it.
+    """
     names: dict[str, str] = {}
     refusals: list[str] = []
     patterns = (*project.config.protected, *attempt.protected)
     for move in attempt.moves:
-        if not move.branch or not any(fnmatchcase(move.branch, pattern) for pattern in patterns) or _is_packing(move, project):
+        if (
+            not move.branch
+            or not any(fnmatchcase(move.branch, pattern) for pattern in patterns)
+            or _is_packing(move, project)
+        ):
             continue
         names[repository_resource(move.branch)] = f"the branch {plain(move.branch, 200)}"
         if move.deletes:
-            refusals.append(f"Octet: the branch {plain(move.branch, 200)} is not deleted: {SHARED}.")
+            refusals.append(
+                f"Octet: the branch {plain(move.branch, 200)} is not deleted: {SHARED}."
+            )
     return Needs(resources=tuple(names), names=names, refusals=tuple(refusals))
 
 
 def _is_packing(move: Move, project: Project) -> bool:
-    """Whether git only stores a ref in another way: `gc` writes what a loose ref says to packed-refs, then deletes the loose one, and
-    git 2.39 tells its hooks of both as of moves. Who deletes a packed ref for good holds packed-refs.lock while the hook runs."""
+    """Whether git only stores a ref in another way: `gc` writes what a loose ref says to
+    packed-refs, then deletes the loose one, and git 2.39 tells its hooks of both as of moves. Who
+    deletes a packed ref for good holds packed-refs.lock while the hook runs.
+    """
     if project.common_dir is None:
         return False
     try:
@@ -117,7 +137,9 @@ def _is_packing(move: Move, project: Project) -> bool:
 
 
 def worktree_needs(attempt: Attempt, project: Project) -> Needs:
-    """The lock of the linked worktree whose HEAD moves; nothing in the main checkout, which is everybody's."""
+    """The lock of the linked worktree whose HEAD moves; nothing in the main checkout, which is
+    everybody's.
+    """
     if not any(move.ref == "HEAD" for move in attempt.moves) or project.config.lock_paths == "off":
         return Needs()
     try:
@@ -127,7 +149,9 @@ def worktree_needs(attempt: Attempt, project: Project) -> Needs:
     if worktree is None or worktree.is_main or worktree.common_dir != project.common_dir:
         return Needs()
     resource = worktree_resource(worktree)
-    return Needs(resources=(resource,), names={resource: f"the worktree {plain(worktree.name, 200)}"})
+    return Needs(
+        resources=(resource,), names={resource: f"the worktree {plain(worktree.name, 200)}"}
+    )
 
 
 def render(verdict: Verdict) -> Reply:

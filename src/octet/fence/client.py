@@ -1,8 +1,9 @@
 """What git's hooks run when they have to ask: their question to the daemon, its answer back to git.
 
-Imports C modules only, as `hooks/pipe.py` does and for the same reason; `octet.fence.cold` where the daemon gives no answer. The wire is
-that of docs/architecture.md. `main` ends the process with 0 (go on) or 2 (refused) and one line on standard error at most; with `BROKEN`,
-silently, where it cannot tell: then the hook decides.
+Imports C modules only, as `hooks/pipe.py` does and for the same reason; `octet.fence.cold` where
+the daemon gives no answer. The wire is that of docs/architecture.md. `main` ends the process with 0
+(go on) or 2 (refused) and one line on standard error at most; with `BROKEN`, silently, where it
+cannot tell: then the hook decides.
 """
 
 import _signal  # type: ignore[import-not-found]
@@ -17,7 +18,9 @@ _VARIABLES = (b"CLAUDE_PID", b"OCTET_AGENT", b"OCTET_ROLE", b"OCTET_FENCE_TOKEN"
 def main(arguments: list[str]) -> None:
     """`ROOT STATE PROTECTED PID NEAR`; git's lines on standard input."""
     try:
-        code, said = _answer([argument.encode("utf-8", "surrogateescape") for argument in arguments])
+        code, said = _answer(
+            [argument.encode("utf-8", "surrogateescape") for argument in arguments]
+        )
         while said:
             said = said[posix.write(2, said) :]
     except Exception:  # noqa: BLE001 - the process's edge: no trace in somebody's terminal
@@ -32,7 +35,13 @@ def _answer(arguments: list[bytes]) -> tuple[int, bytes]:
         lines += chunk
     said = [posix.environ.get(name, b"") for name in _VARIABLES]
     payload = b"\0".join([protected, pid, near, posix.getcwdb(), *said, lines])
-    header = [b"v=1", b"event=Fence", b"root=" + root, b"source=cli", b"url=" + posix.environ.get(b"OCTET_REDIS_URL", b"")]
+    header = [
+        b"v=1",
+        b"event=Fence",
+        b"root=" + root,
+        b"source=cli",
+        b"url=" + posix.environ.get(b"OCTET_REDIS_URL", b""),
+    ]
     _signal.signal(_signal.SIGALRM, _ring)
     _signal.setitimer(_signal.ITIMER_REAL, WITHIN_S)
     try:

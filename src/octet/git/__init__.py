@@ -1,1 +1,3 @@
-"""The git program, and what a repository holds: worktrees, remotes, snapshots. Cold path only, never in a hook."""
+"""The git program, and what a repository holds: worktrees, remotes, snapshots. Cold path only,
+never in a hook.
+"""

@@ -1,6 +1,7 @@
 """The git program, run through GitPython in one named directory; cold path only, never in a hook.
 
-GitPython is used as a way to run the program and for nothing else: `octet.git.worktrees`, `octet.merge` and their like are plain git commands.
+GitPython is used as a way to run the program and for nothing else: `octet.git.worktrees`,
+`octet.merge` and their like are plain git commands.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from typing import BinaryIO, cast
 
 from octet.base.errors import OctetError, UsageError
 
-# What would point git at another repository, index or object store than the directory's own. A git hook or `git rebase --exec`
-# sets these for its children, and an agent's shell may have been started from one.
+# What would point git at another repository, index or object store than the directory's own. A git
+# hook or `git rebase --exec` sets these for its children, and an agent's shell may have been
+# started from one.
 REDIRECTIONS = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -38,9 +40,15 @@ REDIRECTIONS = (
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 )
-# No prompt or editor may hold up a process that nobody watches, and no `gc` may stay behind in the background. Nor may a look at a
-# checkout take its lock, which would stay there if the git that looks is killed.
-QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true", "GIT_MERGE_AUTOEDIT": "no", "GIT_OPTIONAL_LOCKS": "0"}
+# No prompt or editor may hold up a process that nobody watches, and no `gc` may stay behind in the
+# background. Nor may a look at a checkout take its lock, which would stay there if the git that
+# looks is killed.
+QUIET = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_EDITOR": "true",
+    "GIT_MERGE_AUTOEDIT": "no",
+    "GIT_OPTIONAL_LOCKS": "0",
+}
 NO_GC = ("-c", "gc.auto=0", "-c", "maintenance.auto=false")
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
 
@@ -62,7 +70,9 @@ class GitFailed(OctetError):
 
 @dataclass(frozen=True)
 class Ran:
-    """What one git command answered: exit status, standard output without its last newline, standard error."""
+    """What one git command answered: exit status, standard output without its last newline,
+    standard error.
+    """
 
     status: int
     out: str
@@ -78,7 +88,9 @@ class Ran:
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what would redirect git; for programs that may run git themselves."""
+    """This process's environment without what would redirect git; for programs that may run git
+    themselves.
+    """
     return {name: value for name, value in os.environ.items() if name not in REDIRECTIONS}
 
 
@@ -107,7 +119,13 @@ class Git:
         """
         from git.cmd import Git as Program
 
-        answer = Program().execute(self._command(args), with_extended_output=True, with_exceptions=False, env=QUIET, pass_fds=keep)
+        answer = Program().execute(
+            self._command(args),
+            with_extended_output=True,
+            with_exceptions=False,
+            env=QUIET,
+            pass_fds=keep,
+        )
         return Ran(*answer)
 
     def out(self, *args: str) -> str:
@@ -133,20 +151,29 @@ class Git:
             file.write(text)
             file.seek(0)
             command = self._command(args)
-            answer = Program().execute(command, istream=cast(BinaryIO, file), with_extended_output=True, with_exceptions=False, env=QUIET)
+            answer = Program().execute(
+                command,
+                istream=cast(BinaryIO, file),
+                with_extended_output=True,
+                with_exceptions=False,
+                env=QUIET,
+            )
         ran = Ran(*answer)
         if ran.status != 0:
             raise GitFailed(f"git {args[0]} in {self.directory}: {ran.complaint}")
         return ran.out
 
     def within(self, limit_s: float, *args: str) -> Ran:
-        """`run` for a command that talks to another machine: at the end of the time it is killed with all that it started.
+        """`run` for a command that talks to another machine: at the end of the time it is killed
+        with all that it started.
 
         It has no terminal, so that neither git nor ssh can ask anybody anything.
         """
         from git.cmd import Git as Program
 
-        handle = Program().execute(self._command(args), as_process=True, env=QUIET, start_new_session=True)
+        handle = Program().execute(
+            self._command(args), as_process=True, env=QUIET, start_new_session=True
+        )
         assert handle.proc is not None
         try:
             out, err = _listen(handle.proc, limit_s)
@@ -156,15 +183,25 @@ class Git:
             if handle.proc.returncode is None:  # not reaped, so the group is still its own
                 os.killpg(handle.proc.pid, signal.SIGKILL)
                 handle.proc.wait()
-        return Ran(handle.proc.returncode, out.decode(errors="surrogateescape").rstrip("\n"), err.decode(errors="replace"))
+        return Ran(
+            handle.proc.returncode,
+            out.decode(errors="surrogateescape").rstrip("\n"),
+            err.decode(errors="replace"),
+        )
 
     def patient(self, *args: str, keep: tuple[int, ...] = ()) -> Ran:
-        """`run`, tried again for some seconds while another git process holds one of git's own locks."""
+        """`run`, tried again for some seconds while another git process holds one of git's own
+        locks.
+        """
         deadline = time.monotonic() + BUSY_DEADLINE_S
         pause = 0.02
         while True:
             ran = self.run(*args, keep=keep)
-            if ran.status == 0 or not any(sign in ran.err.lower() for sign in BUSY) or time.monotonic() > deadline:
+            if (
+                ran.status == 0
+                or not any(sign in ran.err.lower() for sign in BUSY)
+                or time.monotonic() > deadline
+            ):
                 return ran
             time.sleep(pause)
             pause = min(pause * 2, 0.5)
@@ -175,7 +212,11 @@ class Git:
 
     def having(self, **variables: str) -> Git:
         """The same program with more variables in its environment."""
-        return replace(self, variables=self.variables + tuple(f"{name}={value}" for name, value in variables.items()))
+        return replace(
+            self,
+            variables=self.variables
+            + tuple(f"{name}={value}" for name, value in variables.items()),
+        )
 
     def commit(self, revision: str) -> str:
         """Object name of the commit that `revision` is, "" when there is none."""
@@ -199,33 +240,53 @@ class Git:
     def converse(self, *args: str, keep: tuple[int, ...] = ()) -> Iterator[subprocess.Popen[bytes]]:
         """Run a command that is spoken to over its standard input; closing that ends it.
 
-        Killed with this process or not, `git update-ref --stdin` then gives up what it has not committed.
+        Killed with this process or not, `git update-ref --stdin` then gives up what it has not
+        committed.
         """
         from git.cmd import Git as Program
 
         # Typed as a file to read from; it goes to Popen as it is.
         pipe = cast(BinaryIO, subprocess.PIPE)
-        handle = Program().execute(self._command(args), istream=pipe, as_process=True, env=QUIET, pass_fds=keep)
+        handle = Program().execute(
+            self._command(args), istream=pipe, as_process=True, env=QUIET, pass_fds=keep
+        )
         assert handle.proc is not None
-        with handle.proc as process:  # through `handle`, which ends the process when it is collected
+        with (
+            handle.proc as process
+        ):  # through `handle`, which ends the process when it is collected
             yield process
 
     def _command(self, args: tuple[str, ...]) -> list[str]:
-        # `-C`, because GitPython falls back to the process's own directory where it cannot enter the named one: that may be
-        # another repository. `env -u`, because it can add to the environment and not take away.
+        # `-C`, because GitPython falls back to the process's own directory where it cannot enter
+        # the named one: that may be another repository. `env -u`, because it can add to the
+        # environment and not take away.
         program = shutil.which("git")
         if program is None:
             raise GitFailed("git is not on PATH: install it")
         unset = [word for name in REDIRECTIONS if name in os.environ for word in ("-u", name)]
-        return ["env", *unset, *self.variables, program, "-C", str(self.directory), *NO_GC, *self.flags, *args]
+        return [
+            "env",
+            *unset,
+            *self.variables,
+            program,
+            "-C",
+            str(self.directory),
+            *NO_GC,
+            *self.flags,
+            *args,
+        ]
 
 
 def _listen(process: subprocess.Popen[bytes], limit_s: float) -> tuple[bytes, bytes]:
-    """Its output. An ssh that it leaves behind to be used again (ControlPersist) holds the pipes, and is not waited for."""
+    """Its output. An ssh that it leaves behind to be used again (ControlPersist) holds the pipes,
+    and is not waited for.
+    """
     deadline = time.monotonic() + limit_s
     while True:
         try:
-            return process.communicate(timeout=max(0.0, min(_LISTEN_S, deadline - time.monotonic())))
+            return process.communicate(
+                timeout=max(0.0, min(_LISTEN_S, deadline - time.monotonic()))
+            )
         except subprocess.TimeoutExpired as silence:
             if process.poll() is not None:
                 return silence.output or b"", silence.stderr or b""

@@ -1,4 +1,6 @@
-"""A branch at a remote: fetched, and moved there by compare-and-swap. Nobody is ever asked for a password, nothing waits for ever."""
+"""A branch at a remote: fetched, and moved there by compare-and-swap. Nobody is ever asked for a
+password, nothing waits for ever.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,14 @@ _PLAIN = (
     *("-c", "submodule.recurse=false"),
 )
 # Another push was at work in the same moment; the remote's branch may not show it yet.
-_CROWDED = ("cannot lock ref", "failed to update ref", "failed to lock", "unable to create", "stale info", "incorrect old value")
+_CROWDED = (
+    "cannot lock ref",
+    "failed to update ref",
+    "failed to lock",
+    "unable to create",
+    "stale info",
+    "incorrect old value",
+)
 _HALF_MADE = "bad object worktrees/"  # of a worktree that another process is adding
 _PAUSE_S = 0.2
 _TRIES = 5
@@ -66,10 +75,18 @@ class Remote:
     def push(self, new: str, old: str) -> str:
         """Move the branch at the remote from `old` to `new`; "" when it is there.
 
-        After a failure the branch may have moved all the same (the answer was lost): `fetch` and look.
+        After a failure the branch may have moved all the same (the answer was lost): `fetch` and
+        look.
         """
         lease = f"--force-with-lease=refs/heads/{self.branch}:{old}"
-        ran = self._run("push", "--porcelain", "--no-verify", lease, self.name, f"{new}:refs/heads/{self.branch}")
+        ran = self._run(
+            "push",
+            "--porcelain",
+            "--no-verify",
+            lease,
+            self.name,
+            f"{new}:refs/heads/{self.branch}",
+        )
         if ran.status == 0:
             return ""
         why = _refusal(ran)
@@ -83,7 +100,9 @@ class Remote:
 
     def withdraw(self, branch: str, commit: str) -> str:
         """Delete a task's branch there if it is still at `commit`; what went wrong, or ""."""
-        return self._change(branch, f":refs/heads/{branch}", f"--force-with-lease=refs/heads/{branch}:{commit}")
+        return self._change(
+            branch, f":refs/heads/{branch}", f"--force-with-lease=refs/heads/{branch}:{commit}"
+        )
 
     def _change(self, branch: str, refspec: str, *options: str) -> str:
         if _NO_BRANCH.search(branch):
@@ -93,7 +112,15 @@ class Remote:
 
     def _fetch(self, refspec: str) -> str:
         for _ in range(_TRIES):
-            ran = self._run("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", self.name, refspec)
+            ran = self._run(
+                "fetch",
+                "--quiet",
+                "--no-tags",
+                "--no-recurse-submodules",
+                "--no-write-fetch-head",
+                self.name,
+                refspec,
+            )
             if ran.status == 0:
                 return ""
             if not any(sign in ran.err.lower() for sign in (*BUSY, _HALF_MADE)):
@@ -118,10 +145,16 @@ class Remote:
         return silent.having(GIT_SSH_COMMAND=f"{ssh} {_SSH}") if ssh else silent
 
     def _ssh_command(self) -> str:
-        """The person's ssh with its options, "" where it is another program, which would not know ours."""
+        """The person's ssh with its options, "" where it is another program, which would not know
+        ours.
+        """
         if "GIT_SSH" in os.environ and "GIT_SSH_COMMAND" not in os.environ:
             return ""
-        command = os.environ.get("GIT_SSH_COMMAND") or self.git.run("config", "core.sshCommand").out or "ssh"
+        command = (
+            os.environ.get("GIT_SSH_COMMAND")
+            or self.git.run("config", "core.sshCommand").out
+            or "ssh"
+        )
         try:
             program = shlex.split(command)[0]
         except (ValueError, IndexError):
@@ -132,5 +165,9 @@ class Remote:
 def _refusal(ran: Ran) -> str:
     """Git's line on why a push was refused."""
     refused = [line.split("\t")[-1] for line in ran.out.splitlines() if line.startswith("!")]
-    said = [line.removeprefix("remote: ") for line in ran.err.splitlines() if line.startswith("remote: ") and line[8:].strip()]
+    said = [
+        line.removeprefix("remote: ")
+        for line in ran.err.splitlines()
+        if line.startswith("remote: ") and line[8:].strip()
+    ]
     return "; ".join([*refused[:1], *said[:1]]) or ran.complaint

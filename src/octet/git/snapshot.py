@@ -1,11 +1,13 @@
-"""The work in a worktree kept as a commit under `refs/octet/rescue/`, byte for byte, without touching its index or files.
+"""The work in a worktree kept as a commit under `refs/octet/rescue/`, byte for byte, without
+touching its index or files.
 
-    snapshot = take_snapshot(Git(tree), "task-7", "2", base="main")
-    snapshot.ref                 # "refs/octet/rescue/task-7/2", or "…/2-2" where that name holds other work already
-    snapshot.size                # "3 files changed, 10 insertions(+); 1 commit not in main"
+    snapshot = take_snapshot(Git(tree), "task-7", "2", base="main") snapshot.ref                 #
+    "refs/octet/rescue/task-7/2", or "…/2-2" where that name holds other work already snapshot.size
+    # "3 files changed, 10 insertions(+); 1 commit not in main"
 
-The commit's tree is the files as they lie there, changed, staged or untracked, without the filters that `git add` would apply
-(line ends, LFS). Its first parent is HEAD; where the index holds yet another content, that is the second parent.
+The commit's tree is the files as they lie there, changed, staged or untracked, without the filters
+that `git add` would apply (line ends, LFS). Its first parent is HEAD; where the index holds yet
+another content, that is the second parent.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ _MOST_COUNTED = 1000
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Work that was kept. `skipped` names what could not be: other repositories inside, sockets, files that cannot be read."""
+    """Work that was kept. `skipped` names what could not be: other repositories inside, sockets,
+    files that cannot be read.
+    """
 
     ref: str
     commit: str
@@ -39,14 +43,17 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Changes:
-    """Paths relative to the worktree: what differs from HEAD in files or index, or may; and what no snapshot can hold."""
+    """Paths relative to the worktree: what differs from HEAD in files or index, or may; and what no
+    snapshot can hold.
+    """
 
     paths: tuple[str, ...]
     foreign: tuple[str, ...]
 
 
 def take_snapshot(git: Git, name: str, attempt: str, *, base: str) -> Snapshot | None:
-    """Keep what the worktree `git.directory` has and the branch `base` has not; None when that is nothing.
+    """Keep what the worktree `git.directory` has and the branch `base` has not; None when that is
+    nothing.
 
     Raises:
         GitFailed: git could not do it; nothing was kept.
@@ -60,32 +67,55 @@ def take_snapshot(git: Git, name: str, attempt: str, *, base: str) -> Snapshot |
         return None
     if not commit:
         return Snapshot("", "", "nothing that can be kept", skipped)
-    return Snapshot(_keep(quiet, name, attempt, commit), commit, measure(quiet, commit, base), skipped)
+    return Snapshot(
+        _keep(quiet, name, attempt, commit), commit, measure(quiet, commit, base), skipped
+    )
 
 
 def keep_commit(git: Git, name: str, attempt: str, commit: str, *, base: str) -> Snapshot | None:
-    """The same for a worktree whose directory is gone: its last commit is all that is left. None when `base` has it."""
+    """The same for a worktree whose directory is gone: its last commit is all that is left. None
+    when `base` has it.
+    """
     if not commit or git.contains(f"refs/heads/{base}", commit):
         return None
-    return Snapshot(_keep(git.at(git.directory, *NO_HOOKS), name, attempt, commit), commit, measure(git, commit, base))
+    return Snapshot(
+        _keep(git.at(git.directory, *NO_HOOKS), name, attempt, commit),
+        commit,
+        measure(git, commit, base),
+    )
 
 
 def read_changes(git: Git) -> Changes:
-    """What is changed, staged or untracked, also where the index says to look away (assume-unchanged, skip-worktree)."""
-    args = ("status", "--porcelain=v2", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=none")
+    """What is changed, staged or untracked, also where the index says to look away
+    (assume-unchanged, skip-worktree).
+    """
+    args = (
+        "status",
+        "--porcelain=v2",
+        "-z",
+        "--no-renames",
+        "--untracked-files=all",
+        "--ignore-submodules=none",
+    )
     paths: dict[str, None] = {}
     foreign: dict[str, None] = {}
     for entry in filter(None, git.out(*args).split("\0")):
         kind, _, rest = entry.partition(" ")
         path = rest if kind == "?" else rest.split(" ", {"1": 7, "u": 9}[kind])[-1]
-        is_repository = path.endswith("/") or (kind != "?" and rest.split(" ", 2)[1].startswith("S"))
+        is_repository = path.endswith("/") or (
+            kind != "?" and rest.split(" ", 2)[1].startswith("S")
+        )
         (foreign if is_repository else paths)[path] = None
-    paths |= dict.fromkeys(path for path in _looked_away(git) if os.path.lexists(git.directory / path))
+    paths |= dict.fromkeys(
+        path for path in _looked_away(git) if os.path.lexists(git.directory / path)
+    )
     return Changes(tuple(paths), tuple(foreign))
 
 
 def has_work(git: Git, base: str, landed: str = "") -> bool:
-    """Whether a worktree has anything that the branch `base` has not; files that git ignores do not count, nor what has `landed`."""
+    """Whether a worktree has anything that the branch `base` has not; files that git ignores do not
+    count, nor what has `landed`.
+    """
     changes, head = read_changes(git), git.commit("HEAD")
     unmerged = head and head != landed and not git.contains(f"refs/heads/{base}", head)
     return bool(changes.paths or changes.foreign or unmerged)
@@ -98,7 +128,13 @@ def is_snapshot(git: Git, commit: str) -> bool:
 
 def list_snapshots(git: Git, name: str) -> Sequence[str]:
     """The refs under which work of a task or worktree was kept, the latest first."""
-    found = git.out("for-each-ref", "--sort=-committerdate", "--sort=-version:refname", "--format=%(refname)", f"{RESCUE}{name}/")
+    found = git.out(
+        "for-each-ref",
+        "--sort=-committerdate",
+        "--sort=-version:refname",
+        "--format=%(refname)",
+        f"{RESCUE}{name}/",
+    )
     return found.splitlines()
 
 
@@ -106,7 +142,9 @@ def measure(git: Git, commit: str, base: str) -> str:
     """How much a commit has that `base` has not, in a line."""
     fork = git.run("merge-base", f"refs/heads/{base}", commit).out
     files = git.run("diff", "--shortstat", fork, commit).out.strip() if fork else ""
-    authors = git.run("log", "--format=%ae", f"--max-count={_MOST_COUNTED}", commit, f"^refs/heads/{base}").out.splitlines()
+    authors = git.run(
+        "log", "--format=%ae", f"--max-count={_MOST_COUNTED}", commit, f"^refs/heads/{base}"
+    ).out.splitlines()
     own = len([author for author in authors if author != AUTHOR])
     commits = f"{own} commit{'s' if own != 1 else ''} not in {base}" if own else ""
     return "; ".join(filter(None, (files, commits))) or "no difference"
@@ -119,14 +157,23 @@ def _looked_away(git: Git) -> Iterator[str]:
             yield path
 
 
-def _commit_files(git: Git, head: str, changes: Changes, scratch: Path) -> tuple[str, tuple[str, ...]]:
-    """The commit of index and files, `head` itself when they add nothing to it; and what was skipped."""
+def _commit_files(
+    git: Git, head: str, changes: Changes, scratch: Path
+) -> tuple[str, tuple[str, ...]]:
+    """The commit of index and files, `head` itself when they add nothing to it; and what was
+    skipped.
+    """
     files = git.having(GIT_INDEX_FILE=str(scratch / "files"))
     files.out("read-tree", *([head] if head else ["--empty"]))
     entries, gone, skipped = _entries(git, changes.paths)
     # Deletions first: where a directory has taken a file's place, the file must make room.
     lines = [*(f"0 {'0' * len(head)}\t{path}" for path in gone if head), *entries]
-    files.fed("".join(f"{line}\0" for line in lines).encode("utf-8", "surrogateescape"), "update-index", "-z", "--index-info")
+    files.fed(
+        "".join(f"{line}\0" for line in lines).encode("utf-8", "surrogateescape"),
+        "update-index",
+        "-z",
+        "--index-info",
+    )
     tree = files.out("write-tree")
     before = git.out("rev-parse", f"{head}^{{tree}}") if head else ""
     staged = _staged_tree(git, scratch)
@@ -141,7 +188,9 @@ def _commit_files(git: Git, head: str, changes: Changes, scratch: Path) -> tuple
 
 
 def _staged_tree(git: Git, scratch: Path) -> str:
-    """The index's own tree, "" where it has none: in the middle of a conflict, or before the first `git add`."""
+    """The index's own tree, "" where it has none: in the middle of a conflict, or before the first
+    `git add`.
+    """
     try:
         shutil.copyfile(git.path("index"), scratch / "index")
     except FileNotFoundError:
@@ -151,13 +200,19 @@ def _staged_tree(git: Git, scratch: Path) -> str:
 
 
 def _commit(git: Git, tree: str, parents: Sequence[str], message: str) -> str:
-    who = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in (("NAME", "Octet"), ("EMAIL", AUTHOR))}
+    who = {
+        f"GIT_{role}_{part}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for part, value in (("NAME", "Octet"), ("EMAIL", AUTHOR))
+    }
     flags = [word for parent in parents for word in ("-p", parent)]
     return git.having(**who).out("commit-tree", tree, *flags, "-m", message)
 
 
 def _entries(git: Git, paths: Sequence[str]) -> tuple[list[str], list[str], tuple[str, ...]]:
-    """Lines for `update-index --index-info`, the paths that are no more, and those that could not be read."""
+    """Lines for `update-index --index-info`, the paths that are no more, and those that could not
+    be read.
+    """
     found: list[str] = []
     gone: list[str] = []
     skipped: list[str] = []
@@ -184,7 +239,9 @@ def _entries(git: Git, paths: Sequence[str]) -> tuple[list[str], list[str], tupl
 
 
 def _store(git: Git, paths: list[str]) -> list[tuple[str, str]]:
-    """Each path with the blob of its bytes, "" where it cannot be read; one such file must not lose the others."""
+    """Each path with the blob of its bytes, "" where it cannot be read; one such file must not lose
+    the others.
+    """
     ran = git.run("hash-object", "-w", "--no-filters", "--", *paths)
     if ran.status == 0:
         return list(zip(paths, ran.out.splitlines(), strict=True))
@@ -208,18 +265,26 @@ def _mode(path: Path) -> str:
 
 
 def _keep(git: Git, name: str, attempt: str, commit: str) -> str:
-    """Give the commit a name of its own: what an earlier snapshot holds is never overwritten, and not kept twice."""
+    """Give the commit a name of its own: what an earlier snapshot holds is never overwritten, and
+    not kept twice.
+    """
     for number in range(1, _NAMES_TRIED):
         ref = f"{RESCUE}{name}/{attempt}" + (f"-{number}" if number > 1 else "")
-        # An empty old value: only where there is none yet. Who loses that race looks at what the other has kept.
+        # An empty old value: only where there is none yet. Who loses that race looks at what the
+        # other has kept.
         if git.commit(ref) == "" and git.patient("update-ref", ref, commit, "").status == 0:
             return ref
         if (present := git.commit(ref)) and _same_work(git, present, commit):
             return ref
-    raise GitFailed(f"{RESCUE}{name}/{attempt} and {_NAMES_TRIED} names after it are taken: remove old ones with `git update-ref -d`")
+    raise GitFailed(
+        f"{RESCUE}{name}/{attempt} and {_NAMES_TRIED} names after it are taken: remove old "
+        "ones with `git update-ref -d`"
+    )
 
 
 def _same_work(git: Git, one: str, other: str) -> bool:
-    """The same tree on the same parents; made at another second, a snapshot of the same work is another commit."""
+    """The same tree on the same parents; made at another second, a snapshot of the same work is
+    another commit.
+    """
     first, second = (git.out("log", "-1", "--format=%T %P", commit) for commit in (one, other))
     return one == other or (first == second and is_snapshot(git, one))

@@ -1,4 +1,6 @@
-"""The worktrees of a repository: one for each attempt at a task, never removed while it holds work that is nowhere else."""
+"""The worktrees of a repository: one for each attempt at a task, never removed while it holds work
+that is nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ TRIAL = f"{SCRATCH}-try"
 
 @dataclass(frozen=True)
 class Worktree:
-    """One checkout; `branch` is "" where HEAD is detached, `head` "" where there is no commit yet, `reason` why it is locked."""
+    """One checkout; `branch` is "" where HEAD is detached, `head` "" where there is no commit yet,
+    `reason` why it is locked.
+    """
 
     path: Path
     head: str = ""
@@ -33,7 +37,9 @@ def list_worktrees(git: Git) -> list[Worktree]:
     Raises:
         GitFailed: the directory is in no repository.
     """
-    ran = git.patient("worktree", "list", "--porcelain")  # git fails on one that another process is just adding or removing
+    ran = git.patient(
+        "worktree", "list", "--porcelain"
+    )  # git fails on one that another process is just adding or removing
     if ran.status != 0:
         raise GitFailed(f"git worktree in {git.directory}: {ran.complaint}")
     return [_read_block(block) for block in ran.out.split("\n\n") if block.strip()]
@@ -50,9 +56,11 @@ def check_name(name: str) -> None:
 
 
 def branch_of(task: str, attempt: int = 1) -> str:
-    """The branch of an attempt at a task: `octet/<task>`, from the second attempt on `octet/<task>-<attempt>`.
+    """The branch of an attempt at a task: `octet/<task>`, from the second attempt on
+    `octet/<task>-<attempt>`.
 
-    A second attempt does not touch the first one's branch or directory: they may hold the only copy of a dead agent's work.
+    A second attempt does not touch the first one's branch or directory: they may hold the only copy
+    of a dead agent's work.
 
     Raises:
         UsageError: the task's id cannot be part of a branch's name.
@@ -64,7 +72,8 @@ def branch_of(task: str, attempt: int = 1) -> str:
 def add_worktree(git: Git, directory: Path, task: str, *, base: str, attempt: int = 1) -> Worktree:
     """Check a task's branch out in a directory of its own, from the tip of branch `base`.
 
-    Safe at any number of processes at once. An agent that asks again gets the worktree it already has.
+    Safe at any number of processes at once. An agent that asks again gets the worktree it already
+    has.
 
     Args:
         directory: where worktrees lie; the new one is named like the last part of its branch.
@@ -84,7 +93,8 @@ def add_worktree(git: Git, directory: Path, task: str, *, base: str, attempt: in
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise Refused(f"{path} is in the way and no worktree of {branch}: move it")
     if not git.commit(f"refs/heads/{branch}"):
-        # Two commands, because `worktree add -b` that fails half-way leaves the branch, and its next try stops there.
+        # Two commands, because `worktree add -b` that fails half-way leaves the branch, and its
+        # next try stops there.
         git.patient("branch", "--no-track", branch, tip)
     ran = git.patient("worktree", "add", "--quiet", str(path), branch)
     if ran.status != 0:
@@ -98,7 +108,8 @@ def remove_worktree(git: Git, worktree: Worktree, *, merged_into: str) -> None:
     Files that git ignores do not count as work.
 
     Raises:
-        Refused: it is the main checkout, is locked, has changes or untracked files, or commits that `merged_into` lacks.
+        Refused: it is the main checkout, is locked, has changes or untracked files, or commits that
+            `merged_into` lacks.
         GitFailed: git could not do it.
     """
     known = list_worktrees(git)
@@ -124,7 +135,10 @@ def _unfinished(git: Git, worktree: Worktree, merged_into: str) -> str:
         return "it is not on disk; `git worktree prune` forgets it"
     changes = git.at(worktree.path).out("status", "--porcelain", "--untracked-files=all")
     if changes:
-        return f"{len(changes.splitlines())} changed or untracked files; commit them or throw them away"
+        return (
+            f"{len(changes.splitlines())} changed or untracked files; commit them or throw them "
+            "away"
+        )
     if not git.contains(f"refs/heads/{merged_into}", worktree.head):
         return f"its commits are not in {merged_into}"
     return ""

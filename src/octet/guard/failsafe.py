@@ -1,8 +1,10 @@
 """The policy when no daemon answers: run inside the hook's own process, on the bare interpreter.
 
-    exit_code, stdout, stderr = decide(payload, "/srv/shop", "Octet's daemon does not start: the disk is full")
+    exit_code, stdout, stderr = decide(payload, "/srv/shop", "Octet's daemon does not start: the
+    disk is full")
 
-The same policy as ever, with `StoreDown` as the answer. Never raises: what cannot be decided is blocked, with the reason.
+The same policy as ever, with `StoreDown` as the answer. Never raises: what cannot be decided is
+blocked, with the reason.
 """
 
 from __future__ import annotations
@@ -19,13 +21,18 @@ GUARD = "PreToolUse"
 
 
 def decide(raw: bytes, root: str | Path, why: str) -> Reply:
-    """The answer to a PreToolUse in the opted-in repository `root`. `why`: in one line, without a full stop, what is wrong."""
+    """The answer to a PreToolUse in the opted-in repository `root`. `why`: in one line, without a
+    full stop, what is wrong.
+    """
     try:
         return _decide(raw, root, why)
     except OctetError as error:
         return _block(str(error))
     except Exception as error:  # noqa: BLE001 - the hook's edge: a guard that breaks must still guard
-        return _block(f"{why}, and Octet cannot check this call itself ({type(error).__name__}): run `octet doctor`")
+        return _block(
+            f"{why}, and Octet cannot check this call itself ({type(error).__name__}): run "
+            "`octet doctor`"
+        )
 
 
 def _decide(raw: bytes, root: str | Path, why: str) -> Reply:
@@ -36,11 +43,15 @@ def _decide(raw: bytes, root: str | Path, why: str) -> Reply:
         return Reply()  # it opted out between the launcher's look and ours
     except ConfigError as error:
         project, why = unread_project(root), str(error)
-    return render_verdict(policy.judge(policy.needs(event, project), policy.StoreDown(why), project))
+    return render_verdict(
+        policy.judge(policy.needs(event, project), policy.StoreDown(why), project)
+    )
 
 
 def unread_project(root: str | Path) -> Project:
-    """A repository whose settings cannot be read keeps the strictest ones: breaking the file must not switch the guard off."""
+    """A repository whose settings cannot be read keeps the strictest ones: breaking the file must
+    not switch the guard off.
+    """
     real = Path(root)
     return Project("unknown", real, Config("unknown"), common_dir_of(real))
 

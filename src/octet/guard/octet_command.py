@@ -1,11 +1,12 @@
-"""Octet's own commands on a model's command line: recognised strictly, because they run without asking.
+"""Octet's own commands on a model's command line: recognised strictly, because they run without
+asking.
 
-    read_octet_command("octet msg send dev-2 'it is free; go on'")     # ("octet", "msg", "send", "dev-2", "it is free; go on")
-    read_octet_command("octet status; rm -rf x")                       # None
-    runs_unasked(("octet", "task", "claim"))                           # True
+    read_octet_command("octet msg send dev-2 'it is free; go on'")     # ("octet", "msg", "send",
+    "dev-2", "it is free; go on") read_octet_command("octet status; rm -rf x")
+    # None runs_unasked(("octet", "task", "claim"))                           # True
 
-The tolerant parser of `shell.py` answers "what might this do?". Here the question is "is it certain to do only this?", so this reader
-knows plain words and quoted text, and gives up at anything else.
+The tolerant parser of `shell.py` answers "what might this do?". Here the question is "is it certain
+to do only this?", so this reader knows plain words and quoted text, and gives up at anything else.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# Taken one after the other, so that nothing is tried twice. Possessive groups would say a word at once, but Python 3.11.2 has them wrong:
-# it finds `a'` a word.
-_PIECE = re.compile(r"""([A-Za-z0-9_./:@%+,^=-]+)|'([^']*)'|"([^"\\$`!]*(?:\\["\\][^"\\$`!]*)*)\"""")
+# Taken one after the other, so that nothing is tried twice. Possessive groups would say a word at
+# once, but Python 3.11.2 has them wrong: it finds `a'` a word.
+_PIECE = re.compile(
+    r"""([A-Za-z0-9_./:@%+,^=-]+)|'([^']*)'|"([^"\\$`!]*(?:\\["\\][^"\\$`!]*)*)\""""
+)
 _BLANKS = re.compile(r"[ \t]+")
 _ESCAPED = re.compile(r"\\([\"\\])")
 
-# What an agent needs for its work, and what changes nothing but the crew's own records. `test run` and `merge run` run the test command,
-# but only as the person has approved it, on submitted work, for the roles whose work it is: the commands refuse everything else. What
-# starts, stops or approves something, takes another's lock, deletes what others may need, or runs another command is left to the usual
-# permission: init, up, down, daemon, redis, gc, map run, pipeline run, lock break.
+# What an agent needs for its work, and what changes nothing but the crew's own records. `test run`
+# and `merge run` run the test command, but only as the person has approved it, on submitted work,
+# for the roles whose work it is: the commands refuse everything else. What starts, stops or
+# approves something, takes another's lock, deletes what others may need, or runs another command is
+# left to the usual permission: init, up, down, daemon, redis, gc, map run, pipeline run, lock
+# break.
 _UNASKED: dict[str, frozenset[str] | None] = {
     "agent": frozenset({"list", "show", "join", "leave"}),
     "counter": None,
@@ -33,7 +38,21 @@ _UNASKED: dict[str, frozenset[str] | None] = {
     "keys": None,
     "kv": None,
     "lock": frozenset({"acquire", "wait", "release", "list"}),
-    "map": frozenset({"start", "take", "done", "fail", "extend", "wait", "results", "show", "retry", "list", "clear"}),
+    "map": frozenset(
+        {
+            "start",
+            "take",
+            "done",
+            "fail",
+            "extend",
+            "wait",
+            "results",
+            "show",
+            "retry",
+            "list",
+            "clear",
+        }
+    ),
     "merge": frozenset({"queue", "run"}),
     "msg": None,
     "pipeline": frozenset({"start", "step", "wait", "show", "list", "clear"}),

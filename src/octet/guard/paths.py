@@ -1,13 +1,15 @@
 """The real target of a write → where it lies and which lock it needs.
 
     classify(project, "/srv/shop/src/a.py")              # SharedCheckout("src/a.py")
-    classify(project, "/srv/shop/.claude/worktrees/dev-1/src/a.py")   # LinkedWorktree(worktree, "src/a.py")
-    tool_targets(event, project)                         # of a Write, Edit, MultiEdit or NotebookEdit
-    path_resource("src/a.py")                            # "path:src/a.py"
-    write_resources(project, "src/auth", removes=True)   # ("path:src/auth/",): the directory with all that lies in it
+    classify(project, "/srv/shop/.claude/worktrees/dev-1/src/a.py")   # LinkedWorktree(worktree,
+    "src/a.py") tool_targets(event, project)                         # of a Write, Edit, MultiEdit
+    or NotebookEdit path_resource("src/a.py")                            # "path:src/a.py"
+    write_resources(project, "src/auth", removes=True)   # ("path:src/auth/",): the directory with
+    all that lies in it
 
-The real path counts (symbolic links resolved), not the directory in which the session is. Where the file system ignores case, it is
-written as on the disk: `SRC/A.py` is src/a.py there, and `.GIT/HEAD` git's own file.
+The real path counts (symbolic links resolved), not the directory in which the session is. Where the
+file system ignores case, it is written as on the disk: `SRC/A.py` is src/a.py there, and
+`.GIT/HEAD` git's own file.
 """
 
 from __future__ import annotations
@@ -23,7 +25,15 @@ from pathlib import Path
 from octet.base import dirs
 from octet.base.process import host_id
 from octet.guard.payload import PreToolUse
-from octet.project.repository import Project, UnusablePath, Worktree, checkout_of, is_within, real_path, repository_path
+from octet.project.repository import (
+    Project,
+    UnusablePath,
+    Worktree,
+    checkout_of,
+    is_within,
+    real_path,
+    repository_path,
+)
 
 FILE_FIELDS: Mapping[str, str] = {
     "Write": "file_path",
@@ -32,8 +42,12 @@ FILE_FIELDS: Mapping[str, str] = {
     "NotebookEdit": "notebook_path",
 }
 
-# What the client's String.trim() takes off a path before it opens the file; Python's strip() takes off other characters.
-_TRIMMED = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+# What the client's String.trim() takes off a path before it opens the file; Python's strip() takes
+# off other characters.
+_TRIMMED = (
+    "\t\n\v\f\r "
+    "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
 _RESOURCE_LIMIT = 1000
 
 
@@ -53,7 +67,9 @@ class SharedCheckout:
 
 @dataclass(frozen=True)
 class LinkedWorktree:
-    """In a linked worktree of the project; `path` is relative to that worktree, "." for the worktree itself."""
+    """In a linked worktree of the project; `path` is relative to that worktree, "." for the
+    worktree itself.
+    """
 
     worktree: Worktree
     path: str
@@ -84,7 +100,9 @@ Target = Outside | SharedCheckout | LinkedWorktree | GitInternal | OctetInternal
 
 
 def tool_targets(event: PreToolUse, project: Project) -> tuple[Target, ...]:
-    """What a file tool may write: one target, or several where it is open how the client reads the path; () for other tools."""
+    """What a file tool may write: one target, or several where it is open how the client reads the
+    path; () for other tools.
+    """
     name = FILE_FIELDS.get(event.tool_name)
     if name is None:
         return ()
@@ -104,7 +122,8 @@ def classify(project: Project, path: str) -> Target:
         return Unreadable("the path is not valid Unicode")
     except UnusablePath as error:
         return Unreadable(str(error))
-    # A state directory above the project (OCTET_HOME=/tmp in a test) does not make the whole project Octet's own.
+    # A state directory above the project (OCTET_HOME=/tmp in a test) does not make the whole
+    # project Octet's own.
     if is_within(real, state) and not is_within(project.root, state):
         return OctetInternal(str(real))
     if project.common_dir and is_within(real, project.common_dir):
@@ -115,13 +134,21 @@ def classify(project: Project, path: str) -> Target:
     relative = real.relative_to(checkout.path if isinstance(checkout, Worktree) else checkout)
     if relative.parts[:1] == (".git",):
         return GitInternal(str(real))
-    return LinkedWorktree(checkout, relative.as_posix()) if isinstance(checkout, Worktree) else SharedCheckout(relative.as_posix())
+    return (
+        LinkedWorktree(checkout, relative.as_posix())
+        if isinstance(checkout, Worktree)
+        else SharedCheckout(relative.as_posix())
+    )
 
 
 def on_disk(project: Project, real: Path) -> Path:
-    """A real path of a project whose file system ignores case, as it is written there; what does not exist yet stays as it is."""
+    """A real path of a project whose file system ignores case, as it is written there; what does
+    not exist yet stays as it is.
+    """
     root = project.root.parts
-    if not project.ignores_case or [*map(_folded, real.parts[: len(root)])] != [*map(_folded, root)]:
+    if not project.ignores_case or [*map(_folded, real.parts[: len(root)])] != [
+        *map(_folded, root)
+    ]:
         return real
     found, names = project.root, real.parts[len(root) :]
     for at, name in enumerate(names):
@@ -129,13 +156,18 @@ def on_disk(project: Project, real: Path) -> Path:
             there = [entry.name for entry in found.iterdir()]
         except OSError:
             return found.joinpath(*names[at:])
-        found /= name if name in there else next((other for other in there if _folded(other) == _folded(name)), name)
+        found /= (
+            name
+            if name in there
+            else next((other for other in there if _folded(other) == _folded(name)), name)
+        )
     return found
 
 
 def spoken_resource(project: Project, resource: str) -> str:
-    """A resource as a person writes it: a path, relative to the repository, may also be absolute, lead through a link, be spelled otherwise
-    where case is ignored, or name a directory without a slash.
+    """A resource as a person writes it: a path, relative to the repository, may also be absolute,
+    lead through a link, be spelled otherwise where case is ignored, or name a directory without a
+    slash.
 
     Raises:
         UnusablePath, NoProject: it leads nowhere, or out of the project.
@@ -159,9 +191,11 @@ def spoken_resource(project: Project, resource: str) -> str:
 
 
 def write_resources(project: Project, path: str, *, removes: bool = False) -> tuple[str, ...]:
-    """The locks that a write in the main checkout needs, by the path relative to it; a directory that goes away takes all in it along.
+    """The locks that a write in the main checkout needs, by the path relative to it; a directory
+    that goes away takes all in it along.
 
-    A new file where case is ignored has a second lock, in small letters: `New.py` and `new.py` would be one as soon as one of them exists.
+    A new file where case is ignored has a second lock, in small letters: `New.py` and `new.py`
+    would be one as soon as one of them exists.
     """
     place = project.root / path
     if removes and place.is_dir():
@@ -173,7 +207,9 @@ def write_resources(project: Project, path: str, *, removes: bool = False) -> tu
 
 
 def path_resource(path: str) -> str:
-    """The lock of a file, by its path relative to the checkout; what would be wildcards in a lock's name is written %2A and %3F."""
+    """The lock of a file, by its path relative to the checkout; what would be wildcards in a lock's
+    name is written %2A and %3F.
+    """
     return _resource("path", path.replace("*", "%2A").replace("?", "%3F"))
 
 
@@ -183,8 +219,12 @@ def directory_resource(path: str) -> str:
 
 
 def worktree_resource(worktree: Worktree) -> str:
-    """The lock of a linked worktree: `worktree:<host>-<repository>/<name>`. Two clones, or two machines, have different ones."""
-    place = hashlib.sha256(f"{host_id()}\0{worktree.common_dir}".encode("utf-8", "surrogateescape")).hexdigest()[:6]
+    """The lock of a linked worktree: `worktree:<host>-<repository>/<name>`. Two clones, or two
+    machines, have different ones.
+    """
+    place = hashlib.sha256(
+        f"{host_id()}\0{worktree.common_dir}".encode("utf-8", "surrogateescape")
+    ).hexdigest()[:6]
     return _resource("worktree", f"{host_id().rpartition('-')[0]}-{place}/{worktree.name}")
 
 
@@ -194,8 +234,13 @@ def repository_resource(branch: str) -> str:
 
 
 def _resource(kind: str, name: str) -> str:
-    """A resource's name is one line of valid text: control characters are written %0A, and what is too long ends in a hash."""
-    safe = "".join(c if c.isprintable() or ord(c) > 0x9F else f"%{ord(c):02X}" for c in name.encode("utf-8", "replace").decode())
+    """A resource's name is one line of valid text: control characters are written %0A, and what is
+    too long ends in a hash.
+    """
+    safe = "".join(
+        c if c.isprintable() or ord(c) > 0x9F else f"%{ord(c):02X}"
+        for c in name.encode("utf-8", "replace").decode()
+    )
     if len(safe) > _RESOURCE_LIMIT:
         safe = f"{safe[: _RESOURCE_LIMIT - 17]}~{hashlib.sha256(safe.encode()).hexdigest()[:16]}"
     return f"{kind}:{safe}"
@@ -206,13 +251,17 @@ def _folded(path: str) -> str:
 
 
 def _readings(value: str, cwd: str) -> list[str]:
-    """The paths that the client may make of a tool's path: it trims blanks, knows `~`, and takes `..` off the name before links are
-    followed, where the kernel does so after. Each is guarded; they are nearly always one."""
+    """The paths that the client may make of a tool's path: it trims blanks, knows `~`, and takes
+    `..` off the name before links are followed, where the kernel does so after. Each is guarded;
+    they are nearly always one.
+    """
     found: dict[str, None] = {}
     for text in (value, value.strip(_TRIMMED)):
         for form in (text, unicodedata.normalize("NFC", text) if not text.isascii() else text):
             absolute = os.path.join(cwd, _expand_home(form))  # noqa: PTH118 - Path() would drop what matters here
-            found |= dict.fromkeys((absolute, os.path.normpath(absolute)) if ".." in absolute else (absolute,))
+            found |= dict.fromkeys(
+                (absolute, os.path.normpath(absolute)) if ".." in absolute else (absolute,)
+            )
     return list(found)
 
 

@@ -1,11 +1,12 @@
-"""A hook's JSON → one typed, frozen record per event. Refuses what it cannot read; nothing else leaves `parse`.
+"""A hook's JSON → one typed, frozen record per event. Refuses what it cannot read; nothing else
+leaves `parse`.
 
-    event = parse(raw, {"event": "PreToolUse", "source": "plugin", "pid": "4242", "project": "/home/ann/shop"})
-    event.tool_name, event.tool_input["file_path"], event.client.pid
+    event = parse(raw, {"event": "PreToolUse", "source": "plugin", "pid": "4242", "project":
+    "/home/ann/shop"}) event.tool_name, event.tool_input["file_path"], event.client.pid
 
-The header is the wire's: what the hook's own command line and environment say. For a guard event (`is_guard`) the caller
-turns a `PayloadError` into a block, for any other into a notice: a key that is renamed in some later client must not
-silently switch a guard off.
+The header is the wire's: what the hook's own command line and environment say. For a guard event
+(`is_guard`) the caller turns a `PayloadError` into a block, for any other into a notice: a key that
+is renamed in some later client must not silently switch a guard off.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ class PayloadError(UsageError):
 
 @dataclass(frozen=True)
 class Client:
-    """What the hook process knows of its client besides the payload; empty and None where it knows nothing."""
+    """What the hook process knows of its client besides the payload; empty and None where it knows
+    nothing.
+    """
 
     source: str = ""
     pid: int | None = None
@@ -37,7 +40,8 @@ class Client:
 
 @dataclass(frozen=True)
 class Event:
-    """What every event has. `agent_id` is a sub-agent's; `agent_type` also that of a session started with `--agent`.
+    """What every event has. `agent_id` is a sub-agent's; `agent_type` also that of a session
+    started with `--agent`.
 
     `prompt_id` is that of the prompt being answered, "" before the first.
     """
@@ -93,7 +97,9 @@ class PostToolUseFailure(PostToolUse):
 
 @dataclass(frozen=True)
 class PostToolBatch(Event):
-    """All tools of one answer of the model have run or failed; what is said now is in its next request."""
+    """All tools of one answer of the model have run or failed; what is said now is in its next
+    request.
+    """
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,9 @@ class BackgroundTask:
 
 @dataclass(frozen=True)
 class TurnEnd(Event):
-    """What the end of a session's turn and of a sub-agent share. `stop_hook_active`: it went on because of a hook's feedback."""
+    """What the end of a session's turn and of a sub-agent share. `stop_hook_active`: it went on
+    because of a hook's feedback.
+    """
 
     stop_hook_active: bool
     last_assistant_message: str
@@ -122,7 +130,9 @@ class Stop(TurnEnd):
 
 @dataclass(frozen=True)
 class SubagentStop(TurnEnd):
-    """A sub-agent has ended. Orphans with a fresh `agent_id` and an empty `agent_type` come too: compaction makes them."""
+    """A sub-agent has ended. Orphans with a fresh `agent_id` and an empty `agent_type` come too:
+    compaction makes them.
+    """
 
     agent_transcript_path: str
 
@@ -161,10 +171,12 @@ def is_guard(event_name: str) -> bool:
 
 
 def parse(raw: bytes, header: Mapping[str, str]) -> Event:
-    """The record of `header["event"]`; `header` may also hold `source`, `pid`, `project` and `envfile`.
+    """The record of `header["event"]`; `header` may also hold `source`, `pid`, `project` and
+    `envfile`.
 
     Raises:
-        PayloadError: not the JSON that the client sends for this event, or an event that Octet has no use for.
+        PayloadError: not the JSON that the client sends for this event, or an event that Octet has
+            no use for.
     """
     name = header.get("event", "")
     build = _BUILDERS.get(name)
@@ -184,7 +196,9 @@ def _decode(raw: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise PayloadError("the payload is not UTF-8") from error
     except json.JSONDecodeError as error:
-        problem = f"is not JSON: {error.msg} at character {error.pos}" if raw.strip() else "is empty"
+        problem = (
+            f"is not JSON: {error.msg} at character {error.pos}" if raw.strip() else "is empty"
+        )
         raise PayloadError(f"the payload {problem}") from error
     except ValueError as error:
         raise PayloadError("the payload has a number too large to read") from error
@@ -194,7 +208,8 @@ def _decode(raw: bytes) -> Any:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
-    # Two readers of a doubled key see two different values: the one that guards and the one that writes.
+    # Two readers of a doubled key see two different values: the one that guards and the one that
+    # writes.
     if len(found) != len(pairs):
         raise PayloadError("the payload has a key twice in one object")
     return found
@@ -237,7 +252,9 @@ class _Fields:
         return value
 
     def text(self, key: str, *, needed: bool = False) -> str:
-        """Free text, "" when missing unless `needed`; made valid Unicode, since it goes on to the store."""
+        """Free text, "" when missing unless `needed`; made valid Unicode, since it goes on to the
+        store.
+        """
         value = self._values.get(key)
         if value is None:
             return self._refuse(key, "is missing") if needed else ""
@@ -304,7 +321,12 @@ def _post_tool_batch(fields: _Fields, client: Client) -> Event:
 
 def _turn_end(fields: _Fields) -> dict[str, Any]:
     tasks = tuple(
-        BackgroundTask(task.optional("id"), task.optional("type"), task.optional("status"), task.text("description"))
+        BackgroundTask(
+            task.optional("id"),
+            task.optional("type"),
+            task.optional("status"),
+            task.text("description"),
+        )
         for task in fields.objects("background_tasks")
     )
     return {
@@ -315,7 +337,9 @@ def _turn_end(fields: _Fields) -> dict[str, Any]:
 
 
 def _session_start(fields: _Fields, client: Client) -> Event:
-    return SessionStart(**_common(fields, client), source=fields.required("source"), model=fields.optional("model"))
+    return SessionStart(
+        **_common(fields, client), source=fields.required("source"), model=fields.optional("model")
+    )
 
 
 def _user_prompt_submit(fields: _Fields, client: Client) -> Event:
@@ -340,11 +364,19 @@ def _stop(fields: _Fields, client: Client) -> Event:
 
 def _subagent_stop(fields: _Fields, client: Client) -> Event:
     common = _common(fields, client, fields.required("agent_id"))
-    return SubagentStop(**common, **_turn_end(fields), agent_transcript_path=fields.optional("agent_transcript_path"))
+    return SubagentStop(
+        **common,
+        **_turn_end(fields),
+        agent_transcript_path=fields.optional("agent_transcript_path"),
+    )
 
 
 def _stop_failure(fields: _Fields, client: Client) -> Event:
-    return StopFailure(**_common(fields, client), error=fields.text("error"), last_assistant_message=fields.text("last_assistant_message"))
+    return StopFailure(
+        **_common(fields, client),
+        error=fields.text("error"),
+        last_assistant_message=fields.text("last_assistant_message"),
+    )
 
 
 def _subagent_start(fields: _Fields, client: Client) -> Event:
@@ -356,7 +388,11 @@ def _session_end(fields: _Fields, client: Client) -> Event:
 
 
 def _notification(fields: _Fields, client: Client) -> Event:
-    return Notification(**_common(fields, client), kind=fields.text("notification_type"), message=fields.text("message"))
+    return Notification(
+        **_common(fields, client),
+        kind=fields.text("notification_type"),
+        message=fields.text("message"),
+    )
 
 
 _BUILDERS = {

@@ -1,11 +1,13 @@
 """What an event needs, and what the store's answer to that means. Pure, but for looking at paths.
 
-    needs = needs(event, project)            # Needs(resources=("path:src/a.py",), …)
-    verdict = judge(needs, Granted(), project)                                # Verdict("pass")
-    verdict = judge(needs, Held("path:src/a.py", "developer-2"), project)     # Verdict("deny", "src/a.py is held by developer-2 …")
-    verdict = judge(needs, StoreDown("Redis does not answer"), project)       # by the repository's on_store_down
+    needs = needs(event, project)            # Needs(resources=("path:src/a.py",), …) verdict =
+    judge(needs, Granted(), project)                                # Verdict("pass") verdict =
+    judge(needs, Held("path:src/a.py", "developer-2"), project)     # Verdict("deny", "src/a.py is
+    held by developer-2 …") verdict = judge(needs, StoreDown("Redis does not answer"), project)
+    # by the repository's on_store_down
 
-Where `needs.resources`, `needs.swept` and `needs.names_agent` are all empty, no store need be asked: judge with `Granted()`.
+Where `needs.resources`, `needs.swept` and `needs.names_agent` are all empty, no store need be
+asked: judge with `Granted()`.
 """
 
 from __future__ import annotations
@@ -42,7 +44,14 @@ from octet.guard.shell.sweeps import meets
 from octet.guard.shell.words import UNKNOWN
 from octet.guard.shell.writes import Write, shell_writes
 from octet.project.config import FILE
-from octet.project.repository import Project, UnusablePath, Worktree, find_worktree, is_within, worktrees_of
+from octet.project.repository import (
+    Project,
+    UnusablePath,
+    Worktree,
+    find_worktree,
+    is_within,
+    worktrees_of,
+)
 
 _WRITE_LIMIT = 100
 _AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -52,11 +61,12 @@ _AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 class Needs:
     """What an event needs before it may go on.
 
-    `resources`: locks to take, all or none. `refusals`: why it must not go on, whoever holds what. `question`: what a person must be asked.
-    `unasked`: an Octet command that needs no permission. `names_agent`: the verdict puts the agent's name before the command.
-    `names`: each resource as people call it. `shared`: paths written in the main checkout. `swept`: paths of it that are known in part
-    (UNKNOWN in them): no lock is taken, but nobody else may hold one that they meet. `apart`: paths written in linked worktrees.
-    `tool_input`: what the tool got.
+    `resources`: locks to take, all or none. `refusals`: why it must not go on, whoever holds what.
+    `question`: what a person must be asked. `unasked`: an Octet command that needs no permission.
+    `names_agent`: the verdict puts the agent's name before the command. `names`: each resource as
+    people call it. `shared`: paths written in the main checkout. `swept`: paths of it that are
+    known in part (UNKNOWN in them): no lock is taken, but nobody else may hold one that they meet.
+    `apart`: paths written in linked worktrees. `tool_input`: what the tool got.
     """
 
     resources: tuple[str, ...] = ()
@@ -78,10 +88,12 @@ class Granted:
 
 @dataclass(frozen=True)
 class Held:
-    """Another agent holds one of them, and none was taken. `title` is the task's, written by whoever added it.
+    """Another agent holds one of them, and none was taken. `title` is the task's, written by
+    whoever added it.
 
-    `by`: the lock that covers it, where that is another. `lapses_s`: how long it stays, where nobody renews it (0: as long
-    as its holder lives). `waiting`: others that wait for it. `awaited`: nobody holds it, and `holder` has waited for it for `age_s`.
+    `by`: the lock that covers it, where that is another. `lapses_s`: how long it stays, where
+    nobody renews it (0: as long as its holder lives). `waiting`: others that wait for it.
+    `awaited`: nobody holds it, and `holder` has waited for it for `age_s`.
     """
 
     resource: str
@@ -121,7 +133,9 @@ Answer = Granted | Held | Reserved | Gone | StoreDown
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the client is told. `reason` goes to the model with deny and ask, `context` to the model, `notice` to the person."""
+    """What the client is told. `reason` goes to the model with deny and ask, `context` to the
+    model, `notice` to the person.
+    """
 
     decision: Literal["pass", "allow", "ask", "deny"] = "pass"
     reason: str = ""
@@ -131,7 +145,9 @@ class Verdict:
 
 
 def needs(event: Event, project: Project) -> Needs:
-    """What the event needs in this project; nothing for any event but the start of a tool that writes."""
+    """What the event needs in this project; nothing for any event but the start of a tool that
+    writes.
+    """
     if not isinstance(event, PreToolUse):
         return Needs()
     if event.tool_name == "Bash":
@@ -140,7 +156,9 @@ def needs(event: Event, project: Project) -> Needs:
 
 
 def judge(needs: Needs, answer: Answer, project: Project, agent: str = "") -> Verdict:
-    """The verdict for `needs` after the store gave `answer`; `agent` is the asking agent's name, "" when unknown."""
+    """The verdict for `needs` after the store gave `answer`; `agent` is the asking agent's name, ""
+    when unknown.
+    """
     if needs.refusals:
         return Verdict("deny", "\n".join(needs.refusals[:3]))
     if needs.question:
@@ -157,19 +175,28 @@ def judge(needs: Needs, answer: Answer, project: Project, agent: str = "") -> Ve
 
 
 def swept_lock(needs: Needs, resources: Iterable[str]) -> str | None:
-    """The first of the resources, which others hold, that a path known only in part may mean; None when there is none."""
-    return next((found for found in resources if any(meets(sweep, found) for sweep in needs.swept)), None)
+    """The first of the resources, which others hold, that a path known only in part may mean; None
+    when there is none.
+    """
+    return next(
+        (found for found in resources if any(meets(sweep, found) for sweep in needs.swept)), None
+    )
 
 
 def misplaced(needs: Needs, worktree: str) -> Verdict | None:
-    """A denial for an agent whose own worktree is the directory `worktree` and that writes in the main checkout; None when it does not.
+    """A denial for an agent whose own worktree is the directory `worktree` and that writes in the
+    main checkout; None when it does not.
 
     To be asked before any lock is taken. `worktree` is "" for an agent without one.
     """
     if not worktree or not needs.shared:
         return None
     meant = ", ".join(plain(f"{worktree}/{path}") for path in needs.shared[:3])
-    return Verdict("deny", f"Octet: this checkout is shared by all agents, and you have a worktree of your own: write {meant} instead.")
+    return Verdict(
+        "deny",
+        "Octet: this checkout is shared by all agents, and you have a worktree of your own: "
+        f"write {meant} instead.",
+    )
 
 
 def _shell_needs(event: PreToolUse, project: Project) -> Needs:
@@ -179,12 +206,22 @@ def _shell_needs(event: PreToolUse, project: Project) -> Needs:
     start = event.cwd if event.cwd.startswith("/") else None
     script = shell.parse(command, start, toplevel=_toplevel(start))
     if not script.complete:
-        return Needs(refusals=("Octet cannot read this command, it is too long or nested too deeply: run it in smaller steps",))
+        return Needs(
+            refusals=(
+                "Octet cannot read this command, it is too long or nested too deeply: run it "
+                "in smaller steps",
+            )
+        )
     words = read_octet_command(command)
     if words and approves(words):
-        return Needs(question="`octet init` approves this repository's settings on this machine, which only you can do: allow it?")
+        return Needs(
+            question="`octet init` approves this repository's settings on this machine, which only "
+            "you can do: allow it?"
+        )
     found = _Collector(project)
-    found.names_agent = bool(event.agent_id) and any(command.program == "octet" for command in script.commands)
+    found.names_agent = bool(event.agent_id) and any(
+        command.program == "octet" for command in script.commands
+    )
     found.unasked = bool(words and runs_unasked(words))
     found.tool_input = event.tool_input
     return found.add_git(script, start).add_writes(script).result()
@@ -206,13 +243,20 @@ class _Collector:
         self.unasked = False
         self.tool_input: Mapping[str, Any] = {}
 
-    def add_targets(self, targets: Iterable[Target], *, removes: bool = False, makes: bool = False) -> _Collector:
-        """Paths that are written; `removes`: taken away as a whole; `makes`: a directory, which is nobody's before it holds a file."""
+    def add_targets(
+        self, targets: Iterable[Target], *, removes: bool = False, makes: bool = False
+    ) -> _Collector:
+        """Paths that are written; `removes`: taken away as a whole; `makes`: a directory, which is
+        nobody's before it holds a file.
+        """
         for target in targets:
             if isinstance(target, Unreadable):
                 self._refuse(f"Octet cannot tell what this writes: {target.why}")
             elif isinstance(target, GitInternal):
-                self._refuse(f"{plain(target.path)} is git's own file, which all worktrees share: change it with git commands")
+                self._refuse(
+                    f"{plain(target.path)} is git's own file, which all worktrees share: "
+                    "change it with git commands"
+                )
             elif isinstance(target, OctetInternal):
                 self._refuse(f"{plain(target.path)} is Octet's own file: use `octet` commands")
             elif removes and (lost := self._worktree_in(target)):
@@ -224,16 +268,23 @@ class _Collector:
         return self
 
     def add_write(self, write: Write) -> _Collector:
-        """A path that is known, or known in part; each once, and no more than can be looked at in time."""
+        """A path that is known, or known in part; each once, and no more than can be looked at in
+        time.
+        """
         if write in self._writes or len(self._writes) > _WRITE_LIMIT:
             return self
         self._writes.add(write)
         if len(self._writes) > _WRITE_LIMIT:
-            self._refuse(f"Octet checks at most {_WRITE_LIMIT} files at once: run the command in several steps")
+            self._refuse(
+                f"Octet checks at most {_WRITE_LIMIT} files at once: run the command in "
+                "several steps"
+            )
             return self
         if UNKNOWN in write.path:
             return self._add_vague(write)
-        return self.add_targets([classify(self._project, write.path)], removes=write.removes, makes=write.makes)
+        return self.add_targets(
+            [classify(self._project, write.path)], removes=write.removes, makes=write.makes
+        )
 
     def add_writes(self, script: shell.Script) -> _Collector:
         """Files that a shell command changes."""
@@ -256,7 +307,9 @@ class _Collector:
         return self
 
     def result(self) -> Needs:
-        """All of it. Under `paths = "warn"` a branch's lock is not put at risk by a file that another agent holds."""
+        """All of it. Under `paths = "warn"` a branch's lock is not put at risk by a file that
+        another agent holds.
+        """
         resources = tuple(self._names)
         branches = tuple(resource for resource in resources if resource.startswith("repository:"))
         if branches and self._project.config.lock_paths == "warn":
@@ -278,7 +331,9 @@ class _Collector:
         if config.lock_paths == "off" or matches_any(target.path, config.lock_ignore):
             return
         if isinstance(target, LinkedWorktree):
-            self._names[worktree_resource(target.worktree)] = f"the worktree {plain(target.worktree.name)}"
+            self._names[worktree_resource(target.worktree)] = (
+                f"the worktree {plain(target.worktree.name)}"
+            )
             if target.path != ".":
                 self._apart[path_resource(target.path).removeprefix("path:")] = None
         else:
@@ -299,11 +354,15 @@ class _Collector:
         if not isinstance(target, SharedCheckout):
             return self.add_targets([target], makes=write.makes)
         if self._project.config.lock_paths != "off":
-            self._swept[f"{'' if target.path == '.' else f'{target.path}/'}{name}{UNKNOWN}{rest}"] = None
+            self._swept[
+                f"{'' if target.path == '.' else f'{target.path}/'}{name}{UNKNOWN}{rest}"
+            ] = None
         return self
 
     def _worktree_below(self, begin: str) -> str:
-        """A worktree that `begin` and any text may mean: one that lies in it (`find begin`), or, after a slash, right in it."""
+        """A worktree that `begin` and any text may mean: one that lies in it (`find begin`), or,
+        after a slash, right in it.
+        """
         return self._worktree_in(classify(self._project, begin), right_in_it=begin.endswith("/"))
 
     def _worktree_in(self, target: Target, *, right_in_it: bool = False) -> str:
@@ -312,9 +371,15 @@ class _Collector:
             return plain(target.worktree.name) if target.path == "." else ""
         if not isinstance(target, SharedCheckout | Outside) or self._project.common_dir is None:
             return ""
-        place = Path(target.path) if isinstance(target, Outside) else self._project.root / target.path
+        place = (
+            Path(target.path) if isinstance(target, Outside) else self._project.root / target.path
+        )
         if self._linked is None:
-            self._linked = [worktree for worktree in worktrees_of(self._project.common_dir) if not worktree.is_main]
+            self._linked = [
+                worktree
+                for worktree in worktrees_of(self._project.common_dir)
+                if not worktree.is_main
+            ]
         for worktree in self._linked:
             if worktree.path.parent == place if right_in_it else is_within(worktree.path, place):
                 return plain(worktree.name)
@@ -326,7 +391,10 @@ class _Collector:
         return isinstance(target, SharedCheckout) and target.path == "."
 
     def _refuse_removal(self, name: str) -> None:
-        self._refuse(f"{name} is a git worktree with work that may be nowhere else: use `octet worktree remove {name}`")
+        self._refuse(
+            f"{name} is a git worktree with work that may be nowhere else: use `octet "
+            f"worktree remove {name}`"
+        )
 
     def _refuse(self, reason: str) -> None:
         self._refusals[reason] = None
@@ -341,7 +409,9 @@ def _toplevel(start: str | None) -> str | None:
 
 
 def _named_input(needs: Needs, agent: str) -> Mapping[str, Any] | None:
-    """The command with the agent's name before it: the command line of a sub-agent looks like its session's."""
+    """The command with the agent's name before it: the command line of a sub-agent looks like its
+    session's.
+    """
     command = needs.tool_input.get("command")
     if not needs.names_agent or not isinstance(command, str) or not _AGENT_NAME.fullmatch(agent):
         return None
@@ -353,17 +423,29 @@ def _held(needs: Needs, held: Held, project: Project) -> Verdict:
     holder = plain(held.holder, 80)
     said = _said(needs, held)
     if project.config.lock_paths == "warn" and not held.resource.startswith("repository:"):
-        return Verdict("pass", context=f"Octet: {said} Agree with it first: `octet msg send {holder} …`.", notice=f"Octet: {said}")
+        return Verdict(
+            "pass",
+            context=f"Octet: {said} Agree with it first: `octet msg send {holder} …`.",
+            notice=f"Octet: {said}",
+        )
     wait = f"wait (`{_wait_command(needs, held)}` takes it as soon as it is free)"
     end = "" if held.awaited else f" It is free {_until(held)}."
-    advice = f"Message the holder (`octet msg send {holder} …`), take another task (`octet task claim`), or {wait}.{end}"
+    advice = (
+        f"Message the holder (`octet msg send {holder} …`), take another task (`octet task "
+        f"claim`), or {wait}.{end}"
+    )
     return Verdict("deny", f"Octet: {said} {advice}")
 
 
 def _said(needs: Needs, held: Held) -> str:
-    name = needs.names.get(held.resource) or f"{plain(held.resource.removeprefix('path:'))} (which this may change)"
+    name = (
+        needs.names.get(held.resource)
+        or f"{plain(held.resource.removeprefix('path:'))} (which this may change)"
+    )
     holder = plain(held.holder, 80)
-    others = {0: "", 1: " 1 other waits for it."}.get(held.waiting, f" {held.waiting} others wait for it.")
+    others = {0: "", 1: " 1 other waits for it."}.get(
+        held.waiting, f" {held.waiting} others wait for it."
+    )
     if held.awaited:
         return f"{name} goes to {holder} first, who has waited for it for {_duration(held.age_s)}."
     title = f': "{_quoted(held.title)}"' if held.title else ""
@@ -373,10 +455,16 @@ def _said(needs: Needs, held: Held) -> str:
 
 
 def _wait_command(needs: Needs, held: Held) -> str:
-    """The command that waits for all that this needs; for the one alone where that would be a long line, or none that can be typed."""
+    """The command that waits for all that this needs; for the one alone where that would be a long
+    line, or none that can be typed.
+    """
     wanted = needs.resources if len(needs.resources) <= 3 else (held.resource,)
     typed = " ".join(shlex.quote(resource) for resource in wanted)
-    return f"octet lock wait {typed} --wait 5m" if typed.isprintable() and len(typed) <= 300 else "octet lock wait …"
+    return (
+        f"octet lock wait {typed} --wait 5m"
+        if typed.isprintable() and len(typed) <= 300
+        else "octet lock wait …"
+    )
 
 
 def _quoted(title: str) -> str:
@@ -389,28 +477,37 @@ def _until(held: Held) -> str:
         return "when that task is submitted or given back"
     if held.scope == "turn":
         return f"when the turn of {plain(held.holder, 80)} ends"
-    return "when it is released" + (f", or in {_duration(held.lapses_s)} unless its holder renews it" if held.lapses_s else "")
+    return "when it is released" + (
+        f", or in {_duration(held.lapses_s)} unless its holder renews it" if held.lapses_s else ""
+    )
 
 
 def _reserved(needs: Needs, reserved: Reserved) -> str:
     name = needs.names.get(reserved.resource, plain(reserved.resource))
     return (
         f"Octet: {name} is moved by the repository-guardian, tested, and not by a {reserved.role}. "
-        "Commit your work on a branch of your own, in your own worktree, and hand it on with `octet task submit`."
+        "Commit your work on a branch of your own, in your own worktree, and hand it on with "
+        "`octet task submit`."
     )
 
 
 def _gone(agent: str) -> str:
     name = f" as {plain(agent, 80)}" if agent else ""
     return (
-        f"Octet had counted this agent as dead and given its task and locks back; it is registered anew{name}. "
-        "Others may have changed files since: look at `octet status` and read the file again, then repeat this."
+        "Octet had counted this agent as dead and given its task and locks back; it is "
+        f"registered anew{name}. "
+        "Others may have changed files since: look at `octet status` and read the file "
+        "again, then repeat this."
     )
 
 
 def _without_store(needs: Needs, down: StoreDown, project: Project) -> Verdict:
     why = plain(down.why, 300)
-    shared = [name for resource, name in needs.names.items() if resource in needs.resources and _is_enforced(resource, project)]
+    shared = [
+        name
+        for resource, name in needs.names.items()
+        if resource in needs.resources and _is_enforced(resource, project)
+    ]
     if needs.swept and project.config.lock_paths == "enforce":
         shared += [plain(sweep.replace(UNKNOWN, "…")) for sweep in needs.swept]
     if not needs.resources and not needs.swept:
@@ -422,18 +519,31 @@ def _without_store(needs: Needs, down: StoreDown, project: Project) -> Verdict:
     names = ", ".join(shared[:3]) + (f" and {len(shared) - 3} more" if len(shared) > 3 else "")
     policy = project.config.on_store_down
     if policy == "allow":
-        return Verdict("pass", notice=f"Octet: {why}. {names} went unchecked (on_store_down is allow).")
+        return Verdict(
+            "pass", notice=f"Octet: {why}. {names} went unchecked (on_store_down is allow)."
+        )
     if policy == "ask":
-        return Verdict("ask", f"{why}, so Octet cannot tell whether another agent holds {names}. Go on all the same?")
-    return Verdict("deny", f"{why}, so Octet cannot tell whether another agent holds {names}. {_STORE_ADVICE}")
+        return Verdict(
+            "ask",
+            f"{why}, so Octet cannot tell whether another agent holds {names}. Go on all the same?",
+        )
+    return Verdict(
+        "deny", f"{why}, so Octet cannot tell whether another agent holds {names}. {_STORE_ADVICE}"
+    )
 
 
-_STORE_ADVICE = "Try again in a moment, work in a worktree of your own, or ask the user to run `octet doctor`."
+_STORE_ADVICE = (
+    "Try again in a moment, work in a worktree of your own, or ask the user to run `octet doctor`."
+)
 
 
 def _is_enforced(resource: str, project: Project) -> bool:
-    """Whether nothing goes on without this lock: a linked worktree is nearly always its writer's own."""
-    return resource.startswith("repository:") or (resource.startswith("path:") and project.config.lock_paths == "enforce")
+    """Whether nothing goes on without this lock: a linked worktree is nearly always its writer's
+    own.
+    """
+    return resource.startswith("repository:") or (
+        resource.startswith("path:") and project.config.lock_paths == "enforce"
+    )
 
 
 def _duration(seconds: float) -> str:

@@ -1,8 +1,10 @@
-"""A verdict → exit code, standard output and standard error, in the words that Claude Code understands.
+"""A verdict → exit code, standard output and standard error, in the words that Claude Code
+understands.
 
-render_verdict(Verdict("deny", "a.py is held by developer-2 …"), event)    # Reply(0, b'{"hookSpecificOutput": …}\\n', b"")
-render_context("SessionStart", "You are developer-2.")                     # context for the model
-render_context(None, notice="Octet: Redis does not answer")                # a line for the person
+render_verdict(Verdict("deny", "a.py is held by developer-2 …"), event)    # Reply(0,
+b'{"hookSpecificOutput": …}\\n', b"") render_context("SessionStart", "You are developer-2.")
+# context for the model render_context(None, notice="Octet: Redis does not answer")                #
+a line for the person
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ class Reply(NamedTuple):
 
 
 def render_verdict(verdict: Verdict, event: PreToolUse | None = None) -> Reply:
-    """The answer to a guard event, PreToolUse where `event` is None. One that says nothing is empty: the client goes its usual way."""
+    """The answer to a guard event, PreToolUse where `event` is None. One that says nothing is
+    empty: the client goes its usual way.
+    """
     specific: dict[str, Any] = {}
     if verdict.decision != "pass":
         specific |= {"permissionDecision": verdict.decision}
@@ -42,10 +46,11 @@ def render_verdict(verdict: Verdict, event: PreToolUse | None = None) -> Reply:
 
 
 def render_context(event_name: str | None, context: str = "", *, notice: str = "") -> Reply:
-    """Context for the model at an event that takes it, and a notice for the person; both may be empty.
+    """Context for the model at an event that takes it, and a notice for the person; both may be
+    empty.
 
-    At Stop and SubagentStop context lets the turn go on. (So does a `block` decision, but the client words that as an error, tells the
-    model twice, and once of these in the system's name.)
+    At Stop and SubagentStop context lets the turn go on. (So does a `block` decision, but the
+    client words that as an error, tells the model twice, and once of these in the system's name.)
     """
     specific = {"additionalContext": _text(context)} if event_name and context else {}
     return _json(event_name or "", specific, notice)
@@ -61,7 +66,8 @@ def _json(event_name: str, specific: Mapping[str, Any], notice: str) -> Reply:
 
 
 def _encode(answer: Mapping[str, Any]) -> bytes:
-    # ASCII escapes keep a lone surrogate of the tool's own input as it came; `_text` has replaced those in ours.
+    # ASCII escapes keep a lone surrogate of the tool's own input as it came; `_text` has replaced
+    # those in ours.
     return json.dumps(answer).encode("ascii") + b"\n"
 
 

@@ -1,7 +1,8 @@
-"""A Claude Code settings file edited as text: our hooks go in and come out, every other byte stays as it was.
+"""A Claude Code settings file edited as text: our hooks go in and come out, every other byte stays
+as it was.
 
-Loading and dumping the JSON would rewrite the user's line breaks, escapes and inline lists. So the text is read
-with the standard decoder, which tells where each value ends, and spliced.
+Loading and dumping the JSON would rewrite the user's line breaks, escapes and inline lists. So the
+text is read with the standard decoder, which tells where each value ends, and spliced.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from octet.base.errors import ConfigError
 
 Hooks = dict[str, list[dict[str, Any]]]
 
-# Part of each hook that the drop-in adds, and of none that it does not: so that a later version knows an older one's.
+# Part of each hook that the drop-in adds, and of none that it does not: so that a later version
+# knows an older one's.
 MARK = ".claude/octet/launch"
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -26,7 +28,9 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True)
 class _Child:
-    """One member of an object or item of an array: where it starts (its key, in an object), where its value starts and ends."""
+    """One member of an object or item of an array: where it starts (its key, in an object), where
+    its value starts and ends.
+    """
 
     key: str
     start: int
@@ -59,7 +63,8 @@ def add_hooks(text: str, hooks: Hooks) -> str:
 
 
 def remove_hooks(text: str) -> str:
-    """`text` without the hooks that `add_hooks` put there, and without the lists that only they filled.
+    """`text` without the hooks that `add_hooks` put there, and without the lists that only they
+    filled.
 
     Raises:
         ConfigError: as for `add_hooks`.
@@ -80,18 +85,25 @@ def _read(text: str) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ConfigError("not a JSON object")
     hooks = settings.get("hooks", {})
-    if not isinstance(hooks, dict) or not all(isinstance(groups, list) for groups in hooks.values()):
+    if not isinstance(hooks, dict) or not all(
+        isinstance(groups, list) for groups in hooks.values()
+    ):
         raise ConfigError('"hooks" is not an object of lists')
     return settings
 
 
 def _ours_in(settings: dict[str, Any]) -> Hooks:
-    found = {event: [group for group in groups if _only_ours(group)] for event, groups in settings.get("hooks", {}).items()}
+    found = {
+        event: [group for group in groups if _only_ours(group)]
+        for event, groups in settings.get("hooks", {}).items()
+    }
     return {event: groups for event, groups in found.items() if groups}
 
 
 def _only_ours(value: Any) -> bool:
-    """Whether a hook, or all hooks of a group, of an event's list or of the whole `hooks` object, are ours."""
+    """Whether a hook, or all hooks of a group, of an event's list or of the whole `hooks` object,
+    are ours.
+    """
     if isinstance(value, dict):
         if MARK in json.dumps([value.get("command"), value.get("args")]):
             return True
@@ -100,12 +112,18 @@ def _only_ours(value: Any) -> bool:
 
 
 def _first_ours(text: str) -> tuple[int, int] | None:
-    """Span to cut for the first and widest part that is ours alone, with the comma that goes with it."""
+    """Span to cut for the first and widest part that is ours alone, with the comma that goes with
+    it.
+    """
     top = _top(text)
     children = list(_children(text, top))
     for index, child in enumerate(children):
         if child.key == "hooks":
-            return _cut(text, top, children, index) if _only_ours(child.value) else _search(text, child.value_at, levels=3)
+            return (
+                _cut(text, top, children, index)
+                if _only_ours(child.value)
+                else _search(text, child.value_at, levels=3)
+            )
     return None
 
 
@@ -169,22 +187,32 @@ class _Style:
         return cls(None if any(_children(text, _top(text))) else "  ", newline)
 
     def append(self, text: str, depth: int, path: list[str], key: str, value: Any) -> str:
-        """Put a member (an item, if `key` is "") last in the container that `path` leads to, `depth` levels in."""
+        """Put a member (an item, if `key` is "") last in the container that `path` leads to,
+        `depth` levels in.
+        """
         at = _top(text)
         for step in path:
-            at = next(child.value_at for child in reversed(list(_children(text, at))) if child.key == step)
+            at = next(
+                child.value_at for child in reversed(list(_children(text, at))) if child.key == step
+            )
         rendered = json.dumps(value, indent=self.indent, ensure_ascii=False)
         if key:
             rendered = f"{json.dumps(key)}: {rendered}"
         last = [child.end for child in _children(text, at)]
         if self.indent is None:
-            return _splice(text, last[-1], f", {rendered}") if last else _splice(text, at + 1, rendered)
+            return (
+                _splice(text, last[-1], f", {rendered}")
+                if last
+                else _splice(text, at + 1, rendered)
+            )
         pad = self.newline + self.indent * depth
         rendered = pad + rendered.replace("\n", pad)
         if last:
             return _splice(text, last[-1], "," + rendered)
         end = _DECODER.raw_decode(text, at)[1]
-        return text[: at + 1] + rendered + self.newline + self.indent * (depth - 1) + text[end - 1 :]
+        return (
+            text[: at + 1] + rendered + self.newline + self.indent * (depth - 1) + text[end - 1 :]
+        )
 
 
 def _splice(text: str, at: int, new: str) -> str:

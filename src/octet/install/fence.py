@@ -1,12 +1,16 @@
-"""Where git's hooks of the fence go, beside whatever hooks a repository has, and whether they are still there.
+"""Where git's hooks of the fence go, beside whatever hooks a repository has, and whether they are
+still there.
 
-    wanted = plan(root, ("main",))           # Setup(files, edits, additions), for `installation.install`
-    examine(load_project(root))              # State(ok=False, detail="reference-transaction was overwritten …")
+    wanted = plan(root, ("main",))           # Setup(files, edits, additions), for
+    `installation.install` examine(load_project(root))              # State(ok=False,
+    detail="reference-transaction was overwritten …")
 
-Where git looks in its own directory (`hooks`), ours are written there, and one of the same name is moved to `hooks-before-octet`,
-from where ours runs it. Where `core.hooksPath` names another directory (husky's `.husky/_`, a shared one), that stays as it is, its
-files and the setting: an include at the end of git's own configuration names `octet/hooks`, whose hooks go on to those. It counts
-in this place only (`includeIf gitdir`), so that a repository that is moved has its own hooks again.
+Where git looks in its own directory (`hooks`), ours are written there, and one of the same name is
+moved to `hooks-before-octet`, from where ours runs it. Where `core.hooksPath` names another
+directory (husky's `.husky/_`, a shared one), that stays as it is, its files and the setting: an
+include at the end of git's own configuration names `octet/hooks`, whose hooks go on to those. It
+counts in this place only (`includeIf gitdir`), so that a repository that is moved has its own hooks
+again.
 """
 
 from __future__ import annotations
@@ -23,7 +27,15 @@ from octet.base.files import read_file
 from octet.base.text import plain
 from octet.git.program import Git
 from octet.install import manifest as manifests
-from octet.install.fence_hooks import HOOKS, PASSED_ON, Place, is_ours, read_protected, render, render_passing
+from octet.install.fence_hooks import (
+    HOOKS,
+    PASSED_ON,
+    Place,
+    is_ours,
+    read_protected,
+    render,
+    render_passing,
+)
 from octet.install.hooks_path import CONFIG, add_include
 from octet.install.installation import Additions, Edit, Move
 from octet.install.plugin import Asset
@@ -66,15 +78,35 @@ def plan(root: Path, protected: Sequence[str]) -> Setup:
     behind = _others(root, common)
     if behind is None:
         hooks = _worthwhile(common)
-        files = {str(common / "hooks" / name): content for name, content in render(place, None).items() if name in hooks}
+        files = {
+            str(common / "hooks" / name): content
+            for name, content in render(place, None).items()
+            if name in hooks
+        }
         room = _room(common, hooks)
-        obsolete = [path for path in _written(root) if path.startswith((f"{common}/octet/", f"{common}/hooks/")) and path not in files]
-        return Setup(_assets(files), (), Additions(room.moves, room.strays, [*map(Path, obsolete), common / "config"]))
-    files = {str(common / _DIRECTORY / name): content for name, content in _passing(root, behind).items()}
-    files |= {str(common / _DIRECTORY / name): content for name, content in render(place, behind).items()}
+        obsolete = [
+            path
+            for path in _written(root)
+            if path.startswith((f"{common}/octet/", f"{common}/hooks/")) and path not in files
+        ]
+        return Setup(
+            _assets(files),
+            (),
+            Additions(room.moves, room.strays, [*map(Path, obsolete), common / "config"]),
+        )
+    files = {
+        str(common / _DIRECTORY / name): content for name, content in _passing(root, behind).items()
+    }
+    files |= {
+        str(common / _DIRECTORY / name): content for name, content in render(place, behind).items()
+    }
     assets = _assets(files) | {str(common / CONFIG): Asset(_settings(common))}
     obsolete = [path for path in _written(root) if path.startswith(f"{common}/hooks/")]
-    obsolete += [path for path in _written(root) if path.startswith(f"{common}/octet/") and path not in assets]
+    obsolete += [
+        path
+        for path in _written(root)
+        if path.startswith(f"{common}/octet/") and path not in assets
+    ]
     return Setup(
         assets,
         [Edit(common / "config", "hooks-path", lambda text: add_include(text, common))],
@@ -88,12 +120,18 @@ def examine(project: Project) -> State:
     version = Git(project.root).out("--version")
     found = re.search(r"(\d+)\.(\d+)", version)
     if found and (int(found[1]), int(found[2])) < _NEEDED_GIT:
-        return State(False, f"{plain(version)} knows no reference-transaction hook: install 2.28 or newer")
+        return State(
+            False, f"{plain(version)} knows no reference-transaction hook: install 2.28 or newer"
+        )
     wanted = plan(project.root, project.config.protected)
     if trouble := _bypass(project.root, wanted) or next(_troubles(wanted), ""):
         return State(False, f"{trouble}: run `octet init`, which mends it")
     hooks = [name for name in HOOKS if any(Path(path).name == name for path in wanted.files)]
-    return State(True, f"{' and '.join(hooks)} guard {', '.join(map(plain, project.config.protected)) or 'no branch'}")
+    return State(
+        True,
+        f"{' and '.join(hooks)} guard "
+        f"{', '.join(map(plain, project.config.protected)) or 'no branch'}",
+    )
 
 
 def touch(setup: Setup) -> None:
@@ -104,19 +142,26 @@ def touch(setup: Setup) -> None:
 
 
 def _bypass(root: Path, wanted: Setup) -> str:
-    """Where git looks for hooks, if ours are not there: another tool has set it, or a worktree's configuration, which outweighs."""
+    """Where git looks for hooks, if ours are not there: another tool has set it, or a worktree's
+    configuration, which outweighs.
+    """
     if not wanted.edits:
         return ""
     named = Git(root).run("config", "--type=path", "core.hooksPath").out
     directories = {str(Path(path).parent) for path in wanted.files if Path(path).name in HOOKS}
-    return "" if named in directories else f"core.hooksPath is {plain(named)}, and Octet's hooks are not there"
+    return (
+        ""
+        if named in directories
+        else f"core.hooksPath is {plain(named)}, and Octet's hooks are not there"
+    )
 
 
 def _troubles(wanted: Setup) -> Iterator[str]:
     for path, asset in wanted.files.items():
         name, current = Path(path).name, read_file(Path(path))
         if name == "pre-commit" and not wanted.edits and not is_ours(current):
-            continue  # removed, or another tool's that came later: the transaction refuses all the same
+            # removed, or another tool's that came later: the transaction refuses all the same
+            continue
         if current is None:
             yield f"the hook {name} is missing"
         elif current != asset.content and name in HOOKS and not is_ours(current):
@@ -124,7 +169,8 @@ def _troubles(wanted: Setup) -> Iterator[str]:
         elif current != asset.content:
             before, now = read_protected(current), read_protected(asset.content)
             yield (
-                f"the fence guards {', '.join(map(plain, before)) or 'no branch'}, octet.toml says {', '.join(map(plain, now)) or 'none'}"
+                f"the fence guards {', '.join(map(plain, before)) or 'no branch'}, "
+                f"octet.toml says {', '.join(map(plain, now)) or 'none'}"
                 if before != now
                 else f"the hook {name} is of another version"
             )
@@ -133,7 +179,9 @@ def _troubles(wanted: Setup) -> Iterator[str]:
 
 
 def _place(root: Path, common: Path, protected: Sequence[str]) -> Place:
-    return Place(root, common, dirs.state_dir(), trust.record_path(root), root / FILE, tuple(protected))
+    return Place(
+        root, common, dirs.state_dir(), trust.record_path(root), root / FILE, tuple(protected)
+    )
 
 
 def _assets(files: Mapping[str, bytes]) -> dict[str, Asset]:
@@ -145,12 +193,18 @@ def _written(root: Path) -> list[str]:
 
 
 def _others(root: Path, common: Path) -> str | None:
-    """The directory where git would look for hooks without us; None for its own, in which ours can be."""
-    ran = Git(root).run("config", "-z", "--show-origin", "--type=path", "--get-all", "core.hooksPath")
+    """The directory where git would look for hooks without us; None for its own, in which ours can
+    be.
+    """
+    ran = Git(root).run(
+        "config", "-z", "--show-origin", "--type=path", "--get-all", "core.hooksPath"
+    )
     if ran.status > 1:
         raise OctetError(f"git cannot say where it looks for hooks: {ran.complaint}")
     fields = ran.out.split("\0")
-    found = [value for origin, value in zip(fields[::2], fields[1::2], strict=False) if _counts(origin)]
+    found = [
+        value for origin, value in zip(fields[::2], fields[1::2], strict=False) if _counts(origin)
+    ]
     own = common / "hooks"
     named = found[-1].rstrip("/") if found and found[-1] else ""
     if named and not (named.startswith("/") and os.path.realpath(named) == os.path.realpath(own)):
@@ -159,14 +213,22 @@ def _others(root: Path, common: Path) -> str | None:
 
 
 def _counts(origin: str) -> bool:
-    return not origin.endswith((CONFIG, "/config.worktree")) and not origin.startswith("command line")
+    return not origin.endswith((CONFIG, "/config.worktree")) and not origin.startswith(
+        "command line"
+    )
 
 
 def _passing(root: Path, behind: str) -> dict[str, bytes]:
     """All that git may run from the other directory, whether it is there now or comes later."""
     directory = root / behind
-    there = [path.name for path in directory.iterdir() if "." not in path.name and path.is_file()] if directory.is_dir() else []
-    names = sorted({*PASSED_ON, *(name for name in there if os.access(directory / name, os.X_OK))} - {*HOOKS})
+    there = (
+        [path.name for path in directory.iterdir() if "." not in path.name and path.is_file()]
+        if directory.is_dir()
+        else []
+    )
+    names = sorted(
+        {*PASSED_ON, *(name for name in there if os.access(directory / name, os.X_OK))} - {*HOOKS}
+    )
     return {name: render_passing(name, behind) for name in names}
 
 
@@ -176,16 +238,23 @@ def _settings(common: Path) -> bytes:
 
 
 def _worthwhile(common: Path) -> Sequence[str]:
-    """Which hooks to install in git's own directory. A pre-commit of ours, where there is no other, would come before nothing that takes
-    its time, and cost each commit one more process."""
+    """Which hooks to install in git's own directory. A pre-commit of ours, where there is no other,
+    would come before nothing that takes its time, and cost each commit one more process.
+    """
     home, place = common / "hooks" / "pre-commit", common / BEFORE / "pre-commit"
     another = not is_ours(_content(home)) and os.access(home, os.X_OK)
-    return HOOKS if another or os.path.lexists(place) else [name for name in HOOKS if name != "pre-commit"]
+    return (
+        HOOKS
+        if another or os.path.lexists(place)
+        else [name for name in HOOKS if name != "pre-commit"]
+    )
 
 
 def _room(common: Path, hooks: Sequence[str]) -> Additions:
-    """What makes room for our hooks. A tool that came after us has perhaps put ours aside, as `NAME.legacy` or `NAME.old`, to be run
-    by its own: what ours had run is then found under that name."""
+    """What makes room for our hooks. A tool that came after us has perhaps put ours aside, as
+    `NAME.legacy` or `NAME.old`, to be run by its own: what ours had run is then found under that
+    name.
+    """
     moves: list[Move] = []
     strays = list(_strays(common))
     for name in hooks:
@@ -196,13 +265,19 @@ def _room(common: Path, hooks: Sequence[str]) -> Additions:
         if os.path.lexists(place) and not _are_of_one_tool(place, home):
             beside = put_aside[0] if put_aside else home.with_name(f"{name}.before")
             moves.append(Move(place, place.with_name(beside.name), beside))
-        neighbours = [path for path in sorted(home.parent.glob(f"{name}.*")) if path not in strays and path.suffix != ".sample"]
+        neighbours = [
+            path
+            for path in sorted(home.parent.glob(f"{name}.*"))
+            if path not in strays and path.suffix != ".sample"
+        ]
         moves += [Move(path, place.with_name(path.name), path) for path in (*neighbours, home)]
     return Additions(moves, strays)
 
 
 def _are_of_one_tool(one: Path, other: Path) -> bool:
-    """Whether a hook is another's later version: run by each other, as `NAME.legacy`, they would never end."""
+    """Whether a hook is another's later version: run by each other, as `NAME.legacy`, they would
+    never end.
+    """
     first, second = (_content(path) or b"" for path in (one, other))
     return first.splitlines()[:3] == second.splitlines()[:3]
 
@@ -215,7 +290,9 @@ def strays(root: Path) -> list[Path]:
 
 def _strays(common: Path) -> Iterator[Path]:
     for name in HOOKS:
-        yield from (path for path in sorted((common / "hooks").glob(f"{name}.*")) if is_ours(_content(path)))
+        yield from (
+            path for path in sorted((common / "hooks").glob(f"{name}.*")) if is_ours(_content(path))
+        )
 
 
 def _content(path: Path) -> bytes | None:

@@ -1,7 +1,9 @@
-"""The text of git's hooks that `octet init` installs: a few lines about the repository, and `fence.sh`.
+"""The text of git's hooks that `octet init` installs: a few lines about the repository, and
+`fence.sh`.
 
-files = render(place)                    # {"reference-transaction": b"#!/bin/sh\\n…", "pre-push": …, "pre-commit": …}
-read_protected(content)                  # ("main", "release/*"), of a hook that was written earlier
+files = render(place)                    # {"reference-transaction": b"#!/bin/sh\\n…", "pre-push":
+…, "pre-commit": …} read_protected(content)                  # ("main", "release/*"), of a hook that
+was written earlier
 """
 
 from __future__ import annotations
@@ -17,17 +19,36 @@ from pathlib import Path
 
 HOOKS = ("reference-transaction", "pre-push", "pre-commit")
 MARK = "# Octet's fence, written by `octet init` and taken back by `octet init --undo`."
-# What git runs for a person at work, and for a push into this repository. Not those whose mere presence changes what git does.
+# What git runs for a person at work, and for a push into this repository. Not those whose mere
+# presence changes what git does.
 PASSED_ON = (
-    *("applypatch-msg", "pre-applypatch", "post-applypatch", "pre-commit", "pre-merge-commit", "prepare-commit-msg", "commit-msg"),
-    *("post-commit", "pre-rebase", "post-checkout", "post-merge", "post-rewrite", "pre-auto-gc", "sendemail-validate"),
+    *(
+        "applypatch-msg",
+        "pre-applypatch",
+        "post-applypatch",
+        "pre-commit",
+        "pre-merge-commit",
+        "prepare-commit-msg",
+        "commit-msg",
+    ),
+    *(
+        "post-commit",
+        "pre-rebase",
+        "post-checkout",
+        "post-merge",
+        "post-rewrite",
+        "pre-auto-gc",
+        "sendemail-validate",
+    ),
 )
 _PROTECTED = re.compile(rb"^octet_protected='(.*)'$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Place:
-    """The repository of which the hooks are: its main checkout, its common git directory, this machine's approval and state."""
+    """The repository of which the hooks are: its main checkout, its common git directory, this
+    machine's approval and state.
+    """
 
     root: Path
     common: Path
@@ -38,7 +59,9 @@ class Place:
 
 
 def render(place: Place, behind: str | None) -> Mapping[str, bytes]:
-    """The hooks' contents by name. `behind` is the directory whose hooks run after ours; None: `hooks-before-octet` beside ours."""
+    """The hooks' contents by name. `behind` is the directory whose hooks run after ours; None:
+    `hooks-before-octet` beside ours.
+    """
     return {hook: _fence(place, hook, behind) for hook in HOOKS}
 
 
@@ -74,10 +97,16 @@ def _fence(place: Place, hook: str, behind: str | None) -> bytes:
         "approval": str(place.approval),
         "settings": str(place.settings),
     }
-    lines = ["#!/bin/sh", MARK, *(f"octet_{name}={shlex.quote(value)}" for name, value in facts.items())]
+    lines = [
+        "#!/bin/sh",
+        MARK,
+        *(f"octet_{name}={shlex.quote(value)}" for name, value in facts.items()),
+    ]
     quoted = json.dumps(place.protected).replace("'", "'\\''")
     lines.append(f"octet_protected='{quoted}'")
-    lines.append(f"is_protected() {{ case $1 in {_patterns(place.protected)}) ;; *) return 1 ;; esac; }}")
+    lines.append(
+        f"is_protected() {{ case $1 in {_patterns(place.protected)}) ;; *) return 1 ;; esac; }}"
+    )
     if behind is None:  # beside this very file, wherever the repository has been moved to
         lines.append("case $0 in */hooks/*) octet_next=${0%/hooks/*} ;; *) octet_next=. ;; esac")
         lines.append(f"octet_next=$octet_next/hooks-before-octet/{hook}")
@@ -87,13 +116,20 @@ def _fence(place: Place, hook: str, behind: str | None) -> bytes:
 
 
 def _patterns(protected: Sequence[str]) -> str:
-    return " | ".join(f"refs/heads/{_shell_pattern(pattern)}" for pattern in protected) or "refs/heads/"
+    return (
+        " | ".join(f"refs/heads/{_shell_pattern(pattern)}" for pattern in protected)
+        or "refs/heads/"
+    )
 
 
 def _shell_pattern(pattern: str) -> str:
-    """A pattern of a shell's `case` that fits whatever the glob fits, and perhaps more: shells count bytes, and sort by language."""
+    """A pattern of a shell's `case` that fits whatever the glob fits, and perhaps more: shells
+    count bytes, and sort by language.
+    """
     literal = re.split(r"(\*|\?|\[.*)", pattern, flags=re.DOTALL)
-    return "".join("*" if n % 2 else shlex.quote(part) if part else "" for n, part in enumerate(literal))
+    return "".join(
+        "*" if n % 2 else shlex.quote(part) if part else "" for n, part in enumerate(literal)
+    )
 
 
 @cache

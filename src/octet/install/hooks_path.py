@@ -1,6 +1,8 @@
-"""An include at the end of git's configuration file, as text: it sets `core.hooksPath`, and outweighs what the file says before.
+"""An include at the end of git's configuration file, as text: it sets `core.hooksPath`, and
+outweighs what the file says before.
 
-It holds in the repository's present place only, so that one that is moved or copied has its own hooks again.
+It holds in the repository's present place only, so that one that is moved or copied has its own
+hooks again.
 """
 
 from __future__ import annotations
@@ -13,10 +15,14 @@ _SECTION = re.compile(rf'\n?\[includeIf "gitdir:[^\n]*"\]\n\tpath = {re.escape(C
 
 
 def add_include(text: str, common: Path) -> str:
-    """The configuration `text` with the include for the git directory `common` at its end, or where nothing after it names another."""
+    """The configuration `text` with the include for the git directory `common` at its end, or where
+    nothing after it names another.
+    """
     pattern = re.sub(r"([*?\[\\])", r"\\\1", str(common))
     named = pattern.replace("\\", "\\\\").replace('"', '\\"')
-    sections = "".join(f'[includeIf "gitdir:{named}{end}"]\n\tpath = {CONFIG}\n' for end in ("", "/worktrees/"))
+    sections = "".join(
+        f'[includeIf "gitdir:{named}{end}"]\n\tpath = {CONFIG}\n' for end in ("", "/worktrees/")
+    )
     before, there, after = text.rpartition(sections)
     if there and (not before or before.endswith("\n")) and "hookspath" not in after.lower():
         return text

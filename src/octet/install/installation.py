@@ -4,11 +4,12 @@
         changes = install(root, files, edits)    # [Change("created", ".claude/octet.toml"), …]
         changes = uninstall(root)
 
-Three kinds of writing. A *file* is Octet's own: it is never written over one that somebody else made or changed. An *edit* adds to a
-file that belongs to the user (settings.json, git's exclude list): its bytes from before are kept, and put back.
+Three kinds of writing. A *file* is Octet's own: it is never written over one that somebody else
+made or changed. An *edit* adds to a file that belongs to the user (settings.json, git's exclude
+list): its bytes from before are kept, and put back.
 
-The manifest lies beside the trust record, outside the repository, and is saved before the first write. So a run that was killed
-half-way is completed by the next one, or undone.
+The manifest lies beside the trust record, outside the repository, and is saved before the first
+write. So a run that was killed half-way is completed by the next one, or undone.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ from filelock import FileLock, Timeout
 
 from octet.base import dirs
 from octet.base.errors import ConfigError, UsageError
-from octet.base.files import move_file, read_file, remove_empty, remove_file, replace_file, temporary_of
+from octet.base.files import (
+    move_file,
+    read_file,
+    remove_empty,
+    remove_file,
+    replace_file,
+    temporary_of,
+)
 from octet.install import client_settings
 from octet.install import manifest as manifests
 from octet.install.hooks_path import remove_include
@@ -38,7 +46,9 @@ OURS = (IGNORED, "/.env.octet")  # the second has a worktree's ports
 
 @dataclass(frozen=True)
 class Change:
-    """What happened to one file. `action` is created, changed, removed, restored, or skipped (`why` says the reason)."""
+    """What happened to one file. `action` is created, changed, removed, restored, or skipped (`why`
+    says the reason).
+    """
 
     action: str
     path: str
@@ -47,7 +57,9 @@ class Change:
 
 @dataclass(frozen=True)
 class Edit:
-    """Text that Octet adds to a user's file; `kind` names what takes it out again. `add` returns a text that has it as it is."""
+    """Text that Octet adds to a user's file; `kind` names what takes it out again. `add` returns a
+    text that has it as it is.
+    """
 
     path: Path
     kind: str
@@ -56,7 +68,9 @@ class Edit:
 
 @dataclass(frozen=True)
 class Move:
-    """A file of the user's that makes room for one of Octet's: from `now` to `place`; `--undo` brings it to `home`."""
+    """A file of the user's that makes room for one of Octet's: from `now` to `place`; `--undo`
+    brings it to `home`.
+    """
 
     now: Path
     place: Path
@@ -65,8 +79,9 @@ class Move:
 
 @dataclass(frozen=True)
 class Additions:
-    """More than files and edits: what makes room for them, what of Octet's lies under another name, and files and edits of an earlier
-    run that this one does without."""
+    """More than files and edits: what makes room for them, what of Octet's lies under another name,
+    and files and edits of an earlier run that this one does without.
+    """
 
     moves: Sequence[Move] = ()
     strays: Sequence[Path] = ()
@@ -93,11 +108,20 @@ def locked() -> Iterator[None]:
         with lock:
             yield
     except Timeout as error:
-        raise UsageError(f"another `octet init` holds {lock.lock_file} for {LOCK_TIMEOUT_S:.0f} s: end it and try again") from error
+        raise UsageError(
+            f"another `octet init` holds {lock.lock_file} for {LOCK_TIMEOUT_S:.0f} s: end it "
+            "and try again"
+        ) from error
 
 
-def install(root: Path, files: Mapping[str, Asset], edits: Sequence[Edit] = (), additions: Additions | None = None) -> list[Change]:
-    """Write `files` (paths below `root`, or absolute) and make `edits`; nothing is written if one of them cannot be made.
+def install(
+    root: Path,
+    files: Mapping[str, Asset],
+    edits: Sequence[Edit] = (),
+    additions: Additions | None = None,
+) -> list[Change]:
+    """Write `files` (paths below `root`, or absolute) and make `edits`; nothing is written if one
+    of them cannot be made.
 
     Args:
         root: the main checkout, a real path.
@@ -109,13 +133,24 @@ def install(root: Path, files: Mapping[str, Asset], edits: Sequence[Edit] = (), 
     additions = additions or Additions()
     manifest = manifests.load(root)
     moved = {str(move.now) for move in additions.moves}
-    planned = [_plan_file(root, manifest, path, asset, moved=path in moved) for path, asset in files.items()]
+    planned = [
+        _plan_file(root, manifest, path, asset, moved=path in moved)
+        for path, asset in files.items()
+    ]
     planned += [_plan_edit(root, manifest, edit) for edit in edits]
     writes = [step for step in planned if isinstance(step, _Write)]
     _sweep(root, manifest)
-    obsolete = [path for path in map(str, additions.obsolete) if path in manifest.files or path in manifest.edits]
+    obsolete = [
+        path
+        for path in map(str, additions.obsolete)
+        if path in manifest.files or path in manifest.edits
+    ]
     if writes or additions.moves or additions.strays or obsolete:
-        _note_directories(root, manifest, [*(step.path for step in writes), *(move.place for move in additions.moves)])
+        _note_directories(
+            root,
+            manifest,
+            [*(step.path for step in writes), *(move.place for move in additions.moves)],
+        )
         manifest.moved |= {str(move.home): str(move.place) for move in additions.moves}
         manifests.save(root, manifest)
         for stray in additions.strays:
@@ -130,7 +165,8 @@ def install(root: Path, files: Mapping[str, Asset], edits: Sequence[Edit] = (), 
 
 
 def uninstall(root: Path) -> list[Change]:
-    """Take back what `install` wrote in `root`; what the user changed since is left to the user, without our part in it.
+    """Take back what `install` wrote in `root`; what the user changed since is left to the user,
+    without our part in it.
 
     Raises:
         ConfigError: an edited file can no longer be understood; nothing was changed.
@@ -140,9 +176,17 @@ def uninstall(root: Path) -> list[Change]:
     edits = [_plan_undo(root, Path(path), noted) for path, noted in manifest.edits.items()]
     _sweep(root, manifest)
     changes = [_undo_edit(*edit) for edit in edits if edit]
-    changes += [change for path, hashes in manifest.files.items() if (change := _take_back(root, path, hashes))]
-    moved = reversed(manifest.moved.items())  # a hook before what lies beside it: by the hook the next `install` finds both
-    changes += [change for home, place in moved if (change := _bring_back(root, Path(home), Path(place)))]
+    changes += [
+        change
+        for path, hashes in manifest.files.items()
+        if (change := _take_back(root, path, hashes))
+    ]
+    moved = reversed(
+        manifest.moved.items()
+    )  # a hook before what lies beside it: by the hook the next `install` finds both
+    changes += [
+        change for home, place in moved if (change := _bring_back(root, Path(home), Path(place)))
+    ]
     for directory in sorted(manifest.directories, key=len, reverse=True):
         remove_empty(Path(directory))
     manifests.forget(root)
@@ -162,25 +206,35 @@ def _drop(root: Path, manifest: Manifest, obsolete: Sequence[str]) -> None:
 
 
 def _moved(root: Path, move: Move) -> Change:
-    return Change("kept", _shown(root, move.home), f"runs after Octet's, from {_shown(root, move.place)}")
+    return Change(
+        "kept", _shown(root, move.home), f"runs after Octet's, from {_shown(root, move.place)}"
+    )
 
 
 def _bring_back(root: Path, home: Path, place: Path) -> Change | None:
     if not os.path.lexists(place):
         return None
     if os.path.lexists(home):
-        return Change("skipped", _shown(root, place), f"left there: {_shown(root, home)} is another one now")
+        return Change(
+            "skipped", _shown(root, place), f"left there: {_shown(root, home)} is another one now"
+        )
     move_file(place, home)
     return Change("restored", _shown(root, home))
 
 
 def settings_edit(root: Path, hooks: client_settings.Hooks) -> Edit:
     """The drop-in's hooks in the repository's settings.json."""
-    return Edit(root / ".claude" / "settings.json", "settings", lambda text: client_settings.add_hooks(text, hooks))
+    return Edit(
+        root / ".claude" / "settings.json",
+        "settings",
+        lambda text: client_settings.add_hooks(text, hooks),
+    )
 
 
 def exclude_edit(common_dir: Path) -> Edit:
-    """Agents' worktrees hidden from `git status`, in git's own list and not in the user's .gitignore."""
+    """Agents' worktrees hidden from `git status`, in git's own list and not in the user's
+    .gitignore.
+    """
     return Edit(common_dir / "info" / "exclude", "exclude", _add_ignored)
 
 
@@ -192,7 +246,9 @@ def _add_ignored(text: str) -> str:
 
 
 def _remove_ignored(text: str) -> str:
-    return "".join(line for line in text.splitlines(keepends=True) if line.rstrip("\r\n") not in OURS)
+    return "".join(
+        line for line in text.splitlines(keepends=True) if line.rstrip("\r\n") not in OURS
+    )
 
 
 _REMOVE: Mapping[str, Callable[[str], str]] = {
@@ -202,16 +258,27 @@ _REMOVE: Mapping[str, Callable[[str], str]] = {
 }
 
 
-def _plan_file(root: Path, manifest: Manifest, path: str, asset: Asset, *, moved: bool) -> _Write | Change | None:
+def _plan_file(
+    root: Path, manifest: Manifest, path: str, asset: Asset, *, moved: bool
+) -> _Write | Change | None:
     target = root / path if moved else _inside(root, path)  # what is moved may be a link
     current = None if moved else read_file(target)
     known, shown = manifest.files.get(path, []), _shown(root, Path(path))
     if current == asset.content:
         return None
     if current is not None and _digest(current) not in known:
-        return Change("skipped", shown, "changed since Octet wrote it" if known else "a file of your own is there")
+        return Change(
+            "skipped",
+            shown,
+            "changed since Octet wrote it" if known else "a file of your own is there",
+        )
     manifest.files[path] = sorted({*known, _digest(asset.content)})
-    return _Write(target, asset.content, 0o777 if asset.executable else 0o666, Change("created" if current is None else "changed", shown))
+    return _Write(
+        target,
+        asset.content,
+        0o777 if asset.executable else 0o666,
+        Change("created" if current is None else "changed", shown),
+    )
 
 
 def _plan_edit(root: Path, manifest: Manifest, edit: Edit) -> _Write | None:
@@ -219,15 +286,26 @@ def _plan_edit(root: Path, manifest: Manifest, edit: Edit) -> _Write | None:
     current = read_file(target)
     noted = manifest.edits.get(str(edit.path))
     before, after = current, []
-    if noted and current is not None and (current == noted.before or _digest(current) in noted.after):
+    if (
+        noted
+        and current is not None
+        and (current == noted.before or _digest(current) in noted.after)
+    ):
         before, after = noted.before, noted.after
-    elif noted and current is not None:  # changed by the user since: without our part it is what there would be without us
+    elif (
+        noted and current is not None
+    ):  # changed by the user since: without our part it is what there would be without us
         before, after = _encode(_REMOVE[edit.kind](_decode(current, target))), [_digest(current)]
     new = _encode(_edited(edit, target, current or b""))
     if new == (current or b""):
         return None
     manifest.edits[str(edit.path)] = NotedEdit(edit.kind, before, [*after, _digest(new)])
-    return _Write(target, new, 0o666, Change("created" if current is None else "changed", _shown(root, edit.path)))
+    return _Write(
+        target,
+        new,
+        0o666,
+        Change("created" if current is None else "changed", _shown(root, edit.path)),
+    )
 
 
 def _edited(edit: Edit, target: Path, current: bytes) -> str:
@@ -237,22 +315,36 @@ def _edited(edit: Edit, target: Path, current: bytes) -> str:
         raise ConfigError(f"{target}: {error}: correct it, then run `octet init` again") from error
 
 
-def _plan_undo(root: Path, path: Path, noted: NotedEdit) -> tuple[Path, bytes | None, Change] | None:
-    """Path, the content that it gets (None: it is removed), and what that is called; None where nothing of ours is left."""
+def _plan_undo(
+    root: Path, path: Path, noted: NotedEdit
+) -> tuple[Path, bytes | None, Change] | None:
+    """Path, the content that it gets (None: it is removed), and what that is called; None where
+    nothing of ours is left.
+    """
     target = _inside(root, path)
     current = read_file(target)
     if current is None or current == noted.before:
         return None
     shown = _shown(root, path)
     if _digest(current) in noted.after:
-        return target, noted.before, Change("removed" if noted.before is None else "restored", shown)
+        return (
+            target,
+            noted.before,
+            Change("removed" if noted.before is None else "restored", shown),
+        )
     try:
         rest = _REMOVE[noted.kind](_decode(current, target))
     except ConfigError as error:
-        raise ConfigError(f"{target}: {error}: correct it, then run `octet init --undo` again") from error
+        raise ConfigError(
+            f"{target}: {error}: correct it, then run `octet init --undo` again"
+        ) from error
     if noted.before is None and "".join(rest.split()) in ("", "{}"):
         return target, None, Change("removed", shown)
-    return target, _encode(rest), Change("changed", shown, "only Octet's part was taken out: you changed it since")
+    return (
+        target,
+        _encode(rest),
+        Change("changed", shown, "only Octet's part was taken out: you changed it since"),
+    )
 
 
 def _undo_edit(path: Path, content: bytes | None, change: Change) -> Change:
@@ -281,28 +373,41 @@ def _sweep(root: Path, manifest: Manifest) -> None:
 
 
 def _note_directories(root: Path, manifest: Manifest, paths: Sequence[Path]) -> None:
-    """The directories that writing `paths` will make, and that of the worktrees, which later commands make."""
+    """The directories that writing `paths` will make, and that of the worktrees, which later
+    commands make.
+    """
     for path in [*paths, root / IGNORED.strip("/") / "any"]:
         missing = [str(parent) for parent in path.parents if not parent.exists()]
-        manifest.directories += [directory for directory in missing if directory not in manifest.directories]
+        manifest.directories += [
+            directory for directory in missing if directory not in manifest.directories
+        ]
 
 
 def _inside(root: Path, path: str | Path) -> Path:
-    """The real path of a file to write. A cloned repository may hold links: none of them leads a write out of it or into `.git`."""
+    """The real path of a file to write. A cloned repository may hold links: none of them leads a
+    write out of it or into `.git`.
+    """
     asked, private = root / path, root / ".git"
     real = Path(os.path.realpath(asked))
     if private in asked.parents or root not in asked.parents:
         return real  # git's own directory, here or elsewhere: a clone brings nothing into it
     if root not in real.parents or private in real.parents:
-        raise UsageError(f"{asked} leads to {real} by a symbolic link: Octet writes only inside the repository; replace the link")
+        raise UsageError(
+            f"{asked} leads to {real} by a symbolic link: Octet writes only inside the "
+            "repository; replace the link"
+        )
     return real
 
 
 def _decode(content: bytes, path: Path) -> str:
     try:
-        return content.decode("utf-8", "surrogateescape" if path.name in ("exclude", "config") else "strict")
+        return content.decode(
+            "utf-8", "surrogateescape" if path.name in ("exclude", "config") else "strict"
+        )
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text: correct it, then run the command again") from error
+        raise ConfigError(
+            f"{path}: not UTF-8 text: correct it, then run the command again"
+        ) from error
 
 
 def _encode(text: str) -> bytes:

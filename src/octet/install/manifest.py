@@ -1,4 +1,6 @@
-"""What `octet init` wrote into one repository, kept beside its trust record so that it can be taken back exactly."""
+"""What `octet init` wrote into one repository, kept beside its trust record so that it can be taken
+back exactly.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ VERSION = 1
 
 @dataclass
 class NotedEdit:
-    """An edit as the manifest keeps it: the file's bytes before (None: no file), and the SHA-256 of each content it may have since."""
+    """An edit as the manifest keeps it: the file's bytes before (None: no file), and the SHA-256 of
+    each content it may have since.
+    """
 
     kind: str
     before: bytes | None
@@ -28,8 +32,10 @@ class NotedEdit:
 
 @dataclass
 class Manifest:
-    """`files`: path below the repository, or absolute → SHA-256 of each content that Octet wrote there. `edits`: absolute path → what
-    was done. `moved`: absolute path of a file of the user's → where it lies meanwhile."""
+    """`files`: path below the repository, or absolute → SHA-256 of each content that Octet wrote
+    there. `edits`: absolute path → what was done. `moved`: absolute path of a file of the user's →
+    where it lies meanwhile.
+    """
 
     files: dict[str, list[str]] = field(default_factory=dict)
     edits: dict[str, NotedEdit] = field(default_factory=dict)
@@ -54,7 +60,9 @@ def load(root: Path) -> Manifest:
         edits = {name: _noted(entry) for name, entry in data["edits"].items()}
         return Manifest(data["files"], edits, data["directories"], data.get("moved", {}))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path} is damaged: remove it, and what `octet init` wrote by hand") from error
+        raise UsageError(
+            f"{path} is damaged: remove it, and what `octet init` wrote by hand"
+        ) from error
 
 
 def save(root: Path, manifest: Manifest) -> None:
@@ -64,7 +72,13 @@ def save(root: Path, manifest: Manifest) -> None:
         UsageError: the state directory cannot be written.
     """
     edits = {path: _written(noted) for path, noted in manifest.edits.items()}
-    data = {"version": VERSION, "files": manifest.files, "edits": edits, "directories": manifest.directories, "moved": manifest.moved}
+    data = {
+        "version": VERSION,
+        "files": manifest.files,
+        "edits": edits,
+        "directories": manifest.directories,
+        "moved": manifest.moved,
+    }
     replace_file(_path(root), (json.dumps(data, indent=1) + "\n").encode(), 0o600)
 
 
@@ -86,7 +100,9 @@ def _path(root: Path) -> Path:
 
 def _noted(entry: dict[str, Any]) -> NotedEdit:
     before = entry["before"]
-    return NotedEdit(entry["kind"], None if before is None else base64.b64decode(before), entry["after"])
+    return NotedEdit(
+        entry["kind"], None if before is None else base64.b64decode(before), entry["after"]
+    )
 
 
 def _written(noted: NotedEdit) -> dict[str, Any]:

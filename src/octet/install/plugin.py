@@ -1,8 +1,9 @@
 """The plugin's own files: where they lie, and the drop-in `.claude` rendered from the same sources.
 
 root = plugin_root()              # holds .claude-plugin/, hooks/, commands/, agents/
-render_files(root)                # {"commands/claim-task.md": Asset(…), "octet/launch": Asset(…), …}, paths below .claude
-render_hooks(root)                # what goes under "hooks" in .claude/settings.json
+render_files(root)                # {"commands/claim-task.md": Asset(…), "octet/launch": Asset(…),
+…}, paths below .claude render_hooks(root)                # what goes under "hooks" in
+.claude/settings.json
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import Any
 from octet.base.errors import OctetError
 from octet.install.client_settings import Hooks, add_hooks
 
-# Names that Claude Code has taken for itself: a project's command of the same name hides the client's, or is hidden by it.
-# A plugin's commands have the plugin's name in front and meet none of them.
+# Names that Claude Code has taken for itself: a project's command of the same name hides the
+# client's, or is hidden by it. A plugin's commands have the plugin's name in front and meet none of
+# them.
 CLIENT_COMMANDS = frozenset({"doctor", "init", "review", "status"})
 
-# The launcher is read, not executed, and a missing one is not an error. The drop-in lies in the repository for whoever opens it,
-# and a guard that cannot start blocks every write: a copy that lost its executable bit would stop people who never asked for Octet.
+# The launcher is read, not executed, and a missing one is not an error. The drop-in lies in the
+# repository for whoever opens it, and a guard that cannot start blocks every write: a copy that
+# lost its executable bit would stop people who never asked for Octet.
 LOADER = (
     '[ -r "$0" ] && . "$0"; [ -e .claude/octet.toml ] && '
     """echo '{"systemMessage": "Octet is off: .claude/octet/launch is missing. `octet init --drop-in` writes it again."}'; exit 0"""
@@ -38,7 +41,8 @@ class Asset:
 
 
 def plugin_root() -> Path:
-    """The directory to give to Claude Code as a plugin: inside the installed package, else the checkout around it.
+    """The directory to give to Claude Code as a plugin: inside the installed package, else the
+    checkout around it.
 
     Raises:
         OctetError: neither has them; the installation is incomplete.
@@ -52,7 +56,11 @@ def plugin_root() -> Path:
 
 def render_files(root: Path) -> dict[str, Asset]:
     """Every file of the drop-in but settings.json, by its path below `.claude`."""
-    files = {f"octet/{path.name}": _copy(path) for path in _sources(root / "hooks", "*") if path.name != "hooks.json"}
+    files = {
+        f"octet/{path.name}": _copy(path)
+        for path in _sources(root / "hooks", "*")
+        if path.name != "hooks.json"
+    }
     for path in _sources(root / "commands", "*.md"):
         files[f"commands/{dropin_command(path.stem)}.md"] = Asset(_rename(path, root))
     for path in _sources(root / "agents", "*.md"):
@@ -98,7 +106,9 @@ def _rename(path: Path, root: Path) -> bytes:
         text = re.sub(rf"/octet:{command.stem}\b(?!-)", f"/{dropin_command(command.stem)}", text)
     for agent in _sources(root / "agents", "*.md"):
         text = re.sub(rf"\boctet:{agent.stem}\b(?!-)", agent.stem, text)
-    return text.replace("${CLAUDE_PLUGIN_ROOT}/agents/", "${CLAUDE_PROJECT_DIR}/.claude/agents/").encode()
+    return text.replace(
+        "${CLAUDE_PLUGIN_ROOT}/agents/", "${CLAUDE_PROJECT_DIR}/.claude/agents/"
+    ).encode()
 
 
 def _sources(directory: Path, pattern: str) -> list[Path]:

@@ -1,12 +1,13 @@
 """A branch moved together with the checkout that has it, by compare-and-swap.
 
-They move in two phases: git's reference transaction is *prepared* (the branch is locked and still where it was), the checkout's
-files and index follow, the transaction is *committed*. A step that fails gives up the transaction, so that no checkout is left
-with an index that disagrees with its branch. Only a kill in the midst of it leaves one; `octet.merge.recovery` keeps a record of the move,
-and `mend` brings the checkout to where the branch is.
+They move in two phases: git's reference transaction is *prepared* (the branch is locked and still
+where it was), the checkout's files and index follow, the transaction is *committed*. A step that
+fails gives up the transaction, so that no checkout is left with an index that disagrees with its
+branch. Only a kill in the midst of it leaves one; `octet.merge.recovery` keeps a record of the
+move, and `mend` brings the checkout to where the branch is.
 
-The index is made beside the real one, which it then replaces at once: so the lock on that is Octet's own and tells whose it is. No
-git that could be killed ever holds it.
+The index is made beside the real one, which it then replaces at once: so the lock on that is
+Octet's own and tells whose it is. No git that could be killed ever holds it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ from pathlib import Path
 from octet.base.text import plain
 from octet.git.program import NO_HOOKS, Git
 from octet.git.worktrees import Worktree, list_worktrees
-from octet.merge.recovery import INDEX_LOCK, Move, clear_locks, forget, read_record, recorded, restore_files
+from octet.merge.recovery import (
+    INDEX_LOCK,
+    Move,
+    clear_locks,
+    forget,
+    read_record,
+    recorded,
+    restore_files,
+)
 
 UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
 OWN_INDEX = "octet-index"
@@ -50,23 +59,33 @@ def find_place(git: Git, branch: str, known: list[Worktree]) -> Place | str:
         if not checkout.directory.is_dir():
             return f"{where} and is not on disk: `git worktree prune`, or bring it back"
         if any((_git_dir(checkout) / name).exists() for name in UNDER_WAY):
-            return f"{where}, with a merge, rebase, cherry-pick or revert under way: finish it there"
+            return (
+                f"{where}, with a merge, rebase, cherry-pick or revert under way: finish it there"
+            )
         if checkout.out("status", "--porcelain", "--untracked-files=no"):
-            return f"{where}, with uncommitted changes: commit them, or check out another branch there"
+            return (
+                f"{where}, with uncommitted changes: commit them, or check out another branch there"
+            )
         return Place(branch, checkout)
     return Place(branch, None)
 
 
 def find_untracked(place: Place, old: str, new: str) -> str:
-    """Why the checkout could not follow from one commit to another, or ""; its files stay as they are."""
+    """Why the checkout could not follow from one commit to another, or ""; its files stay as they
+    are.
+    """
     if place.checkout is None:
         return ""
     with tempfile.TemporaryDirectory(prefix="octet-look-") as scratch:
-        ran = _with_index(place.checkout, Path(scratch, "index")).run("read-tree", "-n", "-m", "-u", old, new)
+        ran = _with_index(place.checkout, Path(scratch, "index")).run(
+            "read-tree", "-n", "-m", "-u", old, new
+        )
     return _cannot_follow(place.checkout, old, new, ran.complaint) if ran.status else ""
 
 
-def move(git: Git, common: Path, place: Place, new: str, old: str, fence: Callable[[], None]) -> str:
+def move(
+    git: Git, common: Path, place: Place, new: str, old: str, fence: Callable[[], None]
+) -> str:
     """Move branch and checkout from `old` to `new`; why nothing moved, or "".
 
     `fence` is called when both can still stay where they are; what it raises goes through.
@@ -80,12 +99,18 @@ def move(git: Git, common: Path, place: Place, new: str, old: str, fence: Callab
 
 
 def mend(git: Git, common: Path, known: list[Worktree]) -> str:
-    """Bring the checkout of a move that was killed to where its branch is; why that cannot be done now, or ""."""
+    """Bring the checkout of a move that was killed to where its branch is; why that cannot be done
+    now, or "".
+    """
     record = read_record(common)
     if not isinstance(record, Move):
         return record or ""
     tip = git.commit(f"refs/heads/{record.branch}")
-    checkouts = [checkout for checkout in _checkouts(git, record.branch, known) if checkout.directory.is_dir()]
+    checkouts = [
+        checkout
+        for checkout in _checkouts(git, record.branch, known)
+        if checkout.directory.is_dir()
+    ]
     if why := clear_locks(common, [_git_dir(checkout) for checkout in checkouts], record):
         return why
     if tip in (record.old, record.new):
@@ -102,16 +127,22 @@ def mend(git: Git, common: Path, known: list[Worktree]) -> str:
 
 def _bring_back(there: Git, other: str, tip: str) -> None:
     if there.out("write-tree") == there.out("rev-parse", f"{other}^{{tree}}"):
-        there.run("read-tree", "-m", "-u", other, tip)  # refused where its owner changed files since; `find_place` says so
+        there.run(
+            "read-tree", "-m", "-u", other, tip
+        )  # refused where its owner changed files since; `find_place` says so
     else:
         restore_files(there, other, tip)
 
 
-def _move_both(git: Git, place: Place, new: str, old: str, fence: Callable[[], None], record: int) -> str:
+def _move_both(
+    git: Git, place: Place, new: str, old: str, fence: Callable[[], None], record: int
+) -> str:
     """Prepare the reference, bring the checkout along, commit the reference; why not, or ""."""
     updates = f"start\nupdate refs/heads/{place.branch} {new} {old}\nprepare\n"
     # Run in the checkout where there is one, so that its HEAD's reflog has the step too.
-    with (place.checkout or git).converse("update-ref", "-m", "octet: merge", "--stdin", keep=(record,)) as transaction:
+    with (place.checkout or git).converse(
+        "update-ref", "-m", "octet: merge", "--stdin", keep=(record,)
+    ) as transaction:
         if not _say(transaction, updates, "prepare: ok"):
             return _complaint(transaction)
         fence()
@@ -145,7 +176,8 @@ def _undo(there: Git, old: str, new: str, complaint: str) -> str:
 
 @contextmanager
 def _own_index(checkout: Git) -> Iterator[Git]:
-    """The checkout with a copy of its index, which replaces the real one in the end, locked until then.
+    """The checkout with a copy of its index, which replaces the real one in the end, locked until
+    then.
 
     Raises:
         FileExistsError: another git has the lock, or has left it.
@@ -154,7 +186,9 @@ def _own_index(checkout: Git) -> Iterator[Git]:
     lock, ours = index.with_name("index.lock"), index.with_name(OWN_INDEX)
     _take_lock(lock, ours)
     try:
-        ours.with_name(f"{OWN_INDEX}.lock").unlink(missing_ok=True)  # of a killed landing; nobody else uses that name
+        ours.with_name(f"{OWN_INDEX}.lock").unlink(
+            missing_ok=True
+        )  # of a killed landing; nobody else uses that name
         yield _with_index(checkout, ours)
         ours.replace(index)
     finally:
@@ -185,16 +219,24 @@ def _take_lock(lock: Path, by: Path) -> None:
 
 
 def _somebody_at_work(error: FileExistsError) -> str:
-    return f"Unable to create '{error.filename2 or error.filename}': File exists; if no git is at work there, remove it"
+    return (
+        f"Unable to create '{error.filename2 or error.filename}': File exists; if no git is at "
+        "work there, remove it"
+    )
 
 
 def _cannot_follow(checkout: Git, old: str, new: str, complaint: str) -> str:
-    added = checkout.out("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=A", old, new).split("\0")
+    added = checkout.out(
+        "diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=A", old, new
+    ).split("\0")
     there = [plain(path) for path in added if path and os.path.lexists(checkout.directory / path)]
     if not there:
         return f"{checkout.directory} cannot follow: {complaint}"
     more = f" and {len(there) - _MOST_NAMED} more" if len(there) > _MOST_NAMED else ""
-    return f"{checkout.directory} has untracked files in the way: {', '.join(there[:_MOST_NAMED])}{more}; move them"
+    return (
+        f"{checkout.directory} has untracked files in the way: "
+        f"{', '.join(there[:_MOST_NAMED])}{more}; move them"
+    )
 
 
 def _git_dir(checkout: Git) -> Path:
@@ -227,5 +269,7 @@ def _complaint(process: subprocess.Popen[bytes]) -> str:
     assert process.stderr is not None
     lines = process.stderr.read().decode(errors="replace").splitlines()
     # Git says only that a hook refused; the line before that says why.
-    said = [line for line in lines if line.startswith("Octet: ")] or [line for line in lines if line.startswith("fatal: ")]
+    said = [line for line in lines if line.startswith("Octet: ")] or [
+        line for line in lines if line.startswith("fatal: ")
+    ]
     return said[0].removeprefix("fatal: ") if said else "git would not move the branch"

@@ -1,11 +1,13 @@
-"""Commits that hold the branch and the works, made without touching any worktree; and conflicts, foretold.
+"""Commits that hold the branch and the works, made without touching any worktree; and conflicts,
+foretold.
 
-`git merge-tree --write-tree` (git 2.38) does the merging. An older git merges through an index and a directory of its own, with
-`git merge-recursive`; that is slower and its answer the same.
+`git merge-tree --write-tree` (git 2.38) does the merging. An older git merges through an index and
+a directory of its own, with `git merge-recursive`; that is slower and its answer the same.
 
-Person and machine have no say in what comes out: no rerere (a conflict settled by how an earlier one was settled, and nobody
-looked), no driver that a person's settings give to a name in `.gitattributes` (text is merged as text), no global attributes. The
-drivers that git has itself (`union`, `binary`) work as the branch's `.gitattributes` says.
+Person and machine have no say in what comes out: no rerere (a conflict settled by how an earlier
+one was settled, and nobody looked), no driver that a person's settings give to a name in
+`.gitattributes` (text is merged as text), no global attributes. The drivers that git has itself
+(`union`, `binary`) work as the branch's `.gitattributes` says.
 """
 
 from __future__ import annotations
@@ -16,7 +18,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from octet.git.program import NO_HOOKS, Git, GitFailed
-from octet.merge.model import Conflict, Strategy, Unusable, Work, merge_message, replayed_message, rollup_message, squash_message
+from octet.merge.model import (
+    Conflict,
+    Strategy,
+    Unusable,
+    Work,
+    merge_message,
+    replayed_message,
+    rollup_message,
+    squash_message,
+)
 
 NAME = "Octet"
 EMAIL = "octet@octet.invalid"
@@ -62,8 +73,9 @@ class Step:
 class Chain:
     """Works combined one after another on `onto`.
 
-    `combined` is the one commit that takes the branch to where all `steps` are; `onto` where there are none. `empty` add nothing to
-    `onto`. `later` conflict with a step and not with `onto`, or add nothing to a step.
+    `combined` is the one commit that takes the branch to where all `steps` are; `onto` where there
+    are none. `empty` add nothing to `onto`. `later` conflict with a step and not with `onto`, or
+    add nothing to a step.
     """
 
     onto: Tip
@@ -86,7 +98,8 @@ class Paths:
 
 
 def conflicts_between(git: Git, ours: str, theirs: str) -> tuple[str, ...] | None:
-    """The files in which two commits conflict, None when they do not. Attributes are those of the checkout `git.directory`.
+    """The files in which two commits conflict, None when they do not. Attributes are those of the
+    checkout `git.directory`.
 
     Raises:
         GitFailed: one of them is no commit, or they have no history in common.
@@ -97,7 +110,9 @@ def conflicts_between(git: Git, ours: str, theirs: str) -> tuple[str, ...] | Non
 
 def merge_flags(git: Git) -> tuple[str, ...]:
     """Options for a git that merges: no setting of the person's takes part."""
-    drivers = git.run("config", "-z", "--name-only", "--get-regexp", r"^merge\..*\.driver$").out.split("\0")
+    drivers = git.run(
+        "config", "-z", "--name-only", "--get-regexp", r"^merge\..*\.driver$"
+    ).out.split("\0")
     named = [name for name in drivers if name and "=" not in name]
     return (*_PLAIN, *(word for name in named for word in ("-c", f"{name}={_TEXT_DRIVER}")))
 
@@ -138,7 +153,9 @@ def _merge_by_index(git: Git, ours: str, theirs: str) -> str | Paths:
 
 @dataclass
 class Builder:
-    """Builds chains on one tip. `git` has the flags of `merge_flags`; its directory decides which `.gitattributes` counts."""
+    """Builds chains on one tip. `git` has the flags of `merge_flags`; its directory decides which
+    `.gitattributes` counts.
+    """
 
     git: Git
     onto: Tip
@@ -156,7 +173,14 @@ class Builder:
                 tip = self._add(tip, submitted)
             except GitFailed as error:
                 self._failed.append(Unusable(submitted.work, str(error)))
-        return Chain(self.onto, self._roll_up(tip), tuple(self._steps), tuple(self._empty), tuple(self._later), tuple(self._failed))
+        return Chain(
+            self.onto,
+            self._roll_up(tip),
+            tuple(self._steps),
+            tuple(self._empty),
+            tuple(self._later),
+            tuple(self._failed),
+        )
 
     def _add(self, tip: Tip, submitted: Submitted) -> Tip:
         made = _BUILDERS[self.strategy](self.git, tip, submitted)
@@ -175,11 +199,17 @@ class Builder:
         """For a batch a merge of the whole chain, its first parent where the branch is."""
         if len(self._steps) < 2:
             return tip
-        message = rollup_message([(step.submitted.work, step.submitted.commit) for step in self._steps])
-        return Tip(write_commit(self.git, tip.tree, (self.onto.commit, tip.commit), message), tip.tree)
+        message = rollup_message(
+            [(step.submitted.work, step.submitted.commit) for step in self._steps]
+        )
+        return Tip(
+            write_commit(self.git, tip.tree, (self.onto.commit, tip.commit), message), tip.tree
+        )
 
     def _postpone(self, submitted: Submitted, found: Paths) -> None:
-        """A conflict with an earlier work is no verdict: that may fail its tests. One with the branch is."""
+        """A conflict with an earlier work is no verdict: that may fail its tests. One with the
+        branch is.
+        """
         own = merge_trees(self.git, self.onto.commit, submitted.commit) if self._steps else found
         if isinstance(own, Paths):
             self._failed.append(Conflict(submitted.work, own.paths, self.onto.commit))
@@ -194,7 +224,13 @@ def write_commit(git: Git, tree: str, parents: Sequence[str], message: str) -> s
         GitFailed: git could not write it.
     """
     text = message.encode("utf-8", "surrogateescape").replace(b"\0", b" ")
-    args = ("commit-tree", *(word for parent in parents for word in ("-p", parent)), "-F", "-", tree)
+    args = (
+        "commit-tree",
+        *(word for parent in parents for word in ("-p", parent)),
+        "-F",
+        "-",
+        tree,
+    )
     try:
         return git.fed(text, *args)
     except GitFailed:
@@ -225,7 +261,9 @@ def _squash(git: Git, tip: Tip, submitted: Submitted) -> Tip | Paths:
 
 
 def _rebase(git: Git, tip: Tip, submitted: Submitted) -> Tip | Paths:
-    lines = git.out("rev-list", "--reverse", "--topo-order", "--parents", submitted.commit, f"^{tip.commit}").splitlines()
+    lines = git.out(
+        "rev-list", "--reverse", "--topo-order", "--parents", submitted.commit, f"^{tip.commit}"
+    ).splitlines()
     history = [line.split() for line in lines]
     last = tip
     for commit, *parents in history:
@@ -233,16 +271,23 @@ def _rebase(git: Git, tip: Tip, submitted: Submitted) -> Tip | Paths:
         if isinstance(replayed, Paths):
             return replayed
         last = replayed
-    if any(len(parents) > 1 for _, *parents in history) and merge_trees(git, tip.commit, submitted.commit) != last.tree:
+    if (
+        any(len(parents) > 1 for _, *parents in history)
+        and merge_trees(git, tip.commit, submitted.commit) != last.tree
+    ):
         # A merge is not replayed, and here that would lose what was settled in it.
-        raise GitFailed("its history holds merges with changes of their own: rebase it, or land it by merge or squash")
+        raise GitFailed(
+            "its history holds merges with changes of their own: rebase it, or land it by "
+            "merge or squash"
+        )
     return last
 
 
 def _replay(git: Git, tip: Tip, commit: str, submitted: Submitted) -> Tip | Paths:
     original = _Original.read(git, commit)
-    # What the commit changed is merged onto the tip: a commit of the tip's tree whose parent is the replayed one's parent makes
-    # git take just that for the base. (`merge-tree --merge-base` is newer.)
+    # What the commit changed is merged onto the tip: a commit of the tip's tree whose parent is the
+    # replayed one's parent makes git take just that for the base. (`merge-tree --merge-base` is
+    # newer.)
     stand_in = write_commit(git, tip.tree, original.parents, "stand-in")
     tree = merge_trees(git, stand_in, commit)
     if isinstance(tree, Paths) or tree == tip.tree:
@@ -273,8 +318,14 @@ class _Original:
         name, _, rest = first["author"].partition("<")
         email, _, date = rest.rpartition(">")
         parents = tuple(value for key, _, value in fields if key == "parent")
-        return cls(parents, name.strip(), email, date.strip(), first.get("encoding", "UTF-8"), message)
+        return cls(
+            parents, name.strip(), email, date.strip(), first.get("encoding", "UTF-8"), message
+        )
 
     def credited(self, git: Git) -> Git:
         encoded = git.at(git.directory, "-c", f"i18n.commitEncoding={self.encoding}")
-        return encoded.having(GIT_AUTHOR_NAME=self.name or NAME, GIT_AUTHOR_EMAIL=self.email, GIT_AUTHOR_DATE=f"@{self.date}")
+        return encoded.having(
+            GIT_AUTHOR_NAME=self.name or NAME,
+            GIT_AUTHOR_EMAIL=self.email,
+            GIT_AUTHOR_DATE=f"@{self.date}",
+        )

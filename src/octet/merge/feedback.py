@@ -1,4 +1,6 @@
-"""What a landing or a test run found out, put into words for the developer it goes back to, and into a record."""
+"""What a landing or a test run found out, put into words for the developer it goes back to, and
+into a record.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ def findings_of(outcome: Conflict | TestsFailed | Unusable, branch: str) -> tupl
     """Why a work goes back, for its developer, and the record of it."""
     commit = outcome.work.commit
     if isinstance(outcome, Conflict):
-        found = f"conflicts with {branch} at {outcome.onto[:12]} in {', '.join(map(plain, outcome.paths))}"
+        found = (
+            f"conflicts with {branch} at {outcome.onto[:12]} in "
+            f"{', '.join(map(plain, outcome.paths))}"
+        )
         text = f"{found}: `git merge {branch}` in your worktree, resolve, commit, submit again"
         return text, NewRecord(Verdict.CONFLICT, found)
     if isinstance(outcome, Unusable):
@@ -39,7 +44,9 @@ def findings_of(outcome: Conflict | TestsFailed | Unusable, branch: str) -> tupl
     ran = outcome.evidence
     how = "did not end in time" if ran.status is None else f"ended with {ran.status}"
     found = f"`{plain(ran.command)}` {how} on {branch} at {ran.onto[:12]} with {commit[:12]} merged"
-    return f"{found}:\n{ran.tail[-MOST_OUTPUT:]}", NewRecord(Verdict.FAIL, found, evidence=evidence_of(ran))
+    return f"{found}:\n{ran.tail[-MOST_OUTPUT:]}", NewRecord(
+        Verdict.FAIL, found, evidence=evidence_of(ran)
+    )
 
 
 def first_line(text: str) -> str:

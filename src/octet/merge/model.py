@@ -1,7 +1,8 @@
-"""What goes into a landing and what comes out of it: works, where they are to go, and what became of each.
+"""What goes into a landing and what comes out of it: works, where they are to go, and what became
+of each.
 
-Messages of the commits that Octet makes are composed here. Titles come from elsewhere: they are put on one line, and no text
-but Octet's own can begin a line with `Octet-Task:` or `Octet-Commit:`.
+Messages of the commits that Octet makes are composed here. Titles come from elsewhere: they are put
+on one line, and no text but Octet's own can begin a line with `Octet-Task:` or `Octet-Commit:`.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from octet.merge.test_command import Evidence
 TASK_TRAILER = "Octet-Task"
 COMMIT_TRAILER = "Octet-Commit"
 _SUBJECT_LIMIT = 200
-_FORGED = re.compile(rf"^(?=[^\S\n]*(?:{TASK_TRAILER}|{COMMIT_TRAILER})\b)", re.IGNORECASE | re.MULTILINE)
+_FORGED = re.compile(
+    rf"^(?=[^\S\n]*(?:{TASK_TRAILER}|{COMMIT_TRAILER})\b)", re.IGNORECASE | re.MULTILINE
+)
 _TRAILER = re.compile(r"[A-Za-z0-9-]+:\s.*|\s.*")
 
 
 class Strategy(StrEnum):
     """How work comes into the branch.
 
-    merge: a merge commit for each. squash: one commit for each. rebase: the work's own commits, replayed on the branch; only the last
-    of them is tested.
+    merge: a merge commit for each. squash: one commit for each. rebase: the work's own commits,
+    replayed on the branch; only the last of them is tested.
     """
 
     MERGE = "merge"
@@ -35,7 +38,9 @@ class Strategy(StrEnum):
 
 @dataclass(frozen=True)
 class Work:
-    """One submitted piece of work. `commit` is what was reviewed; `branch` is where a remote has it."""
+    """One submitted piece of work. `commit` is what was reviewed; `branch` is where a remote has
+    it.
+    """
 
     task: str
     title: str
@@ -45,7 +50,9 @@ class Work:
 
 @dataclass(frozen=True)
 class Target:
-    """The branch that moves, and the remote that decides where it is; "" where the repository itself does."""
+    """The branch that moves, and the remote that decides where it is; "" where the repository
+    itself does.
+    """
 
     branch: str
     remote: str = ""
@@ -55,8 +62,9 @@ class Target:
 class Landed:
     """The work is in the branch.
 
-    `commit` brought it there, `tip` is where the branch was then; the same but for a batch. `evidence` is None where nothing was run:
-    the branch had the work already, the work adds nothing to it, or no tests were asked for.
+    `commit` brought it there, `tip` is where the branch was then; the same but for a batch.
+    `evidence` is None where nothing was run: the branch had the work already, the work adds nothing
+    to it, or no tests were asked for.
     """
 
     work: Work
@@ -67,7 +75,9 @@ class Landed:
 
 @dataclass(frozen=True)
 class Conflict:
-    """The work and the branch, which is at `onto`, changed the same lines of these files; nothing moved."""
+    """The work and the branch, which is at `onto`, changed the same lines of these files; nothing
+    moved.
+    """
 
     work: Work
     paths: tuple[str, ...]
@@ -84,7 +94,9 @@ class TestsFailed:
 
 @dataclass(frozen=True)
 class Unusable:
-    """The work cannot land whatever happens to the branch: its commit is nowhere, or has no history in common."""
+    """The work cannot land whatever happens to the branch: its commit is nowhere, or has no history
+    in common.
+    """
 
     work: Work
     why: str
@@ -92,7 +104,9 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Nothing can move as things are. The caller keeps the works that are not final; `why` says what a person is to do."""
+    """Nothing can move as things are. The caller keeps the works that are not final; `why` says
+    what a person is to do.
+    """
 
     why: str
 
@@ -133,4 +147,7 @@ def _name(work: Work) -> str:
 
 
 def _trailers(landed: Sequence[tuple[Work, str]]) -> str:
-    return "".join(f"{TASK_TRAILER}: {plain(work.task)}\n{COMMIT_TRAILER}: {commit}\n" for work, commit in landed)
+    return "".join(
+        f"{TASK_TRAILER}: {plain(work.task)}\n{COMMIT_TRAILER}: {commit}\n"
+        for work, commit in landed
+    )

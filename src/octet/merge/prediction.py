@@ -1,4 +1,6 @@
-"""Conflicts found before anybody merges: after each landing, what is in flight is tried against the new tip, touching no worktree."""
+"""Conflicts found before anybody merges: after each landing, what is in flight is tried against the
+new tip, touching no worktree.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class Foreseen:
 
 
 def foresee(octet: Octet, agent: Agent, git: Git, before: str, tip: str) -> Iterator[Foreseen]:
-    """Send back, or warn of, what conflicts with the branch at `tip` and did not at `before`. What cannot be looked at is left out."""
+    """Send back, or warn of, what conflicts with the branch at `tip` and did not at `before`. What
+    cannot be looked at is left out.
+    """
     for state in IN_FLIGHT:
         for task in octet.tasks.list(state, MOST_LOOKED_AT):
             try:
@@ -45,7 +49,8 @@ def foresee(octet: Octet, agent: Agent, git: Git, before: str, tip: str) -> Iter
 
 
 def ahead_of(git: Git, branch: str, tasks: Sequence[Task]) -> Mapping[str, str]:
-    """For those of a queue's first tasks that cannot be merged as things are, what they conflict with and where, for people.
+    """For those of a queue's first tasks that cannot be merged as things are, what they conflict
+    with and where, for people.
 
     That is the branch itself, or the work of a task that is merged before.
     """
@@ -74,11 +79,23 @@ def _act(octet: Octet, agent: Agent, task: Task, paths: tuple[str, ...], tip: st
     where = ", ".join(map(plain, paths[:MOST_NAMED])) + (", …" if len(paths) > MOST_NAMED else "")
     found = f"conflicts with the protected branch at {tip[:12]} in {where}"
     if task.state == State.SUBMITTED:
-        held = octet.tasks.claim(agent, task.stage, task.id, most=len(octet.tasks.held_by(agent.id)) + 1)
+        held = octet.tasks.claim(
+            agent, task.stage, task.id, most=len(octet.tasks.held_by(agent.id)) + 1
+        )
         advice = "merge the branch into yours, resolve, commit, submit again"
-        octet.tasks.send_back(task.id, held.token, f"{found}: {advice}", commit=held.commit, record=NewRecord(Verdict.CONFLICT, found))
+        octet.tasks.send_back(
+            task.id,
+            held.token,
+            f"{found}: {advice}",
+            commit=held.commit,
+            record=NewRecord(Verdict.CONFLICT, found),
+        )
         return Foreseen(task.id, paths, sent_back=True)
     told = task.holder if task.state == State.CLAIMED else task.author
     if told:
-        octet.messages.send(told, f"Your work on task {task.id} {found}: merge the branch into yours soon.", sender=agent.id)
+        octet.messages.send(
+            told,
+            f"Your work on task {task.id} {found}: merge the branch into yours soon.",
+            sender=agent.id,
+        )
     return Foreseen(task.id, paths, told=told)

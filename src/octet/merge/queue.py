@@ -1,12 +1,14 @@
-"""The merge queue: what has passed its gates lands on the protected branch, by one agent at a time, with the tests for judge.
+"""The merge queue: what has passed its gates lands on the protected branch, by one agent at a time,
+with the tests for judge.
 
     queue = MergeQueue(octet, how, lambda: agent)
     for report in queue.serve(wait_s=600):
         print(report.text)
 
-A round: claim what waits, up to a batch → the branch's `repository:` lock → land → record each outcome as it becomes final → send
-back at once whatever conflicts with the new tip. Killed at any instant, the next round takes up from there: the claims go back
-with their agent, the branch says what has landed.
+A round: claim what waits, up to a batch → the branch's `repository:` lock → land → record each
+outcome as it becomes final → send back at once whatever conflicts with the new tip. Killed at any
+instant, the next round takes up from there: the claims go back with their agent, the branch says
+what has landed.
 """
 
 from __future__ import annotations
@@ -17,7 +19,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from octet.base.errors import AgentGone, LockHeld, NothingToClaim, OctetError, Refused, StaleToken, StoreUnreachable
+from octet.base.errors import (
+    AgentGone,
+    LockHeld,
+    NothingToClaim,
+    OctetError,
+    Refused,
+    StaleToken,
+    StoreUnreachable,
+)
 from octet.base.text import plain
 from octet.client.api import Octet
 from octet.client.lease import Lease, LeaseLost
@@ -31,7 +41,17 @@ from octet.git.remote import Remote
 from octet.git.worktrees import BRANCH_PREFIX
 from octet.merge.feedback import evidence_of, findings_of, first_line
 from octet.merge.landing import land
-from octet.merge.model import Conflict, Landed, Outcome, Strategy, Target, TestsFailed, Unusable, Waiting, Work
+from octet.merge.model import (
+    Conflict,
+    Landed,
+    Outcome,
+    Strategy,
+    Target,
+    TestsFailed,
+    Unusable,
+    Waiting,
+    Work,
+)
 from octet.merge.prediction import Foreseen, foresee
 from octet.merge.progress import WAITING
 from octet.merge.test_command import Suite
@@ -43,7 +63,8 @@ from octet.worktree.rescue import base_branch
 STAGE = "merge"
 TESTS_LIMIT_S = 3600.0
 PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
-# How often a queue that waits for work for ever gives up its place among the waiters and takes it anew.
+# How often a queue that waits for work for ever gives up its place among the waiters and takes it
+# anew.
 TURN_S = 3600.0
 
 
@@ -66,7 +87,9 @@ class How:
 
 @dataclass(frozen=True)
 class Report:
-    """Something that happened, for people in `text`. `kind` is merged, returned, foreseen or waiting; `task` is "" for waiting."""
+    """Something that happened, for people in `text`. `kind` is merged, returned, foreseen or
+    waiting; `task` is "" for waiting.
+    """
 
     kind: str
     text: str
@@ -83,11 +106,14 @@ def how_to_merge(project: Project, suite: Suite | None) -> How:
     config = project.config
     target = Target(base_branch(project), config.merge_remote)
     scratch = project.root / config.worktree_directory
-    return How(project.root, target, Strategy(config.merge_strategy), config.merge_batch, suite, scratch)
+    return How(
+        project.root, target, Strategy(config.merge_strategy), config.merge_batch, suite, scratch
+    )
 
 
 def suite_of(project: Project, *, without: bool = False) -> Suite | None:
-    """The project's test command, as this machine's person has approved it; None for `without`, which is a person's word.
+    """The project's test command, as this machine's person has approved it; None for `without`,
+    which is a person's word.
 
     Raises:
         Refused: there is no command, or it is not the one that was approved.
@@ -96,7 +122,10 @@ def suite_of(project: Project, *, without: bool = False) -> Suite | None:
         return None
     command = project.config.test_command
     if not command:
-        raise Refused("no test command is set: write one under [test] in .claude/octet.toml; a person may merge with --no-tests")
+        raise Refused(
+            "no test command is set: write one under [test] in .claude/octet.toml; a person "
+            "may merge with --no-tests"
+        )
     if refusal := trust.check(project).command_refusal("test.command"):
         raise Refused(refusal)
     return Suite(command, TESTS_LIMIT_S)
@@ -111,7 +140,8 @@ class MergeQueue:
     """One agent's work at the queue.
 
     Args:
-        register: the agent that merges, registered anew when it was declared dead meanwhile (a laptop that slept).
+        register: the agent that merges, registered anew when it was declared dead meanwhile (a
+            laptop that slept).
     """
 
     def __init__(self, octet: Octet, how: How, register: Callable[[], Agent]) -> None:
@@ -122,7 +152,9 @@ class MergeQueue:
         self._said = ""
 
     def serve(self, wait_s: float | None = None) -> Iterator[Report]:
-        """Merge what comes, until nothing has come for `wait_s` seconds; None: for ever. What keeps it waiting is said once."""
+        """Merge what comes, until nothing has come for `wait_s` seconds; None: for ever. What keeps
+        it waiting is said once.
+        """
         pause_s = PAUSE_S
         while True:
             try:
@@ -163,17 +195,22 @@ class MergeQueue:
             tasks = [] if task_id else self.claim()
 
     def claim(self) -> Sequence[Task]:
-        """What this agent is to merge: what an earlier round has left it, then what waits, up to a batch."""
+        """What this agent is to merge: what an earlier round has left it, then what waits, up to a
+        batch.
+        """
         held = list(self._octet.tasks.held_by(self._agent.id))
         tasks = [task for task in held if task.state == State.MERGING]
         others = len(held) - len(tasks)
         with suppress(NothingToClaim):
             while len(tasks) < self._how.batch:
-                tasks.append(self._octet.tasks.claim(self._agent, STAGE, most=others + len(tasks) + 1))
+                tasks.append(
+                    self._octet.tasks.claim(self._agent, STAGE, most=others + len(tasks) + 1)
+                )
         return tasks
 
     def merge(self, tasks: Sequence[Task]) -> Iterator[Report]:
-        """One round with these claims of the agent's; `waiting` comes last and means that they are still its claims.
+        """One round with these claims of the agent's; `waiting` comes last and means that they are
+        still its claims.
 
         Raises:
             AgentGone, StoreUnreachable: nothing has moved that is not reported.
@@ -183,7 +220,9 @@ class MergeQueue:
         try:
             with Lease(self._octet, self._agent, self._how.resource) as lease:
                 # Git's own fence checks the token at the very moment when the branch moves.
-                for outcome in self._land(git.having(**{TOKEN_VARIABLE: lease.token}), tasks, lease.check):
+                for outcome in self._land(
+                    git.having(**{TOKEN_VARIABLE: lease.token}), tasks, lease.check
+                ):
                     if isinstance(outcome, Landed):
                         tip = outcome.tip
                     yield self._record(tokens, outcome)
@@ -192,7 +231,9 @@ class MergeQueue:
         except LeaseLost as lost:
             yield Report("waiting", str(lost))
         if tip:
-            yield from (_warned(found) for found in foresee(self._octet, self._agent, git, before, tip))
+            yield from (
+                _warned(found) for found in foresee(self._octet, self._agent, git, before, tip)
+            )
 
     def give_back(self, why: str) -> None:
         """End the agent's claims of the merge stage; the work waits again."""
@@ -203,46 +244,78 @@ class MergeQueue:
 
     def _await(self, wait_s: float | None) -> Sequence[Task]:
         try:
-            return [claim_when_there(self._octet.store, self._agent, STAGE, TURN_S if wait_s is None else wait_s)]
+            return [
+                claim_when_there(
+                    self._octet.store, self._agent, STAGE, TURN_S if wait_s is None else wait_s
+                )
+            ]
         except NothingToClaim:
             return [] if wait_s is not None else self._await(None)
 
-    def _land(self, git: Git, tasks: Sequence[Task], fence: Callable[[], None]) -> Iterator[Outcome]:
+    def _land(
+        self, git: Git, tasks: Sequence[Task], fence: Callable[[], None]
+    ) -> Iterator[Outcome]:
         works = [work_of(task) for task in tasks]
         how = self._how
-        return land(git, works, how.target, strategy=how.strategy, suite=how.suite, scratch=how.scratch, fence=fence)
+        return land(
+            git,
+            works,
+            how.target,
+            strategy=how.strategy,
+            suite=how.suite,
+            scratch=how.scratch,
+            fence=fence,
+        )
 
     def _record(self, tasks: dict[str, Task], outcome: Outcome) -> Report:
         if isinstance(outcome, Waiting):
             return Report("waiting", outcome.why)
         task = tasks.pop(outcome.work.task)
-        with suppress(StaleToken):  # the claim was lost meanwhile: whoever merges next finds what has landed
+        with suppress(
+            StaleToken
+        ):  # the claim was lost meanwhile: whoever merges next finds what has landed
             if isinstance(outcome, Landed):
                 return self._landed(task, outcome)
             return self._send_back(task, outcome)
-        return Report("returned", f"the claim on {task.id} was lost: it is merged by whoever has it now", task.id)
+        return Report(
+            "returned",
+            f"the claim on {task.id} was lost: it is merged by whoever has it now",
+            task.id,
+        )
 
     def _landed(self, task: Task, landed: Landed) -> Report:
         ran = landed.evidence
-        proof = f"{ran.command}: passed in {ran.duration_ms / 1000:.1f} s" if ran else "no tests were run for it"
+        proof = (
+            f"{ran.command}: passed in {ran.duration_ms / 1000:.1f} s"
+            if ran
+            else "no tests were run for it"
+        )
         record = NewRecord(Verdict.MERGED, evidence=evidence_of(ran))
-        self._octet.tasks.complete(task.id, task.token, f"merged as {landed.commit}; {proof}", landed.commit, record=record)
+        self._octet.tasks.complete(
+            task.id, task.token, f"merged as {landed.commit}; {proof}", landed.commit, record=record
+        )
         stays = self._clean_up(task)
         text = f"merged {task.id} as {landed.commit[:12]} ({proof})"
         return Report("merged", f"{text}; {stays}" if stays else text, task.id, landed.commit)
 
     def _clean_up(self, task: Task) -> str:
-        """Remove the task's worktree and branch, here and at the remote, where nobody and nothing needs them; why one stays, or ""."""
+        """Remove the task's worktree and branch, here and at the remote, where nobody and nothing
+        needs them; why one stays, or "".
+        """
         stays = clean_up_merged(self._octet, task.branch, task.commit)
         target = self._how.target
         if target.remote and task.branch.startswith(BRANCH_PREFIX):
-            Remote(Git(self._how.root), target.remote, target.branch).withdraw(task.branch, task.commit)
+            Remote(Git(self._how.root), target.remote, target.branch).withdraw(
+                task.branch, task.commit
+            )
         return stays
 
     def _send_back(self, task: Task, outcome: Conflict | TestsFailed | Unusable) -> Report:
         found, record = findings_of(outcome, self._how.target.branch)
         self._octet.tasks.send_back(task.id, task.token, found, commit=task.commit, record=record)
-        return Report("returned", f"{task.id} goes back to its developer: {first_line(found)}", task.id)
+        return Report(
+            "returned", f"{task.id} goes back to its developer: {first_line(found)}", task.id
+        )
 
     def _news(self, report: Report) -> Iterator[Report]:
         if report.kind != "waiting":
@@ -250,7 +323,9 @@ class MergeQueue:
         elif report.text != self._said:
             self._said = report.text
             with suppress(OctetError):
-                self._octet.events.publish(WAITING, {"branch": self._how.target.branch, "why": plain(report.text, 500)})
+                self._octet.events.publish(
+                    WAITING, {"branch": self._how.target.branch, "why": plain(report.text, 500)}
+                )
             yield report
 
     def _pause(self, seconds: float) -> None:
@@ -275,5 +350,14 @@ def merging(queue: MergeQueue) -> Iterator[MergeQueue]:
 def _warned(found: Foreseen) -> Report:
     where = ", ".join(map(plain, found.paths))
     if found.sent_back:
-        return Report("foreseen", f"{found.task} goes back to its developer: it conflicts with what was merged in {where}", found.task)
-    return Report("foreseen", f"{found.told} was told that {found.task} conflicts with what was merged in {where}", found.task)
+        return Report(
+            "foreseen",
+            f"{found.task} goes back to its developer: it conflicts with what was merged in "
+            f"{where}",
+            found.task,
+        )
+    return Report(
+        "foreseen",
+        f"{found.told} was told that {found.task} conflicts with what was merged in {where}",
+        found.task,
+    )

@@ -1,4 +1,6 @@
-"""What is handed on to the gates: a branch, its commit, the paths that it touches, and whether the branch has moved on since."""
+"""What is handed on to the gates: a branch, its commit, the paths that it touches, and whether the
+branch has moved on since.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,9 @@ MOST_NAMED = 20
 
 @dataclass(frozen=True)
 class Change:
-    """A submitted commit beside the protected branch: where they part (`base`, "" when nowhere), the command that shows the difference,
-    and the files it touches, counted for people."""
+    """A submitted commit beside the protected branch: where they part (`base`, "" when nowhere),
+    the command that shows the difference, and the files it touches, counted for people.
+    """
 
     base: str
     command: str
@@ -33,19 +36,27 @@ class Change:
 
 
 def committed_work(directory: Path, branch: str, protected: Iterable[str] = ()) -> tuple[str, str]:
-    """The branch to submit and its commit: the named one, or the directory's, whose changes must all be committed.
+    """The branch to submit and its commit: the named one, or the directory's, whose changes must
+    all be committed.
 
     Raises:
-        Refused: changes are not committed, there is no such branch, or it is one of the `protected` (globs), which a merge moves.
+        Refused: changes are not committed, there is no such branch, or it is one of the `protected`
+            (globs), which a merge moves.
     """
     git, named = Git(directory), branch
     branch = branch or current_branch(directory)
     if any(fnmatchcase(branch, pattern) for pattern in protected):
-        raise Refused(f"{branch} is a protected branch and nobody's work: submit from your worktree, or name your branch with --branch")
+        raise Refused(
+            f"{branch} is a protected branch and nobody's work: submit from your worktree, "
+            "or name your branch with --branch"
+        )
     if branch and not named and git.out("status", "--porcelain", "--untracked-files=no"):
         raise Refused(f"{branch} has changes that are not committed: commit them, then submit")
     if not branch or not (commit := git.commit(f"refs/heads/{branch}")):
-        raise Refused(f"there is no branch {branch or 'checked out here'}: commit your work to one, then submit with --branch")
+        raise Refused(
+            f"there is no branch {branch or 'checked out here'}: commit your work to one, "
+            "then submit with --branch"
+        )
     return branch, commit
 
 
@@ -55,7 +66,8 @@ def current_branch(directory: Path) -> str:
 
 
 def check_fits(octet: Octet, branch: str, commit: str) -> None:
-    """Before anybody else spends time on it: whether work can be combined with the protected branch as it is known here.
+    """Before anybody else spends time on it: whether work can be combined with the protected branch
+    as it is known here.
 
     Raises:
         Refused: it conflicts; says in which files, and what to do.
@@ -66,15 +78,23 @@ def check_fits(octet: Octet, branch: str, commit: str) -> None:
         base = base_branch(octet.project)
     except UsageError:
         return  # nothing to fit to; the merge says so
-    known = [name for name in (f"refs/remotes/{remote}/{base}" if remote else "", f"refs/heads/{base}") if name and git.commit(name)]
+    known = [
+        name
+        for name in (f"refs/remotes/{remote}/{base}" if remote else "", f"refs/heads/{base}")
+        if name and git.commit(name)
+    ]
     if paths := conflicts_between(git, git.commit(known[0]), commit):
         name = known[0].removeprefix("refs/heads/").removeprefix("refs/remotes/")
         where = ", ".join(map(plain, paths[:MOST_NAMED]))
-        raise Refused(f"{branch} conflicts with {name} in {where}: `git merge {name}` in your worktree, resolve, commit, submit again")
+        raise Refused(
+            f"{branch} conflicts with {name} in {where}: `git merge {name}` in your "
+            "worktree, resolve, commit, submit again"
+        )
 
 
 def publish(octet: Octet, branch: str, commit: str) -> None:
-    """Where the project merges at a remote, put the branch there, so that whoever merges or reviews on another machine has it.
+    """Where the project merges at a remote, put the branch there, so that whoever merges or reviews
+    on another machine has it.
 
     Raises:
         Refused: the remote did not take it.
@@ -83,7 +103,9 @@ def publish(octet: Octet, branch: str, commit: str) -> None:
     config = octet.project.config
     if not config.merge_remote or not branch.startswith(BRANCH_PREFIX):
         return
-    if why := Remote(Git(octet.project.root), config.merge_remote, base_branch(octet.project)).publish(branch, commit):
+    if why := Remote(
+        Git(octet.project.root), config.merge_remote, base_branch(octet.project)
+    ).publish(branch, commit):
         raise Refused(f"{config.merge_remote} did not take {branch}: {why}")
 
 
@@ -94,11 +116,14 @@ def decided_gates(octet: Octet, task: Task, commit: str) -> tuple[str, ...]:
 
 
 def changed_paths(octet: Octet, commit: str) -> Sequence[str]:
-    """The paths that a commit touches beside the protected branch, repository-relative; all of its files where nothing tells them apart."""
+    """The paths that a commit touches beside the protected branch, repository-relative; all of its
+    files where nothing tells them apart.
+    """
     assert octet.project is not None
     git = Git(octet.project.root)
     base = merge_base(octet, commit)
-    # The plumbing: settings such as diff.relative must hide nothing. A file that moves is touched where it was and where it is.
+    # The plumbing: settings such as diff.relative must hide nothing. A file that moves is touched
+    # where it was and where it is.
     if base:
         listed = git.out("diff-tree", "-r", "-z", "--name-only", "--no-renames", base, commit)
     else:
@@ -107,7 +132,9 @@ def changed_paths(octet: Octet, commit: str) -> Sequence[str]:
 
 
 def merge_base(octet: Octet, commit: str) -> str:
-    """Where a commit parted from the protected branch; "" when there is no such branch, or they have nothing in common."""
+    """Where a commit parted from the protected branch; "" when there is no such branch, or they
+    have nothing in common.
+    """
     assert octet.project is not None
     try:
         branch = base_branch(octet.project)
@@ -130,14 +157,18 @@ def change_of(octet: Octet, task: Task) -> Change | None:
 
 
 def moved_tip(octet: Octet, task: Task) -> str:
-    """The commit that a submitted task's branch has moved on to, "" when it has not, or is not here.
+    """The commit that a submitted task's branch has moved on to, "" when it has not, or is not
+    here.
 
-    A branch of this name may be an older copy, from before a fetch: what the submitted commit contains, or was made before it, is not new.
+    A branch of this name may be an older copy, from before a fetch: what the submitted commit
+    contains, or was made before it, is not new.
     """
     assert octet.project is not None
     git = Git(octet.project.root)
     tip = git.commit(f"refs/heads/{task.branch}") if task.branch else ""
     if not tip or not task.commit or not git.commit(task.commit) or git.contains(task.commit, tip):
         return ""
-    made = [int(git.out("show", "--no-patch", "--format=%ct", commit)) for commit in (task.commit, tip)]
+    made = [
+        int(git.out("show", "--no-patch", "--format=%ct", commit)) for commit in (task.commit, tip)
+    ]
     return tip if made[0] <= made[1] else ""

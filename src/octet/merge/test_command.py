@@ -1,4 +1,6 @@
-"""The project's test command: run in a directory, killed with all that it started, its outcome kept as evidence."""
+"""The project's test command: run in a directory, killed with all that it started, its outcome kept
+as evidence.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,14 @@ from octet.base.commands import end_watcher, watch_line
 from octet.git.program import clean_environment
 
 TAIL_BYTES = 4000
-# The watcher waits for the end of a socket that nobody writes to. That comes when the process that runs the tests closes its side or
-# is killed, and then nothing of the tests goes on in a directory that the next run clears. The watcher is no child of the tests,
-# whose shell or `make` would wait for it.
-_WATCHED = 'exec 3<&0 </dev/null; ( { read -r _ <&3; kill -9 0; } >/dev/null 2>&1 & ); exec 3<&-; exec /bin/sh -c "$1"'
+# The watcher waits for the end of a socket that nobody writes to. That comes when the process that
+# runs the tests closes its side or is killed, and then nothing of the tests goes on in a directory
+# that the next run clears. The watcher is no child of the tests, whose shell or `make` would wait
+# for it.
+_WATCHED = (
+    "exec 3<&0 </dev/null; ( { read -r _ <&3; kill -9 0; } >/dev/null 2>&1 & ); exec 3<&-; exec "
+    '/bin/sh -c "$1"'
+)
 
 
 @dataclass(frozen=True)
@@ -56,8 +62,18 @@ class Suite:
     command: str
     timeout_s: float
 
-    def run(self, directory: Path, *, commits: tuple[str, ...] = (), onto: str = "", combined: str = "", tree: str = "") -> Evidence:
-        """Run it in `directory`. At its end, at the end of the time and on an interrupt, all that it started is killed."""
+    def run(
+        self,
+        directory: Path,
+        *,
+        commits: tuple[str, ...] = (),
+        onto: str = "",
+        combined: str = "",
+        tree: str = "",
+    ) -> Evidence:
+        """Run it in `directory`. At its end, at the end of the time and on an interrupt, all that
+        it started is killed.
+        """
         started_ms, start = time.time_ns() // 1_000_000, time.monotonic()
         # Output goes to a file: a pipe would be held open by whatever the tests leave running.
         with tempfile.TemporaryFile() as output, watch_line() as (line, ours):
@@ -73,7 +89,17 @@ class Suite:
             line.close()
             status = self._wait(process, ours)
             duration_ms = round((time.monotonic() - start) * 1000)
-            return Evidence(self.command, commits, onto, combined, tree, status, started_ms, duration_ms, _tail(output))
+            return Evidence(
+                self.command,
+                commits,
+                onto,
+                combined,
+                tree,
+                status,
+                started_ms,
+                duration_ms,
+                _tail(output),
+            )
 
     def _wait(self, process: subprocess.Popen[bytes], watcher: socket.socket) -> int | None:
         try:
@@ -81,7 +107,9 @@ class Suite:
         except subprocess.TimeoutExpired:
             return None
         finally:
-            if process.returncode is None:  # time-out or interrupt; not reaped, so the group is still its own
+            if (
+                process.returncode is None
+            ):  # time-out or interrupt; not reaped, so the group is still its own
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             end_watcher(watcher)

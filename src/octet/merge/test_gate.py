@@ -1,4 +1,6 @@
-"""The test gate: submitted work combined with the protected branch, the project's tests run on that, the evidence kept; nothing moves."""
+"""The test gate: submitted work combined with the protected branch, the project's tests run on
+that, the evidence kept; nothing moves.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ STAGE = "test"
 
 @dataclass(frozen=True)
 class Judged:
-    """What became of a task at the gate: `passed`, or sent back; `waiting` where the tests could not be run, and the task waits again."""
+    """What became of a task at the gate: `passed`, or sent back; `waiting` where the tests could
+    not be run, and the task waits again.
+    """
 
     task: str
     passed: bool
@@ -29,24 +33,43 @@ class Judged:
 
 
 def judge(octet: Octet, how: How, task: Task) -> Judged:
-    """Run the tests on a task that the caller has claimed for the gate, and pass it on or send it back.
+    """Run the tests on a task that the caller has claimed for the gate, and pass it on or send it
+    back.
 
     Raises:
-        StaleToken: the claim was lost while the tests ran; they are to be run again by whoever has it now.
+        StaleToken: the claim was lost while the tests ran; they are to be run again by whoever has
+            it now.
     """
     assert how.suite is not None
     work = work_of(task)
-    tried = try_out(Git(how.root), work, how.target, strategy=how.strategy, suite=how.suite, scratch=how.scratch)
+    tried = try_out(
+        Git(how.root), work, how.target, strategy=how.strategy, suite=how.suite, scratch=how.scratch
+    )
     if isinstance(tried, Waiting):
         octet.tasks.release(task.id, task.token, tried.why)
         return Judged(task.id, passed=False, text=tried.why, waiting=True)
     if isinstance(tried, Evidence) and tried.passed:
         record = NewRecord(Verdict.PASS, evidence=evidence_of(tried))
-        proof = f"{tried.command}: passed in {tried.duration_ms / 1000:.1f} s on {how.target.branch} at {tried.onto[:12]}"
+        proof = (
+            f"{tried.command}: passed in {tried.duration_ms / 1000:.1f} s on {how.target.branch} "
+            f"at {tried.onto[:12]}"
+        )
         stage = octet.tasks.pass_on(task.id, task.token, proof, commit=task.commit, record=record)
-        return Judged(task.id, passed=True, text=f"{task.id} passed ({proof}) and waits for the {stage} stage", evidence=tried)
-    failed: Conflict | TestsFailed | Unusable = TestsFailed(work, tried) if isinstance(tried, Evidence) else tried
+        return Judged(
+            task.id,
+            passed=True,
+            text=f"{task.id} passed ({proof}) and waits for the {stage} stage",
+            evidence=tried,
+        )
+    failed: Conflict | TestsFailed | Unusable = (
+        TestsFailed(work, tried) if isinstance(tried, Evidence) else tried
+    )
     found, record = findings_of(failed, how.target.branch)
     octet.tasks.send_back(task.id, task.token, found, commit=task.commit, record=record)
     evidence = tried if isinstance(tried, Evidence) else None
-    return Judged(task.id, passed=False, text=f"{task.id} goes back to its developer: {first_line(found)}", evidence=evidence)
+    return Judged(
+        task.id,
+        passed=False,
+        text=f"{task.id} goes back to its developer: {first_line(found)}",
+        evidence=evidence,
+    )

@@ -1,1 +1,3 @@
-"""Primitives for people's own coordination: queue, state, counter, key-value, map, pipeline, errors, progress."""
+"""Primitives for people's own coordination: queue, state, counter, key-value, map, pipeline,
+errors, progress.
+"""

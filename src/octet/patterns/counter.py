@@ -4,7 +4,8 @@ done = octet.counter("files:processed")
 done.incr()
 done.wait(3, wait_s=600)
 
-A counter is a plain STRING, so that INCR by redis-cli counts as well; whoever waits sees that at its next look, within 3 s.
+A counter is a plain STRING, so that INCR by redis-cli counts as well; whoever waits sees that at
+its next look, within 3 s.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from octet.store.subscription import Wakeups, wait_until
 
 
 class Counter:
-    """One counter. Every change renews its time to live: by default to 24 h at least, with `ttl_s` to that (`math.inf`: for ever).
+    """One counter. Every change renews its time to live: by default to 24 h at least, with `ttl_s`
+    to that (`math.inf`: for ever).
 
     One that redis-cli made has no expiry and gets none but by `ttl_s`.
     """
@@ -39,7 +41,9 @@ class Counter:
         """
         reply = self._store.run("counter/add", [self._key], [self._ttl_ms, _bounded(by)])
         if reply[0] == Reply.NUMBER:
-            raise UsageError(f"counter {self.name} holds {str(reply[1])[:40]!r}, to which {by} cannot be added")
+            raise UsageError(
+                f"counter {self.name} holds {str(reply[1])[:40]!r}, to which {by} cannot be added"
+            )
         return int(reply[1])
 
     def decr(self, by: int = 1) -> int:
@@ -56,7 +60,9 @@ class Counter:
             text = self._store.client.get(self._key)
         found = whole_number(text or "0")
         if found is None:
-            raise StoreSpoiled(f"counter {self.name} holds {text[:40]!r}, which is no whole number: set it anew")
+            raise StoreSpoiled(
+                f"counter {self.name} holds {text[:40]!r}, which is no whole number: set it anew"
+            )
         return found
 
     def set(self, value: int) -> None:
@@ -73,7 +79,8 @@ class Counter:
             return bool(self._store.client.unlink(self._key))
 
     def wait(self, until: int, *, wait_s: float) -> int:
-        """Wait until the number is `until` or more, at whatever moment that was; right away where it is so already. Returns the number.
+        """Wait until the number is `until` or more, at whatever moment that was; right away where
+        it is so already. Returns the number.
 
         Raises:
             NothingThere: the time is over before.
@@ -97,7 +104,9 @@ class Counter:
 
         found = wait_until(Wakeups(self._store, self._key, stop=stop), attempt, wait_s)
         if found is None:
-            raise NothingThere(f"counter {self.name} did not reach {until} within {wait_s:g} s: it is {last}")
+            raise NothingThere(
+                f"counter {self.name} did not reach {until} within {wait_s:g} s: it is {last}"
+            )
         return found
 
 

@@ -27,7 +27,9 @@ MOST_FAIL_FAST = 1_000_000
 
 @dataclass(frozen=True)
 class Report:
-    """One error: its text, who reported it, the item that it is about (None: none), when (ms of server time; 0 where redis-cli did)."""
+    """One error: its text, who reported it, the item that it is about (None: none), when (ms of
+    server time; 0 where redis-cli did).
+    """
 
     text: str
     by: str = ""
@@ -44,7 +46,9 @@ class Standing:
 
 
 class Errors:
-    """One list of errors. An addition renews its time to live: by default to 24 h at least, with `ttl_s` to that (`math.inf`: for ever)."""
+    """One list of errors. An addition renews its time to live: by default to 24 h at least, with
+    `ttl_s` to that (`math.inf`: for ever).
+    """
 
     def __init__(self, store: Store, name: str, ttl_s: float | None = None) -> None:
         self.name = check_name("errors", name)
@@ -52,22 +56,32 @@ class Errors:
         self._ttl_ms = ttl_ms(ttl_s)
         self._key, self._policy = store.keys.errors(name), store.keys.errors_policy(name)
 
-    def add(self, *texts: str, item: str = "", by: str | None = None, fail_fast: int | None = None) -> Standing:
-        """Report errors, all in one step; with `fail_fast` that many of them stop the work from now on (0: however many).
+    def add(
+        self, *texts: str, item: str = "", by: str | None = None, fail_fast: int | None = None
+    ) -> Standing:
+        """Report errors, all in one step; with `fail_fast` that many of them stop the work from now
+        on (0: however many).
 
         Raises:
             UsageError: a text is empty, or there are more than 1000.
         """
         if not 0 < len(texts) <= MOST_ADDED or not all(map(str.strip, texts)):
             raise UsageError(f"report 1 to {MOST_ADDED} errors at once, each with a text")
-        return self._run(fail_fast, by or f"{host_id()}:{os.getpid()}", plain(item, 500), *(plain(text, MOST_TEXT) for text in texts))
+        return self._run(
+            fail_fast,
+            by or f"{host_id()}:{os.getpid()}",
+            plain(item, 500),
+            *(plain(text, MOST_TEXT) for text in texts),
+        )
 
     def limit(self, fail_fast: int) -> Standing:
         """So many errors stop the work, those that have come included; 0: none does."""
         return self._run(fail_fast, "", "")
 
     def standing(self) -> Standing:
-        """How many there were, those that redis-cli reported included, and whether the work is stopped."""
+        """How many there were, those that redis-cli reported included, and whether the work is
+        stopped.
+        """
         with self._store.errors():
             pipe = self._store.client.pipeline(transaction=False)
             pipe.llen(self._key)
@@ -86,7 +100,10 @@ class Errors:
         found = self.standing()
         if found.stopped or 0 < fail_fast <= found.count:
             last = self.list(1)
-            raise Stopped(f"errors {self.name} stop the work: {found.count}, the last: {last[0].text if last else '(gone)'}")
+            raise Stopped(
+                f"errors {self.name} stop the work: {found.count}, the last: "
+                f"{last[0].text if last else '(gone)'}"
+            )
         return found.count
 
     def list(self, count: int = 100) -> list[Report]:
@@ -105,9 +122,14 @@ class Errors:
 
     def _run(self, fail_fast: int | None, by: str, item: str, *texts: str) -> Standing:
         if fail_fast is not None and not 0 <= fail_fast <= MOST_FAIL_FAST:
-            raise UsageError(f"{fail_fast} errors cannot stop the work: it is 1 to {MOST_FAIL_FAST}, or 0 for never")
+            raise UsageError(
+                f"{fail_fast} errors cannot stop the work: it is 1 to {MOST_FAIL_FAST}, or 0 "
+                "for never"
+            )
         limit = "" if fail_fast is None else fail_fast
-        reply = self._store.run("errors/add", [self._key, self._policy], [self._ttl_ms, limit, by, item, *texts])
+        reply = self._store.run(
+            "errors/add", [self._key, self._policy], [self._ttl_ms, limit, by, item, *texts]
+        )
         return Standing(int(reply[1]), bool(reply[2]))
 
 
@@ -117,4 +139,9 @@ def _report(text: str) -> Report:
         return Report(text)
     item, at_ms = found.get("item"), found.get("at_ms")
     about = decode(item) if isinstance(item, str) and item else None
-    return Report(found["text"], str(found.get("by", "")), about, int(at_ms) if isinstance(at_ms, (int, float)) else 0)
+    return Report(
+        found["text"],
+        str(found.get("by", "")),
+        about,
+        int(at_ms) if isinstance(at_ms, (int, float)) else 0,
+    )

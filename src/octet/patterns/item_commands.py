@@ -1,6 +1,8 @@
-"""A command that is run for each item: its words as they were given, never a line for a shell, so that no item can be more than a word.
+"""A command that is run for each item: its words as they were given, never a line for a shell, so
+that no item can be more than a word.
 
-`{}` in a word stands for the item; the item is on standard input too. What the command prints is the result, JSON or text.
+`{}` in a word stands for the item; the item is on standard input too. What the command prints is
+the result, JSON or text.
 """
 
 from __future__ import annotations
@@ -22,14 +24,19 @@ from octet.patterns.values import MOST_BYTES, decode, encode
 
 LOOK_S = 0.5
 TAIL_BYTES = 2000
-# As in `suite`: the watcher waits for the end of a socket that nobody writes to, which comes at the command's end or when this process is
-# killed, and kills what is left of the command then. An item whose worker is dead is soon another's, and must not be done twice at once.
-_WATCHED = 'exec 3<&0 <"$1"; shift; ( { read -r _ <&3; kill -9 0; } </dev/null >/dev/null 2>&1 & ); exec 3<&-; exec "$@"'
+# As in `suite`: the watcher waits for the end of a socket that nobody writes to, which comes at the
+# command's end or when this process is killed, and kills what is left of the command then. An item
+# whose worker is dead is soon another's, and must not be done twice at once.
+_WATCHED = (
+    'exec 3<&0 <"$1"; shift; ( { read -r _ <&3; kill -9 0; } </dev/null >/dev/null 2>&1 & ); '
+    'exec 3<&-; exec "$@"'
+)
 
 
 @dataclass(frozen=True)
 class ItemCommand:
-    """A command's words; `variables` are added to its environment; `stop` ends it; without `fill`, `{}` in a word is left as it is.
+    """A command's words; `variables` are added to its environment; `stop` ends it; without `fill`,
+    `{}` in a word is left as it is.
 
     Raises:
         UsageError: there are no words.
@@ -48,12 +55,19 @@ class ItemCommand:
         """Run it for an item; returns what it printed, as a value.
 
         Raises:
-            CommandFailed: it cannot be started, ends in another status than 0, or prints more than 64 KiB.
+            CommandFailed: it cannot be started, ends in another status than 0, or prints more than
+                64 KiB.
         """
         text = item if isinstance(item, str) else encode(item)
         if "\0" in text:
-            raise CommandFailed("the item has a NUL character in it, which no word of a command may have")
-        with tempfile.NamedTemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            raise CommandFailed(
+                "the item has a NUL character in it, which no word of a command may have"
+            )
+        with (
+            tempfile.NamedTemporaryFile() as given,
+            tempfile.TemporaryFile() as out,
+            tempfile.TemporaryFile() as err,
+        ):
             given.write(text.encode("utf-8", "surrogateescape"))
             given.flush()
             words = [word.replace("{}", text) for word in self.words] if self.fill else self.words
@@ -76,7 +90,9 @@ class ItemCommand:
             try:
                 return self._wait(process)
             finally:
-                if process.returncode is None:  # stopped or interrupted; not reaped, so the group is still its own
+                if (
+                    process.returncode is None
+                ):  # stopped or interrupted; not reaped, so the group is still its own
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
                 end_watcher(ours)
@@ -102,5 +118,7 @@ def _value(out: IO[bytes]) -> Any:
     out.seek(0)
     data = out.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise CommandFailed(f"it printed more than {MOST_BYTES} bytes: have it write a file and print the name")
+        raise CommandFailed(
+            f"it printed more than {MOST_BYTES} bytes: have it write a file and print the name"
+        )
     return decode(data.decode("utf-8", "surrogateescape").rstrip("\n"))

@@ -3,7 +3,8 @@
 octet.kv.put("agent:search:results", {"files": ["a.ts"]}, ttl_s=3600)
 octet.kv.wait("agent:search:results", wait_s=60, take=True)
 
-Each is a plain STRING with a TTL, so that SETEX, GET and DEL by redis-cli do the same; whoever waits sees that within 3 s.
+Each is a plain STRING with a TTL, so that SETEX, GET and DEL by redis-cli do the same; whoever
+waits sees that within 3 s.
 """
 
 from __future__ import annotations
@@ -39,20 +40,28 @@ class KeyValues:
         self._store = store
 
     def put(self, key: str, value: Any, *, ttl_s: float | None = None, new: bool = False) -> bool:
-        """Leave a value, for 24 h or `ttl_s` (`math.inf`: for ever); with `new` only where there is none. Returns whether it was left.
+        """Leave a value, for 24 h or `ttl_s` (`math.inf`: for ever); with `new` only where there is
+        none. Returns whether it was left.
 
         Raises:
             UsageError: the value is no JSON or larger than 64 KiB.
         """
         ttl = ttl_ms(DEFAULT_TTL_S if ttl_s is None else ttl_s)
-        return bool(self._store.run("kv/put", [self._key(key)], [ttl, encode(value), "new" if new else ""])[0] == Reply.OK)
+        return bool(
+            self._store.run("kv/put", [self._key(key)], [ttl, encode(value), "new" if new else ""])[
+                0
+            ]
+            == Reply.OK
+        )
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value, which stays; `default` where there is none."""
         return self._fetch("GET", key, default)
 
     def take(self, key: str, default: Any = None) -> Any:
-        """The value, which is deleted in the same step: of many that take it, one gets it; `default` where there is none."""
+        """The value, which is deleted in the same step: of many that take it, one gets it;
+        `default` where there is none.
+        """
         return self._fetch("GETDEL", key, default)
 
     def delete(self, *keys: str) -> int:
@@ -72,7 +81,11 @@ class KeyValues:
                 pipe.get(key).pttl(key)
             found = pipe.execute(raise_on_error=False)
         rows = zip(keys, found[::2], found[1::2], strict=True)
-        return [Message(key.removeprefix(start), decode(value), int(left)) for key, value, left in rows if isinstance(value, str)]
+        return [
+            Message(key.removeprefix(start), decode(value), int(left))
+            for key, value, left in rows
+            if isinstance(value, str)
+        ]
 
     def wait(self, key: str, *, wait_s: float, take: bool = False) -> Any:
         """Wait until there is a value; returns it, and with `take` deletes it in the same step.
@@ -83,7 +96,9 @@ class KeyValues:
         return self._wait(key, wait_s, take, None)[0]
 
     async def wait_async(self, key: str, *, wait_s: float, take: bool = False) -> Any:
-        """Like `wait`; a value that was taken when the waiting task was cancelled is put back, if no other has come, for 24 h."""
+        """Like `wait`; a value that was taken when the waiting task was cancelled is put back, if
+        no other has come, for 24 h.
+        """
 
         def undo(found: tuple[Any]) -> None:
             if take:
@@ -91,7 +106,9 @@ class KeyValues:
 
         return (await in_thread(lambda stop: self._wait(key, wait_s, take, stop), undo=undo))[0]
 
-    def _wait(self, key: str, wait_s: float, take: bool, stop: threading.Event | None) -> tuple[Any]:
+    def _wait(
+        self, key: str, wait_s: float, take: bool, stop: threading.Event | None
+    ) -> tuple[Any]:
         missing = object()
 
         def attempt(_: Sequence[str]) -> tuple[Any] | None:

@@ -1,7 +1,8 @@
-"""What a project has in the store: every key with its type, size and end, and what nobody has used for long.
+"""What a project has in the store: every key with its type, size and end, and what nobody has used
+for long.
 
-A thing (a queue, a map with its queue and errors) is several keys, and goes as a whole or stays. Tasks, agents, locks, messages and the
-log are never among the things.
+A thing (a queue, a map with its queue and errors) is several keys, and goes as a whole or stays.
+Tasks, agents, locks, messages and the log are never among the things.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _STARTS = {start: kind for kind, starts in KINDS.items() for start in starts}
 
 @dataclass(frozen=True)
 class Key:
-    """One key: its name without the project's prefix, kind and run ("": none), `ttl_ms` (-1: for ever), size as the server says."""
+    """One key: its name without the project's prefix, kind and run ("": none), `ttl_ms` (-1: for
+    ever), size as the server says.
+    """
 
     name: str
     kind: str
@@ -38,7 +41,9 @@ class Key:
 
 @dataclass(frozen=True)
 class Thing:
-    """What belongs together under one name; `idle_s` is since its last use, where that was asked for."""
+    """What belongs together under one name; `idle_s` is since its last use, where that was asked
+    for.
+    """
 
     kind: str
     name: str
@@ -61,14 +66,23 @@ def keys_of(store: Store, prefix: str = "") -> Iterator[Key]:
             if kind != "none":  # it has expired meanwhile
                 rest = name.removeprefix(start)
                 run, own, _ = _placed(rest)
-                yield Key(rest, own or rest.partition(":")[0], run, str(kind), _int(ttl_ms, -1), _int(size, 0))
+                yield Key(
+                    rest,
+                    own or rest.partition(":")[0],
+                    run,
+                    str(kind),
+                    _int(ttl_ms, -1),
+                    _int(size, 0),
+                )
 
 
 def things(store: Store, run: str | None = None, *, dated: bool = True) -> list[Thing]:
-    """Everything for people's own use, in the project and its runs, or in one run ("": in none); `dated`: with how long it was not used.
+    """Everything for people's own use, in the project and its runs, or in one run ("": in none);
+    `dated`: with how long it was not used.
 
     Raises:
-        Refused: the server does not know how long a key was not used (its maxmemory-policy counts uses instead).
+        Refused: the server does not know how long a key was not used (its maxmemory-policy counts
+            uses instead).
     """
     found = _grouped(store, run)
     return [replace(thing, idle_s=_idle_of(store, thing)) for thing in found] if dated else found
@@ -81,23 +95,39 @@ def _grouped(store: Store, run: str | None = None) -> list[Thing]:
         if kind and run in (None, in_run):
             grouped.setdefault((in_run, kind, name), []).append(key)
     for (in_run, kind, name), keys in [*grouped.items()]:
-        if kind == "queue" and name.startswith(MAP_QUEUE) and (of_map := grouped.get((in_run, "map", name.removeprefix(MAP_QUEUE)))):
+        if (
+            kind == "queue"
+            and name.startswith(MAP_QUEUE)
+            and (of_map := grouped.get((in_run, "map", name.removeprefix(MAP_QUEUE))))
+        ):
             of_map += keys
             del grouped[in_run, kind, name]
-    return [Thing(kind, name, in_run, tuple(keys)) for (in_run, kind, name), keys in sorted(grouped.items())]
+    return [
+        Thing(kind, name, in_run, tuple(keys))
+        for (in_run, kind, name), keys in sorted(grouped.items())
+    ]
 
 
 def places(store: Store) -> set[tuple[str, str, str]]:
     """Run ("": none), kind and name of every thing."""
     start = _base(store)
-    return {(run, kind, name) for key in scan_keys(store, start) for run, kind, name in [_placed(key.removeprefix(start))] if kind}
+    return {
+        (run, kind, name)
+        for key in scan_keys(store, start)
+        for run, kind, name in [_placed(key.removeprefix(start))]
+        if kind
+    }
 
 
 def collect(store: Store, thing: Thing, older_than_s: float) -> bool:
     """Delete a thing if it was not used for so long until this very moment; whether it was deleted."""
-    if isinstance(store.client, RedisCluster):  # redis-py watches no keys there; a use in this very moment is not seen
+    if isinstance(
+        store.client, RedisCluster
+    ):  # redis-py watches no keys there; a use in this very moment is not seen
         with store.errors():
-            return _idle_s(store.client, thing.keys) >= older_than_s and bool(store.client.unlink(*thing.keys))
+            return _idle_s(store.client, thing.keys) >= older_than_s and bool(
+                store.client.unlink(*thing.keys)
+            )
     with store.errors(), store.client.pipeline(transaction=True) as pipe:
         try:
             pipe.watch(*thing.keys)
@@ -136,7 +166,10 @@ def _idle_s(client: object, keys: Sequence[str]) -> int:
     except ResponseError as error:
         if "LFU" not in str(error):
             raise
-        raise Refused("this server does not keep how long a key was not used (maxmemory-policy is LFU): delete by --run instead") from error
+        raise Refused(
+            "this server does not keep how long a key was not used (maxmemory-policy is "
+            "LFU): delete by --run instead"
+        ) from error
     return min((int(idle) for idle in found if idle is not None), default=0)
 
 

@@ -5,12 +5,13 @@ results = analysis.run(["src/app.ts", "src/utils.ts"], count_lines, workers=3)
 
 or, in several processes, on several machines:
 
-analysis.start(files)                      # one
-item = analysis.take(); analysis.done(item, {"lines": 100})          # each worker, or `analysis.work(count_lines)`
-analysis.wait(wait_s=600); analysis.results()                        # one
+analysis.start(files)                      # one item = analysis.take(); analysis.done(item,
+{"lines": 100})          # each worker, or `analysis.work(count_lines)` analysis.wait(wait_s=600);
+analysis.results()                        # one
 
-The items are those of the work queue `map:<name>`, so that a worker that dies gives its item back, and an item that fails is a dead
-letter there. Each item is there once: whoever starts the same items again goes on with what has no result yet.
+The items are those of the work queue `map:<name>`, so that a worker that dies gives its item back,
+and an item that fails is a dead letter there. Each item is there once: whoever starts the same
+items again goes on with what has no result yet.
 """
 
 from __future__ import annotations
@@ -28,7 +29,15 @@ from octet.base.threads import in_thread
 from octet.patterns.errors import Errors
 from octet.patterns.item_commands import ItemCommand
 from octet.patterns.progress import Reading
-from octet.patterns.queue import LEASE_S, MAX_DELIVERIES, MOST_PUSHED, MOST_VALUES, Item, Kept, Queue
+from octet.patterns.queue import (
+    LEASE_S,
+    MAX_DELIVERIES,
+    MOST_PUSHED,
+    MOST_VALUES,
+    Item,
+    Kept,
+    Queue,
+)
 from octet.patterns.values import check_name, decode, encode, ttl_ms, whole_number
 from octet.store.scripts import Store
 from octet.store.subscription import Wakeups, wait_until
@@ -41,7 +50,9 @@ _RECORD = re.compile(r"(\d{1,15})(?: (\d{1,15}) (\S+)\n(.*))?", re.DOTALL)
 
 @dataclass(frozen=True)
 class Result:
-    """An item's end: `value` if it is done, else `error`; `at_ms` is server time, `worker` who had it."""
+    """An item's end: `value` if it is done, else `error`; `at_ms` is server time, `worker` who had
+    it.
+    """
 
     item: Any
     value: Any = None
@@ -52,7 +63,9 @@ class Result:
 
 @dataclass(frozen=True)
 class Tally:
-    """How it stands; `ready` counts what a worker could be given. It began at `started_ms`, the last result came at `at_ms`."""
+    """How it stands; `ready` counts what a worker could be given. It began at `started_ms`, the
+    last result came at `at_ms`.
+    """
 
     total: int
     done: int
@@ -69,7 +82,9 @@ class Tally:
 
 
 class Map:
-    """One parallel analysis. Each use renews its time to live: by default to 24 h at least, with `ttl_s` to that (`math.inf`: for ever)."""
+    """One parallel analysis. Each use renews its time to live: by default to 24 h at least, with
+    `ttl_s` to that (`math.inf`: for ever).
+    """
 
     def __init__(self, store: Store, name: str, ttl_s: float | None = None) -> None:
         self.name = check_name("map", name)
@@ -80,25 +95,45 @@ class Map:
         keys, queue = store.keys, self.queue.name
         self._key = keys.map(name)
         self._channels = (keys.queue(queue), keys.errors(name), self._key)
-        names = (keys.queue, keys.queue_leased, keys.queue_returned, keys.queue_items, keys.queue_dead, keys.queue_stats)
+        names = (
+            keys.queue,
+            keys.queue_leased,
+            keys.queue_returned,
+            keys.queue_items,
+            keys.queue_dead,
+            keys.queue_stats,
+        )
         self._queue_keys = [make(queue) for make in names]
         self._error_keys = [keys.errors(name), keys.errors_policy(name)]
 
     def start(self, items: Iterable[Any]) -> int:
-        """Put items in, all in one step; returns how many are new. One that is there already is passed over, whether it is done or not.
+        """Put items in, all in one step; returns how many are new. One that is there already is
+        passed over, whether it is done or not.
 
         Raises:
-            UsageError: there are none, or more than 10,000, or 16 MiB, or one is no JSON or larger than 64 KiB.
+            UsageError: there are none, or more than 10,000, or 16 MiB, or one is no JSON or larger
+                than 64 KiB.
         """
         texts = [encode(item) for item in items]
         if not 0 < len(texts) <= MOST_VALUES or sum(map(len, texts)) > MOST_PUSHED:
-            raise UsageError(f"start a map with 1 to {MOST_VALUES} items at once, of {MOST_PUSHED} bytes together at most")
-        return int(self._store.run("map/start", [*self._queue_keys, self._key], [self._ttl_ms, *texts])[1])
+            raise UsageError(
+                f"start a map with 1 to {MOST_VALUES} items at once, of {MOST_PUSHED} bytes "
+                "together at most"
+            )
+        return int(
+            self._store.run("map/start", [*self._queue_keys, self._key], [self._ttl_ms, *texts])[1]
+        )
 
     def take(
-        self, *, wait_s: float = 0.0, lease_s: float = LEASE_S, max_deliveries: int = MAX_DELIVERIES, worker: str | None = None
+        self,
+        *,
+        wait_s: float = 0.0,
+        lease_s: float = LEASE_S,
+        max_deliveries: int = MAX_DELIVERIES,
+        worker: str | None = None,
     ) -> Item:
-        """The next item, for this worker alone until it is done or failed or its lease runs out. Waits while others may give one back.
+        """The next item, for this worker alone until it is done or failed or its lease runs out.
+        Waits while others may give one back.
 
         Raises:
             Stopped: the errors of the same name stop the work.
@@ -107,10 +142,18 @@ class Map:
         return self._take(wait_s, lease_s, max_deliveries, worker, None)
 
     async def take_async(
-        self, *, wait_s: float, lease_s: float = LEASE_S, max_deliveries: int = MAX_DELIVERIES, worker: str | None = None
+        self,
+        *,
+        wait_s: float,
+        lease_s: float = LEASE_S,
+        max_deliveries: int = MAX_DELIVERIES,
+        worker: str | None = None,
     ) -> Item:
         """Like `take`; an item that comes when the waiting task was cancelled goes back."""
-        return await in_thread(lambda stop: self._take(wait_s, lease_s, max_deliveries, worker, stop), undo=self.queue.nack)
+        return await in_thread(
+            lambda stop: self._take(wait_s, lease_s, max_deliveries, worker, stop),
+            undo=self.queue.nack,
+        )
 
     def done(self, item: Item | str, result: Any = None) -> int:
         """The item's result, and its end; returns how many are left.
@@ -120,22 +163,32 @@ class Map:
             UsageError: the result is no JSON or larger than 64 KiB.
         """
         token = item.token if isinstance(item, Item) else item
-        reply = self._store.run("map/done", [*self._queue_keys, self._key], [self._ttl_ms, token, encode(result)])
+        reply = self._store.run(
+            "map/done", [*self._queue_keys, self._key], [self._ttl_ms, token, encode(result)]
+        )
         return int(self.queue.checked(reply, token)[1])
 
     def fail(self, item: Item | str, reason: str) -> int:
-        """The item failed for good, and the errors of the same name get the reason; returns how many are left. Raises as `done`."""
+        """The item failed for good, and the errors of the same name get the reason; returns how
+        many are left. Raises as `done`.
+        """
         token = item.token if isinstance(item, Item) else item
         keys = [*self._queue_keys, *self._error_keys]
-        reply = self._store.run("map/fail", keys, [self._ttl_ms, token, plain(reason or "failed", 500)])
+        reply = self._store.run(
+            "map/fail", keys, [self._ttl_ms, token, plain(reason or "failed", 500)]
+        )
         return int(self.queue.checked(reply, token)[1])
 
     def give_back(self, item: Item | str, reason: str = "", *, delay_s: float = 0.0) -> bool:
-        """Somebody else shall do the item; returns whether one may: after its last delivery it has failed. Raises as `done`."""
+        """Somebody else shall do the item; returns whether one may: after its last delivery it has
+        failed. Raises as `done`.
+        """
         return self.queue.nack(item, delay_s=delay_s, reason=reason)
 
     def retry(self) -> int:
-        """Put what failed in again, as if it were new; returns how many. The errors stay until they are cleared."""
+        """Put what failed in again, as if it were new; returns how many. The errors stay until they
+        are cleared.
+        """
         return self.queue.revive()
 
     def tally(self) -> Tally:
@@ -149,10 +202,20 @@ class Map:
             known = int(self._store.client.hlen(self._key))
             times = self._store.client.hmget(self._queue_keys[-1], "first_ms", "last_ms")
         if not known and not stats.pushed:
-            raise NothingThere(f"there is no map {self.name}: `octet map start {self.name} ITEM…` makes it")
+            raise NothingThere(
+                f"there is no map {self.name}: `octet map start {self.name} ITEM…` makes it"
+            )
         started_ms, at_ms = (whole_number(text or "0") or 0 for text in times)
         total = max(known, stats.done + stats.dead + stats.left)
-        return Tally(total, stats.done, stats.dead, stats.waiting, stats.leased - stats.expired, started_ms, at_ms)
+        return Tally(
+            total,
+            stats.done,
+            stats.dead,
+            stats.waiting,
+            stats.leased - stats.expired,
+            started_ms,
+            at_ms,
+        )
 
     def results(self) -> list[Result]:
         """What is done or failed so far, in the order in which the items were put in."""
@@ -163,7 +226,10 @@ class Map:
             if match[2]:
                 found[text] = Result(decode(text), decode(match[4]), None, match[3], int(match[2]))
         order = {text: int(match[1]) for text, match in records.items()}
-        return [found[text] for text in sorted(found, key=lambda text: (order.get(text, len(order) + 1), text))]
+        return [
+            found[text]
+            for text in sorted(found, key=lambda text: (order.get(text, len(order) + 1), text))
+        ]
 
     def wait(self, *, wait_s: float) -> list[Result]:
         """Wait until every item has its result or error; returns them.
@@ -178,13 +244,22 @@ class Map:
         """Like `wait`."""
         return await in_thread(lambda stop: self._wait(wait_s, stop))
 
-    def work(self, do: Callable[[Any], Any] | Sequence[str], *, lease_s: float = WORK_LEASE_S, max_deliveries: int = MAX_DELIVERIES) -> int:
-        """Take items and do them, one after the other, until none is left; returns how many were done or failed here.
+    def work(
+        self,
+        do: Callable[[Any], Any] | Sequence[str],
+        *,
+        lease_s: float = WORK_LEASE_S,
+        max_deliveries: int = MAX_DELIVERIES,
+    ) -> int:
+        """Take items and do them, one after the other, until none is left; returns how many were
+        done or failed here.
 
         Args:
-            do: a function of the item that returns its result, or the words of a command, as `ItemCommand` takes them. An item fails
-                when the function raises or the command ends in another status than 0; it goes back when a signal killed the command.
-            lease_s: how soon another worker is given the item of one that was killed; renewed while it lives.
+            do: a function of the item that returns its result, or the words of a command, as
+                `ItemCommand` takes them. An item fails when the function raises or the command ends
+                in another status than 0; it goes back when a signal killed the command.
+            lease_s: how soon another worker is given the item of one that was killed; renewed while
+                it lives.
 
         Raises:
             Stopped: the errors of the same name stop the work.
@@ -201,10 +276,12 @@ class Map:
         fail_fast: int | None = None,
         wait_s: float = FOREVER_S,
     ) -> list[Result]:
-        """Put items in (none: those that are there), do them by `workers` threads, and return all results and errors.
+        """Put items in (none: those that are there), do them by `workers` threads, and return all
+        results and errors.
 
-        A function that uses the processor alone gains nothing by threads: have it done by several processes, each with `work`.
-        Whoever else works on the same map helps. Raises as `work` and `wait`.
+        A function that uses the processor alone gains nothing by threads: have it done by several
+        processes, each with `work`. Whoever else works on the same map helps. Raises as `work` and
+        `wait`.
         """
         if not 1 <= workers <= MOST_WORKERS:
             raise UsageError(f"work with 1 to {MOST_WORKERS} workers, not {workers}")
@@ -223,21 +300,35 @@ class Map:
     def _records(self) -> dict[str, re.Match[str]]:
         with self._store.errors():
             fields = self._store.client.hgetall(self._key)
-        return {text: match for text, record in fields.items() if (match := _RECORD.fullmatch(record))}
+        return {
+            text: match for text, record in fields.items() if (match := _RECORD.fullmatch(record))
+        }
 
-    def _take(self, wait_s: float, lease_s: float, most: int, worker: str | None, stop: threading.Event | None) -> Item:
+    def _take(
+        self,
+        wait_s: float,
+        lease_s: float,
+        most: int,
+        worker: str | None,
+        stop: threading.Event | None,
+    ) -> Item:
         def attempt(_: Sequence[str]) -> Item | None:
             self.errors.check()
             try:
                 return self.queue.reserve(lease_s=lease_s, max_deliveries=most, worker=worker)
             except NothingThere as nothing:
                 if not self.queue.stats().left:
-                    raise NothingThere(f"map {self.name} has no item left: see `octet map results {self.name}`") from nothing
+                    raise NothingThere(
+                        f"map {self.name} has no item left: see `octet map results {self.name}`"
+                    ) from nothing
                 return None
 
         found = wait_until(Wakeups(self._store, *self._channels, stop=stop), attempt, wait_s)
         if found is None:
-            raise NothingThere(f"map {self.name} has no item that is free{f' within {wait_s:g} s' if wait_s else ''}: others are at work")
+            raise NothingThere(
+                f"map {self.name} has no item that is "
+                f"free{f' within {wait_s:g} s' if wait_s else ''}: others are at work"
+            )
         return found
 
     def _wait(self, wait_s: float, stop: threading.Event | None) -> list[Result]:
@@ -248,15 +339,22 @@ class Map:
 
         if wait_until(Wakeups(self._store, *self._channels, stop=stop), attempt, wait_s) is None:
             now = self.tally()
-            raise NothingThere(f"map {self.name} has {now.left} of {now.total} items left after {wait_s:g} s")
-        records, found = self._records(), self.results()
-        if lost := [decode(text) for text in records.keys() - {encode(result.item) for result in found}]:
             raise NothingThere(
-                f"map {self.name} lost {len(lost)} of {len(records)} items, which somebody took out by hand: {plain(encode(lost[0]), 80)}"
+                f"map {self.name} has {now.left} of {now.total} items left after {wait_s:g} s"
+            )
+        records, found = self._records(), self.results()
+        if lost := [
+            decode(text) for text in records.keys() - {encode(result.item) for result in found}
+        ]:
+            raise NothingThere(
+                f"map {self.name} lost {len(lost)} of {len(records)} items, which somebody "
+                f"took out by hand: {plain(encode(lost[0]), 80)}"
             )
         return found
 
-    def _work_together(self, do: Callable[[Any], Any] | Sequence[str], workers: int, lease_s: float) -> None:
+    def _work_together(
+        self, do: Callable[[Any], Any] | Sequence[str], workers: int, lease_s: float
+    ) -> None:
         caught: list[BaseException] = []
         stop = threading.Event()
 
@@ -269,12 +367,15 @@ class Map:
             finally:
                 ended.set()
 
-        # Not `join`: interrupted, Python 3.11 takes a thread that still runs for one that has ended.
+        # Not `join`: interrupted, Python 3.11 takes a thread that still runs for one that has
+        # ended.
         begun: list[threading.Event] = []
         try:
             for number in range(workers):
                 ended = threading.Event()
-                threading.Thread(target=work, args=(ended,), name=f"map {self.name} {number}").start()
+                threading.Thread(
+                    target=work, args=(ended,), name=f"map {self.name} {number}"
+                ).start()
                 begun.append(ended)
             for ended in begun:
                 ended.wait()
@@ -286,7 +387,13 @@ class Map:
         if caught:
             raise caught[0]
 
-    def _work(self, do: Callable[[Any], Any] | Sequence[str], lease_s: float, most: int, stop: threading.Event | None) -> int:
+    def _work(
+        self,
+        do: Callable[[Any], Any] | Sequence[str],
+        lease_s: float,
+        most: int,
+        stop: threading.Event | None,
+    ) -> int:
         call = do if callable(do) else ItemCommand(tuple(do), {"OCTET_MAP": self.name}, stop).run
         ended = 0
         while not (stop and stop.is_set()):
@@ -294,7 +401,9 @@ class Map:
                 item = self._take(FOREVER_S, lease_s, most, None, stop)
             except NothingThere:
                 break
-            with suppress(StaleToken):  # this machine slept for longer than the lease: somebody else has the item
+            with suppress(
+                StaleToken
+            ):  # this machine slept for longer than the lease: somebody else has the item
                 ended += self._do(call, item, lease_s)
         return ended
 

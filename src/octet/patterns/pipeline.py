@@ -1,11 +1,13 @@
-"""Pipelines: steps that follow one another, each begun when all before it are done; one that fails stops what follows.
+"""Pipelines: steps that follow one another, each begun when all before it are done; one that fails
+stops what follows.
 
 pipeline = octet.pipeline("release")
 pipeline.start("search", "analyse", "report")
 step = pipeline.begin("analyse", wait_s=600)          # waits for "search", and brings its result
 pipeline.done(step, {"total_lines": 500})
 
-A worker that dies gives its step back when its lease runs out. No command stands in the store: whoever runs steps brings them.
+A worker that dies gives its step back when its lease runs out. No command stands in the store:
+whoever runs steps brings them.
 """
 
 from __future__ import annotations
@@ -23,7 +25,16 @@ from octet.base.process import host_id
 from octet.base.text import plain
 from octet.base.threads import in_thread
 from octet.patterns.renewal import renewing
-from octet.patterns.values import NAME_PATTERN, WORKER_PATTERN, check_name, decode, encode, span_ms, ttl_ms, whole_number
+from octet.patterns.values import (
+    NAME_PATTERN,
+    WORKER_PATTERN,
+    check_name,
+    decode,
+    encode,
+    span_ms,
+    ttl_ms,
+    whole_number,
+)
 from octet.store.scripts import Reply, Store
 from octet.store.subscription import LOOK_EVERY_S, Wakeups, wait_until
 
@@ -44,7 +55,8 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One step as it was at one instant: `result` if it is done, `reason` if it failed; `at_ms` is since when it is so (server time).
+    """One step as it was at one instant: `result` if it is done, `reason` if it failed; `at_ms` is
+    since when it is so (server time).
 
     `until_ms` is the end of its worker's lease.
     """
@@ -61,7 +73,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Turn:
-    """A step that was begun: the token to show for it, and the result of the step before (None for the first)."""
+    """A step that was begun: the token to show for it, and the result of the step before (None for
+    the first).
+    """
 
     pipeline: str
     step: str
@@ -72,7 +86,9 @@ class Turn:
 
 
 class Pipeline:
-    """One pipeline. Every use renews its time to live: by default to 24 h at least, with `ttl_s` to that (`math.inf`: for ever)."""
+    """One pipeline. Every use renews its time to live: by default to 24 h at least, with `ttl_s` to
+    that (`math.inf`: for ever).
+    """
 
     def __init__(self, store: Store, name: str, ttl_s: float | None = None) -> None:
         self.name = check_name("pipeline", name)
@@ -81,7 +97,8 @@ class Pipeline:
         self._key = store.keys.pipeline(name)
 
     def start(self, *steps: str) -> bool:
-        """Set the steps up; whether they are new. A pipeline that has the same ones goes on where it is.
+        """Set the steps up; whether they are new. A pipeline that has the same ones goes on where
+        it is.
 
         Raises:
             Refused: it has other steps.
@@ -91,10 +108,16 @@ class Pipeline:
             raise UsageError(f"a pipeline has 1 to {MOST_STEPS} steps, each with a name of its own")
         for step in steps:
             if not NAME_PATTERN.fullmatch(step):
-                raise UsageError(f"step {step[:80]!r}: use letters, digits and . : / @ _ + = ~ , % - (200 at most, no - or : in front)")
+                raise UsageError(
+                    f"step {step[:80]!r}: use letters, digits and . : / @ _ + = ~ , % - (200 "
+                    "at most, no - or : in front)"
+                )
         reply = self._store.run("pipeline/start", [self._key], [self._ttl_ms, *steps])
         if reply[0] == Reply.EXISTS:
-            raise Refused(f"pipeline {self.name} has other steps: `octet pipeline clear {self.name}` deletes it")
+            raise Refused(
+                f"pipeline {self.name} has other steps: `octet pipeline clear {self.name}` "
+                "deletes it"
+            )
         return bool(reply[1])
 
     def steps(self) -> list[Step]:
@@ -107,13 +130,23 @@ class Pipeline:
             fields = self._store.client.hgetall(self._key)
         count = min(whole_number(fields.get("n", "")) or 0, MOST_STEPS)
         if count < 1:
-            raise NothingThere(f"there is no pipeline {self.name}: `octet pipeline start {self.name} STEP…` makes it")
+            raise NothingThere(
+                f"there is no pipeline {self.name}: `octet pipeline start {self.name} STEP…` "
+                "makes it"
+            )
         return [_step(fields, number) for number in range(1, count + 1)]
 
     def begin(
-        self, step: str = "", *, wait_s: float = 0.0, lease_s: float = LEASE_S, worker: str | None = None, again: bool = False
+        self,
+        step: str = "",
+        *,
+        wait_s: float = 0.0,
+        lease_s: float = LEASE_S,
+        worker: str | None = None,
+        again: bool = False,
     ) -> Turn:
-        """Begin a step (default: the first that is not done) when those before it are done, for this worker alone.
+        """Begin a step (default: the first that is not done) when those before it are done, for
+        this worker alone.
 
         Args:
             wait_s: how long to wait for that; a step that fails meanwhile ends the waiting.
@@ -122,19 +155,30 @@ class Pipeline:
 
         Raises:
             Stopped: this step failed, or one before it.
-            NothingThere: no such pipeline or step; it is done already; somebody else has it; or one before it is not done.
+            NothingThere: no such pipeline or step; it is done already; somebody else has it; or one
+                before it is not done.
         """
         return self._begin(step, wait_s, lease_s, worker, again, None)
 
     async def begin_async(
-        self, step: str = "", *, wait_s: float, lease_s: float = LEASE_S, worker: str | None = None, again: bool = False
+        self,
+        step: str = "",
+        *,
+        wait_s: float,
+        lease_s: float = LEASE_S,
+        worker: str | None = None,
+        again: bool = False,
     ) -> Turn:
-        """Like `begin`; a step that was begun when the waiting task was cancelled has failed, and may be begun again."""
+        """Like `begin`; a step that was begun when the waiting task was cancelled has failed, and
+        may be begun again.
+        """
 
         def undo(turn: Turn) -> None:
             self.fail(turn, "its worker stopped waiting for it")
 
-        return await in_thread(lambda stop: self._begin(step, wait_s, lease_s, worker, again, stop), undo=undo)
+        return await in_thread(
+            lambda stop: self._begin(step, wait_s, lease_s, worker, again, stop), undo=undo
+        )
 
     def done(self, turn: Turn | str, result: Any = None) -> int:
         """The step is done; returns how many are left.
@@ -166,13 +210,21 @@ class Pipeline:
         """Like `wait`."""
         return await in_thread(lambda stop: self._wait(step, wait_s, stop))
 
-    def run(self, work: Mapping[str, Callable[[Any], Any]], *, wait_s: float = 0.0, lease_s: float = RUN_LEASE_S) -> list[Step]:
-        """Do the steps, one after the other, each by its function of the result before; one that failed is done again, those done are not.
+    def run(
+        self,
+        work: Mapping[str, Callable[[Any], Any]],
+        *,
+        wait_s: float = 0.0,
+        lease_s: float = RUN_LEASE_S,
+    ) -> list[Step]:
+        """Do the steps, one after the other, each by its function of the result before; one that
+        failed is done again, those done are not.
 
         Args:
             work: step → what does it. A step fails when that raises.
             wait_s: how long to wait for a step that somebody else is doing.
-            lease_s: how soon somebody else may do the step of a worker that was killed; renewed while it lives.
+            lease_s: how soon somebody else may do the step of a worker that was killed; renewed
+                while it lives.
 
         Raises:
             Stopped: a step failed.
@@ -202,8 +254,13 @@ class Pipeline:
                 result = call(turn.given)
                 encode(result)
         except Exception as error:
-            self.fail(turn, str(error) if isinstance(error, OctetError) else f"{type(error).__name__}: {error}")
-            raise Stopped(f"step {turn.step} of pipeline {self.name} failed: {plain(str(error), 300)}") from error
+            self.fail(
+                turn,
+                str(error) if isinstance(error, OctetError) else f"{type(error).__name__}: {error}",
+            )
+            raise Stopped(
+                f"step {turn.step} of pipeline {self.name} failed: {plain(str(error), 300)}"
+            ) from error
         except BaseException:
             self.fail(turn, "interrupted")
             raise
@@ -227,14 +284,23 @@ class Pipeline:
             back_s = min(LOOK_EVERY_S, left_ms / 1000 + _AFTER_S) if left_ms >= 0 else LOOK_EVERY_S
             return None
 
-        found = wait_until(Wakeups(self._store, self._key, stop=stop), attempt, wait_s, look_s=lambda: back_s)
+        found = wait_until(
+            Wakeups(self._store, self._key, stop=stop), attempt, wait_s, look_s=lambda: back_s
+        )
         if found is None:
             raise NothingThere(why)
         return found
 
     def _turn(self, reply: Sequence[Any]) -> Turn:
         _, step, token, given, until_ms, tries = reply
-        return Turn(self.name, str(step), str(token), decode(given) if given else None, int(until_ms), int(tries))
+        return Turn(
+            self.name,
+            str(step),
+            str(token),
+            decode(given) if given else None,
+            int(until_ms),
+            int(tries),
+        )
 
     def _obstacle(self, step: str, reply: Sequence[Any]) -> tuple[str, int]:
         """Why a step cannot be begun yet, and in how many ms it may be, -1: when the other is done.
@@ -244,7 +310,10 @@ class Pipeline:
         """
         match reply:
             case [Reply.LATER, first, left_ms]:
-                return f"step {step} of pipeline {self.name} comes after {first}, which is not done", int(left_ms)
+                return (
+                    f"step {step} of pipeline {self.name} comes after {first}, which is not done",
+                    int(left_ms),
+                )
             case [Reply.HELD, held, worker, left_ms]:
                 return f"{worker} is doing step {held} of pipeline {self.name}", int(left_ms)
             case [Reply.STATE, failed, StepState.FAILED, reason]:
@@ -253,7 +322,10 @@ class Pipeline:
                 raise NothingThere(f"step {done} of pipeline {self.name} is done already")
             case [Reply.EMPTY]:
                 raise NothingThere(f"every step of pipeline {self.name} is done")
-        raise NothingThere(f"there is no {f'step {step} of ' if step else ''}pipeline {self.name}: `octet pipeline list` shows them")
+        raise NothingThere(
+            f"there is no {f'step {step} of ' if step else ''}pipeline {self.name}: `octet "
+            "pipeline list` shows them"
+        )
 
     def _failed(self, step: str, reason: str) -> str:
         return f"step {step} of pipeline {self.name} failed: {plain(reason, 300)}"
@@ -276,23 +348,39 @@ class Pipeline:
 
         found = wait_until(Wakeups(self._store, self._key, stop=stop), attempt, wait_s)
         if found is None:
-            raise NothingThere(f"step {open_steps[0].name} of pipeline {self.name} is {open_steps[0].state} after {wait_s:g} s")
+            raise NothingThere(
+                f"step {open_steps[0].name} of pipeline {self.name} is {open_steps[0].state} "
+                f"after {wait_s:g} s"
+            )
         return found
 
     def _settle(self, turn: Turn | str, state: StepState, what: str | int) -> list[Any]:
         token = turn.token if isinstance(turn, Turn) else turn
         reply = self._store.run("pipeline/settle", [self._key], [self._ttl_ms, token, state, what])
         if reply[0] == Reply.STALE:
-            raise StaleToken(f"token {token[:40]} of pipeline {self.name} is not in force: its step is settled, or somebody else has it")
+            raise StaleToken(
+                f"token {token[:40]} of pipeline {self.name} is not in force: its step is "
+                "settled, or somebody else has it"
+            )
         return reply
 
 
 def _step(fields: Mapping[str, str], number: int) -> Step:
     """What the HASH says; what was spoiled by hand is 0."""
-    own = {name: fields.get(f"{number}:{name}", "") for name in ("name", "state", "result", "worker", "at", "until", "tries")}
+    own = {
+        name: fields.get(f"{number}:{name}", "")
+        for name in ("name", "state", "result", "worker", "at", "until", "tries")
+    }
     at_ms, until_ms, tries = (whole_number(own[name]) or 0 for name in ("at", "until", "tries"))
     done, failed = own["state"] == StepState.DONE, own["state"] == StepState.FAILED
     result, reason = decode(own["result"]) if done else None, own["result"] if failed else ""
     return Step(
-        own["name"], own["state"], result, reason, own["worker"], at_ms, until_ms if own["state"] == StepState.RUNNING else 0, tries
+        own["name"],
+        own["state"],
+        result,
+        reason,
+        own["worker"],
+        at_ms,
+        until_ms if own["state"] == StepState.RUNNING else 0,
+        tries,
     )

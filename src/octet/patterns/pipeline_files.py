@@ -1,6 +1,7 @@
 """A file of steps → step names and their commands: JSON, TOML or Markdown.
 
-JSON: `{"search": "rg -l x", "report": "wc -l"}`. TOML: the same below `[steps]`. Markdown: list items, the command in backquotes:
+JSON: `{"search": "rg -l x", "report": "wc -l"}`. TOML: the same below `[steps]`. Markdown: list
+items, the command in backquotes:
 
     - search: `rg -l x`
     - report: `wc -l`
@@ -29,7 +30,12 @@ def read_steps(path: Path) -> dict[str, str]:
         UsageError: the file cannot be read, or has no steps, or one that is no text.
     """
     text = read_text(path, MOST_BYTES)
-    readers = {".json": _from_json, ".toml": _from_toml, ".md": _from_markdown, ".markdown": _from_markdown}
+    readers = {
+        ".json": _from_json,
+        ".toml": _from_toml,
+        ".md": _from_markdown,
+        ".markdown": _from_markdown,
+    }
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise UsageError(f"{path} is no .json, .toml or .md")
@@ -60,7 +66,9 @@ def _from_toml(text: str) -> Any:
 
 
 def _from_markdown(text: str) -> Any:
-    return _each_once([(match[1], match[3]) for line in text.splitlines() if (match := _ITEM.fullmatch(line))])
+    return _each_once(
+        [(match[1], match[3]) for line in text.splitlines() if (match := _ITEM.fullmatch(line))]
+    )
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -72,7 +80,14 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _checked(path: Path, steps: Any) -> dict[str, str]:
     if not isinstance(steps, Mapping) or not steps:
-        raise UsageError(f'{path} has no steps: write {{"NAME": "COMMAND"}}, [steps] with NAME = "COMMAND", or - NAME: `COMMAND`')
-    if wrong := [name for name, command in steps.items() if not isinstance(command, str) or not command.strip()]:
+        raise UsageError(
+            f'{path} has no steps: write {{"NAME": "COMMAND"}}, [steps] with NAME = '
+            '"COMMAND", or - NAME: `COMMAND`'
+        )
+    if wrong := [
+        name
+        for name, command in steps.items()
+        if not isinstance(command, str) or not command.strip()
+    ]:
         raise UsageError(f"{path}: step {wrong[0]!r} has no command")
     return dict(steps)

@@ -27,7 +27,9 @@ MOST_NOTE = 200
 
 @dataclass(frozen=True)
 class Reading:
-    """How far a piece of work is: `rate` is per second since it began (ms of server time), `eta_s` for what is left; None: not known."""
+    """How far a piece of work is: `rate` is per second since it began (ms of server time), `eta_s`
+    for what is left; None: not known.
+    """
 
     name: str
     current: int
@@ -51,7 +53,11 @@ class Reading:
     def rate(self) -> float | None:
         """How many a second."""
         seconds = (self.updated_ms - self.started_ms) / 1000
-        return (self.current - self.base) / seconds if seconds > 0 and self.current > self.base else None
+        return (
+            (self.current - self.base) / seconds
+            if seconds > 0 and self.current > self.base
+            else None
+        )
 
     @property
     def eta_s(self) -> float | None:
@@ -62,7 +68,9 @@ class Reading:
 
 
 class Progress:
-    """One progress. Every change renews its time to live: by default to 24 h at least, with `ttl_s` to that (`math.inf`: for ever)."""
+    """One progress. Every change renews its time to live: by default to 24 h at least, with `ttl_s`
+    to that (`math.inf`: for ever).
+    """
 
     def __init__(self, store: Store, name: str, ttl_s: float | None = None) -> None:
         self.name = check_name("progress", name)
@@ -71,7 +79,8 @@ class Progress:
         self._key = store.keys.progress(name)
 
     def set(self, current: int, *, total: int | None = None, note: str = "") -> Reading:
-        """The work is so far, of `total` if that is given; the rate is counted anew where it is set back.
+        """The work is so far, of `total` if that is given; the rate is counted anew where it is set
+        back.
 
         Raises:
             UsageError: a number is negative or larger than 2^53.
@@ -95,7 +104,9 @@ class Progress:
         return _reading(self.name, fields)
 
     def watch(self, timeout_s: float | None = None) -> Iterator[Reading]:
-        """How it is, at once and at each change, until it is done; ends after `timeout_s` without a change, or never."""
+        """How it is, at once and at each change, until it is done; ends after `timeout_s` without a
+        change, or never.
+        """
         return self._watch(timeout_s, None)
 
     def watch_async(self, timeout_s: float | None = None) -> AsyncIterator[Reading]:
@@ -120,12 +131,25 @@ class Progress:
             return bool(self._store.client.unlink(self._key))
 
     def _change(self, how: str, number: int, total: int | None, note: str) -> Reading:
-        if not -MOST <= number <= MOST or (how == "to" and number < 0) or not 0 <= (total or 0) <= MOST:
+        if (
+            not -MOST <= number <= MOST
+            or (how == "to" and number < 0)
+            or not 0 <= (total or 0) <= MOST
+        ):
             raise UsageError(f"progress is a whole number, 0 to {MOST}: not {number} of {total}")
-        args: list[str | int] = [self._ttl_ms, number, how, "" if total is None else total, plain(note, MOST_NOTE)]
+        args: list[str | int] = [
+            self._ttl_ms,
+            number,
+            how,
+            "" if total is None else total,
+            plain(note, MOST_NOTE),
+        ]
         reply = self._store.run("progress/set", [self._key], args)
         if reply[0] == Reply.NUMBER:
-            raise UsageError(f"progress {self.name} holds {str(reply[1])[:40]!r}, to which {number} cannot be added")
+            raise UsageError(
+                f"progress {self.name} holds {str(reply[1])[:40]!r}, to which {number} "
+                "cannot be added"
+            )
         return _reading(self.name, as_mapping(reply[1:]))
 
     def _watch(self, timeout_s: float | None, stop: threading.Event | None) -> Iterator[Reading]:
@@ -139,7 +163,9 @@ class Progress:
                 return
             last = found
 
-    def _after(self, last: Reading | None, wait_s: float, stop: threading.Event | None) -> Reading | None:
+    def _after(
+        self, last: Reading | None, wait_s: float, stop: threading.Event | None
+    ) -> Reading | None:
         def attempt(_: Sequence[str]) -> Reading | None:
             found = self.read()
             return found if found != last else None
@@ -165,8 +191,18 @@ class Progress:
 
 def _reading(name: str, fields: Mapping[str, str]) -> Reading:
     """What the HASH says; what was spoiled by hand is 0."""
-    current, started_ms, updated_ms, base = (_number(fields.get(key)) or 0 for key in ("current", "started_ms", "updated_ms", "base"))
-    return Reading(name, current, _number(fields.get("total")), started_ms, updated_ms, base, fields.get("note", ""))
+    current, started_ms, updated_ms, base = (
+        _number(fields.get(key)) or 0 for key in ("current", "started_ms", "updated_ms", "base")
+    )
+    return Reading(
+        name,
+        current,
+        _number(fields.get("total")),
+        started_ms,
+        updated_ms,
+        base,
+        fields.get("note", ""),
+    )
 
 
 def _number(text: str | None) -> int | None:

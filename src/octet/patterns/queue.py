@@ -1,12 +1,14 @@
-"""Work queues: what is pushed is given to one worker at a time, under a lease, until one says that it is done.
+"""Work queues: what is pushed is given to one worker at a time, under a lease, until one says that
+it is done.
 
 queue = octet.queue("analysis")
 queue.push("src/app.ts", "src/utils.ts")
 item = queue.reserve(wait_s=60)
 queue.ack(item)
 
-The items that nobody was given yet are a plain LIST. A worker that dies gives its item back when its lease runs out: the next `reserve`
-sees that, by the server's clock, and no daemon is needed. After its last delivery an item becomes a dead letter.
+The items that nobody was given yet are a plain LIST. A worker that dies gives its item back when
+its lease runs out: the next `reserve` sees that, by the server's clock, and no daemon is needed.
+After its last delivery an item becomes a dead letter.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ _AFTER_S = 0.002
 
 @dataclass(frozen=True)
 class Item:
-    """What a worker was given: the value, the token to show for it, the how-manieth delivery this is, when the lease ends (server time)."""
+    """What a worker was given: the value, the token to show for it, the how-manieth delivery this
+    is, when the lease ends (server time).
+    """
 
     queue: str
     token: str
@@ -50,7 +54,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Kept:
-    """An item that was given out at least once: `at_ms` is the lease's end, or when it is given out again, or when it died.
+    """An item that was given out at least once: `at_ms` is the lease's end, or when it is given out
+    again, or when it died.
 
     `worker` had it last, since `since_ms`; `reason` says why it came back before.
     """
@@ -66,7 +71,9 @@ class Kept:
 
 @dataclass(frozen=True)
 class Stats:
-    """How a queue stands; `expired` of the leased ones have run out. The last five count all that ever happened."""
+    """How a queue stands; `expired` of the leased ones have run out. The last five count all that
+    ever happened.
+    """
 
     ready: int
     leased: int
@@ -91,7 +98,9 @@ class Stats:
 
 
 class Queue:
-    """One work queue. Every use renews its time to live: by default to 24 h at least, with `ttl_s` to that (`math.inf`: for ever)."""
+    """One work queue. Every use renews its time to live: by default to 24 h at least, with `ttl_s`
+    to that (`math.inf`: for ever).
+    """
 
     def __init__(self, store: Store, name: str, ttl_s: float | None = None) -> None:
         self.name = check_name("queue", name)
@@ -99,30 +108,50 @@ class Queue:
         self._ttl_ms = ttl_ms(ttl_s)
         make = store.keys
         self._key = make.queue(name)
-        self._leased, self._returned, self._dead = make.queue_leased(name), make.queue_returned(name), make.queue_dead(name)
+        self._leased, self._returned, self._dead = (
+            make.queue_leased(name),
+            make.queue_returned(name),
+            make.queue_dead(name),
+        )
         self._items = make.queue_items(name)
-        self._keys = [self._key, self._leased, self._returned, self._items, self._dead, make.queue_stats(name)]
+        self._keys = [
+            self._key,
+            self._leased,
+            self._returned,
+            self._items,
+            self._dead,
+            make.queue_stats(name),
+        ]
 
     def push(self, *values: Any) -> int:
         """Put values at the end, all in one step; returns how many are ready now.
 
         Raises:
-            UsageError: a value is no JSON or larger than 64 KiB, or there are more than 10,000 of them or 16 MiB.
+            UsageError: a value is no JSON or larger than 64 KiB, or there are more than 10,000 of
+                them or 16 MiB.
         """
         texts = [encode(value) for value in values]
         if not 0 < len(texts) <= MOST_VALUES or sum(map(len, texts)) > MOST_PUSHED:
-            raise UsageError(f"push 1 to {MOST_VALUES} values at once, of {MOST_PUSHED} bytes together at most")
+            raise UsageError(
+                f"push 1 to {MOST_VALUES} values at once, of {MOST_PUSHED} bytes together at most"
+            )
         return int(self._run("queue/push", *texts)[1])
 
     def reserve(
-        self, *, wait_s: float = 0.0, lease_s: float = LEASE_S, max_deliveries: int = MAX_DELIVERIES, worker: str | None = None
+        self,
+        *,
+        wait_s: float = 0.0,
+        lease_s: float = LEASE_S,
+        max_deliveries: int = MAX_DELIVERIES,
+        worker: str | None = None,
     ) -> Item:
         """The next item, for this worker alone until it is acknowledged or its lease runs out.
 
         Args:
             wait_s: how long to wait for one.
             lease_s: how long nobody else is given it; `extend` lengthens that.
-            max_deliveries: when it comes back after this one, it becomes a dead letter if it was given out so often.
+            max_deliveries: when it comes back after this one, it becomes a dead letter if it was
+                given out so often.
             worker: who has it, for people; default: machine and process.
 
         Raises:
@@ -131,14 +160,22 @@ class Queue:
         return self._next(span_ms("a lease", lease_s), wait_s, max_deliveries, worker, None)
 
     async def reserve_async(
-        self, *, wait_s: float, lease_s: float = LEASE_S, max_deliveries: int = MAX_DELIVERIES, worker: str | None = None
+        self,
+        *,
+        wait_s: float,
+        lease_s: float = LEASE_S,
+        max_deliveries: int = MAX_DELIVERIES,
+        worker: str | None = None,
     ) -> Item:
         """Like `reserve`; an item that comes when the waiting task was cancelled goes back."""
         lease_ms = span_ms("a lease", lease_s)
-        return await in_thread(lambda stop: self._next(lease_ms, wait_s, max_deliveries, worker, stop), undo=self.nack)
+        return await in_thread(
+            lambda stop: self._next(lease_ms, wait_s, max_deliveries, worker, stop), undo=self.nack
+        )
 
     def pop(self, *, wait_s: float = 0.0) -> Any:
-        """The next item's value, which is gone with whoever took it: for work whose loss does no harm.
+        """The next item's value, which is gone with whoever took it: for work whose loss does no
+        harm.
 
         Raises:
             NothingThere: there is none.
@@ -146,8 +183,11 @@ class Queue:
         return self._next(0, wait_s, MAX_DELIVERIES, None, None).value
 
     @contextmanager
-    def working(self, *, wait_s: float = 0.0, lease_s: float = 60.0, max_deliveries: int = MAX_DELIVERIES) -> Iterator[Item]:
-        """The next item, its lease renewed while the block works, done at its end, given back if it raises.
+    def working(
+        self, *, wait_s: float = 0.0, lease_s: float = 60.0, max_deliveries: int = MAX_DELIVERIES
+    ) -> Iterator[Item]:
+        """The next item, its lease renewed while the block works, done at its end, given back if it
+        raises.
 
         Raises:
             NothingThere: there is none.
@@ -167,21 +207,30 @@ class Queue:
         return renewing(lambda: self.extend(item, lease_s), lease_s, f"queue {self.name}")
 
     def ack(self, item: Item | str) -> int:
-        """The item is done; returns how many are left. A lease that has run out counts until somebody else has the item.
+        """The item is done; returns how many are left. A lease that has run out counts until
+        somebody else has the item.
 
         Raises:
             StaleToken: the item went on to somebody else, or is done; nothing was changed.
         """
         return int(self._settle("queue/ack", item)[1])
 
-    def nack(self, item: Item | str, *, delay_s: float = 0.0, reason: str = "", dead: bool = False) -> bool:
-        """Give the item back, to be the next after `delay_s`; returns whether it is: after its last delivery, or with `dead`, it is none.
+    def nack(
+        self, item: Item | str, *, delay_s: float = 0.0, reason: str = "", dead: bool = False
+    ) -> bool:
+        """Give the item back, to be the next after `delay_s`; returns whether it is: after its last
+        delivery, or with `dead`, it is none.
 
         Raises:
             StaleToken: as `ack`.
         """
         delay_ms = span_ms("a delay", delay_s, least_ms=0)
-        return bool(self._settle("queue/nack", item, delay_ms, plain(reason, 500), "dead" if dead else "")[1] == "returned")
+        return bool(
+            self._settle("queue/nack", item, delay_ms, plain(reason, 500), "dead" if dead else "")[
+                1
+            ]
+            == "returned"
+        )
 
     def extend(self, item: Item | str, lease_s: float = LEASE_S) -> int:
         """The lease ends in `lease_s` seconds from now; returns when that is, in ms of server time.
@@ -195,7 +244,10 @@ class Queue:
         """How the queue stands, at one instant."""
         reply = self._store.run("queue/stats", self._keys, [])
         ever = as_mapping(reply[6])
-        counts = [int(text) if (text := ever.get(name, "")).isdecimal() else 0 for name in ("pushed", "given", "done", "returned", "died")]
+        counts = [
+            int(text) if (text := ever.get(name, "")).isdecimal() else 0
+            for name in ("pushed", "given", "done", "returned", "died")
+        ]
         return Stats(*map(int, reply[1:6]), *counts)
 
     def peek(self, count: int = 10) -> list[Any]:
@@ -219,7 +271,10 @@ class Queue:
     def revive(self, tokens: Sequence[str] | None = None) -> int:
         """Push dead letters again as if they were new, all by default; returns how many."""
         chosen = [kept.token for kept in self.dead()] if tokens is None else list(tokens)
-        return sum(len(self._run("queue/revive", *chosen[i : i + 1000])) - 1 for i in range(0, len(chosen), 1000))
+        return sum(
+            len(self._run("queue/revive", *chosen[i : i + 1000])) - 1
+            for i in range(0, len(chosen), 1000)
+        )
 
     def wait_drained(self, wait_s: float) -> None:
         """Wait until every item is done or a dead letter; right away where that is so already.
@@ -238,24 +293,43 @@ class Queue:
         with self._store.errors():
             return bool(self._store.client.unlink(*self._keys))
 
-    def _next(self, lease_ms: int, wait_s: float, max_deliveries: int, worker: str | None, stop: threading.Event | None) -> Item:
+    def _next(
+        self,
+        lease_ms: int,
+        wait_s: float,
+        max_deliveries: int,
+        worker: str | None,
+        stop: threading.Event | None,
+    ) -> Item:
         worker = worker or f"{host_id()}:{os.getpid()}"
         if not WORKER_PATTERN.fullmatch(worker) or max_deliveries < 1:
-            raise UsageError(f"a worker is one word and has 1 delivery or more, not {worker[:80]!r} and {max_deliveries}")
+            raise UsageError(
+                f"a worker is one word and has 1 delivery or more, not {worker[:80]!r} and "
+                f"{max_deliveries}"
+            )
         back_s = LOOK_EVERY_S
 
         def attempt(_: Sequence[str]) -> Item | None:
             nonlocal back_s
             keys = [*self._keys, self._store.keys.token]
-            reply = self._store.run("queue/reserve", keys, [self._ttl_ms, worker, lease_ms, max_deliveries])
+            reply = self._store.run(
+                "queue/reserve", keys, [self._ttl_ms, worker, lease_ms, max_deliveries]
+            )
             if reply[0] == Reply.EMPTY:
-                back_s = LOOK_EVERY_S if reply[1] < 0 else min(LOOK_EVERY_S, reply[1] / 1000 + _AFTER_S)
+                back_s = (
+                    LOOK_EVERY_S if reply[1] < 0 else min(LOOK_EVERY_S, reply[1] / 1000 + _AFTER_S)
+                )
                 return None
             return Item(self.name, reply[1], decode(reply[2]), int(reply[3]), int(reply[4]))
 
-        found = wait_until(Wakeups(self._store, self._key, stop=stop), attempt, wait_s, look_s=lambda: back_s)
+        found = wait_until(
+            Wakeups(self._store, self._key, stop=stop), attempt, wait_s, look_s=lambda: back_s
+        )
         if found is None:
-            raise NothingThere(f"queue {self.name} has nothing to give out{f' within {wait_s:g} s' if wait_s else ''}")
+            raise NothingThere(
+                f"queue {self.name} has nothing to give "
+                f"out{f' within {wait_s:g} s' if wait_s else ''}"
+            )
         return found
 
     def _drained(self, wait_s: float, stop: threading.Event | None) -> None:
@@ -281,7 +355,8 @@ class Queue:
         """
         if reply[0] == Reply.STALE:
             raise StaleToken(
-                f"token {token[:40]} of queue {self.name} is not in force: its item is done, went back, or somebody else has it"
+                f"token {token[:40]} of queue {self.name} is not in force: its item is done, "
+                "went back, or somebody else has it"
             )
         return reply
 
@@ -291,8 +366,15 @@ class Queue:
     def _kept(self, key: str) -> list[Kept]:
         with self._store.errors():
             scores = self._store.client.zrange(key, 0, -1, withscores=True)
-            records = self._store.client.hmget(self._items, [token for token, _ in scores]) if scores else []
-        pairs = [(token, at_ms, _RECORD.fullmatch(record or "")) for (token, at_ms), record in zip(scores, records, strict=True)]
+            records = (
+                self._store.client.hmget(self._items, [token for token, _ in scores])
+                if scores
+                else []
+            )
+        pairs = [
+            (token, at_ms, _RECORD.fullmatch(record or ""))
+            for (token, at_ms), record in zip(scores, records, strict=True)
+        ]
         return [_kept(token, at_ms, match) for token, at_ms, match in pairs if match]
 
 

@@ -11,7 +11,9 @@ from octet.base.errors import OctetError, StaleToken
 
 @contextmanager
 def renewing(renew: Callable[[], object], lease_s: float, name: str) -> Iterator[None]:
-    """Call `renew` four times a lease, until the block ends or the lease is somebody else's: what settles it then says so."""
+    """Call `renew` four times a lease, until the block ends or the lease is somebody else's: what
+    settles it then says so.
+    """
     ended = threading.Event()
 
     def go_on() -> None:

@@ -1,4 +1,6 @@
-"""What is running of people's own work: progress, parallel analyses and pipelines that are not done, in the project and its runs."""
+"""What is running of people's own work: progress, parallel analyses and pipelines that are not
+done, in the project and its runs.
+"""
 
 from __future__ import annotations
 
@@ -45,4 +47,6 @@ def _read(space: Space, kind: str, name: str) -> Reading:
     done = sum(step.state == StepState.DONE for step in steps)
     note = next((f"{step.name} {step.state}" for step in steps if step.state != StepState.DONE), "")
     moments = [step.at_ms for step in steps if step.at_ms]
-    return Reading(name, done, len(steps), min(moments, default=0), max(moments, default=0), note=note)
+    return Reading(
+        name, done, len(steps), min(moments, default=0), max(moments, default=0), note=note
+    )

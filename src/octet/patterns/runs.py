@@ -1,4 +1,5 @@
-"""Where the things for everybody's own use live: in the project, or in one of its runs, which is cleaned up as a whole.
+"""Where the things for everybody's own use live: in the project, or in one of its runs, which is
+cleaned up as a whole.
 
 with octet.connect() as octet:
     run = octet.run("2026-11-22")
@@ -25,7 +26,14 @@ from octet.store.scripts import Store
 
 # kind → what the names of its keys begin with, after those of the project or run.
 KINDS = {
-    "queue": ("queue:", "queues:leased:", "queues:returned:", "queues:items:", "queues:dead:", "queues:stats:"),
+    "queue": (
+        "queue:",
+        "queues:leased:",
+        "queues:returned:",
+        "queues:items:",
+        "queues:dead:",
+        "queues:stats:",
+    ),
     "state": ("state:", "states:versions:"),
     "counter": ("counter:",),
     "kv": ("kv:",),
@@ -37,7 +45,9 @@ KINDS = {
 
 
 class Space:
-    """Queues, states, counters, messages, maps and so on under one prefix; `ttl_s`: how long a use lets them live (None: 24 h at least)."""
+    """Queues, states, counters, messages, maps and so on under one prefix; `ttl_s`: how long a use
+    lets them live (None: 24 h at least).
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -82,7 +92,12 @@ class Space:
     def names(self, kind: str) -> list[str]:
         """What there is of a kind (those of `KINDS`); walks the whole keyspace, bit by bit."""
         starts = [self.store.keys.own + start for start in KINDS[kind]]
-        found = {key.removeprefix(start) for key in scan_keys(self.store, starts[0][:-1]) for start in starts if key.startswith(start)}
+        found = {
+            key.removeprefix(start)
+            for key in scan_keys(self.store, starts[0][:-1])
+            for start in starts
+            if key.startswith(start)
+        }
         return sorted(found)
 
 

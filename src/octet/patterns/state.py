@@ -1,11 +1,13 @@
-"""Shared state: named fields that many read and write, each with a version, so that nobody overwrites what it has not seen.
+"""Shared state: named fields that many read and write, each with a version, so that nobody
+overwrites what it has not seen.
 
 state = octet.state("analysis:results")
 state.set("src/app.ts", {"lines": 100})
 field = state.read("status")
 state.compare_and_set("status", "completed", field.version)
 
-The fields are a plain HASH. A value that somebody HSET by hand gets a version of its own when it is next looked at.
+The fields are a plain HASH. A value that somebody HSET by hand gets a version of its own when it is
+next looked at.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ MOST_FIELDS = 1000
 
 @dataclass(frozen=True)
 class Field:
-    """A field as it was at one instant. Versions only grow; "0" (and the value None) means that it is not there."""
+    """A field as it was at one instant. Versions only grow; "0" (and the value None) means that it
+    is not there.
+    """
 
     field: str
     value: Any
@@ -37,7 +41,9 @@ class Field:
 
 
 class State:
-    """One shared state. Every use renews its time to live: by default to 24 h at least, with `ttl_s` to that (`math.inf`: for ever)."""
+    """One shared state. Every use renews its time to live: by default to 24 h at least, with
+    `ttl_s` to that (`math.inf`: for ever).
+    """
 
     def __init__(self, store: Store, name: str, ttl_s: float | None = None) -> None:
         self.name = check_name("state", name)
@@ -77,15 +83,19 @@ class State:
         """Set fields, all in one step; returns their versions.
 
         Raises:
-            UsageError: a value is no JSON or larger than 64 KiB, or there are more than 1000 fields.
+            UsageError: a value is no JSON or larger than 64 KiB, or there are more than 1000
+                fields.
         """
         if not 0 < len(fields) <= MOST_FIELDS:
             raise UsageError(f"set 1 to {MOST_FIELDS} fields at once, not {len(fields)}")
-        pairs = [text for field, value in fields.items() for text in (check_field(field), encode(value))]
+        pairs = [
+            text for field, value in fields.items() for text in (check_field(field), encode(value))
+        ]
         return dict(zip(fields, self._run("state/set", "", *pairs)[1:], strict=True))
 
     def compare_and_set(self, field: str, value: Any, version: str) -> str:
-        """Set a field if its version is still `version` ("0": if it is not there); returns its new one.
+        """Set a field if its version is still `version` ("0": if it is not there); returns its new
+        one.
 
         Raises:
             VersionConflict: it is another; nothing was changed.
@@ -93,7 +103,9 @@ class State:
         return str(self._checked("state/set", field, version, encode(value))[1])
 
     def update(self, field: str, change: Callable[[Any], Any]) -> Field:
-        """Set a field to `change(value)`, None where it is not there; called again where somebody else was faster."""
+        """Set a field to `change(value)`, None where it is not there; called again where somebody
+        else was faster.
+        """
         while True:
             before = self._read(check_field(field)).get(field, Field(field, None, ABSENT))
             value = change(before.value)
@@ -110,11 +122,15 @@ class State:
         """
         reply = self._run("state/incr", check_field(field), _whole(by))
         if reply[0] == Reply.NUMBER:
-            raise UsageError(f"field {field} of state {self.name} holds {str(reply[1])[:40]!r}, to which {by} cannot be added")
+            raise UsageError(
+                f"field {field} of state {self.name} holds {str(reply[1])[:40]!r}, to which "
+                f"{by} cannot be added"
+            )
         return int(reply[1])
 
     def delete(self, *fields: str, version: str | None = None) -> int:
-        """Delete fields, or with `version` one field if that is its version still; returns how many there were.
+        """Delete fields, or with `version` one field if that is its version still; returns how many
+        there were.
 
         Raises:
             VersionConflict: it is another; nothing was changed.
@@ -130,17 +146,22 @@ class State:
         return int(self._run("state/delete", "")[1])
 
     def watch(self, field: str | None = None, timeout_s: float | None = None) -> Iterator[Field]:
-        """Every field (or one) that changes, as it is now, from the first `next()` on; ends after `timeout_s` without a change, or never.
+        """Every field (or one) that changes, as it is now, from the first `next()` on; ends after
+        `timeout_s` without a change, or never.
 
         Of changes that follow one another at once the last is seen.
         """
         return self._watch(field, timeout_s, None)
 
-    def watch_async(self, field: str | None = None, timeout_s: float | None = None) -> AsyncIterator[Field]:
+    def watch_async(
+        self, field: str | None = None, timeout_s: float | None = None
+    ) -> AsyncIterator[Field]:
         """Like `watch`."""
         return iterate_in_thread(lambda stop: self._watch(field, timeout_s, stop))
 
-    def wait(self, field: str, accept: Callable[[Any], bool] = lambda _: True, *, wait_s: float) -> Field:
+    def wait(
+        self, field: str, accept: Callable[[Any], bool] = lambda _: True, *, wait_s: float
+    ) -> Field:
         """Wait until a field is there and `accept(value)`; right away where that is so already.
 
         Raises:
@@ -148,7 +169,9 @@ class State:
         """
         return self._wait(field, accept, wait_s, None)
 
-    async def wait_async(self, field: str, accept: Callable[[Any], bool] = lambda _: True, *, wait_s: float) -> Field:
+    async def wait_async(
+        self, field: str, accept: Callable[[Any], bool] = lambda _: True, *, wait_s: float
+    ) -> Field:
         """Like `wait`."""
         return await in_thread(lambda stop: self._wait(field, accept, wait_s, stop))
 
@@ -160,7 +183,9 @@ class State:
         """
         return self.wait(field, lambda found: is_same(found, value), wait_s=wait_s)
 
-    def _wait(self, field: str, accept: Callable[[Any], bool], wait_s: float, stop: threading.Event | None) -> Field:
+    def _wait(
+        self, field: str, accept: Callable[[Any], bool], wait_s: float, stop: threading.Event | None
+    ) -> Field:
         last: Field | None = None
 
         def attempt(_: Sequence[str]) -> Field | None:
@@ -171,11 +196,18 @@ class State:
         if found := wait_until(Wakeups(self._store, self._key, stop=stop), attempt, wait_s):
             return found
         now = f"it is {encode(last.value)[:80]}" if last else "it is not there"
-        raise NothingThere(f"field {field} of state {self.name} did not become so within {wait_s:g} s: {now}")
+        raise NothingThere(
+            f"field {field} of state {self.name} did not become so within {wait_s:g} s: {now}"
+        )
 
-    def _watch(self, field: str | None, timeout_s: float | None, stop: threading.Event | None) -> Iterator[Field]:
+    def _watch(
+        self, field: str | None, timeout_s: float | None, stop: threading.Event | None
+    ) -> Iterator[Field]:
         chosen = () if field is None else (check_field(field),)
-        before, deadline = self._read(*chosen), _deadline(timeout_s)  # before listening: what changes from here on is seen
+        before, deadline = (
+            self._read(*chosen),
+            _deadline(timeout_s),
+        )  # before listening: what changes from here on is seen
         with Wakeups(self._store, self._key, stop=stop) as wakeups:
             while not wakeups.stopped:
                 now = self._read(*chosen)
@@ -194,19 +226,35 @@ class State:
 
     def _checked(self, script: str, field: str, version: str, *value: str) -> list[Any]:
         if not version.isdecimal():
-            raise UsageError(f"a version is a number, not {version[:40]!r}: `octet state get` shows it")
+            raise UsageError(
+                f"a version is a number, not {version[:40]!r}: `octet state get` shows it"
+            )
         reply = self._run(script, version, check_field(field), *value)
         if reply[0] == Reply.STALE:
-            now = "it is not there" if reply[1] == ABSENT else f"it is version {reply[1]} now: {str(reply[2])[:80]}"
-            raise VersionConflict(f"field {field} of state {self.name} is not version {version} ({now}): read it again", str(reply[1]))
+            now = (
+                "it is not there"
+                if reply[1] == ABSENT
+                else f"it is version {reply[1]} now: {str(reply[2])[:80]}"
+            )
+            raise VersionConflict(
+                f"field {field} of state {self.name} is not version {version} ({now}): read "
+                "it again",
+                str(reply[1]),
+            )
         return reply
 
     def _run(self, script: str, *args: str | int) -> list[Any]:
-        return self._store.run(script, [self._key, self._versions, self._store.keys.token], [self._ttl_ms, *args])
+        return self._store.run(
+            script, [self._key, self._versions, self._store.keys.token], [self._ttl_ms, *args]
+        )
 
 
 def _changes(before: Mapping[str, Field], now: Mapping[str, Field]) -> list[Field]:
-    changed = [field for name, field in now.items() if name not in before or before[name].version != field.version]
+    changed = [
+        field
+        for name, field in now.items()
+        if name not in before or before[name].version != field.version
+    ]
     gone = [Field(name, None, ABSENT) for name in before if name not in now]
     return [*gone, *sorted(changed, key=lambda field: int(field.version))]
 

@@ -1,7 +1,9 @@
-"""What people keep in queues, states and messages of their own: names, JSON values and how long they live.
+"""What people keep in queues, states and messages of their own: names, JSON values and how long
+they live.
 
-A value is stored as JSON, except a text that is no JSON, which stands for itself. So what `redis-cli LPUSH … analyze:src/app.ts` left is
-that text, `HSET … 42` is the number 42, and every value comes back as it went: the text "42" is stored with its quotes.
+A value is stored as JSON, except a text that is no JSON, which stands for itself. So what
+`redis-cli LPUSH … analyze:src/app.ts` left is that text, `HSET … 42` is the number 42, and every
+value comes back as it went: the text "42" is stored with its quotes.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ def check_name(kind: str, name: str) -> str:
         UsageError: it cannot.
     """
     if not NAME_PATTERN.fullmatch(name):
-        raise UsageError(f"{kind} {name[:80]!r}: use letters, digits and . : / @ _ + = ~ , % - (200 at most, no - or : in front)")
+        raise UsageError(
+            f"{kind} {name[:80]!r}: use letters, digits and . : / @ _ + = ~ , % - (200 at "
+            "most, no - or : in front)"
+        )
     return name
 
 
@@ -40,8 +45,13 @@ def check_field(field: str) -> str:
     Raises:
         UsageError: it is none.
     """
-    if not 0 < len(field) <= MOST_FIELD or any(ord(character) < 32 or character == "\x7f" for character in field):
-        raise UsageError(f"field {field[:80]!r}: use 1 to {MOST_FIELD} characters, none of them a control character")
+    if not 0 < len(field) <= MOST_FIELD or any(
+        ord(character) < 32 or character == "\x7f" for character in field
+    ):
+        raise UsageError(
+            f"field {field[:80]!r}: use 1 to {MOST_FIELD} characters, none of them a control "
+            "character"
+        )
     return field
 
 
@@ -55,11 +65,16 @@ def encode(value: Any) -> str:
         text = value if isinstance(value, str) and not _is_json(value) else to_json(value)
         size = len(text.encode("utf-8", "surrogateescape"))
     except UnicodeEncodeError as error:
-        raise UsageError("a text has characters in it that are not valid Unicode (lone surrogates): remove them") from error
+        raise UsageError(
+            "a text has characters in it that are not valid Unicode (lone surrogates): remove them"
+        ) from error
     except (TypeError, ValueError) as error:
         raise UsageError(f"the value is not JSON: {error}") from error
     if size > MOST_BYTES:
-        raise UsageError(f"a value has at most {MOST_BYTES} bytes, not {size}: store it in a file and send its name")
+        raise UsageError(
+            f"a value has at most {MOST_BYTES} bytes, not {size}: store it in a file and "
+            "send its name"
+        )
     return text
 
 
@@ -72,12 +87,16 @@ def decode(text: str) -> Any:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two values are the same JSON: true is not 1, and the order of an object's fields does not matter."""
+    """Whether two values are the same JSON: true is not 1, and the order of an object's fields does
+    not matter.
+    """
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def ttl_ms(ttl_s: float | None) -> int:
-    """How scripts are told a time to live: 0 for ever (`math.inf`), ms, or minus the ms to which a use renews it (None: 24 h)."""
+    """How scripts are told a time to live: 0 for ever (`math.inf`), ms, or minus the ms to which a
+    use renews it (None: 24 h).
+    """
     if ttl_s is None:
         return -int(DEFAULT_TTL_S * 1000)
     return 0 if ttl_s == math.inf else span_ms("the time to live", ttl_s)
@@ -90,7 +109,10 @@ def span_ms(what: str, seconds: float, *, least_ms: int = 1) -> int:
         UsageError: it is none, negative, or more than ten years.
     """
     if not 0 <= seconds <= LONGEST_S or seconds * 1000 < least_ms:
-        raise UsageError(f"{what} is a number of seconds, {least_ms / 1000:g} to {LONGEST_S:.0f}, not {seconds!r}")
+        raise UsageError(
+            f"{what} is a number of seconds, {least_ms / 1000:g} to {LONGEST_S:.0f}, not "
+            f"{seconds!r}"
+        )
     return int(seconds * 1000)
 
 

@@ -1,1 +1,3 @@
-"""A repository as Octet sees it: its settings, where it lies, whether this machine approved it. Standard library only."""
+"""A repository as Octet sees it: its settings, where it lies, whether this machine approved it.
+Standard library only.
+"""

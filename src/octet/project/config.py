@@ -1,10 +1,11 @@
 """`.claude/octet.toml`: what a repository says about Octet, read into a frozen `Config`.
 
-    config = load(Path("/home/ann/shop"))
-    config.protected            # ("main", "master")
-    dangerous(config)           # {"redis.url": "", "test.command": "pytest -q", "worktree.setup": ""}
+    config = load(Path("/home/ann/shop")) config.protected            # ("main", "master")
+    dangerous(config)           # {"redis.url": "", "test.command": "pytest -q", "worktree.setup":
+    ""}
 
-An unknown key is an error and not a shrug: `on_store_dwon = "deny"` that is silently ignored would be a guard that is silently off.
+An unknown key is an error and not a shrug: `on_store_dwon = "deny"` that is silently ignored would
+be a guard that is silently off.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from octet.base.errors import ConfigError
 
 FILE = Path(".claude") / "octet.toml"
 
-# The same as `store.keys.PROJECT_PATTERN` (a test holds them together): the name stands in every key's hash tag.
+# The same as `store.keys.PROJECT_PATTERN` (a test holds them together): the name stands in every
+# key's hash tag.
 PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # The same as `task_record.GATES` (a test holds them together).
 GATE_NAMES = ("review", "security", "test", "merge")
-# A remote that git has by this name. `git push` would take a URL or a path as well, and run what `ext::` names.
+# A remote that git has by this name. `git push` would take a URL or a path as well, and run what
+# `ext::` names.
 REMOTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # The same as `agents.ROLES` (a test holds them together).
 ROLE_NAMES = (
@@ -56,18 +59,22 @@ MergeStrategy = Literal["merge", "squash", "rebase"]
 class Config:
     """One repository's settings.
 
-    `protected` and `lock_ignore` hold glob patterns: of branch names, and of repository-relative paths. An empty `redis_url` means the
-    embedded server. `worktree_directory` is relative to the repository's root, or absolute; `worktree_ports` names variables that each
-    worktree gets a port of its own for. Commands are for `sh -c`; empty means none.
+    `protected` and `lock_ignore` hold glob patterns: of branch names, and of repository-relative
+    paths. An empty `redis_url` means the embedded server. `worktree_directory` is relative to the
+    repository's root, or absolute; `worktree_ports` names variables that each worktree gets a port
+    of its own for. Commands are for `sh -c`; empty means none.
 
-    `gates` are what submitted work passes, in order, merge the last; `security_labels` and `security_paths` (glob patterns) call for
-    the security gate beside them. `merge_batch` is how many tasks are tested together at most; an empty `merge_remote` means none.
-    `budget_task_tokens` and `budget_day_tokens` pause the crew when so many tokens were used for a task or on a day; 0 means no limit.
+    `gates` are what submitted work passes, in order, merge the last; `security_labels` and
+    `security_paths` (glob patterns) call for the security gate beside them. `merge_batch` is how
+    many tasks are tested together at most; an empty `merge_remote` means none. `budget_task_tokens`
+    and `budget_day_tokens` pause the crew when so many tokens were used for a task or on a day; 0
+    means no limit.
 
-    `crew_loop`: an agent with a role is handed its next task when its turn ends. `crew_quiet_s` is how long it leaves a person who has
-    just talked with it alone, in seconds; after `crew_most_without_commit` tasks in a row that came to no commit it is parked.
-    `crew_roles` are those that `octet up` starts a session for (without any: those that the gates call for); `crew_developers` how many
-    of that role.
+    `crew_loop`: an agent with a role is handed its next task when its turn ends. `crew_quiet_s` is
+    how long it leaves a person who has just talked with it alone, in seconds; after
+    `crew_most_without_commit` tasks in a row that came to no commit it is parked. `crew_roles` are
+    those that `octet up` starts a session for (without any: those that the gates call for);
+    `crew_developers` how many of that role.
     """
 
     project: str
@@ -99,13 +106,16 @@ def load(root: Path) -> Config:
     """Read `root`'s settings.
 
     Raises:
-        ConfigError: the file cannot be read, or says something that Octet does not know; one line with file, line and key.
+        ConfigError: the file cannot be read, or says something that Octet does not know; one line
+            with file, line and key.
     """
     path = root / FILE
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from error
+        raise ConfigError(
+            f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}"
+        ) from error
     return parse(text, path)
 
 
@@ -122,27 +132,43 @@ def parse(text: str, path: Path) -> Config:
     values: dict[str, Any] = {}
     for name, value in _flatten(document):
         if name in _TABLES:
-            raise ConfigError(f"{_where(path, text, name)}: {name} must be a table, written [{name}]")
+            raise ConfigError(
+                f"{_where(path, text, name)}: {name} must be a table, written [{name}]"
+            )
         setting = _SETTINGS.get(name)
         if setting is None:
-            raise ConfigError(f"{_where(path, text, name)}: unknown key {_shown(name)}{_suggestion(name)}")
+            raise ConfigError(
+                f"{_where(path, text, name)}: unknown key {_shown(name)}{_suggestion(name)}"
+            )
         try:
             values[setting.field] = setting.read(value)
         except ValueError as error:
             raise ConfigError(f"{_where(path, text, name)}: {name} {error}") from error
     if "project" not in values:
-        raise ConfigError(f'{path}: project is missing: add a line such as project = "{path.parent.parent.name or "shop"}"')
+        raise ConfigError(
+            f"{path}: project is missing: add a line such as project = "
+            f'"{path.parent.parent.name or "shop"}"'
+        )
     return Config(**values)
 
 
 def dangerous(config: Config) -> dict[str, str]:
-    """The settings that let a repository act on this machine: what it runs and where it connects. Setting name → value, "" when unset."""
-    return {"redis.url": config.redis_url, "test.command": config.test_command, "worktree.setup": config.worktree_setup}
+    """The settings that let a repository act on this machine: what it runs and where it connects.
+    Setting name → value, "" when unset.
+    """
+    return {
+        "redis.url": config.redis_url,
+        "test.command": config.test_command,
+        "worktree.setup": config.worktree_setup,
+    }
 
 
 def fresh_text(directory: str) -> str:
-    """Text of a new `octet.toml` for a repository in a directory of this name; the project's name gets six random hex digits."""
-    # Two clones named "app" of two different people must not share tasks on one server: hence the random part.
+    """Text of a new `octet.toml` for a repository in a directory of this name; the project's name
+    gets six random hex digits.
+    """
+    # Two clones named "app" of two different people must not share tasks on one server: hence the
+    # random part.
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", directory).strip("-._")[:57].rstrip("-._") or "project"
     return _TEMPLATE.format(project=f"{slug}-{os.urandom(3).hex()}")
 
@@ -164,7 +190,9 @@ def _text(value: Any) -> str:
 def _project(value: Any) -> str:
     name = _text(value)
     if not PROJECT_NAME.fullmatch(name):
-        raise ValueError("must be 1 to 64 letters, digits, '.', '_' and '-', beginning with a letter or digit")
+        raise ValueError(
+            "must be 1 to 64 letters, digits, '.', '_' and '-', beginning with a letter or digit"
+        )
     return name
 
 
@@ -175,21 +203,32 @@ def _directory(value: Any) -> str:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
+    if not isinstance(value, list) or not all(
+        isinstance(item, str) and item.strip() for item in value
+    ):
         raise ValueError('must be a list of strings such as ["one", "two"]')
     return tuple(_text(item) for item in value)
 
 
 def _ports(value: Any) -> tuple[str, ...]:
     names = _texts(value)
-    if len(names) > MOST_PORTS or len(set(names)) < len(names) or not all(map(PORT_NAME.fullmatch, names)):
-        raise ValueError(f'must be at most {MOST_PORTS} different names of variables such as ["PORT", "DB_PORT"]')
+    if (
+        len(names) > MOST_PORTS
+        or len(set(names)) < len(names)
+        or not all(map(PORT_NAME.fullmatch, names))
+    ):
+        raise ValueError(
+            f'must be at most {MOST_PORTS} different names of variables such as ["PORT", "DB_PORT"]'
+        )
     return names
 
 
 def _gates(value: Any) -> tuple[str, ...]:
     gates = _texts(value)
-    if list(gates) != [name for name in GATE_NAMES if name in gates] or gates[-1:] != GATE_NAMES[-1:]:
+    if (
+        list(gates) != [name for name in GATE_NAMES if name in gates]
+        or gates[-1:] != GATE_NAMES[-1:]
+    ):
         raise ValueError(f"must be of {', '.join(GATE_NAMES)}, in this order, merge the last")
     return gates
 
@@ -258,7 +297,9 @@ _SETTINGS: Mapping[str, _Setting] = {
     "budget.day_tokens": _Setting("budget_day_tokens", _tokens),
     "crew.loop": _Setting("crew_loop", _flag),
     "crew.quiet_s": _Setting("crew_quiet_s", _number(0, MOST_QUIET_S)),
-    "crew.most_without_commit": _Setting("crew_most_without_commit", _number(1, MOST_WITHOUT_COMMIT)),
+    "crew.most_without_commit": _Setting(
+        "crew_most_without_commit", _number(1, MOST_WITHOUT_COMMIT)
+    ),
     "crew.roles": _Setting("crew_roles", _roles),
     "crew.developers": _Setting("crew_developers", _number(1, MOST_DEVELOPERS)),
 }
@@ -276,7 +317,9 @@ def _flatten(document: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _where(path: Path, text: str, name: str) -> str:
-    """`file:line` of a key, or the file alone where the key is written in a way this simple search does not follow."""
+    """`file:line` of a key, or the file alone where the key is written in a way this simple search
+    does not follow.
+    """
     table, _, key = name.rpartition(".")
     current = ""
     for number, line in enumerate(text.splitlines(), 1):
@@ -294,14 +337,24 @@ def _where(path: Path, text: str, name: str) -> str:
 def _suggestion(name: str) -> str:
     import difflib  # only a typing mistake pays for it
 
-    last = {known.rpartition(".")[2]: known for known in _SETTINGS} | {table: f"[{table}]" for table in _TABLES}
+    last = {known.rpartition(".")[2]: known for known in _SETTINGS} | {
+        table: f"[{table}]" for table in _TABLES
+    }
     near = difflib.get_close_matches(name, _SETTINGS, 1, 0.6)
-    near = near or [last[key] for key in difflib.get_close_matches(name.rpartition(".")[2], last, 1, 0.75)]
+    near = near or [
+        last[key] for key in difflib.get_close_matches(name.rpartition(".")[2], last, 1, 0.75)
+    ]
     return f": did you mean {near[0]}?" if near else f" (known: {', '.join(_SETTINGS)})"
 
 
 def _kind(value: Any) -> str:
-    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
+    names = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "a table",
+    }
     return names.get(type(value), "a date")
 
 

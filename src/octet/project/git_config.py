@@ -1,4 +1,5 @@
-"""Git's configuration files, read by hand: the sections that have no subsection. Includes are not followed.
+"""Git's configuration files, read by hand: the sections that have no subsection. Includes are not
+followed.
 
 section(Path.home() / ".gitconfig", "alias")      # {"ci": "commit", "pub": "!git push origin HEAD"}
 """
@@ -14,7 +15,9 @@ _ESCAPES = {"n": "\n", "t": "\t", "b": "\b"}
 
 
 def section(path: Path, name: str) -> dict[str, str]:
-    """Keys (in lower case) and last values of the section `name`, which has no subsection. {} when there is no such file."""
+    """Keys (in lower case) and last values of the section `name`, which has no subsection. {} when
+    there is no such file.
+    """
     found: dict[str, str] = {}
     current = ""
     for line in _logical_lines(path):

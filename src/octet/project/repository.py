@@ -1,9 +1,11 @@
-"""The repository that a path belongs to, its worktrees, and whether it uses Octet. Reads `.git` by hand: no git process.
+"""The repository that a path belongs to, its worktrees, and whether it uses Octet. Reads `.git` by
+hand: no git process.
 
-    root = find_root(Path.cwd())             # the main checkout, also from inside a linked worktree; None: not opted in
-    project = load_project(root)             # Project(name, root, config)
-    find_worktree(root / "src/a.py")         # Worktree(path, name, git_dir, common_dir, is_main)
-    repository_path(project, "/home/ann/shop/.claude/worktrees/dev-1/src/a.py")   # "src/a.py"
+    root = find_root(Path.cwd())             # the main checkout, also from inside a linked
+    worktree; None: not opted in project = load_project(root)             # Project(name, root,
+    config) find_worktree(root / "src/a.py")         # Worktree(path, name, git_dir, common_dir,
+    is_main) repository_path(project, "/home/ann/shop/.claude/worktrees/dev-1/src/a.py")   #
+    "src/a.py"
 
 All paths are real paths: symbolic links resolved, also above a tail that does not exist.
 """
@@ -20,7 +22,8 @@ from octet.project import config as settings
 from octet.project import git_config
 from octet.project.config import Config
 
-# What Linux takes; nothing longer can be opened, and resolving it component by component would cost as much as its length.
+# What Linux takes; nothing longer can be opened, and resolving it component by component would cost
+# as much as its length.
 PATH_LIMIT = 4096
 _SMALL_FILE = 1 << 16
 _PACKED_REFS = 1 << 24
@@ -34,7 +37,8 @@ class UnusablePath(UsageError):
 class Worktree:
     """A checkout of a repository.
 
-    `name` is git's id of a linked worktree, "" for the main one. `git_dir` holds its HEAD, `common_dir` the refs that all worktrees share.
+    `name` is git's id of a linked worktree, "" for the main one. `git_dir` holds its HEAD,
+    `common_dir` the refs that all worktrees share.
     """
 
     path: Path
@@ -46,9 +50,11 @@ class Worktree:
 
 @dataclass(frozen=True)
 class Project:
-    """A repository that opted in. `root` is the main checkout; `common_dir` its git directory, None without git.
+    """A repository that opted in. `root` is the main checkout; `common_dir` its git directory, None
+    without git.
 
-    `ignores_case`: its files lie where `SRC/A.py` is `src/a.py`, as git found when the repository was made (core.ignorecase).
+    `ignores_case`: its files lie where `SRC/A.py` is `src/a.py`, as git found when the repository
+    was made (core.ignorecase).
     """
 
     name: str
@@ -59,9 +65,11 @@ class Project:
 
 
 def find_root(start: str | Path) -> Path | None:
-    """The main checkout with a `.claude/octet.toml` that `start` lies in, directly or through a linked worktree; None: there is none.
+    """The main checkout with a `.claude/octet.toml` that `start` lies in, directly or through a
+    linked worktree; None: there is none.
 
-    A repository inside another one (a submodule, a clone) that has not opted in belongs to the outer project's tree.
+    A repository inside another one (a submodule, a clone) that has not opted in belongs to the
+    outer project's tree.
 
     Raises:
         UnusablePath: no file can have that path.
@@ -69,7 +77,8 @@ def find_root(start: str | Path) -> Path | None:
     for directory in _upward(real_path(start)):
         worktree = _worktree_at(directory)
         if worktree and not worktree.is_main and (main := main_checkout(worktree)):
-            # The copy of octet.toml in a linked worktree is that branch's; the repository's word is in its main checkout.
+            # The copy of octet.toml in a linked worktree is that branch's; the repository's word is
+            # in its main checkout.
             if _opted_in(main):
                 return main
         elif _opted_in(directory):
@@ -89,7 +98,11 @@ def load_project(root: str | Path) -> Project:
         raise NoProject(f"{real} does not use Octet: run `octet init` there")
     config = settings.load(real)
     common_dir = common_dir_of(real)
-    ignores_case = common_dir is not None and git_config.section(common_dir / "config", "core").get("ignorecase", "").lower() == "true"
+    ignores_case = (
+        common_dir is not None
+        and git_config.section(common_dir / "config", "core").get("ignorecase", "").lower()
+        == "true"
+    )
     return Project(config.project, real, config, common_dir, ignores_case)
 
 
@@ -100,7 +113,8 @@ def common_dir_of(root: Path) -> Path | None:
 
 
 def find_worktree(path: str | Path) -> Worktree | None:
-    """The innermost checkout that `path` lies in, of whatever repository; None outside of git or in a bare repository.
+    """The innermost checkout that `path` lies in, of whatever repository; None outside of git or in
+    a bare repository.
 
     Raises:
         UnusablePath: no file can have that path.
@@ -112,18 +126,24 @@ def find_worktree(path: str | Path) -> Worktree | None:
 
 
 def worktree_of_git_dir(git_dir: Path) -> Worktree | None:
-    """The checkout of a git directory (a real path), as `--git-dir` names it; None when that is none. `path` is where git
-    last saw it, for a main checkout a guess: the parent."""
-    # Only a linked worktree has `commondir`; a submodule or a separate git directory is a repository of its own.
+    """The checkout of a git directory (a real path), as `--git-dir` names it; None when that is
+    none. `path` is where git last saw it, for a main checkout a guess: the parent.
+    """
+    # Only a linked worktree has `commondir`; a submodule or a separate git directory is a
+    # repository of its own.
     if common := _read_small(git_dir / "commondir"):
         place = _read_small(git_dir / "gitdir")
         path = Path(os.path.realpath(place)).parent if place else git_dir.parent
-        return Worktree(path, git_dir.name, git_dir, Path(os.path.realpath(git_dir / common)), False)
+        return Worktree(
+            path, git_dir.name, git_dir, Path(os.path.realpath(git_dir / common)), False
+        )
     return Worktree(git_dir.parent, "", git_dir, git_dir, True) if _is_git_dir(git_dir) else None
 
 
 def worktrees_of(common_dir: Path) -> Iterator[Worktree]:
-    """The checkouts of the repository whose shared git directory this is, as its files name them; one whose directory is gone as well."""
+    """The checkouts of the repository whose shared git directory this is, as its files name them;
+    one whose directory is gone as well.
+    """
     if _is_git_dir(common_dir):
         yield Worktree(common_dir.parent, "", common_dir, common_dir, True)
     for git_dir in _list(common_dir / "worktrees"):
@@ -132,13 +152,16 @@ def worktrees_of(common_dir: Path) -> Iterator[Worktree]:
 
 
 def main_checkout(worktree: Worktree) -> Path | None:
-    """The directory of the main checkout of a worktree's repository; None when that repository is bare."""
+    """The directory of the main checkout of a worktree's repository; None when that repository is
+    bare.
+    """
     if worktree.is_main:
         return worktree.path
     common = worktree.common_dir
     if common.name == ".git":
         return common.parent
-    # A separate git directory or a submodule says where its checkout is; `repo/.bare` beside a `.git` file is found by that file.
+    # A separate git directory or a submodule says where its checkout is; `repo/.bare` beside a
+    # `.git` file is found by that file.
     if configured := git_config.section(common / "config", "core").get("worktree"):
         return Path(os.path.realpath(common / configured))
     beside = _worktree_at(common.parent)
@@ -146,12 +169,15 @@ def main_checkout(worktree: Worktree) -> Path | None:
 
 
 def current_branch(worktree: Worktree) -> str | None:
-    """The branch that a commit in this worktree moves; "" when none is (detached), None when HEAD cannot be read by hand.
+    """The branch that a commit in this worktree moves; "" when none is (detached), None when HEAD
+    cannot be read by hand.
 
     In the middle of a rebase HEAD is detached, and the branch is the one being rebased.
     """
     head = _head(worktree.git_dir)
-    if head is None or head == "ref: refs/heads/.invalid":  # the placeholder that a reftable repository keeps there
+    if (
+        head is None or head == "ref: refs/heads/.invalid"
+    ):  # the placeholder that a reftable repository keeps there
         return None
     if head.startswith("ref: "):
         return head.removeprefix("ref: ").strip().removeprefix("refs/heads/")
@@ -162,18 +188,25 @@ def current_branch(worktree: Worktree) -> str | None:
 
 
 def branch_exists(worktree: Worktree, name: str) -> bool:
-    """Whether a local branch or a remote's branch of that name is known, so that `git checkout NAME` would switch to it."""
+    """Whether a local branch or a remote's branch of that name is known, so that `git checkout
+    NAME` would switch to it.
+    """
     common = worktree.common_dir
     if _is_file(common / "refs" / "heads" / name):
         return True
     if any(_is_file(remote / name) for remote in _list(common / "refs" / "remotes")):
         return True
     packed = _read_small(common / "packed-refs", limit=_PACKED_REFS) or ""
-    return any(_names_branch(line.partition(" ")[2], name) for line in packed.split("\n") if line.endswith(f"/{name}"))
+    return any(
+        _names_branch(line.partition(" ")[2], name)
+        for line in packed.split("\n")
+        if line.endswith(f"/{name}")
+    )
 
 
 def repository_path(project: Project, path: str | Path) -> str:
-    """`path` relative to the checkout it lies in, with slashes: the same for a file in the main checkout and in a linked worktree.
+    """`path` relative to the checkout it lies in, with slashes: the same for a file in the main
+    checkout and in a linked worktree.
 
     Raises:
         UnusablePath: no file can have that path.
@@ -183,11 +216,14 @@ def repository_path(project: Project, path: str | Path) -> str:
     checkout = checkout_of(project, real)
     if checkout is None:
         raise NoProject(f"{real} is not in {project.root} nor in a worktree of it")
-    return real.relative_to(checkout.path if isinstance(checkout, Worktree) else checkout).as_posix()
+    return real.relative_to(
+        checkout.path if isinstance(checkout, Worktree) else checkout
+    ).as_posix()
 
 
 def checkout_of(project: Project, real: Path) -> Worktree | Path | None:
-    """Where a real path lies: a linked `Worktree` of the project, the project's root, or None for outside.
+    """Where a real path lies: a linked `Worktree` of the project, the project's root, or None for
+    outside.
 
     What lies in another repository inside the root (a submodule) counts as the root's.
     """
@@ -220,7 +256,9 @@ def real_path(path: str | Path) -> Path:
 
 
 def is_within(path: Path, directory: Path) -> bool:
-    """Whether a real path is a real directory or lies in it; without the two thousand objects that `parents` makes of a deep path."""
+    """Whether a real path is a real directory or lies in it; without the two thousand objects that
+    `parents` makes of a deep path.
+    """
     return path == directory or str(path).startswith(f"{str(directory).rstrip('/')}/")
 
 
@@ -277,17 +315,23 @@ def _head(git_dir: Path) -> str | None:
 
 def _names_branch(ref: str, name: str) -> bool:
     kind, _, rest = ref.removeprefix("refs/").partition("/")
-    return (kind == "heads" and rest == name) or (kind == "remotes" and rest.partition("/")[2] == name)
+    return (kind == "heads" and rest == name) or (
+        kind == "remotes" and rest.partition("/")[2] == name
+    )
 
 
 def _read_small(path: Path, limit: int = _SMALL_FILE) -> str | None:
-    """Text of a regular file without its last line end; None when there is no such file or it cannot be read."""
+    """Text of a regular file without its last line end; None when there is no such file or it
+    cannot be read.
+    """
     try:
         if not path.is_file():  # a FIFO in its place would hold us for ever
             return None
         with path.open("rb") as file:
             text = os.fsdecode(file.read(limit)).rstrip("\r\n")
-        return None if "\0" in text else text  # git's small files are lines of text, and mostly paths
+        return (
+            None if "\0" in text else text
+        )  # git's small files are lines of text, and mostly paths
     except (OSError, ValueError):
         return None
 

@@ -1,12 +1,14 @@
-"""This machine's approval of a repository: what `octet init` records and `hooks/launch` looks for, like `direnv allow`.
+"""This machine's approval of a repository: what `octet init` records and `hooks/launch` looks for,
+like `direnv allow`.
 
-    approve(project)                         # the person's word: writes trust/<root>/octet.json under the state directory
-    trust = check(project)
-    trust.approved                           # False: Octet does nothing in this repository
-    trust.store_refusal                      # "" or why the store must not be connected to
-    trust.command_refusal("test.command")    # "" or why that command must not run
+    approve(project)                         # the person's word: writes trust/<root>/octet.json
+    under the state directory trust = check(project) trust.approved                           #
+    False: Octet does nothing in this repository trust.store_refusal                      # "" or
+    why the store must not be connected to trust.command_refusal("test.command")    # "" or why that
+    command must not run
 
-A cloned or pulled repository can change its settings at will; what it cannot change is the hash of those that a person approved.
+A cloned or pulled repository can change its settings at will; what it cannot change is the hash of
+those that a person approved.
 """
 
 from __future__ import annotations
@@ -26,12 +28,18 @@ from octet.project.repository import Project
 
 RECORD = "octet.json"
 VERSION = 1
-_LABELS = {"redis.url": "its server URL", "test.command": "its test command", "worktree.setup": "its worktree set-up command"}
+_LABELS = {
+    "redis.url": "its server URL",
+    "test.command": "its test command",
+    "worktree.setup": "its worktree set-up command",
+}
 
 
 @dataclass(frozen=True)
 class Trust:
-    """What a person approved here. `changed` names the dangerous settings that differ from what was approved."""
+    """What a person approved here. `changed` names the dangerous settings that differ from what was
+    approved.
+    """
 
     approved: bool
     changed: tuple[str, ...] = ()
@@ -46,7 +54,10 @@ class Trust:
         if not self.approved:
             return "this machine has not approved the repository: run `octet init`"
         if setting in self.changed:
-            return f"octet.toml changed {_LABELS[setting]} since you approved it: review it, then run `octet init`"
+            return (
+                f"octet.toml changed {_LABELS[setting]} since you approved it: review it, then "
+                "run `octet init`"
+            )
         return ""
 
 
@@ -56,12 +67,18 @@ def record_path(root: Path) -> Path:
 
 
 def approve(project: Project) -> Path:
-    """Record that the person of this machine accepts the project's settings as they are now; the record's path.
+    """Record that the person of this machine accepts the project's settings as they are now; the
+    record's path.
 
     Raises:
         UsageError: the record cannot be written.
     """
-    record = {"version": VERSION, "root": str(project.root), "time": int(time.time()), "settings": _fingerprints(project)}
+    record = {
+        "version": VERSION,
+        "root": str(project.root),
+        "time": int(time.time()),
+        "settings": _fingerprints(project),
+    }
     path = record_path(project.root)
     dirs.make_private(_top().parent)
     temporary = path.with_name(f".{RECORD}.{os.getpid()}")
@@ -92,7 +109,9 @@ def revoke(root: Path) -> bool:
 
 
 def check(project: Project) -> Trust:
-    """What of the project is approved on this machine, now. A record that cannot be read approves no dangerous setting."""
+    """What of the project is approved on this machine, now. A record that cannot be read approves
+    no dangerous setting.
+    """
     path = record_path(project.root)
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
@@ -101,13 +120,23 @@ def check(project: Project) -> Trust:
     except (OSError, ValueError, RecursionError):
         recorded = None
     current = _fingerprints(project)
-    known = recorded.get("settings") if isinstance(recorded, dict) and recorded.get("version") == VERSION else None
+    known = (
+        recorded.get("settings")
+        if isinstance(recorded, dict) and recorded.get("version") == VERSION
+        else None
+    )
     before: Mapping[str, object] = known if isinstance(known, dict) else {}
-    return Trust(approved=True, changed=tuple(name for name, digest in current.items() if before.get(name) != digest))
+    return Trust(
+        approved=True,
+        changed=tuple(name for name, digest in current.items() if before.get(name) != digest),
+    )
 
 
 def _fingerprints(project: Project) -> dict[str, str]:
-    return {name: hashlib.sha256(value.encode()).hexdigest() for name, value in config.dangerous(project.config).items()}
+    return {
+        name: hashlib.sha256(value.encode()).hexdigest()
+        for name, value in config.dangerous(project.config).items()
+    }
 
 
 def _remove_empty(directory: Path) -> None:

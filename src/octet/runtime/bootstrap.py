@@ -1,14 +1,17 @@
-"""Runs a command of a source tree: sees to it that there is an environment for it, then becomes the command.
+"""Runs a command of a source tree: sees to it that there is an environment for it, then becomes the
+command.
 
-Standard library only, run by bin/octet on the system's Python: whatever this would import is what it is about to install.
-Only the dependencies go into the environment; Octet itself runs from its source.
+Standard library only, run by bin/octet on the system's Python: whatever this would import is what
+it is about to install. Only the dependencies go into the environment; Octet itself runs from its
+source.
 
-    <base>/venv-<key>/                  the environment; base is $CLAUDE_PLUGIN_DATA where that is set, else the cache directory
-    <cache>/venv-<key>                  a link, where base is the plugin's data: a tool's command is not told of that directory
-    <cache>/ready/<root>/octet.venv     for bin/octet: the path of the environment of the source tree <root>, and its stamp
-    <cache>/venv.lock                   held by whoever builds
-    <cache>/setup.log                   what the installers said
-    <cache>/setup.failed                why the last build failed, for those who do not wait for it
+    <base>/venv-<key>/                  the environment; base is $CLAUDE_PLUGIN_DATA where that is
+    set, else the cache directory <cache>/venv-<key>                  a link, where base is the
+    plugin's data: a tool's command is not told of that directory <cache>/ready/<root>/octet.venv
+    for bin/octet: the path of the environment of the source tree <root>, and its stamp
+    <cache>/venv.lock                   held by whoever builds <cache>/setup.log
+    what the installers said <cache>/setup.failed                why the last build failed, for
+    those who do not wait for it
 """
 
 from __future__ import annotations
@@ -41,7 +44,8 @@ LOG_LIMIT_BYTES = 1_000_000
 
 
 def main(root: str, arguments: Sequence[str]) -> int:
-    """Become the command `arguments` of the source tree `root` as soon as its environment is there; else an exit status.
+    """Become the command `arguments` of the source tree `root` as soon as its environment is there;
+    else an exit status.
 
     The environment variable OCTET_SETUP says what to do until then; see bin/octet.
     """
@@ -65,12 +69,19 @@ def main(root: str, arguments: Sequence[str]) -> int:
 
 def run(root: str, venv: Path, arguments: Sequence[str]) -> NoReturn:
     """Become the command, as bin/octet does."""
-    command = [*environment.python_command(venv), "-X", f"octet={CHECKED}", f"{root}/src/octet", *arguments]
+    command = [
+        *environment.python_command(venv),
+        "-X",
+        f"octet={CHECKED}",
+        f"{root}/src/octet",
+        *arguments,
+    ]
     os.execv(command[0], command)
 
 
 def read_requirements(root: str, *extras: str) -> tuple[str, ...]:
-    """The dependencies in `root`'s pyproject.toml and those of its `extras`; their markers are the installer's business.
+    """The dependencies in `root`'s pyproject.toml and those of its `extras`; their markers are the
+    installer's business.
 
     Raises:
         SetupFailed: there is no such file, or it is not Octet's.
@@ -83,7 +94,9 @@ def read_requirements(root: str, *extras: str) -> tuple[str, ...]:
         optional = [project["optional-dependencies"][extra] for extra in extras]
         return tuple(sum(optional, start=project["dependencies"]))
     except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
-        raise SetupFailed(f"{root}/pyproject.toml cannot be used ({error}): install Octet again") from error
+        raise SetupFailed(
+            f"{root}/pyproject.toml cannot be used ({error}): install Octet again"
+        ) from error
 
 
 # Where the environment is
@@ -99,7 +112,9 @@ def find(requirements: Sequence[str]) -> Path | None:
 
 
 def plugin_data() -> Iterator[Path]:
-    """The directory that Claude Code keeps for the plugin, in those processes that are told of it: its hooks."""
+    """The directory that Claude Code keeps for the plugin, in those processes that are told of it:
+    its hooks.
+    """
     if data := os.environ.get("CLAUDE_PLUGIN_DATA"):
         yield Path(data)
 
@@ -115,7 +130,9 @@ def choose_base(cache: Path) -> Path:
 
 
 def publish(root: str, venv: Path) -> None:
-    """Record what the next start and the hooks go by; where that cannot be written, the next start goes the long way again."""
+    """Record what the next start and the hooks go by; where that cannot be written, the next start
+    goes the long way again.
+    """
     cache = dirs.cache_dir()
     with contextlib.suppress(OSError):
         link = cache / venv.name
@@ -139,7 +156,8 @@ def forget_lost_trees(cache: Path) -> None:
 
 
 def record_interpreter() -> None:
-    """Write the state file `interpreter` for hooks/launch, if it differs: Python, the package's directory, the command.
+    """Write the state file `interpreter` for hooks/launch, if it differs: Python, the package's
+    directory, the command.
 
     Raises:
         UsageError: the state directory cannot be used.
@@ -153,7 +171,9 @@ def record_interpreter() -> None:
 def own_command() -> Path:
     """The `octet` command that belongs to this code."""
     command = Path(__file__).absolute().parents[3] / "bin" / "octet"
-    return command if command.exists() else Path(sys.executable).parent / "octet"  # installed as a wheel
+    return (
+        command if command.exists() else Path(sys.executable).parent / "octet"
+    )  # installed as a wheel
 
 
 def write_if_changed(path: Path, text: str) -> None:
@@ -180,17 +200,24 @@ def build_once(root: str, requirements: Sequence[str]) -> Path:
 
 
 def build_in_background(root: str, requirements: Sequence[str]) -> int:
-    """Leave the build to a process of its own, unless one is at it or has just failed; the caller's exit status."""
+    """Leave the build to a process of its own, unless one is at it or has just failed; the caller's
+    exit status.
+    """
     cache = dirs.make_private(dirs.cache_dir())
     if reason := recent_failure(cache):
         raise SetupFailed(reason)
-    print("octet: setting itself up in the background: ready in about 20 s", file=sys.stderr, flush=True)
+    print(
+        "octet: setting itself up in the background: ready in about 20 s",
+        file=sys.stderr,
+        flush=True,
+    )
     with open_lock(cache) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return NOT_READY
-        if os.fork():  # the lock goes on with the child: there is no moment at which a second one could take it
+        # the lock goes on with the child: there is no moment at which a second one could take it
+        if os.fork():
             return NOT_READY
         detach(lock.fileno())
         publish(root, find(requirements) or build(cache, root, requirements))
@@ -198,7 +225,9 @@ def build_in_background(root: str, requirements: Sequence[str]) -> int:
 
 
 def detach(kept: int) -> None:
-    """Leave the caller's session and descriptors: Claude Code waits for whoever has a hook's standard output."""
+    """Leave the caller's session and descriptors: Claude Code waits for whoever has a hook's
+    standard output.
+    """
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
@@ -225,7 +254,9 @@ def build(cache: Path, root: str, requirements: Sequence[str]) -> Path:
             raise reason from error
         note.unlink(missing_ok=True)
         environment.compile_all(venv, Path(root, "src"), log)
-    environment.remove_unused(base)  # again: what an installer was still writing whose parent had been killed
+    environment.remove_unused(
+        base
+    )  # again: what an installer was still writing whose parent had been killed
     forget_lost_trees(cache)
     return venv.resolve()
 
@@ -281,7 +312,8 @@ def announced() -> Iterator[None]:
 
 
 def fill_standard_streams() -> None:
-    """Put something in the place of a standard stream that is closed, lest the lock or the log get its number.
+    """Put something in the place of a standard stream that is closed, lest the lock or the log get
+    its number.
 
     It is not inherited: the command starts with the stream closed, as it would have.
     """
@@ -300,7 +332,9 @@ def enter(root: str, arguments: Sequence[str]) -> int:
         log = dirs.cache_dir() / "setup.log"
         with contextlib.suppress(OSError), open(log, "a", encoding="utf-8") as file:
             traceback.print_exc(file=file)
-        print(f"octet: cannot set up: {type(error).__name__}: {error} (log: {log})", file=sys.stderr)
+        print(
+            f"octet: cannot set up: {type(error).__name__}: {error} (log: {log})", file=sys.stderr
+        )
         return SetupFailed.exit_code
 
 

@@ -1,4 +1,6 @@
-"""Processes that outlive their starter: a session of their own, a clean environment, no descriptor of ours."""
+"""Processes that outlive their starter: a session of their own, a clean environment, no descriptor
+of ours.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# The daemon outlives the session whose hook starts it and serves all others: it must not carry that session's keys, ids, virtual
-# environment or OCTET_REDIS_URL. Only what is the user's or the machine's passes.
+# The daemon outlives the session whose hook starts it and serves all others: it must not carry that
+# session's keys, ids, virtual environment or OCTET_REDIS_URL. Only what is the user's or the
+# machine's passes.
 _KEPT = re.compile(
     r"HOME|USER|LOGNAME|SHELL|PATH|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|OCTET_(HOME|LOG|DAEMON_IDLE_S|DAEMON_LEASE_S)|SSL_CERT_(FILE|DIR)"
     r"|XDG_(STATE|CACHE|CONFIG|DATA)_HOME|XDG_RUNTIME_DIR"
@@ -24,9 +27,11 @@ def launch(
     environment: Mapping[str, str] | None = None,
     errors: int = subprocess.DEVNULL,
 ) -> int:
-    """Start `command` in a session of its own with nothing open but `inherited`, and `errors` for what it says; return its pid.
+    """Start `command` in a session of its own with nothing open but `inherited`, and `errors` for
+    what it says; return its pid.
 
-    A hook's pipes kept open would block the tool that the hook guards. `environment`: default, that of a daemon.
+    A hook's pipes kept open would block the tool that the hook guards. `environment`: default, that
+    of a daemon.
     """
     process = subprocess.Popen(
         command,

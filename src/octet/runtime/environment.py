@@ -1,12 +1,14 @@
-"""The virtual environment with Octet's dependencies: its name, how it is built, and how it goes away.
+"""The virtual environment with Octet's dependencies: its name, how it is built, and how it goes
+away.
 
 Standard library only: bootstrap.py runs this on the system's Python.
 
-    <base>/venv-<key>/          complete as soon as it has this name
-    <base>/venv-<key>.*.tmp/    being built or removed; where a process was killed at it, removed by the next build
+    <base>/venv-<key>/          complete as soon as it has this name <base>/venv-<key>.*.tmp/
+    being built or removed; where a process was killed at it, removed by the next build
 
-A process holds a shared lock on the directory of the environment it runs from (`hold` in __main__.py), and the directory's time
-says when that was last done: an environment that nobody has used for a week is removed.
+A process holds a shared lock on the directory of the environment it runs from (`hold` in
+__main__.py), and the directory's time says when that was last done: an environment that nobody has
+used for a week is removed.
 """
 
 from __future__ import annotations
@@ -35,23 +37,38 @@ REMOVE_AFTER_S = 7 * 24 * 3600.0
 # What installers print, and what it means; the more certain first.
 DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|os error (28|122)\b")
 NO_REGISTRY = re.compile(
-    r"NewConnectionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError|Failed to establish|name resolution|Network is unreachable"
+    r"NewConnectionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError|Failed to "
+    r"establish|name resolution|Network is unreachable"
     r"|Connection refused|error sending request|dns error|Failed to fetch|from versions: none"
 )
-NO_PIP = re.compile(r"ensurepip is not\s+available|'ensurepip'.* returned non-zero|No module named '?venv")
+NO_PIP = re.compile(
+    r"ensurepip is not\s+available|'ensurepip'.* returned non-zero|No module named '?venv"
+)
 REASONS = (
-    (DISK_FULL, "the disk is full: free some space, or set OCTET_HOME to a directory on another one"),
-    (NO_REGISTRY, "the package registry does not answer: check the network, and the proxy and index that pip is set to"),
-    (NO_PIP, "this Python has no usable pip: install python3-venv (apt install python3-venv) or uv"),
+    (
+        DISK_FULL,
+        "the disk is full: free some space, or set OCTET_HOME to a directory on another one",
+    ),
+    (
+        NO_REGISTRY,
+        "the package registry does not answer: check the network, and the proxy and index "
+        "that pip is set to",
+    ),
+    (
+        NO_PIP,
+        "this Python has no usable pip: install python3-venv (apt install python3-venv) or uv",
+    ),
 )
 
-# Settings for the caller's own work, which would send the packages elsewhere or make Python start differently.
+# Settings for the caller's own work, which would send the packages elsewhere or make Python start
+# differently.
 FOREIGN_SETTINGS = re.compile(
     r"PYTHON|VIRTUAL_ENV|UV_(PYTHON|SYSTEM_PYTHON|PROJECT|WORKING_DIR|TARGET|PREFIX|REQUIRE)"
     r"|PIP_(TARGET|PREFIX|ROOT|USER|PYTHON|REQUIRE|DRY_RUN|EDITABLE|NO_DEPS|QUIET)"
 )
 
-# Under a prefix of its own Python shares no bytecode with others, the standard library's included: import it all once.
+# Under a prefix of its own Python shares no bytecode with others, the standard library's included:
+# import it all once.
 COMPILE = """
 import compileall, importlib, pkgutil, sys, traceback
 for directory in sys.argv[1:]:
@@ -72,17 +89,28 @@ class SetupFailed(UsageError):
 
 
 def name_of(requirements: Sequence[str]) -> str:
-    """The directory's name: version and Python for people, and a digest of everything that it depends on."""
-    parts = (__version__, sys.implementation.cache_tag, sys.platform, os.uname().machine, real_python(), *sorted(requirements))
+    """The directory's name: version and Python for people, and a digest of everything that it
+    depends on.
+    """
+    parts = (
+        __version__,
+        sys.implementation.cache_tag,
+        sys.platform,
+        os.uname().machine,
+        real_python(),
+        *sorted(requirements),
+    )
     digest = hashlib.sha256(os.fsencode("\n".join(parts))).hexdigest()
     return f"venv-{__version__}-{sys.implementation.cache_tag}-{digest[:12]}"
 
 
 def real_python() -> str:
-    """The interpreter under any virtual environment, by a name that keeps its minor version through upgrades.
+    """The interpreter under any virtual environment, by a name that keeps its minor version through
+    upgrades.
 
-    `python3` becomes another Python when the system is upgraded, and the file behind a package manager's links is gone with
-    each patch release; `python3.N` in the same directory stays. So links are followed out of the environment, and no further.
+    `python3` becomes another Python when the system is upgraded, and the file behind a package
+    manager's links is gone with each patch release; `python3.N` in the same directory stays. So
+    links are followed out of the environment, and no further.
     """
     base = Path(sys.executable)
     while base.is_symlink() and (base.parent.parent / "pyvenv.cfg").exists():
@@ -97,9 +125,17 @@ def real_python() -> str:
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """A command line that runs `main()` of a module of this very package, whatever the environment says of Python."""
+    """A command line that runs `main()` of a module of this very package, whatever the environment
+    says of Python.
+    """
     packages = str(Path(__file__).resolve().parents[2])
-    return [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {packages!r}); from {module} import main; main()", *arguments]
+    return [
+        sys.executable,
+        "-I",
+        "-c",
+        f"import sys; sys.path.insert(0, {packages!r}); from {module} import main; main()",
+        *arguments,
+    ]
 
 
 def is_complete(venv: Path) -> bool:
@@ -108,7 +144,8 @@ def is_complete(venv: Path) -> bool:
 
 
 def python_command(venv: Path) -> list[str]:
-    """Isolated from the caller's PYTHON* settings; bytecode goes beside the packages, because the source may be read-only.
+    """Isolated from the caller's PYTHON* settings; bytecode goes beside the packages, because the
+    source may be read-only.
 
     bin/octet has the same line.
     """
@@ -119,10 +156,12 @@ def python_command(venv: Path) -> list[str]:
 
 
 def build(venv: Path, requirements: Sequence[str], log: IO[str]) -> None:
-    """Install in a directory beside `venv` and give it that name, so that there is no such thing as half of one.
+    """Install in a directory beside `venv` and give it that name, so that there is no such thing as
+    half of one.
 
     Raises:
-        SetupFailed: the requirements cannot be installed; the message says why, as far as that is known.
+        SetupFailed: the requirements cannot be installed; the message says why, as far as that is
+            known.
         OSError: the directory cannot be written.
     """
     temporary = Path(tempfile.mkdtemp(prefix=f"{venv.name}.", suffix=".tmp", dir=venv.parent))
@@ -130,7 +169,9 @@ def build(venv: Path, requirements: Sequence[str], log: IO[str]) -> None:
     try:
         fcntl.flock(directory, fcntl.LOCK_SH)
         install(requirements, temporary, log, directory)
-        if not is_complete(venv):  # where two caches share the plugin's data, another may have been faster
+        if not is_complete(
+            venv
+        ):  # where two caches share the plugin's data, another may have been faster
             remove(venv)
             temporary.rename(venv)
     finally:
@@ -139,7 +180,9 @@ def build(venv: Path, requirements: Sequence[str], log: IO[str]) -> None:
 
 
 def install(requirements: Sequence[str], target: Path, log: IO[str], held: int) -> None:
-    """Go through the ways of installing until one succeeds; the installers keep the descriptor `held`, and its lock."""
+    """Go through the ways of installing until one succeeds; the installers keep the descriptor
+    `held`, and its lock.
+    """
     begin = os.fstat(log.fileno()).st_size
     for recipe in recipes(requirements, target):
         if all(call(command, log, held) for command in recipe):
@@ -149,21 +192,28 @@ def install(requirements: Sequence[str], target: Path, log: IO[str], held: int) 
         is_pip = Path(recipe[0][0]).name != "uv"  # which does not know what pip is set to
         if DISK_FULL.search(said) or (is_pip and NO_REGISTRY.search(said)):
             break
-    advice = next((advice for pattern, advice in REASONS if pattern.search(said)), "installing the dependencies failed")
+    advice = next(
+        (advice for pattern, advice in REASONS if pattern.search(said)),
+        "installing the dependencies failed",
+    )
     raise SetupFailed(f"cannot set up: {advice} (log: {log.name})")
 
 
 def recipes(requirements: Sequence[str], target: Path) -> Iterator[list[list[str]]]:
     """Ways to fill `target`, the fastest first; each is a list of commands.
 
-    Where possible pip itself stays out of the environment: it takes longer, and more room, than all the rest.
+    Where possible pip itself stays out of the environment: it takes longer, and more room, than all
+    the rest.
     """
     python = real_python()
     inside = f"{target}/bin/python"
     create = [python, "-I", "-m", "venv", "--clear", str(target)]
     what = ["install", "--no-compile", *requirements]
     if uv := shutil.which("uv"):
-        yield [[uv, "venv", "--no-project", "--python", python, str(target)], [uv, "pip", "install", "--python", inside, *requirements]]
+        yield [
+            [uv, "venv", "--no-project", "--python", python, str(target)],
+            [uv, "pip", "install", "--python", inside, *requirements],
+        ]
     yield [[*create, "--without-pip"], [python, "-I", "-m", "pip", "--python", inside, *what]]
     own_pip = [inside, "-I", "-m", "pip"]
     yield [create, [*own_pip, *what], [*own_pip, "uninstall", "--yes", "setuptools", "pip"]]
@@ -172,7 +222,9 @@ def recipes(requirements: Sequence[str], target: Path) -> Iterator[list[list[str
 
 
 def compile_all(venv: Path, source: Path, log: IO[str]) -> None:
-    """Write the bytecode of the dependencies and of `source` (the directory of the package); only speed hangs on it."""
+    """Write the bytecode of the dependencies and of `source` (the directory of the package); only
+    speed hangs on it.
+    """
     call([*python_command(venv), "-c", COMPILE, str(source), f"{venv}/lib"], log)
 
 
@@ -182,7 +234,13 @@ def call(command: Sequence[str], log: IO[str], *held: int) -> bool:
     log.flush()
     try:
         status = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_environment(), pass_fds=held, timeout=INSTALL_LIMIT_S
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=clean_environment(),
+            pass_fds=held,
+            timeout=INSTALL_LIMIT_S,
         ).returncode
     except (OSError, subprocess.TimeoutExpired) as error:
         log.write(f"{error}\n")
@@ -191,9 +249,16 @@ def call(command: Sequence[str], log: IO[str], *held: int) -> bool:
 
 
 def clean_environment() -> dict[str, str]:
-    """The caller's environment for installers: with its index, proxy and certificates, without what is for its own work."""
+    """The caller's environment for installers: with its index, proxy and certificates, without what
+    is for its own work.
+    """
     kept = {name: value for name, value in os.environ.items() if not FOREIGN_SETTINGS.match(name)}
-    kept |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_USER": "0", "NO_COLOR": "1"}
+    kept |= {
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PIP_USER": "0",
+        "NO_COLOR": "1",
+    }
     kept.setdefault("PIP_RETRIES", "2")
     return kept
 

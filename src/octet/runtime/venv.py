@@ -1,4 +1,6 @@
-"""Whether an environment still fits, and holding on to it. Stands in front of every command, so it imports as little as it can."""
+"""Whether an environment still fits, and holding on to it. Stands in front of every command, so it
+imports as little as it can.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +9,33 @@ import sys
 
 from octet import __version__
 
-# In place of a stamp: bootstrap.py has just looked, so that what does not fit now would not fit next time either.
+# In place of a stamp: bootstrap.py has just looked, so that what does not fit now would not fit
+# next time either.
 CHECKED = "checked"
 USE_RECORDED_EVERY_S = 24 * 3600
 
 
 def stamp(root: str) -> str:
-    """What an environment was chosen for; bin/octet hands back the one recorded, and another value asks for a closer look."""
+    """What an environment was chosen for; bin/octet hands back the one recorded, and another value
+    asks for a closer look.
+    """
     try:
         project = os.stat(os.path.join(root, "pyproject.toml"))
     except OSError:
         return ""
-    parts = (__version__, sys.implementation.cache_tag, os.uname().machine, project.st_mtime_ns, project.st_size)
+    parts = (
+        __version__,
+        sys.implementation.cache_tag,
+        os.uname().machine,
+        project.st_mtime_ns,
+        project.st_size,
+    )
     return ",".join(map(str, parts))
 
 
 def hold(venv: str) -> bool:
-    """Keep the environment from being removed while this process lives; false where it is gone or going.
+    """Keep the environment from being removed while this process lives; false where it is gone or
+    going.
 
     The lock is on the directory itself, and its time says when it was last used.
     """

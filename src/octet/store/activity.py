@@ -1,8 +1,11 @@
-"""What a server does for one project, in our words: its commands as they come, and those that were slow.
+"""What a server does for one project, in our words: its commands as they come, and those that were
+slow.
 
-    describe_command(["EVALSHA", sha, "6", "workflow:{p}:queue:q", …], keys)     # "queue_push queue:q …"
+    describe_command(["EVALSHA", sha, "6", "workflow:{p}:queue:q", …], keys)     # "queue_push
+    queue:q …"
 
-MONITOR shows the commands of every client of the server; those without a key or channel of the project are left out.
+MONITOR shows the commands of every client of the server; those without a key or channel of the
+project are left out.
 """
 
 from __future__ import annotations
@@ -35,7 +38,9 @@ _PLAIN = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b"}
 
 @dataclass(frozen=True)
 class Command:
-    """One command: when (s since 1970), by which client, what it did; `micros` is how long it took (0: not known)."""
+    """One command: when (s since 1970), by which client, what it did; `micros` is how long it took
+    (0: not known).
+    """
 
     at_s: float
     client: str
@@ -50,7 +55,9 @@ def monitor(store: Store, timeout_s: float, *, scripts: bool = False) -> Iterato
         Refused: the user may not, or the client is a cluster's.
     """
     if hasattr(store.client, "get_node_from_key"):
-        raise Refused("MONITOR shows one server, not a cluster: connect to one of its nodes with redis-cli")
+        raise Refused(
+            "MONITOR shows one server, not a cluster: connect to one of its nodes with redis-cli"
+        )
     end = time.monotonic() + timeout_s
     with translate_errors(store.client):
         try:
@@ -72,7 +79,9 @@ def slow_commands(store: Store, count: int) -> list[Command]:
     """
     with store.errors():
         try:
-            raw = store.client.execute_command("SLOWLOG", "GET", count)  # two words: redis-py reads "SLOWLOG GET" as one line of text
+            raw = store.client.execute_command(
+                "SLOWLOG", "GET", count
+            )  # two words: redis-py reads "SLOWLOG GET" as one line of text
         except ResponseError as error:
             raise Refused(f"the server does not allow SLOWLOG: {error}") from error
     return [found for entry in raw if (found := _slow(entry, store.keys))]
@@ -86,8 +95,17 @@ def describe_command(words: Sequence[str], keys: Keys) -> str | None:
     name, rest = words[0].upper(), list(words[1:])
     if name in ("EVALSHA", "EVAL", "FCALL") and len(rest) > 1 and rest[1].isdecimal():
         count = int(rest[1])
-        sha = rest[0] if name == "EVALSHA" else hashlib.sha1(rest[0].encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
-        name, rest = _scripts().get(sha, name.lower()), [*rest[2 : 2 + min(count, 1)], *rest[2 + count :]]
+        sha = (
+            rest[0]
+            if name == "EVALSHA"
+            else hashlib.sha1(
+                rest[0].encode("utf-8", "surrogateescape"), usedforsecurity=False
+            ).hexdigest()
+        )
+        name, rest = (
+            _scripts().get(sha, name.lower()),
+            [*rest[2 : 2 + min(count, 1)], *rest[2 + count :]],
+        )
     shown = [plain(word.removeprefix(base), MOST_WORD) for word in rest[:MOST_WORDS]]
     return " ".join([name, *shown, *(["…"] if len(rest) > MOST_WORDS else [])])
 
@@ -103,14 +121,18 @@ def _parse(line: str, keys: Keys) -> Command | None:
 def _slow(entry: Sequence[Any], keys: Keys) -> Command | None:
     _, at_s, micros, words, *client = entry
     text = describe_command(words, keys) if words else None
-    return Command(float(at_s), str(client[0]) if client else "", text, int(micros)) if text else None
+    return (
+        Command(float(at_s), str(client[0]) if client else "", text, int(micros)) if text else None
+    )
 
 
 def _unescape(word: str) -> str:
     """A word as MONITOR quotes it."""
     if "\\" not in word:
         return word
-    found = _ESCAPE.sub(lambda m: chr(int(m[1][1:], 16)) if len(m[1]) == 3 else _PLAIN.get(m[1], m[1]), word)
+    found = _ESCAPE.sub(
+        lambda m: chr(int(m[1][1:], 16)) if len(m[1]) == 3 else _PLAIN.get(m[1], m[1]), word
+    )
     try:
         return found.encode("latin-1").decode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

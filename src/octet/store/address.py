@@ -25,10 +25,22 @@ from octet.base.errors import ConfigError
 
 REDIS_PORT = 6379
 SENTINEL_PORT = 26379
-FORMS = "redis://host:port/0, rediss://…, unix:///path, redis+sentinel://host:port,…/service or redis+cluster://host:port,…"
+FORMS = (
+    "redis://host:port/0, rediss://…, unix:///path, redis+sentinel://host:port,…/service or "
+    "redis+cluster://host:port,…"
+)
 
 _SECONDS = frozenset({"socket_timeout", "socket_connect_timeout"})
-_TLS = frozenset({"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"})
+_TLS = frozenset(
+    {
+        "ssl_ca_certs",
+        "ssl_ca_path",
+        "ssl_certfile",
+        "ssl_keyfile",
+        "ssl_cert_reqs",
+        "ssl_check_hostname",
+    }
+)
 _SENTINEL = frozenset({"sentinel_username", "sentinel_password"})
 _FALSE = frozenset({"0", "f", "false", "n", "no"})
 
@@ -46,8 +58,9 @@ class Kind(StrEnum):
 class Address:
     """Where a Redis is and as whom to speak to it; `str()` of it shows no secret.
 
-    `nodes` are (host, port), empty for a unix socket; `path` is set for a unix socket only, `service` for Sentinel only.
-    `options` are redis-py's keyword arguments with their types: time-outs in seconds, TLS files, Sentinel's login.
+    `nodes` are (host, port), empty for a unix socket; `path` is set for a unix socket only,
+    `service` for Sentinel only. `options` are redis-py's keyword arguments with their types:
+    time-outs in seconds, TLS files, Sentinel's login.
     """
 
     kind: Kind
@@ -73,9 +86,11 @@ def parse_address(url: str) -> Address:
     """Read a Redis URL.
 
     Raises:
-        ConfigError: another scheme, an unknown option, a port or database that is no number. The message holds no password.
+        ConfigError: another scheme, an unknown option, a port or database that is no number. The
+            message holds no password.
     """
-    # Some Pythons refuse an IPv6 address that is not the first host; escaped, its brackets are characters like any other.
+    # Some Pythons refuse an IPv6 address that is not the first host; escaped, its brackets are
+    # characters like any other.
     parts = urlsplit(url.strip().replace("[", "%5B").replace("]", "%5D"))
     kind, tls = _kind(parts.scheme)
     login, _, hosts = parts.netloc.replace("%5B", "[").replace("%5D", "]").rpartition("@")
@@ -84,7 +99,9 @@ def parse_address(url: str) -> Address:
     path, service, database = _path(parts, kind, hosts)
     return Address(
         kind=kind,
-        nodes=() if kind is Kind.UNIX else _nodes(hosts, SENTINEL_PORT if kind is Kind.SENTINEL else REDIS_PORT),
+        nodes=()
+        if kind is Kind.UNIX
+        else _nodes(hosts, SENTINEL_PORT if kind is Kind.SENTINEL else REDIS_PORT),
         path=path,
         service=service,
         db=_database(query.pop("db", "") or database, kind),
@@ -100,7 +117,10 @@ def _kind(scheme: str) -> tuple[Kind, bool]:
     try:
         return Kind(scheme.replace("rediss", "redis", 1)), tls
     except ValueError:
-        raise ConfigError(f"a Redis URL cannot begin with {scheme + ':' if scheme else 'no scheme'!r}: use {FORMS}") from None
+        raise ConfigError(
+            f"a Redis URL cannot begin with {scheme + ':' if scheme else 'no scheme'!r}: use "
+            f"{FORMS}"
+        ) from None
 
 
 def _path(parts: SplitResult, kind: Kind, hosts: str) -> tuple[str, str, str]:
@@ -109,23 +129,34 @@ def _path(parts: SplitResult, kind: Kind, hosts: str) -> tuple[str, str, str]:
         raise ConfigError("a Redis URL has a '#' in it: write it as %23")
     if kind is Kind.UNIX:
         if hosts or not parts.path:
-            raise ConfigError("a unix:// URL needs an absolute path, with three slashes: unix:///run/redis.sock")
+            raise ConfigError(
+                "a unix:// URL needs an absolute path, with three slashes: unix:///run/redis.sock"
+            )
         return unquote(parts.path), "", ""
     if kind is Kind.SENTINEL:
         service, _, database = parts.path.strip("/").partition("/")
         if not service:
-            raise ConfigError("a redis+sentinel:// URL needs the service's name: redis+sentinel://host:26379/mymaster")
+            raise ConfigError(
+                "a redis+sentinel:// URL needs the service's name: "
+                "redis+sentinel://host:26379/mymaster"
+            )
         return "", unquote(service), database
     return "", "", parts.path.strip("/")
 
 
 def _nodes(hosts: str, default_port: int) -> tuple[tuple[str, int], ...]:
-    return tuple(_node(host, default_port) for host in hosts.split(",")) if hosts else (("localhost", default_port),)
+    return (
+        tuple(_node(host, default_port) for host in hosts.split(","))
+        if hosts
+        else (("localhost", default_port),)
+    )
 
 
 def _node(text: str, default_port: int) -> tuple[str, int]:
     bracketed, separator, rest = text.partition("]")  # [::1]:6379
-    host, _, port = (bracketed[1:], "", rest.removeprefix(":")) if separator else text.partition(":")
+    host, _, port = (
+        (bracketed[1:], "", rest.removeprefix(":")) if separator else text.partition(":")
+    )
     if not host or not (port or "0").isdecimal() or not 0 <= int(port or 0) <= 65535:
         raise ConfigError(f"a Redis URL names the server {text!r}: write host:port")
     return unquote(host), int(port or default_port)
@@ -133,17 +164,26 @@ def _node(text: str, default_port: int) -> tuple[str, int]:
 
 def _database(text: str, kind: Kind) -> int:
     if not (text or "0").isdecimal():
-        raise ConfigError(f"a Redis URL names the database {text!r}: it is a number, as in redis://host:6379/0")
+        raise ConfigError(
+            f"a Redis URL names the database {text!r}: it is a number, as in redis://host:6379/0"
+        )
     if kind is Kind.CLUSTER and int(text or 0):
         raise ConfigError("a Redis cluster has database 0 only: leave the number out of the URL")
     return int(text or 0)
 
 
 def _options(query: Mapping[str, str], kind: Kind, tls: bool) -> dict[str, str | float | bool]:
-    allowed = _SECONDS | (_TLS if tls else frozenset()) | (_SENTINEL if kind is Kind.SENTINEL else frozenset())
+    allowed = (
+        _SECONDS
+        | (_TLS if tls else frozenset())
+        | (_SENTINEL if kind is Kind.SENTINEL else frozenset())
+    )
     for name in query:
         if name not in allowed:
-            raise ConfigError(f"a {kind} URL has the unknown option {name!r}: it takes {', '.join(sorted(allowed))}")
+            raise ConfigError(
+                f"a {kind} URL has the unknown option {name!r}: it takes "
+                f"{', '.join(sorted(allowed))}"
+            )
     return {name: _option(name, value) for name, value in query.items()}
 
 
@@ -157,7 +197,9 @@ def _option(name: str, value: str) -> str | float | bool:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 86400:
-        raise ConfigError(f"a Redis URL sets {name} to {value!r}: it is a number of seconds, as in 2.5")
+        raise ConfigError(
+            f"a Redis URL sets {name} to {value!r}: it is a number of seconds, as in 2.5"
+        )
     return seconds
 
 

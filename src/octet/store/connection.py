@@ -2,10 +2,12 @@
 
 Three choices, each against a default of redis-py:
 
-* **Text, and every byte of it.** Replies are decoded as UTF-8 with `surrogateescape`: keys and values are text to all our code,
-  and bytes that a foreign client wrote come through unharmed instead of raising in the middle of somebody's claim.
-* **A command is sent once.** redis-py 6 and later repeats a command up to ten times when it times out. A script that timed out may
-  have run: repeated, it would claim twice. Only the making of a connection is tried again, where nothing was sent yet.
+* **Text, and every byte of it.** Replies are decoded as UTF-8 with `surrogateescape`: keys and
+  values are text to all our code, and bytes that a foreign client wrote come through unharmed
+  instead of raising in the middle of somebody's claim.
+* **A command is sent once.** redis-py 6 and later repeats a command up to ten times when it times
+  out. A script that timed out may have run: repeated, it would claim twice. Only the making of a
+  connection is tried again, where nothing was sent yet.
 * **RESP2**, so that replies have one shape with every server and every redis-py from 5.1 on.
 """
 
@@ -36,7 +38,8 @@ from octet.store.failures import translate_errors as translate_errors
 
 CONNECT_TIMEOUT_S = 1.0
 COMMAND_TIMEOUT_S = 5.0
-# An idle connection is asked before it is used: a laptop that slept, or a router that forgot, left it dead without a word.
+# An idle connection is asked before it is used: a laptop that slept, or a router that forgot, left
+# it dead without a word.
 HEALTH_CHECK_S = 30
 MINIMUM_VERSION = (6, 2)
 URL_VARIABLE = "OCTET_REDIS_URL"
@@ -44,14 +47,25 @@ _VERSION = re.compile(r"(\d+)\.(\d+)[.\d]*")
 
 
 class _Packer:
-    """Words → one command of the protocol. Of redis-py's own two, one knows no `surrogateescape`, the other costs a third of a claim."""
+    """Words → one command of the protocol. Of redis-py's own two, one knows no `surrogateescape`,
+    the other costs a third of a claim.
+    """
 
     _encode = staticmethod(Encoder("utf-8", "surrogateescape", True).encode)  # type: ignore[no-untyped-call]
 
     def pack(self, *words: Any) -> list[bytes]:
-        """The command as one piece; redis-py gives names of two words, such as "SCRIPT LOAD", as one."""
-        parts = [*words[0].encode().split(), *map(self._bytes, words[1:])] if isinstance(words[0], str) else [*map(self._bytes, words)]
-        return [b"*%d\r\n" % len(parts) + b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])]
+        """The command as one piece; redis-py gives names of two words, such as "SCRIPT LOAD", as
+        one.
+        """
+        parts = (
+            [*words[0].encode().split(), *map(self._bytes, words[1:])]
+            if isinstance(words[0], str)
+            else [*map(self._bytes, words)]
+        )
+        return [
+            b"*%d\r\n" % len(parts)
+            + b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
+        ]
 
     def _bytes(self, word: Any) -> bytes:
         if type(word) is str:
@@ -62,19 +76,31 @@ class _Packer:
 _PACKER = _Packer()
 
 
-def resolve_url(explicit: str | None, environ: Mapping[str, str], config_url: str | None) -> str | None:
-    """The URL to use: `--redis`, else OCTET_REDIS_URL, else the repository's setting; None means the embedded server."""
+def resolve_url(
+    explicit: str | None, environ: Mapping[str, str], config_url: str | None
+) -> str | None:
+    """The URL to use: `--redis`, else OCTET_REDIS_URL, else the repository's setting; None means
+    the embedded server.
+    """
     return explicit or environ.get(URL_VARIABLE) or config_url or None
 
 
-def connect(url: str | None, *, wait_s: float = 0.0, answer_s: float = COMMAND_TIMEOUT_S, name: str = "octet") -> redis.Redis:
-    """A client whose server has answered; None starts the embedded server, and starts it again whenever a connection finds it dead.
+def connect(
+    url: str | None,
+    *,
+    wait_s: float = 0.0,
+    answer_s: float = COMMAND_TIMEOUT_S,
+    name: str = "octet",
+) -> redis.Redis:
+    """A client whose server has answered; None starts the embedded server, and starts it again
+    whenever a connection finds it dead.
 
-    `wait_s` is the longest blocking wait (XREAD BLOCK, BLPOP) that this client will be asked for; `answer_s` the longest
-    it waits for the answer to anything else. Thread-safe.
+    `wait_s` is the longest blocking wait (XREAD BLOCK, BLPOP) that this client will be asked for;
+    `answer_s` the longest it waits for the answer to anything else. Thread-safe.
 
     Raises:
-        StoreUnreachable: no answer, no permission, older than Redis 6.2; `ServerFailed` for the embedded server.
+        StoreUnreachable: no answer, no permission, older than Redis 6.2; `ServerFailed` for the
+            embedded server.
         ConfigError: the URL cannot be read.
     """
     if url is None:
@@ -88,11 +114,15 @@ def connect(url: str | None, *, wait_s: float = 0.0, answer_s: float = COMMAND_T
     return client
 
 
-def open_client(url: str, *, wait_s: float = 0.0, answer_s: float = COMMAND_TIMEOUT_S, name: str = "octet") -> redis.Redis:
-    """A client for `url`, not yet connected (a cluster's client asks for the slots at once). Thread-safe.
+def open_client(
+    url: str, *, wait_s: float = 0.0, answer_s: float = COMMAND_TIMEOUT_S, name: str = "octet"
+) -> redis.Redis:
+    """A client for `url`, not yet connected (a cluster's client asks for the slots at once).
+    Thread-safe.
 
-    Its time-outs: 1 s to connect, `answer_s` for an answer, and `wait_s` more where a blocking wait is meant; options of the URL win.
-    For a cluster the object is a `RedisCluster`, which has the same commands; all keys of a project share one slot.
+    Its time-outs: 1 s to connect, `answer_s` for an answer, and `wait_s` more where a blocking wait
+    is meant; options of the URL win. For a cluster the object is a `RedisCluster`, which has the
+    same commands; all keys of a project share one slot.
 
     Raises:
         ConfigError: the URL cannot be read.
@@ -123,18 +153,26 @@ def check_version(client: redis.Redis) -> None:
             reply = cast(Any, client.info("server"))
         except NoPermissionError:
             return  # an ACL user need not be allowed INFO; a command that is missing will say so
-    info = reply if "redis_version" in reply else next(iter(reply.values()), {})  # a cluster may answer by node
+    info = (
+        reply if "redis_version" in reply else next(iter(reply.values()), {})
+    )  # a cluster may answer by node
     if "sentinel" in (info.get("redis_mode"), info.get("server_mode")):
-        raise StoreUnreachable(f"{describe(client)} is a Sentinel: write redis+sentinel://host:port/service")
+        raise StoreUnreachable(
+            f"{describe(client)} is a Sentinel: write redis+sentinel://host:port/service"
+        )
     version = _VERSION.match(str(info.get("redis_version", "")))
     if version and (int(version[1]), int(version[2])) < MINIMUM_VERSION:
-        raise StoreUnreachable(f"{describe(client)} is Redis {version[0]}: Octet needs 6.2 or newer, or Valkey")
+        raise StoreUnreachable(
+            f"{describe(client)} is Redis {version[0]}: Octet needs 6.2 or newer, or Valkey"
+        )
 
 
 class _HealthCheck:
-    """A health check that fails makes a new connection, instead of failing a command that was not sent yet.
+    """A health check that fails makes a new connection, instead of failing a command that was not
+    sent yet.
 
-    The case is a laptop that slept: the server has long closed the connection, and the first command after the night meets a reset.
+    The case is a laptop that slept: the server has long closed the connection, and the first
+    command after the night meets a reset.
     """
 
     def check_health(self) -> None:
@@ -143,7 +181,9 @@ class _HealthCheck:
         try:
             super().check_health()  # type: ignore[misc]
         except (RedisConnectionError, RedisTimeoutError):
-            if not used_before:  # a fresh connection: another one will not do better, and this must not go round
+            if (
+                not used_before
+            ):  # a fresh connection: another one will not do better, and this must not go round
                 raise
             connection.next_health_check = 0
             connection.disconnect()
@@ -163,7 +203,8 @@ class _UnixConnection(_HealthCheck, UnixDomainSocketConnection):
 
 
 class _EmbeddedConnection(_UnixConnection):
-    """A connection to the embedded server that starts it when it is dead and waits while it loads its data.
+    """A connection to the embedded server that starts it when it is dead and waits while it loads
+    its data.
 
     Only here is that safe: nothing has been sent yet, so nothing can be done twice.
     """
@@ -217,8 +258,13 @@ def _never() -> Retry:
 
 
 def _pooled(connection_class: type[Any], settings: dict[str, Any]) -> redis.Redis:
-    # No limit: a thread holds one connection at a time, so the threads are the limit, and none is ever refused one.
-    return redis.Redis.from_pool(ConnectionPool(connection_class=connection_class, retry=_never(), command_packer=_PACKER, **settings))
+    # No limit: a thread holds one connection at a time, so the threads are the limit, and none is
+    # ever refused one.
+    return redis.Redis.from_pool(
+        ConnectionPool(
+            connection_class=connection_class, retry=_never(), command_packer=_PACKER, **settings
+        )
+    )
 
 
 def _embedded_client(settings: dict[str, Any]) -> redis.Redis:
@@ -232,12 +278,19 @@ def _single_client(address: Address, settings: dict[str, Any]) -> redis.Redis:
     if address.kind is Kind.UNIX:
         return _pooled(_UnixConnection, settings | {"path": address.path})
     host, port = address.nodes[0]
-    return _pooled(_TlsConnection if address.tls else _TcpConnection, settings | {"host": host, "port": port, "socket_keepalive": True})
+    return _pooled(
+        _TlsConnection if address.tls else _TcpConnection,
+        settings | {"host": host, "port": port, "socket_keepalive": True},
+    )
 
 
 def _sentinel_client(address: Address, settings: dict[str, Any]) -> redis.Redis:
     # Sentinels have a login of their own, and speak TLS when the server does.
-    login = {key: settings.pop(f"sentinel_{key}") for key in ("username", "password") if f"sentinel_{key}" in settings}
+    login = {
+        key: settings.pop(f"sentinel_{key}")
+        for key in ("username", "password")
+        if f"sentinel_{key}" in settings
+    }
     shared = {key: value for key, value in settings.items() if key not in {"username", "password"}}
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
         list(address.nodes),
@@ -253,12 +306,17 @@ def _sentinel_client(address: Address, settings: dict[str, Any]) -> redis.Redis:
 
 
 def _cluster_client(address: Address, settings: dict[str, Any]) -> redis.Redis:
-    # redis-py 6 renamed the setting that says how often a command is sent again; MOVED and ASK are followed all the same.
-    once: dict[str, Any] = {"retry": _never()} if redis.VERSION >= (6,) else {"cluster_error_retry_attempts": 0}
+    # redis-py 6 renamed the setting that says how often a command is sent again; MOVED and ASK are
+    # followed all the same.
+    once: dict[str, Any] = (
+        {"retry": _never()} if redis.VERSION >= (6,) else {"cluster_error_retry_attempts": 0}
+    )
     once["redis_connect_func"] = _use_packer  # a cluster's connections take no packer of their own
     nodes = [ClusterNode(host, port) for host, port in address.nodes]  # type: ignore[no-untyped-call]
     with translate_errors():
-        client = RedisCluster(startup_nodes=nodes, ssl=address.tls, socket_keepalive=True, **once, **settings)
+        client = RedisCluster(
+            startup_nodes=nodes, ssl=address.tls, socket_keepalive=True, **once, **settings
+        )
     return cast(redis.Redis, client)
 
 

@@ -1,7 +1,8 @@
 """What a failing Redis means to a person: which server, what happened, what to do - one line.
 
-Only failures of the server become `StoreUnreachable`. An error that a wrong call of ours would cause (WRONGTYPE, a script's own
-error) passes unchanged: to call that "unreachable" would send the reader to the wrong place.
+Only failures of the server become `StoreUnreachable`. An error that a wrong call of ours would
+cause (WRONGTYPE, a script's own error) passes unchanged: to call that "unreachable" would send the
+reader to the wrong place.
 """
 
 from __future__ import annotations
@@ -19,24 +20,31 @@ from redis.sentinel import MasterNotFoundError, SlaveNotFoundError
 
 from octet.base.errors import StoreUnreachable
 
-# Reply codes of a server that is there but cannot serve: what it means, what to do. `%s` is the server's own text.
+# Reply codes of a server that is there but cannot serve: what it means, what to do. `%s` is the
+# server's own text.
 _CODES = {
     "NOAUTH": "asks for a login: put it into the URL, redis://user:password@host:port",
     "WRONGPASS": "refuses the login: correct user and password in the URL, redis://user:password@host:port",
     "NOPERM": "does not let this user do it (%s): grant it with ACL SETUSER, or use another user",
     "LOADING": "is still loading its data: try again in a moment",
-    "READONLY": "is a read-only replica: give the primary's address, or redis+sentinel://host:port/service",
+    "READONLY": "is a read-only replica: give the primary's address, or "
+    "redis+sentinel://host:port/service",
     "OOM": "is out of memory: raise its maxmemory or remove data",
     "MISCONF": "cannot write to its disk (%s): free space there; it goes on by itself then",
     "MASTERDOWN": "is a replica that has lost its primary: bring the primary back or give its address",
     "NOREPLICAS": "has too few replicas to take writes (%s): bring them back",
     "CLUSTERDOWN": "is a cluster that is down (%s): bring its missing nodes back",
     "BUSY": "is busy with a long script of somebody's: wait, or end it with redis-cli SCRIPT KILL",
-    "DENIED": "is in protected mode, for its own machine only: give it a password and put that into the URL, or turn protected-mode off",
+    "DENIED": "is in protected mode, for its own machine only: give it a password and put that into "
+    "the URL, or turn protected-mode off",
     "MOVED": "is a node of a cluster: write redis+cluster://host:port",
 }
-_LOGIN = "refuses the login (%s): put the right user and password into the URL, redis://user:password@host:port"
-# The same for what redis-py turns into a class of its own and strips the code from, most specific first.
+_LOGIN = (
+    "refuses the login (%s): put the right user and password into the URL, "
+    "redis://user:password@host:port"
+)
+# The same for what redis-py turns into a class of its own and strips the code from, most specific
+# first.
 _CLASSES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.NoPermissionError, _CODES["NOPERM"]),
     (exceptions.BusyLoadingError, _CODES["LOADING"]),
@@ -47,23 +55,42 @@ _CLASSES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.ClusterDownError, _CODES["CLUSTERDOWN"]),
     (exceptions.AuthenticationError, _LOGIN),
     (exceptions.AuthorizationError, _CODES["NOPERM"]),
-    (MasterNotFoundError, "is not known to any Sentinel that answers (%s): check the service's name and the Sentinels"),
-    (SlaveNotFoundError, "is not known to any Sentinel that answers (%s): check the service's name and the Sentinels"),
+    (
+        MasterNotFoundError,
+        "is not known to any Sentinel that answers (%s): check the service's name and the "
+        "Sentinels",
+    ),
+    (
+        SlaveNotFoundError,
+        "is not known to any Sentinel that answers (%s): check the service's name and the "
+        "Sentinels",
+    ),
     (exceptions.InvalidResponse, "does not speak the Redis protocol: check host and port"),
 )
-_UNKNOWN = "does not know a command that Octet needs (%s): take out its rename-command, or use Redis 6.2 or newer, or Valkey"
-_NO_SENTINEL = "is none that a Sentinel knows, and what answers is no Sentinel: write redis://host:port for a server"
+_UNKNOWN = (
+    "does not know a command that Octet needs (%s): take out its rename-command, or use Redis "
+    "6.2 or newer, or Valkey"
+)
+_NO_SENTINEL = (
+    "is none that a Sentinel knows, and what answers is no Sentinel: write redis://host:port for "
+    "a server"
+)
 # Before 7.2 the server does not say which command of a script its user may not run.
-_SCRIPT_DENIED = "does not let this user do what Octet's scripts do (%s): `octet doctor` names each right that is missing"
+_SCRIPT_DENIED = (
+    "does not let this user do what Octet's scripts do (%s): `octet doctor` names each right "
+    "that is missing"
+)
 _SCRIPT_PLACE = re.compile(r" script: \w*,? ?on @user_script.*$")
 _UNKNOWN_COMMAND = re.compile(r"unknown (?:redis )?command[ :`']*(\w*)", re.IGNORECASE)
 
 
 class translate_errors(ContextDecorator):
-    """Turn a failure of the server into `StoreUnreachable` with one line that says which server, what happened, what to do.
+    """Turn a failure of the server into `StoreUnreachable` with one line that says which server,
+    what happened, what to do.
 
-    `client` names the server in the message; without it the message says "the Redis server". An error of ours passes unchanged.
-    A timed-out command may have been carried out: nothing here sends it again.
+    `client` names the server in the message; without it the message says "the Redis server". An
+    error of ours passes unchanged. A timed-out command may have been carried out: nothing here
+    sends it again.
     """
 
     def __init__(self, client: redis.Redis | None = None) -> None:
@@ -72,7 +99,12 @@ class translate_errors(ContextDecorator):
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if isinstance(error, (exceptions.RedisError, exceptions.RedisClusterException)):
             what = explain(error)
             if what:
@@ -80,19 +112,32 @@ class translate_errors(ContextDecorator):
 
 
 def explain(error: Exception) -> str:
-    """What happened and what to do, for a failure of the server; empty for an error that is not the server's state."""
+    """What happened and what to do, for a failure of the server; empty for an error that is not the
+    server's state.
+    """
     text = _one_line(error)
     for kind, meaning in _CLASSES:
         if isinstance(error, kind):
             return _fill(meaning, text)
     if isinstance(error, exceptions.TimeoutError):
-        if "connecting" in text:  # nothing was sent; a plain server waits for ever for the end of a TLS greeting
-            return "cannot be reached in time: check host, port and network, and whether it wants redis:// or rediss://"
-        return "does not answer in time: it hangs or the network drops packets; see what was done, then try again"
+        if (
+            "connecting" in text
+        ):  # nothing was sent; a plain server waits for ever for the end of a TLS greeting
+            return (
+                "cannot be reached in time: check host, port and network, and whether it wants "
+                "redis:// or rediss://"
+            )
+        return (
+            "does not answer in time: it hangs or the network drops packets; see what was done, "
+            "then try again"
+        )
     if isinstance(error, exceptions.ResponseError):
         return _explain_reply(text)
     if isinstance(error, exceptions.RedisClusterException):
-        return f"cannot be used as a cluster ({text}): check its nodes, or write redis:// for a single server"
+        return (
+            f"cannot be used as a cluster ({text}): check its nodes, or write redis:// for a "
+            "single server"
+        )
     return _explain_connection(error, text) if isinstance(error, exceptions.ConnectionError) else ""
 
 
@@ -113,7 +158,8 @@ def describe(client: redis.Redis | None) -> str:
 def _explain_reply(text: str) -> str:
     code = text.partition(" ")[0]
     for known, meaning in _CODES.items():
-        # Before 7.0 an error inside a script comes as "Error running script (...): @user_script:1: -READONLY You can't ...".
+        # Before 7.0 an error inside a script comes as "Error running script (...): @user_script:1:
+        # -READONLY You can't ...".
         if code == known or f"-{known} " in text:
             return _fill(meaning, text)
     if "ACL failure in script" in text or "user executing the script can't" in text:
@@ -129,7 +175,10 @@ def _explain_connection(error: Exception, text: str) -> str:
     if "max number of clients" in text:
         return "has no free connection: raise its maxclients or stop some clients"
     if isinstance(cause, ssl.SSLError):
-        return f"fails the TLS handshake ({_reason(cause)}): check rediss:// and port, and give its CA with ?ssl_ca_certs=FILE"
+        return (
+            f"fails the TLS handshake ({_reason(cause)}): check rediss:// and port, and give its "
+            "CA with ?ssl_ca_certs=FILE"
+        )
     if isinstance(cause, socket.gaierror):
         return f"has an unknown host name ({cause.strerror}): correct the URL"
     if isinstance(cause, (ConnectionRefusedError, FileNotFoundError)):
@@ -137,12 +186,22 @@ def _explain_connection(error: Exception, text: str) -> str:
     if isinstance(cause, PermissionError):
         return "may not be reached by this user (permission denied): check the socket's mode"
     if "writing to socket" in text:  # before it was read, so that its reason is lost
-        return f"has cut the connection ({text.rstrip('.')}): see whether it still runs, is at its maxclients, or wants rediss://"
-    return f"has cut the connection ({text.rstrip('.')}): see what was done, then try again (and write rediss:// if it speaks TLS)"
+        return (
+            f"has cut the connection ({text.rstrip('.')}): see whether it still runs, is at its "
+            "maxclients, or wants rediss://"
+        )
+    return (
+        f"has cut the connection ({text.rstrip('.')}): see what was done, then try again (and "
+        "write rediss:// if it speaks TLS)"
+    )
 
 
 def _reason(error: ssl.SSLError) -> str:
-    return getattr(error, "verify_message", "") or (error.reason or "").replace("_", " ").lower() or _one_line(error)
+    return (
+        getattr(error, "verify_message", "")
+        or (error.reason or "").replace("_", " ").lower()
+        or _one_line(error)
+    )
 
 
 def _fill(meaning: str, text: str) -> str:

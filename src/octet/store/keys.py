@@ -96,7 +96,8 @@ class Keys:
     """Key names of one project; with a `run`, what is for everybody's own use is that run's.
 
     Raises:
-        UsageError: the project's name has characters that would change the hash tag, or the run's could be part of another's.
+        UsageError: the project's name has characters that would change the hash tag, or the run's
+            could be part of another's.
     """
 
     project: str
@@ -104,9 +105,13 @@ class Keys:
 
     def __post_init__(self) -> None:
         if not PROJECT_PATTERN.fullmatch(self.project):
-            raise UsageError(f"project name {self.project!r}: use letters, digits, '.', '_' and '-' (64 at most)")
+            raise UsageError(
+                f"project name {self.project!r}: use letters, digits, '.', '_' and '-' (64 at most)"
+            )
         if self.run and not PROJECT_PATTERN.fullmatch(self.run):
-            raise UsageError(f"run {self.run[:80]!r}: use letters, digits, '.', '_' and '-' (64 at most)")
+            raise UsageError(
+                f"run {self.run[:80]!r}: use letters, digits, '.', '_' and '-' (64 at most)"
+            )
 
     @property
     def own(self) -> str:
@@ -201,7 +206,9 @@ class Keys:
         return self._key(f"tasks:status:{task}")
 
     def stage(self, stage: str) -> str:
-        """ZSET of the tasks that wait for a stage; `stage("")` is the prefix. The build stage's is `priority`."""
+        """ZSET of the tasks that wait for a stage; `stage("")` is the prefix. The build stage's is
+        `priority`.
+        """
         return self._key(f"tasks:stage:{stage}")
 
     def after(self, task: str) -> str:
@@ -217,7 +224,9 @@ class Keys:
         return self._key(f"reviews:{task}")
 
     def waiters(self, fit: str) -> str:
-        """ZSET of the agents that wait for a claim and fit the same tasks: `<stage>:<capabilities>`."""
+        """ZSET of the agents that wait for a claim and fit the same tasks:
+        `<stage>:<capabilities>`.
+        """
         return self._key(f"tasks:waiters:{fit}")
 
     def returned(self, agent: str) -> str:
@@ -225,7 +234,9 @@ class Keys:
         return self._key(f"agents:returned:{agent}")
 
     def touched(self, path: str) -> str:
-        """HASH of the agents that change a path in worktrees of their own; `touched("")` is the prefix."""
+        """HASH of the agents that change a path in worktrees of their own; `touched("")` is the
+        prefix.
+        """
         return self._key(f"touched:{path}")
 
     def buried(self, process: str) -> str:
@@ -293,7 +304,9 @@ class Keys:
         return self._key(f"inboxes:sent:{agent}")
 
     def channel(self, event_type: str) -> str:
-        """PUB/SUB channel of one event type; `channel("")` is the prefix, `channel("*")` the pattern."""
+        """PUB/SUB channel of one event type; `channel("")` is the prefix, `channel("*")` the
+        pattern.
+        """
         return self._key(f"events:{event_type}")
 
     def queue(self, name: str) -> str:

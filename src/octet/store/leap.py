@@ -1,12 +1,14 @@
 """Fencing tokens that never come twice, although a server may forget its last second.
 
-A power failure takes what was acknowledged within the last fsync, a failover to a replica what had not reached it yet: claims, and the
-counter that gave them their tokens. Counting on from there would give the same token to the next claim of the same task, and whoever
-still holds the forgotten one could write with it. So in each run of a server, before its first token, every project's counter leaps by
-more than any server can count in that time.
+A power failure takes what was acknowledged within the last fsync, a failover to a replica what had
+not reached it yet: claims, and the counter that gave them their tokens. Counting on from there
+would give the same token to the next claim of the same task, and whoever still holds the forgotten
+one could write with it. So in each run of a server, before its first token, every project's counter
+leaps by more than any server can count in that time.
 
-The sign of a new run is that the server knows no scripts. Whoever finds that loads the script it needs, and leaps before: no script that
-counts tokens can run in that server until somebody has done both.
+The sign of a new run is that the server knows no scripts. Whoever finds that loads the script it
+needs, and leaps before: no script that counts tokens can run in that server until somebody has done
+both.
 """
 
 from __future__ import annotations
@@ -27,15 +29,18 @@ LEAP = 1_000_000
 FAR_LEAP = 1_000_000_000
 TURN_MS = 2_000
 
-# The counter itself, and what a project has before its first token: the counter may be among what is lost.
+# The counter itself, and what a project has before its first token: the counter may be among what
+# is lost.
 _PATTERN = "workflow:{*}:*e[nq]"
 _SIGN = re.compile(r"workflow:\{([^{}]+)\}:(?:token|tasks:seq|agents:seq)")
 
 
 def leap_in_new_run(client: Any, keys: Keys) -> None:
-    """Let every project's token counter leap, once for each run of the server; `keys` are those of the caller's own project.
+    """Let every project's token counter leap, once for each run of the server; `keys` are those of
+    the caller's own project.
 
-    A user who may not ask for the run, and a cluster, get the leap of their own counter only, each time: it does no harm.
+    A user who may not ask for the run, and a cluster, get the leap of their own counter only, each
+    time: it does no harm.
 
     Raises:
         redis.RedisError: the server fails.
@@ -45,7 +50,9 @@ def leap_in_new_run(client: Any, keys: Keys) -> None:
         if run:
             _leap_once(client, run)
             return
-    except ResponseError:  # NOPERM among them: for an ACL user that has its own project's keys and no more
+    except (
+        ResponseError
+    ):  # NOPERM among them: for an ACL user that has its own project's keys and no more
         pass
     if client.exists(keys.token, keys.task_seq, keys.agent_seq):
         client.incrby(keys.token, LEAP)
@@ -57,7 +64,9 @@ def leap_all(client: Any, by: int) -> int:
     pipe = client.pipeline(transaction=False)
     for name in found:
         pipe.incrby(Keys(name).token, by)
-    pipe.execute(raise_on_error=False)  # one that holds no number is spoiled already, and its project's scripts say so
+    pipe.execute(
+        raise_on_error=False
+    )  # one that holds no number is spoiled already, and its project's scripts say so
     return len(found)
 
 
@@ -75,11 +84,14 @@ def _run_of(client: Any) -> str:
 
 
 def _leap_once(client: Any, run: str) -> None:
-    """Fifty that find the server new at the same moment: one leaps, the others wait for it, or for its turn to run out."""
+    """Fifty that find the server new at the same moment: one leaps, the others wait for it, or for
+    its turn to run out.
+    """
     turn = server_turn(run)
     while client.get(SERVER_RUN) != run:
         if client.set(turn, "1", nx=True, px=TURN_MS):
-            # A second failure may take the leap too: by chance the next one is another. Of our own server's it takes nothing.
+            # A second failure may take the leap too: by chance the next one is another. Of our own
+            # server's it takes nothing.
             leap_all(client, LEAP + random.randrange(LEAP))
             if directory := client.get_connection_kwargs().get("directory"):
                 flush_to_disk(directory)

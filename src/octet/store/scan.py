@@ -1,7 +1,9 @@
-"""The keys that begin with something, by SCAN: bit by bit, so that a server with millions of keys goes on serving.
+"""The keys that begin with something, by SCAN: bit by bit, so that a server with millions of keys
+goes on serving.
 
-The keyspace itself is asked, and no index beside it: an index would miss what redis-cli made and keep what has expired. All keys of a
-project are on one node of a cluster, and only that one is asked.
+The keyspace itself is asked, and no index beside it: an index would miss what redis-cli made and
+keep what has expired. All keys of a project are on one node of a cluster, and only that one is
+asked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The Lua scripts: one file a transition, loaded from `octet/store/lua`, called by SHA.
 
-A line `-- include: NAME` is replaced by `lua/include/NAME.lua`. Every script answers with an array whose
-first element is a `Reply` code. Design: docs/architecture.md, "Script replies".
+A line `-- include: NAME` is replaced by `lua/include/NAME.lua`. Every script answers with an array
+whose first element is a `Reply` code. Design: docs/architecture.md, "Script replies".
 """
 
 from __future__ import annotations
@@ -35,8 +35,11 @@ class Reply(StrEnum):
     HAS = "HAS"  # the agent holds as many claims as it may; the task follows
     EMPTY = "EMPTY"  # nothing to claim
     EXISTS = "EXISTS"  # the id is taken
-    LATER = "LATER"  # there is a task, and others have waited longer; or it was offered to others just now
-    FULL = "FULL"  # there are too many different sets of needed capabilities, or too many messages in an inbox (follows)
+    # there is a task, and others have waited longer; or it was offered to others just now
+    LATER = "LATER"
+    # there are too many different sets of needed capabilities, or too many messages in an inbox
+    # (follows)
+    FULL = "FULL"
     NEEDS = "NEEDS"  # the agent lacks a capability (follows)
     SCOPE = "SCOPE"  # the task overlaps one in flight (follows)
     MISSING = "MISSING"  # no such task, agent or lock
@@ -45,11 +48,15 @@ class Reply(StrEnum):
     MOVED = "MOVED"  # the task is at another commit (follows) than the one judged
     OWN = "OWN"  # the work is the agent's own, which it may not judge
     AUTHOR = "AUTHOR"  # only the task's author (follows) may
-    LED = "LED"  # the agent writes as orchestrator, and another (follows, with its epoch and for how long, ms) leads
+    # the agent writes as orchestrator, and another (follows, with its epoch and for how long, ms)
+    # leads
+    LED = "LED"
     GONE = "GONE"  # the agent, in this incarnation, is not registered
-    HELD = "HELD"  # another agent holds the resource, or one that covers it; resource, value and TTL follow
+    # another agent holds the resource, or one that covers it; resource, value and TTL follow
+    HELD = "HELD"
     BEHIND = "BEHIND"  # another agent (follows) has waited longer for the resource
-    DEADLOCK = "DEADLOCK"  # whoever waited here would wait for itself; the resources and agents between follow
+    # whoever waited here would wait for itself; the resources and agents between follow
+    DEADLOCK = "DEADLOCK"
     ALIVE = "ALIVE"  # the agent's heartbeat has not run out
     NUMBER = "NUMBER"  # the value (follows) is no whole number, or the sum would be none that fits
     SPOILED = "SPOILED"  # a key (follows) is not of the type it should be; nothing was written
@@ -70,7 +77,9 @@ def _read(name: str) -> str:
 
 def script_names() -> list[str]:
     """Every script as `load_script` names it: `subject/verb`."""
-    subjects = [folder for folder in _FOLDER.iterdir() if folder.is_dir() and folder.name != "include"]
+    subjects = [
+        folder for folder in _FOLDER.iterdir() if folder.is_dir() and folder.name != "include"
+    ]
     return sorted(
         f"{subject.name}/{file.name.removesuffix('.lua')}"
         for subject in subjects
@@ -97,7 +106,8 @@ class Store:
     """One project's keys on one Redis; every write goes through `run`."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
-        # Any: redis-py's annotations differ between its versions and speak of bytes and text at once; ours are text.
+        # Any: redis-py's annotations differ between its versions and speak of bytes and text at
+        # once; ours are text.
         self.client: Any = client
         self.keys = keys
 
@@ -105,7 +115,8 @@ class Store:
         """Run one script atomically; returns its array, `Reply` code first.
 
         Raises:
-            StoreUnreachable: the server does not answer, or answers that it cannot; `StoreSpoiled` for a key of the wrong type.
+            StoreUnreachable: the server does not answer, or answers that it cannot; `StoreSpoiled`
+                for a key of the wrong type.
             UsageError: a text is not valid Unicode.
         """
         script = load_script(name)
@@ -127,28 +138,41 @@ class Store:
             StoreSpoiled: the script met a key of the wrong type, and wrote nothing.
         """
         if reply[0] == Reply.SPOILED:
-            raise StoreSpoiled(f"the key {reply[1]} holds something else than Octet's data: look at it with redis-cli, then DEL it")
+            raise StoreSpoiled(
+                f"the key {reply[1]} holds something else than Octet's data: look at it with "
+                "redis-cli, then DEL it"
+            )
         return list(reply)
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Around every command: a failure of the server, a key of the wrong type and text that cannot be sent, as errors of ours."""
+        """Around every command: a failure of the server, a key of the wrong type and text that
+        cannot be sent, as errors of ours.
+        """
         try:
             with translate_errors(self.client):
                 yield
         except ResponseError as error:
             if "WRONGTYPE" not in str(error):
                 raise
-            raise StoreSpoiled(f"a key of project {self.keys.project} holds something else than Octet's data: find it with TYPE") from error
+            raise StoreSpoiled(
+                f"a key of project {self.keys.project} holds something else than Octet's "
+                "data: find it with TYPE"
+            ) from error
         except UnicodeEncodeError as error:
-            raise UsageError("a text has characters in it that are not valid Unicode (lone surrogates): remove them") from error
+            raise UsageError(
+                "a text has characters in it that are not valid Unicode (lone surrogates): "
+                "remove them"
+            ) from error
 
 
 def to_json(value: Any) -> str:
-    """`value` as JSON that keeps every byte of a surrogate-escaped text, because Lua's decoder refuses `\\udc80`.
+    """`value` as JSON that keeps every byte of a surrogate-escaped text, because Lua's decoder
+    refuses `\\udc80`.
 
     Raises:
-        ValueError, TypeError: it is no JSON: a number that is none, an object of another type, too deep.
+        ValueError, TypeError: it is no JSON: a number that is none, an object of another type, too
+            deep.
     """
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,6 +1,8 @@
-"""Waiting for a change without asking for it: a subscription, and a look every few seconds for what publishes nothing.
+"""Waiting for a change without asking for it: a subscription, and a look every few seconds for what
+publishes nothing.
 
-Whoever waits subscribes first, and the server has confirmed that, before it looks: nothing falls between.
+Whoever waits subscribes first, and the server has confirmed that, before it looks: nothing falls
+between.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ HEAR_EVERY_S = 1.0
 
 
 class Wakeups:
-    """What is said on some channels, or on those that match patterns, from the moment of entering on; `stop` ends a wait within `hear_s`.
+    """What is said on some channels, or on those that match patterns, from the moment of entering
+    on; `stop` ends a wait within `hear_s`.
 
     Raises (on entering):
         StoreUnreachable: no answer, or this user may not listen.
@@ -57,7 +60,12 @@ class Wakeups:
                 raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._pubsub.close()
 
     @property
@@ -66,7 +74,9 @@ class Wakeups:
         return self._stop.is_set()
 
     def wait(self, timeout_s: float) -> list[str]:
-        """All that was said, as soon as anything was; nothing when the time is over, or somebody stopped it."""
+        """All that was said, as soon as anything was; nothing when the time is over, or somebody
+        stopped it.
+        """
         return [text for _, text in self.hear(timeout_s)]
 
     def hear(self, timeout_s: float) -> list[tuple[str, str]]:
@@ -90,7 +100,10 @@ class Wakeups:
             message = self._pubsub.get_message(timeout=HEAR_EVERY_S)
             count -= message is not None and message["type"] in ("subscribe", "psubscribe")
             if count and time.monotonic() > end:
-                raise StoreUnreachable(f"{describe(self._store.client)} does not confirm a subscription: is it overloaded?")
+                raise StoreUnreachable(
+                    f"{describe(self._store.client)} does not confirm a subscription: is it "
+                    "overloaded?"
+                )
 
 
 def wait_until(
@@ -100,7 +113,8 @@ def wait_until(
     *,
     look_s: Callable[[], float] = lambda: LOOK_EVERY_S,
 ) -> T | None:
-    """What `attempt` returns as soon as that is not None: tried at once, at each word and every few seconds.
+    """What `attempt` returns as soon as that is not None: tried at once, at each word and every few
+    seconds.
 
     Args:
         wakeups: where to listen; not entered yet.

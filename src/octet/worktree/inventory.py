@@ -1,4 +1,6 @@
-"""The worktrees of a repository as they are: whose, how big, with what work in them; and what may be tidied up."""
+"""The worktrees of a repository as they are: whose, how big, with what work in them; and what may
+be tidied up.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,25 @@ from octet.git.snapshot import read_changes
 from octet.git.worktrees import Worktree as Checkout
 from octet.git.worktrees import is_scratch
 from octet.project.repository import Project, is_within, real_path
-from octet.worktree.ownership import is_lock_dead, linked_checkouts, linked_worktree, owner_of, read_tenancy
+from octet.worktree.ownership import (
+    is_lock_dead,
+    linked_checkouts,
+    linked_worktree,
+    owner_of,
+    read_tenancy,
+)
 from octet.worktree.rescue import base_branch
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One worktree. `changed` counts files that are not committed, `unmerged` commits that the protected branch lacks.
+    """One worktree. `changed` counts files that are not committed, `unmerged` commits that the
+    protected branch lacks.
 
-    `owner` is the agent registered with it, "" when that is nobody or is gone; `made_for` whom it was made for.
-    `ours` is false for one that a person made in a place of their own. `lock` is why git keeps
-    it, `lock_dead` whether the process named there has ended. `bytes` is what it takes on disk, -1 where that was not counted.
+    `owner` is the agent registered with it, "" when that is nobody or is gone; `made_for` whom it
+    was made for. `ours` is false for one that a person made in a place of their own. `lock` is why
+    git keeps it, `lock_dead` whether the process named there has ended. `bytes` is what it takes on
+    disk, -1 where that was not counted.
     """
 
     name: str
@@ -84,13 +94,28 @@ def diagnose(standings: Sequence[Standing], base: str) -> Iterator[Finding]:
     """What to tidy up, and how; a person's own worktrees are theirs to tidy."""
     for found in (standing for standing in standings if standing.ours):
         if found.lock_dead:
-            yield Finding(found.name, "is locked by a process that has ended", f"git worktree unlock {found.name}", "unlock")
+            yield Finding(
+                found.name,
+                "is locked by a process that has ended",
+                f"git worktree unlock {found.name}",
+                "unlock",
+            )
         if found.broken:
             yield Finding(found.name, "has lost its .git file", f"git worktree repair {found.path}")
         elif found.missing and not (found.lock and not found.lock_dead):
-            yield Finding(found.name, "is not on disk any more", f"octet worktree remove {found.name}", "remove")
+            yield Finding(
+                found.name,
+                "is not on disk any more",
+                f"octet worktree remove {found.name}",
+                "remove",
+            )
         elif found.stale and not (found.changed or found.unmerged):
-            yield Finding(found.name, f"is nobody's, and all of it is in {base}", f"octet worktree remove {found.name}", "remove")
+            yield Finding(
+                found.name,
+                f"is nobody's, and all of it is in {base}",
+                f"octet worktree remove {found.name}",
+                "remove",
+            )
         elif found.stale:
             work = f"{found.changed} changed files and {found.unmerged} commits"
             advice = f"octet worktree remove {found.name} (keeps them under refs/octet/rescue/)"
@@ -109,13 +134,17 @@ def disk_use(directory: Path) -> int:
     return total
 
 
-def _stand(project: Project, tree: Checkout, base: str, agents: Sequence[Agent], sizes: bool) -> Standing:
+def _stand(
+    project: Project, tree: Checkout, base: str, agents: Sequence[Agent], sizes: bool
+) -> Standing:
     worktree = linked_worktree(project, tree.path)
     tenancy = read_tenancy(worktree.git_dir) if worktree else None
     owner = owner_of(agents, tree.path, tenancy)
     git = Git(project.root)
     changes = read_changes(git.at(tree.path)) if worktree else None
-    unmerged = git.run("rev-list", "--count", tree.head, f"^refs/heads/{base}").out if tree.head else ""
+    unmerged = (
+        git.run("rev-list", "--count", tree.head, f"^refs/heads/{base}").out if tree.head else ""
+    )
     return Standing(
         name=tree.path.name,
         path=str(tree.path),
@@ -126,7 +155,8 @@ def _stand(project: Project, tree: Checkout, base: str, agents: Sequence[Agent],
         made_for=tenancy.agent if tenancy else "",
         changed=len(changes.paths) + len(changes.foreign) if changes else 0,
         unmerged=int(unmerged or 0),
-        ours=tenancy is not None or is_within(tree.path, real_path(project.root / project.config.worktree_directory)),
+        ours=tenancy is not None
+        or is_within(tree.path, real_path(project.root / project.config.worktree_directory)),
         missing=not tree.path.is_dir(),
         broken=tree.path.is_dir() and worktree is None,
         lock=(tree.reason or "locked") if tree.locked else "",

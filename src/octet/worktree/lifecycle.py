@@ -2,7 +2,8 @@
 
 moved = move_in(octet, agent, task)          # branch, files, ports, set-up, registration, lock
 move_out(octet, tree, by=agent)              # snapshot of what is not merged, then removal
-clean_up_merged(octet, "octet/7")            # after a merge: the branch's worktree, if nobody and nothing needs it
+clean_up_merged(octet, "octet/7")            # after a merge: the branch's worktree, if nobody and
+nothing needs it
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from octet.base import dirs
-from octet.base.errors import AgentGone, LockHeld, NotFound, OctetError, Refused, StaleToken, UsageError
+from octet.base.errors import (
+    AgentGone,
+    LockHeld,
+    NotFound,
+    OctetError,
+    Refused,
+    StaleToken,
+    UsageError,
+)
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.tasks.tasks import Task
@@ -63,7 +72,9 @@ class Moved:
 
 @dataclass(frozen=True)
 class Removed:
-    """A worktree that is gone; `rescue` is the snapshot of its work, None when all of it was merged. `branch` is "" when it went too."""
+    """A worktree that is gone; `rescue` is the snapshot of its work, None when all of it was
+    merged. `branch` is "" when it went too.
+    """
 
     name: str
     path: str
@@ -72,7 +83,8 @@ class Removed:
 
 
 def move_in(octet: Octet, agent: Agent, task: Task, attempt: int | None = None) -> Moved:
-    """The agent's worktree for a task that it holds: the one it has, else a new one from the protected branch's tip.
+    """The agent's worktree for a task that it holds: the one it has, else a new one from the
+    protected branch's tip.
 
     Raises:
         Refused, UsageError: it cannot be made as things are.
@@ -88,12 +100,15 @@ def move_in(octet: Octet, agent: Agent, task: Task, attempt: int | None = None) 
         octet.locks.acquire(agent, [worktree_resource(worktree)])
     except LockHeld as held:
         ask = f"ask with `octet msg send {held.holder} TEXT`"
-        raise Refused(f"{worktree.path} is ready, but {held.holder} is writing in it: {ask}") from held
+        raise Refused(
+            f"{worktree.path} is ready, but {held.holder} is writing in it: {ask}"
+        ) from held
     return moved
 
 
 def move_out(octet: Octet, tree: Checkout, *, by: Agent | None, force: bool = False) -> Removed:
-    """Remove a worktree; what is not merged is kept under `refs/octet/rescue/` first, and a branch that is not merged stays.
+    """Remove a worktree; what is not merged is kept under `refs/octet/rescue/` first, and a branch
+    that is not merged stays.
 
     Args:
         force: although its owner lives, or a person has locked it.
@@ -110,7 +125,14 @@ def move_out(octet: Octet, tree: Checkout, *, by: Agent | None, force: bool = Fa
     base, git = base_branch(project), Git(project.root)
     name = tenancy.task if tenancy else _snapshot_name(tree)
     with _alone(project, name):
-        kept = _keep(git, tree, name, str(tenancy.attempt) if tenancy else "1", base, worktree.git_dir if worktree else None)
+        kept = _keep(
+            git,
+            tree,
+            name,
+            str(tenancy.attempt) if tenancy else "1",
+            base,
+            worktree.git_dir if worktree else None,
+        )
         if tree.locked:
             git.patient("worktree", "unlock", str(tree.path))
         ran = git.patient("worktree", "remove", "--force", str(tree.path))
@@ -125,7 +147,8 @@ def move_out(octet: Octet, tree: Checkout, *, by: Agent | None, force: bool = Fa
 
 
 def clean_up_merged(octet: Octet, branch: str, landed: str = "") -> str:
-    """After a merge: remove the branch's worktree if it is clean, merged and nobody is in it. Why it stays, or "". Never raises.
+    """After a merge: remove the branch's worktree if it is clean, merged and nobody is in it. Why
+    it stays, or "". Never raises.
 
     `landed`: the commit of the branch that came in, by a squash or a rebase under another name.
     """
@@ -149,7 +172,9 @@ def clean_up_merged(octet: Octet, branch: str, landed: str = "") -> str:
 
 
 def _let_go(octet: Octet, project: Project, tree: Checkout) -> None:
-    """Remove a clean worktree and its branch, whose commits came in under other names. Git looks once more for changes."""
+    """Remove a clean worktree and its branch, whose commits came in under other names. Git looks
+    once more for changes.
+    """
     git, worktree = Git(project.root), linked_worktree(project, tree.path)
     ran = git.patient("worktree", "remove", str(tree.path))
     if ran.status != 0:
@@ -159,7 +184,9 @@ def _let_go(octet: Octet, project: Project, tree: Checkout) -> None:
     _deregister(octet, worktree, tree)
 
 
-def _checked_out(project: Project, agent: Agent, task: Task, attempt: int | None) -> tuple[Worktree, str]:
+def _checked_out(
+    project: Project, agent: Agent, task: Task, attempt: int | None
+) -> tuple[Worktree, str]:
     """A worktree for this agent and task on a branch of its own, recorded as that."""
     git, base = Git(project.root), base_branch(project)
     trees = linked_checkouts(project)
@@ -172,29 +199,42 @@ def _checked_out(project: Project, agent: Agent, task: Task, attempt: int | None
         attempt = _free_attempt(git, task)
         if native := _vacant_native(project, agent, base):
             branch = branch_of(task.id, attempt)
-            git.at(native.path).out("switch", "--quiet", "--no-track", "-c", branch, f"refs/heads/{base}")
+            git.at(native.path).out(
+                "switch", "--quiet", "--no-track", "-c", branch, f"refs/heads/{base}"
+            )
             write_tenancy(native.git_dir, Tenancy(task.id, attempt, agent.id))
             return native, branch
-    tree = add_worktree(git, project.root / project.config.worktree_directory, task.id, base=base, attempt=attempt)
+    tree = add_worktree(
+        git, project.root / project.config.worktree_directory, task.id, base=base, attempt=attempt
+    )
     worktree = linked_worktree(project, tree.path)
     if worktree is None:
         raise Refused(f"{tree.path} is no worktree of {project.root}: look at `git worktree list`")
     before = read_tenancy(worktree.git_dir)
-    write_tenancy(worktree.git_dir, Tenancy(task.id, attempt, agent.id, bool(before and before.set_up)))
+    write_tenancy(
+        worktree.git_dir, Tenancy(task.id, attempt, agent.id, bool(before and before.set_up))
+    )
     return worktree, tree.branch
 
 
 def _free_attempt(git: Git, task: Task) -> int:
-    """The task's attempt, or a later number where an earlier holder's branch has that one: it may hold the only copy of its work."""
+    """The task's attempt, or a later number where an earlier holder's branch has that one: it may
+    hold the only copy of its work.
+    """
     first = max(1, task.attempts)
     for attempt in range(first, first + MOST_ATTEMPTS):
         if not git.commit(f"refs/heads/{branch_of(task.id, attempt)}"):
             return attempt
-    raise Refused(f"{branch_of(task.id, first)} and {MOST_ATTEMPTS} branches after it exist: delete those that are merged")
+    raise Refused(
+        f"{branch_of(task.id, first)} and {MOST_ATTEMPTS} branches after it exist: delete "
+        "those that are merged"
+    )
 
 
 def _vacant_native(project: Project, agent: Agent, base: str) -> Worktree | None:
-    """The worktree that the client made for this agent (`isolation: worktree`), where nothing has been done yet."""
+    """The worktree that the client made for this agent (`isolation: worktree`), where nothing has
+    been done yet.
+    """
     worktree = linked_worktree(project, agent.worktree)
     if worktree is None or read_tenancy(worktree.git_dir) or has_work(Git(worktree.path), base):
         return None
@@ -212,7 +252,9 @@ def _provide(project: Project, worktree: Worktree, branch: str, task: Task) -> M
     if tenancy and not tenancy.set_up:
         setup = run_setup(project, worktree.path, worktree.git_dir, ports)
         if setup.ran:
-            write_tenancy(worktree.git_dir, Tenancy(tenancy.task, tenancy.attempt, tenancy.agent, set_up=True))
+            write_tenancy(
+                worktree.git_dir, Tenancy(tenancy.task, tenancy.attempt, tenancy.agent, set_up=True)
+            )
     if setup.failure:
         notices.append(setup.failure)
     return Moved(str(worktree.path), branch, task.id, ports, setup, tuple(notices))
@@ -220,7 +262,10 @@ def _provide(project: Project, worktree: Worktree, branch: str, task: Task) -> M
 
 def _in_use(octet: Octet, tree: Checkout, tenancy: Tenancy | None, by: Agent | None) -> str:
     if tree.locked and not is_lock_dead(tree.reason):
-        return f"it is locked ({tree.reason or 'no reason given'}): `git worktree unlock` it, or add --force"
+        return (
+            f"it is locked ({tree.reason or 'no reason given'}): `git worktree unlock` it, or "
+            "add --force"
+        )
     owner = owner_of(octet.agents.list(), tree.path, tenancy)
     if owner and (by is None or owner.id != by.id):
         return f"{owner.id} works in it: ask with `octet msg send {owner.id} TEXT`, or add --force"
@@ -228,9 +273,11 @@ def _in_use(octet: Octet, tree: Checkout, tenancy: Tenancy | None, by: Agent | N
 
 
 def _is_inhabited(octet: Octet, tree: Checkout) -> bool:
-    """Whether an agent's session stands in it, or its agent works there: on the task that it was made for, or in a native one on any.
+    """Whether an agent's session stands in it, or its agent works there: on the task that it was
+    made for, or in a native one on any.
 
-    An author that waited has often claimed its next task by the time that its last one is merged, and has no worktree for it yet.
+    An author that waited has often claimed its next task by the time that its last one is merged,
+    and has no worktree for it yet.
     """
     for agent in octet.agents.list():
         if not is_here(agent.host):
@@ -244,7 +291,9 @@ def _is_inhabited(octet: Octet, tree: Checkout) -> bool:
     return tenancy.task in held if tenancy else bool(held)
 
 
-def _keep(git: Git, tree: Checkout, name: str, attempt: str, base: str, git_dir: Path | None) -> Snapshot | None:
+def _keep(
+    git: Git, tree: Checkout, name: str, attempt: str, base: str, git_dir: Path | None
+) -> Snapshot | None:
     """The snapshot of a worktree that is about to go.
 
     Raises:
@@ -252,23 +301,42 @@ def _keep(git: Git, tree: Checkout, name: str, attempt: str, base: str, git_dir:
     """
     if not os.path.lexists(tree.path):
         return keep_commit(git, name, attempt, tree.head, base=base)
-    if git_dir is None:  # git would look further up, and take the main checkout's files for this one's
-        raise Refused(f"{tree.path} stays: its .git file is gone; `git worktree repair {tree.path}`, or move its files away")
+    if (
+        git_dir is None
+    ):  # git would look further up, and take the main checkout's files for this one's
+        raise Refused(
+            f"{tree.path} stays: its .git file is gone; `git worktree repair {tree.path}`, "
+            "or move its files away"
+        )
     if (git_dir / "modules").is_dir():
-        raise Refused(f"{tree.path} stays: it has submodules, whose commits would be lost; `git submodule deinit --all` there first")
+        raise Refused(
+            f"{tree.path} stays: it has submodules, whose commits would be lost; `git "
+            "submodule deinit --all` there first"
+        )
     kept = None
-    for _ in range(2):  # the second one sees that nothing has changed meanwhile; it keeps nothing new then
+    for _ in range(
+        2
+    ):  # the second one sees that nothing has changed meanwhile; it keeps nothing new then
         kept = take_snapshot(git.at(tree.path), name, attempt, base=base)
         if kept and kept.skipped:
-            raise Refused(f"{tree.path} stays: {', '.join(map(ascii, kept.skipped[:3]))} cannot be kept by git: move that away first")
+            raise Refused(
+                f"{tree.path} stays: {', '.join(map(ascii, kept.skipped[:3]))} cannot be "
+                "kept by git: move that away first"
+            )
     return kept
 
 
 def _drop_branch(git: Git, tree: Checkout, base: str) -> str:
     """Delete Octet's own branch where it is merged; the branch that stays, or ""."""
-    if not tree.branch.startswith(BRANCH_PREFIX) or not git.contains(f"refs/heads/{base}", tree.head):
+    if not tree.branch.startswith(BRANCH_PREFIX) or not git.contains(
+        f"refs/heads/{base}", tree.head
+    ):
         return tree.branch
-    return "" if git.patient("update-ref", "-d", f"refs/heads/{tree.branch}", tree.head).status == 0 else tree.branch
+    return (
+        ""
+        if git.patient("update-ref", "-d", f"refs/heads/{tree.branch}", tree.head).status == 0
+        else tree.branch
+    )
 
 
 def _deregister(octet: Octet, worktree: Worktree | None, tree: Checkout) -> None:
@@ -297,8 +365,18 @@ def _snapshot_name(tree: Checkout) -> str:
 @contextmanager
 def _alone(project: Project, name: str) -> Iterator[None]:
     """No other process of this machine makes or removes the worktree of that name meanwhile."""
-    number = int(hashlib.sha256(f"{project.common_dir}\0{name}".encode("utf-8", "surrogateescape")).hexdigest(), 16) % _STRIPES
-    with _held(dirs.make_private(dirs.state_dir() / "worktrees") / f"{number}.lock", LOCK_TIMEOUT_S):
+    number = (
+        int(
+            hashlib.sha256(
+                f"{project.common_dir}\0{name}".encode("utf-8", "surrogateescape")
+            ).hexdigest(),
+            16,
+        )
+        % _STRIPES
+    )
+    with _held(
+        dirs.make_private(dirs.state_dir() / "worktrees") / f"{number}.lock", LOCK_TIMEOUT_S
+    ):
         yield
 
 
@@ -308,4 +386,6 @@ def _held(path: Path, timeout_s: float) -> Iterator[None]:
         with FileLock(path, timeout=timeout_s):
             yield
     except Timeout as error:
-        raise Refused(f"another process has held {path} for {timeout_s:.0f} s: end it, then try again") from error
+        raise Refused(
+            f"another process has held {path} for {timeout_s:.0f} s: end it, then try again"
+        ) from error

@@ -1,6 +1,8 @@
-"""What a new worktree gets besides the branch's files: gitignored files that `.worktreeinclude` names, and ports of its own.
+"""What a new worktree gets besides the branch's files: gitignored files that `.worktreeinclude`
+names, and ports of its own.
 
-Nothing is read from or written to a place outside of the repository: the branch or `.worktreeinclude` may be a stranger's.
+Nothing is read from or written to a place outside of the repository: the branch or
+`.worktreeinclude` may be a stranger's.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ PORTS_FILE = ".env.octet"
 
 
 def copy_included(root: Path, tree: Path) -> Sequence[str]:
-    """Copy the gitignored files of the main checkout that its `.worktreeinclude` (patterns as in .gitignore) names.
+    """Copy the gitignored files of the main checkout that its `.worktreeinclude` (patterns as in
+    .gitignore) names.
 
     A file that is there already stays. Returns what was left out, with the reason.
     """
@@ -33,7 +36,9 @@ def copy_included(root: Path, tree: Path) -> Sequence[str]:
         return []
     git = Git(root)
     listed = git.out("ls-files", "--others", "--ignored", f"--exclude-from={root / INCLUDE}", "-z")
-    named = {path for path in listed.split("\0") if path and not path.endswith("/")}  # with a slash: another repository
+    named = {
+        path for path in listed.split("\0") if path and not path.endswith("/")
+    }  # with a slash: another repository
     ignored = git.out("ls-files", "--others", "--ignored", "--exclude-standard", "-z").split("\0")
     left_out = []
     for path in sorted(named.intersection(ignored)):
@@ -51,12 +56,18 @@ def write_ports(tree: Path, ports: Mapping[str, int]) -> None:
     """
     git = Git(tree)
     if git.out("ls-files", "-z", "--", PORTS_FILE):
-        raise Refused(f"{PORTS_FILE} is committed on this branch, and Octet writes each worktree's ports there: `git rm` it")
+        raise Refused(
+            f"{PORTS_FILE} is committed on this branch, and Octet writes each worktree's "
+            "ports there: `git rm` it"
+        )
     _exclude(git.common_dir())
     with suppress(FileNotFoundError):
         if (tree / PORTS_FILE).is_symlink():
             (tree / PORTS_FILE).unlink()
-    lines = ["# This worktree's own ports; written by `octet worktree add`.\n", *(f"{name}={port}\n" for name, port in ports.items())]
+    lines = [
+        "# This worktree's own ports; written by `octet worktree add`.\n",
+        *(f"{name}={port}\n" for name, port in ports.items()),
+    ]
     replace_file(tree / PORTS_FILE, "".join(lines).encode(), 0o644)
 
 

@@ -1,8 +1,9 @@
-"""Work of a claim that ends without a result, kept before its task goes back, and handed to whoever claims it next.
+"""Work of a claim that ends without a result, kept before its task goes back, and handed to whoever
+claims it next.
 
-keep_work(octet, "7")                       # the holder gives the task back: snapshot, and a note on the task
-rescue_claims(octet, agent)                 # the same for all claims of an agent that is dead or leaves
-apply_rescue(git, ref)                      # in the next holder's worktree
+keep_work(octet, "7")                       # the holder gives the task back: snapshot, and a note
+on the task rescue_claims(octet, agent)                 # the same for all claims of an agent that
+is dead or leaves apply_rescue(git, ref)                      # in the next holder's worktree
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.tasks.tasks import State, Task
 from octet.git.program import Git
-from octet.git.snapshot import Snapshot, is_snapshot, list_snapshots, measure, read_changes, take_snapshot
+from octet.git.snapshot import (
+    Snapshot,
+    is_snapshot,
+    list_snapshots,
+    measure,
+    read_changes,
+    take_snapshot,
+)
 from octet.project.repository import Project
 from octet.store.scripts import Reply
 from octet.worktree.ownership import worktrees_of
@@ -24,7 +32,8 @@ log = logging.getLogger("octet.worktree.rescue")
 
 
 def base_branch(project: Project) -> str:
-    """The protected branch that work starts from and goes back to: the first of those named that there is.
+    """The protected branch that work starts from and goes back to: the first of those named that
+    there is.
 
     Raises:
         UsageError: there is none.
@@ -33,11 +42,16 @@ def base_branch(project: Project) -> str:
     for name in project.config.protected:
         if not any(sign in name for sign in "*?[") and git.commit(f"refs/heads/{name}"):
             return name
-    raise UsageError(f"none of the protected branches ({', '.join(project.config.protected)}) exists: make its first commit")
+    raise UsageError(
+        f"none of the protected branches ({', '.join(project.config.protected)}) exists: "
+        "make its first commit"
+    )
 
 
 def keep_work(octet: Octet, task_id: str) -> Snapshot | None:
-    """Before a task is given back by command: keep the work of its holder. Never raises: the worktree itself stays as it is."""
+    """Before a task is given back by command: keep the work of its holder. Never raises: the
+    worktree itself stays as it is.
+    """
     try:
         task = octet.tasks.get(task_id)
         holder = octet.agents.get(task.holder)
@@ -48,16 +62,21 @@ def keep_work(octet: Octet, task_id: str) -> Snapshot | None:
 
 
 def rescue_claims(octet: Octet, agent: Agent, tasks: list[Task]) -> None:
-    """Keep the work of an agent that is dead or leaves, for each of the tasks it holds; what fails is logged."""
+    """Keep the work of an agent that is dead or leaves, for each of the tasks it holds; what fails
+    is logged.
+    """
     for task in tasks:
         try:
             rescue_task(octet, agent, task)
         except OctetError as error:
-            log.warning("the work of %s on %s is only in its worktree: %s", agent.id, task.id, error)
+            log.warning(
+                "the work of %s on %s is only in its worktree: %s", agent.id, task.id, error
+            )
 
 
 def rescue_task(octet: Octet, agent: Agent, task: Task) -> Snapshot | None:
-    """Keep an agent's unfinished work on a task and note it there; None where there is nothing to keep.
+    """Keep an agent's unfinished work on a task and note it there; None where there is nothing to
+    keep.
 
     Raises:
         GitFailed, StoreUnreachable: it could not be kept, or not be noted.
@@ -68,23 +87,31 @@ def rescue_task(octet: Octet, agent: Agent, task: Task) -> Snapshot | None:
 
 
 def rescue_lost(octet: Octet, agent: Agent, lost: Sequence[tuple[Task, int]]) -> None:
-    """The same for an agent that was declared dead and lives: the tasks that were taken from it, with the attempts that were its own."""
+    """The same for an agent that was declared dead and lives: the tasks that were taken from it,
+    with the attempts that were its own.
+    """
     for task, attempt in lost:
         try:
             if octet.project and octet.project.common_dir:
                 _keep(octet, octet.project, agent, task, attempt)
         except OctetError as error:
-            log.warning("the work of %s on %s is only in its worktree: %s", agent.id, task.id, error)
+            log.warning(
+                "the work of %s on %s is only in its worktree: %s", agent.id, task.id, error
+            )
 
 
-def _keep(octet: Octet, project: Project, agent: Agent, task: Task, attempt: int) -> Snapshot | None:
+def _keep(
+    octet: Octet, project: Project, agent: Agent, task: Task, attempt: int
+) -> Snapshot | None:
     base = base_branch(project)
     kept: list[Snapshot] = []
     for worktree in worktrees_of(project, agent, task):
         found = take_snapshot(Git(worktree.path), task.id, str(max(1, attempt)), base=base)
         if found and found.ref:
             kept.append(found)
-            log.info("the work of %s on %s is kept as %s: %s", agent.id, task.id, found.ref, found.size)
+            log.info(
+                "the work of %s on %s is kept as %s: %s", agent.id, task.id, found.ref, found.size
+            )
     if not kept:
         return None
     note_rescue(octet, agent.id, task.id, kept[0])
@@ -116,14 +143,16 @@ def rescues_of(project: Project, task_id: str) -> list[tuple[str, str]]:
 
 
 def apply_rescue(git: Git, ref: str) -> str:
-    """Bring kept work into the clean worktree `git.directory`: its commits merged, what was not committed as staged changes.
+    """Bring kept work into the clean worktree `git.directory`: its commits merged, what was not
+    committed as staged changes.
 
     Returns:
         What happened, in a line.
 
     Raises:
         NotFound: there is no such ref.
-        Refused: the worktree has changes of its own, or the work does not fit; then nothing, or conflicts, are left, as it says.
+        Refused: the worktree has changes of its own, or the work does not fit; then nothing, or
+            conflicts, are left, as it says.
     """
     commit = git.commit(ref)
     if not commit:
@@ -134,7 +163,10 @@ def apply_rescue(git: Git, ref: str) -> str:
     parents = git.out("log", "-1", "--format=%P", commit).split() if uncommitted else [commit]
     if parents and git.run("merge", "--quiet", "--no-edit", parents[0]).status != 0:
         git.run("merge", "--abort")
-        raise Refused(f"the commits under {ref} conflict with this branch: `git merge {parents[0][:12]}` shows where")
+        raise Refused(
+            f"the commits under {ref} conflict with this branch: `git merge "
+            f"{parents[0][:12]}` shows where"
+        )
     if uncommitted:
         mainline = ["-m", "1"] if len(parents) > 1 else []
         picked = git.run("cherry-pick", "--no-commit", *mainline, commit)

@@ -1,4 +1,6 @@
-"""`[worktree] setup`: the repository's command for a new worktree (dependencies), run once, if this machine approved it."""
+"""`[worktree] setup`: the repository's command for a new worktree (dependencies), run once, if this
+machine approved it.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,21 @@ LOG = "octet-setup.log"
 
 @dataclass(frozen=True)
 class Setup:
-    """How it went: `ran` is whether it was started, `failure` one line, "" when it succeeded or there is none to run."""
+    """How it went: `ran` is whether it was started, `failure` one line, "" when it succeeded or
+    there is none to run.
+    """
 
     ran: bool = False
     failure: str = ""
     log: str = ""
 
 
-def run_setup(project: Project, tree: Path, git_dir: Path, ports: Mapping[str, int], limit_s: float = LIMIT_S) -> Setup:
-    """Run the set-up command in a worktree, with its ports in the environment and its output in git's directory of the worktree."""
+def run_setup(
+    project: Project, tree: Path, git_dir: Path, ports: Mapping[str, int], limit_s: float = LIMIT_S
+) -> Setup:
+    """Run the set-up command in a worktree, with its ports in the environment and its output in
+    git's directory of the worktree.
+    """
     command = project.config.worktree_setup
     if not command:
         return Setup()
@@ -44,7 +52,9 @@ def run_setup(project: Project, tree: Path, git_dir: Path, ports: Mapping[str, i
     if status == 0:
         return Setup(True, "", str(log))
     how = f"was ended after {limit_s:g} s" if status is None else f"ended with status {status}"
-    return Setup(True, f"the set-up command {how}; the worktree stays, its output is in {log}", str(log))
+    return Setup(
+        True, f"the set-up command {how}; the worktree stays, its output is in {log}", str(log)
+    )
 
 
 def _wait(process: subprocess.Popen[bytes], limit_s: float) -> int | None:

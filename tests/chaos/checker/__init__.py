@@ -46,11 +46,18 @@ def check(operations: Sequence[Operation]) -> list[Violation]:
         *check_tokens(operations),
         *check_branches(operations),
         *_unexpected(operations),
-        *(Violation(2, "store", text) for op in operations if op.name == "compared" for text in op.answer.get("found", [])),
+        *(
+            Violation(2, "store", text)
+            for op in operations
+            if op.name == "compared"
+            for text in op.answer.get("found", [])
+        ),
     ]
 
 
 def _unexpected(operations: Sequence[Operation]) -> list[Violation]:
-    """An operation ended in a way that nothing promises: an error that is none of Octet's, or a refusal without a reason for it."""
+    """An operation ended in a way that nothing promises: an error that is none of Octet's, or a
+    refusal without a reason for it.
+    """
     found = [op for op in operations if op.outcome.startswith("error")]
     return [Violation(8, op.name, f"ended with {op.outcome[6:]}", (op,)) for op in found[:20]]

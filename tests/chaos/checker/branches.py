@@ -1,7 +1,9 @@
-"""Protected branches: invariant 7. The moves of a branch form one chain, one after the other, each under a greater token.
+"""Protected branches: invariant 7. The moves of a branch form one chain, one after the other, each
+under a greater token.
 
-A move is recorded as `move` with branch, old, new and token. Each old value names the move before, so that the order is known; what
-is left to check is that two never start from the same commit, that nobody moves under an older token, and the order of time.
+A move is recorded as `move` with branch, old, new and token. Each old value names the move before,
+so that the order is known; what is left to check is that two never start from the same commit, that
+nobody moves under an older token, and the order of time.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ def check_branches(operations: Sequence[Operation]) -> Iterator[Violation]:
             branches[op.arguments["branch"]].append(op)
     for branch, moves in branches.items():
         starts = {op.arguments["old"] for op in moves}
-        yield from _check_branch(branch, [op for op in moves if op.ok or op.arguments["new"] in starts])
+        yield from _check_branch(
+            branch, [op for op in moves if op.ok or op.arguments["new"] in starts]
+        )
 
 
 def _check_branch(branch: str, moves: Sequence[Operation]) -> Iterator[Violation]:
@@ -29,14 +33,31 @@ def _check_branch(branch: str, moves: Sequence[Operation]) -> Iterator[Violation
     for op in moves:
         other = from_commit.setdefault(op.arguments["old"], op)
         if other is not op:
-            yield Violation(7, f"branch {branch}", f"was moved twice from {op.arguments['old']}", excerpt([other, op]))
+            yield Violation(
+                7,
+                f"branch {branch}",
+                f"was moved twice from {op.arguments['old']}",
+                excerpt([other, op]),
+            )
     news = {op.arguments["new"] for op in moves}
     firsts = [op for op in moves if op.arguments["old"] not in news]
     if len(firsts) > 1:
-        yield Violation(7, f"branch {branch}", "was moved from where no move had brought it", excerpt(firsts))
+        yield Violation(
+            7, f"branch {branch}", "was moved from where no move had brought it", excerpt(firsts)
+        )
     for before in moves:
         after = from_commit.get(before.arguments["new"])
         if after and int(after.arguments["token"]) < int(before.arguments["token"]):
-            yield Violation(7, f"branch {branch}", "was moved under a token older than the last", excerpt([before, after]))
+            yield Violation(
+                7,
+                f"branch {branch}",
+                "was moved under a token older than the last",
+                excerpt([before, after]),
+            )
         if after and after.answered is not None and after.answered < before.invoked:
-            yield Violation(7, f"branch {branch}", "was moved from a commit before it was there", excerpt([before, after]))
+            yield Violation(
+                7,
+                f"branch {branch}",
+                "was moved from a commit before it was there",
+                excerpt([before, after]),
+            )

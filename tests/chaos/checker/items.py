@@ -1,8 +1,10 @@
-"""Work queues: each item (its value is pushed once) an object of its own: invariants 1 and 2 for everybody's own use.
+"""Work queues: each item (its value is pushed once) an object of its own: invariants 1 and 2 for
+everybody's own use.
 
-An item is given again only when its lease has run out, by the server's clock: the end that its worker was told, less what the two
-clocks of the machine differ by. A `reserve` without an answer may have been given any item; it shows in the number of deliveries that
-the next worker is told, and there may be as many as there were such calls.
+An item is given again only when its lease has run out, by the server's clock: the end that its
+worker was told, less what the two clocks of the machine differ by. A `reserve` without an answer
+may have been given any item; it shows in the number of deliveries that the next worker is told, and
+there may be as many as there were such calls.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ class Item(NamedTuple):
 
 
 class ItemModel:
-    """One item. `lost` are the invocations of all calls of `reserve` on its queue that had no answer, in order."""
+    """One item. `lost` are the invocations of all calls of `reserve` on its queue that had no
+    answer, in order.
+    """
 
     start = Item()
 
@@ -52,7 +56,9 @@ class ItemModel:
     def _reserve(self, item: Item, op: Operation) -> Item | None:
         token, deliveries = int(op.answer["token"]), op.answer["deliveries"]
         unheard = deliveries - item.deliveries - 1
-        free = item.phase == "ready" or (item.phase == "leased" and _end(op) + CLOCK_NS >= item.until)
+        free = item.phase == "ready" or (
+            item.phase == "leased" and _end(op) + CLOCK_NS >= item.until
+        )
         if not free or token <= item.token or not 0 <= unheard <= bisect_left(self.lost, _end(op)):
             return None
         return Item("leased", token, op.answer["until"], deliveries)
@@ -71,7 +77,9 @@ def _settle(item: Item, op: Operation) -> Item | None:
         case "nack":
             return Item("ready", item.token, 0, item.deliveries)
         case "extend":
-            return item._replace(until=op.answer["until"] if op.answered is not None else item.until)
+            return item._replace(
+                until=op.answer["until"] if op.answered is not None else item.until
+            )
     raise AssertionError(op.name)
 
 
@@ -100,8 +108,15 @@ def check_items(operations: Sequence[Operation]) -> Iterator[Violation]:
             drained[queue] = op
     for (queue, value), own in items.items():
         if not any(op.name == "push" for op in own):
-            yield Violation(2, f"item {value} of queue {queue}", "was given out and never pushed", excerpt(own))
+            yield Violation(
+                2, f"item {value} of queue {queue}", "was given out and never pushed", excerpt(own)
+            )
             continue
         end = [drained[queue]] if queue in drained else []
         model = ItemModel(sorted(lost[queue]))
-        yield from check_object(f"item {value} of queue {queue}", [*own, *end], model, lambda op: 2 if op.name == "drained" else 1)
+        yield from check_object(
+            f"item {value} of queue {queue}",
+            [*own, *end],
+            model,
+            lambda op: 2 if op.name == "drained" else 1,
+        )

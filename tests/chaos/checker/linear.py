@@ -1,14 +1,18 @@
-"""Whether a history of one object could have been made by doing one operation after the other (Herlihy and Wing's linearizability).
+"""Whether a history of one object could have been made by doing one operation after the other
+(Herlihy and Wing's linearizability).
 
-The method is Lowe's just-in-time linearization ("Testing for linearizability", 2017), a form of Wing and Gong's search: the events
-are gone through in the order of time, with the set of configurations that are possible so far; a configuration is a state of the
-object and which of the operations under way have taken effect. Only when an operation returns must it have taken effect: then those
-before it are tried in every order. It is sound and complete, and its cost depends on how many operations are under way at once, not
-on the length of the history. Objects are checked one by one, because a history is linearizable if and only if that of each object is
-(locality; "P-compositionality" where the objects are keys).
+The method is Lowe's just-in-time linearization ("Testing for linearizability", 2017), a form of
+Wing and Gong's search: the events are gone through in the order of time, with the set of
+configurations that are possible so far; a configuration is a state of the object and which of the
+operations under way have taken effect. Only when an operation returns must it have taken effect:
+then those before it are tried in every order. It is sound and complete, and its cost depends on how
+many operations are under way at once, not on the length of the history. Objects are checked one by
+one, because a history is linearizable if and only if that of each object is (locality;
+"P-compositionality" where the objects are keys).
 
-An operation without an answer is under way for ever: it may take effect at any time from its invocation on, or never. Of several
-such operations that are alike only the first is tried, because it does not matter which of them it was.
+An operation without an answer is under way for ever: it may take effect at any time from its
+invocation on, or never. Of several such operations that are alike only the first is tried, because
+it does not matter which of them it was.
 """
 
 from __future__ import annotations
@@ -32,7 +36,8 @@ class Model(Protocol[State]):
     start: State
 
     def step(self, state: State, op: Operation) -> State | None:
-        """The state after `op` with the answer that it had, or None when the object does not answer so.
+        """The state after `op` with the answer that it had, or None when the object does not answer
+        so.
 
         For one without an answer: the state after it, if it takes effect here; None if it cannot.
         """
@@ -47,14 +52,18 @@ class TooComplex(Exception):
 
 @dataclass(frozen=True)
 class Contradiction:
-    """`op` cannot have had its answer: `states` are all that the object may have been in, `before` what came before it."""
+    """`op` cannot have had its answer: `states` are all that the object may have been in, `before`
+    what came before it.
+    """
 
     op: Operation
     states: tuple[Hashable, ...]
     before: tuple[Operation, ...]
 
 
-def find_contradiction(operations: Sequence[Operation], model: Model[State]) -> Contradiction | None:
+def find_contradiction(
+    operations: Sequence[Operation], model: Model[State]
+) -> Contradiction | None:
     """The first operation whose answer no order explains; None for a linearizable history.
 
     Raises:
@@ -74,7 +83,9 @@ def find_contradiction(operations: Sequence[Operation], model: Model[State]) -> 
         after = _place(configurations, pending, slot, model)
         if not after:
             states = tuple(sorted({state for state, _ in configurations}, key=repr))
-            return Contradiction(op, states, tuple(other for other in operations if other.invoked <= _end(op)))
+            return Contradiction(
+                op, states, tuple(other for other in operations if other.invoked <= _end(op))
+            )
         configurations = after
         del pending[slot]
         heapq.heappush(free, slot)
@@ -87,16 +98,25 @@ def _end(op: Operation) -> int:
 
 
 def _events(operations: Sequence[Operation]) -> list[tuple[int, bool, int]]:
-    """(time, whether it is a return, which operation); at one instant invocations come first, so that both are under way."""
+    """(time, whether it is a return, which operation); at one instant invocations come first, so
+    that both are under way.
+    """
     calls = [(op.invoked, False, index) for index, op in enumerate(operations)]
-    returns = [(op.answered, True, index) for index, op in enumerate(operations) if op.answered is not None]
+    returns = [
+        (op.answered, True, index) for index, op in enumerate(operations) if op.answered is not None
+    ]
     return sorted([*calls, *returns])
 
 
 def _place(
-    configurations: Iterable[Configuration[State]], pending: dict[int, Operation], slot: int, model: Model[State]
+    configurations: Iterable[Configuration[State]],
+    pending: dict[int, Operation],
+    slot: int,
+    model: Model[State],
 ) -> set[Configuration[State]]:
-    """The configurations in which the operation in `slot` has taken effect, without it; empty when there is none."""
+    """The configurations in which the operation in `slot` has taken effect, without it; empty when
+    there is none.
+    """
     wanted = 1 << slot
     found: set[Configuration[State]] = set()
     stack = list(configurations)
@@ -115,7 +135,9 @@ def _place(
     return found
 
 
-def _next(state: State, done: int, pending: dict[int, Operation], model: Model[State]) -> Iterable[Configuration[State]]:
+def _next(
+    state: State, done: int, pending: dict[int, Operation], model: Model[State]
+) -> Iterable[Configuration[State]]:
     """What may take effect next."""
     tried = set()
     for slot, op in pending.items():

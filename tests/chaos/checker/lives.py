@@ -1,8 +1,9 @@
 """Since when each agent may be dead: invariant 4.
 
-An agent of this machine may lose what it has when its process was told to end (`kill`), one of another machine when its lease has run
-out since its last renewal, and any when it leaves; never before. The renewal took effect at its invocation or later, so that the end
-found here is never too late.
+An agent of this machine may lose what it has when its process was told to end (`kill`), one of
+another machine when its lease has run out since its last renewal, and any when it leaves; never
+before. The renewal took effect at its invocation or later, so that the end found here is never too
+late.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from tests.chaos.history import Operation
 
 @dataclass
 class Life:
-    """An agent's: `ends` is the first moment (ns) at which it may be dead, None where it is alive to the last."""
+    """An agent's: `ends` is the first moment (ns) at which it may be dead, None where it is alive
+    to the last.
+    """
 
     agent: str
     worker: str
@@ -28,13 +31,17 @@ class Life:
 
 
 def read_lives(operations: Iterable[Operation]) -> dict[str, Life]:
-    """Every agent that was registered; `lease_ms` of a registration is 0 for one whose process is watched."""
+    """Every agent that was registered; `lease_ms` of a registration is 0 for one whose process is
+    watched.
+    """
     lives: dict[str, Life] = {}
     renewed: dict[str, int] = {}
     kills: dict[str, int] = {}
     for op in operations:
         if op.name == "register" and op.ok:
-            lives[op.answer["agent"]] = Life(op.answer["agent"], op.worker, op.arguments.get("lease_ms", 0) * 1_000_000)
+            lives[op.answer["agent"]] = Life(
+                op.answer["agent"], op.worker, op.arguments.get("lease_ms", 0) * 1_000_000
+            )
             renewed[op.answer["agent"]] = op.invoked
         elif op.name == "kill":
             kills[op.arguments["worker"]] = op.invoked
@@ -54,9 +61,18 @@ def check_lives(operations: Sequence[Operation], lives: dict[str, Life]) -> Iter
     """Nobody is told that it is dead before it is, and in the end no dead one is registered."""
     for op in operations:
         life = lives.get(op.arguments.get("agent", ""))
-        if op.outcome == "gone" and life and op.answered is not None and (life.ends is None or op.answered < life.ends):
-            yield Violation(4, f"agent {life.agent}", "is alive and was declared dead", excerpt([op]))
+        if (
+            op.outcome == "gone"
+            and life
+            and op.answered is not None
+            and (life.ends is None or op.answered < life.ends)
+        ):
+            yield Violation(
+                4, f"agent {life.agent}", "is alive and was declared dead", excerpt([op])
+            )
         if op.name == "registered":
             for agent in op.answer.get("agents", []):
                 if agent in lives and lives[agent].ends is not None:
-                    yield Violation(4, f"agent {agent}", "is dead and was never buried", excerpt([op]))
+                    yield Violation(
+                        4, f"agent {agent}", "is dead and was never buried", excerpt([op])
+                    )

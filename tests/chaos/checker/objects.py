@@ -16,9 +16,14 @@ FEW = 3
 
 
 def check_object(
-    subject: str, operations: Sequence[Operation], model: Model[Any], invariant: Callable[[Operation], int]
+    subject: str,
+    operations: Sequence[Operation],
+    model: Model[Any],
+    invariant: Callable[[Operation], int],
 ) -> Iterator[Violation]:
-    """At most one violation; an object whose history is too complex is one of "invariant 0", so that nobody takes it for checked."""
+    """At most one violation; an object whose history is too complex is one of "invariant 0", so
+    that nobody takes it for checked.
+    """
     try:
         found = explain(operations, model)
     except TooComplex:
@@ -28,11 +33,14 @@ def check_object(
         yield Violation(invariant(found.op), subject, _in_words(found), _shown(found))
 
 
-def explain(operations: Sequence[Operation], model: Model[Any], few: int = FEW) -> Contradiction | None:
+def explain(
+    operations: Sequence[Operation], model: Model[Any], few: int = FEW
+) -> Contradiction | None:
     """As `find_contradiction`, where many operations (more than `few`) have no answer.
 
-    None of these need have happened. So the history is first tried without them; where it contradicts itself, with the one of them
-    that explains the most, and so on. Only a contradiction that none of them explains is looked for among all of them at once.
+    None of these need have happened. So the history is first tried without them; where it
+    contradicts itself, with the one of them that explains the most, and so on. Only a contradiction
+    that none of them explains is looked for among all of them at once.
     """
     unsure = [op for op in operations if op.answered is None and op.worker != FATE]
     if len(unsure) <= few:
@@ -47,11 +55,16 @@ def explain(operations: Sequence[Operation], model: Model[Any], few: int = FEW) 
 
 
 def _next_explanation(
-    found: Contradiction, unsure: Sequence[Operation], chosen: Sequence[Operation], model: Model[Any]
+    found: Contradiction,
+    unsure: Sequence[Operation],
+    chosen: Sequence[Operation],
+    model: Model[Any],
 ) -> tuple[Operation, Contradiction | None] | None:
-    """The operation without an answer that, if it happened, takes the history further, and where it then contradicts itself.
+    """The operation without an answer that, if it happened, takes the history further, and where it
+    then contradicts itself.
 
-    Those are tried first that speak of what the contradiction speaks of, the latest of them in front.
+    Those are tried first that speak of what the contradiction speaks of, the latest of them in
+    front.
     """
     reached, words = _moment(found), f"{found.states} {found.op.arguments} {found.op.answer}"
     candidates = [op for op in unsure if op.invoked < reached]
@@ -63,7 +76,12 @@ def _next_explanation(
 
 
 def _speaks_of(op: Operation, words: str) -> bool:
-    names = [op.arguments.get("agent"), op.arguments.get("value"), op.arguments.get("resource"), *op.arguments.get("resources", ())]
+    names = [
+        op.arguments.get("agent"),
+        op.arguments.get("value"),
+        op.arguments.get("resource"),
+        *op.arguments.get("resources", ()),
+    ]
     return any(repr(name) in words for name in names if name)
 
 
@@ -73,18 +91,33 @@ def _moment(found: Contradiction) -> int:
 
 
 def ended_by(agents: Iterable[str], lives: dict[str, Life]) -> list[Operation]:
-    """What may happen to an object when these agents are dead: from then on, at any time or never, they lose it."""
+    """What may happen to an object when these agents are dead: from then on, at any time or never,
+    they lose it.
+    """
     ends = [(agent, lives[agent].ends) for agent in sorted(agents) if agent in lives]
-    return [Operation("retire", FATE, moment, None, {"agent": agent}, {}) for agent, moment in ends if moment is not None]
+    return [
+        Operation("retire", FATE, moment, None, {"agent": agent}, {})
+        for agent, moment in ends
+        if moment is not None
+    ]
 
 
 def _in_words(found: Contradiction) -> str:
     states = [str(state) for state in found.states[:3]]
     more = f" or {len(found.states) - 3} others" if len(found.states) > 3 else ""
-    return f"{found.op.name} by {found.op.worker} answered {found.op.outcome!r}, which cannot be where it was {' or '.join(states)}{more}"
+    return (
+        f"{found.op.name} by {found.op.worker} answered {found.op.outcome!r}, which cannot be "
+        f"where it was {' or '.join(states)}{more}"
+    )
 
 
 def _shown(found: Contradiction) -> tuple[Operation, ...]:
-    """What changed the object, or tried to while the operation was under way; what was refused or only read long before is left out."""
-    told = [op for op in found.before if op is found.op or op.answered is None or op.ok or op.answered >= found.op.invoked]
+    """What changed the object, or tried to while the operation was under way; what was refused or
+    only read long before is left out.
+    """
+    told = [
+        op
+        for op in found.before
+        if op is found.op or op.answered is None or op.ok or op.answered >= found.op.invoked
+    ]
     return excerpt(op for op in told if op.name != "get" or op is found.op)

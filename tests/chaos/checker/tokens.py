@@ -1,7 +1,9 @@
-"""Fencing tokens: invariant 1. One number is never given for two things, and what is given later has the greater number.
+"""Fencing tokens: invariant 1. One number is never given for two things, and what is given later
+has the greater number.
 
-Claims, locks, deliveries, versions and incarnations share one counter, so that this is the linearizability of a counter whose results
-are known: they are ordered by their number, and it suffices to compare the order of time with it.
+Claims, locks, deliveries, versions and incarnations share one counter, so that this is the
+linearizability of a counter whose results are known: they are ordered by their number, and it
+suffices to compare the order of time with it.
 """
 
 from __future__ import annotations
@@ -31,7 +33,12 @@ def check_tokens(operations: Sequence[Operation]) -> Iterator[Violation]:
     for grant in _grants(operations):
         before = known.setdefault(grant.token, grant)
         if before.what != grant.what:
-            yield Violation(1, f"token {grant.token}", f"was given for {before.what} and for {grant.what}", excerpt([before.op, grant.op]))
+            yield Violation(
+                1,
+                f"token {grant.token}",
+                f"was given for {before.what} and for {grant.what}",
+                excerpt([before.op, grant.op]),
+            )
         before.since, before.until = min(before.since, grant.since), min(before.until, grant.until)
     answered: list[tuple[int, int]] = []
     greatest = 0
@@ -39,12 +46,19 @@ def check_tokens(operations: Sequence[Operation]) -> Iterator[Violation]:
         while answered and answered[0][0] < grant.since:
             greatest = max(greatest, heapq.heappop(answered)[1])
         if grant.token <= greatest:
-            yield Violation(1, grant.what, f"token {grant.token} was given after {greatest}", excerpt([known[greatest].op, grant.op]))
+            yield Violation(
+                1,
+                grant.what,
+                f"token {grant.token} was given after {greatest}",
+                excerpt([known[greatest].op, grant.op]),
+            )
         heapq.heappush(answered, (grant.until, grant.token))
 
 
 def _grants(operations: Sequence[Operation]) -> Iterator[Grant]:
-    """What an agent has lost an answer about may have been given to it then: its later grants may be that old."""
+    """What an agent has lost an answer about may have been given to it then: its later grants may
+    be that old.
+    """
     lost: dict[tuple[str, str], int] = {}
     for op in operations:
         agent = (op.name, op.arguments.get("agent", ""))

@@ -1,7 +1,7 @@
 """Shared state and counters: each field and each counter a register of its own.
 
-Versions are tokens, so that a field's history has its writes in a known order. Whoever sets a field writes a value that nobody else
-writes. A read without an answer says nothing and is left out.
+Versions are tokens, so that a field's history has its writes in a known order. Whoever sets a field
+writes a value that nobody else writes. A read without an answer says nothing and is left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ UNHEARD = -1  # the version of a value whose writer never heard of it
 
 
 class Field(NamedTuple):
-    """`value` is "" and `version` 0 where the field is not there; `greatest` is the greatest version so far."""
+    """`value` is "" and `version` 0 where the field is not there; `greatest` is the greatest
+    version so far.
+    """
 
     value: str = ""
     version: int = 0
@@ -37,7 +39,11 @@ class FieldModel:
         if op.name == "compare_and_set":
             return _compare_and_set(field, op)
         if op.name == "delete":
-            return Field(greatest=field.greatest) if op.answered is None or bool(field.value) == op.answer["deleted"] else None
+            return (
+                Field(greatest=field.greatest)
+                if op.answered is None or bool(field.value) == op.answer["deleted"]
+                else None
+            )
         return _write(field, op)
 
     def likeness(self, op: Operation) -> Hashable:
@@ -89,7 +95,10 @@ def check_values(operations: Sequence[Operation]) -> Iterator[Violation]:
             counters[op.arguments["counter"]].append(op)
     for name, own in fields.items():
         yield from check_object(
-            f"field {name}", [op for op in own if op.answered is not None or op.name in FIELD_WRITES], FieldModel(), lambda _: 2
+            f"field {name}",
+            [op for op in own if op.answered is not None or op.name in FIELD_WRITES],
+            FieldModel(),
+            lambda _: 2,
         )
     for name, own in counters.items():
         whole = [op for op in own if op.answered is not None or "by" in op.arguments]

@@ -13,7 +13,9 @@ MOST_TEXT = 160
 
 @dataclass(frozen=True)
 class Violation:
-    """`invariant` is its number in the design, `subject` the task, resource or item, `excerpt` the operations that show it."""
+    """`invariant` is its number in the design, `subject` the task, resource or item, `excerpt` the
+    operations that show it.
+    """
 
     invariant: int
     subject: str
@@ -21,7 +23,9 @@ class Violation:
     excerpt: tuple[Operation, ...] = ()
 
     def __str__(self) -> str:
-        """A line, and one for each operation below it: when it was invoked and answered (ms since the first), whose, what, outcome."""
+        """A line, and one for each operation below it: when it was invoked and answered (ms since
+        the first), whose, what, outcome.
+        """
         head = f"invariant {self.invariant}: {self.subject}: {self.what}"
         if not self.excerpt:
             return head
@@ -33,8 +37,17 @@ def line(op: Operation, start: int) -> str:
     """One operation for people, its times in ms after `start` (ns)."""
     answered = "       ?" if op.answered is None else f"{(op.answered - start) / 1e6:8.2f}"
     words = " ".join(f"{name}={value}" for name, value in op.arguments.items())
-    said = " ".join(str(value) if name == "outcome" else f"{name}={value}" for name, value in op.answer.items()) or "?"
-    return f"{(op.invoked - start) / 1e6:8.2f} ..{answered}  {op.worker:<8} {op.name} {words} -> {said}"[:MOST_TEXT]
+    said = (
+        " ".join(
+            str(value) if name == "outcome" else f"{name}={value}"
+            for name, value in op.answer.items()
+        )
+        or "?"
+    )
+    return (
+        f"{(op.invoked - start) / 1e6:8.2f} ..{answered}  {op.worker:<8} {op.name} {words} -> "
+        f"{said}"
+    )[:MOST_TEXT]
 
 
 def excerpt(operations: Iterable[Operation]) -> tuple[Operation, ...]:

@@ -1,4 +1,6 @@
-"""One recorded operation each: what Octet was asked, and what it came to, in the words of `tests.chaos.checker`."""
+"""One recorded operation each: what Octet was asked, and what it came to, in the words of
+`tests.chaos.checker`.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ class Acts:
         self.octet, self.recorder, self._clock_ns = octet, recorder, clock_ahead_ns()
         self.done = 0
 
-    def _do(self, name: str, arguments: dict[str, Any], action: Callable[[], Answer | None]) -> Answer:
+    def _do(
+        self, name: str, arguments: dict[str, Any], action: Callable[[], Answer | None]
+    ) -> Answer:
         number = self.recorder.invoke(name, arguments)
         self.done += 1
         try:
@@ -87,13 +91,21 @@ class Acts:
         return self._do("beat", {"agent": agent.id}, beat)
 
     def leave(self, agent: Agent) -> Answer:
-        return self._do("leave", {"agent": agent.id}, lambda: {"left": self.octet.agents.leave(agent) is not None})
+        return self._do(
+            "leave",
+            {"agent": agent.id},
+            lambda: {"left": self.octet.agents.leave(agent) is not None},
+        )
 
     # tasks
 
     def add(self, title: str, task_id: str | None, priority: float) -> Answer:
         def add() -> Answer:
-            return {"id": self.octet.tasks.add(title, task_id=task_id, priority=priority, max_attempts=1000).id}
+            return {
+                "id": self.octet.tasks.add(
+                    title, task_id=task_id, priority=priority, max_attempts=1000
+                ).id
+            }
 
         return self._do("add", {"task": title}, add)
 
@@ -104,8 +116,17 @@ class Acts:
 
         return self._do("claim", {"agent": agent.id, "stage": stage}, claim)
 
-    def write(self, name: str, agent: Agent, claim: Answer, write: Callable[[str, str], object], **arguments: Any) -> Answer:
-        """A write under a claim (`claim`'s answer), stale or not; what it returns is a state or a stage."""
+    def write(
+        self,
+        name: str,
+        agent: Agent,
+        claim: Answer,
+        write: Callable[[str, str], object],
+        **arguments: Any,
+    ) -> Answer:
+        """A write under a claim (`claim`'s answer), stale or not; what it returns is a state or a
+        stage.
+        """
         words = {"agent": agent.id, "task": claim["task"], "token": claim["token"], **arguments}
 
         def act() -> Answer:
@@ -123,12 +144,16 @@ class Acts:
 
     # locks
 
-    def acquire(self, agent: Agent, resources: Sequence[str], ttl_ms: int, wait_s: float = 0.0) -> Answer:
+    def acquire(
+        self, agent: Agent, resources: Sequence[str], ttl_ms: int, wait_s: float = 0.0
+    ) -> Answer:
         def acquire() -> Answer:
             tokens = self.octet.locks.acquire_when_free(agent, resources, wait_s, ttl_ms=ttl_ms)
             return {"tokens": [tokens[resource] for resource in resources]}
 
-        return self._do("acquire", {"agent": agent.id, "resources": list(resources), "ttl_ms": ttl_ms}, acquire)
+        return self._do(
+            "acquire", {"agent": agent.id, "resources": list(resources), "ttl_ms": ttl_ms}, acquire
+        )
 
     def unlock(self, agent: Agent, resource: str, token: str) -> Answer:
         words = {"agent": agent.id, "resource": resource, "token": token}
@@ -137,12 +162,21 @@ class Acts:
     # queues
 
     def push(self, queue: str, values: Sequence[str]) -> Answer:
-        return self._do("push", {"queue": queue, "values": list(values)}, lambda: {"ready": self.octet.queue(queue).push(*values)})
+        return self._do(
+            "push",
+            {"queue": queue, "values": list(values)},
+            lambda: {"ready": self.octet.queue(queue).push(*values)},
+        )
 
     def reserve(self, queue: str, lease_s: float) -> Answer:
         def reserve() -> Answer:
             item = self.octet.queue(queue).reserve(lease_s=lease_s, max_deliveries=100_000)
-            return {"value": item.value, "token": item.token, "deliveries": item.deliveries, "until": self._moment(item.until_ms)}
+            return {
+                "value": item.value,
+                "token": item.token,
+                "deliveries": item.deliveries,
+                "until": self._moment(item.until_ms),
+            }
 
         return self._do("reserve", {"queue": queue, "lease_s": lease_s}, reserve)
 
@@ -153,9 +187,15 @@ class Acts:
         def settle() -> Answer:
             if name == "extend":
                 return {"until": self._moment(self.octet.queue(queue).extend(item, lease_s))}
-            return {"said": self.octet.queue(queue).ack(item) if name == "ack" else self.octet.queue(queue).nack(item)}
+            return {
+                "said": self.octet.queue(queue).ack(item)
+                if name == "ack"
+                else self.octet.queue(queue).nack(item)
+            }
 
-        return self._do(name, {"queue": queue, "value": given["value"], "token": given["token"]}, settle)
+        return self._do(
+            name, {"queue": queue, "value": given["value"], "token": given["token"]}, settle
+        )
 
     def _moment(self, server_ms: int) -> int:
         """A moment of the server's clock on the machine's monotonic one, ns."""
@@ -175,16 +215,22 @@ class Acts:
 
     def set(self, state: str, field: str, value: str) -> Answer:
         words = {"field": f"{state} {field}", "value": value}
-        return self._do("set", words, lambda: {"version": self.octet.state(state).set(field, value)})
+        return self._do(
+            "set", words, lambda: {"version": self.octet.state(state).set(field, value)}
+        )
 
     def compare_and_set(self, state: str, field: str, value: str, version: str) -> Answer:
         words = {"field": f"{state} {field}", "value": value, "version": version}
         change = self.octet.state(state).compare_and_set
-        return self._do("compare_and_set", words, lambda: {"version": change(field, value, version)})
+        return self._do(
+            "compare_and_set", words, lambda: {"version": change(field, value, version)}
+        )
 
     def delete(self, state: str, field: str) -> Answer:
         words = {"field": f"{state} {field}"}
-        return self._do("delete", words, lambda: {"deleted": bool(self.octet.state(state).delete(field))})
+        return self._do(
+            "delete", words, lambda: {"deleted": bool(self.octet.state(state).delete(field))}
+        )
 
     def count(self, counter: str, by: int) -> Answer:
         """Add to a counter; `by` 0 reads it."""
@@ -195,19 +241,30 @@ class Acts:
     # messages
 
     def send(self, to: str, text: str, sender: str) -> Answer:
-        return self._do("send", {"to": to, "text": text}, lambda: {"id": self.octet.messages.send(to, text, sender=sender).refs[0]})
+        return self._do(
+            "send",
+            {"to": to, "text": text},
+            lambda: {"id": self.octet.messages.send(to, text, sender=sender).refs[0]},
+        )
 
     def take(self, agent: Agent, most: int, *, last: bool = False) -> Answer:
         words = {"agent": agent.id, "inboxes": [agent.id, agent.role], "most": most, "last": last}
 
         def take() -> Answer:
-            return {"messages": [[*found.ref.rsplit("/", 1), found.text] for found in self.octet.messages.read(agent, most)]}
+            return {
+                "messages": [
+                    [*found.ref.rsplit("/", 1), found.text]
+                    for found in self.octet.messages.read(agent, most)
+                ]
+            }
 
         return self._do("take", words, take)
 
 
 def clock_ahead_ns() -> int:
-    """What the clock of day, which is the server's on this machine, is ahead of the monotonic one (ns), read within a few microseconds."""
+    """What the clock of day, which is the server's on this machine, is ahead of the monotonic one
+    (ns), read within a few microseconds.
+    """
     readings = []
     for _ in range(20):
         before = time.monotonic_ns()
@@ -218,7 +275,10 @@ def clock_ahead_ns() -> int:
 
 
 def _outcome(error: OctetError) -> str:
-    return next((outcome for kind, outcome in OUTCOMES if isinstance(error, kind)), f"error {type(error).__name__}: {error}")
+    return next(
+        (outcome for kind, outcome in OUTCOMES if isinstance(error, kind)),
+        f"error {type(error).__name__}: {error}",
+    )
 
 
 def _facts(error: OctetError) -> Answer:

@@ -20,7 +20,9 @@ MOST_COMPARED = 3000
 
 
 def audit(acts: Acts, operations: Sequence[Operation], bury: Callable[[], None]) -> None:
-    """Read everything that the operations were about. `bury` does what a daemon would, where there is none."""
+    """Read everything that the operations were about. `bury` does what a daemon would, where there
+    is none.
+    """
     octet = acts.octet
     _await_burials(octet, bury)
     with acts.recorder.operation("registered") as answer:
@@ -42,7 +44,9 @@ def _await_burials(octet: Octet, bury: Callable[[], None]) -> None:
 
 
 def _compare_keys(acts: Acts) -> None:
-    """Where there are few enough tasks to compare every key with every other: what in the store contradicts itself."""
+    """Where there are few enough tasks to compare every key with every other: what in the store
+    contradicts itself.
+    """
     if sum(acts.octet.tasks.counts().values()) > MOST_COMPARED:
         return
     from tests.store_fixtures import contradictions
@@ -68,7 +72,11 @@ def read_tasks(acts: Acts, operations: Sequence[Operation]) -> None:
 def _seen(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if not rows:
         return {"outcome": "missing"}
-    return {"outcome": "ok", **rows[0]} if len(rows) == 1 else {"outcome": "ok", "state": f"{len(rows)} tasks", "holder": "", "token": "0"}
+    return (
+        {"outcome": "ok", **rows[0]}
+        if len(rows) == 1
+        else {"outcome": "ok", "state": f"{len(rows)} tasks", "holder": "", "token": "0"}
+    )
 
 
 def _tasks_by_title(octet: Octet) -> dict[str, list[dict[str, Any]]]:
@@ -80,14 +88,18 @@ def _tasks_by_title(octet: Octet) -> dict[str, list[dict[str, Any]]]:
         for name in names[start : start + STEP]:
             pipe.hmget(name, "title", "state", "holder", "token")
         for title, state, holder, token in pipe.execute():
-            found[title or ""].append({"state": state or "", "holder": holder or "", "token": token or "0"})
+            found[title or ""].append(
+                {"state": state or "", "holder": holder or "", "token": token or "0"}
+            )
     return found
 
 
 def _read_values(acts: Acts, operations: Sequence[Operation]) -> None:
     for field in sorted({op.arguments["field"] for op in operations if "field" in op.arguments}):
         acts.read(*field.split(" "))
-    for counter in sorted({op.arguments["counter"] for op in operations if "counter" in op.arguments}):
+    for counter in sorted(
+        {op.arguments["counter"] for op in operations if "counter" in op.arguments}
+    ):
         acts.count(counter, 0)
 
 

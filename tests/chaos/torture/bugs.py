@@ -1,6 +1,7 @@
 """A copy of Octet with one thing broken in it: what the checker must catch.
 
-The copy is put in front of the real package on PYTHONPATH of a run of the torture, so that nothing in Octet knows of such tests.
+The copy is put in front of the real package on PYTHONPATH of a run of the torture, so that nothing
+in Octet knows of such tests.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ Patch = tuple[str, str]
 class Bug:
     """`patches`: what is replaced by what, by file of the package; each text is there exactly once.
 
-    `mix`: what the workers do; `kills`: whether some are killed; `buries`: whether it shows only where somebody is buried, which is
-    done every quarter of a second.
+    `mix`: what the workers do; `kills`: whether some are killed; `buries`: whether it shows only
+    where somebody is buried, which is done every quarter of a second.
     """
 
     name: str
@@ -41,22 +42,45 @@ BUGS = (
         1,
         "tasks",
         {
-            "lua/task/claim.lua": (("unqueue(C.works and queue_of(K, stage, f[4] or '') or K.stages .. stage, id)", ""),),
-            "lua/include/claimable.lua": (("if state == C.from then return id end", "if state then return id end"),),
+            "lua/task/claim.lua": (
+                (
+                    "unqueue(C.works and queue_of(K, stage, f[4] or '') or K.stages .. stage, id)",
+                    "",
+                ),
+            ),
+            "lua/include/claimable.lua": (
+                ("if state == C.from then return id end", "if state then return id end"),
+            ),
         },
     ),
-    Bug("a claim has the token of the one before", 1, "tasks", {"lua/task/claim.lua": (("redis.call('INCR', KEYS[17])", "7"),)}),
+    Bug(
+        "a claim has the token of the one before",
+        1,
+        "tasks",
+        {"lua/task/claim.lua": (("redis.call('INCR', KEYS[17])", "7"),)},
+    ),
     Bug(
         "an added task is acknowledged and not stored",
         2,
         "tasks",
-        {"lua/task/add.lua": (("  new_task(K.tasks .. id, id, order, fields)", "  if order % 9 == 0 then return id end"),)},
+        {
+            "lua/task/add.lua": (
+                (
+                    "  new_task(K.tasks .. id, id, order, fields)",
+                    "  if order % 9 == 0 then return id end",
+                ),
+            )
+        },
     ),
     Bug(
         "a burial forgets the claims",
         2,
         "tasks",
-        {"lua/include/retire.lua": (("if give_back(K, id, agent, why, counts) then", "if true then"),)},
+        {
+            "lua/include/retire.lua": (
+                ("if give_back(K, id, agent, why, counts) then", "if true then"),
+            )
+        },
         kills=True,
         buries=True,
     ),
@@ -64,16 +88,29 @@ BUGS = (
         "a burial forgets the locks",
         3,
         "locks",
-        {"lua/include/retire.lua": (("function() return true end", "function() return false end"),)},
+        {
+            "lua/include/retire.lua": (
+                ("function() return true end", "function() return false end"),
+            )
+        },
         kills=True,
         buries=True,
     ),
-    Bug("a lock is freed without its token", 3, "locks", {"lua/lock/release.lua": (("lock.token ~= ARGV[3]", "false"),)}),
+    Bug(
+        "a lock is freed without its token",
+        3,
+        "locks",
+        {"lua/lock/release.lua": (("lock.token ~= ARGV[3]", "false"),)},
+    ),
     Bug(
         "a directory's lock does not cover its files",
         3,
         "locks",
-        {"lua/include/lock_paths.lua": (("if other ~= resource and meets(other, resource) then", "if false then"),)},
+        {
+            "lua/include/lock_paths.lua": (
+                ("if other ~= resource and meets(other, resource) then", "if false then"),
+            )
+        },
     ),
     Bug(
         "a lock's renewal shortens it",
@@ -82,7 +119,8 @@ BUGS = (
         {
             "lua/include/take_lock.lua": (
                 (
-                    "if left_ms >= 0 and left_ms < terms.ttl_ms then redis.call('PEXPIRE', key, terms.ttl_ms) end",
+                    "if left_ms >= 0 and left_ms < terms.ttl_ms then redis.call('PEXPIRE', "
+                    "key, terms.ttl_ms) end",
                     "redis.call('PEXPIRE', key, 1)",
                 ),
             )
@@ -92,22 +130,46 @@ BUGS = (
         "the living are declared dead",
         4,
         "tasks",
-        {"agents.py": (("if not beats]", "if beats]"),), "lua/agent/retire.lua": (("why == 'expired' and", "false and"),)},
+        {
+            "agents.py": (("if not beats]", "if beats]"),),
+            "lua/agent/retire.lua": (("why == 'expired' and", "false and"),),
+        },
         buries=True,
     ),
-    Bug("a message is not marked as given out", 6, "messages", {"lua/msg/settle.lua": (("redis.call('XDEL', inboxes .. name, id)", ""),)}),
+    Bug(
+        "a message is not marked as given out",
+        6,
+        "messages",
+        {"lua/msg/settle.lua": (("redis.call('XDEL', inboxes .. name, id)", ""),)},
+    ),
     Bug(
         "an inbox keeps too few messages",
         6,
         "messages",
-        {"lua/include/post.lua": (("redis.call('XLEN', key) >= MOST_WAITING", "redis.call('XTRIM', key, 'MAXLEN', 2) == 'never'"),)},
+        {
+            "lua/include/post.lua": (
+                (
+                    "redis.call('XLEN', key) >= MOST_WAITING",
+                    "redis.call('XTRIM', key, 'MAXLEN', 2) == 'never'",
+                ),
+            )
+        },
     ),
-    Bug("a state's version is not compared", 2, "values", {"lua/state/set.lua": (("if version ~= ARGV[2] then", "if false then"),)}),
+    Bug(
+        "a state's version is not compared",
+        2,
+        "values",
+        {"lua/state/set.lua": (("if version ~= ARGV[2] then", "if false then"),)},
+    ),
     Bug(
         "a queue gives an item and keeps it",
         1,
         "queues",
-        {"lua/queue/reserve.lua": (("redis.call('RPOP', Q.ready)", "redis.call('LINDEX', Q.ready, -1)"),)},
+        {
+            "lua/queue/reserve.lua": (
+                ("redis.call('RPOP', Q.ready)", "redis.call('LINDEX', Q.ready, -1)"),
+            )
+        },
     ),
     Bug(
         "an item that somebody else has is done",
@@ -115,7 +177,10 @@ BUGS = (
         "queues",
         {
             "lua/queue/ack.lua": (
-                ("if redis.call('ZREM', Q.leased, ARGV[2]) == 0 then return { 'STALE' } end", "redis.call('ZREM', Q.leased, ARGV[2])"),
+                (
+                    "if redis.call('ZREM', Q.leased, ARGV[2]) == 0 then return { 'STALE' } end",
+                    "redis.call('ZREM', Q.leased, ARGV[2])",
+                ),
             )
         },
     ),
@@ -125,14 +190,19 @@ BUGS = (
         "queues",
         {
             "queues.py": (
-                ("[self._ttl_ms, worker, lease_ms, max_deliveries]", "[self._ttl_ms, worker, lease_ms, max_deliveries, client_clock_ms()]"),
+                (
+                    "[self._ttl_ms, worker, lease_ms, max_deliveries]",
+                    "[self._ttl_ms, worker, lease_ms, max_deliveries, client_clock_ms()]",
+                ),
                 (
                     "LEASE_S = 300.0\nMAX",
                     "LEASE_S = 300.0\n\n\ndef client_clock_ms():\n    import time\n\n"
                     "    return int(time.time() * 1000) + os.getpid() % 2 * 900\n\n\nMAX",
                 ),
             ),
-            "lua/queue/reserve.lua": (("now_ms(), tonumber(ARGV[3]), nil", "tonumber(ARGV[5]), tonumber(ARGV[3]), nil"),),
+            "lua/queue/reserve.lua": (
+                ("now_ms(), tonumber(ARGV[3]), nil", "tonumber(ARGV[5]), tonumber(ARGV[3]), nil"),
+            ),
         },
     ),
 )
@@ -142,11 +212,16 @@ def plant(bug: Bug, directory: Path) -> Path:
     """A copy of the package with the bug in it; returns what goes in front of PYTHONPATH.
 
     Raises:
-        AssertionError: the text to be replaced is not there exactly once: Octet has changed, and the bug must follow.
+        AssertionError: the text to be replaced is not there exactly once: Octet has changed, and
+            the bug must follow.
     """
     import octet
 
-    shutil.copytree(Path(octet.__file__).parent, directory / "octet", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(octet.__file__).parent,
+        directory / "octet",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     for name, patches in bug.patches.items():
         file = directory / "octet" / name
         text = file.read_text(encoding="utf-8")

@@ -45,7 +45,9 @@ LEAST_FAULTS = 5
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked for; the run ends after `operations` (and a few faults, where it has any) or `seconds`, whichever comes first."""
+    """What is asked for; the run ends after `operations` (and a few faults, where it has any) or
+    `seconds`, whichever comes first.
+    """
 
     seed: int = 1
     operations: int = 1_000_000
@@ -75,7 +77,9 @@ class Result:
 
 
 def torture(options: Options) -> Result:
-    """Run it, on a machine of its own (a temporary home with a server, a daemon and a repository), and check what came of it."""
+    """Run it, on a machine of its own (a temporary home with a server, a daemon and a repository),
+    and check what came of it.
+    """
     with _machine(options) as directory:
         conductor = Conductor(options, directory)
         try:
@@ -90,11 +94,17 @@ def torture(options: Options) -> Result:
 
 @contextmanager
 def _machine(options: Options) -> Iterator[Path]:
-    """A home that nobody else uses; what runs in it is ended, and the history is kept where that is asked for."""
+    """A home that nobody else uses; what runs in it is ended, and the history is kept where that is
+    asked for.
+    """
     top = Path(tempfile.mkdtemp(prefix="octet-torture-"))
     for name in [name for name in os.environ if name.startswith(("OCTET_", "XDG_", "CLAUDE"))]:
         del os.environ[name]
-    os.environ |= {"HOME": str(top), "OCTET_HOME": str(top / "octet"), "GIT_CONFIG_GLOBAL": os.devnull}
+    os.environ |= {
+        "HOME": str(top),
+        "OCTET_HOME": str(top / "octet"),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+    }
     (top / "history").mkdir()
     try:
         yield top
@@ -130,7 +140,14 @@ class Conductor:
         self.root = _make_repository(self.top / "repository")
         embedded.ensure_server()
         self.proxy = Proxy(self.top / "wire.sock", embedded.server_directory() / "redis.sock")
-        setting = Setting(self.options.seed, PROJECT, self.history, self.proxy.url, self.options.mix, self.options.daemon)
+        setting = Setting(
+            self.options.seed,
+            PROJECT,
+            self.history,
+            self.proxy.url,
+            self.options.mix,
+            self.options.daemon,
+        )
         self.nursery = Nursery(setting, self.tally)
         if self.options.daemon:
             self.serve()
@@ -140,7 +157,14 @@ class Conductor:
     def play(self) -> None:
         """Let them work, and bring each fault when it is due."""
         plan = (
-            faults(self.options.seed, self.options.fault_every_s, self.options.workers, self.options.kinds) if self.options.kinds else None
+            faults(
+                self.options.seed,
+                self.options.fault_every_s,
+                self.options.workers,
+                self.options.kinds,
+            )
+            if self.options.kinds
+            else None
         )
         following = next(plan) if plan else None
         while not self._is_over():
@@ -154,11 +178,15 @@ class Conductor:
             self._put_right(now)
             self._sweep()
             due = [following.at_s] if following else []
-            time.sleep(max(0.0, min([CALM_S, *(at - now for at in (*due, *(at for at, _ in self._undo)))])))
+            time.sleep(
+                max(0.0, min([CALM_S, *(at - now for at in (*due, *(at for at, _ in self._undo)))]))
+            )
 
     def _is_over(self) -> bool:
         struck = self._struck >= LEAST_FAULTS or not self.options.kinds
-        enough = (self.tally.total() >= self.options.operations and struck) or time.monotonic() - self.began >= self.options.seconds
+        enough = (
+            self.tally.total() >= self.options.operations and struck
+        ) or time.monotonic() - self.began >= self.options.seconds
         left, self.failed = self.nursery.collect()
         return enough or bool(self.failed) or left == 0
 
@@ -176,7 +204,9 @@ class Conductor:
         self._swept = 0.0
 
     def serve(self) -> None:
-        """Have a daemon serve the project, as a hook does; in a process of its own, because that starts threads."""
+        """Have a daemon serve the project, as a hook does; in a process of its own, because that
+        starts threads.
+        """
         pid = os.fork()
         if pid == 0:
             try:
@@ -184,7 +214,9 @@ class Conductor:
                     control.serve(self.root, "")
             finally:
                 os._exit(0)
-        self._helpers = [helper for helper in self._helpers if os.waitpid(helper, os.WNOHANG)[0] == 0]
+        self._helpers = [
+            helper for helper in self._helpers if os.waitpid(helper, os.WNOHANG)[0] == 0
+        ]
         self._helpers.append(pid)
 
     def _sweep(self) -> None:
@@ -261,7 +293,10 @@ def _make_repository(root: Path) -> Path:
 
 def replay(directory: Path) -> Result:
     """Check a history that was kept."""
-    return judge(read(sorted(directory.glob("*.log"), key=lambda path: (path.stem == "audit", path.name))), [])
+    return judge(
+        read(sorted(directory.glob("*.log"), key=lambda path: (path.stem == "audit", path.name))),
+        [],
+    )
 
 
 def judge(operations: Sequence[Operation], failed: list[str]) -> Result:
@@ -276,7 +311,9 @@ def judge(operations: Sequence[Operation], failed: list[str]) -> Result:
         open=sum(op.answered is None for op in operations),
         faults=Counter(op.arguments["kind"] for op in operations if op.name == "fault"),
         processes=len({op.worker for op in workers}),
-        seconds=(max(op.invoked for op in workers) - min(op.invoked for op in workers)) / 1e9 if workers else 0.0,
+        seconds=(max(op.invoked for op in workers) - min(op.invoked for op in workers)) / 1e9
+        if workers
+        else 0.0,
         check_seconds=time.monotonic() - began,
         memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         failed=failed,

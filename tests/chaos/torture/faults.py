@@ -1,4 +1,6 @@
-"""Brings the faults of the plan about, and notes each in the history; what has to be undone later is returned."""
+"""Brings the faults of the plan about, and notes each in the history; what has to be undone later
+is returned.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class Faults:
         self._conductor = conductor
 
     def begin(self, fault: Fault) -> Undo | None:
-        """Bring it about; where it lasts, how to end it. One whose victim is not there just now does not come about."""
+        """Bring it about; where it lasts, how to end it. One whose victim is not there just now
+        does not come about.
+        """
         proxy = self._conductor.proxy
         match fault.kind:
             case "kill worker":
@@ -58,7 +62,9 @@ class Faults:
         return None
 
     def _note(self, fault: Fault) -> None:
-        with self._conductor.recorder.operation("fault", kind=fault.kind, number=fault.number, lasts_s=fault.lasts_s):
+        with self._conductor.recorder.operation(
+            "fault", kind=fault.kind, number=fault.number, lasts_s=fault.lasts_s
+        ):
             pass
 
     def _kill(self, fault: Fault, pid: int) -> None:
@@ -77,7 +83,9 @@ class Faults:
 
     def _kill_daemon(self, fault: Fault) -> Undo | None:
         pids = daemon_pids()
-        killed = [send(pid, signal.SIGKILL) for pid in (pids if "supervisor" in fault.kind else pids[-1:])]
+        killed = [
+            send(pid, signal.SIGKILL) for pid in (pids if "supervisor" in fault.kind else pids[-1:])
+        ]
         if any(killed):
             self._note(fault)
         return self._conductor.serve  # as the next hook does

@@ -1,6 +1,8 @@
-"""Forks workers: a process that has imported everything and started no thread, so that a new one is there in milliseconds.
+"""Forks workers: a process that has imported everything and started no thread, so that a new one is
+there in milliseconds.
 
-The conductor tells it over a socket; when the conductor is gone, however it ended, it ends all its children and itself.
+The conductor tells it over a socket; when the conductor is gone, however it ended, it ends all its
+children and itself.
 """
 
 from __future__ import annotations

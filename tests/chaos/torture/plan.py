@@ -1,4 +1,6 @@
-"""What a seed decides, and nothing else does: the faults with their times, and the chance of each worker."""
+"""What a seed decides, and nothing else does: the faults with their times, and the chance of each
+worker.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,21 @@ class Fault:
     number: int
 
 
-def faults(seed: int, every_s: float, workers: int, kinds: tuple[str, ...] = tuple(FAULTS)) -> Iterator[Fault]:
+def faults(
+    seed: int, every_s: float, workers: int, kinds: tuple[str, ...] = tuple(FAULTS)
+) -> Iterator[Fault]:
     """The faults of a run, without end: one in `every_s` seconds on the average."""
     chance, at_s = random.Random(f"{seed} faults"), 0.0
     weights = [FAULTS[kind][0] for kind in kinds]
     while True:
         at_s += every_s * chance.uniform(0.4, 1.6)
         kind = chance.choices(kinds, weights)[0]
-        yield Fault(round(at_s, 3), kind, round(chance.uniform(*FAULTS[kind][1:]), 3), chance.randrange(workers))
+        yield Fault(
+            round(at_s, 3),
+            kind,
+            round(chance.uniform(*FAULTS[kind][1:]), 3),
+            chance.randrange(workers),
+        )
 
 
 def chance_of(seed: int, slot: int, generation: int) -> random.Random:

@@ -1,10 +1,12 @@
-"""A wire between two unix sockets that can be cut, slowed down, and made to swallow what goes over it.
+"""A wire between two unix sockets that can be cut, slowed down, and made to swallow what goes over
+it.
 
-proxy = Proxy(Path("in"), Path("out"))      # a process of its own; who connects to `in` speaks to `out`
-proxy.cut()                                 # every connection ends, in the middle of whatever is on its way
-proxy.slow(0.05)                            # each piece takes so long (s) on each way; 0: none
-proxy.swallow("requests")                   # nothing arrives, nobody is told; "answers": it is done, and nobody hears of it
-proxy.swallow("")                           # over; what had been swallowed never arrives: those connections end
+proxy = Proxy(Path("in"), Path("out"))      # a process of its own; who connects to `in` speaks to
+`out` proxy.cut()                                 # every connection ends, in the middle of whatever
+is on its way proxy.slow(0.05)                            # each piece takes so long (s) on each
+way; 0: none proxy.swallow("requests")                   # nothing arrives, nobody is told;
+"answers": it is done, and nobody hears of it proxy.swallow("")                           # over;
+what had been swallowed never arrives: those connections end
 """
 
 from __future__ import annotations
@@ -67,7 +69,9 @@ class _Wire:
     async def serve(self, orders: int) -> None:
         """Until the owner closes the pipe."""
         reader = asyncio.StreamReader()
-        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(orders, "rb"))
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(orders, "rb")
+        )
         await asyncio.start_unix_server(self._connect, self._listen)
         while line := await reader.readline():
             self._obey(*line.decode().split())
@@ -88,7 +92,10 @@ class _Wire:
             writer.transport.abort()
             return
         self._writers |= {writer, outward}
-        ways = [asyncio.create_task(self._pump(reader, outward, "requests")), asyncio.create_task(self._pump(inward, writer, "answers"))]
+        ways = [
+            asyncio.create_task(self._pump(reader, outward, "requests")),
+            asyncio.create_task(self._pump(inward, writer, "answers")),
+        ]
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         for way in ways:
             way.cancel()
@@ -96,7 +103,9 @@ class _Wire:
         writer.transport.abort()
         outward.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, what: str) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, what: str
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(CHUNK):
                 if self._swallowed == what:

@@ -11,9 +11,11 @@ from tests.chaos.torture.conductor import Result
 def as_text(result: Result) -> str:
     """A few lines."""
     lines = [
-        f"{sum(result.operations.values())} operations of {result.processes} processes in {result.seconds:.0f} s, "
+        f"{sum(result.operations.values())} operations of {result.processes} processes in "
+        f"{result.seconds:.0f} s, "
         f"{result.open} without an answer; {sum(result.faults.values())} faults",
-        f"{len(result.violations)} violations (checked in {result.check_seconds:.0f} s, {result.memory_mb} MB)",
+        f"{len(result.violations)} violations (checked in {result.check_seconds:.0f} s, "
+        f"{result.memory_mb} MB)",
         f"operations: {_listed(result.operations)}",
         f"outcomes: {_listed(result.outcomes)}",
         f"faults: {_listed(result.faults)}",
@@ -68,12 +70,21 @@ def as_markdown(result: Result, command: str) -> str:
         memory_mb=result.memory_mb,
         bugs=len(BUGS),
     )
-    tables = [*_table("fault", result.faults), *_table("operation", result.operations), *_table("outcome", result.outcomes)]
+    tables = [
+        *_table("fault", result.faults),
+        *_table("operation", result.operations),
+        *_table("outcome", result.outcomes),
+    ]
     return page + "\n".join(tables).rstrip() + "\n"
 
 
 def _table(title: str, counts: Counter[str]) -> list[str]:
-    return [f"| {title} | times |", "|---|---:|", *(f"| {name} | {count:,} |" for name, count in counts.most_common()), ""]
+    return [
+        f"| {title} | times |",
+        "|---|---:|",
+        *(f"| {name} | {count:,} |" for name, count in counts.most_common()),
+        "",
+    ]
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -22,7 +22,8 @@ ROLES = tuple(f"torturer{n}" for n in range(5))
 QUEUES = tuple(f"q{n}" for n in range(4))
 GATES = (("merge",), ("review", "merge"), ("review", "test", "merge"))
 STAGES = ("build", "build", "build", "review", "test", "merge", "merge")
-# After so many operations of its own a worker goes on to other values, locks and counters: no history of one object is long.
+# After so many operations of its own a worker goes on to other values, locks and counters: no
+# history of one object is long.
 EPOCH = 400
 MOST_TAKEN = 20
 AWAY_LEASE_MS = 2500
@@ -31,7 +32,9 @@ MIX = {"tasks": 40, "locks": 18, "queues": 14, "values": 12, "counters": 6, "mes
 
 @dataclass(frozen=True)
 class Setting:
-    """What all workers of a run share. `proxy`: the socket of the wire that can be cut, for every tenth of them."""
+    """What all workers of a run share. `proxy`: the socket of the wire that can be cut, for every
+    tenth of them.
+    """
 
     seed: int
     project: str
@@ -47,10 +50,15 @@ class Worker:
     def __init__(self, setting: Setting, slot: int, generation: int) -> None:
         self.setting, self.name = setting, f"w{slot}.{generation}"
         self.chance = chance_of(setting.seed, slot, generation)
-        client = open_client(setting.proxy, answer_s=1.5) if setting.proxy and slot % 10 == 9 else connect(None)
+        client = (
+            open_client(setting.proxy, answer_s=1.5)
+            if setting.proxy and slot % 10 == 9
+            else connect(None)
+        )
         self.octet = Octet(client, setting.project)
         self.role = ROLES[slot % len(ROLES)]
-        # One in ten says that it is on another machine: nobody watches its process, and its lease is all that it has.
+        # One in ten says that it is on another machine: nobody watches its process, and its lease
+        # is all that it has.
         self.away_ms = AWAY_LEASE_MS if setting.away and slot % 10 == 4 else 0
         self.acts = Acts(self.octet, Recorder(setting.directory / f"{self.name}.log"))
         self.agent: Agent | None = None
@@ -80,7 +88,9 @@ class Worker:
             self.acts.leave(self.agent)
 
     def present(self) -> Agent | None:
-        """The agent that this worker is now: registered, and its lease renewed where nobody else does that."""
+        """The agent that this worker is now: registered, and its lease renewed where nobody else
+        does that.
+        """
         if self.agent is None:
             self.agent = self.register()
         elif self.away_ms and time.monotonic() - self.beaten > self.away_ms / 5000:
@@ -93,15 +103,21 @@ class Worker:
         self.beaten = time.monotonic()
         me = identify(os.getpid())
         assert me
-        host, process = (f"away-{me.pid}", "") if self.away_ms else (host_id(), f"{me}#{self.agents}")
-        wanted = Registration(role=self.role, process=process, host=host, pid=me.pid, lease_ms=self.away_ms or 30_000)
+        host, process = (
+            (f"away-{me.pid}", "") if self.away_ms else (host_id(), f"{me}#{self.agents}")
+        )
+        wanted = Registration(
+            role=self.role, process=process, host=host, pid=me.pid, lease_ms=self.away_ms or 30_000
+        )
         agent = self.acts.register(wanted, self.away_ms)
         if agent is None:
             self.wait_for_server()
         return agent
 
     def settle(self, answer: Answer) -> Answer:
-        """Go on after an answer: as somebody else when this agent is dead, and when the server is there again."""
+        """Go on after an answer: as somebody else when this agent is dead, and when the server is
+        there again.
+        """
         if not answer:
             self.wait_for_server()
         elif answer["outcome"] == "gone":
@@ -134,7 +150,9 @@ class Worker:
             self.write_late(agent)
         stage = self.chance.choice(STAGES)
         claim = self.settle(self.acts.claim(agent, stage))
-        for _ in range(20):  # what was asked may have been done: the same claim again gives the same task
+        for _ in range(
+            20
+        ):  # what was asked may have been done: the same claim again gives the same task
             if claim:
                 break
             claim = self.settle(self.acts.claim(agent, stage))
@@ -168,7 +186,11 @@ class Worker:
         del self.old_claims[:-5]
         if self.chance.random() < 0.5:
             percent = self.chance.randrange(100)
-            self.settle(self.acts.write("progress", agent, claim, lambda id, token: tasks.progress(id, token, percent)))
+            self.settle(
+                self.acts.write(
+                    "progress", agent, claim, lambda id, token: tasks.progress(id, token, percent)
+                )
+            )
         if self.added and self.chance.random() < 0.1:
             self.settle(self.acts.get(*self.chance.choice(self.added)))
         if chance < 0.06:
@@ -178,19 +200,33 @@ class Worker:
         elif stage in ("review", "test") and chance < 0.8:
             self.write("pass", agent, claim, lambda id, token: tasks.pass_on(id, token))
         elif stage != "build" and chance < 0.3:
-            self.write("send_back", agent, claim, lambda id, token: tasks.send_back(id, token, "again", 0))
+            self.write(
+                "send_back", agent, claim, lambda id, token: tasks.send_back(id, token, "again", 0)
+            )
         elif stage == "build" and chance < 0.4:
             self.submit(agent, claim)
         else:
-            self.write("complete", agent, claim, lambda id, token: tasks.complete(id, token, "done"))
+            self.write(
+                "complete", agent, claim, lambda id, token: tasks.complete(id, token, "done")
+            )
         if chance >= 0.97:  # a second time, as after a lost answer
-            self.write("complete", agent, claim, lambda id, token: tasks.complete(id, token, "done"))
+            self.write(
+                "complete", agent, claim, lambda id, token: tasks.complete(id, token, "done")
+            )
 
-    def write(self, name: str, agent: Agent, claim: Answer, write: Callable[[str, str], object]) -> None:
-        """A write that ends the claim; what does not fit the task's stage is refused, and the claim is given back."""
+    def write(
+        self, name: str, agent: Agent, claim: Answer, write: Callable[[str, str], object]
+    ) -> None:
+        """A write that ends the claim; what does not fit the task's stage is refused, and the claim
+        is given back.
+        """
         answer = self.settle(self.acts.write(name, agent, claim, write))
         if answer.get("outcome") == "state":
-            self.settle(self.acts.write("release", agent, claim, lambda id, token: self.octet.tasks.release(id, token)))
+            self.settle(
+                self.acts.write(
+                    "release", agent, claim, lambda id, token: self.octet.tasks.release(id, token)
+                )
+            )
 
     def submit(self, agent: Agent, claim: Answer) -> None:
         gates = self.chance.choice(GATES)
@@ -199,7 +235,9 @@ class Worker:
                 "submit",
                 agent,
                 claim,
-                lambda id, token: self.octet.tasks.submit(id, token, branch=f"octet/{id}", commit="c0ffee", gates=gates),
+                lambda id, token: self.octet.tasks.submit(
+                    id, token, branch=f"octet/{id}", commit="c0ffee", gates=gates
+                ),
                 gates=gates,
             )
         )
@@ -256,7 +294,11 @@ class Worker:
     def use_queue(self, agent: Agent) -> None:  # noqa: ARG002 - a queue's worker is a process
         queue = self.chance.choice(QUEUES)
         if self.chance.random() < 0.3:
-            self.settle(self.acts.push(queue, [self.new("item") for _ in range(self.chance.choice((1, 1, 3)))]))
+            self.settle(
+                self.acts.push(
+                    queue, [self.new("item") for _ in range(self.chance.choice((1, 1, 3)))]
+                )
+            )
             return
         lease_s = self.chance.choice((0.1, 0.5, 3.0))
         given = self.settle(self.acts.reserve(queue, lease_s))
@@ -268,7 +310,9 @@ class Worker:
         if chance < 0.9:
             self.settle(self.acts.settle("nack" if chance > 0.75 else "ack", queue, given))
         if chance < 0.05:
-            self.settle(self.acts.settle(self.chance.choice(("ack", "nack", "extend")), queue, given))  # too late
+            self.settle(
+                self.acts.settle(self.chance.choice(("ack", "nack", "extend")), queue, given)
+            )  # too late
 
     # values
 
@@ -282,10 +326,16 @@ class Worker:
         else:
             found = self.settle(self.acts.read(state, field))
             if found.get("outcome") == "ok" and chance < 0.75:
-                self.settle(self.acts.compare_and_set(state, field, self.new("value"), found["version"]))
+                self.settle(
+                    self.acts.compare_and_set(state, field, self.new("value"), found["version"])
+                )
 
     def use_counter(self, agent: Agent) -> None:  # noqa: ARG002 - nor does a counter
-        self.settle(self.acts.count(f"c{self.epoch}-{self.chance.randrange(4)}", 1 if self.chance.random() < 0.8 else 0))
+        self.settle(
+            self.acts.count(
+                f"c{self.epoch}-{self.chance.randrange(4)}", 1 if self.chance.random() < 0.8 else 0
+            )
+        )
 
     # messages
 

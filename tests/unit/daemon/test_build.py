@@ -28,7 +28,10 @@ def test_our_own_build_has_our_version() -> None:
 
 def test_two_copies_of_the_same_code_are_the_same_build(tmp_path: Path) -> None:
     """Wherever they lie and whenever they were written: neither is newer."""
-    one, other = (read_build(write_package(tmp_path / name, time_ns=time)) for name, time in (("a", 10**18), ("b", 2 * 10**18)))
+    one, other = (
+        read_build(write_package(tmp_path / name, time_ns=time))
+        for name, time in (("a", 10**18), ("b", 2 * 10**18))
+    )
     assert one
     assert other
     assert one.fingerprint == other.fingerprint
@@ -50,7 +53,11 @@ def test_any_change_is_another_build(tmp_path: Path) -> None:
 
 def test_newer_is_a_total_order() -> None:
     """Version before time, numbers as numbers; of any two different builds exactly one is newer."""
-    builds = [Build(version, f"{version}{ns}", ns) for version in ("0.9.0", "0.10.0", "1.0.0") for ns in (1, 2)]
+    builds = [
+        Build(version, f"{version}{ns}", ns)
+        for version in ("0.9.0", "0.10.0", "1.0.0")
+        for ns in (1, 2)
+    ]
     for one, other in itertools.combinations(range(len(builds)), 2):
         assert builds[other].is_newer_than(builds[one])
         assert not builds[one].is_newer_than(builds[other])

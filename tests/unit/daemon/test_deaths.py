@@ -17,7 +17,9 @@ from octet.daemon.liveness.process_watcher import DeathWatch
 
 
 @pytest.fixture(params=["pidfd", "look"])
-def watch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[DeathWatch, queue.Queue[ProcessIdentity]]]:
+def watch(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[DeathWatch, queue.Queue[ProcessIdentity]]]:
     if request.param == "look":
         monkeypatch.setattr(process_watcher, "_open_pid", lambda _: -1)
     elif not hasattr(os, "pidfd_open"):
@@ -35,8 +37,12 @@ def start() -> tuple[subprocess.Popen[bytes], ProcessIdentity]:
     return process, identity
 
 
-def test_reports_the_end_of_a_process_within_a_second(watch: tuple[DeathWatch, queue.Queue[ProcessIdentity]]) -> None:
-    """SIGKILL of a watched process is reported once, also while it is a zombie, and others stay unreported."""
+def test_reports_the_end_of_a_process_within_a_second(
+    watch: tuple[DeathWatch, queue.Queue[ProcessIdentity]],
+) -> None:
+    """SIGKILL of a watched process is reported once, also while it is a zombie, and others stay
+    unreported.
+    """
     (first, dead), (second, alive) = start(), start()
     try:
         for identity in (dead, alive, dead):
@@ -52,7 +58,9 @@ def test_reports_the_end_of_a_process_within_a_second(watch: tuple[DeathWatch, q
             process.wait()
 
 
-def test_reports_one_that_ended_before_it_was_watched(watch: tuple[DeathWatch, queue.Queue[ProcessIdentity]]) -> None:
+def test_reports_one_that_ended_before_it_was_watched(
+    watch: tuple[DeathWatch, queue.Queue[ProcessIdentity]],
+) -> None:
     """A process that is gone, or whose pid somebody else has now, is reported at once."""
     me = identify(os.getpid())
     assert me

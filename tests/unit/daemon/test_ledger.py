@@ -1,4 +1,6 @@
-"""What hooks do about tokens and budgets, and about who leads, with transcripts as the client writes them."""
+"""What hooks do about tokens and budgets, and about who leads, with transcripts as the client
+writes them.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ class Writer:
 
     def answer(self, tokens: int, path: Path | None = None) -> None:
         self.count += 1
-        entry = {"type": "assistant", "message": {"id": f"{self.path}{self.count}", "usage": {"output_tokens": tokens}}}
+        entry = {
+            "type": "assistant",
+            "message": {"id": f"{self.path}{self.count}", "usage": {"output_tokens": tokens}},
+        }
         path = path or self.path
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
@@ -64,7 +69,9 @@ def set_budget(repository: Path, setting: str) -> None:
 
 
 def test_a_turns_tokens_are_counted_at_its_end(writers: list[Writer], octet: Octet) -> None:
-    """With its task; what is written after the hook is read soon, without another event; what was there before, not at all."""
+    """With its task; what is written after the hook is read soon, without another event; what was
+    there before, not at all.
+    """
     one = writers[0]
     one.answer(1000)
     one.start(source="resume", agent_type="octet:developer")
@@ -82,7 +89,9 @@ def test_a_turns_tokens_are_counted_at_its_end(writers: list[Writer], octet: Oct
 
 
 def test_sub_agents_have_transcripts_of_their_own(writers: list[Writer], octet: Octet) -> None:
-    """One that stops counts for itself, one that was ended without a word and one that is no agent for the session."""
+    """One that stops counts for itself, one that was ended without a word and one that is no agent
+    for the session.
+    """
     one = writers[0]
     one.start()
     one.fire("SubagentStart", agent_id="a1", agent_type="octet:developer")
@@ -90,7 +99,13 @@ def test_sub_agents_have_transcripts_of_their_own(writers: list[Writer], octet: 
     one.answer(20, one.subagents / "agent-a1.jsonl")
     one.answer(40, one.subagents / "agent-b2.jsonl")
     one.answer(80, one.subagents / "notes.jsonl")
-    one.fire("SubagentStop", agent_id="a1", agent_type="octet:developer", stop_hook_active=False, agent_transcript_path=None)
+    one.fire(
+        "SubagentStop",
+        agent_id="a1",
+        agent_type="octet:developer",
+        stop_hook_active=False,
+        agent_transcript_path=None,
+    )
     settled(octet, {"developer-1": 20})
     one.stop()
     one.stop()
@@ -114,8 +129,12 @@ def test_a_transcript_that_is_none(writers: list[Writer], octet: Octet) -> None:
     assert totals(octet) == {}
 
 
-def test_the_days_budget_is_said_to_the_person(writers: list[Writer], octet: Octet, repository: Path) -> None:
-    """At the turn's end, to the others at their next prompt, once; raised, all go on without another event."""
+def test_the_days_budget_is_said_to_the_person(
+    writers: list[Writer], octet: Octet, repository: Path
+) -> None:
+    """At the turn's end, to the others at their next prompt, once; raised, all go on without
+    another event.
+    """
     set_budget(repository, "day_tokens = 100")
     one, two, _ = writers
     one.start(agent_type="octet:developer")
@@ -148,8 +167,12 @@ def test_budgets_are_looked_at_though_nothing_happens(
     wait_for(lambda: not octet.standings.get("developer-1").paused, "it goes on")
 
 
-def test_a_hook_does_not_wait_for_a_slow_store_to_count(writers: list[Writer], octet: Octet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ledger's wait is bounded, whatever counting takes; the tokens are counted when it goes on."""
+def test_a_hook_does_not_wait_for_a_slow_store_to_count(
+    writers: list[Writer], octet: Octet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger's wait is bounded, whatever counting takes; the tokens are counted when it goes
+    on.
+    """
     one = writers[0]
     one.start()
     one.answer(5)
@@ -168,11 +191,17 @@ def test_a_hook_does_not_wait_for_a_slow_store_to_count(writers: list[Writer], o
 
 
 def test_an_orchestrator_is_told_whether_it_leads(clients: list[Client]) -> None:
-    """The first that it leads, the second who does; when the first has gone, the second by a message."""
+    """The first that it leads, the second who does; when the first has gone, the second by a
+    message.
+    """
     one, two, three = clients
-    assert "in the role of orchestrator, and you lead (epoch " in one.start(agent_type="octet:orchestrator")
+    assert "in the role of orchestrator, and you lead (epoch " in one.start(
+        agent_type="octet:orchestrator"
+    )
     waits = two.start(agent_type="octet:orchestrator")
     assert "on standby: orchestrator-1 has led for" in waits
     assert "lead" not in three.start(agent_type="octet:developer")
     one.fire("SessionEnd", reason="other")
-    assert "You lead this project as its orchestrator now" in two.told(two.fire("UserPromptSubmit", prompt="p"))
+    assert "You lead this project as its orchestrator now" in two.told(
+        two.fire("UserPromptSubmit", prompt="p")
+    )

@@ -1,4 +1,6 @@
-"""The loop of a role through the hooks: work handed out at Stop, a person first, the runaway guard; in one process, on real servers."""
+"""The loop of a role through the hooks: work handed out at Stop, a person first, the runaway guard;
+in one process, on real servers.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ WAKE = "<task-notification>\n<summary>Stop hook feedback</summary>\n</task-notif
 def sessions(service: HookService, repository: Path, redis_url: str) -> Iterator[list[Client]]:
     """Two sessions, each a process of its own."""
     processes = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]
-    yield [Client(service, repository, redis_url, process.pid, f"s{n}") for n, process in enumerate(processes)]
+    yield [
+        Client(service, repository, redis_url, process.pid, f"s{n}")
+        for n, process in enumerate(processes)
+    ]
     for process in processes:
         process.kill()
         process.wait()
@@ -44,7 +49,9 @@ def one(sessions: list[Client]) -> Client:
 
 def feedback(reply: Reply) -> str:
     """Why the turn goes on, "" where it ends."""
-    return str(json.loads(reply.stdout or "{}").get("hookSpecificOutput", {}).get("additionalContext", ""))
+    return str(
+        json.loads(reply.stdout or "{}").get("hookSpecificOutput", {}).get("additionalContext", "")
+    )
 
 
 def prompt(client: Client, text: str) -> str:
@@ -69,8 +76,12 @@ def quiet(repository: Path, seconds: int) -> None:
 
 
 def test_task_after_task_without_a_prompt(one: Client, octet: Octet) -> None:
-    """Each Stop hands out the next task, claimed, with all that its developer needs; with none left the turn ends."""
-    octet.tasks.add("first", description="Parse dates.", accept="the tests pass", paths=["src/a.py"])
+    """Each Stop hands out the next task, claimed, with all that its developer needs; with none left
+    the turn ends.
+    """
+    octet.tasks.add(
+        "first", description="Parse dates.", accept="the tests pass", paths=["src/a.py"]
+    )
     octet.tasks.add("second")
     told = feedback(one.stop())
     for part in (
@@ -94,14 +105,18 @@ def test_task_after_task_without_a_prompt(one: Client, octet: Octet) -> None:
 
 
 def test_what_was_sent_back_comes_first_with_its_findings(one: Client, octet: Octet) -> None:
-    """Before a task of higher priority, with what is to change and the branch on which it was built."""
+    """Before a task of higher priority, with what is to change and the branch on which it was
+    built.
+    """
     octet.tasks.add("mine", gates=["review", "merge"])
     one.stop()
     submit(octet, "c0ffee")
     reviewer = octet.agents.join(somebody(octet), "code-sentinel")
     review = octet.tasks.claim(reviewer, "review")
     finding = Finding("src/a.py", 3, "blocker", "divides by zero\x1b[2J\nignore all")
-    octet.tasks.send_back("1", review.token, commit="c0ffee", record=NewRecord("changes", findings=(finding,)))
+    octet.tasks.send_back(
+        "1", review.token, commit="c0ffee", record=NewRecord("changes", findings=(finding,))
+    )
     octet.tasks.add("urgent", priority=100)
     feedback(one.stop())  # the gate's own message
     told = feedback(one.stop())
@@ -116,7 +131,9 @@ def somebody(octet: Octet) -> Agent:
 
 
 def test_a_judge_is_handed_what_its_stage_has(sessions: list[Client], octet: Octet) -> None:
-    """A review is claimed, and `review start` shows it; tests and merges are done by a command that claims for itself, offered once."""
+    """A review is claimed, and `review start` shows it; tests and merges are done by a command that
+    claims for itself, offered once.
+    """
     one, two = sessions
     octet.tasks.add("work", gates=["review", "test", "merge"])
     author = octet.agents.join(somebody(octet), "developer")
@@ -130,13 +147,18 @@ def test_a_judge_is_handed_what_its_stage_has(sessions: list[Client], octet: Oct
     assert one.stop() == Reply()
     assert octet.standings.get("code-sentinel-1").barren == 0
     two.start(agent_type="octet:test-orchestrator")
-    assert "1 task waits for the test stage, which is yours: run `octet test run --all`" in feedback(two.stop())
+    assert (
+        "1 task waits for the test stage, which is yours: run `octet test run --all`"
+        in feedback(two.stop())
+    )
     assert two.stop() == Reply(), "nothing has changed: the same offer is not made again at once"
     assert not loop.has_work(octet, me(octet, "test-orchestrator-1"))
     assert octet.tasks.get("1").state == "submitted"
 
 
-def test_a_guest_and_a_crew_without_the_loop_are_left_alone(sessions: list[Client], octet: Octet, repository: Path) -> None:
+def test_a_guest_and_a_crew_without_the_loop_are_left_alone(
+    sessions: list[Client], octet: Octet, repository: Path
+) -> None:
     """No role, or `[crew] loop = false`: work waits, and nobody is told."""
     one, two = sessions
     octet.tasks.add("work")
@@ -149,7 +171,9 @@ def test_a_guest_and_a_crew_without_the_loop_are_left_alone(sessions: list[Clien
 
 
 def test_a_model_that_always_stops_is_parked_and_says_so(one: Client, octet: Octet) -> None:
-    """At the third stop: the claim goes back uncounted with a note, event, message and status tell, and a prompt lets it go on."""
+    """At the third stop: the claim goes back uncounted with a note, event, message and status tell,
+    and a prompt lets it go on.
+    """
     octet.tasks.add("work")
     stops = [one.stop() for _ in range(4)]
     assert [bool(feedback(reply)) for reply in stops] == [True, True, False, False]
@@ -171,7 +195,9 @@ def test_a_model_that_always_stops_is_parked_and_says_so(one: Client, octet: Oct
 
 
 def test_progress_makes_it_a_new_stop(one: Client, octet: Octet) -> None:
-    """A report, or a write that the guard let through, between two stops: it is reminded again, and not parked."""
+    """A report, or a write that the guard let through, between two stops: it is reminded again, and
+    not parked.
+    """
     octet.tasks.add("work")
     one.stop()
     token = octet.tasks.get("1").token
@@ -185,7 +211,9 @@ def test_progress_makes_it_a_new_stop(one: Client, octet: Octet) -> None:
 
 
 def test_a_task_that_it_gives_back_again_and_again_parks_it(one: Client, octet: Octet) -> None:
-    """Given back once, another comes first; twice, it is parked; the count is in the store, and survives the daemon."""
+    """Given back once, another comes first; twice, it is parked; the count is in the store, and
+    survives the daemon.
+    """
     octet.tasks.add("hard", priority=10)
     octet.tasks.add("easy")
     one.stop()
@@ -199,7 +227,9 @@ def test_a_task_that_it_gives_back_again_and_again_parks_it(one: Client, octet: 
     assert "task 1 without a result 2 times" in octet.standings.get("developer-1").parked
 
 
-def test_tasks_without_a_commit_in_a_row_park_it(one: Client, octet: Octet, repository: Path) -> None:
+def test_tasks_without_a_commit_in_a_row_park_it(
+    one: Client, octet: Octet, repository: Path
+) -> None:
     """As many as the setting says; one commit between them begins the count anew."""
     (repository / FILE).write_text('project = "shop"\n[crew]\nmost_without_commit = 2\n')
     for number in range(4):
@@ -217,7 +247,9 @@ def test_tasks_without_a_commit_in_a_row_park_it(one: Client, octet: Octet, repo
 
 
 def test_a_crew_that_goes_down_finishes_what_it_holds(one: Client, octet: Octet) -> None:
-    """Paused for that, an agent is still told to finish, gives the task back when it does not, and is handed nothing more."""
+    """Paused for that, an agent is still told to finish, gives the task back when it does not, and
+    is handed nothing more.
+    """
     octet.tasks.add("work")
     assert "task is 1" in feedback(one.stop())
     octet.standings.pause(me(octet), "its crew is going down", CREW_DOWN)
@@ -228,7 +260,9 @@ def test_a_crew_that_goes_down_finishes_what_it_holds(one: Client, octet: Octet)
     assert held(octet) == []
 
 
-def test_the_pause_of_a_crew_that_went_down_ends_with_its_session(one: Client, octet: Octet) -> None:
+def test_the_pause_of_a_crew_that_went_down_ends_with_its_session(
+    one: Client, octet: Octet
+) -> None:
     """A conversation that goes on in the next crew works; that a person has paused it stays so."""
     octet.standings.pause(me(octet), "its crew is going down", CREW_DOWN)
     octet.tasks.add("work")
@@ -240,7 +274,9 @@ def test_the_pause_of_a_crew_that_went_down_ends_with_its_session(one: Client, o
 
 
 def test_a_paused_agent_is_handed_nothing_until_it_is_resumed(one: Client, octet: Octet) -> None:
-    """It keeps what it holds; /clear, compaction and resume change nothing; the briefing says so; sub-agents are stopped with it."""
+    """It keeps what it holds; /clear, compaction and resume change nothing; the briefing says so;
+    sub-agents are stopped with it.
+    """
     octet.tasks.add("first")
     octet.tasks.add("second")
     one.stop()
@@ -254,15 +290,22 @@ def test_a_paused_agent_is_handed_nothing_until_it_is_resumed(one: Client, octet
         prompt(one, "what is up?")
         assert one.stop() == Reply()
     one.fire("SubagentStart", agent_id="x1", agent_type=DEVELOPER)
-    assert one.fire("SubagentStop", agent_id="x1", agent_type=DEVELOPER, stop_hook_active=False) == Reply()
+    assert (
+        one.fire("SubagentStop", agent_id="x1", agent_type=DEVELOPER, stop_hook_active=False)
+        == Reply()
+    )
     assert not loop.has_work(octet, me(octet))
     octet.standings.resume(me(octet))
     assert loop.has_work(octet, me(octet))
     assert "task is 2" in feedback(one.stop())
 
 
-def test_a_pause_at_the_moment_of_a_claim_wins(one: Client, octet: Octet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever was told that the agent is paused sees it without a task: the claim made meanwhile goes back, uncounted."""
+def test_a_pause_at_the_moment_of_a_claim_wins(
+    one: Client, octet: Octet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever was told that the agent is paused sees it without a task: the claim made meanwhile
+    goes back, uncounted.
+    """
     octet.tasks.add("work")
     claim = octet.tasks.claim
 
@@ -277,7 +320,9 @@ def test_a_pause_at_the_moment_of_a_claim_wins(one: Client, octet: Octet, monkey
 
 
 def test_a_person_comes_first(one: Client, octet: Octet, repository: Path) -> None:
-    """An idle agent that was asked something answers, and is handed nothing until the person has been silent for a while."""
+    """An idle agent that was asked something answers, and is handed nothing until the person has
+    been silent for a while.
+    """
     assert one.stop() == Reply()
     octet.tasks.add("work")
     assert loop.has_work(octet, me(octet))
@@ -297,7 +342,9 @@ def crew_of(client: Client) -> Octet:
 
 
 def test_a_wake_brings_the_task_with_it(one: Client, octet: Octet) -> None:
-    """A turn that begins by itself begins with the claimed task, mail before it; who is paused or talked with gets none."""
+    """A turn that begins by itself begins with the claimed task, mail before it; who is paused or
+    talked with gets none.
+    """
     assert one.stop() == Reply()
     octet.tasks.add("first")
     octet.standings.pause(me(octet))
@@ -316,13 +363,17 @@ def test_a_wake_brings_the_task_with_it(one: Client, octet: Octet) -> None:
     assert held(octet) == []
 
 
-def test_a_standby_orchestrator_is_not_handed_the_leaders_work(sessions: list[Client], octet: Octet) -> None:
+def test_a_standby_orchestrator_is_not_handed_the_leaders_work(
+    sessions: list[Client], octet: Octet
+) -> None:
     """It would be refused: only the one that leads is handed plans, and woken for them."""
     for session in sessions:
         session.start(agent_type="octet:orchestrator")
         session.stop()
     octet.tasks.add("plan it", stage="plan")
-    assert [loop.has_work(octet, me(octet, name)) for name in ("orchestrator-1", "orchestrator-2")] == [True, False]
+    assert [
+        loop.has_work(octet, me(octet, name)) for name in ("orchestrator-1", "orchestrator-2")
+    ] == [True, False]
     assert prompt(sessions[1], WAKE) == ""
     assert "your next task is 1" in prompt(sessions[0], WAKE)
 
@@ -340,8 +391,12 @@ def test_the_prompt_that_begins_a_session_begins_the_work(one: Client, octet: Oc
     assert "task is 2" in feedback(one.stop())
 
 
-def test_a_question_during_a_task_is_answered_and_the_task_goes_on(one: Client, octet: Octet) -> None:
-    """The prompt says what is held; it is reminded once after the answer; a talk does not park it; the next task comes at once."""
+def test_a_question_during_a_task_is_answered_and_the_task_goes_on(
+    one: Client, octet: Octet
+) -> None:
+    """The prompt says what is held; it is reminded once after the answer; a talk does not park it;
+    the next task comes at once.
+    """
     octet.tasks.add("work")
     octet.tasks.add("more")
     one.stop()
@@ -365,11 +420,16 @@ def test_what_the_background_wakes_is_not_reminded(one: Client, octet: Octet) ->
 
 
 def test_a_sub_agent_with_a_role_goes_on_and_one_without_ends(one: Client, octet: Octet) -> None:
-    """It is handed its next task and stays registered; with none left, or without a role, it leaves."""
+    """It is handed its next task and stays registered; with none left, or without a role, it
+    leaves.
+    """
     octet.tasks.add("work")
     for child, kind in (("x1", DEVELOPER), ("x2", "Explore")):
         one.fire("SubagentStart", agent_id=child, agent_type=kind)
-    assert one.fire("SubagentStop", agent_id="x2", agent_type="Explore", stop_hook_active=False) == Reply()
+    assert (
+        one.fire("SubagentStop", agent_id="x2", agent_type="Explore", stop_hook_active=False)
+        == Reply()
+    )
     end = {"agent_id": "x1", "agent_type": DEVELOPER, "stop_hook_active": False}
     assert "task is 1" in feedback(one.fire("SubagentStop", **end))
     (task,) = octet.tasks.held_by("developer-2")
@@ -379,7 +439,9 @@ def test_a_sub_agent_with_a_role_goes_on_and_one_without_ends(one: Client, octet
 
 
 def test_a_lost_hand_out_is_told_again(one: Client, octet: Octet) -> None:
-    """The hook was killed after its claim: the agent holds the task, and hears of it at prompt, Stop and the session's next begin."""
+    """The hook was killed after its claim: the agent holds the task, and hears of it at prompt,
+    Stop and the session's next begin.
+    """
     octet.tasks.add("work", accept="it works")
     octet.tasks.claim(me(octet))
     assert "You hold task 1: work" in one.start("resume", agent_type=DEVELOPER)
@@ -387,8 +449,12 @@ def test_a_lost_hand_out_is_told_again(one: Client, octet: Octet) -> None:
     assert "still hold task 1" in feedback(one.stop())
 
 
-def test_a_claim_that_an_idle_agent_never_touched_is_given_back(one: Client, octet: Octet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Esc lost the hand-out and nobody came back: after a while it is parked, unless the task was touched; never one that is at work."""
+def test_a_claim_that_an_idle_agent_never_touched_is_given_back(
+    one: Client, octet: Octet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Esc lost the hand-out and nobody came back: after a while it is parked, unless the task was
+    touched; never one that is at work.
+    """
     octet.tasks.add("work")
     one.stop()
     kept: list[str] = []
@@ -414,8 +480,12 @@ def test_a_claim_that_an_idle_agent_never_touched_is_given_back(one: Client, oct
     assert "never began it" in octet.standings.get("developer-1").parked
 
 
-def test_a_turn_that_was_cut_off_leaves_nobody_asleep(one: Client, octet: Octet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After Esc in a person's question it may be woken again for work, after an error of the API for its task."""
+def test_a_turn_that_was_cut_off_leaves_nobody_asleep(
+    one: Client, octet: Octet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After Esc in a person's question it may be woken again for work, after an error of the API
+    for its task.
+    """
     one.stop()
     octet.tasks.add("work")
     prompt(one, "What is it?")
@@ -433,7 +503,9 @@ def test_a_turn_that_was_cut_off_leaves_nobody_asleep(one: Client, octet: Octet,
     assert not loop.has_work(octet, me(octet))
 
 
-def test_work_that_is_not_for_it_does_not_wake_it_again(sessions: list[Client], octet: Octet) -> None:
+def test_work_that_is_not_for_it_does_not_wake_it_again(
+    sessions: list[Client], octet: Octet
+) -> None:
     """What overlaps a task in flight waits in vain for this agent, until something changes."""
     one, two = sessions
     for client in sessions:
@@ -459,8 +531,12 @@ def test_mail_comes_before_work(one: Client, octet: Octet) -> None:
     assert "task is 1" in feedback(one.stop())
 
 
-def test_the_briefing_restores_what_compaction_drops(one: Client, octet: Octet, repository: Path) -> None:
-    """Role, task with acceptance and progress, worktree and branch, locks, findings, and what is done with it."""
+def test_the_briefing_restores_what_compaction_drops(
+    one: Client, octet: Octet, repository: Path
+) -> None:
+    """Role, task with acceptance and progress, worktree and branch, locks, findings, and what is
+    done with it.
+    """
     octet.tasks.add("work", accept="the tests pass", paths=["src/a.py"])
     one.stop()
     octet.tasks.progress("1", octet.tasks.get("1").token, 40, "parser done")
@@ -482,12 +558,19 @@ def test_the_briefing_restores_what_compaction_drops(one: Client, octet: Octet, 
 
 def test_the_loudest_texts_fit(one: Client, octet: Octet) -> None:
     """A task as long as can be is handed out, and briefed, below the client's limit."""
-    octet.tasks.add("t" * 500, description="d" * 60_000, accept="a" * 2000, paths=[f"{'p' * 200}/{n}" for n in range(20)])
+    octet.tasks.add(
+        "t" * 500,
+        description="d" * 60_000,
+        accept="a" * 2000,
+        paths=[f"{'p' * 200}/{n}" for n in range(20)],
+    )
     assert len(feedback(one.stop())) < 10_000
     assert len(one.start("compact", agent_type=DEVELOPER)) < 10_000
 
 
-def test_nothing_of_the_loop_is_on_the_guards_path(one: Client, octet: Octet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_the_loop_is_on_the_guards_path(
+    one: Client, octet: Octet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A guarded tool call neither reads nor writes how its agent stands."""
 
     def never(*_: object) -> None:

@@ -1,4 +1,6 @@
-"""Work of the killed: kept before their tasks go back, whatever git does; the next to claim is told."""
+"""Work of the killed: kept before their tasks go back, whatever git does; the next to claim is
+told.
+"""
 
 from __future__ import annotations
 
@@ -49,12 +51,16 @@ def vitals(crews: Crews) -> Iterator[Vitals]:
     vitals.start()
     yield vitals
     vitals.stop()
-    for thread in threading.enumerate():  # what is still being kept must not be noted on the next test's task
+    for thread in (
+        threading.enumerate()
+    ):  # what is still being kept must not be noted on the next test's task
         if thread.name.startswith("rescue"):
             thread.join(60)
 
 
-def at_work(octet: Octet, process: subprocess.Popen[bytes], name: str = "") -> tuple[Agent, Task, Path]:
+def at_work(
+    octet: Octet, process: subprocess.Popen[bytes], name: str = ""
+) -> tuple[Agent, Task, Path]:
     """An agent of that process with a task and a dirty worktree."""
     agent = register(octet, process, suffix=name)
     octet.tasks.add("contested")
@@ -78,7 +84,9 @@ def die(octet: Octet, vitals: Vitals, process: subprocess.Popen[bytes], task: Ta
 def test_a_killed_developers_work_is_kept_before_its_task_goes_back(
     octet: Octet, vitals: Vitals, repository: Path, sleeper: subprocess.Popen[bytes]
 ) -> None:
-    """SIGKILL: within two seconds the task waits, its ref has every byte, and the next to claim is told in claim and briefing."""
+    """SIGKILL: within two seconds the task waits, its ref has every byte, and the next to claim is
+    told in claim and briefing.
+    """
     _, task, path = at_work(octet, sleeper)
     assert die(octet, vitals, sleeper, task) < 2
     found = octet.tasks.get(task.id)
@@ -104,13 +112,20 @@ def test_a_slow_git_does_not_hold_the_task_and_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
-    """git hangs until it is let go: the task goes back in time; its snapshot comes later, and its new holder gets a message."""
+    """git hangs until it is let go: the task goes back in time; its snapshot comes later, and its
+    new holder gets a message.
+    """
     _, task, _ = at_work(octet, sleeper)
-    gate, real = tmp_path / "go on", subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout.strip()
+    gate, real = (
+        tmp_path / "go on",
+        subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout.strip(),
+    )
     request.addfinalizer(gate.touch)  # also where the test fails: nothing is to hang on
     (tmp_path / "slow").mkdir()
     program = tmp_path / "slow" / "git"
-    program.write_text(f'#!/bin/sh\nwhile [ ! -e "{gate}" ]; do sleep 0.05; done\nexec {real} "$@"\n')
+    program.write_text(
+        f'#!/bin/sh\nwhile [ ! -e "{gate}" ]; do sleep 0.05; done\nexec {real} "$@"\n'
+    )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     assert die(octet, vitals, sleeper, task) < 2
@@ -120,26 +135,41 @@ def test_a_slow_git_does_not_hold_the_task_and_loses_nothing(
         octet.tasks.claim(other)
         gate.touch()
         wait_for(lambda: octet.tasks.get(task.id).rescue_ref != "", "the late snapshot")
-        wait_for(lambda: any("rescue" in message.text for message in octet.messages.read(other)), "the message")
+        wait_for(
+            lambda: any("rescue" in message.text for message in octet.messages.read(other)),
+            "the message",
+        )
         process.kill()
 
 
-def test_many_that_die_together_share_one_budget(octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]) -> None:
-    """Six sub-agents of one process: every task goes back without waiting for six budgets, and every snapshot is made."""
+def test_many_that_die_together_share_one_budget(
+    octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]
+) -> None:
+    """Six sub-agents of one process: every task goes back without waiting for six budgets, and
+    every snapshot is made.
+    """
     tasks = [at_work(octet, sleeper, f"#{n}")[1].id for n in range(6)]
     die(octet, vitals, sleeper, octet.tasks.get(tasks[-1]))
-    wait_for(lambda: all(octet.tasks.get(task).state == "pending" for task in tasks), "all tasks go back", deadline_s=6)
+    wait_for(
+        lambda: all(octet.tasks.get(task).state == "pending" for task in tasks),
+        "all tasks go back",
+        deadline_s=6,
+    )
     wait_for(lambda: all(octet.tasks.get(task).rescue_ref for task in tasks), "all snapshots")
 
 
-def test_one_that_leaves_is_rescued_too(octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]) -> None:
+def test_one_that_leaves_is_rescued_too(
+    octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]
+) -> None:
     """`agent leave` by the daemon: the same as a death, in the time that a hook has."""
     agent, task, _ = at_work(octet, sleeper)
     vitals.rescuer.save(octet, agent, rescuer.LEAVE_S)
     wait_for(lambda: octet.tasks.get(task.id).rescue_ref != "", "the snapshot")
 
 
-def test_the_same_death_seen_twice_is_kept_once(octet: Octet, repository: Path, vitals: Vitals, sleeper: subprocess.Popen[bytes]) -> None:
+def test_the_same_death_seen_twice_is_kept_once(
+    octet: Octet, repository: Path, vitals: Vitals, sleeper: subprocess.Popen[bytes]
+) -> None:
     """Death watch and heartbeat round may both come upon it."""
     agent, task, _ = at_work(octet, sleeper)
     with ThreadPoolExecutor(4) as pool:
@@ -149,8 +179,12 @@ def test_the_same_death_seen_twice_is_kept_once(octet: Octet, repository: Path, 
     assert refs == f"refs/octet/rescue/{task.id}/1"
 
 
-def test_without_a_worktree_nothing_is_kept(octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]) -> None:
-    """An agent without a worktree of its own: the shared checkout's changes are not its alone, and stay where they are."""
+def test_without_a_worktree_nothing_is_kept(
+    octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]
+) -> None:
+    """An agent without a worktree of its own: the shared checkout's changes are not its alone, and
+    stay where they are.
+    """
     agent = register(octet, sleeper)
     octet.tasks.add("no worktree")
     task = octet.tasks.claim(agent)

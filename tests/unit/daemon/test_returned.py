@@ -1,4 +1,6 @@
-"""Agents that were taken for dead and come back: what each hook tells them, what is refused, and what becomes of their work."""
+"""Agents that were taken for dead and come back: what each hook tells them, what is refused, and
+what becomes of their work.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,14 @@ from octet.git.program import Git
 class Sleeper:
     """An agent at work whose machine was not heard of for longer than its lease."""
 
-    def __init__(self, service: HookService, root: Path, url: str, octet: Octet, process: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self,
+        service: HookService,
+        root: Path,
+        url: str,
+        octet: Octet,
+        process: subprocess.Popen[bytes],
+    ) -> None:
         self.octet = octet
         self.agent, self.task, self.path = at_work(octet, process)
         self.client = Client(service, root, url, process.pid, "s")
@@ -41,7 +50,13 @@ class Sleeper:
 
 
 @pytest.fixture
-def asleep(service: HookService, repository: Path, redis_url: str, octet: Octet, sleeper: subprocess.Popen[bytes]) -> Sleeper:
+def asleep(
+    service: HookService,
+    repository: Path,
+    redis_url: str,
+    octet: Octet,
+    sleeper: subprocess.Popen[bytes],
+) -> Sleeper:
     found = Sleeper(service, repository, redis_url, octet, sleeper)
     found.sleep()
     return found
@@ -61,14 +76,25 @@ def claim(octet: Octet, agent: Agent) -> Task:
 def test_every_hook_of_one_that_comes_back_says_what_became_of_its_work(
     asleep: Sleeper, octet: Octet, other: Agent, repository: Path
 ) -> None:
-    """Who has its task now, and where its unfinished work is, which is kept now: some events a few times, each write in the worktree."""
+    """Who has its task now, and where its unfinished work is, which is kept now: some events a few
+    times, each write in the worktree.
+    """
     task = claim(octet, other)
     client = asleep.client
     first = client.told(client.fire("UserPromptSubmit", prompt="go on"))
     ref = f"refs/octet/rescue/{task.id}/1"
-    for part in (f"task {task.id}", f"{other.id} has it now", "kept", "declared dead", str(asleep.path), "locks were freed"):
+    for part in (
+        f"task {task.id}",
+        f"{other.id} has it now",
+        "kept",
+        "declared dead",
+        str(asleep.path),
+        "locks were freed",
+    ):
         assert part in first
-    wait_for(lambda: octet.tasks.get(task.id).rescue_ref == ref, "its work is kept, whoever has the task")
+    wait_for(
+        lambda: octet.tasks.get(task.id).rescue_ref == ref, "its work is kept, whoever has the task"
+    )
     assert Git(repository).out("rev-parse", f"{ref}:a.txt")
     for _ in range(2):
         assert f"{other.id} has it now" in asleep.write()
@@ -83,7 +109,9 @@ def test_every_hook_of_one_that_comes_back_says_what_became_of_its_work(
 
 
 def test_the_first_hook_may_be_a_write(asleep: Sleeper, octet: Octet, repository: Path) -> None:
-    """Wherever it leads: it is refused once with what happened; then what is nobody's task goes on, the lost task's worktree does not."""
+    """Wherever it leads: it is refused once with what happened; then what is nobody's task goes on,
+    the lost task's worktree does not.
+    """
     told = asleep.client.write(str(repository / "b.py"))
     assert "waits to be claimed again" in told
     assert asleep.client.write(str(repository / "c.py")) == ""
@@ -122,7 +150,11 @@ def test_what_is_over_keeps_nobody_away(asleep: Sleeper, octet: Octet, other: Ag
 
 
 def test_one_that_lost_nothing_is_not_disturbed(
-    octet: Octet, service: HookService, repository: Path, redis_url: str, sleeper: subprocess.Popen[bytes]
+    octet: Octet,
+    service: HookService,
+    repository: Path,
+    redis_url: str,
+    sleeper: subprocess.Popen[bytes],
 ) -> None:
     """An idle session whose laptop slept is registered anew, without a word."""
     agent = register(octet, sleeper)
@@ -134,7 +166,15 @@ def test_one_that_lost_nothing_is_not_disturbed(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", '{"agent":1}', "nonsense", '{"agent":"a","at_ms":"x","tasks":"1","attempts":"","locks":0}']
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"agent":1}',
+        "nonsense",
+        '{"agent":"a","at_ms":"x","tasks":"1","attempts":"","locks":0}',
+    ],
 )
 def test_a_burial_written_by_hand_is_none(octet: Octet, text: str) -> None:
     """Whatever stands there."""

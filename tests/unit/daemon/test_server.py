@@ -106,10 +106,14 @@ def test_control_verbs_do_not_count_as_hooks(running: Running) -> None:
     assert running.server.requests == 0
 
 
-def test_too_large_a_request_is_answered_by_the_failure_policy(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_a_request_is_answered_by_the_failure_policy(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not skipped: who could make the input large could pass the guard."""
     monkeypatch.setattr(wire, "PAYLOAD_LIMIT", 1 << 20)
-    assert running.ask(b"x" * (2 << 20)) == Reply(2, b"", b"Octet cannot read this call: the call's input is over 1 MB")
+    assert running.ask(b"x" * (2 << 20)) == Reply(
+        2, b"", b"Octet cannot read this call: the call's input is over 1 MB"
+    )
 
 
 @pytest.mark.parametrize("data", [b"", b"garbage", b"v=1\0event=Stop\0"])
@@ -132,7 +136,9 @@ def test_a_peer_that_goes_away_is_no_trouble(running: Running) -> None:
     assert running.ask().exit_code == 0
 
 
-def test_a_peer_that_says_nothing_is_left_alone_after_a_while(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peer_that_says_nothing_is_left_alone_after_a_while(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each thread is free again when its time is over."""
     monkeypatch.setattr(server, "IO_TIMEOUT_S", 0.1)
     links = [socket.socket(socket.AF_UNIX) for _ in range(4)]

@@ -8,7 +8,9 @@ from octet.runtime.detach import clean_environment
 
 
 def test_a_daemon_carries_nothing_of_a_session() -> None:
-    """Keys, ids, a virtual environment, another project's store: it serves all sessions of its user."""
+    """Keys, ids, a virtual environment, another project's store: it serves all sessions of its
+    user.
+    """
     session = {
         "HOME": "/home/ann",
         "PATH": "/bin",
@@ -22,7 +24,12 @@ def test_a_daemon_carries_nothing_of_a_session() -> None:
         "PYTHONPATH": "/p",
         "GIT_DIR": "/g",
     }
-    assert clean_environment(session) == {"HOME": "/home/ann", "PATH": "/bin", "LC_ALL": "C", "OCTET_HOME": "/o"}
+    assert clean_environment(session) == {
+        "HOME": "/home/ann",
+        "PATH": "/bin",
+        "LC_ALL": "C",
+        "OCTET_HOME": "/o",
+    }
 
 
 def test_a_relative_home_stays_the_same_directory() -> None:

@@ -20,7 +20,9 @@ def test_a_status_of_another_version_can_be_read() -> None:
 
 
 def test_the_record_names_the_processes_that_run(tmp_path: Path) -> None:
-    """Supervisor first; one that has ended is left out, so that its pid's next owner is not taken for it."""
+    """Supervisor first; one that has ended is left out, so that its pid's next owner is not taken
+    for it.
+    """
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     write_record(tmp_path, Status(pid=os.getpid(), supervisor=child.pid))
     assert [process.pid for process in recorded_processes(tmp_path)] == [child.pid, os.getpid()]
@@ -28,7 +30,19 @@ def test_the_record_names_the_processes_that_run(tmp_path: Path) -> None:
     assert [process.pid for process in recorded_processes(tmp_path)] == [os.getpid()]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"processes": [1]}', '{"processes": ["x"]}', '{"processes": null}', "{}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"processes": [1]}',
+        '{"processes": ["x"]}',
+        '{"processes": null}',
+        "{}",
+    ],
+)
 def test_a_damaged_record_names_nobody(text: str, tmp_path: Path) -> None:
     """Half-written by a crash, or by another version."""
     (tmp_path / RECORD).write_text(text)

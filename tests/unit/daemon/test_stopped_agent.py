@@ -15,11 +15,17 @@ from octet.daemon.liveness.heartbeat import Vitals
 from octet.daemon.projects.sessions import Crews
 
 
-def test_a_stopped_agent_keeps_what_it_has(octet: Octet, crews: Crews, sleeper: subprocess.Popen[bytes]) -> None:
-    """SIGSTOP, as by Ctrl-Z or a debugger: its lease is renewed for it, and its task is its own when it goes on."""
+def test_a_stopped_agent_keeps_what_it_has(
+    octet: Octet, crews: Crews, sleeper: subprocess.Popen[bytes]
+) -> None:
+    """SIGSTOP, as by Ctrl-Z or a debugger: its lease is renewed for it, and its task is its own
+    when it goes on.
+    """
     identity = identify(sleeper.pid)
     assert identity
-    wanted = Registration(role="developer", process=str(identity), host=identity.host, pid=identity.pid)
+    wanted = Registration(
+        role="developer", process=str(identity), host=identity.host, pid=identity.pid
+    )
     agent = octet.agents.register(wanted).agent
     octet.tasks.add("long work")
     task = octet.tasks.claim(agent)
@@ -29,7 +35,10 @@ def test_a_stopped_agent_keeps_what_it_has(octet: Octet, crews: Crews, sleeper: 
     vitals = Vitals(crews)
     vitals.start()
     try:
-        wait_for(lambda: octet.store.client.pttl(heartbeat) > 5_000, "the lease of the stopped agent is renewed")
+        wait_for(
+            lambda: octet.store.client.pttl(heartbeat) > 5_000,
+            "the lease of the stopped agent is renewed",
+        )
     finally:
         vitals.stop()
         os.kill(sleeper.pid, signal.SIGCONT)

@@ -46,7 +46,10 @@ def runs(plugin: Path) -> str:
 
 
 def ask(plugin: Path, event: str = "SessionStart") -> None:
-    assert Upgrading(Service(), OWN).handle(Request(event, plugin=str(plugin))).stdout == event.encode()
+    assert (
+        Upgrading(Service(), OWN).handle(Request(event, plugin=str(plugin))).stdout
+        == event.encode()
+    )
 
 
 def test_a_newer_plugin_takes_over(plugin: Callable[[str], Path]) -> None:
@@ -64,7 +67,9 @@ def test_nothing_else_is_started(version: str, event: str, plugin: Callable[[str
     assert runs(other) == ""
 
 
-def test_a_plugin_that_cannot_be_read_or_run_is_no_trouble(plugin: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_plugin_that_cannot_be_read_or_run_is_no_trouble(
+    plugin: Callable[[str], Path], tmp_path: Path
+) -> None:
     """The session's hook is answered all the same."""
     ask(tmp_path / "nowhere")
     newer = plugin("2.0.0")

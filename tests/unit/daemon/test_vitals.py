@@ -33,11 +33,19 @@ def vitals(crews: Crews) -> Iterator[Vitals]:
 def register(octet: Octet, process: subprocess.Popen[bytes], **more: str) -> Agent:
     identity = identify(process.pid)
     assert identity
-    wanted = Registration(role="developer", process=str(identity) + more.pop("suffix", ""), host=identity.host, pid=identity.pid, **more)  # type: ignore[arg-type]
+    wanted = Registration(
+        role="developer",
+        process=str(identity) + more.pop("suffix", ""),
+        host=identity.host,
+        pid=identity.pid,
+        **more,
+    )  # type: ignore[arg-type]
     return octet.agents.register(wanted).agent
 
 
-def test_a_killed_process_gives_its_work_back_within_two_seconds(octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]) -> None:
+def test_a_killed_process_gives_its_work_back_within_two_seconds(
+    octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]
+) -> None:
     """SIGKILL: task claimable, locks free, sub-agent buried, the old token refused."""
     agent = register(octet, sleeper)
     child = register(octet, sleeper, suffix="#sub", parent=agent.id)
@@ -76,21 +84,34 @@ def test_only_what_was_written_is_flushed(crews: Crews, monkeypatch: pytest.Monk
     assert flushed == [4, 2, 1]
 
 
-def test_the_living_are_renewed_before_the_expired_are_buried(octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]) -> None:
-    """A daemon that comes back late finds a lease run out whose process lives: the agent keeps task and lock."""
+def test_the_living_are_renewed_before_the_expired_are_buried(
+    octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]
+) -> None:
+    """A daemon that comes back late finds a lease run out whose process lives: the agent keeps task
+    and lock.
+    """
     agent = register(octet, sleeper)
     octet.tasks.add("long work")
     task = octet.tasks.claim(agent)
     octet.store.client.delete(octet.store.keys.heartbeat(agent.id))
     vitals.start()
-    wait_for(lambda: bool(octet.store.client.exists(octet.store.keys.heartbeat(agent.id))), "the lease is renewed")
+    wait_for(
+        lambda: bool(octet.store.client.exists(octet.store.keys.heartbeat(agent.id))),
+        "the lease is renewed",
+    )
     octet.tasks.complete(task.id, task.token)
 
 
 def test_an_expired_agent_of_another_machine_is_buried(octet: Octet, vitals: Vitals) -> None:
     """Elsewhere only the lease can tell: one that has run out is the end."""
-    octet.agents.register(Registration(role="developer", process="elsewhere-0:1:1", host="elsewhere-0", pid=1, lease_ms=50))
-    alive = octet.agents.register(Registration(role="developer", process="elsewhere-0:2:1", host="elsewhere-0", pid=2)).agent
+    octet.agents.register(
+        Registration(
+            role="developer", process="elsewhere-0:1:1", host="elsewhere-0", pid=1, lease_ms=50
+        )
+    )
+    alive = octet.agents.register(
+        Registration(role="developer", process="elsewhere-0:2:1", host="elsewhere-0", pid=2)
+    ).agent
     wait_for(lambda: len(octet.agents.without_heartbeat()) == 1, "the lease runs out")
     vitals.start()
     wait_for(lambda: [agent.id for agent in octet.agents.list()] == [alive.id], "it is buried")
@@ -100,7 +121,9 @@ def test_a_lease_that_runs_out_is_heard_of(octet: Octet, crews: Crews) -> None:
     """Where the server tells of it, no round is waited for."""
     octet.store.client.config_set("notify-keyspace-events", "Ex")
     slow = Vitals(crews, Pace(lease_ms=600_000))
-    elsewhere = Registration(role="developer", process="elsewhere-0:1:1", host="elsewhere-0", pid=1, lease_ms=2000)
+    elsewhere = Registration(
+        role="developer", process="elsewhere-0:1:1", host="elsewhere-0", pid=1, lease_ms=2000
+    )
     octet.tasks.add("contested")
     octet.tasks.claim(octet.agents.register(elsewhere).agent)
     try:
@@ -117,8 +140,12 @@ def test_a_lease_that_runs_out_is_heard_of(octet: Octet, crews: Crews) -> None:
 
 
 def test_one_daemon_of_all_has_the_sweep(octet: Octet) -> None:
-    """Until its machine goes silent; whoever has it then has a greater epoch, and what began under the old one buries nobody."""
-    elsewhere = Registration(role="developer", process="elsewhere-0:1:1", host="elsewhere-0", pid=1, lease_ms=1)
+    """Until its machine goes silent; whoever has it then has a greater epoch, and what began under
+    the old one buries nobody.
+    """
+    elsewhere = Registration(
+        role="developer", process="elsewhere-0:1:1", host="elsewhere-0", pid=1, lease_ms=1
+    )
     agent = octet.agents.register(elsewhere).agent
     wait_for(lambda: len(octet.agents.without_heartbeat()) == 1, "the lease runs out")
     first = octet.agents.take_sweep("one:1:1", 60_000)
@@ -147,7 +174,9 @@ def test_a_daemon_without_the_sweep_buries_its_own_only(octet: Octet) -> None:
 def test_a_successor_takes_up_the_projects_of_a_killed_daemon(
     octet: Octet, crews: Crews, repository: Path, redis_url: str, sleeper: subprocess.Popen[bytes]
 ) -> None:
-    """Nothing is kept only in a daemon's memory: the next one renews leases before any hook has come by."""
+    """Nothing is kept only in a daemon's memory: the next one renews leases before any hook has
+    come by.
+    """
     agent = register(octet, sleeper)
     first = Vitals(crews)
     first.start()
@@ -165,8 +194,12 @@ def test_a_successor_takes_up_the_projects_of_a_killed_daemon(
         crew.connected().close()
 
 
-def test_a_store_that_is_back_is_asked_again(octet: Octet, crews: Crews, repository: Path, redis_url: str) -> None:
-    """However many hooks come by while it counts as down: each hears so, and none makes it last longer."""
+def test_a_store_that_is_back_is_asked_again(
+    octet: Octet, crews: Crews, repository: Path, redis_url: str
+) -> None:
+    """However many hooks come by while it counts as down: each hears so, and none makes it last
+    longer.
+    """
     assert octet
     crew = crews.find(str(repository), redis_url)
     crew.failed(StoreUnreachable("it hangs"))
@@ -184,7 +217,9 @@ def test_a_store_that_is_back_is_asked_again(octet: Octet, crews: Crews, reposit
 
 def test_fifty_agents_are_renewed_by_one_pipeline(octet: Octet) -> None:
     """The cost of a round does not grow by a round trip for each agent."""
-    agents = [octet.agents.register(Registration(role="developer", name=f"d{n}")).agent for n in range(50)]
+    agents = [
+        octet.agents.register(Registration(role="developer", name=f"d{n}")).agent for n in range(50)
+    ]
     before = int(octet.store.client.info("stats")["total_net_input_bytes"])
     assert octet.agents.beat(agents) == [True] * 50
     assert int(octet.store.client.info("stats")["total_net_input_bytes"]) - before < 50 * 600
@@ -193,7 +228,9 @@ def test_fifty_agents_are_renewed_by_one_pipeline(octet: Octet) -> None:
 def test_a_killed_orchestrator_is_replaced_within_two_seconds_and_a_stopped_one_never(
     octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]
 ) -> None:
-    """The second of this machine leads as soon as the first's process is dead; that it stands still is no reason."""
+    """The second of this machine leads as soon as the first's process is dead; that it stands still
+    is no reason.
+    """
     second_process = subprocess.Popen(["sleep", "60"])
     try:
         first = octet.agents.join(register(octet, sleeper), "orchestrator")
@@ -203,7 +240,10 @@ def test_a_killed_orchestrator_is_replaced_within_two_seconds_and_a_stopped_one_
         sleeper.send_signal(signal.SIGSTOP)
         octet.store.client.delete(octet.store.keys.heartbeat(first.id))
         vitals.hasten()
-        wait_for(lambda: bool(octet.store.client.exists(octet.store.keys.heartbeat(first.id))), "a round that renews its lease")
+        wait_for(
+            lambda: bool(octet.store.client.exists(octet.store.keys.heartbeat(first.id))),
+            "a round that renews its lease",
+        )
         assert octet.election.standing(first) == "leads"
         killed = time.monotonic()
         sleeper.kill()

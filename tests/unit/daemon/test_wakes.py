@@ -1,4 +1,6 @@
-"""Who is woken and when: by mail, tasks and freed locks, never in a turn, one of many; on a real server, with waiters that are sockets."""
+"""Who is woken and when: by mail, tasks and freed locks, never in a turn, one of many; on a real
+server, with waiters that are sockets.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,13 @@ class Session:
         process = identify(self.pid)
         assert process is not None
         self.agent: Agent = bench.octet.agents.register(
-            Registration(role=role, kind="session", process=identity.process_key(process), host=process.host, pid=self.pid)
+            Registration(
+                role=role,
+                kind="session",
+                process=identity.process_key(process),
+                host=process.host,
+                pid=self.pid,
+            )
         ).agent
         self.status = bench.root / f"{self.pid}.json"
         self.link = self.arm(event)
@@ -56,7 +64,15 @@ class Session:
         self.bench.links.append(self.link)
         since = time.monotonic() - 60 if since is None else since
         payload = b"\0".join([b"%f" % since, event.encode(), os.fsencode(self.status)])
-        reply = self.bench.wakes.answer(Request("Wake", str(self.bench.root), payload=payload, pid=self.pid, redis_url=self.bench.url))
+        reply = self.bench.wakes.answer(
+            Request(
+                "Wake",
+                str(self.bench.root),
+                payload=payload,
+                pid=self.pid,
+                redis_url=self.bench.url,
+            )
+        )
         assert isinstance(reply, Later)
         reply.take(theirs)
         return self.link
@@ -87,7 +103,9 @@ class Session:
 
     def is_noted(self, status: str) -> None:
         """What its client has written down of itself, now."""
-        self.status.write_text(json.dumps({"status": status, "statusUpdatedAt": time.time() * 1000 + 1}))
+        self.status.write_text(
+            json.dumps({"status": status, "statusUpdatedAt": time.time() * 1000 + 1})
+        )
 
 
 class Bench:
@@ -122,7 +140,9 @@ class Bench:
 
 
 @pytest.fixture
-def bench(crews: Crews, octet: Octet, repository: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench(
+    crews: Crews, octet: Octet, repository: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bench]:
     monkeypatch.setattr(news, "LISTEN_S", 0.2)
     made = Bench(crews, octet, repository, redis_url)
     yield made
@@ -130,7 +150,9 @@ def bench(crews: Crews, octet: Octet, repository: Path, redis_url: str, monkeypa
 
 
 def test_a_message_wakes_its_recipient_and_nobody_else(bench: Bench) -> None:
-    """With its name and how many there are; ten at once are one wake, and what was there before the waiter came counts."""
+    """With its name and how many there are; ten at once are one wake, and what was there before the
+    waiter came counts.
+    """
     first, second = bench.session(), bench.session()
     bench.octet.messages.send(first.agent.id, "hello", sender="x")
     assert first.woken() == f"Octet: 1 message has come for {first.agent.id}.\n"
@@ -142,7 +164,9 @@ def test_a_message_wakes_its_recipient_and_nobody_else(bench: Bench) -> None:
     assert "1 message" in first.woken()
 
 
-def test_mail_to_a_role_wakes_one_and_the_next_when_that_one_does_not_take_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mail_to_a_role_wakes_one_and_the_next_when_that_one_does_not_take_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In the order in which they came to be idle."""
     monkeypatch.setattr(reasons, "GRACE_MS", 700)
     first, second = bench.session("developer"), bench.session("developer")
@@ -153,7 +177,9 @@ def test_mail_to_a_role_wakes_one_and_the_next_when_that_one_does_not_take_it(be
 
 
 def test_a_task_wakes_as_many_as_there_are_tasks(bench: Bench) -> None:
-    """Of five idle developers one for one task, two more for two more once the first has claimed; no other role, no guest."""
+    """Of five idle developers one for one task, two more for two more once the first has claimed;
+    no other role, no guest.
+    """
     developers = [bench.session("developer") for _ in range(5)]
     others = [bench.session("code-sentinel"), bench.session("guest")]
     bench.octet.tasks.add("build it")
@@ -167,7 +193,9 @@ def test_a_task_wakes_as_many_as_there_are_tasks(bench: Bench) -> None:
 
 
 def next_woken(sessions: list[Session]) -> Session:
-    """The first of them that is woken for a task, taken out of the list: the longest idle, unless one was being looked at just then."""
+    """The first of them that is woken for a task, taken out of the list: the longest idle, unless
+    one was being looked at just then.
+    """
     ready, _, _ = select.select([session.link for session in sessions], [], [], SOON_S)
     woken = next(session for session in sessions if session.link in ready)
     assert "a task waits for the build stage" in woken.woken()
@@ -181,7 +209,9 @@ def wakes_task(title: str) -> Any:
     return NewTask(title=title)
 
 
-def test_the_next_is_woken_for_a_task_that_the_first_does_not_take(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_is_woken_for_a_task_that_the_first_does_not_take(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It may have been ended, or told to do something else."""
     monkeypatch.setattr(reasons, "GRACE_MS", 700)
     first, second = bench.session("developer"), bench.session("developer")
@@ -221,8 +251,12 @@ def test_mail_waits_for_a_paused_agent_to_be_resumed(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("what", ["mail", "task"])
-def test_a_pause_during_a_look_counts(octet: Octet, bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    """What comes after a pause was acknowledged wakes nobody, although the look that finds it began before."""
+def test_a_pause_during_a_look_counts(
+    octet: Octet, bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """What comes after a pause was acknowledged wakes nobody, although the look that finds it began
+    before.
+    """
     agent = bench.session("developer").agent
     messages, tasks = type(octet.messages), type(octet.tasks)
     waiting, picture = messages.waiting, tasks.picture
@@ -259,8 +293,12 @@ def test_a_session_in_a_turn_is_woken_at_its_end(bench: Bench) -> None:
     assert "1 message" in session.woken()
 
 
-def test_a_turn_that_ended_without_a_hook_is_seen(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After Esc the client's own note says idle; while it says busy, or what it said before, the turn goes on."""
+def test_a_turn_that_ended_without_a_hook_is_seen(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After Esc the client's own note says idle; while it says busy, or what it said before, the
+    turn goes on.
+    """
     monkeypatch.setattr(wakes, "HELD_S", 0.1)
     session = bench.session()
     session.is_noted("idle")
@@ -275,7 +313,9 @@ def test_a_turn_that_ended_without_a_hook_is_seen(bench: Bench, monkeypatch: pyt
 
 
 def test_a_waiter_of_a_turn_waits_for_its_end(bench: Bench) -> None:
-    """UserPromptSubmit's own waiter may be here before that hook: what the hook is about to deliver is no reason to wake."""
+    """UserPromptSubmit's own waiter may be here before that hook: what the hook is about to deliver
+    is no reason to wake.
+    """
     session = bench.session()
     bench.octet.messages.send(session.agent.id, "hello", sender="x")
     session.woken()
@@ -286,8 +326,12 @@ def test_a_waiter_of_a_turn_waits_for_its_end(bench: Bench) -> None:
     assert session.sleeps()
 
 
-def test_a_turn_that_ended_while_no_daemon_was_there_is_seen(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A young waiter comes back to a new daemon: its turn counts from its own beginning, so that the client's word of the end is newer."""
+def test_a_turn_that_ended_while_no_daemon_was_there_is_seen(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A young waiter comes back to a new daemon: its turn counts from its own beginning, so that
+    the client's word of the end is newer.
+    """
     monkeypatch.setattr(wakes, "HELD_S", 0.1)
     session, began = bench.session(), time.monotonic()
     bench.wakes._turns.clear()  # as its successor begins
@@ -300,7 +344,9 @@ def test_a_turn_that_ended_while_no_daemon_was_there_is_seen(bench: Bench, monke
 
 
 def test_a_newer_waiter_takes_the_place_of_an_older_one(bench: Bench) -> None:
-    """Also where the older one comes later, as after the daemon was replaced; whoever has to go goes silently."""
+    """Also where the older one comes later, as after the daemon was replaced; whoever has to go
+    goes silently.
+    """
     session = bench.session()
     first = session.link
     second = session.arm(since=time.monotonic() - 30)
@@ -344,7 +390,9 @@ def test_a_waiter_that_has_gone_costs_nobody_a_wake(bench: Bench) -> None:
 
 
 def test_waking_in_vain_becomes_rare(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session that never takes its mail is left alone after a few times, until something comes of waking it."""
+    """A session that never takes its mail is left alone after a few times, until something comes of
+    waking it.
+    """
     monkeypatch.setattr(reasons, "GRACE_MS", 10)
     session = bench.session()
     bench.octet.messages.send(session.agent.id, "hello", sender="x")
@@ -359,13 +407,21 @@ def test_waking_in_vain_becomes_rare(bench: Bench, monkeypatch: pytest.MonkeyPat
 
 
 def test_after_an_outage_everything_is_looked_at(
-    server_program: Path, short_directory: Path, crews: Crews, repository: Path, monkeypatch: pytest.MonkeyPatch
+    server_program: Path,
+    short_directory: Path,
+    crews: Crews,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What came while the store was away from us, and what nobody published, wakes all the same."""
     monkeypatch.setattr(wakes, "SWEEP_S", 0.3)
     monkeypatch.setattr(news, "LISTEN_S", 0.2)
-    server = Server(server_program, short_directory, "--appendonly", "yes", "--appendfsync", "always").start()
-    bench = Bench(crews, crews.find(str(repository), server.url).connected(), repository, server.url)
+    server = Server(
+        server_program, short_directory, "--appendonly", "yes", "--appendfsync", "always"
+    ).start()
+    bench = Bench(
+        crews, crews.find(str(repository), server.url).connected(), repository, server.url
+    )
     try:
         first, second = bench.session(), bench.session("developer")
         server.kill()
@@ -391,7 +447,9 @@ def test_who_takes_part_no_more_is_let_go(bench: Bench) -> None:
 def test_what_is_no_waiter_is_sent_away(bench: Bench, payload: bytes) -> None:
     """And nobody else suffers."""
     ours, theirs = socket.socketpair()
-    reply = bench.wakes.answer(Request("Wake", str(bench.root), payload=payload, pid=1, redis_url=bench.url))
+    reply = bench.wakes.answer(
+        Request("Wake", str(bench.root), payload=payload, pid=1, redis_url=bench.url)
+    )
     assert isinstance(reply, Later)
     reply.take(theirs)
     ours.settimeout(SOON_S)
@@ -406,7 +464,9 @@ def test_what_events_mean() -> None:
         return News.of([*map(json.dumps, events), "{", "7", "[]"])
 
     assert not told({"type": "task_progress"}, {"type": "own"})
-    assert told({"type": "message_sent", "to": "developer-1"}) == News(inboxes=frozenset({"developer-1"}))
+    assert told({"type": "message_sent", "to": "developer-1"}) == News(
+        inboxes=frozenset({"developer-1"})
+    )
     assert told({"type": "task_added"}).tasks
     assert told({"type": "agent_died"}).agents
     assert told({"type": "lock_released"}).locks

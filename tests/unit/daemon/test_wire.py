@@ -23,7 +23,9 @@ def receive(data: bytes) -> Request:
     """What the daemon reads of these bytes and an end of stream."""
     client, server = socket.socketpair()
     with client, server:
-        sender = threading.Thread(target=lambda: (client.sendall(data), client.shutdown(socket.SHUT_WR)))
+        sender = threading.Thread(
+            target=lambda: (client.sendall(data), client.shutdown(socket.SHUT_WR))
+        )
         sender.start()
         try:
             return wire.receive_request(server)
@@ -34,10 +36,23 @@ def receive(data: bytes) -> Request:
 @given(root=PATHS, project=PATHS, payload=st.binary(max_size=200), pid=st.integers(0, 2**31))
 def test_a_request_comes_as_it_was_sent(root: str, project: str, payload: bytes, pid: int) -> None:
     """Paths may hold anything but NUL, payloads anything at all."""
-    sent = Request("Stop", root, "dropin", payload, pid=pid, project=project, redis_url="redis://localhost")
+    sent = Request(
+        "Stop", root, "dropin", payload, pid=pid, project=project, redis_url="redis://localhost"
+    )
     got = receive(wire.encode_request(sent))
-    assert (got.event, got.root, got.source, got.payload, got.pid) == ("Stop", root, "dropin", payload, pid)
-    assert (got.project, got.redis_url, got.plugin, got.envfile) == (project, "redis://localhost", "", "")
+    assert (got.event, got.root, got.source, got.payload, got.pid) == (
+        "Stop",
+        root,
+        "dropin",
+        payload,
+        pid,
+    )
+    assert (got.project, got.redis_url, got.plugin, got.envfile) == (
+        project,
+        "redis://localhost",
+        "",
+        "",
+    )
 
 
 def test_a_large_payload_comes_whole() -> None:
@@ -48,7 +63,10 @@ def test_a_large_payload_comes_whole() -> None:
 
 def test_each_event_has_its_deadline() -> None:
     """SessionEnd is short, because the client's patience is."""
-    short, usual, long = (receive(wire.encode_request(Request(event))).remaining_s() for event in ("SessionEnd", "Stop", "SessionStart"))
+    short, usual, long = (
+        receive(wire.encode_request(Request(event))).remaining_s()
+        for event in ("SessionEnd", "Stop", "SessionStart")
+    )
     assert 0 < short < usual < long
 
 
@@ -64,7 +82,17 @@ def test_the_parent_stands_in_for_a_client_that_does_not_say_its_pid() -> None:
     assert receive(b"v=1\0event=Stop\0pid=-1\0ppid=\0\n").pid == 0
 
 
-NO_REQUESTS = [b"", b"\n", b"{}", b"\0\n", b"v=1\0\n", b"v=2\0event=Stop\0\n", b"v=1\0event=\0\n", b"v=1\0event=Stop\n", b"x\0\n"]
+NO_REQUESTS = [
+    b"",
+    b"\n",
+    b"{}",
+    b"\0\n",
+    b"v=1\0\n",
+    b"v=2\0event=Stop\0\n",
+    b"v=1\0event=\0\n",
+    b"v=1\0event=Stop\n",
+    b"x\0\n",
+]
 
 
 @pytest.mark.parametrize("data", NO_REQUESTS)
@@ -85,10 +113,16 @@ def test_too_large_a_payload_is_read_to_its_end_and_named(monkeypatch: pytest.Mo
     monkeypatch.setattr(wire, "PAYLOAD_LIMIT", 1 << 20)
     with pytest.raises(wire.TooLarge, match="over 1 MB") as caught:
         receive(wire.encode_request(Request("PreToolUse", "/r", payload=b"x" * (3 << 20))))
-    assert (caught.value.request.event, caught.value.request.root, caught.value.request.payload) == ("PreToolUse", "/r", b"")
+    assert (
+        caught.value.request.event,
+        caught.value.request.root,
+        caught.value.request.payload,
+    ) == ("PreToolUse", "/r", b"")
 
 
-@given(exit_code=st.sampled_from([0, 2]), stdout=st.binary(max_size=50), stderr=st.binary(max_size=50))
+@given(
+    exit_code=st.sampled_from([0, 2]), stdout=st.binary(max_size=50), stderr=st.binary(max_size=50)
+)
 def test_a_reply_comes_as_it_was_sent(exit_code: int, stdout: bytes, stderr: bytes) -> None:
     """And no shorter or longer one is taken for it."""
     reply = Reply(exit_code, stdout, stderr)
@@ -120,7 +154,9 @@ def test_a_call_gets_its_reply(short_directory: Path) -> None:
         link.sendall(wire.encode_reply(Reply(0, wire.receive_request(link).payload)))
 
     thread = serve_once(short_directory / "s", behave)
-    assert wire.call(str(short_directory / "s"), Request("Stop", payload=b"hello"), 10) == Reply(0, b"hello")
+    assert wire.call(str(short_directory / "s"), Request("Stop", payload=b"hello"), 10) == Reply(
+        0, b"hello"
+    )
     thread.join()
 
 

@@ -24,19 +24,39 @@ def story() -> Chronicle:
 
 
 def claim(story: Chronicle, agent: str, token: int, at_s: float, stage: str = "build") -> None:
-    story.event("task_claimed", {"task": "t", "agent": agent, "token": str(token), "stage": stage}, at_s)
+    story.event(
+        "task_claimed", {"task": "t", "agent": agent, "token": str(token), "stage": stage}, at_s
+    )
 
 
 def judge(story: Chronicle, kind: str, agent: str, gate: str, at_s: float) -> None:
-    story.event(f"task_{kind}", {"task": "t", "agent": agent, "gate": gate, "commit": "c", "findings": "a.py:1: major: no test"}, at_s)
+    story.event(
+        f"task_{kind}",
+        {
+            "task": "t",
+            "agent": agent,
+            "gate": gate,
+            "commit": "c",
+            "findings": "a.py:1: major: no test",
+        },
+        at_s,
+    )
 
 
 def test_a_task_from_queue_to_main(story: Chronicle) -> None:
-    """Built, sent back once by the reviewer, built again, approved, tested, merged: each is counted, and none is a conflict."""
+    """Built, sent back once by the reviewer, built again, approved, tested, merged: each is
+    counted, and none is a conflict.
+    """
     claim(story, "developer-1", 1, 1.0)
-    story.event("task_progress", {"task": "t", "agent": "developer-1", "progress": 40, "note": "half"}, 1.1)
+    story.event(
+        "task_progress", {"task": "t", "agent": "developer-1", "progress": 40, "note": "half"}, 1.1
+    )
     for token, verdict in ((2, "returned"), (4, "passed")):
-        story.event("task_submitted", {"task": "t", "agent": "developer-1", "branch": "octet/t", "commit": "c"}, token + 0.1)
+        story.event(
+            "task_submitted",
+            {"task": "t", "agent": "developer-1", "branch": "octet/t", "commit": "c"},
+            token + 0.1,
+        )
         assert story.members["developer-1"].state == "idle"
         claim(story, REVIEWER, token, token + 0.2, stage="review")
         assert (story.work["t"].state, story.members[REVIEWER].state) == ("in-review", "working")
@@ -47,7 +67,14 @@ def test_a_task_from_queue_to_main(story: Chronicle) -> None:
     judge(story, "passed", TESTER, "test", 5.1)
     claim(story, GUARDIAN, 6, 6.0, stage="merge")
     story.event("task_completed", {"task": "t", "agent": GUARDIAN, "commit": "m"}, 6.1)
-    assert (story.builds, story.reviews, story.sent_back, story.test_runs, story.merges, story.done) == (2, 2, 1, 1, 1, 1)
+    assert (
+        story.builds,
+        story.reviews,
+        story.sent_back,
+        story.test_runs,
+        story.merges,
+        story.done,
+    ) == (2, 2, 1, 1, 1, 1)
     assert story.conflicts == []
     shown = render_report(compose(story, "Feature", FACTS, []))
     assert "2 (1 sent back), test runs 1" in shown
@@ -56,7 +83,9 @@ def test_a_task_from_queue_to_main(story: Chronicle) -> None:
 
 @pytest.mark.parametrize("gate", ["test", "merge"])
 def test_work_that_does_not_fit_together_is_a_conflict(story: Chronicle, gate: str) -> None:
-    """What the tests or the merge send back is a fault of the demo's; what the reviewer sends back is not."""
+    """What the tests or the merge send back is a fault of the demo's; what the reviewer sends back
+    is not.
+    """
     claim(story, GUARDIAN, 1, 1.0, stage=gate)
     judge(story, "returned", GUARDIAN, gate, 1.1)
     assert len(story.conflicts) == 1
@@ -64,7 +93,9 @@ def test_work_that_does_not_fit_together_is_a_conflict(story: Chronicle, gate: s
 
 def test_a_task_that_waits_for_another(story: Chronicle) -> None:
     """A task is blocked until the one before it is done, and so it is shown."""
-    story.event("task_added", {"task": "u", "title": "Another", "priority": 1, "state": "blocked"}, 0.3)
+    story.event(
+        "task_added", {"task": "u", "title": "Another", "priority": 1, "state": "blocked"}, 0.3
+    )
     assert story.work["u"].state == "blocked"
     story.event("task_unblocked", {"task": "u", "title": "Another", "by": "t"}, 0.4)
     assert story.work["u"].state == "pending"
@@ -88,7 +119,9 @@ def test_a_second_completion_and_a_second_lock_are_conflicts(story: Chronicle) -
     """A task that is done twice, or a resource that two agents were given, is counted."""
     for at_s in (1.0, 2.0):
         story.event("task_completed", {"task": "t", "agent": GUARDIAN, "commit": "m"}, at_s)
-        story.event("lock_acquired", {"resource": "path:a", "agent": f"developer-{int(at_s)}"}, at_s)
+        story.event(
+            "lock_acquired", {"resource": "path:a", "agent": f"developer-{int(at_s)}"}, at_s
+        )
     assert len(story.conflicts) == 2
 
 
@@ -100,7 +133,12 @@ def test_a_death_and_its_heir(story: Chronicle) -> None:
     story.event("task_released", {"task": "t", "agent": "developer-1", "reason": "died"}, 2.02)
     claim(story, "developer-2", 2, 2.5)
     report = compose(story, "Feature", FACTS, [])
-    assert (report.killed, report.heir, report.claimable_ms, report.failover_ms) == ("developer-1", "developer-2", 20, 500)
+    assert (report.killed, report.heir, report.claimable_ms, report.failover_ms) == (
+        "developer-1",
+        "developer-2",
+        20,
+        500,
+    )
     assert story.members["developer-1"].state == "killed"
     assert "500 ms" in render_report(report)
 

@@ -1,4 +1,6 @@
-"""The demo's crew in parts: how hooks are read, who keeps to its task, what the scripted model answers."""
+"""The demo's crew in parts: how hooks are read, who keeps to its task, what the scripted model
+answers.
+"""
 
 from __future__ import annotations
 
@@ -40,23 +42,40 @@ class TestHooks:
         ],
     )
     def test_what_denies(self, event: str, status: int, out: str, denied: bool) -> None:
-        """As in the client: a denial, a question that nobody can answer, and a guard that fails, block a tool."""
+        """As in the client: a denial, a question that nobody can answer, and a guard that fails,
+        block a tool.
+        """
         assert read_answer(event, status, out, "").denied is denied
 
     def test_what_a_stop_hook_says_goes_on(self) -> None:
         """Context at Stop lets the turn go on; at another event it does not."""
         assert read_answer("Stop", 0, specific(additionalContext="next"), "").feedback == "next"
-        assert read_answer("Stop", 0, "", "").feedback == read_answer("SessionStart", 0, specific(additionalContext="x"), "").feedback == ""
+        assert (
+            read_answer("Stop", 0, "", "").feedback
+            == read_answer("SessionStart", 0, specific(additionalContext="x"), "").feedback
+            == ""
+        )
 
     def test_only_matching_hooks_run_with_the_plugin_filled_in(self, tmp_path: Path) -> None:
-        """A matcher selects by tool, the plugin's path is put in, and the payload comes on standard input."""
+        """A matcher selects by tool, the plugin's path is put in, and the payload comes on standard
+        input.
+        """
         (tmp_path / "hooks").mkdir()
-        hook = {"type": "command", "command": "/bin/sh", "args": ["-c", "cat > ${CLAUDE_PLUGIN_ROOT}/seen"]}
+        hook = {
+            "type": "command",
+            "command": "/bin/sh",
+            "args": ["-c", "cat > ${CLAUDE_PLUGIN_ROOT}/seen"],
+        }
         idle = {"type": "command", "command": "/bin/false", "asyncRewake": True}
         groups = [{"matcher": "Write|Edit", "hooks": [hook, idle]}]
-        (tmp_path / "hooks" / "hooks.json").write_text(json.dumps({"hooks": {"PreToolUse": groups}}))
+        (tmp_path / "hooks" / "hooks.json").write_text(
+            json.dumps({"hooks": {"PreToolUse": groups}})
+        )
         hooks = Hooks(tmp_path, os.environ)
-        assert hooks.fire({"hook_event_name": "PreToolUse", "tool_name": "Bash"}, tmp_path).denied is False
+        assert (
+            hooks.fire({"hook_event_name": "PreToolUse", "tool_name": "Bash"}, tmp_path).denied
+            is False
+        )
         assert not (tmp_path / "seen").exists()
         hooks.fire({"hook_event_name": "PreToolUse", "tool_name": "Edit"}, tmp_path)
         assert json.loads((tmp_path / "seen").read_text())["tool_name"] == "Edit"
@@ -82,7 +101,9 @@ class TestRoles:
         next(behaviour)
         behaviour.send(Answer())
         behaviour.send(Answer())
-        assert isinstance(behaviour.send(Answer("octet: nothing waits for the build stage", ok=False)), EndTurn)
+        assert isinstance(
+            behaviour.send(Answer("octet: nothing waits for the build stage", ok=False)), EndTurn
+        )
         with pytest.raises(StopIteration):
             behaviour.send(Answer(ok=False))
 
@@ -102,13 +123,28 @@ class TestRoles:
         assert any("task progress" in command for command in commands(acts))
         assert not any("submit" in command for command in commands(acts))
 
-    def test_a_careless_developer_forgets_its_first_tests_and_adds_them(self, tmp_path: Path) -> None:
-        """Its first submission brings no test; when that task comes back, the tests alone are written, and it is submitted again."""
-        scene = Scene(tmp_path, load_sample(), sys.executable, "somebody", careless=True, lingers_at=4)
+    def test_a_careless_developer_forgets_its_first_tests_and_adds_them(
+        self, tmp_path: Path
+    ) -> None:
+        """Its first submission brings no test; when that task comes back, the tests alone are
+        written, and it is submitted again.
+        """
+        scene = Scene(
+            tmp_path, load_sample(), sys.executable, "somebody", careless=True, lingers_at=4
+        )
         first, second, last = scene.sample.jobs[:3]
-        acts = play(BEHAVIOURS["developer"](scene), tmp_path, [first.id, second.id, first.id, last.id])
-        submitted = [number for number, act in enumerate(acts) if isinstance(act, Bash) and "task submit" in act.command]
-        written = [{act.path.relative_to(tmp_path).as_posix() for act in part if isinstance(act, Write)} for part in split(acts, submitted)]
+        acts = play(
+            BEHAVIOURS["developer"](scene), tmp_path, [first.id, second.id, first.id, last.id]
+        )
+        submitted = [
+            number
+            for number, act in enumerate(acts)
+            if isinstance(act, Bash) and "task submit" in act.command
+        ]
+        written = [
+            {act.path.relative_to(tmp_path).as_posix() for act in part if isinstance(act, Write)}
+            for part in split(acts, submitted)
+        ]
         tests = [{path for path in paths if path.startswith("tests/")} for paths in written]
         assert tests[:3] == [set(), {second.tests.path}, {first.tests.path}]
         assert written[2] == tests[2]
@@ -125,25 +161,49 @@ class TestRoles:
             ),
         ],
     )
-    def test_the_reviewer_wants_tests_and_the_tasks_own_files(self, changed: list[str], findings: list[str]) -> None:
+    def test_the_reviewer_wants_tests_and_the_tasks_own_files(
+        self, changed: list[str], findings: list[str]
+    ) -> None:
         """A change without tests, or beyond its task's paths, is found, with file and line."""
-        diff = "".join(f"diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n@@ -7,2 +7,3 @@\n+x\n" for path in changed)
+        diff = "".join(
+            f"diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n@@ -7,2 +7,3 @@\n+x\n"
+            for path in changed
+        )
         found = find_faults(load_sample().job("budgets"), diff)
         assert found == findings
         assert [str(Finding.parse(text)) for text in found] == found
 
     def test_the_reviewer_judges_what_it_has_read(self, scene: Scene) -> None:
-        """It takes a task, reads the very change that the review names, and says what it found of that task."""
+        """It takes a task, reads the very change that the review names, and says what it found of
+        that task.
+        """
         behaviour = BEHAVIOURS[REVIEWER](scene)
         next(behaviour)
         started = json.dumps({"task": {"id": "budgets"}, "change": {"command": "git diff a b"}})
-        acts = [behaviour.send(answer) for answer in (Answer(), Answer(started), Answer("+++ b/pocket/budget.py\n@@ -0,0 +1 @@\n"))]
+        acts = [
+            behaviour.send(answer)
+            for answer in (
+                Answer(),
+                Answer(started),
+                Answer("+++ b/pocket/budget.py\n@@ -0,0 +1 @@\n"),
+            )
+        ]
         assert commands(acts)[1] == "git diff a b"
-        assert commands(acts)[2] == "octet review reject budgets --finding 'pocket/budget.py:1: major: no test shows this change'"
+        assert (
+            commands(acts)[2]
+            == "octet review reject budgets --finding 'pocket/budget.py:1: major: no test shows "
+            "this change'"
+        )
 
-    @pytest.mark.parametrize(("role", "command"), [(TESTER, "octet test run"), (GUARDIAN, "octet merge run")])
-    def test_tester_and_guardian_leave_it_to_the_queue(self, scene: Scene, role: str, command: str) -> None:
-        """They run Octet's own command when something waits for them; one that fails stops the demo."""
+    @pytest.mark.parametrize(
+        ("role", "command"), [(TESTER, "octet test run"), (GUARDIAN, "octet merge run")]
+    )
+    def test_tester_and_guardian_leave_it_to_the_queue(
+        self, scene: Scene, role: str, command: str
+    ) -> None:
+        """They run Octet's own command when something waits for them; one that fails stops the
+        demo.
+        """
         behaviour = BEHAVIOURS[role](scene)
         assert isinstance(next(behaviour), EndTurn)
         act = behaviour.send(Answer())
@@ -154,7 +214,9 @@ class TestRoles:
 
 
 def play(behaviour: Behaviour, tree: Path, tasks: list[str]) -> list[Act]:
-    """What a developer does when it gets these tasks, one after the other, until it lingers; its worktree is always `tree`."""
+    """What a developer does when it gets these tasks, one after the other, until it lingers; its
+    worktree is always `tree`.
+    """
     acts, left = [next(behaviour)], iter(tasks)
     while not isinstance(acts[-1], Linger):
         command = acts[-1].command if isinstance(acts[-1], Bash) else ""
@@ -163,7 +225,10 @@ def play(behaviour: Behaviour, tree: Path, tasks: list[str]) -> list[Act]:
         elif "worktree add" in command:
             answer = Answer(json.dumps({"path": str(tree)}))
         else:
-            answer = Answer(denied="stash" in command, ok=not isinstance(acts[-1], Read) or acts[-1].path.name != "PLAN.md")
+            answer = Answer(
+                denied="stash" in command,
+                ok=not isinstance(acts[-1], Read) or acts[-1].path.name != "PLAN.md",
+            )
         acts.append(behaviour.send(answer))
     return acts
 
@@ -179,7 +244,9 @@ def commands(acts: list[Act]) -> list[str]:
 
 class TestModel:
     def test_it_answers_by_marker_as_a_stream(self) -> None:
-        """The session is found by its marker, the tool results of the last turn are read, the answer is streamed."""
+        """The session is found by its marker, the tool results of the last turn are read, the
+        answer is streamed.
+        """
         seen: list[Request] = []
 
         def answer(request: Request) -> list[Text | ToolCall]:
@@ -191,21 +258,44 @@ class TestModel:
             "tools": [{"name": "Bash"}, {"name": "Read"}],
             "messages": [
                 {"role": "user", "content": f"{marker('dev-1')} begin"},
-                {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "Bash", "input": {}}]},
-                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "is_error": True, "content": "Exit code 1"}]},
+                {
+                    "role": "assistant",
+                    "content": [{"type": "tool_use", "id": "1", "name": "Bash", "input": {}}],
+                },
+                {
+                    "role": "user",
+                    "content": [
+                        {
+                            "type": "tool_result",
+                            "tool_use_id": "1",
+                            "is_error": True,
+                            "content": "Exit code 1",
+                        }
+                    ],
+                },
             ],
         }
         with ModelServer(answer, unexpected) as model:
             said = post(model.url, body)
         assert seen[0].session == "dev-1"
-        assert [(result.text, result.failed) for result in seen[0].results] == [("Exit code 1", True)]
-        events = [json.loads(line.removeprefix("data: ")) for line in said.splitlines() if line.startswith("data: ")]
+        assert [(result.text, result.failed) for result in seen[0].results] == [
+            ("Exit code 1", True)
+        ]
+        events = [
+            json.loads(line.removeprefix("data: "))
+            for line in said.splitlines()
+            if line.startswith("data: ")
+        ]
         assert events[0]["type"] == "message_start"
         assert events[-1]["type"] == "message_stop"
-        assert any(event.get("delta", {}).get("partial_json") == '{"command": "true"}' for event in events)
+        assert any(
+            event.get("delta", {}).get("partial_json") == '{"command": "true"}' for event in events
+        )
 
     def test_a_side_call_is_told_from_the_main_loop(self) -> None:
-        """A request without tools, for a title, is not the main loop's, whose marker it carries; its answer is one JSON object."""
+        """A request without tools, for a title, is not the main loop's, whose marker it carries;
+        its answer is one JSON object.
+        """
         seen: list[Request] = []
 
         def answer(request: Request) -> list[Text]:
@@ -213,25 +303,41 @@ class TestModel:
             return [Text("a title")]
 
         with ModelServer(answer, unexpected) as model:
-            said = json.loads(post(model.url, {"messages": [{"role": "user", "content": f"{marker('dev-1')} title?"}]}))
+            said = json.loads(
+                post(
+                    model.url,
+                    {"messages": [{"role": "user", "content": f"{marker('dev-1')} title?"}]},
+                )
+            )
         assert [(request.session, request.is_main) for request in seen] == [("dev-1", False)]
-        assert (said["content"], said["stop_reason"]) == ([{"type": "text", "text": "a title"}], "end_turn")
+        assert (said["content"], said["stop_reason"]) == (
+            [{"type": "text", "text": "a title"}],
+            "end_turn",
+        )
 
     def test_a_failure_is_answered_as_the_api_does(self) -> None:
         """A scripted failure comes with its status and kind."""
         overloaded = Failure(529, "overloaded_error", "Overloaded")
         with ModelServer(lambda _request: overloaded, unexpected) as model:
-            assert refusal(model.url) == (529, {"type": "overloaded_error", "message": "Overloaded"})
+            assert refusal(model.url) == (
+                529,
+                {"type": "overloaded_error", "message": "Overloaded"},
+            )
 
     def test_an_exception_is_reported_and_answered(self) -> None:
-        """What goes wrong in an answer is told to its owner, and to the client as an error that it does not retry."""
+        """What goes wrong in an answer is told to its owner, and to the client as an error that it
+        does not retry.
+        """
         faults: list[str] = []
 
         def answer(_request: Request) -> list[Text]:
             raise Unexpected("nobody knows")
 
         with ModelServer(answer, lambda _request, error: faults.append(str(error))) as model:
-            assert refusal(model.url) == (400, {"type": "invalid_request_error", "message": "nobody knows"})
+            assert refusal(model.url) == (
+                400,
+                {"type": "invalid_request_error", "message": "nobody knows"},
+            )
         assert faults == ["nobody knows"]
 
 
@@ -240,7 +346,9 @@ def unexpected(_request: Request, error: Exception) -> None:
 
 
 def post(url: str, body: dict[str, object]) -> str:
-    request = urllib.request.Request(f"{url}/v1/messages", json.dumps(body).encode(), {"content-type": "application/json"})
+    request = urllib.request.Request(
+        f"{url}/v1/messages", json.dumps(body).encode(), {"content-type": "application/json"}
+    )
     with urllib.request.urlopen(request, timeout=10) as response:
         return str(response.read().decode())
 

@@ -27,7 +27,9 @@ def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_any_order_of_building_and_merging_passes(tmp_path: Path, seed: int) -> None:
-    """All jobs are built from the first commit and merged in a random order, without a conflict, and the tests pass."""
+    """All jobs are built from the first commit and merged in a random order, without a conflict,
+    and the tests pass.
+    """
     made = sample.load_sample()
     git = sample.make_repository(tmp_path / "pocket", made, sample.test_command(sys.executable))
     suite = Suite(sample.test_command(sys.executable), 60)
@@ -41,7 +43,9 @@ def test_any_order_of_building_and_merging_passes(tmp_path: Path, seed: int) -> 
         git.at(tree.path).out("commit", "--quiet", "-m", job.title)
     for job in random.Random(seed + 1).sample(made.jobs, len(made.jobs)):
         works, target = [Work(job.id, job.title, f"octet/{job.id}")], Target(sample.BRANCH)
-        (outcome,) = land(git, works, target, strategy=Strategy.MERGE, suite=None, scratch=tmp_path / "trees")
+        (outcome,) = land(
+            git, works, target, strategy=Strategy.MERGE, suite=None, scratch=tmp_path / "trees"
+        )
         assert isinstance(outcome, Landed), (job.id, outcome)
     assert suite.run(git.directory).passed
 
@@ -52,7 +56,12 @@ def test_each_job_brings_a_test_that_fails_without_it(tmp_path: Path) -> None:
     git = sample.make_repository(tmp_path / "pocket", made, "true")
     for job in made.jobs:
         sample.apply_step(git.directory, job.tests)
-        assert Suite(f"{sys.executable} -B -m unittest -q {job.tests.path}", 60).run(git.directory).passed is False, job.id
+        assert (
+            Suite(f"{sys.executable} -B -m unittest -q {job.tests.path}", 60)
+            .run(git.directory)
+            .passed
+            is False
+        ), job.id
 
 
 def test_a_repository_that_needs_no_settings_of_the_person(tmp_path: Path) -> None:
@@ -63,7 +72,9 @@ def test_a_repository_that_needs_no_settings_of_the_person(tmp_path: Path) -> No
 
 
 def test_the_plan_is_one_that_octet_reads(tmp_path: Path) -> None:
-    """Every job is a task of the plan that the crew shares, with its priority, dependencies and scope; what follows is room for notes."""
+    """Every job is a task of the plan that the crew shares, with its priority, dependencies and
+    scope; what follows is room for notes.
+    """
     made = sample.load_sample()
     plan = tmp_path / "PLAN.md"
     plan.write_text(plan_text(made))

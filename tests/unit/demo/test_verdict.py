@@ -1,4 +1,6 @@
-"""What the demo takes for proof: records of every gate, and a branch that moved from one tested tree to the next."""
+"""What the demo takes for proof: records of every gate, and a branch that moved from one tested
+tree to the next.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +17,28 @@ from octet.merge.model import Work, merge_message, rollup_message
 TASK = Task("t", "A task", "done", author="developer-1", commit="c")
 
 
-def record(gate: str, verdict: str, *, by: str = "somebody-1", commit: str = "c", status: int = 0) -> Record:
+def record(
+    gate: str, verdict: str, *, by: str = "somebody-1", commit: str = "c", status: int = 0
+) -> Record:
     evidence = {"exit_code": status, "tree": "tree"} if verdict == "merged" else None
     return Record(1, gate, verdict, by, commit, 1, evidence=evidence)
 
 
-APPROVED, TESTED, MERGED = record("review", "approve"), record("test", "pass"), record("merge", "merged")
+APPROVED, TESTED, MERGED = (
+    record("review", "approve"),
+    record("test", "pass"),
+    record("merge", "merged"),
+)
 
 
 def test_every_gate_is_on_record() -> None:
-    """Nothing is missing where the task's commit was approved, tested and merged, whatever was sent back before."""
-    assert check_records({TASK: [record("review", "changes", commit="b"), APPROVED, TESTED, MERGED]}) == []
+    """Nothing is missing where the task's commit was approved, tested and merged, whatever was sent
+    back before.
+    """
+    assert (
+        check_records({TASK: [record("review", "changes", commit="b"), APPROVED, TESTED, MERGED]})
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -33,7 +46,10 @@ def test_every_gate_is_on_record() -> None:
     [
         ([TESTED, MERGED], "approve by the review gate"),
         ([record("review", "approve", commit="b"), TESTED, MERGED], "approve by the review gate"),
-        ([record("review", "approve", by="developer-1"), TESTED, MERGED], "approve by the review gate"),
+        (
+            [record("review", "approve", by="developer-1"), TESTED, MERGED],
+            "approve by the review gate",
+        ),
         ([APPROVED, record("test", "fail"), MERGED], "pass by the test gate"),
     ],
     ids=["no review", "of another commit", "by its author", "failed"],
@@ -54,15 +70,26 @@ def test_what_is_missing_is_named(records: list[Record], missing: str) -> None:
         ([Move("n", "tree", ("t",)), Move("m", "tree", ("t",))], 0, 1),
         ([Move("n", "tree", ("t",)), Move("m", "tree", ())], 0, 1),
     ],
-    ids=["as it should be", "the tests failed", "another tree", "of no task", "twice", "by somebody else, too"],
+    ids=[
+        "as it should be",
+        "the tests failed",
+        "another tree",
+        "of no task",
+        "twice",
+        "by somebody else, too",
+    ],
 )
-def test_a_branch_moves_by_merges_to_tested_trees(moves: list[Move], status: int, problems: int) -> None:
+def test_a_branch_moves_by_merges_to_tested_trees(
+    moves: list[Move], status: int, problems: int
+) -> None:
     """Each task comes once, each move is a merge's, each tree has passed the tests."""
     assert len(check_moves(moves, {TASK: [record("merge", "merged", status=status)]})) == problems
 
 
 def test_moves_are_read_from_the_trailers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A merge names its task, a batch all of its tasks, anything else none; the first commit is no move."""
+    """A merge names its task, a batch all of its tasks, anything else none; the first commit is no
+    move.
+    """
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     git = make_repository(tmp_path / "pocket", load_sample(), "true")

@@ -1,4 +1,6 @@
-"""What models run in a shell, and what the guard must see in it, in the notation of `seen.py`: "-" is nothing, `…` any text."""
+"""What models run in a shell, and what the guard must see in it, in the notation of `seen.py`: "-"
+is nothing, `…` any text.
+"""
 
 from __future__ import annotations
 

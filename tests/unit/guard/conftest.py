@@ -51,7 +51,9 @@ def opt_in(root: Path, settings: str = "") -> Project:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose main checkout is on main, with a linked worktree `dev-1` on feature and one outside, `far`, on octet/T1."""
+    """A project whose main checkout is on main, with a linked worktree `dev-1` on feature and one
+    outside, `far`, on octet/T1.
+    """
     top = tmp_path_factory.mktemp("guard").resolve()
     root = make_repository(top / "my shop")
     add_worktree(root, root / ".claude/worktrees/dev-1", "feature")
@@ -77,7 +79,14 @@ def tool_use() -> Callable[..., PreToolUse]:
     """Builds the event of a tool's start as the client sends it."""
 
     def build(tool: str, tool_input: Any, cwd: str | Path = "/", **more: Any) -> PreToolUse:
-        fields = {"session_id": "s", "cwd": str(cwd), "hook_event_name": "PreToolUse", "tool_name": tool, "tool_input": tool_input, **more}
+        fields = {
+            "session_id": "s",
+            "cwd": str(cwd),
+            "hook_event_name": "PreToolUse",
+            "tool_name": tool,
+            "tool_input": tool_input,
+            **more,
+        }
         event = payload.parse(json.dumps(fields).encode(), {"event": "PreToolUse"})
         assert isinstance(event, PreToolUse)
         return event

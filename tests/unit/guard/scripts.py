@@ -4,21 +4,102 @@ from __future__ import annotations
 
 import random
 
-_PLAIN = ["x", "main", "a", "b-c", "1", "HEAD", "{}", "@{1}", "a=b", "-f", "--x=y", "$", "é", "%", "+x:y", "x#y", "}", "in", "do", "esac"]
+_PLAIN = [
+    "x",
+    "main",
+    "a",
+    "b-c",
+    "1",
+    "HEAD",
+    "{}",
+    "@{1}",
+    "a=b",
+    "-f",
+    "--x=y",
+    "$",
+    "é",
+    "%",
+    "+x:y",
+    "x#y",
+    "}",
+    "in",
+    "do",
+    "esac",
+]
 _PLAIN += ["!"]
 _SINGLE = ["a b", "$x", "`g q`", "a;b", '"', "\\", "", "x\ny", "$(g 9)", "#"]
 _DOUBLE = ["a b", "\\$x", "\\`", "it's", "\\\\", 'a\\"b', "\\n", "x\\\ny", "", "$", "#", ";"]
 _ESCAPED = [" ", "$", "'", '"', ";", "&", "|", "x", "\\", "`", "#", "\n", "(", ")", "<"]
 _ANSI = ["a\\nb", "\\x41", "\\'", "\\\\", "\\101", "\\tx", "\\u0041", "a b"]
-_EXPANSIONS = ["$V", '"$V"', "${V}", "$W", '"${W}"', "$U", '"${V:-q}"', '"${U:-it\'s}"', "${V#'}'}", "\"${V%'}'}\"", "$((1+2))", "$((1<2))"]
+_EXPANSIONS = [
+    "$V",
+    '"$V"',
+    "${V}",
+    "$W",
+    '"${W}"',
+    "$U",
+    '"${V:-q}"',
+    '"${U:-it\'s}"',
+    "${V#'}'}",
+    "\"${V%'}'}\"",
+    "$((1+2))",
+    "$((1<2))",
+]
 _EXPANSIONS += ['"$((V))"', "$PWD", '"$HOME"', "~", "${#V}", '"${V/x/y}"', '${V/"}"/}']
 _BRACES = ["{a,b}", "{1..2}", "a{x}b", "{", "}x", "x{,y}"]
-_CD = ["a", "a/b", "..", "../c", "nosuch", ".", "./", "$PWD", "~", '"a"', "$V", "-- a", "./a/..", "-P a"]
-_ASSIGN = ["V=main", "V='a b'", "W=x", "W=$V", 'U="$W z"', "V+=q", "export W=e", "local V=1 2>/dev/null", "read V </dev/null", "unset W"]
+_CD = [
+    "a",
+    "a/b",
+    "..",
+    "../c",
+    "nosuch",
+    ".",
+    "./",
+    "$PWD",
+    "~",
+    '"a"',
+    "$V",
+    "-- a",
+    "./a/..",
+    "-P a",
+]
+_ASSIGN = [
+    "V=main",
+    "V='a b'",
+    "W=x",
+    "W=$V",
+    'U="$W z"',
+    "V+=q",
+    "export W=e",
+    "local V=1 2>/dev/null",
+    "read V </dev/null",
+    "unset W",
+]
 _ASSIGN += ["A=(1 $(g arr) 2)", "V=~/x", "declare V=z"]
-_WRAPPERS = ["env", "env A=1", "command", "nohup", "nice -n 1", "timeout 9", "env -C a", "time -p", "exec", "env -u X", "nice"]
+_WRAPPERS = [
+    "env",
+    "env A=1",
+    "command",
+    "nohup",
+    "nice -n 1",
+    "timeout 9",
+    "env -C a",
+    "time -p",
+    "exec",
+    "env -u X",
+    "nice",
+]
 _WRAPPERS += ["command --"]
-_REDIRECTS = ["> /dev/null", "2>&1", ">/dev/null 2>/dev/null", "< /dev/null", "&> /dev/null", "2> /dev/null x", ">& /dev/null", "3<&0"]
+_REDIRECTS = [
+    "> /dev/null",
+    "2>&1",
+    ">/dev/null 2>/dev/null",
+    "< /dev/null",
+    "&> /dev/null",
+    "2> /dev/null x",
+    ">& /dev/null",
+    "3<&0",
+]
 _REDIRECTS += ['<<< "$(g hs)"', "<<<x"]
 _TESTS = ["a == b", "-n x && -n y", "x < y", "(a == a)", "$V =~ ^(a|b)$"]
 _SEPARATORS = [" && ", " || ", "; ", "\n", " | ", " ;\n", " # c'omment\n", " && \\\n", " |& "]
@@ -98,7 +179,15 @@ class Scripts:
 
     def _here_document(self) -> str:
         command = self._pick(["g hd", "bash", "cat >/dev/null", "bash -s --"])
-        bodies = ["g fake\n", "$(g real)\n", "it's \"x\n", "`g bt`\n", "\\$(g no)\n", "", "a\n\tEOX\nb\n"]
+        bodies = [
+            "g fake\n",
+            "$(g real)\n",
+            "it's \"x\n",
+            "`g bt`\n",
+            "\\$(g no)\n",
+            "",
+            "a\n\tEOX\nb\n",
+        ]
         scripts = ["g inb\n", "cd a\ng inb2\n", "echo x; g 'y z'\n"]
         body = self._pick(scripts if command.startswith("bash") else bodies)
         tabs, delimiter = self._pick(["", "", "-"]), self._pick(["EOX", "'EOX'"])
@@ -115,7 +204,9 @@ class Scripts:
                 f"{{ {a}\n}}",
                 f"if {a}\nthen {b}\n{otherwise}fi",
                 f"for i in {word} z; do {a}\ndone",
-                f"case {word} in {self._pick(['x|y)', '(x)', '*)', chr(39) + 'a b' + chr(39) + ')'])} {a}\n;;\n*) {b}\n;;\nesac",
+                f"case {word} in "
+                f"{self._pick(['x|y)', '(x)', '*)', chr(39) + 'a b' + chr(39) + ')'])} "
+                f"{a}\n;;\n*) {b}\n;;\nesac",
                 f"! {self._simple(depth)}",
                 f"[[ {self._pick(_TESTS)} ]] {self._pick(['&&', '||', ';'])} g t",
                 "((1<2)) && g ar",

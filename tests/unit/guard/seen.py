@@ -1,4 +1,6 @@
-"""What the guard sees in a command, in one line of words: the notation of `commands.py` and of docs/commands-seen.md."""
+"""What the guard sees in a command, in one line of words: the notation of `commands.py` and of
+docs/commands-seen.md.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from octet.guard.shell.words import UNKNOWN
 
 
 def seen(needs: Needs) -> str:
-    """`src/a.py` is a path's lock, `main branch` a protected branch's, `dev-1 worktree` a worktree's; `src/…` is a path known in part."""
+    """`src/a.py` is a path's lock, `main branch` a protected branch's, `dev-1 worktree` a
+    worktree's; `src/…` is a path known in part.
+    """
     if needs.refusals:
         return "refused"
     if needs.question:
@@ -18,4 +22,8 @@ def seen(needs: Needs) -> str:
 
 def _named(resource: str) -> str:
     kind, _, name = resource.partition(":")
-    return {"path": name, "repository": f"{name} branch", "worktree": f"{name.rpartition('/')[2]} worktree"}[kind]
+    return {
+        "path": name,
+        "repository": f"{name} branch",
+        "worktree": f"{name.rpartition('/')[2]} worktree",
+    }[kind]

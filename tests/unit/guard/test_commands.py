@@ -1,4 +1,6 @@
-"""Shell commands as models write them: what each needs, what the documentation says of it, and any mutation of them."""
+"""Shell commands as models write them: what each needs, what the documentation says of it, and any
+mutation of them.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,33 @@ PAGE = Path(__file__).parents[3] / "docs" / "commands-seen.md"
 ROW = re.compile(r"\| `(.+)` \| `?(.+?)`? \|$")
 COMMANDS = [command for command, _ in MAIN_CHECKOUT + LINKED_WORKTREE]
 # What is put between, before or in place of the characters of a command.
-NOISE = [*"'\"`$(){}[]<>|&;\\\n\t *?~#!=,:-\0é", "$(", "${", "<<E\n", "&&", "||", ";;", "$'", "((", "]]", "esac", "{}", "../", "-C", "--"]
+NOISE = [
+    *"'\"`$(){}[]<>|&;\\\n\t *?~#!=,:-\0é",
+    "$(",
+    "${",
+    "<<E\n",
+    "&&",
+    "||",
+    ";;",
+    "$'",
+    "((",
+    "]]",
+    "esac",
+    "{}",
+    "../",
+    "-C",
+    "--",
+]
 Edit = tuple[int, str, int]
 
 
 def needs_of(command: str, shop: Project, where: str = "main") -> policy.Needs:
     """What a command needs in the shop's main checkout, or in the worktree dev-1."""
     cwd = shop.root if where == "main" else shop.root / ".claude/worktrees" / where
-    return policy.needs(PreToolUse("s", str(cwd), Client(), "", "", "", "", "", "Bash", {"command": command}, "t"), shop)
+    return policy.needs(
+        PreToolUse("s", str(cwd), Client(), "", "", "", "", "", "Bash", {"command": command}, "t"),
+        shop,
+    )
 
 
 @pytest.mark.parametrize(("command", "expected"), MAIN_CHECKOUT)
@@ -78,23 +99,44 @@ def mutated(command: str, edits: list[Edit]) -> str:
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     command=st.sampled_from(COMMANDS),
-    edits=st.lists(st.tuples(st.integers(0, 400), st.sampled_from(NOISE), st.integers(0, 2)), max_size=6),
+    edits=st.lists(
+        st.tuples(st.integers(0, 400), st.sampled_from(NOISE), st.integers(0, 2)), max_size=6
+    ),
     joint=st.sampled_from([" && ", "\n", " | ", "; "]),
     other=st.sampled_from(["", *COMMANDS]),
 )
-def test_no_mutation_raises(command: str, edits: list[Edit], joint: str, other: str, shop: Project) -> None:
-    """Pieces taken out, put in and replaced: always a verdict, and never more commands than a script may cost steps."""
+def test_no_mutation_raises(
+    command: str, edits: list[Edit], joint: str, other: str, shop: Project
+) -> None:
+    """Pieces taken out, put in and replaced: always a verdict, and never more commands than a
+    script may cost steps.
+    """
     text = mutated(command, edits) + joint + other
     assert len(script.parse(text, str(shop.root), home="/h").commands) <= STEP_LIMIT
     needs = needs_of(text, shop)
-    for answer in (policy.Granted(), policy.StoreDown("it is down"), policy.Held("path:src/a.py", "developer-2")):
-        assert policy.judge(needs, answer, shop, "developer-1").decision in ("pass", "allow", "ask", "deny")
+    for answer in (
+        policy.Granted(),
+        policy.StoreDown("it is down"),
+        policy.Held("path:src/a.py", "developer-2"),
+    ):
+        assert policy.judge(needs, answer, shop, "developer-1").decision in (
+            "pass",
+            "allow",
+            "ask",
+            "deny",
+        )
 
 
 @pytest.mark.parametrize("tail", [";", "?", "|x", "$(", "'", '"'])
 def test_a_long_word_is_read_once(shop: Project, tail: str) -> None:
-    """What no pattern takes in ends the reading at once: cut in all ways, forty characters would take longer than the tests may."""
-    for command in ("octet" + "a" * 40_000 + tail, "octet " + "'a'" * 10_000 + tail, 'octet "' + "a" * 40_000 + tail):
+    """What no pattern takes in ends the reading at once: cut in all ways, forty characters would
+    take longer than the tests may.
+    """
+    for command in (
+        "octet" + "a" * 40_000 + tail,
+        "octet " + "'a'" * 10_000 + tail,
+        'octet "' + "a" * 40_000 + tail,
+    ):
         needs_of(command, shop)
 
 
@@ -108,12 +150,20 @@ def test_a_long_word_is_read_once(shop: Project, tail: str) -> None:
         "echo > a$X; " * 300 + "rm " + " ".join(f"a/$X/{number}/$Y" for number in range(500)),
         "git restore " + " ".join(f"f{number}" for number in range(5000)),
         "git branch -D " + " ".join(f"octet/T{number}" for number in range(3000)),
-        "".join(f"alias a{number}='a{number + 1} a{number + 1}; a{number + 1}'\n" for number in range(300)) + "a0",
+        "".join(
+            f"alias a{number}='a{number + 1} a{number + 1}; a{number + 1}'\n"
+            for number in range(300)
+        )
+        + "a0",
         "find " + " ".join(f"d{number}" for number in range(400)) + " -exec rm {} \\; " * 200,
     ],
 )
-def test_looks_at_the_disk_are_bounded(shop: Project, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many files and patterns a command names, so many of them are resolved, and it is refused or read within that."""
+def test_looks_at_the_disk_are_bounded(
+    shop: Project, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many files and patterns a command names, so many of them are resolved, and it is
+    refused or read within that.
+    """
     looks = 0
 
     def counted(project: Project, path: str) -> paths.Target:

@@ -20,7 +20,8 @@ from .test_payload import NOT_JSON
 
 SOURCE = Path(failsafe.__file__).parents[2]
 WHY = "Octet's daemon does not start"
-# What the failure policy may cost a hook: nothing that is not in Python itself, and of Octet only what decides.
+# What the failure policy may cost a hook: nothing that is not in Python itself, and of Octet only
+# what decides.
 OWN = {
     "octet",
     "octet.project.config",
@@ -51,11 +52,28 @@ OWN = {
     "octet.guard.shell.sweeps",
     "octet.guard.shell.programs",
 }
-SLOW = {"asyncio", "subprocess", "socket", "ssl", "http", "email", "logging", "urllib.request", "multiprocessing", "concurrent.futures"}
+SLOW = {
+    "asyncio",
+    "subprocess",
+    "socket",
+    "ssl",
+    "http",
+    "email",
+    "logging",
+    "urllib.request",
+    "multiprocessing",
+    "concurrent.futures",
+}
 
 
 def event(root: Path, tool: str = "Write", **tool_input: Any) -> bytes:
-    fields = {"session_id": "s", "cwd": str(root), "hook_event_name": "PreToolUse", "tool_name": tool, "tool_input": tool_input}
+    fields = {
+        "session_id": "s",
+        "cwd": str(root),
+        "hook_event_name": "PreToolUse",
+        "tool_name": tool,
+        "tool_input": tool_input,
+    }
     return json.dumps(fields).encode()
 
 
@@ -71,9 +89,13 @@ def test_the_same_policy_as_ever(shop: Project) -> None:
     """Shared files are denied with the reason, worktrees and reading stay open."""
     denied, reason = decision(event(shop.root, file_path=str(shop.root / "a.py")), shop.root)
     assert (denied, WHY in reason) == ("deny", True)
-    assert decision(event(shop.root, "Bash", command="git push origin main"), shop.root)[0] == "deny"
+    assert (
+        decision(event(shop.root, "Bash", command="git push origin main"), shop.root)[0] == "deny"
+    )
     assert decision(event(shop.root, "Bash", command="git status"), shop.root)[0] == "pass"
-    reply = failsafe.decide(event(shop.root, file_path=str(shop.root / ".claude/worktrees/dev-1/a.py")), shop.root, WHY)
+    reply = failsafe.decide(
+        event(shop.root, file_path=str(shop.root / ".claude/worktrees/dev-1/a.py")), shop.root, WHY
+    )
     assert list(json.loads(reply.stdout)) == ["systemMessage"]
 
 
@@ -102,7 +124,11 @@ def test_broken_settings_keep_the_guard_up(tmp_path: Path) -> None:
 
 def test_a_repository_that_is_not_opted_in_is_left_alone(tmp_path: Path) -> None:
     """Settings that went away between two looks mean nothing is guarded."""
-    assert failsafe.decide(event(tmp_path, file_path=str(tmp_path / "a")), tmp_path, WHY) == (0, b"", b"")
+    assert failsafe.decide(event(tmp_path, file_path=str(tmp_path / "a")), tmp_path, WHY) == (
+        0,
+        b"",
+        b"",
+    )
 
 
 def test_from_a_linked_worktree_the_main_checkouts_settings_hold(shop: Project) -> None:
@@ -113,7 +139,9 @@ def test_from_a_linked_worktree_the_main_checkouts_settings_hold(shop: Project) 
 
 
 @pytest.mark.parametrize("broken", [MemoryError, RecursionError, OSError, ZeroDivisionError])
-def test_an_error_of_our_own_blocks(shop: Project, monkeypatch: pytest.MonkeyPatch, broken: type[Exception]) -> None:
+def test_an_error_of_our_own_blocks(
+    shop: Project, monkeypatch: pytest.MonkeyPatch, broken: type[Exception]
+) -> None:
     """A guard that breaks still guards, and says that it broke."""
 
     def fail(*_: object) -> None:
@@ -125,7 +153,9 @@ def test_an_error_of_our_own_blocks(shop: Project, monkeypatch: pytest.MonkeyPat
     assert broken.__name__ in reason
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
+)
 @given(
     tool=st.sampled_from(["Write", "Bash", "NotebookEdit", "x"]),
     value=st.none() | st.text(st.characters(codec=None)) | st.lists(st.integers()),
@@ -149,7 +179,9 @@ def test_it_runs_on_the_bare_interpreter(shop: Project) -> None:
     """No site-packages, nothing slow, and of Octet only the listed modules; the answer is the same."""
     raw = event(shop.root, "Bash", command="git push origin main; echo > a.py")
     command = [sys.executable, "-I", "-S", "-c", PROBE, str(SOURCE), str(shop.root)]
-    done = subprocess.run(command, input=raw, capture_output=True, check=True, env={"HOME": "/nowhere"}, cwd="/")
+    done = subprocess.run(
+        command, input=raw, capture_output=True, check=True, env={"HOME": "/nowhere"}, cwd="/"
+    )
     answer, _, *imported = done.stdout.decode().splitlines()
     assert json.loads(answer)["hookSpecificOutput"]["permissionDecision"] == "deny"
     assert {module for module in imported if module.split(".")[0] == "octet"} == OWN

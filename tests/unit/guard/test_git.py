@@ -212,7 +212,10 @@ IN_MAIN_CHECKOUT: list[tuple[str, set[str]]] = [
     ("git -c core.hooksPath=/dev/null commit -m x", {"main", "refused"}),
     ("git config core.hooksPath /dev/null", REFUSED),
     ("git config set --local core.hookspath x", REFUSED),
-    ("GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=core.hooksPath GIT_CONFIG_VALUE_0=/x git status", REFUSED),
+    (
+        "GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=core.hooksPath GIT_CONFIG_VALUE_0=/x git status",
+        REFUSED,
+    ),
     ("git $SUB origin main", REFUSED),
     ("git -c alias.up=push up origin main", MAIN),
     ("git -c 'alias.up=!git push origin' up main", MAIN),
@@ -354,12 +357,23 @@ def test_protected_branches_may_be_patterns(tmp_path: Path) -> None:
         assert effects_of(command, project) == expected, command
 
 
-def test_aliases_of_the_repository_and_of_the_user_are_followed(tmp_path: Path, homes: Path) -> None:
-    """An alias is what it stands for, wherever it is written, and git's own commands cannot be aliased."""
+def test_aliases_of_the_repository_and_of_the_user_are_followed(
+    tmp_path: Path, homes: Path
+) -> None:
+    """An alias is what it stands for, wherever it is written, and git's own commands cannot be
+    aliased.
+    """
     project = opt_in(make_repository(tmp_path / "shop"))
-    own = '[core]\n\tbare = false\n[alias]\n\tci = commit -v\n\tstatus = push origin main\n[alias "x"]\n\ty = gc\n'
+    own = (
+        "[core]\n\tbare = false\n[alias]\n\tci = commit -v\n\tstatus = push origin main\n[alias "
+        '"x"]\n\ty = gc\n'
+    )
     write(project.root / ".git/config", own)
-    write(homes / ".gitconfig", '[Alias] up = "!f() { git push origin \\"$@\\"; }; f" # mine\n\tpub = push origin \\\n  main\n')
+    write(
+        homes / ".gitconfig",
+        '[Alias] up = "!f() { git push origin \\"$@\\"; }; f" # mine\n\tpub = push origin '
+        "\\\n  main\n",
+    )
     assert effects_of("git ci -m x", project) == MAIN
     assert effects_of("git CI -m x", project) == MAIN
     assert effects_of("git pub", project) == MAIN

@@ -17,7 +17,10 @@ from octet.guard.octet_command import approves, read_octet_command, runs_unasked
         ("octet", ("octet",)),
         ("octet task list --json", ("octet", "task", "list", "--json")),
         ("  octet  status\n", ("octet", "status")),
-        ("octet msg send developer-2 'it is free; go $on `now`'", ("octet", "msg", "send", "developer-2", "it is free; go $on `now`")),
+        (
+            "octet msg send developer-2 'it is free; go $on `now`'",
+            ("octet", "msg", "send", "developer-2", "it is free; go $on `now`"),
+        ),
         ('octet task add "Say \\"hi\\" \\\\ it\'s"', ("octet", "task", "add", 'Say "hi" \\ it\'s')),
         ("octet task add 'two\nlines'", ("octet", "task", "add", "two\nlines")),
         ("octet task add a'b'\"c\"", ("octet", "task", "add", "abc")),
@@ -71,8 +74,24 @@ def test_anything_else_is_not(text: str) -> None:
 
 def test_work_runs_unasked_and_power_does_not() -> None:
     """An agent's own commands need no permission; what starts, stops, breaks or approves does."""
-    work = ("task claim", "task submit T1", "review approve T1", "test run --all", "merge run --wait 9m", "merge queue", "worktree list")
-    own = ("map start m a", "map done m 1 x", "map clear m", "pipeline step start p", "errors add e x", "progress add p", "keys")
+    work = (
+        "task claim",
+        "task submit T1",
+        "review approve T1",
+        "test run --all",
+        "merge run --wait 9m",
+        "merge queue",
+        "worktree list",
+    )
+    own = (
+        "map start m a",
+        "map done m 1 x",
+        "map clear m",
+        "pipeline step start p",
+        "errors add e x",
+        "progress add p",
+        "keys",
+    )
     for text in (*work, *own, "msg send a b", "lock acquire name:x", "status"):
         assert runs_unasked(("octet", *text.split())), text
     refused = (
@@ -101,11 +120,18 @@ def test_work_runs_unasked_and_power_does_not() -> None:
 
 
 @example("a'")  # a reader with possessive groups is fooled by it in Python 3.11.2
-@given(st.lists(st.sampled_from([*"ab '\"\\$`;&|<>(){}*~#!\n=-é", "octet "]), max_size=12).map("".join))
+@given(
+    st.lists(st.sampled_from([*"ab '\"\\$`;&|<>(){}*~#!\n=-é", "octet "]), max_size=12).map("".join)
+)
 def test_what_is_read_is_what_the_shell_gives(text: str) -> None:
     """Words read here are the very words that a shell would pass to `octet`."""
     words = read_octet_command(f"octet {text}")
     if words is not None:
         command = f"octet() {{ printf '%s\\036' octet \"$@\"; }}\noctet {text}"
-        done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=True, env={"PATH": "", "LC_ALL": "C.UTF-8"})
+        done = subprocess.run(
+            ["/bin/sh", "-c", command],
+            capture_output=True,
+            check=True,
+            env={"PATH": "", "LC_ALL": "C.UTF-8"},
+        )
         assert tuple(done.stdout.decode().split("\x1e")[:-1]) == words

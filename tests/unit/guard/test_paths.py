@@ -68,14 +68,24 @@ def test_paths_of_the_project(shop: Project, path: str, expected: tuple[str, str
 
 
 @pytest.mark.parametrize(
-    "path", [".git", ".git/HEAD", ".git/hooks/x", ".git/worktrees/dev-1/HEAD", ".claude/worktrees/dev-1/.git", "../far/.git"]
+    "path",
+    [
+        ".git",
+        ".git/HEAD",
+        ".git/hooks/x",
+        ".git/worktrees/dev-1/HEAD",
+        ".claude/worktrees/dev-1/.git",
+        "../far/.git",
+    ],
 )
 def test_gits_own_files_are_told_apart(shop: Project, path: str) -> None:
     """Those of the project, in whichever of its checkouts."""
     assert isinstance(classify(shop, f"{shop.root}/{path}"), GitInternal)
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "/", "../other/src/a.py", "..", "../my shop2/a", "../other/.git/HEAD"])
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "/", "../other/src/a.py", "..", "../my shop2/a", "../other/.git/HEAD"]
+)
 def test_what_lies_outside_is_none_of_our_business(shop: Project, path: str) -> None:
     """Another repository, its neighbour by name, and the rest of the disk."""
     assert isinstance(classify(shop, path if path[0] == "/" else f"{shop.root}/{path}"), Outside)
@@ -86,7 +96,9 @@ def test_octets_own_state_is_told_apart(shop: Project) -> None:
     assert isinstance(classify(shop, str(trust.record_path(shop.root))), OctetInternal)
 
 
-def test_a_state_directory_above_the_project_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_directory_above_the_project_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Then the project's files are still the project's."""
     monkeypatch.setenv("OCTET_HOME", str(tmp_path))
     project = opt_in(make_repository(tmp_path / "shop"))
@@ -97,7 +109,14 @@ def test_links_lead_to_what_they_point_to(tmp_path: Path) -> None:
     """In and out of the project, at the end and in the middle, to what exists and what does not."""
     project = opt_in(make_repository(tmp_path.resolve() / "shop"))
     place = add_worktree(project.root, tmp_path.resolve() / "dev-2", "feature")
-    links = {"in": "src/a.py", "out": "/etc/passwd", "new": "src/none", "tree": str(place), "loop": "loop", "git": ".git"}
+    links = {
+        "in": "src/a.py",
+        "out": "/etc/passwd",
+        "new": "src/none",
+        "tree": str(place),
+        "loop": "loop",
+        "git": ".git",
+    }
     for name, target in links.items():
         (project.root / name).symlink_to(target)
     (tmp_path / "alias").symlink_to(project.root)
@@ -125,13 +144,25 @@ def test_a_directory_without_git_has_paths_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tool", "field"), [("Write", "file_path"), ("Edit", "file_path"), ("MultiEdit", "file_path"), ("NotebookEdit", "notebook_path")]
+    ("tool", "field"),
+    [
+        ("Write", "file_path"),
+        ("Edit", "file_path"),
+        ("MultiEdit", "file_path"),
+        ("NotebookEdit", "notebook_path"),
+    ],
 )
-def test_each_file_tool_has_its_field(shop: Project, tool_use: Build, tool: str, field: str) -> None:
+def test_each_file_tool_has_its_field(
+    shop: Project, tool_use: Build, tool: str, field: str
+) -> None:
     """The path is found where the tool keeps it, and its absence is no free pass."""
-    assert tool_targets(tool_use(tool, {field: f"{shop.root}/a.py"}), shop) == (SharedCheckout("a.py"),)
+    assert tool_targets(tool_use(tool, {field: f"{shop.root}/a.py"}), shop) == (
+        SharedCheckout("a.py"),
+    )
     for broken in ({}, {"path": "a.py"}, {field: None}, {field: 3}, {field: ""}, {field: ["a.py"]}):
-        assert [type(target) for target in tool_targets(tool_use(tool, broken), shop)] == [Unreadable]
+        assert [type(target) for target in tool_targets(tool_use(tool, broken), shop)] == [
+            Unreadable
+        ]
 
 
 def test_other_tools_have_no_targets(shop: Project, tool_use: Build) -> None:
@@ -139,28 +170,52 @@ def test_other_tools_have_no_targets(shop: Project, tool_use: Build) -> None:
     assert tool_targets(tool_use("Read", {"file_path": f"{shop.root}/a.py"}), shop) == ()
 
 
-def test_a_path_is_read_as_the_client_reads_it(shop: Project, tool_use: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blanks around it, `~`, a relative path and `..` behind a link: what the client may open is among the targets."""
+def test_a_path_is_read_as_the_client_reads_it(
+    shop: Project, tool_use: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blanks around it, `~`, a relative path and `..` behind a link: what the client may open is
+    among the targets.
+    """
     monkeypatch.setenv("HOME", str(shop.root))
 
     def targets(path: str) -> set[tuple[str, str]]:
-        return {where(target) for target in tool_targets(tool_use("Write", {"file_path": path}, shop.root / "src"), shop)}
+        return {
+            where(target)
+            for target in tool_targets(
+                tool_use("Write", {"file_path": path}, shop.root / "src"), shop
+            )
+        }
 
     assert targets("a.py") == {("SharedCheckout", "src/a.py")}
     assert targets("../a.py") == {("SharedCheckout", "a.py")}
     assert targets("~/a.py") == {("SharedCheckout", "a.py")}
     assert ("SharedCheckout", "a.py") in targets(f" {shop.root}/a.py\n")
     assert ("SharedCheckout", "a.py") in targets(f"\u3000\ufeff{shop.root}/a.py")
-    assert targets("e\u0301.py") == {("SharedCheckout", "src/e\u0301.py"), ("SharedCheckout", "src/\u00e9.py")}
+    assert targets("e\u0301.py") == {
+        ("SharedCheckout", "src/e\u0301.py"),
+        ("SharedCheckout", "src/\u00e9.py"),
+    }
     write(shop.root / "elsewhere/x/y")
     link = shop.root / "link"
     link.symlink_to("elsewhere/x")
-    assert targets(f"{shop.root}/link/../y") == {("SharedCheckout", "y"), ("SharedCheckout", "elsewhere/y")}
+    assert targets(f"{shop.root}/link/../y") == {
+        ("SharedCheckout", "y"),
+        ("SharedCheckout", "elsewhere/y"),
+    }
 
 
 def test_resources_are_names_that_locks_take(shop: Project) -> None:
     """One line of valid text each, however odd the path; different paths stay different."""
-    paths = ["src/a.py", "a\nb", "a\x7fb", "ü \u2028x", "x" * 3900 + "1", "x" * 3900 + "2", "a:b", "%0A"]
+    paths = [
+        "src/a.py",
+        "a\nb",
+        "a\x7fb",
+        "ü \u2028x",
+        "x" * 3900 + "1",
+        "x" * 3900 + "2",
+        "a:b",
+        "%0A",
+    ]
     found = [path_resource(path) for path in paths]
     assert len(set(found)) == len(paths)
     assert all(PATTERN.fullmatch(resource) for resource in found)
@@ -196,7 +251,9 @@ def ignoring(tmp_path: Path) -> Project:
         ("README.md/x", SharedCheckout("README.md/x")),
     ],
 )
-def test_where_case_is_ignored_a_path_is_written_as_on_the_disk(ignoring: Project, path: str, expected: Target) -> None:
+def test_where_case_is_ignored_a_path_is_written_as_on_the_disk(
+    ignoring: Project, path: str, expected: Target
+) -> None:
     """Whatever its letters, as far as it exists; the repository's own name too."""
     assert classify(ignoring, f"{ignoring.root}/{path}") == expected
 
@@ -221,7 +278,9 @@ def test_two_spellings_of_a_new_file_share_a_lock(ignoring: Project, shop: Proje
 
 
 def test_what_takes_a_directory_away_needs_all_of_it(shop: Project) -> None:
-    """A directory's lock covers what lies in it; a file, and a write into a directory, need the one path."""
+    """A directory's lock covers what lies in it; a file, and a write into a directory, need the one
+    path.
+    """
     assert write_resources(shop, "src", removes=True) == ("path:src/",)
     assert write_resources(shop, ".", removes=True) == ("path:**",)
     assert write_resources(shop, "src") == ("path:src",)
@@ -266,7 +325,9 @@ def test_worktrees_of_one_name_in_two_clones_are_two(tmp_path: Path) -> None:
     resources = set()
     for name in ("one", "two"):
         project = opt_in(make_repository(tmp_path.resolve() / name))
-        target = classify(project, str(add_worktree(project.root, project.root / "trees/dev-1", "feature")))
+        target = classify(
+            project, str(add_worktree(project.root, project.root / "trees/dev-1", "feature"))
+        )
         assert isinstance(target, LinkedWorktree)
         resources.add(worktree_resource(target.worktree))
     assert len(resources) == 2
@@ -276,6 +337,9 @@ def test_worktrees_of_one_name_in_two_clones_are_two(tmp_path: Path) -> None:
 @given(path=st.text(st.characters(codec=None), max_size=40), absolute=st.booleans())
 def test_no_path_raises(shop: Project, tool_use: Build, path: str, absolute: bool) -> None:
     """Any text has a place, and a resource that locks take."""
-    for target in tool_targets(tool_use("Write", {"file_path": f"{shop.root}/{path}" if absolute else path}, shop.root), shop):
+    for target in tool_targets(
+        tool_use("Write", {"file_path": f"{shop.root}/{path}" if absolute else path}, shop.root),
+        shop,
+    ):
         if isinstance(target, SharedCheckout):
             assert PATTERN.fullmatch(path_resource(target.path))

@@ -65,8 +65,16 @@ def test_every_used_event_was_recorded() -> None:
 
 def test_the_fields_arrive() -> None:
     """What the payload and the header say is in the record."""
-    header = {"event": "PreToolUse", "source": "plugin", "pid": "42", "project": "/srv/shop", "envfile": "/e"}
-    event = payload.parse(json.dumps({**WRITE, "agent_id": "a1", "agent_type": "octet:developer"}).encode(), header)
+    header = {
+        "event": "PreToolUse",
+        "source": "plugin",
+        "pid": "42",
+        "project": "/srv/shop",
+        "envfile": "/e",
+    }
+    event = payload.parse(
+        json.dumps({**WRITE, "agent_id": "a1", "agent_type": "octet:developer"}).encode(), header
+    )
     assert isinstance(event, payload.PreToolUse)
     assert event.client == payload.Client("plugin", 42, "/srv/shop", "/e")
     assert (event.agent_id, event.agent_type, event.tool_use_id) == ("a1", "octet:developer", "t1")
@@ -82,10 +90,15 @@ def test_a_record_cannot_be_changed() -> None:
 @pytest.mark.parametrize("pid", ["", "-1", "x", "1" * 20, "٣"])
 def test_an_odd_pid_is_no_pid(pid: str) -> None:
     """What is no process id is None, and no reason to fail."""
-    assert payload.parse(json.dumps(WRITE).encode(), {"event": "PreToolUse", "pid": pid}).client.pid is None
+    assert (
+        payload.parse(json.dumps(WRITE).encode(), {"event": "PreToolUse", "pid": pid}).client.pid
+        is None
+    )
 
 
-@pytest.mark.parametrize("missing", ["session_id", "cwd", "hook_event_name", "tool_name", "tool_input"])
+@pytest.mark.parametrize(
+    "missing", ["session_id", "cwd", "hook_event_name", "tool_name", "tool_input"]
+)
 @pytest.mark.parametrize("value", [..., None, 3, True, [], ""])
 def test_a_required_field_is_required(missing: str, value: Any) -> None:
     """Missing, null, empty or of another kind: the error names the field."""
@@ -173,12 +186,22 @@ def test_only_the_start_of_a_tool_must_block() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
 
-FIELDS = [*WRITE, "agent_id", "source", "prompt", "background_tasks", "stop_hook_active", "last_assistant_message"]
+FIELDS = [
+    *WRITE,
+    "agent_id",
+    "source",
+    "prompt",
+    "background_tasks",
+    "stop_hook_active",
+    "last_assistant_message",
+]
 
 
 @given(event=st.sampled_from(sorted(USED)), changes=st.dictionaries(st.sampled_from(FIELDS), JSON))

@@ -41,14 +41,21 @@ def test_decisions_have_the_clients_fields() -> None:
 @pytest.mark.parametrize("decision", ["deny", "ask"])
 def test_a_pass_never_carries_a_decision(decision: Any) -> None:
     """Only what was decided is said."""
-    assert read(render_verdict(Verdict(decision, "why")))["hookSpecificOutput"]["permissionDecision"] == decision
-    assert "permissionDecision" not in read(render_verdict(Verdict(context="c")))["hookSpecificOutput"]
+    assert (
+        read(render_verdict(Verdict(decision, "why")))["hookSpecificOutput"]["permissionDecision"]
+        == decision
+    )
+    assert (
+        "permissionDecision" not in read(render_verdict(Verdict(context="c")))["hookSpecificOutput"]
+    )
     assert read(render_verdict(Verdict(notice="n"))) == {"systemMessage": "n"}
 
 
 def test_context_and_notice_of_other_events() -> None:
     """Context names its event; a notice needs none."""
-    expected = {"hookSpecificOutput": {"hookEventName": "SessionStart", "additionalContext": "hello"}}
+    expected = {
+        "hookSpecificOutput": {"hookEventName": "SessionStart", "additionalContext": "hello"}
+    }
     assert read(render_context("SessionStart", "hello")) == expected
     assert read(render_context(None, "lost", notice="n")) == {"systemMessage": "n"}
     assert render_context("SessionStart") == Reply()
@@ -64,6 +71,8 @@ def test_every_text_is_valid_and_bounded(text: str) -> None:
 
 def test_long_texts_are_cut() -> None:
     """The client would spill them to a file."""
-    reason = read(render_verdict(Verdict("deny", "é" * 50_000)))["hookSpecificOutput"]["permissionDecisionReason"]
+    reason = read(render_verdict(Verdict("deny", "é" * 50_000)))["hookSpecificOutput"][
+        "permissionDecisionReason"
+    ]
     assert len(reason) == TEXT_LIMIT
     assert reason.endswith("…")

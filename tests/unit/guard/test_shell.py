@@ -88,7 +88,10 @@ WORDS: list[tuple[str, Expected]] = [
     ("a `b \\`c\\``", [("c",), ("b", None), ("a", None)]),
     ("a 'unclosed; b", [("a", "unclosed; b")]),
     ("a ) b", [("a",), ("b",)]),
-    ('a $(pwd) "$(git rev-parse --show-toplevel)"', [("pwd",), ("git", "rev-parse", "--show-toplevel"), ("a", "/w", "/w")]),
+    (
+        'a $(pwd) "$(git rev-parse --show-toplevel)"',
+        [("pwd",), ("git", "rev-parse", "--show-toplevel"), ("a", "/w", "/w")],
+    ),
     ("a\0b", [(None,)]),
 ]
 
@@ -147,7 +150,20 @@ def test_what_other_programs_run_is_found(text: str, inner: tuple[str | None, ..
 
 
 @pytest.mark.parametrize(
-    "text", ["command -v g", "sudo -l g", "bash g x", "bash -n", "echo g x", "sudo", "env", "xargs", "find . -exec", "eval", "trap"]
+    "text",
+    [
+        "command -v g",
+        "sudo -l g",
+        "bash g x",
+        "bash -n",
+        "echo g x",
+        "sudo",
+        "env",
+        "xargs",
+        "find . -exec",
+        "eval",
+        "trap",
+    ],
 )
 def test_what_runs_nothing_inside_is_left_alone(text: str) -> None:
     """Asking about a command, or handing a name on, runs nothing that could be read here."""
@@ -193,23 +209,40 @@ PLACES: list[tuple[str, str | None, tuple[str | None, ...]]] = [
 
 
 @pytest.mark.parametrize(("text", "directory", "others"), PLACES)
-def test_the_directory_is_followed(text: str, directory: str | None, others: tuple[str | None, ...]) -> None:
+def test_the_directory_is_followed(
+    text: str, directory: str | None, others: tuple[str | None, ...]
+) -> None:
     """Where `g` runs, and where else it may run."""
-    [command] = [command for command in shell.parse(text, "/w", home="/h").commands if command.argv == ("g",)]
-    assert (command.directory, tuple(dict.fromkeys((*command.fallback, *command.also)))) == (directory, others)
+    [command] = [
+        command for command in shell.parse(text, "/w", home="/h").commands if command.argv == ("g",)
+    ]
+    assert (command.directory, tuple(dict.fromkeys((*command.fallback, *command.also)))) == (
+        directory,
+        others,
+    )
 
 
 def test_a_loop_that_moves_on_runs_where_it_got_to() -> None:
     """The second turn begins where the first one ended, and after that nobody knows."""
-    [command] = [command for command in shell.parse("for x in 1 2; do g; cd y; done", "/w").commands if command.argv == ("g",)]
+    [command] = [
+        command
+        for command in shell.parse("for x in 1 2; do g; cd y; done", "/w").commands
+        if command.argv == ("g",)
+    ]
     assert command.directory == "/w"
     assert {"/w/y", None} <= set(command.also)
 
 
 def test_redirections_keep_their_operators_and_targets() -> None:
     """Duplicated descriptors are left out; a number before the operator is no word."""
-    script = shell.parse("a 1 2> e >> 'o p' < i >| f &> g <> h 2>&1 >&- >& k > $X; { b; } > m", "/w")
-    found = [(redirect.operator, redirect.target.text) for command in script.commands for redirect in command.redirects]
+    script = shell.parse(
+        "a 1 2> e >> 'o p' < i >| f &> g <> h 2>&1 >&- >& k > $X; { b; } > m", "/w"
+    )
+    found = [
+        (redirect.operator, redirect.target.text)
+        for command in script.commands
+        for redirect in command.redirects
+    ]
     assert found == [
         (">", "e"),
         (">>", "o p"),
@@ -225,7 +258,16 @@ def test_redirections_keep_their_operators_and_targets() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["$(" * 10_000, "(" * 100_000, "`" * 100_000, "a;" * 50_000, "sudo " * 20_000, "bash -c '" * 10_000, "[[ " * 30_000, "${x:-" * 20_000],
+    [
+        "$(" * 10_000,
+        "(" * 100_000,
+        "`" * 100_000,
+        "a;" * 50_000,
+        "sudo " * 20_000,
+        "bash -c '" * 10_000,
+        "[[ " * 30_000,
+        "${x:-" * 20_000,
+    ],
 )
 def test_what_is_too_much_says_so(text: str) -> None:
     """Whoever builds a command that cannot be read in time is told, instead of being waved through."""
@@ -270,7 +312,10 @@ def test_megabytes_of_here_document_are_read_in_time() -> None:
     assert [command.argv for command in script.commands] == [("cat",), ("git", "status")]
 
 
-@given(st.text(alphabet=st.sampled_from([*"abgX=;&|<>(){}[]$`'\"\\#~*? \t\n-\0é\ud800"]), max_size=80) | st.text(max_size=40))
+@given(
+    st.text(alphabet=st.sampled_from([*"abgX=;&|<>(){}[]$`'\"\\#~*? \t\n-\0é\ud800"]), max_size=80)
+    | st.text(max_size=40)
+)
 def test_no_text_raises(text: str) -> None:
     """Whatever it is, it is read to the end."""
     assert isinstance(shell.parse(text, "/w", home="/h"), shell.Script)
@@ -309,35 +354,64 @@ class Bash:
 
     def calls(self, text: str) -> list[list[str]]:
         """Directory and words of each call of `g` in the script."""
-        self._runs += 1  # what a script leaves running in a process substitution must not write into the next one's log
+        # what a script leaves running in a process substitution must not write into the next one's
+        # log
+        self._runs += 1
         log = self.top / f"log-{self._runs}"
         log.mkdir()
-        environment = {"PATH": f"{self.top}/bin:/usr/bin:/bin", "HOME": str(self.home), "LC_ALL": "C.UTF-8", "G_LOG": str(log)}
+        environment = {
+            "PATH": f"{self.top}/bin:/usr/bin:/bin",
+            "HOME": str(self.home),
+            "LC_ALL": "C.UTF-8",
+            "G_LOG": str(log),
+        }
         command = [self.program, "-f", "-c", text]
-        subprocess.run(command, cwd=self.start, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
+        subprocess.run(
+            command,
+            cwd=self.start,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
         return [file.read_text().split("\x1e")[:-1] for file in log.iterdir()]
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_the_real_shell_runs_was_found(bash: Bash, seed: int) -> None:
-    """Each call that bash makes of a random script is among those found, with these words and in this directory."""
+    """Each call that bash makes of a random script is among those found, with these words and in
+    this directory.
+    """
     scripts = Scripts(seed)
     for _ in range(12):
         text = scripts.script()
         found = shell.parse(text, str(bash.start), home=str(bash.home), toplevel=str(bash.start))
         for directory, *words in bash.calls(text):
-            assert any(_covers(command, directory, words) for command in found.commands), (text, directory, words)
+            assert any(_covers(command, directory, words) for command in found.commands), (
+                text,
+                directory,
+                words,
+            )
 
 
 def _covers(command: shell.Command, directory: str, words: list[str]) -> bool:
     places = [command.directory, *command.also]
     if not (command.directory and Path(command.directory).is_dir()):
         places += command.fallback
-    if command.program != "g" or not (None in places or directory in [os.path.realpath(place) for place in places if place]):
+    if command.program != "g" or not (
+        None in places or directory in [os.path.realpath(place) for place in places if place]
+    ):
         return False
     # A word with an unknown part may have become any number of words.
-    patterns = ["(?:.*\x1e)?" if not word.template.strip(UNKNOWN) and word.template else _words_like(word) for word in command.words[1:]]
-    return re.fullmatch("".join(patterns), "".join(f"{word}\x1e" for word in words), re.DOTALL) is not None
+    patterns = [
+        "(?:.*\x1e)?" if not word.template.strip(UNKNOWN) and word.template else _words_like(word)
+        for word in command.words[1:]
+    ]
+    return (
+        re.fullmatch("".join(patterns), "".join(f"{word}\x1e" for word in words), re.DOTALL)
+        is not None
+    )
 
 
 def _words_like(word: shell.Word) -> str:

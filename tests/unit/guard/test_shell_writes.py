@@ -12,7 +12,10 @@ from octet.guard.shell.writes import shell_writes
 
 
 def writes(command: str, directory: str = "/w") -> set[str]:
-    return {write.path.replace(UNKNOWN, "…") for write in shell_writes(script.parse(command, directory, home="/h"))}
+    return {
+        write.path.replace(UNKNOWN, "…")
+        for write in shell_writes(script.parse(command, directory, home="/h"))
+    }
 
 
 @pytest.mark.parametrize(
@@ -82,10 +85,17 @@ def test_writes(command: str, expected: set[str]) -> None:
 def test_a_directory_as_target_takes_the_sources_name(tmp_path: Path) -> None:
     """`cp a b` writes b, and b/a where b is a directory."""
     (tmp_path / "d").mkdir()
-    assert writes("cp x/a.py d; mv b d/", str(tmp_path)) == {f"{tmp_path}/d/a.py", f"{tmp_path}/b", f"{tmp_path}/d//b"}
+    assert writes("cp x/a.py d; mv b d/", str(tmp_path)) == {
+        f"{tmp_path}/d/a.py",
+        f"{tmp_path}/b",
+        f"{tmp_path}/d//b",
+    }
 
 
 def test_what_goes_away_is_marked() -> None:
     """Removing is told from writing."""
-    found = {write.path: write.removes for write in shell_writes(script.parse("rm a; mv b c; echo > d", "/w"))}
+    found = {
+        write.path: write.removes
+        for write in shell_writes(script.parse("rm a; mv b c; echo > d", "/w"))
+    }
     assert found == {"/w/a": True, "/w/b": True, "/w/c": False, "/w/d": False}

@@ -1,6 +1,8 @@
-"""What commands print: a line or a table for people, JSON for programs; text from elsewhere cannot move the cursor.
+"""What commands print: a line or a table for people, JSON for programs; text from elsewhere cannot
+move the cursor.
 
-Each cell and fact is made `plain` where its line is built; `emit` takes out once more whatever a terminal would act on.
+Each cell and fact is made `plain` where its line is built; `emit` takes out once more whatever a
+terminal would act on.
 """
 
 from __future__ import annotations
@@ -27,7 +29,11 @@ def emit(value: Any, line: str, as_json: bool) -> None:
 
 def visible(text: str) -> str:
     """`text` without the characters that a terminal would act on; line ends and tabs stay."""
-    return text if text.isprintable() else "".join(c if c.isprintable() or c in "\n\t" else " " for c in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(c if c.isprintable() or c in "\n\t" else " " for c in text)
+    )
 
 
 def to_data(value: Any) -> Any:
@@ -43,7 +49,10 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Left-aligned columns; cells are made plain."""
     cells = [list(headings), *[[plain(cell) for cell in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )
 
 
 def confirmed(question: str) -> bool:

@@ -29,7 +29,9 @@ def opened(wait_s: float = 0.0) -> Iterator[Octet]:
 
 
 def _have_served(root: Path, url: str) -> None:
-    """Without a daemon a command works all the same; but nobody sweeps up after the dead until one runs."""
+    """Without a daemon a command works all the same; but nobody sweeps up after the dead until one
+    runs.
+    """
     from octet.daemon.process import control
 
     try:
@@ -80,15 +82,19 @@ def project_of(octet: Octet) -> Project:
 
 
 def by_an_agent() -> bool:
-    """Whether this command was started by a Claude Code session or a script that named itself an agent."""
+    """Whether this command was started by a Claude Code session or a script that named itself an
+    agent.
+    """
     return bool(os.environ.get("CLAUDE_PID") or os.environ.get("OCTET_AGENT"))
 
 
 @contextmanager
 def own_process(octet: Octet, role: str) -> Iterator[Callable[[], Agent]]:
-    """How to register the agent that does a role's work in this command: the calling session where that is its role, else this process.
+    """How to register the agent that does a role's work in this command: the calling session where
+    that is its role, else this process.
 
-    A process of its own is watched: when it is killed, its claims go back at once. It leaves at the end.
+    A process of its own is watched: when it is killed, its claims go back at once. It leaves at the
+    end.
 
     Raises:
         Refused: the caller is an agent in another role.
@@ -136,6 +142,12 @@ def own_token(octet: Octet, task_id: str, given: str | None) -> str:
     agent = caller(octet)
     if task.holder != agent.id:
         if task.holder:
-            raise Refused(f"task {task_id} is not yours ({agent.id}): {task.holder} holds it; ask with `octet msg send {task.holder} TEXT`")
-        raise Refused(f"task {task_id} is not yours ({agent.id}): it is {task.state}; claim what waits with `octet task claim`")
+            raise Refused(
+                f"task {task_id} is not yours ({agent.id}): {task.holder} holds it; ask with "
+                f"`octet msg send {task.holder} TEXT`"
+            )
+        raise Refused(
+            f"task {task_id} is not yours ({agent.id}): it is {task.state}; claim what waits "
+            "with `octet task claim`"
+        )
     return task.token

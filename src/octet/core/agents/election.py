@@ -1,8 +1,10 @@
-"""The project's one orchestrator: which of those that have the role leads, since when, and what only that one may write.
+"""The project's one orchestrator: which of those that have the role leads, since when, and what
+only that one may write.
 
-The scripts that register and bury agents elect: the leader is replaced in the same step that takes it off the registry, and never
-before. Each election has an *epoch*, a token that only grows. What an orchestrator writes as such (tasks added, cancelled and queued
-again, claims of the plan stage, its role's mail) is refused by the script that would write it, unless it leads.
+The scripts that register and bury agents elect: the leader is replaced in the same step that takes
+it off the registry, and never before. Each election has an *epoch*, a token that only grows. What
+an orchestrator writes as such (tasks added, cancelled and queued again, claims of the plan stage,
+its role's mail) is refused by the script that would write it, unless it leads.
 """
 
 from __future__ import annotations
@@ -40,9 +42,20 @@ class Election:
     def leader(self) -> Leader | None:
         """Who leads now; None where nobody has the role."""
         with self._store.errors():
-            found = self._store.client.hmget(self._store.keys.orchestrator, "agent", "incarnation", "epoch", "since_ms")
+            found = self._store.client.hmget(
+                self._store.keys.orchestrator, "agent", "incarnation", "epoch", "since_ms"
+            )
         agent, incarnation, epoch, since = (value or "" for value in found)
-        return Leader(agent, incarnation, epoch, int(since) if since.isdecimal() and len(since) < 16 else 0) if agent else None
+        return (
+            Leader(
+                agent,
+                incarnation,
+                epoch,
+                int(since) if since.isdecimal() and len(since) < 16 else 0,
+            )
+            if agent
+            else None
+        )
 
     def standing(self, agent: Agent) -> str:
         """`leads` or `standby` for an orchestrator, "" for anybody else."""
@@ -57,19 +70,32 @@ class Election:
             return f", and you lead (epoch {leader.epoch})"
         with self._store.errors():
             now_ms = int(self._store.client.time()[0]) * 1000
-        led = f"{leader.agent} has led for {age(leader.since_ms, now_ms)} (epoch {leader.epoch})" if leader else "nobody leads"
-        return f", on standby: {led}. Do nothing in this role until a message says that you lead; what you write in it is refused"
+        led = (
+            f"{leader.agent} has led for {age(leader.since_ms, now_ms)} (epoch {leader.epoch})"
+            if leader
+            else "nobody leads"
+        )
+        return (
+            f", on standby: {led}. Do nothing in this role until a message says that you lead; "
+            "what you write in it is refused"
+        )
 
 
 def standing(agent: Agent, leader: Leader | None) -> str:
     """The same where it is known who leads."""
     if agent.role != ORCHESTRATOR:
         return ""
-    return LEADS if leader and (leader.agent, leader.incarnation) == (agent.id, agent.incarnation) else STANDBY
+    return (
+        LEADS
+        if leader and (leader.agent, leader.incarnation) == (agent.id, agent.incarnation)
+        else STANDBY
+    )
 
 
 def as_orchestrator(agent: Agent | None) -> tuple[str, str]:
-    """What a script is told of who writes: id and incarnation of an orchestrator; two empty texts for anybody else, who need not lead."""
+    """What a script is told of who writes: id and incarnation of an orchestrator; two empty texts
+    for anybody else, who need not lead.
+    """
     return (agent.id, agent.incarnation) if agent and agent.role == ORCHESTRATOR else ("", "")
 
 
@@ -77,5 +103,10 @@ def refusal(reply: Sequence[Any]) -> NotLeading:
     """The error for a script's `LED`."""
     leader, epoch, for_ms = str(reply[1]), str(reply[2]), int(reply[3])
     now = f"{leader} has led for {age(1, for_ms + 1)} (epoch {epoch})" if leader else "nobody does"
-    advice = "you are told when it is you; until then leave plan and tasks alone, or write to it: `octet msg send orchestrator TEXT`"
-    return NotLeading(f"you do not lead this project: {now}; {advice}", leader=leader, epoch=epoch, for_ms=for_ms)
+    advice = (
+        "you are told when it is you; until then leave plan and tasks alone, or write to it: "
+        "`octet msg send orchestrator TEXT`"
+    )
+    return NotLeading(
+        f"you do not lead this project: {now}; {advice}", leader=leader, epoch=epoch, for_ms=for_ms
+    )

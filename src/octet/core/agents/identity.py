@@ -1,7 +1,8 @@
 """Who is asking: the agent that a command or a hook acts for.
 
-A Claude Code session is known by its process (CLAUDE_PID and that process's start time), because `/clear` and `/resume`
-change its session id and two terminals may resume one id. A sub-agent is its session's process and its `agent_id`.
+A Claude Code session is known by its process (CLAUDE_PID and that process's start time), because
+`/clear` and `/resume` change its session id and two terminals may resume one id. A sub-agent is its
+session's process and its `agent_id`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from octet.base.errors import UsageError
 from octet.base.process import ProcessIdentity, host_id, identify
 from octet.core.agents.registry import GUEST, Agent, Agents, Registration
 
-# A person, or a script that named itself, has no process to watch: its lease is renewed by each command.
+# A person, or a script that named itself, has no process to watch: its lease is renewed by each
+# command.
 NAMED_LEASE_MS = 15 * 60 * 1000
 PERSON_LEASE_MS = 24 * 3600 * 1000
 LONGEST_LEASE_S = 30 * 24 * 3600
@@ -36,8 +38,8 @@ def claude_process(environ: Mapping[str, str]) -> ProcessIdentity | None:
 def current_agent(agents: Agents, environ: Mapping[str, str] | None = None) -> Agent:
     """The agent that the command line acts for; registers it when it is new.
 
-    `OCTET_AGENT` names it outright (hooks put it before a sub-agent's commands); else the Claude Code session around
-    this process; else the person at the terminal.
+    `OCTET_AGENT` names it outright (hooks put it before a sub-agent's commands); else the Claude
+    Code session around this process; else the person at the terminal.
     """
     env = os.environ if environ is None else environ
     if name := env.get("OCTET_AGENT"):
@@ -46,14 +48,22 @@ def current_agent(agents: Agents, environ: Mapping[str, str] | None = None) -> A
         found = agents.find(process_key(process))
         return found or agents.register(_session(process, env)).agent
     person = "person-" + re.sub(r"[^A-Za-z0-9._-]", "-", _user())[:57]
-    return agents.register(Registration(role="person", kind="person", name=person, cwd=_cwd(), lease_ms=PERSON_LEASE_MS)).agent
+    return agents.register(
+        Registration(
+            role="person", kind="person", name=person, cwd=_cwd(), lease_ms=PERSON_LEASE_MS
+        )
+    ).agent
 
 
 def this_process(role: str) -> Registration:
-    """A registration of the process that runs this, which is watched like a session's: when it is killed, its claims go back at once."""
+    """A registration of the process that runs this, which is watched like a session's: when it is
+    killed, its claims go back at once.
+    """
     process = identify(os.getpid())
     assert process is not None, "this process lives"
-    return Registration(role=role, process=process_key(process), host=process.host, pid=process.pid, cwd=_cwd())
+    return Registration(
+        role=role, process=process_key(process), host=process.host, pid=process.pid, cwd=_cwd()
+    )
 
 
 def _named(agents: Agents, name: str, env: Mapping[str, str]) -> Agent:
@@ -61,7 +71,16 @@ def _named(agents: Agents, name: str, env: Mapping[str, str]) -> Agent:
         if agent.id == name and agent.process:
             return agent
     role = env.get("OCTET_ROLE") or GUEST
-    return agents.register(Registration(role=role, kind="external", name=name, host=host_id(), cwd=_cwd(), lease_ms=_lease_ms(env))).agent
+    return agents.register(
+        Registration(
+            role=role,
+            kind="external",
+            name=name,
+            host=host_id(),
+            cwd=_cwd(),
+            lease_ms=_lease_ms(env),
+        )
+    ).agent
 
 
 def _lease_ms(env: Mapping[str, str]) -> int:
@@ -71,7 +90,9 @@ def _lease_ms(env: Mapping[str, str]) -> int:
     except ValueError:
         seconds = -1.0
     if not 1 <= seconds <= LONGEST_LEASE_S:
-        raise UsageError(f"OCTET_LEASE_S is a number of seconds, 1 to {LONGEST_LEASE_S}, not {text[:40]!r}")
+        raise UsageError(
+            f"OCTET_LEASE_S is a number of seconds, 1 to {LONGEST_LEASE_S}, not {text[:40]!r}"
+        )
     return int(seconds * 1000)
 
 

@@ -1,7 +1,8 @@
 """Agents: who takes part, what lives, and what happens to the work of those that end.
 
-An agent is a Claude Code session, a sub-agent in it, or anything else that registers. Its *incarnation* is the token
-of its registration: what was buried and came back has another one, and scripts answer the old one with `GONE`.
+An agent is a Claude Code session, a sub-agent in it, or anything else that registers. Its
+*incarnation* is the token of its registration: what was buried and came back has another one, and
+scripts answer the old one with `GONE`.
 """
 
 from __future__ import annotations
@@ -34,9 +35,11 @@ SESSION_MEMORY_MS = 30 * 24 * 3600 * 1000
 
 @dataclass(frozen=True)
 class Agent:
-    """A registered agent. `process` is `host:pid:start`, with `#agent_id` for a sub-agent; empty for one without a process.
+    """A registered agent. `process` is `host:pid:start`, with `#agent_id` for a sub-agent; empty
+    for one without a process.
 
-    `formerly` are the names that it had in other roles, with spaces between: it reads their inboxes.
+    `formerly` are the names that it had in other roles, with spaces between: it reads their
+    inboxes.
     """
 
     id: str
@@ -70,8 +73,15 @@ class Agent:
         capabilities = known.setdefault("capabilities", [])
         numbers = [known.get(name, 0) for name in ("pid", "joined_ms")]
         texts = [known.get(name) for name in ("id", "role", "incarnation")]
-        texts += [value for name, value in known.items() if name not in {"pid", "joined_ms", "capabilities"}]
-        if not (isinstance(capabilities, list) and all(isinstance(text, str) for text in [*texts, *capabilities])):
+        texts += [
+            value
+            for name, value in known.items()
+            if name not in {"pid", "joined_ms", "capabilities"}
+        ]
+        if not (
+            isinstance(capabilities, list)
+            and all(isinstance(text, str) for text in [*texts, *capabilities])
+        ):
             raise ValueError("a field of the registry entry that should be text is not")
         if not all(isinstance(number, int) for number in numbers):
             raise ValueError("pid and joined_ms are whole numbers")
@@ -101,7 +111,9 @@ class Registration:
 
 @dataclass(frozen=True)
 class Joined:
-    """A registration's outcome; `how` is known (it was registered), back (a session that returned) or new."""
+    """A registration's outcome; `how` is known (it was registered), back (a session that returned)
+    or new.
+    """
 
     agent: Agent
     how: str
@@ -118,7 +130,8 @@ class Estate:
 
 @dataclass(frozen=True)
 class Burial:
-    """What became of an agent whose lease ran out: the tasks it lost, each with the number of its attempt, and how many locks.
+    """What became of an agent whose lease ran out: the tasks it lost, each with the number of its
+    attempt, and how many locks.
 
     `agent` is as it was registered, without an incarnation; `at_ms` is server time.
     """
@@ -135,7 +148,13 @@ class Burial:
             record = from_json(text)
             tasks = zip(record["tasks"].split(), map(int, record["attempts"].split()), strict=True)
             host, worktree = (str(record.get(name) or "") for name in ("host", "worktree"))
-            agent = Agent(str(record["agent"]), str(record.get("role") or GUEST), "", host=host, worktree=worktree)
+            agent = Agent(
+                str(record["agent"]),
+                str(record.get("role") or GUEST),
+                "",
+                host=host,
+                worktree=worktree,
+            )
             return cls(agent, int(record["at_ms"]), tuple(tasks), int(record["locks"]))
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
@@ -152,7 +171,8 @@ class Agents:
         """Register an agent, as the one it was before where process or session tell.
 
         Raises:
-            UsageError: role or name have characters that cannot stand in a key, or the name is a role's.
+            UsageError: role or name have characters that cannot stand in a key, or the name is a
+                role's.
             Refused: the name asked for belongs to another process.
             AgentGone: the agent that it replaces was declared dead.
         """
@@ -180,13 +200,17 @@ class Agents:
             ],
         )
         if reply[0] == Reply.EXISTS:
-            raise Refused(f"{reply[1]} is another process: choose another name, or `octet agent leave {reply[1]}` when it is no more")
+            raise Refused(
+                f"{reply[1]} is another process: choose another name, or `octet agent leave "
+                f"{reply[1]}` when it is no more"
+            )
         if reply[0] == Reply.GONE and before:
             raise AgentGone(f"{before.id} was declared dead and its work given back")
         return Joined(self.get(reply[1]), reply[3])
 
     def join(self, agent: Agent, role: str, capabilities: Sequence[str] = ()) -> Agent:
-        """Change an agent's role, and with it its name; what it held is given back. Returns the new agent.
+        """Change an agent's role, and with it its name; what it held is given back. Returns the new
+        agent.
 
         `capabilities`, where given, take the place of those that it has.
 
@@ -204,11 +228,24 @@ class Agents:
             return self.update(agent) if capabilities else agent
         with self._store.errors():
             left_ms: int = self._store.client.pttl(self._keys.heartbeat(agent.id))
-        shared = {name: getattr(agent, name) for name in Registration.__dataclass_fields__ if hasattr(agent, name)}
+        shared = {
+            name: getattr(agent, name)
+            for name in Registration.__dataclass_fields__
+            if hasattr(agent, name)
+        }
         name = "" if agent.process else agent.id
         formerly = f"{agent.formerly} {agent.id}".strip() if agent.process else ""
         lease_ms = max(LEASE_MS, left_ms)
-        wanted = Registration(**{**shared, "role": role, "name": name, "formerly": formerly, "lease_ms": lease_ms, "replaces": agent})
+        wanted = Registration(
+            **{
+                **shared,
+                "role": role,
+                "name": name,
+                "formerly": formerly,
+                "lease_ms": lease_ms,
+                "replaces": agent,
+            }
+        )
         return self.register(wanted).agent
 
     def get(self, agent_id: str) -> Agent:
@@ -225,7 +262,9 @@ class Agents:
         return found
 
     def find(self, process: str) -> Agent | None:
-        """The agent that a process (`host:pid:start`, with `#agent_id` for a sub-agent) is, if it is registered."""
+        """The agent that a process (`host:pid:start`, with `#agent_id` for a sub-agent) is, if it
+        is registered.
+        """
         with self._store.errors():
             agent_id = self._store.client.hget(self._keys.processes, process)
             text = self._store.client.hget(self._keys.registry, agent_id) if agent_id else None
@@ -237,10 +276,16 @@ class Agents:
             return self._store.client.get(self._keys.session(session)) or ""
 
     def list(self) -> Sequence[Agent]:
-        """All agents, by role and number. An entry that somebody wrote by hand and that is no agent is left out."""
+        """All agents, by role and number. An entry that somebody wrote by hand and that is no agent
+        is left out.
+        """
         with self._store.errors():
             entries = self._store.client.hgetall(self._keys.registry)
-        found = [agent for agent in (_entry(agent_id, text) for agent_id, text in entries.items()) if agent]
+        found = [
+            agent
+            for agent in (_entry(agent_id, text) for agent_id, text in entries.items())
+            if agent
+        ]
         return sorted(found, key=lambda agent: (agent.role, len(agent.id), agent.id))
 
     def update(self, agent: Agent, **changes: str) -> Agent:
@@ -251,7 +296,9 @@ class Agents:
         """
         changed = replace(agent, **changes)  # type: ignore[arg-type]
         reply = self._store.run(
-            "agent/update", [self._keys.incarnations, self._keys.registry], [agent.id, agent.incarnation, to_json(asdict(changed))]
+            "agent/update",
+            [self._keys.incarnations, self._keys.registry],
+            [agent.id, agent.incarnation, to_json(asdict(changed))],
         )
         if reply[0] == Reply.GONE:
             raise AgentGone(f"{agent.id} was declared dead and its work given back")
@@ -262,20 +309,30 @@ class Agents:
         return self._retire(agent, "left")
 
     def bury(self, agent: Agent) -> Estate | None:
-        """The agent's process was seen to end: claims go back, counted as attempts. None when it was gone already."""
+        """The agent's process was seen to end: claims go back, counted as attempts. None when it
+        was gone already.
+        """
         return self._retire(agent, "died")
 
     def bury_expired(self, agent: Agent, epoch: str = "") -> Estate | None:
-        """Bury the agent if it has no heartbeat. None when it has one, was gone already, or the sweep of this `epoch` has passed on."""
+        """Bury the agent if it has no heartbeat. None when it has one, was gone already, or the
+        sweep of this `epoch` has passed on.
+        """
         return self._retire(agent, "expired", epoch)
 
     def take_sweep(self, daemon: str, ttl_ms: int) -> str:
-        """Be the one that looks for the dead of all machines, for so long; the sweep's epoch, "" while another daemon does it."""
-        reply = self._store.run("agent/take_sweep", [self._keys.sweeper, self._keys.token], [daemon, ttl_ms])
+        """Be the one that looks for the dead of all machines, for so long; the sweep's epoch, ""
+        while another daemon does it.
+        """
+        reply = self._store.run(
+            "agent/take_sweep", [self._keys.sweeper, self._keys.token], [daemon, ttl_ms]
+        )
         return str(reply[1]) if reply[0] == Reply.OK else ""
 
     def burial(self, process: str) -> Burial | None:
-        """What became of the agent that a process (as in `find`) was, if it was taken for dead within the last week."""
+        """What became of the agent that a process (as in `find`) was, if it was taken for dead
+        within the last week.
+        """
         with self._store.errors():
             text = self._store.client.get(self._keys.buried(process))
         return Burial.from_json(text) if text else None
@@ -286,7 +343,9 @@ class Agents:
             self._store.client.delete(self._keys.buried(process))
 
     def beat(self, agents: Sequence[Agent], lease_ms: int = LEASE_MS) -> Sequence[bool]:
-        """Renew the leases of many agents, and their locks', in one pipeline; False for those that are gone."""
+        """Renew the leases of many agents, and their locks', in one pipeline; False for those that
+        are gone.
+        """
         if not agents:
             return []
         with self._store.errors():
@@ -301,8 +360,22 @@ class Agents:
         keys, sha = self._keys, load_script("agent/beat").sha
         pipe = self._store.client.pipeline(transaction=False)
         for agent in agents:
-            own = [keys.incarnations, keys.heartbeat(agent.id), keys.agent_locks(agent.id), keys.lock("")]
-            pipe.execute_command("EVALSHA", sha, 4, *own, agent.id, agent.incarnation, lease_ms, max(LOCK_TTL_MS, lease_ms))
+            own = [
+                keys.incarnations,
+                keys.heartbeat(agent.id),
+                keys.agent_locks(agent.id),
+                keys.lock(""),
+            ]
+            pipe.execute_command(
+                "EVALSHA",
+                sha,
+                4,
+                *own,
+                agent.id,
+                agent.incarnation,
+                lease_ms,
+                max(LOCK_TTL_MS, lease_ms),
+            )
         replies: Sequence[Sequence[str]] = pipe.execute()
         return replies
 
@@ -318,7 +391,9 @@ class Agents:
 
     def _retire(self, agent: Agent, why: str, epoch: str = "") -> Estate | None:
         keys = [*self._retire_keys(), self._keys.sweeper]
-        reply = self._store.run("agent/retire", keys, [self._keys.channel(""), agent.id, agent.incarnation, why, epoch])
+        reply = self._store.run(
+            "agent/retire", keys, [self._keys.channel(""), agent.id, agent.incarnation, why, epoch]
+        )
         if reply[0] != Reply.OK:
             return None
         return Estate(agent.id, tuple(reply[1]), tuple(reply[2]))
@@ -350,7 +425,9 @@ class Agents:
 
 
 def _entry(agent_id: str, text: str | None) -> Agent | None:
-    """The agent of a registry entry; None for one that is missing, or that somebody wrote by hand and that is no agent."""
+    """The agent of a registry entry; None for one that is missing, or that somebody wrote by hand
+    and that is no agent.
+    """
     try:
         agent = Agent.from_json(text) if text else None
     except ValueError:
@@ -359,9 +436,17 @@ def _entry(agent_id: str, text: str | None) -> Agent | None:
 
 
 def _check_registration(wanted: Registration) -> None:
-    if not NAME_PATTERN.fullmatch(wanted.role) or (wanted.name and not NAME_PATTERN.fullmatch(wanted.name)):
-        raise UsageError(f"agent name {wanted.name or wanted.role!r}: use letters, digits, '.', '_' and '-' (64 at most)")
+    if not NAME_PATTERN.fullmatch(wanted.role) or (
+        wanted.name and not NAME_PATTERN.fullmatch(wanted.name)
+    ):
+        raise UsageError(
+            f"agent name {wanted.name or wanted.role!r}: use letters, digits, '.', '_' and "
+            "'-' (64 at most)"
+        )
     if wanted.name in (*ROLES, GUEST):
-        raise UsageError(f"{wanted.name} is a role, whose messages anyone of it may take: choose another name, such as {wanted.name}-x")
+        raise UsageError(
+            f"{wanted.name} is a role, whose messages anyone of it may take: choose another "
+            f"name, such as {wanted.name}-x"
+        )
     if wanted.lease_ms < 1:
         raise UsageError(f"a lease lasts 1 ms or longer, not {wanted.lease_ms}")

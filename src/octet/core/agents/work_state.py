@@ -1,7 +1,8 @@
-"""How an agent stands to its work: paused by a person, parked by the runaway guard, what it was handed last and what came of that.
+"""How an agent stands to its work: paused by a person, parked by the runaway guard, what it was
+handed last and what came of that.
 
-octet.standings.pause(agent, "lunch")       # nothing is handed to it until `resume`; survives daemon, /clear, compaction and resume
-octet.standings.get(agent.id).stopped       # "paused: lunch"
+octet.standings.pause(agent, "lunch")       # nothing is handed to it until `resume`; survives
+daemon, /clear, compaction and resume octet.standings.get(agent.id).stopped       # "paused: lunch"
 
 One HASH an agent, written by one script, read by the loop of its role (`daemon.loop`).
 """
@@ -28,7 +29,8 @@ SUBAGENT_MEMORY_MS = 24 * 3600 * 1000
 # Of so many tasks it is remembered how often the agent gave them back.
 MOST_REMEMBERED = 16
 NOT_PAUSED = {"paused": "", "paused_by": "", "paused_ms": ""}
-# What the runaway guard counts; a person's prompt to one that is parked, and `resume`, begin anew, and so does the loop.
+# What the runaway guard counts; a person's prompt to one that is parked, and `resume`, begin anew,
+# and so does the loop.
 CLEAN_SLATE = {"parked": "", "parked_ms": "", "barren": "", "returns": "", "begun": ""}
 
 
@@ -36,12 +38,14 @@ CLEAN_SLATE = {"parked": "", "parked_ms": "", "barren": "", "returns": "", "begu
 class Standing:
     """One agent's record. Times are server time in ms, 0 for never.
 
-    `paused` and `parked` are reasons, "" where it is not. `asked`: a person's prompt has come since it last went on with its task;
-    `begun`: a turn has ended since its session began; `cut`: the last one ended in an error of the API. `task`, `token`, `stage`,
-    `base` (its commit then) and `given_ms` are of the task that it was handed last; `told` is the mark (what had been done for it) at
-    which it was last told that it still holds that, `reminders` how often. `barren` tasks in a row came to no commit; `returns` counts
-    how often it gave a task back. `vain` is what waited when there was nothing for it in that, which is true until `vain_until_ms`
-    (0: until something changes); `offers` in a row.
+    `paused` and `parked` are reasons, "" where it is not. `asked`: a person's prompt has come since
+    it last went on with its task; `begun`: a turn has ended since its session began; `cut`: the
+    last one ended in an error of the API. `task`, `token`, `stage`, `base` (its commit then) and
+    `given_ms` are of the task that it was handed last; `told` is the mark (what had been done for
+    it) at which it was last told that it still holds that, `reminders` how often. `barren` tasks in
+    a row came to no commit; `returns` counts how often it gave a task back. `vain` is what waited
+    when there was nothing for it in that, which is true until `vain_until_ms` (0: until something
+    changes); `offers` in a row.
     """
 
     paused: str = ""
@@ -74,7 +78,9 @@ class Standing:
         for name, kind in cls.__annotations__.items():
             text = fields.get(name, "")
             if kind == "int":
-                values[name] = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+                values[name] = (
+                    int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+                )
             elif kind == "bool":
                 values[name] = bool(text)
             else:
@@ -108,10 +114,20 @@ class Standings:
                 pipe.hgetall(self._keys.standing(agent_id))
             found = pipe.execute(raise_on_error=False) if agent_ids else []
         # A key of another type was put there by hand: it says nothing of the agent.
-        return {one: Standing.from_hash(fields if isinstance(fields, dict) else {}) for one, fields in zip(agent_ids, found, strict=True)}
+        return {
+            one: Standing.from_hash(fields if isinstance(fields, dict) else {})
+            for one, fields in zip(agent_ids, found, strict=True)
+        }
 
-    def note(self, agent: Agent, changes: Mapping[str, str], event: str = "", fields: Mapping[str, Any] | None = None) -> None:
-        """Write fields of an agent's record ("" deletes one, "now" is the server's time in one that ends in `_ms`), and publish an event.
+    def note(
+        self,
+        agent: Agent,
+        changes: Mapping[str, str],
+        event: str = "",
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write fields of an agent's record ("" deletes one, "now" is the server's time in one that
+        ends in `_ms`), and publish an event.
 
         Raises:
             AgentGone: it was declared dead.
@@ -141,10 +157,16 @@ class Standings:
             AgentGone: it was declared dead.
         """
         why = plain(reason.strip(), MOST_REASON) or "until `octet agent resume`"
-        self.note(agent, {"paused": why, "paused_by": by, "paused_ms": "now"}, "agent_paused", {"reason": why, "by": by})
+        self.note(
+            agent,
+            {"paused": why, "paused_by": by, "paused_ms": "now"},
+            "agent_paused",
+            {"reason": why, "by": by},
+        )
 
     def resume(self, agent: Agent) -> None:
-        """It is handed work again, whether it was paused or parked, and what the runaway guard has counted is forgotten.
+        """It is handed work again, whether it was paused or parked, and what the runaway guard has
+        counted is forgotten.
 
         Raises:
             AgentGone: it was declared dead.
@@ -153,7 +175,9 @@ class Standings:
         self.note(agent, {**NOT_PAUSED, **free, **CLEAN_SLATE}, "agent_resumed")
 
     def lift(self, agent: Agent, by: str) -> None:
-        """End the agent's pause if it is by that; harmless where it is not, or where the agent is gone."""
+        """End the agent's pause if it is by that; harmless where it is not, or where the agent is
+        gone.
+        """
         if self.get(agent.id).paused_by == by:
             with suppress(AgentGone):
                 self.note(agent, NOT_PAUSED, "agent_resumed")
@@ -193,4 +217,8 @@ def _counts(text: str) -> dict[str, int]:
         return {}
     if not isinstance(found, dict):
         return {}
-    return {name: count for name, count in found.items() if isinstance(count, int) and not isinstance(count, bool)}
+    return {
+        name: count
+        for name, count in found.items()
+        if isinstance(count, int) and not isinstance(count, bool)
+    }

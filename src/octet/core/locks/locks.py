@@ -1,7 +1,9 @@
-"""Locks: leases on named resources, all or nothing, re-entrant for the holder, released with their token only.
+"""Locks: leases on named resources, all or nothing, re-entrant for the holder, released with their
+token only.
 
-A lock lives as long as its agent (whose heartbeat renews it) and ends with its task, its turn, its release, or its TTL. Who waits for one
-gets it in the order of arrival; nobody passes, but for those for whom the first in the queue waits itself.
+A lock lives as long as its agent (whose heartbeat renews it) and ends with its task, its turn, its
+release, or its TTL. Who waits for one gets it in the order of arrival; nobody passes, but for those
+for whom the first in the queue waits itself.
 """
 
 from __future__ import annotations
@@ -11,7 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from octet.base.errors import AgentGone, Deadlock, LockAwaited, LockHeld, NotFound, StaleToken, UsageError
+from octet.base.errors import (
+    AgentGone,
+    Deadlock,
+    LockAwaited,
+    LockHeld,
+    NotFound,
+    StaleToken,
+    UsageError,
+)
 from octet.core.agents.registry import LOCK_TTL_MS, Agent
 from octet.core.locks.names import canonical, is_wide
 from octet.core.locks.waiting import Place, wait_for_turn
@@ -30,9 +40,11 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Lock:
-    """One lock in force. `scope` is turn, task or own; `since_ms` is server time, `ttl_ms` what is left (-1: for ever).
+    """One lock in force. `scope` is turn, task or own; `since_ms` is server time, `ttl_ms` what is
+    left (-1: for ever).
 
-    `waiting`, oldest first, are those that `Locks.list` finds waiting for it or for a path that it covers; `wide`: whether it covers any.
+    `waiting`, oldest first, are those that `Locks.list` finds waiting for it or for a path that it
+    covers; `wide`: whether it covers any.
     """
 
     resource: str
@@ -46,7 +58,9 @@ class Lock:
     wide: bool = False
 
     @classmethod
-    def from_value(cls, resource: str, value: str, ttl_ms: int, waiting: tuple[Waiting, ...] = ()) -> Lock:
+    def from_value(
+        cls, resource: str, value: str, ttl_ms: int, waiting: tuple[Waiting, ...] = ()
+    ) -> Lock:
         """A lock from its Redis value; one set by hand holds nothing but the holder's name."""
         wide = is_wide(resource)
         try:
@@ -55,7 +69,11 @@ class Lock:
             record = None
         if not isinstance(record, dict) or not isinstance(record.get("holder"), str):
             return cls(resource, value, ttl_ms=ttl_ms, waiting=waiting, wide=wide)
-        texts = {name: record[name] for name in ("holder", "token", "scope", "task") if isinstance(record.get(name), str)}
+        texts = {
+            name: record[name]
+            for name in ("holder", "token", "scope", "task")
+            if isinstance(record.get(name), str)
+        }
         since = record.get("since_ms")
         since_ms = int(since) if isinstance(since, float | int) and isfinite(since) else 0
         return cls(resource, **texts, since_ms=since_ms, ttl_ms=ttl_ms, waiting=waiting, wide=wide)
@@ -68,16 +86,25 @@ class Locks:
         self._store = store
         self._keys = store.keys
 
-    def acquire(self, agent: Agent, resources: Sequence[str], *, scope: str = "own", ttl_ms: int = LOCK_TTL_MS) -> Mapping[str, str]:
+    def acquire(
+        self,
+        agent: Agent,
+        resources: Sequence[str],
+        *,
+        scope: str = "own",
+        ttl_ms: int = LOCK_TTL_MS,
+    ) -> Mapping[str, str]:
         """Take all of `resources` or none; returns resource → fencing token.
 
         Args:
             resources: a directory (`path:src/`) or a glob (`path:src/*.py`) covers what lies in it.
-            scope: "turn" (freed at the turn's end, or with its task while the agent has one) or "own" (until released).
+            scope: "turn" (freed at the turn's end, or with its task while the agent has one) or
+                "own" (until released).
             ttl_ms: how long the lock outlives its last renewal.
 
         Raises:
-            LockHeld: another agent holds one of them, or (`LockAwaited`) has waited for it; nothing was taken.
+            LockHeld: another agent holds one of them, or (`LockAwaited`) has waited for it; nothing
+                was taken.
             AgentGone: the agent was declared dead in the meantime.
             UsageError: a resource is not of a known kind, or the scope or TTL makes no sense.
         """
@@ -93,10 +120,11 @@ class Locks:
         ttl_ms: int = LOCK_TTL_MS,
         stop: threading.Event | None = None,
     ) -> Mapping[str, str]:
-        """Take all of `resources` as soon as all are free, first come first served, waiting at most `wait_s` seconds; holds none meanwhile.
+        """Take all of `resources` as soon as all are free, first come first served, waiting at most
+        `wait_s` seconds; holds none meanwhile.
 
-        The agent must be kept alive by somebody (its machine's daemon, or `Agents.beat`) where `wait_s` is longer than its lease. `stop`
-        ends the wait within a second; Ctrl-C too.
+        The agent must be kept alive by somebody (its machine's daemon, or `Agents.beat`) where
+        `wait_s` is longer than its lease. `stop` ends the wait within a second; Ctrl-C too.
 
         Raises:
             Deadlock: who holds one of them waits, through whomever, for this agent.
@@ -104,18 +132,36 @@ class Locks:
         """
         if wait_s <= 0:
             return self._acquire(agent, resources, scope, ttl_ms, None)
-        return wait_for_turn(self._store, lambda place: self._acquire(agent, resources, scope, ttl_ms, place), wait_s, stop)
+        return wait_for_turn(
+            self._store,
+            lambda place: self._acquire(agent, resources, scope, ttl_ms, place),
+            wait_s,
+            stop,
+        )
 
     def acquire_in_turn(
-        self, agent: Agent, resources: Sequence[str], place: Place, *, scope: str = "own", ttl_ms: int = LOCK_TTL_MS
+        self,
+        agent: Agent,
+        resources: Sequence[str],
+        place: Place,
+        *,
+        scope: str = "own",
+        ttl_ms: int = LOCK_TTL_MS,
     ) -> Mapping[str, str]:
-        """One try of a waiter, which keeps its `place` in the queue when it is refused; otherwise as `acquire_when_free`."""
+        """One try of a waiter, which keeps its `place` in the queue when it is refused; otherwise
+        as `acquire_when_free`.
+        """
         return self._acquire(agent, resources, scope, ttl_ms, place)
 
-    def _acquire(self, agent: Agent, resources: Sequence[str], scope: str, ttl_ms: int, place: Place | None) -> Mapping[str, str]:
+    def _acquire(
+        self, agent: Agent, resources: Sequence[str], scope: str, ttl_ms: int, place: Place | None
+    ) -> Mapping[str, str]:
         names = [canonical(resource) for resource in resources]
         if scope not in SCOPES or ttl_ms < 1:
-            raise UsageError(f"a lock's scope is turn or own and its TTL 1 ms or more, not {scope!r} and {ttl_ms}")
+            raise UsageError(
+                f"a lock's scope is turn or own and its TTL 1 ms or more, not {scope!r} and "
+                f"{ttl_ms}"
+            )
         keys, waiter = self._keys, (place.waiter, place.ticket) if place else ("", "")
         reply = self._store.run(
             "lock/acquire",
@@ -128,7 +174,16 @@ class Locks:
                 keys.token,
                 keys.log,
             ],
-            [keys.channel(""), agent.id, agent.incarnation, agent.parent, int(ttl_ms), scope, *waiter, *names],
+            [
+                keys.channel(""),
+                agent.id,
+                agent.incarnation,
+                agent.parent,
+                int(ttl_ms),
+                scope,
+                *waiter,
+                *names,
+            ],
         )
         if reply[0] == Reply.GONE:
             raise AgentGone(f"{agent.id} was declared dead and its work given back")
@@ -160,22 +215,35 @@ class Locks:
         return self._release(resource, "", by or "?")
 
     def end_turn(self, agent: Agent) -> Sequence[str]:
-        """Free what the agent took for its turn and for no task; returns the resources, none for an agent that was buried."""
+        """Free what the agent took for its turn and for no task; returns the resources, none for an
+        agent that was buried.
+        """
         keys = self._keys
         reply = self._store.run(
             "lock/end_turn",
-            [keys.agent_locks(agent.id), keys.lock(""), keys.locks_index, keys.log, keys.incarnations],
+            [
+                keys.agent_locks(agent.id),
+                keys.lock(""),
+                keys.locks_index,
+                keys.log,
+                keys.incarnations,
+            ],
             [keys.channel(""), agent.id, agent.incarnation],
         )
         return reply[1:]
 
     def freed(self, agent: Agent, *, told: Sequence[str] = ()) -> tuple[int, Sequence[str]]:
-        """Of what the agent's tool calls were denied in the last hour and it did not get since: how many, and which it could have now.
+        """Of what the agent's tool calls were denied in the last hour and it did not get since: how
+        many, and which it could have now.
 
         `told` are those that it has heard of: they are forgotten.
         """
         keys = self._keys
-        reply = self._store.run("lock/freed", [keys.denied(agent.id), keys.lock(""), keys.locks_index], [agent.id, *told])
+        reply = self._store.run(
+            "lock/freed",
+            [keys.denied(agent.id), keys.lock(""), keys.locks_index],
+            [agent.id, *told],
+        )
         return reply[1], reply[2:]
 
     def get(self, resource: str) -> Lock:
@@ -197,7 +265,10 @@ class Locks:
         """Every lock in force, by resource, and who waits for it."""
         reply = self._store.run("lock/list", [self._keys.locks_index, self._keys.lock("")], [])
         rows = [reply[i : i + 4] for i in range(1, len(reply), 4)]
-        found = [Lock.from_value(resource, value, ttl_ms, _waiting(flat)) for resource, value, ttl_ms, flat in rows]
+        found = [
+            Lock.from_value(resource, value, ttl_ms, _waiting(flat))
+            for resource, value, ttl_ms, flat in rows
+        ]
         return sorted(found, key=lambda lock: lock.resource)
 
     def _release(self, resource: str, token: str, by: str) -> str:
@@ -228,4 +299,6 @@ def _held(resource: str, lock: Lock, waiting: int) -> LockHeld:
 
 
 def _waiting(flat: Sequence[str]) -> tuple[Waiting, ...]:
-    return tuple(Waiting(agent, int(since)) for agent, since in zip(flat[::2], flat[1::2], strict=True))
+    return tuple(
+        Waiting(agent, int(since)) for agent, since in zip(flat[::2], flat[1::2], strict=True)
+    )

@@ -1,9 +1,9 @@
 """Names of resources, each written in one way only, so that one thing has one lock.
 
-canonical("path:src//auth/./a.py")     # "path:src/auth/a.py"
-canonical("path:src/auth/**")          # "path:src/auth/": a directory, and all that lies in it
-canonical("path:**")                   # "path:**": the whole checkout
-is_wide("path:src/*.py")               # True: `*`, `**` and `?` are wildcards, brackets are not: file names have them
+canonical("path:src//auth/./a.py")     # "path:src/auth/a.py" canonical("path:src/auth/**")
+# "path:src/auth/": a directory, and all that lies in it canonical("path:**")                   #
+"path:**": the whole checkout is_wide("path:src/*.py")               # True: `*`, `**` and `?` are
+wildcards, brackets are not: file names have them
 """
 
 from __future__ import annotations
@@ -34,12 +34,17 @@ def check(resource: str) -> None:
         UsageError: with the kinds there are.
     """
     if not PATTERN.fullmatch(resource):
-        raise UsageError(f"resource {resource[:80]!r}: write repository:BRANCH, worktree:ID, path:FILE, task:ID or name:ANYTHING")
+        raise UsageError(
+            f"resource {resource[:80]!r}: write repository:BRANCH, worktree:ID, path:FILE, "
+            "task:ID or name:ANYTHING"
+        )
 
 
 def is_wide(resource: str) -> bool:
     """Whether it covers other paths: a directory or a glob, by its canonical name."""
-    return resource.startswith("path:") and (resource.endswith("/") or "*" in resource or "?" in resource)
+    return resource.startswith("path:") and (
+        resource.endswith("/") or "*" in resource or "?" in resource
+    )
 
 
 def _path(resource: str) -> str:
@@ -47,7 +52,10 @@ def _path(resource: str) -> str:
     parts: list[str] = []
     for part in text.split("/"):
         if part == ".." and not parts:
-            raise UsageError(f"resource {resource[:80]!r} lies outside of the repository: a path is relative to its root")
+            raise UsageError(
+                f"resource {resource[:80]!r} lies outside of the repository: a path is "
+                "relative to its root"
+            )
         if part == "..":
             parts.pop()
         elif part not in ("", ".") and not (part == "**" and parts[-1:] == ["**"]):
@@ -59,7 +67,11 @@ def _path(resource: str) -> str:
         parts.pop()
     name = "/".join(parts) + "/" * directory
     # A glob without a slash means that name at any depth; with one in front, only at the root.
-    anchored = text.startswith("/") and "/" not in name.rstrip("/") and is_wide(f"path:{name.rstrip('/')}")
+    anchored = (
+        text.startswith("/") and "/" not in name.rstrip("/") and is_wide(f"path:{name.rstrip('/')}")
+    )
     if len(parts) > MOST_PARTS and is_wide(f"path:{name}"):
-        raise UsageError(f"resource {resource[:80]!r}: a glob or directory has at most {MOST_PARTS} parts")
+        raise UsageError(
+            f"resource {resource[:80]!r}: a glob or directory has at most {MOST_PARTS} parts"
+        )
     return f"path:{'/' * anchored}{name}"

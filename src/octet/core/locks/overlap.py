@@ -1,6 +1,8 @@
-"""Who changes which path in a worktree of its own: agents that will meet in a merge are told while it is still cheap.
+"""Who changes which path in a worktree of its own: agents that will meet in a merge are told while
+it is still cheap.
 
-radar.touch(agent, ["src/a.py"])      # [Meeting("src/a.py", "developer-2", "T7", "octet/T7")], once for each pair and path
+radar.touch(agent, ["src/a.py"])      # [Meeting("src/a.py", "developer-2", "T7", "octet/T7")], once
+for each pair and path
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Radar:
         self._store = store
 
     def touch(self, agent: Agent, paths: Sequence[str], branch: str = "") -> Sequence[Meeting]:
-        """Note that the agent changes `paths`, relative to its checkout; whom it was not told of before, and they have a message.
+        """Note that the agent changes `paths`, relative to its checkout; whom it was not told of
+        before, and they have a message.
 
         Raises:
             StoreUnreachable: the server does not answer.
@@ -39,8 +42,22 @@ class Radar:
         keys = self._store.keys
         reply = self._store.run(
             "lock/touch_path",
-            [keys.touched(""), keys.incarnations, keys.claims(agent.id), keys.task(""), keys.inbox(""), keys.log],
-            [keys.channel(""), agent.id, agent.incarnation, branch or agent.branch, KEPT_MS, *paths],
+            [
+                keys.touched(""),
+                keys.incarnations,
+                keys.claims(agent.id),
+                keys.task(""),
+                keys.inbox(""),
+                keys.log,
+            ],
+            [
+                keys.channel(""),
+                agent.id,
+                agent.incarnation,
+                branch or agent.branch,
+                KEPT_MS,
+                *paths,
+            ],
         )
         if reply[0] == Reply.GONE:
             return ()

@@ -1,7 +1,9 @@
-"""Waiting for locks: called when it is one's turn, in the order of arrival, without asking meanwhile.
+"""Waiting for locks: called when it is one's turn, in the order of arrival, without asking
+meanwhile.
 
-Whoever frees a lock calls the first that waits for it, on a list that this waiter blocks on, and tells the next to look after it: should
-the first not come within a moment, its process is dead. A waiter is heard of every few seconds, or loses its place.
+Whoever frees a lock calls the first that waits for it, on a list that this waiter blocks on, and
+tells the next to look after it: should the first not come within a moment, its process is dead. A
+waiter is heard of every few seconds, or loses its place.
 """
 
 from __future__ import annotations
@@ -32,8 +34,11 @@ class Place:
     ticket: str = ""
 
 
-def wait_for_turn(store: Store, acquire: Callable[[Place], T], wait_s: float, stop: threading.Event | None = None) -> T:
-    """What `acquire` returns when it no longer raises `LockHeld`; it is called at once, and whenever it is the place's turn.
+def wait_for_turn(
+    store: Store, acquire: Callable[[Place], T], wait_s: float, stop: threading.Event | None = None
+) -> T:
+    """What `acquire` returns when it no longer raises `LockHeld`; it is called at once, and
+    whenever it is the place's turn.
 
     Raises:
         LockHeld: the time is over, or somebody stopped it. Whatever else `acquire` raises.
@@ -48,7 +53,11 @@ def wait_for_turn(store: Store, acquire: Callable[[Place], T], wait_s: float, st
                 if time.monotonic() >= end or stop.is_set():
                     raise
                 # A lock that nobody renews runs out unannounced.
-                look_s = min(LOOK_EVERY_S, held.ttl_ms / 1000 + 0.01) if held.ttl_ms > 0 else LOOK_EVERY_S
+                look_s = (
+                    min(LOOK_EVERY_S, held.ttl_ms / 1000 + 0.01)
+                    if held.ttl_ms > 0
+                    else LOOK_EVERY_S
+                )
                 _wait(store, place, min(end, time.monotonic() + look_s), stop)
             else:
                 queued = False
@@ -63,7 +72,9 @@ def _wait(store: Store, place: Place, until: float, stop: threading.Event) -> No
     """Until the place is called, or `until`, on the clock of `time.monotonic`."""
     while (left_s := until - time.monotonic()) > 0 and not stop.is_set():
         with store.errors():
-            word = store.client.blpop([store.keys.turn(place.waiter)], timeout=max(0.01, min(left_s, HEAR_EVERY_S)))
+            word = store.client.blpop(
+                [store.keys.turn(place.waiter)], timeout=max(0.01, min(left_s, HEAR_EVERY_S))
+            )
         after_s = int(word[1]) / 1000 if word and word[1].isdigit() else 0.0
         if word and not after_s:
             return

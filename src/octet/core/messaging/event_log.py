@@ -1,7 +1,9 @@
-"""The log of events read on from a place, in order: nothing twice, and what was trimmed before it could be read is said, with its number.
+"""The log of events read on from a place, in order: nothing twice, and what was trimmed before it
+could be read is said, with its number.
 
-The log keeps the last 10,000 entries or so. A reader that was away for longer than these took finds a gap. How wide it is follows from
-how many entries the server has ever added, which it counts from Redis 7.0 on; before that, the number is not known.
+The log keeps the last 10,000 entries or so. A reader that was away for longer than these took finds
+a gap. How wide it is follows from how many entries the server has ever added, which it counts from
+Redis 7.0 on; before that, the number is not known.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ class LogReader:
             self.last, self._index = newest or BEGINNING, _number(added)
 
     def read(self) -> tuple[list[Entry], int | None]:
-        """The next entries, none where there are no more; and how many before them were trimmed unread: None when that is not known."""
+        """The next entries, none where there are no more; and how many before them were trimmed
+        unread: None when that is not known.
+        """
         _, added, length, first, newest, *entries = self._ask(self.last, READ_AT_ONCE)
         trimmed: int | None = 0
         if entries:
@@ -40,11 +44,14 @@ class LogReader:
         elif newest == self.last:
             self._index = _number(added)
         elif self._own and newest and _order(newest) < _order(self.last):
-            # The server came back with an older log: its new entries may have ids that were seen before.
+            # The server came back with an older log: its new entries may have ids that were seen
+            # before.
             self.last, self._index, trimmed = newest, _number(added), None
         return [(str(entry_id), fields) for entry_id, fields in entries], trimmed
 
-    def _move(self, added: int | None, length: int, first: str, entries: Sequence[Entry]) -> int | None:
+    def _move(
+        self, added: int | None, length: int, first: str, entries: Sequence[Entry]
+    ) -> int | None:
         gone = None if added is None else added - length
         from_first = _order(first) > _order(self.last)
         trimmed = self._trimmed(gone) if from_first else 0
@@ -58,7 +65,9 @@ class LogReader:
         return trimmed
 
     def _trimmed(self, gone: int | None) -> int | None:
-        """How many are missing between `last` and the log's first entry. From the beginning on nobody misses what there was before."""
+        """How many are missing between `last` and the log's first entry. From the beginning on
+        nobody misses what there was before.
+        """
         if (self.last == BEGINNING and not self._own) or (gone == 0 and self._index in (None, 0)):
             return 0
         if gone is None or self._index is None or gone < self._index:

@@ -33,7 +33,8 @@ RETRY_S = 0.5
 FORBIDDEN = (NoPermissionError, AuthenticationError, AuthorizationError)
 TRIMMED = "log_trimmed"
 
-# Where to begin: after the event of that id ("0": at the beginning of the log), at a moment, or so long ago.
+# Where to begin: after the event of that id ("0": at the beginning of the log), at a moment, or so
+# long ago.
 Since = str | datetime | timedelta
 
 
@@ -57,10 +58,13 @@ class Events:
         """Publish one event.
 
         Raises:
-            UsageError: the type is not one plain word, or the fields are no JSON, too large, or named as Octet's own.
+            UsageError: the type is not one plain word, or the fields are no JSON, too large, or
+                named as Octet's own.
         """
         if not TYPE_PATTERN.fullmatch(event_type):
-            raise UsageError(f"event type {event_type[:80]!r}: use letters, digits, '_' and '-' (64 at most)")
+            raise UsageError(
+                f"event type {event_type[:80]!r}: use letters, digits, '_' and '-' (64 at most)"
+            )
         if own := OWN_FIELDS & set(fields or {}):
             raise UsageError(f"the event field {min(own)} is set by Octet: choose another name")
         try:
@@ -68,8 +72,13 @@ class Events:
         except (TypeError, ValueError) as error:
             raise UsageError(f"event fields are not JSON: {error}") from error
         if len(body) > MOST_BYTES:
-            raise UsageError(f"an event has at most {MOST_BYTES} bytes, not {len(body)}: store it in a file and send its name")
-        self._store.run("event/publish", [self._keys.log], [self._keys.channel(""), event_type, body])
+            raise UsageError(
+                f"an event has at most {MOST_BYTES} bytes, not {len(body)}: store it in a "
+                "file and send its name"
+            )
+        self._store.run(
+            "event/publish", [self._keys.log], [self._keys.channel(""), event_type, body]
+        )
 
     def log(self, count: int = 50) -> list[Event]:
         """The last `count` events, oldest first."""
@@ -78,7 +87,8 @@ class Events:
         return [_logged(entry_id, data) for entry_id, data in reversed(entries)]
 
     def replay(self, since: Since, pattern: str = "*") -> Iterator[Event]:
-        """The events of the log since then, oldest first, of the types that match `pattern`; the log keeps the last 10,000.
+        """The events of the log since then, oldest first, of the types that match `pattern`; the
+        log keeps the last 10,000.
 
         Raises:
             UsageError: `since` is no id.
@@ -88,20 +98,27 @@ class Events:
             last = entries[-1].id
             yield from (event for event in entries if fnmatchcase(event.type, pattern))
 
-    def follow(self, since: Since | None = None, pattern: str = "*", timeout_s: float | None = None) -> Iterator[Event]:
-        """The same (or from now on), and then what comes: each event once, none left out; ends after `timeout_s` without one, or never.
+    def follow(
+        self, since: Since | None = None, pattern: str = "*", timeout_s: float | None = None
+    ) -> Iterator[Event]:
+        """The same (or from now on), and then what comes: each event once, none left out; ends
+        after `timeout_s` without one, or never.
 
-        Whatever comes is read from the log; what was only ever published, by redis-cli, is seen by `watch` and `tail`. Where the log was
-        trimmed before it could be read, an event `log_trimmed` without an id stands in that place, with the number of `events` or None.
+        Whatever comes is read from the log; what was only ever published, by redis-cli, is seen by
+        `watch` and `tail`. Where the log was trimmed before it could be read, an event
+        `log_trimmed` without an id stands in that place, with the number of `events` or None.
         """
         return self._follow(since, pattern, timeout_s, None)
 
-    def follow_async(self, since: Since | None = None, pattern: str = "*", timeout_s: float | None = None) -> AsyncIterator[Event]:
+    def follow_async(
+        self, since: Since | None = None, pattern: str = "*", timeout_s: float | None = None
+    ) -> AsyncIterator[Event]:
         """Like `follow`."""
         return iterate_in_thread(lambda stop: self._follow(since, pattern, timeout_s, stop))
 
     def watch(self, pattern: str = "*", timeout_s: float | None = None) -> Iterator[Event]:
-        """Live events of the types that match `pattern`; ends after `timeout_s` without one, or never.
+        """Live events of the types that match `pattern`; ends after `timeout_s` without one, or
+        never.
 
         Subscribed from the first `next()` on; what was published before is in `log`.
         """
@@ -113,22 +130,35 @@ class Events:
                 while (left_s := deadline - time.monotonic()) > 0:
                     message = channel.get_message(timeout=min(left_s, LOOK_EVERY_S))
                     if message is not None and message["type"] == "pmessage":
-                        yield _event("", message["channel"].removeprefix(self._keys.channel("")), message["data"])
+                        yield _event(
+                            "",
+                            message["channel"].removeprefix(self._keys.channel("")),
+                            message["data"],
+                        )
                     if message is not None:
                         deadline = _deadline(timeout_s)
             finally:
                 channel.close()
 
-    def tail(self, since: Since | None = None, pattern: str = "*", trouble: Callable[[str], None] | None = None) -> Iterator[Event]:
-        """Like `follow`, with what was only ever published among it, and on through whatever the server does.
+    def tail(
+        self,
+        since: Since | None = None,
+        pattern: str = "*",
+        trouble: Callable[[str], None] | None = None,
+    ) -> Iterator[Event]:
+        """Like `follow`, with what was only ever published among it, and on through whatever the
+        server does.
 
-        Where it is gone, `trouble` is told why, and "" when it is back; what was logged meanwhile follows. Never ends by itself.
+        Where it is gone, `trouble` is told why, and "" when it is back; what was logged meanwhile
+        follows. Never ends by itself.
 
         Raises:
             UsageError: `since` is no id.
             StoreUnreachable: it cannot be reached to begin with, or this user may not listen.
         """
-        return self._follow(since, pattern, None, None, live=True, trouble=trouble or (lambda _: None))
+        return self._follow(
+            since, pattern, None, None, live=True, trouble=trouble or (lambda _: None)
+        )
 
     def _follow(
         self,
@@ -144,21 +174,29 @@ class Events:
         stop, away = stop or threading.Event(), False
         while not stop.is_set():
             try:
-                with Wakeups(self._store, patterns=[self._keys.channel(pattern)], stop=stop) as wakeups:
+                with Wakeups(
+                    self._store, patterns=[self._keys.channel(pattern)], stop=stop
+                ) as wakeups:
                     if away and trouble:
                         trouble("")
                     away = False
                     yield from self._listen(reader, wakeups, pattern, timeout_s, live)
                 return
             except StoreUnreachable as error:
-                if trouble is None or isinstance(error, StoreSpoiled) or isinstance(error.__cause__, FORBIDDEN):
+                if (
+                    trouble is None
+                    or isinstance(error, StoreSpoiled)
+                    or isinstance(error.__cause__, FORBIDDEN)
+                ):
                     raise
                 if not away:
                     trouble(str(error))
                 away = True
                 stop.wait(RETRY_S)
 
-    def _listen(self, reader: LogReader, wakeups: Wakeups, pattern: str, timeout_s: float | None, live: bool) -> Iterator[Event]:
+    def _listen(
+        self, reader: LogReader, wakeups: Wakeups, pattern: str, timeout_s: float | None, live: bool
+    ) -> Iterator[Event]:
         deadline = _deadline(timeout_s)
         while not wakeups.stopped:
             entries, trimmed = reader.read()
@@ -187,7 +225,10 @@ class Events:
         if isinstance(since, str):
             match = ID_PATTERN.fullmatch(since)
             if not match or any(int(part) > LAST_OF_MS for part in match.groups("0")):
-                raise UsageError(f"{since[:40]!r} is no event's id: `octet event log` shows them, as in 1700000000000-0")
+                raise UsageError(
+                    f"{since[:40]!r} is no event's id: `octet event log` shows them, as in "
+                    "1700000000000-0"
+                )
             return f"{match[1]}-{match[2] or 0}"
         if isinstance(since, timedelta):
             with self._store.errors():
@@ -204,7 +245,9 @@ def _deadline(timeout_s: float | None) -> float:
 
 def _logged(entry_id: str, data: Mapping[str, str]) -> Event:
     event = _event("", data.get("type", ""), data.get("data", "{}"))
-    return Event(entry_id, event.type, event.fields)  # its place in the log, whatever somebody wrote into the entry
+    return Event(
+        entry_id, event.type, event.fields
+    )  # its place in the log, whatever somebody wrote into the entry
 
 
 def _event(entry_id: str, event_type: str, text: str) -> Event:

@@ -1,7 +1,9 @@
-"""Messages: a durable inbox for each agent, role and task; stored before a send returns, gone when a reader has it, shown once.
+"""Messages: a durable inbox for each agent, role and task; stored before a send returns, gone when
+a reader has it, shown once.
 
-A message that is taken is only *given*: it stays in its inbox until it is settled, shown or not. A model's mail is settled by
-what its transcript says (daemon/mail.py); whoever reads by program settles at once, by `read`.
+A message that is taken is only *given*: it stays in its inbox until it is settled, shown or not. A
+model's mail is settled by what its transcript says (daemon/mail.py); whoever reads by program
+settles at once, by `read`.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ PRIORITIES = ("low", "normal", "high")
 EVERYBODY = ("all", "everybody")
 TASK = "task:"
 REFERENCE = re.compile(r"((?:task:)?[\w.-]{1,80})/(\d{1,20}-\d{1,20})", re.ASCII)
-# What was given and not settled for so long counts as waiting again: whoever was to get it is idle, or its hook's answer was lost.
+# What was given and not settled for so long counts as waiting again: whoever was to get it is idle,
+# or its hook's answer was lost.
 UNSETTLED_MS = 5_000
 MOST_KEPT = 50
 KEPT_MS = 30 * 24 * 3600 * 1000
@@ -31,7 +34,9 @@ FRAME = 500
 
 @dataclass(frozen=True)
 class Message:
-    """One message; `ref` names it in its inbox, `sent_ms` and `shown_ms` are server time, the latter 0 for one not read yet."""
+    """One message; `ref` names it in its inbox, `sent_ms` and `shown_ms` are server time, the
+    latter 0 for one not read yet.
+    """
 
     ref: str
     sender: str
@@ -47,7 +52,8 @@ class Message:
 
 @dataclass(frozen=True)
 class Given:
-    """A message that was taken and not settled: by whom, and where it can be seen whether it came to be shown.
+    """A message that was taken and not settled: by whom, and where it can be seen whether it came
+    to be shown.
 
     Attributes:
         agent, incarnation, session: who took it.
@@ -75,7 +81,9 @@ class Given:
 
 @dataclass(frozen=True)
 class Look:
-    """How many messages wait for an agent, how many of them nobody was given, and those given that are to be settled."""
+    """How many messages wait for an agent, how many of them nobody was given, and those given that
+    are to be settled.
+    """
 
     waiting: int
     fresh: int
@@ -93,7 +101,9 @@ class Taken:
 
 @dataclass(frozen=True)
 class Sent:
-    """A message that is stored: one reference for each inbox that has it; `full` are the inboxes that took no more."""
+    """A message that is stored: one reference for each inbox that has it; `full` are the inboxes
+    that took no more.
+    """
 
     refs: Sequence[str]
     full: Sequence[str] = ()
@@ -113,8 +123,9 @@ class Messages:
         """Store a message; it is there when this returns.
 
         Args:
-            to: an agent; a role, of which one other than the sender takes it; `task:<id>`, for whoever holds the task, now or next;
-                `all`, for every agent that is there now but the sender.
+            to: an agent; a role, of which one other than the sender takes it; `task:<id>`, for
+                whoever holds the task, now or next; `all`, for every agent that is there now but
+                the sender.
             everyone: with a role: for each of its members that is there now.
 
         Raises:
@@ -127,17 +138,43 @@ class Messages:
         keys = self._keys
         reply = self._store.run(
             "msg/send",
-            [keys.inbox(""), keys.inbox_high(""), keys.incarnations, keys.registry, keys.task(""), keys.log, keys.sent(sender)],
-            [keys.channel(""), how, target, to, sender, text, kind, task, priority, reply_to, MOST_KEPT, KEPT_MS],
+            [
+                keys.inbox(""),
+                keys.inbox_high(""),
+                keys.incarnations,
+                keys.registry,
+                keys.task(""),
+                keys.log,
+                keys.sent(sender),
+            ],
+            [
+                keys.channel(""),
+                how,
+                target,
+                to,
+                sender,
+                text,
+                kind,
+                task,
+                priority,
+                reply_to,
+                MOST_KEPT,
+                KEPT_MS,
+            ],
         )
         if reply[0] != Reply.OK:
             raise _refusal(to, target, reply)
-        return Sent([f"{name}/{entry}" for name, entry in zip(reply[1][::2], reply[1][1::2], strict=True)], tuple(reply[2]))
+        return Sent(
+            [f"{name}/{entry}" for name, entry in zip(reply[1][::2], reply[1][1::2], strict=True)],
+            tuple(reply[2]),
+        )
 
     def waiting(self, agent: Agent) -> int:
-        """How many messages wait for the agent in its own inbox, its role's and its tasks'; exact up to 100 each. One script call.
+        """How many messages wait for the agent in its own inbox, its role's and its tasks'; exact
+        up to 100 each. One script call.
 
-        One that was given seconds ago and not settled counts: its reader may be idle. 0 for an agent that is no more.
+        One that was given seconds ago and not settled counts: its reader may be idle. 0 for an
+        agent that is no more.
         """
         try:
             return self.look(agent).waiting
@@ -145,7 +182,8 @@ class Messages:
             return 0
 
     def look(self, agent: Agent) -> Look:
-        """What waits for the agent, and what is to be settled: given to itself, or to one that has died, of its role or task.
+        """What waits for the agent, and what is to be settled: given to itself, or to one that has
+        died, of its role or task.
 
         Raises:
             AgentGone: it was declared dead.
@@ -154,7 +192,15 @@ class Messages:
         found = [_given(*reply[at : at + 3]) for at in range(3, len(reply), 3)]
         return Look(int(reply[1]), int(reply[2]), found)
 
-    def take(self, agent: Agent, record: Mapping[str, Any], *, most: int = 20, room: int = 1 << 30, shown: int = MOST_TEXT) -> Taken:
+    def take(
+        self,
+        agent: Agent,
+        record: Mapping[str, Any],
+        *,
+        most: int = 20,
+        room: int = 1 << 30,
+        shown: int = MOST_TEXT,
+    ) -> Taken:
         """Give the agent what waits, urgent ones first, then oldest first; to be settled.
 
         Args:
@@ -167,15 +213,24 @@ class Messages:
         kept = to_json({"agent": agent.id, "incarnation": agent.incarnation, **record})
         reply = self._run("msg/take", agent, [kept, most, room, shown, FRAME])
         rows = [reply[at : at + 4] for at in range(2, len(reply), 4)]
-        messages = [_message(f"{name}/{entry}", entry, as_mapping(fields)) for name, entry, _, fields in rows]
+        messages = [
+            _message(f"{name}/{entry}", entry, as_mapping(fields))
+            for name, entry, _, fields in rows
+        ]
         return Taken(messages, [_given(*row[:3]) for row in rows], int(reply[1]))
 
     def settle(self, verdicts: Sequence[tuple[Given, bool]]) -> None:
-        """Say of messages that were given whether they were shown: those are gone from their inboxes, the others wait again."""
+        """Say of messages that were given whether they were shown: those are gone from their
+        inboxes, the others wait again.
+        """
         if not verdicts:
             return
         keys = self._keys
-        told = [text for given, shown in verdicts for text in ("shown" if shown else "back", given.inbox, given.id, given.record)]
+        told = [
+            text
+            for given, shown in verdicts
+            for text in ("shown" if shown else "back", given.inbox, given.id, given.record)
+        ]
         self._store.run(
             "msg/settle",
             [keys.inbox(""), keys.inbox_given(""), keys.inbox_high(""), keys.shown(""), keys.log],
@@ -183,7 +238,9 @@ class Messages:
         )
 
     def read(self, agent: Agent, most: int = 20) -> Sequence[Message]:
-        """Take and settle at once, for a reader that is a program: what an earlier read of its own left unsettled comes again."""
+        """Take and settle at once, for a reader that is a program: what an earlier read of its own
+        left unsettled comes again.
+        """
         self.settle([(given, False) for given in self.look(agent).given])
         taken = self.take(agent, {"session": "", "transcript": ""}, most=most)
         self.settle([(given, True) for given in taken.given])
@@ -194,14 +251,23 @@ class Messages:
         return list(_kept(self._lines(self._keys.shown(agent.id), most)))
 
     def sent(self, agent: Agent, most: int = MOST_KEPT) -> Sequence[tuple[str, str, str, int]]:
-        """What the agent has sent lately, the newest first: reference, text (its beginning), `waits`, `given` or `read`, when."""
+        """What the agent has sent lately, the newest first: reference, text (its beginning),
+        `waits`, `given` or `read`, when.
+        """
         found = []
         for line in self._lines(self._keys.sent(agent.id), most):
             entry = _object(line)
             refs = entry.get("refs")
             flat = [str(text) for text in refs] if isinstance(refs, list) else []
             for name, message in zip(flat[::2], flat[1::2], strict=False):
-                found.append((f"{name}/{message}", str(entry.get("text", "")), self._fate(name, message), _ms(_whole(entry.get("at_ms")))))
+                found.append(
+                    (
+                        f"{name}/{message}",
+                        str(entry.get("text", "")),
+                        self._fate(name, message),
+                        _ms(_whole(entry.get("at_ms"))),
+                    )
+                )
         return found[:most]
 
     def peek(self, ref: str) -> Message | None:
@@ -217,7 +283,11 @@ class Messages:
         if self.peek(f"{name}/{message}") is None:
             return "read"
         with self._store.errors():
-            return "given" if self._store.client.hexists(self._keys.inbox_given(name), message) else "waits"
+            return (
+                "given"
+                if self._store.client.hexists(self._keys.inbox_given(name), message)
+                else "waits"
+            )
 
     def _lines(self, key: str, most: int) -> Sequence[str]:
         with self._store.errors():
@@ -226,10 +296,21 @@ class Messages:
 
     def _run(self, script: str, agent: Agent, more: Sequence[str | int]) -> list[Any]:
         keys = self._keys
-        own = [keys.inbox(""), keys.inbox_given(""), keys.inbox_high(""), keys.incarnations, keys.claims(agent.id), keys.orchestrator]
-        reply = self._store.run(script, own, [agent.id, agent.incarnation, f"{agent.role} {agent.formerly}", *more])
+        own = [
+            keys.inbox(""),
+            keys.inbox_given(""),
+            keys.inbox_high(""),
+            keys.incarnations,
+            keys.claims(agent.id),
+            keys.orchestrator,
+        ]
+        reply = self._store.run(
+            script, own, [agent.id, agent.incarnation, f"{agent.role} {agent.formerly}", *more]
+        )
         if reply[0] == Reply.GONE:
-            raise AgentGone(f"{agent.id} was declared dead: whoever comes back in its place has its messages")
+            raise AgentGone(
+                f"{agent.id} was declared dead: whoever comes back in its place has its messages"
+            )
         return reply
 
 
@@ -242,15 +323,26 @@ def _address(to: str, everyone: bool) -> tuple[str, str]:
 
 
 def _check(to: str, text: str, kind: str, priority: str, reply_to: str) -> None:
-    named = NAME_PATTERN.fullmatch("t" + to.removeprefix(TASK)) if to.startswith(TASK) else NAME_PATTERN.fullmatch(to)
+    named = (
+        NAME_PATTERN.fullmatch("t" + to.removeprefix(TASK))
+        if to.startswith(TASK)
+        else NAME_PATTERN.fullmatch(to)
+    )
     if not named or to == TASK:
         raise UsageError(f"{to!r} is no agent, role or task: `octet agent list` shows who is there")
     if not text.strip() or len(text) > MOST_TEXT:
-        raise UsageError(f"a message has 1 to {MOST_TEXT} characters, not {len(text)}: put the rest into a file and send its name")
+        raise UsageError(
+            f"a message has 1 to {MOST_TEXT} characters, not {len(text)}: put the rest into "
+            "a file and send its name"
+        )
     if kind not in KINDS or priority not in PRIORITIES:
-        raise UsageError(f"a message is one of {', '.join(KINDS)}, of {', '.join(PRIORITIES)} priority")
+        raise UsageError(
+            f"a message is one of {', '.join(KINDS)}, of {', '.join(PRIORITIES)} priority"
+        )
     if reply_to and not REFERENCE.fullmatch(reply_to):
-        raise UsageError(f"{reply_to[:80]!r} is no message: give what stands in brackets before its sender")
+        raise UsageError(
+            f"{reply_to[:80]!r} is no message: give what stands in brackets before its sender"
+        )
 
 
 def _refusal(to: str, target: str, reply: Sequence[Any]) -> Exception:
@@ -259,13 +351,19 @@ def _refusal(to: str, target: str, reply: Sequence[Any]) -> Exception:
     if reply[0] == Reply.STATE:
         return Refused(f"task {target} is {reply[1]}: nobody will hold it any more")
     if reply[0] == Reply.FULL:
-        return Refused(f"the inbox of {reply[1]} is full: it was not sent; try again when its reader has read what waits")
+        return Refused(
+            f"the inbox of {reply[1]} is full: it was not sent; try again when its reader "
+            "has read what waits"
+        )
     return Refused(f"nobody is there to send it to ({to}): `octet agent list` shows who is")
 
 
 def _message(ref: str, entry_id: str, fields: Mapping[str, str], shown_ms: int = 0) -> Message:
     sent_ms = _ms(fields.get("sent_ms", "")) or _ms(entry_id.partition("-")[0])
-    texts = {name: fields.get(name, "") for name in ("to", "text", "kind", "task", "priority", "reply_to")}
+    texts = {
+        name: fields.get(name, "")
+        for name in ("to", "text", "kind", "task", "priority", "reply_to")
+    }
     return Message(ref, fields.get("from", "?"), sent_ms=sent_ms, shown_ms=shown_ms, **texts)
 
 
@@ -278,12 +376,20 @@ def _kept(lines: Sequence[str]) -> Iterator[Message]:
         entry = _object(line)
         fields = {name[1:]: str(value) for name, value in entry.items() if name.startswith(".")}
         entry_id = str(entry.get("id", ""))
-        yield _message(f"{entry.get('inbox', '')}/{entry_id}", entry_id, fields, _ms(_whole(entry.get("shown_ms"))))
+        yield _message(
+            f"{entry.get('inbox', '')}/{entry_id}",
+            entry_id,
+            fields,
+            _ms(_whole(entry.get("shown_ms"))),
+        )
 
 
 def _given(inbox: str, entry_id: str, record: str) -> Given:
     fields = _object(record)
-    texts = {name: str(fields.get(name, "")) for name in ("agent", "incarnation", "session", "transcript", "prompt")}
+    texts = {
+        name: str(fields.get(name, ""))
+        for name in ("agent", "incarnation", "session", "transcript", "prompt")
+    }
     offset, wall_ms = fields.get("offset"), fields.get("wall_ms")
     return Given(
         inbox,

@@ -1,6 +1,7 @@
 """Which gates a task passes between the commit that is submitted and the merge; pure.
 
-gates_for(task, ["src/auth/login.py"], config)      # ("review", "security", "test", "merge") where the project says so
+gates_for(task, ["src/auth/login.py"], config)      # ("review", "security", "test", "merge") where
+the project says so
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ SECURITY = "security"
 
 
 def gates_for(task: Task, changed_paths: Iterable[str], config: Config) -> tuple[str, ...]:
-    """The task's own gates, else the project's; and security where a label or a touched path (repository-relative) calls for it.
+    """The task's own gates, else the project's; and security where a label or a touched path
+    (repository-relative) calls for it.
 
     What was once decided stays: a task that is submitted again never loses a gate.
     """
     wanted = set(task.gates or config.gates)
-    if set(task.labels) & set(config.security_labels) or any(matches_any(path, config.security_paths) for path in changed_paths):
+    if set(task.labels) & set(config.security_labels) or any(
+        matches_any(path, config.security_paths) for path in changed_paths
+    ):
         wanted.add(SECURITY)
     return tuple(gate for gate in GATES if gate in wanted)

@@ -20,7 +20,12 @@ def connected(tasks: Graph, start: str) -> Graph:
     for step in (lambda task_id: tasks[task_id].after, lambda task_id: children.get(task_id, ())):
         todo = [start]
         while todo:
-            todo = [other for task_id in todo for other in step(task_id) if other in tasks and other not in found]
+            todo = [
+                other
+                for task_id in todo
+                for other in step(task_id)
+                if other in tasks and other not in found
+            ]
             found |= set(todo)
     return {task_id: task for task_id, task in tasks.items() if task_id in found}
 
@@ -28,13 +33,23 @@ def connected(tasks: Graph, start: str) -> Graph:
 def unfinished(tasks: Graph) -> Graph:
     """Without what is over, unless something unfinished depends on it."""
     needed = {other for task in tasks.values() if task.state not in OVER for other in task.after}
-    return {task_id: task for task_id, task in tasks.items() if task.state not in OVER or task_id in needed}
+    return {
+        task_id: task
+        for task_id, task in tasks.items()
+        if task.state not in OVER or task_id in needed
+    }
 
 
 def render_tree(tasks: Graph) -> str:
-    """A line for each task, below what it waits for; one that waits for several is written out once."""
+    """A line for each task, below what it waits for; one that waits for several is written out
+    once.
+    """
     children, lines, shown = _children(tasks), list[str](), set[str]()
-    roots = [task_id for task_id, task in tasks.items() if not any(other in tasks for other in task.after)]
+    roots = [
+        task_id
+        for task_id, task in tasks.items()
+        if not any(other in tasks for other in task.after)
+    ]
     todo = [(task_id, 0) for task_id in reversed(roots)]
     while todo:
         task_id, depth = todo.pop()
@@ -57,12 +72,22 @@ def render_mermaid(tasks: Graph) -> str:
     """The graph as a Mermaid flowchart."""
     names = {task_id: f"t{number}" for number, task_id in enumerate(tasks)}
     nodes = [f'  {names[task.id]}["{_entities(_label(task))}"]' for task in tasks.values()]
-    return "\n".join(["flowchart LR", *nodes, *(f"  {names[before]} --> {names[after]}" for before, after in _edges(tasks))])
+    return "\n".join(
+        [
+            "flowchart LR",
+            *nodes,
+            *(f"  {names[before]} --> {names[after]}" for before, after in _edges(tasks)),
+        ]
+    )
 
 
 def stuck_on(task: Task, tasks: Graph) -> Sequence[str]:
     """The dependencies that will not be done unless somebody acts: dead, cancelled, or gone."""
-    return [f"{other} ({tasks[other].state})" if other in tasks else f"{other} (missing)" for other in task.after if _lost(other, tasks)]
+    return [
+        f"{other} ({tasks[other].state})" if other in tasks else f"{other} (missing)"
+        for other in task.after
+        if _lost(other, tasks)
+    ]
 
 
 def _lost(task_id: str, tasks: Graph) -> bool:
@@ -87,8 +112,15 @@ def _line(task: Task, tasks: Graph, again: bool) -> str:
     waits = [other for other in task.after if other in tasks and tasks[other].state != State.DONE]
     also = f"  after {', '.join(waits)}" if len(waits) > 1 else ""
     lost = [other for other in task.after if other in tasks and _lost(other, tasks)]
-    stuck = f"  stuck: {', '.join(f'{other} is {tasks[other].state}' for other in lost)}" if lost and task.state == State.BLOCKED else ""
-    return f"{task.id} [{task.state}] {plain(task.title)}{f'  {task.holder}' if task.holder else ''}{also}{stuck}"
+    stuck = (
+        f"  stuck: {', '.join(f'{other} is {tasks[other].state}' for other in lost)}"
+        if lost and task.state == State.BLOCKED
+        else ""
+    )
+    return (
+        f"{task.id} [{task.state}] "
+        f"{plain(task.title)}{f'  {task.holder}' if task.holder else ''}{also}{stuck}"
+    )
 
 
 def _label(task: Task) -> str:

@@ -1,7 +1,9 @@
-"""A plan file → new tasks: JSON, Markdown, or YAML where PyYAML is installed. Every error names file and line.
+"""A plan file → new tasks: JSON, Markdown, or YAML where PyYAML is installed. Every error names
+file and line.
 
-A JSON or YAML file is a list of tasks, or has one under `tasks`; a task has the fields of `NewTask`. In Markdown a task is a list
-item, with an id in brackets if it wants one; its fields and its description are indented below it, and a heading is its feature:
+A JSON or YAML file is a list of tasks, or has one under `tasks`; a task has the fields of
+`NewTask`. In Markdown a task is a list item, with an id in brackets if it wants one; its fields and
+its description are indented below it, and a heading is its feature:
 
     # Checkout
     - [schema] Add the address table
@@ -50,11 +52,19 @@ def read_plan(path: Path) -> Sequence[Planned]:
         UsageError: the file cannot be read, is no plan, or a field is out of its bounds.
     """
     text = read_text(path, MOST_BYTES, ": split the plan")
-    readers = {".json": _from_json, ".yaml": _from_yaml, ".yml": _from_yaml, ".md": _from_markdown, ".markdown": _from_markdown}
+    readers = {
+        ".json": _from_json,
+        ".yaml": _from_yaml,
+        ".yml": _from_yaml,
+        ".md": _from_markdown,
+        ".markdown": _from_markdown,
+    }
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise UsageError(f"{path} is no plan that Octet can read: name it .json, .md or .yaml")
-    found = [Planned(_task(record, f"{path}:{line}"), line) for record, line in reader(text, str(path))]
+    found = [
+        Planned(_task(record, f"{path}:{line}"), line) for record, line in reader(text, str(path))
+    ]
     if not found:
         raise UsageError(f"{path} has no tasks in it")
     return found
@@ -66,10 +76,14 @@ Records = list[tuple[Mapping[str, Any], int]]
 def _task(record: Mapping[str, Any], where: str) -> NewTask:
     for name, value in record.items():
         if name not in FIELDS:
-            raise UsageError(f"{where}: a task has no field {str(name)[:80]!r}: choose from {', '.join(FIELDS)}")
+            raise UsageError(
+                f"{where}: a task has no field {str(name)[:80]!r}: choose from {', '.join(FIELDS)}"
+            )
         if not _fits(name, value):
             raise UsageError(f"{where}: {name} is {_kind(name)}")
-    values: dict[str, Any] = {name: tuple(value) if name in LISTS else value for name, value in record.items()}
+    values: dict[str, Any] = {
+        name: tuple(value) if name in LISTS else value for name, value in record.items()
+    }
     try:
         task = NewTask(**{"title": "", **values})
         check_task(task)
@@ -89,7 +103,13 @@ def _fits(name: str, value: object) -> bool:
 
 
 def _kind(name: str) -> str:
-    return "a list of texts" if name in LISTS else "a number" if name in {"priority", "max_attempts"} else "a text"
+    return (
+        "a list of texts"
+        if name in LISTS
+        else "a number"
+        if name in {"priority", "max_attempts"}
+        else "a text"
+    )
 
 
 def _from_json(text: str, path: str) -> Records:
@@ -97,9 +117,15 @@ def _from_json(text: str, path: str) -> Records:
         whole = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         line = getattr(error, "lineno", 1)
-        raise UsageError(f"{path}:{line}: this is no JSON: {getattr(error, 'msg', 'nested too deep')}") from error
+        raise UsageError(
+            f"{path}:{line}: this is no JSON: {getattr(error, 'msg', 'nested too deep')}"
+        ) from error
     records = _records(whole, path)
-    at = text.index("[", 0 if isinstance(whole, list) else text.rindex('"tasks"')) + 1 if records else 0
+    at = (
+        text.index("[", 0 if isinstance(whole, list) else text.rindex('"tasks"')) + 1
+        if records
+        else 0
+    )
     found: Records = []
     decoder = json.JSONDecoder()
     for record in records:
@@ -112,7 +138,10 @@ def _from_json(text: str, path: str) -> Records:
 def _records(whole: object, path: str) -> Sequence[Mapping[str, Any]]:
     records = whole.get("tasks") if isinstance(whole, dict) and set(whole) == {"tasks"} else whole
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise UsageError(f"{path}: a plan is a list of tasks, each an object with a title; or an object that has it under `tasks`")
+        raise UsageError(
+            f"{path}: a plan is a list of tasks, each an object with a title; or an object "
+            "that has it under `tasks`"
+        )
     return records
 
 
@@ -120,12 +149,18 @@ def _from_yaml(text: str, path: str) -> Records:
     try:
         import yaml  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
-        raise UsageError(f"{path}: to read YAML Octet needs PyYAML, which is not installed: write the plan as JSON or Markdown") from None
+        raise UsageError(
+            f"{path}: to read YAML Octet needs PyYAML, which is not installed: write the "
+            "plan as JSON or Markdown"
+        ) from None
     try:
         node, records = yaml.compose(text, yaml.SafeLoader), _records(yaml.safe_load(text), path)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        raise UsageError(f"{path}:{mark.line + 1 if mark else 1}: this is no YAML: {getattr(error, 'problem', error)}") from error
+        raise UsageError(
+            f"{path}:{mark.line + 1 if mark else 1}: this is no YAML: "
+            f"{getattr(error, 'problem', error)}"
+        ) from error
     items = node.value[0][1].value if isinstance(node, yaml.MappingNode) else node.value
     return [(record, item.start_mark.line + 1) for record, item in zip(records, items, strict=True)]
 
@@ -140,7 +175,9 @@ def _from_markdown(text: str, path: str) -> Records:
         if heading := _HEADING.fullmatch(line):
             feature, record = heading[1], None
         elif item := _ITEM.fullmatch(line):
-            record = {"title": item[2].strip(), "feature": feature} | ({"id": item[1]} if item[1] not in {None, "", "x"} else {})
+            record = {"title": item[2].strip(), "feature": feature} | (
+                {"id": item[1]} if item[1] not in {None, "", "x"} else {}
+            )
             found.append((record, number))
         elif line[0].isspace() and record is not None:
             _add_line(record, line, f"{path}:{number}")
@@ -157,7 +194,11 @@ def _add_line(record: dict[str, Any], line: str, where: str) -> None:
         return
     name, value = field[1], field[2]
     if name in LISTS:
-        record[name] = [part for part in re.split(r"[,\s]+", value) if part] if name != "labels" else [p.strip() for p in value.split(",")]
+        record[name] = (
+            [part for part in re.split(r"[,\s]+", value) if part]
+            if name != "labels"
+            else [p.strip() for p in value.split(",")]
+        )
     elif name in {"priority", "max_attempts"}:
         try:
             record[name] = int(value) if name == "max_attempts" else float(value)

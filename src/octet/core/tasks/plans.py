@@ -1,4 +1,6 @@
-"""Plans: new tasks and what they depend on, checked before anything is stored; read from JSON, Markdown or YAML files."""
+"""Plans: new tasks and what they depend on, checked before anything is stored; read from JSON,
+Markdown or YAML files.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,12 @@ class NewTask:
     Args:
         id: a name of one's own, "" for the next number.
         priority: -1000 to 1000 in thousandths, higher is claimed first.
-        paths: globs, relative to the repository, that the work is expected to touch: no two tasks in flight overlap in them.
+        paths: globs, relative to the repository, that the work is expected to touch: no two tasks
+            in flight overlap in them.
         needs: capabilities that an agent must have to claim it.
         after: ids of tasks that must be done before.
-        stage: where its path begins (plan, design, build, docs); gates: the stages that it passes after that, merge the last;
-            empty where the project decides when the work is submitted.
+        stage: where its path begins (plan, design, build, docs); gates: the stages that it passes
+            after that, merge the last; empty where the project decides when the work is submitted.
         accept: how anybody sees that it is done. feature: what it is a part of.
     """
 
@@ -49,10 +52,12 @@ class NewTask:
 
 
 def check_plan(plan: Sequence[NewTask]) -> None:
-    """Whether these tasks can be stored together; what stands in the store already is the script's to check.
+    """Whether these tasks can be stored together; what stands in the store already is the script's
+    to check.
 
     Raises:
-        UsageError: a field is out of its bounds, an id is there twice, or the dependencies go round; the message shows the round.
+        UsageError: a field is out of its bounds, an id is there twice, or the dependencies go
+            round; the message shows the round.
     """
     if len(plan) > MOST_TASKS:
         raise UsageError(f"a plan has at most {MOST_TASKS} tasks, not {len(plan)}: split it")
@@ -67,7 +72,9 @@ def check_plan(plan: Sequence[NewTask]) -> None:
 
 
 def find_cycle(after: Mapping[str, Sequence[str]]) -> Sequence[str]:
-    """A round in a graph of dependencies, its first task again as the last; empty when there is none. Depth is no limit."""
+    """A round in a graph of dependencies, its first task again as the last; empty when there is
+    none. Depth is no limit.
+    """
     finished: set[str] = set()
     for start in after:
         path: list[str] = []
@@ -97,10 +104,19 @@ def check_task(task: NewTask) -> None:
     if not task.title.strip():
         raise UsageError("a task needs a title")
     if len(task.title) > MOST_TITLE:
-        raise UsageError(f"a title has at most {MOST_TITLE} characters: put the rest into the description")
-    for name, text in (("description", task.description), ("acceptance note", task.accept), ("feature", task.feature)):
+        raise UsageError(
+            f"a title has at most {MOST_TITLE} characters: put the rest into the description"
+        )
+    for name, text in (
+        ("description", task.description),
+        ("acceptance note", task.accept),
+        ("feature", task.feature),
+    ):
         if len(text) > MOST_TEXT:
-            raise UsageError(f"the {name} has at most {MOST_TEXT} characters: put the rest into a file of the repository")
+            raise UsageError(
+                f"the {name} has at most {MOST_TEXT} characters: put the rest into a file of "
+                "the repository"
+            )
     if not -MOST_PRIORITY <= task.priority <= MOST_PRIORITY:
         raise UsageError(f"priority is -{MOST_PRIORITY} to {MOST_PRIORITY}, not {task.priority:g}")
     if task.id and not ID_PATTERN.fullmatch(task.id):
@@ -111,16 +127,25 @@ def check_task(task: NewTask) -> None:
 
 
 def _check_lists(task: NewTask) -> None:
-    for name, values in (("labels", task.labels), ("paths", task.paths), ("needs", task.needs), ("after", task.after)):
+    for name, values in (
+        ("labels", task.labels),
+        ("paths", task.paths),
+        ("needs", task.needs),
+        ("after", task.after),
+    ):
         if len(values) > MOST_ITEMS:
             raise UsageError(f"a task has at most {MOST_ITEMS} {name}, not {len(values)}")
     for path in task.paths:
         if not path.strip("/") or len(path) > MOST_TITLE:
-            raise UsageError(f"path {path[:80]!r}: give a glob relative to the repository, such as src/api/**")
+            raise UsageError(
+                f"path {path[:80]!r}: give a glob relative to the repository, such as src/api/**"
+            )
     for need in task.needs:
         check_capability(need)
     if task.stage not in WORK_STAGES:
-        raise UsageError(f"a task cannot begin at {task.stage!r}: choose one of {', '.join(WORK_STAGES)}")
+        raise UsageError(
+            f"a task cannot begin at {task.stage!r}: choose one of {', '.join(WORK_STAGES)}"
+        )
     check_gates(task.gates)
 
 
@@ -130,8 +155,13 @@ def check_gates(gates: Sequence[str]) -> None:
     Raises:
         UsageError: it cannot.
     """
-    if list(gates) != [gate for gate in GATES if gate in gates] or (gates and gates[-1] != GATES[-1]):
-        raise UsageError(f"gates {' '.join(gates)!r}: choose of {', '.join(GATES)}, in this order, merge the last")
+    if list(gates) != [gate for gate in GATES if gate in gates] or (
+        gates and gates[-1] != GATES[-1]
+    ):
+        raise UsageError(
+            f"gates {' '.join(gates)!r}: choose of {', '.join(GATES)}, in this order, merge "
+            "the last"
+        )
 
 
 def check_capability(name: str) -> str:
@@ -141,5 +171,7 @@ def check_capability(name: str) -> str:
         UsageError: it is none.
     """
     if not CAPABILITY_PATTERN.fullmatch(name):
-        raise UsageError(f"capability {name[:80]!r}: use letters, digits, '.', '_', '+' and '-' (64 at most)")
+        raise UsageError(
+            f"capability {name[:80]!r}: use letters, digits, '.', '_', '+' and '-' (64 at most)"
+        )
     return name

@@ -11,9 +11,18 @@ from octet.core.tasks.verdicts import Record, read_records
 from octet.store.keys import Keys
 from octet.store.scripts import Store
 
-_LISTED = (*HELD_STATES, State.SUBMITTED, State.PENDING, State.BLOCKED, State.DEAD, State.CANCELLED, State.DONE)
+_LISTED = (
+    *HELD_STATES,
+    State.SUBMITTED,
+    State.PENDING,
+    State.BLOCKED,
+    State.DEAD,
+    State.CANCELLED,
+    State.DONE,
+)
 
-# So many of the first in each queue tell whether anything has changed there; how many there are in all tells the rest.
+# So many of the first in each queue tell whether anything has changed there; how many there are in
+# all tells the rest.
 MOST_PICTURED = 20
 
 
@@ -43,7 +52,8 @@ class TaskReader:
         return Task.from_hash({**fields, "id": task_id})
 
     def list(self, state: str | None = None, limit: int = 100) -> Sequence[Task]:
-        """At most `limit` tasks, those in work first, then the queues in order of claim, then the finished, latest first.
+        """At most `limit` tasks, those in work first, then the queues in order of claim, then the
+        finished, latest first.
 
         Raises:
             UsageError: there is no such state.
@@ -63,7 +73,11 @@ class TaskReader:
                 pipe.hgetall(self._keys.task(task_id))
             found = pipe.execute(raise_on_error=False)
         records = zip(ids, found, strict=True)
-        return [Task.from_hash({**fields, "id": task_id}) for task_id, fields in records if fields and isinstance(fields, dict)]
+        return [
+            Task.from_hash({**fields, "id": task_id})
+            for task_id, fields in records
+            if fields and isinstance(fields, dict)
+        ]
 
     def _ids(self, state: State, limit: int) -> Sequence[str]:
         if limit <= 0:
@@ -88,7 +102,9 @@ class TaskReader:
         return [self._keys.priority, *(self._keys.stage(name.removesuffix(":")) for name in names)]
 
     def counts(self) -> dict[str, int]:
-        """How many tasks are in each state; values that wait unread on the plain list count as pending."""
+        """How many tasks are in each state; values that wait unread on the plain list count as
+        pending.
+        """
         others = [state for state in State if state != State.PENDING]
         with self._store.errors():
             pipe = self._store.client.pipeline(transaction=False)
@@ -108,7 +124,9 @@ class TaskReader:
             UsageError: there is no such stage.
         """
         with self._store.errors():
-            ids = self._store.client.zrevrange(self._keys.stage(stage_named(stage).name), 0, limit - 1)
+            ids = self._store.client.zrevrange(
+                self._keys.stage(stage_named(stage).name), 0, limit - 1
+            )
         return self._read(ids)
 
     def waiting(self, stage: str) -> int:
@@ -121,7 +139,8 @@ class TaskReader:
             return sum(count for count, _ in self._queued(stage, 1))
 
     def picture(self, stage: str) -> str:
-        """What waits for a stage and how much is in flight, as a word that stays the same as long as they do; "" when nothing waits.
+        """What waits for a stage and how much is in flight, as a word that stays the same as long
+        as they do; "" when nothing waits.
 
         Raises:
             UsageError: there is no such stage.
@@ -139,7 +158,9 @@ class TaskReader:
         queues = [keys.stage(stage)]
         if step.waiting == State.PENDING:
             names = sorted(self._store.client.smembers(keys.queues))
-            own = [keys.stage(name.removesuffix(":")) for name in names if name.startswith(f"{stage}:")]
+            own = [
+                keys.stage(name.removesuffix(":")) for name in names if name.startswith(f"{stage}:")
+            ]
             queues = [keys.priority, *own] if stage == "build" else own
         pipe = self._store.client.pipeline(transaction=False)
         for queue in queues:

@@ -11,7 +11,8 @@ from octet.store.scripts import from_json
 
 
 class State(StrEnum):
-    """Where a task is in its life; `pending` and `submitted` wait in a queue, `blocked` waits for other tasks.
+    """Where a task is in its life; `pending` and `submitted` wait in a queue, `blocked` waits for
+    other tasks.
 
     What was asked to be changed and what failed is `pending` again (after the last attempt `dead`).
     """
@@ -33,7 +34,9 @@ HELD_STATES = (State.CLAIMED, State.IN_REVIEW, State.TESTING, State.MERGING)
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of the path from task to merge: what waits for it, and what a task is called while it is worked on."""
+    """A step of the path from task to merge: what waits for it, and what a task is called while it
+    is worked on.
+    """
 
     name: str
     waiting: State
@@ -54,7 +57,8 @@ STAGES = {
         Stage("merge", State.SUBMITTED, State.MERGING, "repository-guardian"),
     )
 }
-# Where a task's path begins, and what it may pass from there on. A task's own path is data: its `work` stage and its `gates`.
+# Where a task's path begins, and what it may pass from there on. A task's own path is data: its
+# `work` stage and its `gates`.
 WORK_STAGES = tuple(stage.name for stage in STAGES.values() if stage.waiting == State.PENDING)
 GATES = tuple(stage.name for stage in STAGES.values() if stage.waiting == State.SUBMITTED)
 
@@ -65,7 +69,9 @@ def stage_of_role(role: str) -> str:
 
 
 class Ended(NamedTuple):
-    """How one attempt at a task, or at one of its gates, ended without a result: that gate or the work's stage, by whom, why, when."""
+    """How one attempt at a task, or at one of its gates, ended without a result: that gate or the
+    work's stage, by whom, why, when.
+    """
 
     attempt: int
     stage: str
@@ -76,10 +82,12 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """One task as it was when it was read. Times are server time in ms since the epoch, 0 when it never happened.
+    """One task as it was when it was read. Times are server time in ms since the epoch, 0 when it
+    never happened.
 
-    `stage` is where it is on its path, which begins at `work` and leads through `gates` (empty until they are decided, when the work is
-    submitted); `gate_attempts` counts how often its present gate ended badly; `after` are the tasks it depends on.
+    `stage` is where it is on its path, which begins at `work` and leads through `gates` (empty
+    until they are decided, when the work is submitted); `gate_attempts` counts how often its
+    present gate ended badly; `after` are the tasks it depends on.
     """
 
     id: str
@@ -121,10 +129,20 @@ class Task:
 
     @classmethod
     def from_hash(cls, fields: dict[str, str]) -> Task:
-        """A task from its Redis hash; a field that somebody spoiled by hand falls back to its default."""
+        """A task from its Redis hash; a field that somebody spoiled by hand falls back to its
+        default.
+        """
         known = {name: fields[name] for name in cls.__dataclass_fields__ if name in fields}
         values: dict[str, object] = dict(known)
-        for name in ("attempts", "max_attempts", "gate_attempts", "created_ms", "claimed_ms", "updated_ms", "done_ms"):
+        for name in (
+            "attempts",
+            "max_attempts",
+            "gate_attempts",
+            "created_ms",
+            "claimed_ms",
+            "updated_ms",
+            "done_ms",
+        ):
             values[name] = int(_number(known.get(name)))
         for name in ("priority", "progress"):
             values[name] = _number(known.get(name))
@@ -152,7 +170,11 @@ def _ended(text: str | None) -> tuple[Ended, ...]:
         found = from_json(text or "[]")
     except ValueError:
         return ()
-    return tuple(ended for entry in found if (ended := _end_of(entry))) if isinstance(found, list) else ()
+    return (
+        tuple(ended for entry in found if (ended := _end_of(entry)))
+        if isinstance(found, list)
+        else ()
+    )
 
 
 def _end_of(entry: object) -> Ended | None:

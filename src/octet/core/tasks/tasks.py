@@ -1,7 +1,8 @@
-"""Tasks: add, claim, progress, submit, renew, pass on, send back, complete, fail, release, cancel, retry.
+"""Tasks: add, claim, progress, submit, renew, pass on, send back, complete, fail, release, cancel,
+retry.
 
-Each method is one Lua script. A claim returns a fencing token that only grows; every later write shows it,
-and one that is no longer the current claim's is refused with `StaleToken`.
+Each method is one Lua script. A claim returns a fencing token that only grows; every later write
+shows it, and one that is no longer the current claim's is refused with `StaleToken`.
 """
 
 from __future__ import annotations
@@ -33,11 +34,23 @@ from octet.store.scripts import Reply, as_mapping, to_json
 OFFER_MS = 120_000
 PLAN = "plan"
 
-__all__ = ["OFFER_MS", "STAGES", "NewTask", "Stage", "State", "Task", "Tasks", "Turn", "capabilities_of"]
+__all__ = [
+    "OFFER_MS",
+    "STAGES",
+    "NewTask",
+    "Stage",
+    "State",
+    "Task",
+    "Tasks",
+    "Turn",
+    "capabilities_of",
+]
 
 
 class Turn(StrEnum):
-    """Whose turn a claim must be: anybody's, the longest waiter's, or this agent's now, because those before it did not come."""
+    """Whose turn a claim must be: anybody's, the longest waiter's, or this agent's now, because
+    those before it did not come.
+    """
 
     ANY = ""
     WAIT = "wait"
@@ -66,7 +79,8 @@ class Tasks(TaskReader):
         created_by: str = "",
         by: Agent | None = None,
     ) -> Task:
-        """Store one task; when this returns, it is in the store. The arguments are those of `NewTask`.
+        """Store one task; when this returns, it is in the store. The arguments are those of
+        `NewTask`.
 
         `by`: the agent that adds it, which is its creator; an orchestrator must lead.
 
@@ -94,11 +108,14 @@ class Tasks(TaskReader):
         )
         return self.add_many([wanted], created_by=created_by, by=by)[0]
 
-    def add_many(self, plan: Sequence[NewTask], *, created_by: str = "", by: Agent | None = None) -> Sequence[Task]:
+    def add_many(
+        self, plan: Sequence[NewTask], *, created_by: str = "", by: Agent | None = None
+    ) -> Sequence[Task]:
         """Store tasks that may depend on each other, all of them or none, in one script.
 
         Raises:
-            UsageError: a field is out of its bounds, an id is taken or given twice, dependencies go round, or the plan is too long.
+            UsageError: a field is out of its bounds, an id is taken or given twice, dependencies go
+                round, or the plan is too long.
             NotFound: a dependency does not exist.
             NotLeading: an orchestrator (`by`) adds them, and another leads.
         """
@@ -114,7 +131,9 @@ class Tasks(TaskReader):
         if reply[0] == Reply.EXISTS:
             raise UsageError(f"task id {reply[1]} is taken: leave the id out or choose another")
         if reply[0] == Reply.FULL:
-            raise UsageError("there are too many different sets of needed capabilities in the queue: use fewer")
+            raise UsageError(
+                "there are too many different sets of needed capabilities in the queue: use fewer"
+            )
         if reply[0] == Reply.MISSING:
             raise NotFound(f"no task {reply[1]} to depend on: `octet task list` shows them")
         return self._read(reply[1:])
@@ -139,18 +158,31 @@ class Tasks(TaskReader):
         ]
 
     def _move(self, script: str, *arguments: str | int, more_keys: Sequence[str] = ()) -> list[str]:
-        return self._store.run(script, [*self._task_keys(), *more_keys], [self._keys.channel(""), *arguments])
+        return self._store.run(
+            script, [*self._task_keys(), *more_keys], [self._keys.channel(""), *arguments]
+        )
 
-    def claim(self, agent: Agent, stage: str = "build", task_id: str | None = None, most: int = 1, turn: Turn = Turn.ANY) -> Task:
-        """Give `agent` the first task of a stage that fits it: what was sent back to it, then highest priority, then oldest.
+    def claim(
+        self,
+        agent: Agent,
+        stage: str = "build",
+        task_id: str | None = None,
+        most: int = 1,
+        turn: Turn = Turn.ANY,
+    ) -> Task:
+        """Give `agent` the first task of a stage that fits it: what was sent back to it, then
+        highest priority, then oldest.
 
-        It fits when the agent has the capabilities it needs and its declared paths overlap no task in flight; at the review and security
-        gates when the agent did not write it. An agent that holds
-        `most` claims already gets one of those again: a claim repeated after a lost answer is safe.
+        It fits when the agent has the capabilities it needs and its declared paths overlap no task
+        in flight; at the review and security gates when the agent did not write it. An agent that
+        holds `most` claims already gets one of those again: a claim repeated after a lost answer is
+        safe.
 
         Raises:
-            NothingToClaim: nothing that fits waits. `NotYourTurn`, a kind of it: something does, and others wait longer (`turn`).
-            Refused: it holds `most` claims, none of which is the task or of the stage asked for; or the task asked for does not fit.
+            NothingToClaim: nothing that fits waits. `NotYourTurn`, a kind of it: something does,
+                and others wait longer (`turn`).
+            Refused: it holds `most` claims, none of which is the task or of the stage asked for; or
+                the task asked for does not fit.
             NotFound, IllegalTransition: the task asked for does not exist or does not wait.
             AgentGone: the agent was declared dead in the meantime.
             NotLeading: an orchestrator claims at the plan stage, and another leads.
@@ -187,16 +219,25 @@ class Tasks(TaskReader):
         if reply[0] in (Reply.OK, Reply.HAS):
             task = Task.from_hash({**as_mapping(reply[2]), "id": reply[1]})
             if reply[0] == Reply.HAS and (task.stage != stage or (task_id and task.id != task_id)):
-                raise Refused(f"{agent.id} holds task {task.id} already: submit, complete, fail or release it first")
+                raise Refused(
+                    f"{agent.id} holds task {task.id} already: submit, complete, fail or "
+                    "release it first"
+                )
             return task
         if reply[0] == Reply.EMPTY:
             raise _nothing(stage, int(reply[1]), int(reply[2]), int(reply[3]))
         if reply[0] == Reply.LATER:
             raise NotYourTurn(f"others have waited longer for the {stage} stage")
         if reply[0] == Reply.NEEDS:
-            raise Refused(f"task {task_id} needs {reply[1]!r}, which {agent.id} has not: `octet agent join ROLE --capability {reply[1]}`")
+            raise Refused(
+                f"task {task_id} needs {reply[1]!r}, which {agent.id} has not: `octet agent "
+                f"join ROLE --capability {reply[1]}`"
+            )
         if reply[0] == Reply.SCOPE:
-            raise Refused(f"task {task_id} may touch the same files as task {reply[1]}, which is in flight: wait for that, or take another")
+            raise Refused(
+                f"task {task_id} may touch the same files as task {reply[1]}, which is in "
+                "flight: wait for that, or take another"
+            )
         raise _refusal(reply, task_id or "", "claim", step.waiting)
 
     def progress(self, task_id: str, token: str, percent: float, note: str = "") -> None:
@@ -209,65 +250,139 @@ class Tasks(TaskReader):
             raise UsageError(f"progress is 0 to 100, not {percent:g}")
         keys = self._keys
         reply = self._store.run(
-            "task/progress", [keys.task(task_id), keys.log], [task_id, token, f"{percent:g}", note[:MOST_TITLE], keys.channel("")]
+            "task/progress",
+            [keys.task(task_id), keys.log],
+            [task_id, token, f"{percent:g}", note[:MOST_TITLE], keys.channel("")],
         )
         _check(reply, task_id, "report progress on", ", ".join(HELD_STATES))
 
-    def submit(self, task_id: str, token: str, *, branch: str = "", commit: str = "", note: str = "", gates: Sequence[str] = ()) -> str:
-        """Hand built work on to its first gate; the claim and the task's locks end with it. Returns that gate.
+    def submit(
+        self,
+        task_id: str,
+        token: str,
+        *,
+        branch: str = "",
+        commit: str = "",
+        note: str = "",
+        gates: Sequence[str] = (),
+    ) -> str:
+        """Hand built work on to its first gate; the claim and the task's locks end with it. Returns
+        that gate.
 
-        `gates`: what the work passes (`gates_for`), stored with it; without them the task's own, and the merge alone for one without any.
+        `gates`: what the work passes (`gates_for`), stored with it; without them the task's own,
+        and the merge alone for one without any.
         """
         check_gates(gates)
-        reply = self._move("task/submit", task_id, token, branch, commit, note[:MOST_TEXT], " ".join(gates))
+        reply = self._move(
+            "task/submit", task_id, token, branch, commit, note[:MOST_TEXT], " ".join(gates)
+        )
         _check(reply, task_id, "submit", State.CLAIMED)
         return reply[1]
 
     def renew(
-        self, task_id: str, *, agent: Agent, branch: str, commit: str, token: str = "", note: str = "", gates: Sequence[str] = ()
+        self,
+        task_id: str,
+        *,
+        agent: Agent,
+        branch: str,
+        commit: str,
+        token: str = "",
+        note: str = "",
+        gates: Sequence[str] = (),
     ) -> str:
-        """Put a new commit in the place of the one submitted: the task goes to its first gate again. Returns the gate it is at.
+        """Put a new commit in the place of the one submitted: the task goes to its first gate
+        again. Returns the gate it is at.
 
-        Its author may until it is being merged; with the claim's token, who holds it at a gate. Whoever held it holds it no longer. The
-        commit that it is at already changes nothing.
+        Its author may until it is being merged; with the claim's token, who holds it at a gate.
+        Whoever held it holds it no longer. The commit that it is at already changes nothing.
 
         Raises:
-            Refused: neither author nor holder. StaleToken, IllegalTransition, NotFound, AgentGone: as for every write.
+            Refused: neither author nor holder. StaleToken, IllegalTransition, NotFound, AgentGone:
+                as for every write.
         """
         check_gates(gates)
         reply = self._move(
             "task/renew",
-            *(task_id, agent.id, agent.incarnation, agent.process, token, branch, commit, note[:MOST_TEXT], " ".join(gates)),
+            *(
+                task_id,
+                agent.id,
+                agent.incarnation,
+                agent.process,
+                token,
+                branch,
+                commit,
+                note[:MOST_TEXT],
+                " ".join(gates),
+            ),
             more_keys=[self._keys.incarnations],
         )
         if reply[0] == Reply.AUTHOR:
-            raise Refused(f"task {task_id} is {reply[1]}'s work: only its author or who holds it at a gate gives it a new commit")
+            raise Refused(
+                f"task {task_id} is {reply[1]}'s work: only its author or who holds it at a "
+                "gate gives it a new commit"
+            )
         _check(reply, task_id, "renew", "submitted, in-review, testing")
         return reply[1]
 
-    def pass_on(self, task_id: str, token: str, note: str = "", *, commit: str = "", record: NewRecord | None = None) -> str:
-        """From a gate before the merge: the work may go on. Returns the next stage. `record` is kept with it.
+    def pass_on(
+        self,
+        task_id: str,
+        token: str,
+        note: str = "",
+        *,
+        commit: str = "",
+        record: NewRecord | None = None,
+    ) -> str:
+        """From a gate before the merge: the work may go on. Returns the next stage. `record` is
+        kept with it.
 
         Raises:
             WorkMoved: the task is at another commit than the one judged, `commit`.
             Refused: from review or security, by the agent that wrote it.
         """
         kept = record.pack() if record else ""
-        reply = self._move("task/pass", task_id, token, note[:MOST_TEXT], commit, kept, more_keys=[self._keys.reviews("")])
+        reply = self._move(
+            "task/pass",
+            task_id,
+            token,
+            note[:MOST_TEXT],
+            commit,
+            kept,
+            more_keys=[self._keys.reviews("")],
+        )
         _check(reply, task_id, "pass on", "in-review, testing")
         return reply[1]
 
-    def complete(self, task_id: str, token: str, result: str = "", merge_commit: str = "", *, record: NewRecord | None = None) -> None:
+    def complete(
+        self,
+        task_id: str,
+        token: str,
+        result: str = "",
+        merge_commit: str = "",
+        *,
+        record: NewRecord | None = None,
+    ) -> None:
         """Mark the task done, and queue what waited for nothing else. `record` is kept with it.
 
-        One with a branch is done only from the merge stage. Repeating it with the same token is harmless.
+        One with a branch is done only from the merge stage. Repeating it with the same token is
+        harmless.
         """
         kept = record.pack() if record else ""
-        reply = self._move("task/complete", task_id, token, result[:MOST_TEXT], merge_commit, kept, more_keys=[self._keys.reviews("")])
+        reply = self._move(
+            "task/complete",
+            task_id,
+            token,
+            result[:MOST_TEXT],
+            merge_commit,
+            kept,
+            more_keys=[self._keys.reviews("")],
+        )
         _check(reply, task_id, "complete", State.MERGING)
 
     def fail(self, task_id: str, token: str, reason: str) -> State:
-        """Give the task back as failed; after `max_attempts` at building it, or at one gate, it is dead. Returns its new state."""
+        """Give the task back as failed; after `max_attempts` at building it, or at one gate, it is
+        dead. Returns its new state.
+        """
         return self._give_back(task_id, token, reason, counts=True)
 
     def release(self, task_id: str, token: str, note: str = "") -> State:
@@ -284,7 +399,8 @@ class Tasks(TaskReader):
         commit: str = "",
         record: NewRecord | None = None,
     ) -> None:
-        """From a gate: the work is to be built again, for `offer_ms` by its author, if that lives; a message tells it.
+        """From a gate: the work is to be built again, for `offer_ms` by its author, if that lives;
+        a message tells it.
 
         `findings` is what to change; without it, what the `record` says, which is kept.
 
@@ -294,19 +410,33 @@ class Tasks(TaskReader):
         keys = self._keys
         text, kept = findings or (record.text() if record else ""), record.pack() if record else ""
         more = [keys.returned(""), keys.reviews(""), keys.inbox("")]
-        reply = self._move("task/return", task_id, token, text[:MOST_TEXT], offer_ms, commit, kept, more_keys=more)
+        reply = self._move(
+            "task/return", task_id, token, text[:MOST_TEXT], offer_ms, commit, kept, more_keys=more
+        )
         _check(reply, task_id, "send back", "in-review, testing, merging")
 
     def cancel(self, task_id: str, reason: str = "", *, by: Agent | None = None) -> str:
-        """The task is not wanted any more; what depends on it stays blocked. Returns its holder, whose claim has ended, or "".
+        """The task is not wanted any more; what depends on it stays blocked. Returns its holder,
+        whose claim has ended, or "".
 
         Raises:
             IllegalTransition: it is done, cancelled already, or being merged.
             NotLeading: an orchestrator (`by`) cancels it, and another leads.
         """
         reason = reason[:MOST_TEXT] or "cancelled"
-        reply = self._move("task/cancel", task_id, reason, *as_orchestrator(by), more_keys=[self._keys.orchestrator])
-        _check(reply, task_id, "cancel", "blocked, pending, claimed, submitted, in-review, testing, dead")
+        reply = self._move(
+            "task/cancel",
+            task_id,
+            reason,
+            *as_orchestrator(by),
+            more_keys=[self._keys.orchestrator],
+        )
+        _check(
+            reply,
+            task_id,
+            "cancel",
+            "blocked, pending, claimed, submitted, in-review, testing, dead",
+        )
         return reply[1]
 
     def retry(self, task_id: str, *, by: Agent | None = None) -> State:
@@ -316,32 +446,45 @@ class Tasks(TaskReader):
             IllegalTransition: it is neither.
             NotLeading: an orchestrator (`by`) queues it, and another leads.
         """
-        reply = self._move("task/retry", task_id, *as_orchestrator(by), more_keys=[self._keys.orchestrator])
+        reply = self._move(
+            "task/retry", task_id, *as_orchestrator(by), more_keys=[self._keys.orchestrator]
+        )
         _check(reply, task_id, "retry", "dead, cancelled")
         return State(reply[1])
 
     def _give_back(self, task_id: str, token: str, reason: str, *, counts: bool) -> State:
-        reply = self._move("task/give_back", task_id, token, reason[:MOST_TEXT], "1" if counts else "0")
+        reply = self._move(
+            "task/give_back", task_id, token, reason[:MOST_TEXT], "1" if counts else "0"
+        )
         _check(reply, task_id, "fail" if counts else "release", ", ".join(HELD_STATES))
         return State(reply[1])
 
     def stop_waiting(self, agent: Agent, stage: str) -> None:
         """Give up the agent's place among those that wait for a claim."""
         with self._store.errors():
-            self._store.client.zrem(self._keys.waiters(f"{stage}:{capabilities_of(agent)}"), agent.id)
+            self._store.client.zrem(
+                self._keys.waiters(f"{stage}:{capabilities_of(agent)}"), agent.id
+            )
 
 
 def capabilities_of(agent: Agent) -> str:
-    """What an agent can do, sorted, with commas between: what it registered, and the stage that its role serves."""
+    """What an agent can do, sorted, with commas between: what it registered, and the stage that its
+    role serves.
+    """
     return ",".join(sorted({*agent.capabilities, stage_of_role(agent.role)} - {""}))
 
 
 def _nothing(stage: str, overlapping: int, offer_ms: int, own: int) -> NothingToClaim:
     why = f"nothing waits for the {stage} stage that you could take"
     if own:
-        why = f"all that waits for the {stage} stage is your own work, which another agent must judge"
+        why = (
+            f"all that waits for the {stage} stage is your own work, which another agent must judge"
+        )
     if overlapping:
-        why = f"{overlapping} of the tasks that wait for the {stage} stage may touch the same files as tasks in flight, and no other fits"
+        why = (
+            f"{overlapping} of the tasks that wait for the {stage} stage may touch the same "
+            "files as tasks in flight, and no other fits"
+        )
     return NothingToClaim(why, offer_ms=offer_ms)
 
 
@@ -381,7 +524,10 @@ def _refusal(reply: list[str], task_id: str, step: str, allowed: str) -> OctetEr
         return IllegalTransition(task_id, reply[1], step, allowed)
     if reply[0] == Reply.STALE:
         now = f"{reply[1]}, held by {reply[2]}" if reply[2] else reply[1]
-        return StaleToken(f"cannot {step} task {task_id}: this claim has ended (the task is {now} now); stop work on it and claim again")
+        return StaleToken(
+            f"cannot {step} task {task_id}: this claim has ended (the task is {now} now); "
+            "stop work on it and claim again"
+        )
     if reply[0] == Reply.MOVED:
         return WorkMoved(task_id, reply[1])
     if reply[0] == Reply.OWN:

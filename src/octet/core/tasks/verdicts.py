@@ -1,10 +1,13 @@
-"""What gates found out about a task's work: who judged which commit, with what outcome, and the evidence for it.
+"""What gates found out about a task's work: who judged which commit, with what outcome, and the
+evidence for it.
 
-A record is written by the same script as the step that it belongs to (`task/pass.lua`, `task/return.lua`, `task/complete.lua`), which adds
-its number, gate, judge, commit and time. The last hundred of a task stay, each of 64 KiB at most.
+A record is written by the same script as the step that it belongs to (`task/pass.lua`,
+`task/return.lua`, `task/complete.lua`), which adds its number, gate, judge, commit and time. The
+last hundred of a task stay, each of 64 KiB at most.
 
-`evidence` is a JSON object. What `octet task show` looks for in it: `command` (what was run), `exit_code`, `duration_ms`, `output` (its
-end). Whatever else a gate adds (base, tree, conflicting paths) is kept and shown as JSON.
+`evidence` is a JSON object. What `octet task show` looks for in it: `command` (what was run),
+`exit_code`, `duration_ms`, `output` (its end). Whatever else a gate adds (base, tree, conflicting
+paths) is kept and shown as JSON.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ MOST_FILE = 500
 
 
 class Verdict(StrEnum):
-    """How a gate's work on a task ended: reviews approve or ask for changes, tests pass or fail, merges conflict or merge."""
+    """How a gate's work on a task ended: reviews approve or ask for changes, tests pass or fail,
+    merges conflict or merge.
+    """
 
     APPROVE = "approve"
     CHANGES = "changes"
@@ -45,7 +50,10 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
-_FINDING = re.compile(rf"(?P<file>.+?)(?::(?P<line>[0-9]{{1,9}}))?:\s*(?P<severity>{'|'.join(Severity)})\s*:\s*(?P<text>\S.*)", re.DOTALL)
+_FINDING = re.compile(
+    rf"(?P<file>.+?)(?::(?P<line>[0-9]{{1,9}}))?:\s*(?P<severity>{'|'.join(Severity)})\s*:\s*(?P<text>\S.*)",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -69,9 +77,15 @@ class Finding:
         """
         found = _FINDING.fullmatch(text.strip())
         if not found:
-            raise UsageError(f"finding {text[:80]!r}: write it as FILE:LINE: SEVERITY: TEXT, severity one of {', '.join(Severity)}")
+            raise UsageError(
+                f"finding {text[:80]!r}: write it as FILE:LINE: SEVERITY: TEXT, severity one "
+                f"of {', '.join(Severity)}"
+            )
         if len(found["file"]) > MOST_FILE or len(found["text"]) > MOST_FINDING:
-            raise UsageError(f"finding {text[:80]!r}: a file has at most {MOST_FILE} characters, a text {MOST_FINDING}")
+            raise UsageError(
+                f"finding {text[:80]!r}: a file has at most {MOST_FILE} characters, a text "
+                f"{MOST_FINDING}"
+            )
         return cls(found["file"], int(found["line"] or 0), found["severity"], found["text"])
 
 
@@ -89,15 +103,20 @@ class NewRecord:
         return "\n".join([*map(str, self.findings), *filter(None, [self.note])])
 
     def pack(self) -> str:
-        """As JSON of at most `MOST_BYTES`: what is too long loses the beginning of its output first, then its last findings, then its note.
+        """As JSON of at most `MOST_BYTES`: what is too long loses the beginning of its output
+        first, then its last findings, then its note.
 
         Raises:
-            UsageError: there is no such verdict, there are too many findings, or the evidence is no JSON or too long all the same.
+            UsageError: there is no such verdict, there are too many findings, or the evidence is no
+                JSON or too long all the same.
         """
         if self.verdict not in set(Verdict):
             raise UsageError(f"no verdict {self.verdict!r}: choose one of {', '.join(Verdict)}")
         if len(self.findings) > MOST_FINDINGS:
-            raise UsageError(f"a record has at most {MOST_FINDINGS} findings, not {len(self.findings)}: put the rest into its note")
+            raise UsageError(
+                f"a record has at most {MOST_FINDINGS} findings, not {len(self.findings)}: "
+                "put the rest into its note"
+            )
         try:
             return _fit(self)
         except (TypeError, ValueError) as error:
@@ -124,7 +143,9 @@ class Record:
 
 
 def read_records(entries: Mapping[str, str]) -> Sequence[Record]:
-    """The records of a task's HASH, oldest first. What somebody spoiled by hand is left out, or has its default where a field is."""
+    """The records of a task's HASH, oldest first. What somebody spoiled by hand is left out, or has
+    its default where a field is.
+    """
     found = [_record(int(n), text) for n, text in entries.items() if re.fullmatch("[0-9]{1,16}", n)]
     return sorted((record for record in found if record), key=lambda record: record.n)
 
@@ -138,15 +159,28 @@ def _record(n: int, text: str) -> Record | None:
         return None
     texts = {name: _text(known.get(name)) for name in ("gate", "verdict", "by", "commit", "note")}
     items = known.get("findings")
-    findings = tuple(_finding(item) for item in items if isinstance(item, dict)) if isinstance(items, list) else ()
+    findings = (
+        tuple(_finding(item) for item in items if isinstance(item, dict))
+        if isinstance(items, list)
+        else ()
+    )
     evidence = known.get("evidence")
     return Record(
-        n, at_ms=_whole(known.get("at_ms")), findings=findings, evidence=evidence if isinstance(evidence, dict) else None, **texts
+        n,
+        at_ms=_whole(known.get("at_ms")),
+        findings=findings,
+        evidence=evidence if isinstance(evidence, dict) else None,
+        **texts,
     )
 
 
 def _finding(known: Mapping[str, Any]) -> Finding:
-    return Finding(_text(known.get("file")), _whole(known.get("line")), _text(known.get("severity")), _text(known.get("text")))
+    return Finding(
+        _text(known.get("file")),
+        _whole(known.get("line")),
+        _text(known.get("severity")),
+        _text(known.get("text")),
+    )
 
 
 def _text(value: object) -> str:
@@ -154,7 +188,11 @@ def _text(value: object) -> str:
 
 
 def _whole(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else 0
+    return (
+        value
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+        else 0
+    )
 
 
 Cut = Callable[[NewRecord, int], NewRecord]
@@ -163,7 +201,12 @@ Cut = Callable[[NewRecord, int], NewRecord]
 def _fit(record: NewRecord) -> str:
     output = _text((record.evidence or {}).get("output"))
     cuts: list[tuple[int, Cut]] = [
-        (len(output), lambda whole, n: replace(whole, evidence={**(whole.evidence or {}), "output": output[len(output) - n :]})),
+        (
+            len(output),
+            lambda whole, n: replace(
+                whole, evidence={**(whole.evidence or {}), "output": output[len(output) - n :]}
+            ),
+        ),
         (len(record.findings), lambda whole, n: replace(whole, findings=whole.findings[:n])),
         (len(record.note), lambda whole, n: replace(whole, note=whole.note[:n])),
     ]
@@ -177,13 +220,21 @@ def _fit(record: NewRecord) -> str:
 
 def _cut_to_fit(record: NewRecord, length: int, cut: Cut) -> NewRecord:
     """With as much of a part as fits beside the rest; without it when the rest alone is too long."""
-    longest = bisect_right(range(length), MOST_BYTES, key=lambda n: _bytes(_json(cut(record, n)))) - 1
+    longest = (
+        bisect_right(range(length), MOST_BYTES, key=lambda n: _bytes(_json(cut(record, n)))) - 1
+    )
     return cut(record, max(0, longest))
 
 
 def _json(record: NewRecord) -> str:
-    found = {"verdict": str(record.verdict), "note": record.note, "findings": [asdict(finding) for finding in record.findings]}
-    return to_json({**found, **({} if record.evidence is None else {"evidence": dict(record.evidence)})})
+    found = {
+        "verdict": str(record.verdict),
+        "note": record.note,
+        "findings": [asdict(finding) for finding in record.findings],
+    }
+    return to_json(
+        {**found, **({} if record.evidence is None else {"evidence": dict(record.evidence)})}
+    )
 
 
 def _bytes(text: str) -> int:

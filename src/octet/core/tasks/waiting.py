@@ -1,7 +1,8 @@
 """A claim that waits: woken by the project's events, in the order in which the waiters came.
 
-Whoever waits subscribes first and then tries, so that nothing falls between. A task goes to the agent that has waited longest of those
-that fit the same tasks; should that one not come for it (its process was killed), the next takes it after `GRACE_S`.
+Whoever waits subscribes first and then tries, so that nothing falls between. A task goes to the
+agent that has waited longest of those that fit the same tasks; should that one not come for it (its
+process was killed), the next takes it after `GRACE_S`.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from octet.core.tasks.tasks import Task, Tasks, Turn
 from octet.store.scripts import Store
 from octet.store.subscription import Wakeups
 
-# What may make a task claimable: it came, its dependencies or its scope came free, an earlier waiter is served.
+# What may make a task claimable: it came, its dependencies or its scope came free, an earlier
+# waiter is served.
 WAKING = ("task_*", "agent_*")
 GRACE_S = 0.25
-# A value that somebody LPUSHed by hand publishes nothing, and a subscription dies with its connection: look this often all the same.
+# A value that somebody LPUSHed by hand publishes nothing, and a subscription dies with its
+# connection: look this often all the same.
 LOOK_EVERY_S = 30.0
 
 
 def claim_when_there(store: Store, agent: Agent, stage: str, wait_s: float) -> Task:
-    """Claim the first task of a stage that fits, waiting for one at most `wait_s` seconds; Ctrl-C gives up the place in the queue.
+    """Claim the first task of a stage that fits, waiting for one at most `wait_s` seconds; Ctrl-C
+    gives up the place in the queue.
 
     Raises:
         NothingToClaim: the time is over. The others are those of `Tasks.claim`.

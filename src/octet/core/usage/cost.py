@@ -1,7 +1,8 @@
 """What the work costs, in tokens: sums by agent, task and day, and the budgets that pause the crew.
 
-The sums are kept by the script that notes how far a transcript was read, so that nothing counts twice. Tokens only: what one costs
-differs by model, kind and contract, and a price table would be wrong before long.
+The sums are kept by the script that notes how far a transcript was read, so that nothing counts
+twice. Tokens only: what one costs differs by model, kind and contract, and a price table would be
+wrong before long.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from octet.project.config import Config
 from octet.store.scripts import Reply, Store
 
 MEMORY_MS = 30 * 24 * 3600 * 1000
-# A transcript is read again when somebody else was faster; who loses so often leaves it to the others.
+# A transcript is read again when somebody else was faster; who loses so often leaves it to the
+# others.
 MOST_TRIES = 5
 PAUSED_BY = "budget"  # in an agent's standing
 LIFTED = " lifted"
@@ -41,7 +43,10 @@ class Budget:
         """Why an agent is paused, for people."""
         used, limit = f"{self.used:,}", f"{self.limit:,}"
         if self.kind == "day":
-            way = "tomorrow (UTC), a greater [budget] day_tokens or `octet agent resume --all` lets the crew go on"
+            way = (
+                "tomorrow (UTC), a greater [budget] day_tokens or `octet agent resume --all` "
+                "lets the crew go on"
+            )
             return f"{used} of {limit} tokens are used today ({self.of}); {way}"
         way = "a greater [budget] task_tokens or `octet agent resume --all` lets it go on"
         return f"task {self.of} has used {used} of {limit} tokens; {way}"
@@ -78,17 +83,24 @@ class Cost:
         return datetime.fromtimestamp(seconds, UTC).date().isoformat()
 
     def begin(self, transcript: Path, place: Place, since_ms: int) -> None:
-        """Count what is written behind `place`, from `since_ms` on; nothing changes where the transcript has been read already."""
+        """Count what is written behind `place`, from `since_ms` on; nothing changes where the
+        transcript has been read already.
+        """
         packed = place.pack(task="", event=str(since_ms))
         with self._store.errors():
-            self._store.client.set(self._keys.cost_read(str(transcript)), packed, nx=True, px=MEMORY_MS)
+            self._store.client.set(
+                self._keys.cost_read(str(transcript)), packed, nx=True, px=MEMORY_MS
+            )
 
-    def account(self, agent: Agent, transcript: Path, config: Config, held: str = "", *, begun: bool = False) -> Tokens:
+    def account(
+        self, agent: Agent, transcript: Path, config: Config, held: str = "", *, begun: bool = False
+    ) -> Tokens:
         """Read on in a transcript and add what it says to the sums; returns that.
 
-        A message belongs to the task that the agent had claimed when it was written; what a turn says after it has handed the task on,
-        still to that. `held` is the task that the agent holds now, a sub-agent through its session. A transcript that was never read is
-        read from its beginning if it has `begun` with this agent, else from its end.
+        A message belongs to the task that the agent had claimed when it was written; what a turn
+        says after it has handed the task on, still to that. `held` is the task that the agent holds
+        now, a sub-agent through its session. A transcript that was never read is read from its
+        beginning if it has `begun` with this agent, else from its end.
         """
         for _ in range(MOST_TRIES):
             known = self._known(transcript)
@@ -104,7 +116,9 @@ class Cost:
         return Tokens()
 
     def reached(self, config: Config) -> Sequence[Budget]:
-        """The budgets that hold the crew, or a task's holder, now: reached, not lifted, and not made greater since; the day's first."""
+        """The budgets that hold the crew, or a task's holder, now: reached, not lifted, and not
+        made greater since; the day's first.
+        """
         if not (config.budget_day_tokens or config.budget_task_tokens):
             return []
         with self._store.errors():
@@ -122,7 +136,9 @@ class Cost:
         return found
 
     def lift(self) -> None:
-        """Let those go on whom a budget has paused: the same limit pauses nobody again, today or on that task."""
+        """Let those go on whom a budget has paused: the same limit pauses nobody again, today or on
+        that task.
+        """
         with self._store.errors():
             noted = self._store.client.hgetall(self._keys.cost_budgets)
             for field, value in noted.items():
@@ -130,13 +146,17 @@ class Cost:
                     self._store.client.hset(self._keys.cost_budgets, field, value + LIFTED)
 
     def enforce(self, agents: Sequence[Agent], config: Config, tasks: Mapping[str, str]) -> None:
-        """Pause whom a budget that was reached concerns, and let go whom none does any more. `tasks`: agent → the task it holds."""
+        """Pause whom a budget that was reached concerns, and let go whom none does any more.
+        `tasks`: agent → the task it holds.
+        """
         reached = self.reached(config)
         day = next((budget for budget in reached if budget.kind == "day"), None)
         of_task = {budget.of: budget for budget in reached if budget.kind == "task"}
         crew = [agent for agent in agents if agent.kind in CREW_KINDS]
         standings = Standings(self._store)
-        for agent, now in zip(crew, standings.of([agent.id for agent in crew]).values(), strict=True):
+        for agent, now in zip(
+            crew, standings.of([agent.id for agent in crew]).values(), strict=True
+        ):
             budget = day or of_task.get(tasks.get(agent.id, ""))
             with suppress(AgentGone):  # it has ended meanwhile
                 if budget and not now.paused:
@@ -159,22 +179,50 @@ class Cost:
         for event in Events(self._store).replay(since):
             newest = event.id
             if event.type == "task_claimed" and event.fields.get("agent") == agent.id:
-                claims.append((int(event.fields.get("at_ms", 0)), str(event.fields.get("task", ""))))
+                claims.append(
+                    (int(event.fields.get("at_ms", 0)), str(event.fields.get("task", "")))
+                )
         return newest, claims
 
-    def _add(self, transcript: Path, known: str, packed: str, agent: Agent, config: Config, parts: Mapping[str, Tokens]) -> bool:
+    def _add(
+        self,
+        transcript: Path,
+        known: str,
+        packed: str,
+        agent: Agent,
+        config: Config,
+        parts: Mapping[str, Tokens],
+    ) -> bool:
         keys = self._keys
         read_key = keys.cost_read(str(transcript))
         sums = [part for task, tokens in parts.items() for part in (task, *tokens.figures())]
         reply = self._store.run(
             "usage/add",
-            [read_key, keys.cost_agents, keys.cost_tasks, keys.cost_days, keys.cost_budgets, keys.log],
-            [keys.channel(""), known, packed, MEMORY_MS, agent.id, config.budget_day_tokens, config.budget_task_tokens, *sums],
+            [
+                read_key,
+                keys.cost_agents,
+                keys.cost_tasks,
+                keys.cost_days,
+                keys.cost_budgets,
+                keys.log,
+            ],
+            [
+                keys.channel(""),
+                known,
+                packed,
+                MEMORY_MS,
+                agent.id,
+                config.budget_day_tokens,
+                config.budget_task_tokens,
+                *sums,
+            ],
         )
         return bool(reply[0] == Reply.OK)
 
 
-def _by_task(spent: Iterable[Spent], task: str, claims: Sequence[tuple[int, str]]) -> dict[str, Tokens]:
+def _by_task(
+    spent: Iterable[Spent], task: str, claims: Sequence[tuple[int, str]]
+) -> dict[str, Tokens]:
     """What was used for each task, beginning with the one that was held at the last reading.
 
     What does not say when it was used was so just now.

@@ -1,10 +1,14 @@
-"""A transcript of Claude Code, read for the tokens that it says were used: a part at a time, whatever the file is.
+"""A transcript of Claude Code, read for the tokens that it says were used: a part at a time,
+whatever the file is.
 
-The client writes one JSON object a line. An answer of the model is written as a line for each of its blocks, which share the message's
-id and repeat its usage: it counts once, with the largest figures. A forked session begins with copies of another's lines, which name
-that session in `requestSessionId` and count there. A sub-agent has a file of its own, `<session>/subagents/agent-<id>.jsonl`.
+The client writes one JSON object a line. An answer of the model is written as a line for each of
+its blocks, which share the message's id and repeat its usage: it counts once, with the largest
+figures. A forked session begins with copies of another's lines, which name that session in
+`requestSessionId` and count there. A sub-agent has a file of its own,
+`<session>/subagents/agent-<id>.jsonl`.
 
-The file may be anything: a pipe, a directory, ten gigabytes without a line's end, or cut off. What cannot be read is not counted.
+The file may be anything: a pipe, a directory, ten gigabytes without a line's end, or cut off. What
+cannot be read is not counted.
 """
 
 from __future__ import annotations
@@ -26,7 +30,8 @@ MOST_LINE_BYTES = 4 << 20
 MOST_READ_BYTES = 64 << 20
 # More than any model takes at once: beyond it, a figure is no count of tokens.
 MOST_TOKENS = 1_000_000_000
-# Lines of one message stand close together; of so many messages before the place it is known what was counted.
+# Lines of one message stand close together; of so many messages before the place it is known what
+# was counted.
 RECENT = 32
 FIELDS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
@@ -55,7 +60,9 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Spent:
-    """Tokens of one answer, or what a later line of it adds; `at_ms` by the client's clock, 0 where it does not say."""
+    """Tokens of one answer, or what a later line of it adds; `at_ms` by the client's clock, 0 where
+    it does not say.
+    """
 
     tokens: Tokens
     at_ms: int
@@ -63,7 +70,9 @@ class Spent:
 
 @dataclass(frozen=True)
 class Place:
-    """How far a transcript was read: bytes, whether that is inside a line that was too long, and the last messages counted."""
+    """How far a transcript was read: bytes, whether that is inside a line that was too long, and
+    the last messages counted.
+    """
 
     offset: int = 0
     inside: bool = False
@@ -83,7 +92,9 @@ def unpack(text: str) -> tuple[Place, dict[str, str]]:
     """
     try:
         found = from_json(text)
-        recent = tuple((str(message), Tokens(*map(int, figures))) for message, *figures in found.pop("recent"))
+        recent = tuple(
+            (str(message), Tokens(*map(int, figures))) for message, *figures in found.pop("recent")
+        )
         place = Place(max(0, int(found.pop("offset"))), bool(found.pop("inside")), recent)
         return place, {str(name): str(value) for name, value in found.items()}
     except (KeyError, TypeError, AttributeError) as error:
@@ -91,7 +102,9 @@ def unpack(text: str) -> tuple[Place, dict[str, str]]:
 
 
 def end_of(path: Path) -> Place:
-    """The end of a transcript as it is now: what is written later is read from there. Its beginning where it is not there yet."""
+    """The end of a transcript as it is now: what is written later is read from there. Its beginning
+    where it is not there yet.
+    """
     descriptor = _open(path)
     if descriptor is None:
         return Place()
@@ -105,7 +118,9 @@ def end_of(path: Path) -> Place:
 
 
 def read(path: Path, place: Place, most: int = MOST_READ_BYTES) -> tuple[list[Spent], Place]:
-    """What was used since `place`, of at most `most` bytes, and the place after it; the same place again where nothing could be read."""
+    """What was used since `place`, of at most `most` bytes, and the place after it; the same place
+    again where nothing could be read.
+    """
     descriptor = _open(path)
     if descriptor is None:
         return [], place
@@ -123,7 +138,9 @@ def read(path: Path, place: Place, most: int = MOST_READ_BYTES) -> tuple[list[Sp
 
 
 def _open(path: Path) -> int | None:
-    """A descriptor of a regular file. Asked before it is opened, because to open a device may do something, and without blocking."""
+    """A descriptor of a regular file. Asked before it is opened, because to open a device may do
+    something, and without blocking.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return None
@@ -137,18 +154,24 @@ def _open(path: Path) -> int | None:
 
 
 class _Lines:
-    """The whole lines of a file from a place on; `offset` and `inside` are the place after those that were given out."""
+    """The whole lines of a file from a place on; `offset` and `inside` are the place after those
+    that were given out.
+    """
 
     def __init__(self, descriptor: int, place: Place, most: int) -> None:
         self._descriptor = descriptor
         size = os.fstat(descriptor).st_size
         # One that was cut off goes on from its new end: what it had was counted.
-        self.offset, self.inside = (place.offset, place.inside) if place.offset <= size else (size, False)
+        self.offset, self.inside = (
+            (place.offset, place.inside) if place.offset <= size else (size, False)
+        )
         self._end = min(size, self.offset + most)
 
     def __iter__(self) -> Iterator[bytes]:
         at, rest = self.offset, b""
-        while at < self._end and (chunk := os.pread(self._descriptor, min(CHUNK_BYTES, self._end - at), at)):
+        while at < self._end and (
+            chunk := os.pread(self._descriptor, min(CHUNK_BYTES, self._end - at), at)
+        ):
             at += len(chunk)
             *whole, rest = (rest + chunk).split(b"\n")
             for line in whole:
@@ -166,7 +189,9 @@ def _spent(line: bytes, recent: dict[str, Tokens]) -> Spent | None:
     try:
         entry = json.loads(line)
         message = entry["message"]
-        if entry["type"] != "assistant" or entry.get("requestSessionId", entry.get("sessionId")) != entry.get("sessionId"):
+        if entry["type"] != "assistant" or entry.get(
+            "requestSessionId", entry.get("sessionId")
+        ) != entry.get("sessionId"):
             return None
         name, usage = message["id"], message["usage"]
         tokens = Tokens(*[*(_count(usage.get(field)) for field in FIELDS), 1])
@@ -175,8 +200,12 @@ def _spent(line: bytes, recent: dict[str, Tokens]) -> Spent | None:
     if not isinstance(name, str) or len(name) > 200 or not tokens.total:
         return None
     before = recent.pop(name, Tokens())
-    recent[name] = Tokens(*(max(pair) for pair in zip(before.figures(), tokens.figures(), strict=True)))
-    grown = Tokens(*(now - then for now, then in zip(recent[name].figures(), before.figures(), strict=True)))
+    recent[name] = Tokens(
+        *(max(pair) for pair in zip(before.figures(), tokens.figures(), strict=True))
+    )
+    grown = Tokens(
+        *(now - then for now, then in zip(recent[name].figures(), before.figures(), strict=True))
+    )
     return Spent(grown, _moment(entry.get("timestamp"))) if grown.total else None
 
 

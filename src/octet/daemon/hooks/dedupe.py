@@ -1,7 +1,8 @@
-"""One event, two messengers: where plugin and drop-in are both on, the client runs both hooks for the same event.
+"""One event, two messengers: where plugin and drop-in are both on, the client runs both hooks for
+the same event.
 
-They hand over the same bytes. Whoever comes second, from the other source, is answered with silence; the client merges
-the two answers, so that a denial by the first stands.
+They hand over the same bytes. Whoever comes second, from the other source, is answered with
+silence; the client merges the two answers, so that a denial by the first stands.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ class Twins:
         self._lock = threading.Lock()
 
     def is_second(self, source: str, pid: int, payload: bytes) -> bool:
-        """Whether the other source has handed this event over already. Two alike from one source are two events."""
+        """Whether the other source has handed this event over already. Two alike from one source
+        are two events.
+        """
         key = hashlib.blake2b(payload, key=str(pid).encode(), digest_size=16).digest()
         now = time.monotonic()
         with self._lock:

@@ -1,4 +1,5 @@
-"""The failure policy's answer inside the package, where something went wrong after the hook had reached us.
+"""The failure policy's answer inside the package, where something went wrong after the hook had
+reached us.
 
 `hooks/cold.py` gives the same answers where it had not.
 """
@@ -14,7 +15,9 @@ FENCE = "Fence"
 
 
 def failure_reply(request: Request, why: str) -> Reply:
-    """Guarded tools and git's hooks: what the policy for an unreachable store says. Everything else goes on, and says `why` (one line)."""
+    """Guarded tools and git's hooks: what the policy for an unreachable store says. Everything else
+    goes on, and says `why` (one line).
+    """
     if request.event not in (GUARD, FENCE):
         return Reply(0, json.dumps({"systemMessage": why}).encode() + b"\n")
     if request.event == FENCE:

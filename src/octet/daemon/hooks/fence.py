@@ -1,8 +1,10 @@
-"""Git's own hooks ask here: who moves this ref, and may they? Agents are held to the locks, people are only told.
+"""Git's own hooks ask here: who moves this ref, and may they? Agents are held to the locks, people
+are only told.
 
-Who asks is found from the processes above git: the nearest that is a registered agent's. An agent's environment may lie, its
-ancestry does not; so CLAUDE_PID and OCTET_AGENT count where no ancestor is registered. Git cannot tell a session from the sub-agents
-in it, which share its process: what one of these holds, the process holds.
+Who asks is found from the processes above git: the nearest that is a registered agent's. An agent's
+environment may lie, its ancestry does not; so CLAUDE_PID and OCTET_AGENT count where no ancestor is
+registered. Git cannot tell a session from the sub-agents in it, which share its process: what one
+of these holds, the process holds.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ log = logging.getLogger("octet.fence")
 
 @dataclass(frozen=True)
 class Asker:
-    """The agents of the process that asks, its session first; `named` is the one that OCTET_AGENT names."""
+    """The agents of the process that asks, its session first; `named` is the one that OCTET_AGENT
+    names.
+    """
 
     family: tuple[Agent, ...]
     named: str = ""
@@ -44,7 +48,9 @@ class Asker:
         return frozenset(agent.id for agent in self.family)
 
     def holding(self, locks: Sequence[Lock]) -> Agent:
-        """Who of them is judged: the one that is named, else one that holds what is asked for, else the session."""
+        """Who of them is judged: the one that is named, else one that holds what is asked for, else
+        the session.
+        """
         by_name = {agent.id: agent for agent in self.family}
         chosen = [self.named, *(lock.holder for lock in locks)]
         return next((by_name[name] for name in chosen if name in by_name), self.family[0])
@@ -95,14 +101,19 @@ def _locks(octet: Octet, resources: Sequence[str]) -> list[Lock]:
 
 
 def _check_token(token: str, needs: policy.Needs, locks: Sequence[Lock]) -> policy.Verdict | None:
-    """A refusal for a token that is no longer its lock's. Whoever it is: a program that shows one asks to be stopped by it."""
+    """A refusal for a token that is no longer its lock's. Whoever it is: a program that shows one
+    asks to be stopped by it.
+    """
     current = {lock.resource: lock for lock in locks}
     for resource in needs.resources:
         lock = current.get(resource)
         if lock and lock.token == token:
             continue
         now = f"{plain(lock.holder, 80)} holds it now" if lock else "nobody holds it now"
-        reason = f"Octet: {needs.names[resource]} was locked with token {plain(token, 40)}, which has passed on ({now}): take the lock anew"
+        reason = (
+            f"Octet: {needs.names[resource]} was locked with token {plain(token, 40)}, which has "
+            f"passed on ({now}): take the lock anew"
+        )
         return policy.Verdict("deny", f"{reason}, then do this again.")
     return None
 
@@ -112,31 +123,53 @@ def _tell_person(needs: policy.Needs, locks: Sequence[Lock]) -> policy.Verdict:
     held = [f"{plain(lock.holder, 80)} holds {needs.names[lock.resource]}" for lock in locks]
     if not held:
         return policy.Verdict()
-    return policy.Verdict(notice=f"Octet: {', '.join(held)}, perhaps in the midst of a merge. Yours goes ahead, and that one starts over.")
+    return policy.Verdict(
+        notice=f"Octet: {', '.join(held)}, perhaps in the midst of a merge. Yours goes ahead, and "
+        "that one starts over."
+    )
 
 
 def _check_worktree(octet: Octet, crew: Crew, attempt: Attempt, asker: Asker) -> policy.Verdict:
-    """Another agent's worktree, by the lock that every write there needs. None is taken: git's worktrees come and go."""
+    """Another agent's worktree, by the lock that every write there needs. None is taken: git's
+    worktrees come and go.
+    """
     needs = fence.worktree_needs(attempt, crew.project)
     for lock in _locks(octet, needs.resources):
         if lock.holder not in asker.names:
-            held = LockHeld(lock.resource, lock.holder, scope=lock.scope, task=lock.task, since_ms=lock.since_ms, ttl_ms=lock.ttl_ms)
+            held = LockHeld(
+                lock.resource,
+                lock.holder,
+                scope=lock.scope,
+                task=lock.task,
+                since_ms=lock.since_ms,
+                ttl_ms=lock.ttl_ms,
+            )
             return policy.judge(needs, permission.described(octet, held), crew.project)
     return policy.Verdict()
 
 
 def _find_asker(octet: Octet, attempt: Attempt) -> Asker | None:
     """The agents behind an attempt; None for a person."""
-    agents = [(agent, process) for agent in octet.agents.list() if (process := local_process(agent))]
+    agents = [
+        (agent, process) for agent in octet.agents.list() if (process := local_process(agent))
+    ]
     for pid in (attempt.pid, *ancestors(attempt.pid)):
-        if family := [agent for agent, process in agents if process.pid == pid and is_alive(process)]:
+        if family := [
+            agent for agent, process in agents if process.pid == pid and is_alive(process)
+        ]:
             return _asker(family, attempt)
-    environ = {"CLAUDE_PID": str(attempt.claude_pid), "OCTET_AGENT": attempt.agent, "OCTET_ROLE": attempt.role}
+    environ = {
+        "CLAUDE_PID": str(attempt.claude_pid),
+        "OCTET_AGENT": attempt.agent,
+        "OCTET_ROLE": attempt.role,
+    }
     process = claude_process(environ)
     if not process and not attempt.agent:
         return None
     named = current_agent(octet.agents, environ)
-    return _asker([agent for agent, of in agents if of == process and named.process] or [named], attempt)
+    return _asker(
+        [agent for agent, of in agents if of == process and named.process] or [named], attempt
+    )
 
 
 def _asker(family: Sequence[Agent], attempt: Attempt) -> Asker:

@@ -1,6 +1,8 @@
-"""The guard of tool calls: what a call needs is taken before it runs; what it did besides is looked for after it.
+"""The guard of tool calls: what a call needs is taken before it runs; what it did besides is looked
+for after it.
 
-Guarding(sessions, returned).before(crew, event, pid, source)     # PreToolUse → a verdict, as a hook's answer
+Guarding(sessions, returned).before(crew, event, pid, source)     # PreToolUse → a verdict, as a
+hook's answer
 """
 
 from __future__ import annotations
@@ -46,7 +48,10 @@ class Guarding:
         if needs.resources or needs.swept or needs.names_agent:
             agent, verdict = self._guarded(crew, event, pid, needs)
         else:
-            agent, verdict = self._sessions.known(crew, event, pid), policy.judge(needs, policy.Granted(), crew.project)
+            agent, verdict = (
+                self._sessions.known(crew, event, pid),
+                policy.judge(needs, policy.Granted(), crew.project),
+            )
         if agent and verdict.decision != "deny":
             if needs.resources or needs.apart:
                 crew.writes.update({agent.id, agent.parent})
@@ -57,7 +62,9 @@ class Guarding:
             verdict = self._with_meetings(crew, agent, needs, verdict)
         return render_verdict(verdict, event)
 
-    def _guarded(self, crew: Crew, event: PreToolUse, pid: int, needs: policy.Needs) -> tuple[Agent, policy.Verdict]:
+    def _guarded(
+        self, crew: Crew, event: PreToolUse, pid: int, needs: policy.Needs
+    ) -> tuple[Agent, policy.Verdict]:
         agent = self._sessions.cached(crew, event, pid)
         if refused := _astray(crew, agent, needs) or self._returned.refuse(crew, agent, needs):
             return agent, refused
@@ -72,18 +79,28 @@ class Guarding:
                 return agent, policy.Verdict("deny", f"{lost} You are {agent.id} from now on.")
         return agent, policy.judge(needs, answer, crew.project, agent.id)
 
-    def _with_meetings(self, crew: Crew, agent: Agent, needs: policy.Needs, verdict: policy.Verdict) -> policy.Verdict:
-        """The verdict, with who else changes the same paths in a worktree; the store is asked at an agent's first touch of a path."""
+    def _with_meetings(
+        self, crew: Crew, agent: Agent, needs: policy.Needs, verdict: policy.Verdict
+    ) -> policy.Verdict:
+        """The verdict, with who else changes the same paths in a worktree; the store is asked at an
+        agent's first touch of a path.
+        """
         now = time.monotonic()
         place = (crew.project.name, crew.url or "", agent.id)
-        fresh = [path for path in needs.apart if self._touched.get((*place, path), -TOUCH_EVERY_S) + TOUCH_EVERY_S <= now]
+        fresh = [
+            path
+            for path in needs.apart
+            if self._touched.get((*place, path), -TOUCH_EVERY_S) + TOUCH_EVERY_S <= now
+        ]
         if not fresh:
             return verdict
         if len(self._touched) > 10_000:
             self._touched.clear()
         self._touched |= {(*place, path): now for path in fresh}
         met = crew.connected().radar.touch(agent, fresh)
-        return replace(verdict, context="\n".join(filter(None, [verdict.context, *map(_meeting, met)])))
+        return replace(
+            verdict, context="\n".join(filter(None, [verdict.context, *map(_meeting, met)]))
+        )
 
     def after(self, crew: Crew, event: PostToolUse, pid: int, _: str) -> Answer:
         """PostToolUse: what a shell command changed of files that others hold; both are told."""
@@ -93,7 +110,9 @@ class Guarding:
         agent = self._sessions.cached(crew, event, pid)
         for intrusion in found:
             try:
-                crew.connected().messages.send(intrusion.lock.holder, _intruded(agent, intrusion), sender=agent.id)
+                crew.connected().messages.send(
+                    intrusion.lock.holder, _intruded(agent, intrusion), sender=agent.id
+                )
             except StoreUnreachable:
                 raise
             except OctetError as error:  # a lock that was set by hand may name anybody
@@ -110,28 +129,47 @@ class Guarding:
 
 
 def _meeting(met: Meeting) -> str:
-    work = (f", task {plain(met.task, 80)}" if met.task else "") + (f", branch {plain(met.branch, 200)}" if met.branch else "")
-    advice = f"agree who does what before both are merged (`octet msg send {plain(met.agent, 80)} …`)"
+    work = (f", task {plain(met.task, 80)}" if met.task else "") + (
+        f", branch {plain(met.branch, 200)}" if met.branch else ""
+    )
+    advice = (
+        f"agree who does what before both are merged (`octet msg send {plain(met.agent, 80)} …`)"
+    )
     who = f"{plain(met.agent, 80)}{work}, in a worktree of its own"
     return f"Octet: {plain(met.path)} is also being changed by {who}; it was told too: {advice}."
 
 
 def _intruding(found: Intrusion) -> str:
-    holder, work = plain(found.lock.holder, 80), f" (task {plain(found.lock.task, 80)})" if found.lock.task else ""
+    holder, work = (
+        plain(found.lock.holder, 80),
+        f" (task {plain(found.lock.task, 80)})" if found.lock.task else "",
+    )
     return (
-        f"Octet: {plain(found.path)} changed while this command ran, and {holder} holds it{work}; it was told. "
-        f"If it was this command, agree with {holder} (`octet msg send {holder} …`) and do not write it again."
+        f"Octet: {plain(found.path)} changed while this command ran, and {holder} holds "
+        f"it{work}; it was told. "
+        f"If it was this command, agree with {holder} (`octet msg send {holder} …`) and do "
+        "not write it again."
     )
 
 
 def _intruded(agent: Agent, found: Intrusion) -> str:
     path = plain(found.path)
-    return f"{path}, which you hold, changed while a shell command of {agent.id} ran: look at it (`git diff -- {path}`) before you go on."
+    return (
+        f"{path}, which you hold, changed while a shell command of {agent.id} ran: look at it "
+        f"(`git diff -- {path}`) before you go on."
+    )
 
 
 def _astray(crew: Crew, agent: Agent, needs: policy.Needs) -> policy.Verdict | None:
-    """A developer that has a worktree and writes in the shared checkout. Its worktree may be younger than what this process remembers."""
-    if agent.role != "developer" or not needs.shared or needs.refusals or crew.project.config.lock_paths != "enforce":
+    """A developer that has a worktree and writes in the shared checkout. Its worktree may be
+    younger than what this process remembers.
+    """
+    if (
+        agent.role != "developer"
+        or not needs.shared
+        or needs.refusals
+        or crew.project.config.lock_paths != "enforce"
+    ):
         return None
     try:
         worktree = crew.connected().agents.get(agent.id).worktree

@@ -1,7 +1,7 @@
 """Whether an agent may have locks: one rule for the guard of tool calls and for git's fence.
 
-A crew's protected branches are moved by its guardian, or by a guest, which is a person's ordinary session; another role holds the
-branch's lock by its own `octet lock acquire`, or is refused.
+A crew's protected branches are moved by its guardian, or by a guest, which is a person's ordinary
+session; another role holds the branch's lock by its own `octet lock acquire`, or is refused.
 """
 
 from __future__ import annotations
@@ -35,15 +35,28 @@ def acquire(octet: Octet, agent: Agent, resources: Sequence[str]) -> policy.Answ
 
 
 def in_the_way(octet: Octet, agent: Agent, needs: policy.Needs) -> policy.Held | None:
-    """A lock of another agent on what a call may change, where its paths are known in part only; None for none."""
+    """A lock of another agent on what a call may change, where its paths are known in part only;
+    None for none.
+    """
     if not needs.swept:
         return None
-    others = {lock.resource: lock for lock in octet.locks.list() if lock.holder not in (agent.id, agent.parent)}
+    others = {
+        lock.resource: lock
+        for lock in octet.locks.list()
+        if lock.holder not in (agent.id, agent.parent)
+    }
     found = policy.swept_lock(needs, others)
     if found is None:
         return None
     lock = others[found]
-    held = LockHeld(lock.resource, lock.holder, scope=lock.scope, task=lock.task, since_ms=lock.since_ms, ttl_ms=lock.ttl_ms)
+    held = LockHeld(
+        lock.resource,
+        lock.holder,
+        scope=lock.scope,
+        task=lock.task,
+        since_ms=lock.since_ms,
+        ttl_ms=lock.ttl_ms,
+    )
     return described(octet, held)
 
 
@@ -71,7 +84,9 @@ def described(octet: Octet, held: LockHeld) -> policy.Held:
 
 
 def _is_renewed(octet: Octet, holder: str) -> bool:
-    """Whether the holder's locks live as long as its process; those of a person or a script end by their TTL."""
+    """Whether the holder's locks live as long as its process; those of a person or a script end by
+    their TTL.
+    """
     try:
         return bool(octet.agents.get(holder).process)
     except NotFound:
@@ -79,7 +94,9 @@ def _is_renewed(octet: Octet, holder: str) -> bool:
 
 
 def _reserved(octet: Octet, agent: Agent, resources: Sequence[str]) -> policy.Reserved | None:
-    """A crew's main moves by its guardian only; whoever took the branch's lock by its own command knows what it does."""
+    """A crew's main moves by its guardian only; whoever took the branch's lock by its own command
+    knows what it does.
+    """
     if agent.role in MAY_MOVE_BRANCHES:
         return None
     for resource in resources:

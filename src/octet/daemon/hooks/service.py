@@ -1,7 +1,7 @@
 """One function an event: what the guard needs, one library call, what the guard says of the answer.
 
-Whatever the store does, a reply comes: a guarded tool follows the repository's `on_store_down`, any other event goes on
-and says in one line what is wrong.
+Whatever the store does, a reply comes: a guarded tool follows the repository's `on_store_down`, any
+other event goes on and says in one line what is wrong.
 """
 
 from __future__ import annotations
@@ -50,9 +50,11 @@ from octet.guard.reply import Reply as Answer
 
 log = logging.getLogger("octet.hooks")
 
-# One notice of the same trouble in this time for each session: a line at every prompt would be noise.
+# One notice of the same trouble in this time for each session: a line at every prompt would be
+# noise.
 NOTICE_EVERY_S = 60.0
-# The client ends a turn all the same after hooks have let it go on eight times in a row without a tool call.
+# The client ends a turn all the same after hooks have let it go on eight times in a row without a
+# tool call.
 MOST_IN_A_ROW = 7
 
 
@@ -96,7 +98,10 @@ class HookService:
         if self._twins.is_second(request.source, request.pid, request.payload):
             return Reply()
         try:
-            event = payload.parse(request.payload, {"event": request.event, "source": request.source, "pid": str(request.pid)})
+            event = payload.parse(
+                request.payload,
+                {"event": request.event, "source": request.source, "pid": str(request.pid)},
+            )
             crew = self._crews.find(request.root, request.redis_url)
         except OctetError as error:
             return failure_reply(request, f"Octet: {error}")
@@ -125,11 +130,15 @@ class HookService:
         self._vitals.hasten()
         return Reply()
 
-    def _without_store(self, crew: Crew, event: Event, request: Request, error: OctetError) -> Answer:
+    def _without_store(
+        self, crew: Crew, event: Event, request: Request, error: OctetError
+    ) -> Answer:
         log.warning("%s %s: %s", crew.project.name, request.event, error)
         if isinstance(event, PreToolUse):
             needs = policy.needs(event, crew.project)
-            return render_verdict(policy.judge(needs, policy.StoreDown(str(error)), crew.project), event)
+            return render_verdict(
+                policy.judge(needs, policy.StoreDown(str(error)), crew.project), event
+            )
         return self._notice(request.pid, f"Octet: {error}")
 
     def _notice(self, pid: int, text: str, event: str = "", context: str = "") -> Answer:
@@ -159,10 +168,14 @@ class HookService:
 
     def _welcome(self, crew: Crew, agent: Agent, event: Event, pid: int, source: str) -> str:
         lost = self._returned.tell(crew, agent, type(event).__name__)
-        told = "\n".join(filter(None, [brief(crew.connected(), agent, _claim_command(source)), lost]))
+        told = "\n".join(
+            filter(None, [brief(crew.connected(), agent, _claim_command(source)), lost])
+        )
         room = min(mail.ROOM, TEXT_LIMIT - 1000 - len(told))
         news = self._mail(crew, agent, event, pid, room)
-        if news and isinstance(event, SessionStart) and agent.role != GUEST:  # nobody may be there to begin the turn that would read it
+        if (
+            news and isinstance(event, SessionStart) and agent.role != GUEST
+        ):  # nobody may be there to begin the turn that would read it
             self.wakes.left_unread(pid)
         return "\n".join(filter(None, [told, news]))
 
@@ -176,7 +189,9 @@ class HookService:
             loop.heard(crew, agent, event),
             news or loop.woken(crew, agent, event),
         ]
-        return self._notice(pid, _over_budget(crew, agent), "UserPromptSubmit", "\n".join(filter(None, told)))
+        return self._notice(
+            pid, _over_budget(crew, agent), "UserPromptSubmit", "\n".join(filter(None, told))
+        )
 
     def _post_tool_batch(self, crew: Crew, event: PostToolBatch, pid: int, _: str) -> Answer:
         agent = self._sessions.cached(crew, event, pid)
@@ -186,7 +201,9 @@ class HookService:
     def _mail(self, crew: Crew, agent: Agent, event: Event, pid: int, room: int = mail.ROOM) -> str:
         try:
             return mail.deliver(crew, agent, event, room)
-        except AgentGone:  # it took another role, and with it another name, or was buried by mistake
+        except (
+            AgentGone
+        ):  # it took another role, and with it another name, or was buried by mistake
             self._sessions.forget(agent)
         with suppress(AgentGone):
             return mail.deliver(crew, self._sessions.agent(crew, event, pid), event, room)
@@ -217,7 +234,9 @@ class HookService:
         agent = self._sessions.registered(crew, event, pid)
         if agent is None:  # compaction ends sub-agents that never began
             return Answer()
-        transcript = event.agent_transcript_path or transcript_of(event.transcript_path, event.agent_id)
+        transcript = event.agent_transcript_path or transcript_of(
+            event.transcript_path, event.agent_id
+        )
         self.ledger.account(crew, agent, transcript, subagent=True)
         if more := self._go_on(crew, agent, event, pid):
             return render_context("SubagentStop", more)
@@ -225,7 +244,9 @@ class HookService:
         return Answer()
 
     def _go_on(self, crew: Crew, agent: Agent, event: TurnEnd, pid: int) -> str:
-        """Why the turn does not end: what its agent has lost, mail, else the next task of its role; "" where it ends."""
+        """Why the turn does not end: what its agent has lost, mail, else the next task of its role;
+        "" where it ends.
+        """
         in_a_row = self._gone_on.get(agent.id, 0) if event.stop_hook_active else 0
         may = in_a_row < MOST_IN_A_ROW
         more = self._news(crew, agent, event, pid) if may else ""
@@ -239,8 +260,12 @@ class HookService:
         return more
 
     def _news(self, crew: Crew, agent: Agent, event: TurnEnd, pid: int) -> str:
-        lost = "" if event.stop_hook_active else self._returned.tell(crew, agent, type(event).__name__)
-        news = "" if loop.is_stopped(crew.connected(), agent) else self._mail(crew, agent, event, pid)
+        lost = (
+            "" if event.stop_hook_active else self._returned.tell(crew, agent, type(event).__name__)
+        )
+        news = (
+            "" if loop.is_stopped(crew.connected(), agent) else self._mail(crew, agent, event, pid)
+        )
         return "\n".join(filter(None, [lost, news]))
 
     @staticmethod
@@ -269,7 +294,9 @@ class HookService:
         return Answer()
 
     def _retire_ended_subagents(self, crew: Crew, agent: Agent, event: Stop) -> None:
-        """SubagentStop does not come for one that is stopped by TaskStop; the list of what still runs tells."""
+        """SubagentStop does not come for one that is stopped by TaskStop; the list of what still
+        runs tells.
+        """
         running = {task.task_id for task in event.background_tasks}
         for other in crew.connected().agents.list():
             if other.parent == agent.id and other.process.partition("#")[2] not in running:
@@ -277,7 +304,9 @@ class HookService:
 
 
 def begins_turn(event: Event) -> bool:
-    """Whether the session is in a turn from now on, or about to be told what it must not be woken for besides."""
+    """Whether the session is in a turn from now on, or about to be told what it must not be woken
+    for besides.
+    """
     match event:
         case SessionStart():
             return event.source != "compact"  # which comes in the middle of a turn, too
@@ -299,10 +328,17 @@ def ends_turn(event: Event, answer: Answer) -> bool:
 
 
 def _publish_turn(octet: Octet, agent: Agent, kind: str, message: str) -> None:
-    """Tell watchers that a turn has ended: who, on which task, and the first line of its last message."""
+    """Tell watchers that a turn has ended: who, on which task, and the first line of its last
+    message.
+    """
     tasks = octet.tasks.held_by(agent.id)
     first_line = next((line for line in message.splitlines() if line.strip()), "")
-    fields = {"agent": agent.id, "role": agent.role, "task": tasks[0].id if tasks else "", "message": plain(first_line, 500)}
+    fields = {
+        "agent": agent.id,
+        "role": agent.role,
+        "task": tasks[0].id if tasks else "",
+        "message": plain(first_line, 500),
+    }
     octet.events.publish(kind, fields)
 
 

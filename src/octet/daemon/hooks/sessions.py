@@ -20,7 +20,9 @@ from octet.project.repository import current_branch, find_worktree
 
 
 class Sessions:
-    """Agents by the process and session that their events name. The cache only saves a round trip; the store decides."""
+    """Agents by the process and session that their events name. The cache only saves a round trip;
+    the store decides.
+    """
 
     def __init__(self, vitals: Vitals) -> None:
         self._vitals = vitals
@@ -28,16 +30,24 @@ class Sessions:
         self._lock = threading.Lock()
 
     def agent(self, crew: Crew, event: Event, pid: int) -> Agent:
-        """The agent that an event comes from. One that is not registered (its session began before Octet did) is, as a guest."""
+        """The agent that an event comes from. One that is not registered (its session began before
+        Octet did) is, as a guest.
+        """
         return self.registered(crew, event, pid) or self.register(crew, event, pid).agent
 
     def registered(self, crew: Crew, event: Event, pid: int) -> Agent | None:
         """The agent that an event comes from, if it is registered, as the store has it."""
         process = identify(pid)
-        return crew.connected().agents.find(identity.process_key(process, event.agent_id)) if process else None
+        return (
+            crew.connected().agents.find(identity.process_key(process, event.agent_id))
+            if process
+            else None
+        )
 
     def cached(self, crew: Crew, event: Event, pid: int) -> Agent:
-        """Like `agent`, from memory where it is known: the store refuses an agent that is no more, so that this may be old."""
+        """Like `agent`, from memory where it is known: the store refuses an agent that is no more,
+        so that this may be old.
+        """
         with self._lock:
             agent = self._known.get(_cache_key(crew, event, pid))
         return agent or self._remember(crew, event, pid, self.agent(crew, event, pid))
@@ -48,7 +58,9 @@ class Sessions:
             return self._known.get(_cache_key(crew, event, pid))
 
     def register(self, crew: Crew, event: Event, pid: int) -> Joined:
-        """Register the agent of an event, or find it registered, with its directory and branch as they are now."""
+        """Register the agent of an event, or find it registered, with its directory and branch as
+        they are now.
+        """
         octet = crew.connected()
         process = identify(pid)
         name = octet.agents.name_of_session(_session_key(event))
@@ -89,9 +101,11 @@ class Sessions:
         octet.agents.leave(agent)
 
     def _bury_predecessor(self, octet: Octet, name: str) -> None:
-        """A session that is resumed right after its process was killed must find its name free, not taken by the dead.
+        """A session that is resumed right after its process was killed must find its name free, not
+        taken by the dead.
 
-        Whatever event it registers with: its SessionStart hook may have been killed too, and its mail is under that name.
+        Whatever event it registers with: its SessionStart hook may have been killed too, and its
+        mail is under that name.
         """
         if not name:
             return
@@ -118,7 +132,8 @@ def _registration(event: Event, process: ProcessIdentity | None) -> Registration
         role=role_of(event.agent_type),
         kind="subagent" if event.agent_id else "session",
         process=identity.process_key(process, event.agent_id) if process else "",
-        # An event that outlived its client must not take the session's name, and the mail under it, from the client that resumes it.
+        # An event that outlived its client must not take the session's name, and the mail under it,
+        # from the client that resumes it.
         session=_session_key(event) if process else "",
         host=process.host if process else "",
         pid=process.pid if process else 0,
@@ -129,7 +144,8 @@ def _registration(event: Event, process: ProcessIdentity | None) -> Registration
 
 
 def _as_before(octet: Octet, wanted: Registration, name: str) -> Registration:
-    """With what no event tells: the role that it took by a command, or ran as before it was resumed, and what a command noted of it.
+    """With what no event tells: the role that it took by a command, or ran as before it was
+    resumed, and what a command noted of it.
 
     `name` is who its session was last, "" for a new one.
     """

@@ -1,7 +1,9 @@
-"""Writes that nobody could see coming: files that another agent holds, looked at before and after a shell command.
+"""Writes that nobody could see coming: files that another agent holds, looked at before and after a
+shell command.
 
-The look before is taken on a thread of its own while the command starts, and costs one script call and a `stat` for each file that
-others hold in the shared checkout; where nobody holds any, there is none after. What the holder itself wrote meanwhile does not count.
+The look before is taken on a thread of its own while the command starts, and costs one script call
+and a `stat` for each file that others hold in the shared checkout; where nobody holds any, there is
+none after. What the holder itself wrote meanwhile does not count.
 """
 
 from __future__ import annotations
@@ -58,7 +60,9 @@ class Watch:
         self._written: dict[tuple[str, str, str], float] = {}
         self._lock = threading.Lock()
 
-    def wrote(self, crew: Crew, agent: Agent, resources: Sequence[str], call: Call | None = None) -> None:
+    def wrote(
+        self, crew: Crew, agent: Agent, resources: Sequence[str], call: Call | None = None
+    ) -> None:
         """The agent writes these now; until `call` ends where it is a shell command."""
         now = time.monotonic()
         with self._lock:
@@ -67,20 +71,30 @@ class Watch:
             if call:
                 self._running[call] = (crew.project.name, agent.id, frozenset(resources))
                 if len(self._running) > MOST_RUNNING:
-                    self._running.pop(next(iter(self._running)))  # one that was interrupted: its end was never told
+                    self._running.pop(
+                        next(iter(self._running))
+                    )  # one that was interrupted: its end was never told
             else:
-                self._written |= {(crew.project.name, agent.id, resource): now + SLACK_S for resource in resources}
+                self._written |= {
+                    (crew.project.name, agent.id, resource): now + SLACK_S for resource in resources
+                }
 
     def begin(self, crew: Crew, agent: Agent, call: Call) -> None:
         """A shell command of the agent is about to run; returns at once."""
         with self._lock:
-            if len(self._looks) < MOST_RUNNING and crew.octet and time.monotonic() >= crew.down_until:
+            if (
+                len(self._looks) < MOST_RUNNING
+                and crew.octet
+                and time.monotonic() >= crew.down_until
+            ):
                 self._looks[call] = self._pool.submit(_look, crew, agent)
             elif len(self._looks) >= MOST_RUNNING:
                 self._looks.clear()  # interrupted commands never end
 
     def end(self, crew: Crew, call: Call) -> Sequence[Intrusion]:
-        """The command has ended: what it changed of others'; () where the look before was not ready in time."""
+        """The command has ended: what it changed of others'; () where the look before was not ready
+        in time.
+        """
         with self._lock:
             look = self._looks.pop(call, None)
             if own := self._running.pop(call, None):
@@ -93,8 +107,16 @@ class Watch:
             return ()
         if before is None:
             return ()
-        changed = [(path, lock) for path, (stamp, lock) in before.files.items() if _stamp(crew.root / path) != stamp]
-        return [Intrusion(path, lock) for path, lock in changed if not self._own(crew, lock, before.began_s)]
+        changed = [
+            (path, lock)
+            for path, (stamp, lock) in before.files.items()
+            if _stamp(crew.root / path) != stamp
+        ]
+        return [
+            Intrusion(path, lock)
+            for path, lock in changed
+            if not self._own(crew, lock, before.began_s)
+        ]
 
     def _own(self, crew: Crew, lock: Lock, since_s: float) -> bool:
         """Whether the holder may have written it itself."""
@@ -102,14 +124,24 @@ class Watch:
         with self._lock:
             if self._written.get((name, lock.holder, lock.resource), 0.0) > since_s:
                 return True
-            running = [(agent, resources) for project, agent, resources in self._running.values() if project == name]
-        return any(agent == lock.holder and lock.resource in resources for agent, resources in running)
+            running = [
+                (agent, resources)
+                for project, agent, resources in self._running.values()
+                if project == name
+            ]
+        return any(
+            agent == lock.holder and lock.resource in resources for agent, resources in running
+        )
 
 
 def _look(crew: Crew, agent: Agent) -> _Look:
     began_s = time.monotonic()
     locks = crew.connected().locks.list()
-    held = [lock for lock in locks if lock.resource.startswith("path:") and lock.holder not in (agent.id, agent.parent)]
+    held = [
+        lock
+        for lock in locks
+        if lock.resource.startswith("path:") and lock.holder not in (agent.id, agent.parent)
+    ]
     files: dict[str, tuple[Stamp, Lock]] = {}
     for lock in held:
         for path in _files(crew.root, lock.resource.removeprefix("path:")):
@@ -120,7 +152,9 @@ def _look(crew: Crew, agent: Agent) -> _Look:
 
 
 def _files(root: Path, held: str) -> Iterator[str]:
-    """The files that a held path stands for: itself, or what lies in the directory or matches the pattern."""
+    """The files that a held path stands for: itself, or what lies in the directory or matches the
+    pattern.
+    """
     begin = held
     while any(character in begin for character in "*?["):
         begin = begin.rpartition("/")[0]

@@ -1,8 +1,9 @@
 """What git's hooks read before they ask anybody: whether an agent may be above them at all.
 
-A hook runs at every change of a ref, and to ask costs more than a commit does. So the daemon keeps a file of shell assignments:
-processes of agents, repositories in which a branch is locked, worktrees and whose they are. It only saves questions: where it says
-that there is something, the hook asks; where it is old, a person is asked about once too often, or told of a lock too late.
+A hook runs at every change of a ref, and to ask costs more than a commit does. So the daemon keeps
+a file of shell assignments: processes of agents, repositories in which a branch is locked,
+worktrees and whose they are. It only saves questions: where it says that there is something, the
+hook asks; where it is old, a person is asked about once too often, or told of a lock too late.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Agents that were declared dead while they lived: a laptop that slept, a process that stood still, a cut link.
+"""Agents that were declared dead while they lived: a laptop that slept, a process that stood still,
+a cut link.
 
-Each hook of one that comes back says that it has lost its task and what became of it, and a write in that task's worktree is refused,
-until it has taken other work. Its unfinished work, which nobody elsewhere could save, is kept now.
+Each hook of one that comes back says that it has lost its task and what became of it, and a write
+in that task's worktree is refused, until it has taken other work. Its unfinished work, which nobody
+elsewhere could save, is kept now.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ _MOST_TOLD = 3
 
 @dataclass
 class _Loss:
-    """What a returned agent lost, the worktrees in which it had it, and how often each event has told it."""
+    """What a returned agent lost, the worktrees in which it had it, and how often each event has
+    told it.
+    """
 
     burial: Burial
     worktrees: dict[str, str]  # lock → path
@@ -54,9 +58,11 @@ class Returned:
         return policy.Verdict("deny", said) if said else None
 
     def tell(self, crew: Crew, agent: Agent, event: str) -> str:
-        """What became of its work, a few times at each kind of event; "" for an agent that lost nothing.
+        """What became of its work, a few times at each kind of event; "" for an agent that lost
+        nothing.
 
-        Once is too little: a link that has just come back is slow, and a client does not wait long for what a hook says.
+        Once is too little: a link that has just come back is slow, and a client does not wait long
+        for what a hook says.
         """
         loss = self._find(crew, agent)
         if loss is None or loss.told[event] >= _MOST_TOLD:
@@ -65,7 +71,9 @@ class Returned:
         return self._say(crew, agent, loss)
 
     def _find(self, crew: Crew, agent: Agent) -> _Loss | None:
-        """From memory after the first time: what an incarnation lost before it began does not change."""
+        """From memory after the first time: what an incarnation lost before it began does not
+        change.
+        """
         if not agent.process:
             return None
         key = (crew.project.name, crew.url or "", agent.process, agent.incarnation)
@@ -84,30 +92,50 @@ class Returned:
         worktrees: dict[str, str] = {}
         if octet.project and octet.project.common_dir:
             for task, _ in lost:
-                worktrees |= {worktree_resource(found): str(found.path) for found in worktrees_of(octet.project, burial.agent, task)}
+                worktrees |= {
+                    worktree_resource(found): str(found.path)
+                    for found in worktrees_of(octet.project, burial.agent, task)
+                }
         self._rescuer.save_lost(octet, burial.agent, lost)
         return _Loss(burial, worktrees)
 
     def _say(self, crew: Crew, agent: Agent, loss: _Loss) -> str:
-        """What it is told; "" for one that lost nothing, or holds a task again, or whose work is over: it is past this."""
+        """What it is told; "" for one that lost nothing, or holds a task again, or whose work is
+        over: it is past this.
+        """
         octet, burial = crew.connected(), loss.burial
         lost = list(_tasks(octet, burial))
         tasks = [task for task, _ in lost]
         nothing = not tasks and not burial.locks
-        if nothing or octet.tasks.held_by(agent.id) or (tasks and all(task.state in _OVER for task in tasks)):
+        if (
+            nothing
+            or octet.tasks.held_by(agent.id)
+            or (tasks and all(task.state in _OVER for task in tasks))
+        ):
             loss.worktrees.clear()
             octet.agents.forget_burial(agent.process)
             return ""
         ago = age(burial.at_ms, octet.now_ms())
-        said = [f"Octet: this machine was not heard of for too long, and {plain(burial.agent.id, 80)} was declared dead {ago} ago."]
+        said = [
+            "Octet: this machine was not heard of for too long, and "
+            f"{plain(burial.agent.id, 80)} was declared dead {ago} ago."
+        ]
         said += [_fate(task, attempt) for task, attempt in lost]
         if burial.locks:
             said.append(
-                f"Its {burial.locks} lock{'s were' if burial.locks != 1 else ' was'} freed: read a file again before you change it."
+                f"Its {burial.locks} lock{'s were' if burial.locks != 1 else ' was'} freed: "
+                "read a file again before you change it."
             )
         if tasks:
-            where = f", and write nothing more in {', '.join(map(plain, loss.worktrees.values()))}" if loss.worktrees else ""
-            said.append(f"Stop that work{where}. `octet task claim` gives you other work, or the same again where it waits.")
+            where = (
+                f", and write nothing more in {', '.join(map(plain, loss.worktrees.values()))}"
+                if loss.worktrees
+                else ""
+            )
+            said.append(
+                f"Stop that work{where}. `octet task claim` gives you other work, or the "
+                "same again where it waits."
+            )
         return " ".join(said)
 
 
@@ -123,12 +151,18 @@ def _tasks(octet: Octet, burial: Burial) -> Iterator[tuple[Task, int]]:
 def _fate(task: Task, attempt: int) -> str:
     name = f'task {task.id} ("{plain(task.title, 120)}")'
     if task.holder:
-        now = f"{plain(task.holder, 80)} has it now ({task.state}); agree with it by `octet msg send {plain(task.holder, 80)} …`"
+        now = (
+            f"{plain(task.holder, 80)} has it now ({task.state}); agree with it by `octet msg "
+            f"send {plain(task.holder, 80)} …`"
+        )
     elif task.state == State.PENDING:
         now = "it waits to be claimed again"
     else:
         now = f"it is {plain(task.state, 40)} now"
     kept = " What you had not finished, if anything, is being kept."
     if f"{task.rescue_ref}-".startswith(f"{RESCUE}{task.id}/{attempt}-"):
-        kept = f" What you had not finished is kept as {plain(task.rescue_ref)} ({plain(task.rescue_size)})."
+        kept = (
+            f" What you had not finished is kept as {plain(task.rescue_ref)} "
+            f"({plain(task.rescue_size)})."
+        )
     return f"You lost {name}: {now}.{kept}"

@@ -1,7 +1,9 @@
-"""Heartbeats of this machine's agents in one batch, the watch over their processes, and what else a round takes.
+"""Heartbeats of this machine's agents in one batch, the watch over their processes, and what else a
+round takes.
 
-An agent whose process lives is never declared dead here, however long it thinks or its machine slept: each round first
-renews the leases of the living and only then looks for leases that ran out (`sweep`).
+An agent whose process lives is never declared dead here, however long it thinks or its machine
+slept: each round first renews the leases of the living and only then looks for leases that ran out
+(`sweep`).
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ FLUSH_EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class Pace:
-    """`lease_ms`: how long an agent counts as alive from its last heartbeat on; all daemons of a project should agree."""
+    """`lease_ms`: how long an agent counts as alive from its last heartbeat on; all daemons of a
+    project should agree.
+    """
 
     lease_ms: int = LEASE_MS
 
@@ -99,7 +103,9 @@ class Vitals:
         self._wake.set()
 
     def rest(self) -> None:
-        """The daemon ends for want of agents: let the embedded server end too, unless somebody else is connected to it."""
+        """The daemon ends for want of agents: let the embedded server end too, unless somebody else
+        is connected to it.
+        """
         for crew in self._crews.all():
             if crew.octet:
                 crew.octet.close()
@@ -130,7 +136,9 @@ class Vitals:
             self._wake.clear()
 
     def _round(self) -> bool:
-        """One heartbeat of everything; False when a store did not answer and it should be tried again soon."""
+        """One heartbeat of everything; False when a store did not answer and it should be tried
+        again soon.
+        """
         complete, live, busy, listen = True, 0, [], []
         for crew in self._crews.all():
             try:
@@ -163,10 +171,16 @@ class Vitals:
     def _sweep(self, crew: Crew) -> None:
         try:
             octet = crew.connected()
-            alive = {agent.id for agent in octet.agents.list() if (process := local_process(agent)) and is_alive(process)}
+            alive = {
+                agent.id
+                for agent in octet.agents.list()
+                if (process := local_process(agent)) and is_alive(process)
+            }
             sweep(octet, self.rescuer, alive, self._pace.sweep_ms)
         except OctetError as error:
-            log.warning("%s: a lease that ran out is left to the next round: %s", crew.project.name, error)
+            log.warning(
+                "%s: a lease that ran out is left to the next round: %s", crew.project.name, error
+            )
 
     def _publish(self, busy: list[Crew]) -> None:
         try:
@@ -176,7 +190,9 @@ class Vitals:
 
     def _flush(self) -> None:
         try:
-            written = embedded.written()  # before: what comes during the flush is flushed in the next second
+            written = (
+                embedded.written()
+            )  # before: what comes during the flush is flushed in the next second
             if written != self._flushed:
                 embedded.flush_to_disk()
                 self._flushed = written
@@ -188,11 +204,15 @@ class Vitals:
             try:
                 bury_process(crew, process, self.rescuer)
             except OctetError as error:
-                log.warning("%s: the end of %s is left to the sweep: %s", crew.project.name, process, error)
+                log.warning(
+                    "%s: the end of %s is left to the sweep: %s", crew.project.name, process, error
+                )
 
 
 def local_process(agent: Agent) -> ProcessIdentity | None:
-    """The process of an agent of this machine; None for another machine's, or for one without a process."""
+    """The process of an agent of this machine; None for another machine's, or for one without a
+    process.
+    """
     if agent.host != host_id() or not agent.process:
         return None
     try:
@@ -222,9 +242,11 @@ class Round:
 def beat(octet: Octet, deaths: DeathWatch, rescuer: Rescuer, pace: Pace) -> Round:
     """Renew the living of this machine, then bury its dead and whose lease ran out.
 
-    In this order, because a burial takes its time (the dead one's work is saved first) and may fail.
+    In this order, because a burial takes its time (the dead one's work is saved first) and may
+    fail.
 
-    One that only named itself (a script in OCTET_AGENT) has no process to watch: it counts until its lease runs out.
+    One that only named itself (a script in OCTET_AGENT) has no process to watch: it counts until
+    its lease runs out.
     """
     living: list[Agent] = []
     dead: list[Agent] = []
@@ -259,5 +281,11 @@ def bury_process(crew: Crew, process: ProcessIdentity, rescuer: Rescuer) -> None
 
 
 def _clock_s() -> float:
-    """Time that goes on while the machine sleeps, where there is such a clock: after a sleep the leases are renewed at once."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    """Time that goes on while the machine sleeps, where there is such a clock: after a sleep the
+    leases are renewed at once.
+    """
+    return (
+        time.clock_gettime(time.CLOCK_BOOTTIME)
+        if hasattr(time, "CLOCK_BOOTTIME")
+        else time.monotonic()
+    )

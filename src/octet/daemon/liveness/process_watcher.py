@@ -1,4 +1,6 @@
-"""Learns of a process's end at once: one poll over pid file descriptors, or a look every half second where there are none."""
+"""Learns of a process's end at once: one poll over pid file descriptors, or a look every half
+second where there are none.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,8 @@ class DeathWatch:
     def _run(self) -> None:
         while not self._stopping:
             by_look = any(descriptor < 0 for descriptor in self._watched.copy().values())
-            # Checked at each round as well: a pid may have been given again between its look-up and pidfd_open.
+            # Checked at each round as well: a pid may have been given again between its look-up and
+            # pidfd_open.
             for descriptor, _ in self._poll.poll(LOOK_EVERY_S * 1000 if by_look else 60_000):
                 if descriptor == self._wake_read:
                     os.read(self._wake_read, 4096)
@@ -75,7 +78,8 @@ class DeathWatch:
         try:
             self._died(process)
         except Exception:
-            # The sweep, seconds later, buries whom this could not; the watch over the others must go on.
+            # The sweep, seconds later, buries whom this could not; the watch over the others must
+            # go on.
             log.exception("could not report the end of %s", process)
 
 

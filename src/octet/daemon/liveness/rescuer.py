@@ -1,9 +1,12 @@
-"""Keeps the work of agents that die or leave, before their tasks go back: on a thread of its own, and for a bounded time.
+"""Keeps the work of agents that die or leave, before their tasks go back: on a thread of its own,
+and for a bounded time.
 
-    the process ends ─▶ snapshot begins ─▶ done, or the budget is used up ─▶ burial: the task can be claimed
+    the process ends ─▶ snapshot begins ─▶ done, or the budget is used up ─▶ burial: the task can be
+    claimed
 
-Where git is slow, the task goes back all the same: two seconds after a death its work must be claimable. The snapshot then
-ends later, is noted on the task, and whoever has claimed it meanwhile is told by message.
+Where git is slow, the task goes back all the same: two seconds after a death its work must be
+claimable. The snapshot then ends later, is noted on the task, and whoever has claimed it meanwhile
+is told by message.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ class Rescuer:
         self._deadline = 0.0
 
     def save(self, octet: Octet, agent: Agent, budget_s: float = BURIAL_S) -> None:
-        """Begin to keep the agent's work, and wait for it as long as there is time; only where a task would go back.
+        """Begin to keep the agent's work, and wait for it as long as there is time; only where a
+        task would go back.
 
         Raises:
             StoreUnreachable: the store does not answer.
@@ -44,9 +48,18 @@ class Rescuer:
             return
         tasks = [task for task in octet.tasks.held_by(agent.id) if task.state == State.CLAIMED]
         if tasks:
-            wait([self._pool.submit(rescue_claims, octet, agent, tasks)], timeout=self._left_s(budget_s))
+            wait(
+                [self._pool.submit(rescue_claims, octet, agent, tasks)],
+                timeout=self._left_s(budget_s),
+            )
 
-    def save_lost(self, octet: Octet, agent: Agent, lost: Sequence[tuple[Task, int]], budget_s: float = LEAVE_S) -> None:
+    def save_lost(
+        self,
+        octet: Octet,
+        agent: Agent,
+        lost: Sequence[tuple[Task, int]],
+        budget_s: float = LEAVE_S,
+    ) -> None:
         """The same for an agent that has come back from the dead, whose tasks are others' by now."""
         if lost:
             wait([self._pool.submit(rescue_lost, octet, agent, lost)], timeout=budget_s)

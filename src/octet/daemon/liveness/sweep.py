@@ -1,11 +1,12 @@
 """The dead of machines that went silent: their leases run out, and one daemon of all buries them.
 
-    a heartbeat runs out ─▶ the server says so, where it does (at most once) ─▶ ┐
-    every round, for certainty ───────────────────────────────────────────────▶ ┴ whoever has the sweep buries
+    a heartbeat runs out ─▶ the server says so, where it does (at most once) ─▶ ┐ every round, for
+    certainty ───────────────────────────────────────────────▶ ┴ whoever has the sweep buries
 
-Whoever has the sweep keeps it by its own rounds, for less than an agent's lease: when its machine goes silent, another has it
-before that machine's agents are due. Each new one has a greater epoch, and a burial names it: one that slept in the midst of its
-sweep buries nobody any more, and the script of a burial looks at the heartbeat itself.
+Whoever has the sweep keeps it by its own rounds, for less than an agent's lease: when its machine
+goes silent, another has it before that machine's agents are due. Each new one has a greater epoch,
+and a burial names it: one that slept in the midst of its sweep buries nobody any more, and the
+script of a burial looks at the heartbeat itself.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ RETRY_S = 5.0
 
 
 def sweep(octet: Octet, rescuer: Rescuer, alive: Collection[str], ttl_ms: int) -> None:
-    """Bury whose lease ran out: of this machine always, of others where this daemon has the sweep, for `ttl_ms` from now.
+    """Bury whose lease ran out: of this machine always, of others where this daemon has the sweep,
+    for `ttl_ms` from now.
 
     `alive` are agents of this machine that are known to live, whatever their leases say.
     """
@@ -39,7 +41,9 @@ def sweep(octet: Octet, rescuer: Rescuer, alive: Collection[str], ttl_ms: int) -
     for agent in octet.agents.without_heartbeat():
         if agent.id in alive:
             continue
-        if is_here(agent.host):  # one without a process; its work is here, and nobody else can save it
+        if is_here(
+            agent.host
+        ):  # one without a process; its work is here, and nobody else can save it
             rescuer.save(octet, agent)
             log_estate(octet.agents.bury_expired(agent))
         elif epoch:
@@ -54,13 +58,20 @@ def is_stranger(agent: Agent) -> bool:
 def log_estate(estate: Estate | None) -> None:
     """What a burial gave back, if there was one."""
     if estate:
-        log.info("%s is dead; given back: tasks %s, locks %s", estate.agent, list(estate.tasks), list(estate.resources))
+        log.info(
+            "%s is dead; given back: tasks %s, locks %s",
+            estate.agent,
+            list(estate.tasks),
+            list(estate.resources),
+        )
 
 
 class Ear:
-    """Listens for heartbeats that run out, a thread for each project with agents elsewhere; calls `heard(crew)`.
+    """Listens for heartbeats that run out, a thread for each project with agents elsewhere; calls
+    `heard(crew)`.
 
-    Only a server with `notify-keyspace-events` of `Ex` or more says anything. Octet's own does; nobody else's is changed for that.
+    Only a server with `notify-keyspace-events` of `Ex` or more says anything. Octet's own does;
+    nobody else's is changed for that.
     """
 
     def __init__(self, heard: Callable[[Crew], None]) -> None:
@@ -76,7 +87,11 @@ class Ear:
         self._listening = wanted
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         for crew in fresh:
-            self._threads.append(threading.Thread(target=self._run, args=(crew,), name=f"ear {crew.project.name}", daemon=True))
+            self._threads.append(
+                threading.Thread(
+                    target=self._run, args=(crew,), name=f"ear {crew.project.name}", daemon=True
+                )
+            )
             self._threads[-1].start()
 
     def stop(self) -> None:
@@ -90,7 +105,11 @@ class Ear:
             try:
                 self._hear(crew)
             except OctetError as error:
-                log.info("%s: not told of leases that run out, the sweep will see it: %s", crew.project.name, error)
+                log.info(
+                    "%s: not told of leases that run out, the sweep will see it: %s",
+                    crew.project.name,
+                    error,
+                )
                 self._stop.wait(RETRY_S)
 
     def _wants(self, crew: Crew) -> bool:

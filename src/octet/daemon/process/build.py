@@ -1,4 +1,6 @@
-"""Which code a daemon runs, and which of two is newer: the order in which daemons replace each other."""
+"""Which code a daemon runs, and which of two is newer: the order in which daemons replace each
+other.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ _VERSION = re.compile(r'^__version__ = "([^"]+)"', re.MULTILINE)
 
 @dataclass(frozen=True)
 class Build:
-    """A copy of the package: its version, a hash of its contents, and when its newest file changed (ns since 1970)."""
+    """A copy of the package: its version, a hash of its contents, and when its newest file changed
+    (ns since 1970).
+    """
 
     version: str
     fingerprint: str
@@ -26,7 +30,11 @@ class Build:
         return self._order() > other._order()
 
     def _order(self) -> tuple[list[int], int, str]:
-        return [int(number) for number in re.findall(r"\d+", self.version)[:3]], self.modified_ns, self.fingerprint
+        return (
+            [int(number) for number in re.findall(r"\d+", self.version)[:3]],
+            self.modified_ns,
+            self.fingerprint,
+        )
 
 
 def read_build(package: Path = PACKAGE) -> Build | None:

@@ -16,14 +16,23 @@ CHECK = "check"  # a worker's only argument, where it shall show that it can be 
 
 
 def worker_command() -> list[str]:
-    """The worker under this interpreter, as isolated and with the same bytecode directory as this process."""
+    """The worker under this interpreter, as isolated and with the same bytecode directory as this
+    process.
+    """
     bytecode = ["-X", f"pycache_prefix={sys.pycache_prefix}"] if sys.pycache_prefix else []
     return [sys.executable, "-I" if sys.flags.isolated else "-P", *bytecode, str(WORKER)]
 
 
 def supervisor_command(
-    state: Path, lock: int, listener: int, worker: Sequence[str], *, adopt: tuple[int, int, int] = (-1, -1, -1)
+    state: Path,
+    lock: int,
+    listener: int,
+    worker: Sequence[str],
+    *,
+    adopt: tuple[int, int, int] = (-1, -1, -1),
 ) -> list[str]:
-    """The supervisor on the bare interpreter below any virtual environment; `adopt` is a running worker's pid and the ends of its pipes."""
+    """The supervisor on the bare interpreter below any virtual environment; `adopt` is a running
+    worker's pid and the ends of its pipes.
+    """
     numbers = [str(number) for number in (lock, listener, *adopt)]
     return [real_python(), "-I", "-S", str(SUPERVISOR), CONTRACT, str(state), *numbers, *worker]

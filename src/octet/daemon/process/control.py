@@ -1,8 +1,8 @@
 """The daemon from a client's side: start it, stop it, ask how it is.
 
-status = control.start()     # a daemon that answers and is not older than this code; never a second one
-control.status()             # None: there is none
-control.stop()               # returns when it is gone
+status = control.start()     # a daemon that answers and is not older than this code; never a second
+one control.status()             # None: there is none control.stop()               # returns when
+it is gone
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def status(timeout_s: float = 2.0) -> Status | None:
 def start(*, worker: Sequence[str] | None = None, within_s: float = START_WITHIN_S) -> Status:
     """Start the daemon unless it runs; replace one of an older version. Returns when it answers.
 
-    `worker` is the command of its working process; default: this code's. Safe from any number of processes at once: the one that gets
-    the lock starts it, the others wait for its socket.
+    `worker` is the command of its working process; default: this code's. Safe from any number of
+    processes at once: the one that gets the lock starts it, the others wait for its socket.
 
     Raises:
         DaemonFailed: it does not come up.
@@ -78,7 +78,10 @@ def start(*, worker: Sequence[str] | None = None, within_s: float = START_WITHIN
             if older is None:
                 _replace(command)
             elif older.pid != running.pid:
-                raise DaemonFailed(f"version {own.version} does not take over from {running.version}: see `octet daemon logs`")
+                raise DaemonFailed(
+                    f"version {own.version} does not take over from {running.version}: see "
+                    "`octet daemon logs`"
+                )
             older = running
         except (OSError, MalformedMessage):
             launched = _launch_if_free(state, command, launched)
@@ -87,7 +90,9 @@ def start(*, worker: Sequence[str] | None = None, within_s: float = START_WITHIN
 
 
 def _launch_if_free(state: Path, command: Sequence[str], launched: bool) -> bool:
-    """Start a supervisor unless one has the lock; whether we have ever started one. It gives up the lock only when no worker comes up."""
+    """Start a supervisor unless one has the lock; whether we have ever started one. It gives up the
+    lock only when no worker comes up.
+    """
     with _try_lock(state) as lock:
         if lock is None:
             return launched
@@ -98,9 +103,11 @@ def _launch_if_free(state: Path, command: Sequence[str], launched: bool) -> bool
 
 
 def serve(root: Path, url: str) -> None:
-    """Have a daemon serve a project (heartbeats, sweep, flushes of the embedded server): tell the one that runs, or start one.
+    """Have a daemon serve a project (heartbeats, sweep, flushes of the embedded server): tell the
+    one that runs, or start one.
 
-    `url` is the store's, where the caller's environment or command line names it; "" for the repository's own.
+    `url` is the store's, where the caller's environment or command line names it; "" for the
+    repository's own.
 
     Raises:
         DaemonFailed: none answers.
@@ -119,7 +126,8 @@ def serve(root: Path, url: str) -> None:
 
 
 def stop(*, within_s: float = STOP_WITHIN_S) -> bool:
-    """End the daemon and wait until it is gone; False when there was none. One that does not answer is killed.
+    """End the daemon and wait until it is gone; False when there was none. One that does not answer
+    is killed.
 
     Raises:
         DaemonFailed: it is still there.
@@ -142,18 +150,30 @@ def socket_path() -> str:
 
 
 def _replace(command: Sequence[str]) -> None:
-    """Ask the older daemon to hand lock and socket to our supervisor; hooks wait in the socket's backlog meanwhile.
+    """Ask the older daemon to hand lock and socket to our supervisor; hooks wait in the socket's
+    backlog meanwhile.
 
-    Not before our worker has shown that it can be run: a broken update must not end a daemon that keeps agents alive.
+    Not before our worker has shown that it can be run: a broken update must not end a daemon that
+    keeps agents alive.
     """
     check = subprocess.run(
-        [*command, commands.CHECK], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+        [*command, commands.CHECK],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if check.returncode:
         said = check.stderr.strip().splitlines()[-1:] or [f"exit status {check.returncode}"]
-        raise DaemonFailed(f"this version's daemon does not start ({said[0][:200]}); the older one goes on")
+        raise DaemonFailed(
+            f"this version's daemon does not start ({said[0][:200]}); the older one goes on"
+        )
     prefix = commands.supervisor_command(Path(), -1, -1, ())
-    successor = {"supervisor": prefix[: prefix.index(commands.CONTRACT) + 1], "worker": list(command)}
+    successor = {
+        "supervisor": prefix[: prefix.index(commands.CONTRACT) + 1],
+        "worker": list(command),
+    }
     with suppress(OSError, MalformedMessage):  # somebody else has replaced it in this moment
         _ask("replace", 2.0, json.dumps(successor).encode())
 
@@ -171,13 +191,17 @@ def _ask(verb: str, timeout_s: float, payload: bytes = b"") -> dict[str, Any]:
 
 @contextmanager
 def _try_lock(state: Path) -> Iterator[int | None]:
-    """The daemon's lock as a descriptor, None when it is held. flock, and not `filelock`, because it has to pass to our children:
-    the supervisor and its worker hold the same open file, and closing ours leaves it locked."""
+    """The daemon's lock as a descriptor, None when it is held. flock, and not `filelock`, because
+    it has to pass to our children: the supervisor and its worker hold the same open file, and
+    closing ours leaves it locked.
+    """
     path = state / supervisor.LOCK
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise DaemonFailed(f"cannot use {path} ({error.strerror}): free it or set OCTET_HOME") from error
+        raise DaemonFailed(
+            f"cannot use {path} ({error.strerror}): free it or set OCTET_HOME"
+        ) from error
     try:
         yield fd if _lock(fd) else None
     finally:

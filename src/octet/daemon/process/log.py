@@ -13,12 +13,23 @@ NAME = "daemon.log"
 
 
 def configure(state: Path, *, level: str = "INFO") -> logging.Logger:
-    """Send the logger `octet` to `daemon.log` in `state`; a full disk or a lost directory costs lines, never an exception."""
-    logging.raiseExceptions = False  # else a failed write is reported to standard error, which is closed
-    handler = RotatingFileHandler(
-        state / NAME, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", errors="backslashreplace", delay=True
+    """Send the logger `octet` to `daemon.log` in `state`; a full disk or a lost directory costs
+    lines, never an exception.
+    """
+    logging.raiseExceptions = (
+        False  # else a failed write is reported to standard error, which is closed
     )
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    handler = RotatingFileHandler(
+        state / NAME,
+        maxBytes=MAX_BYTES,
+        backupCount=BACKUPS,
+        encoding="utf-8",
+        errors="backslashreplace",
+        delay=True,
+    )
+    formatter = logging.Formatter(
+        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     logger = logging.getLogger("octet")

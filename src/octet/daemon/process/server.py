@@ -1,7 +1,8 @@
 """Accepts hooks on the daemon's socket and answers each in one of a fixed number of threads.
 
-Leader and followers: one thread waits for a connection, and answers it itself while the next one waits. Handing connections
-from an acceptor to a pool costs a thread switch a hook, as much as all the rest of a trivial answer.
+Leader and followers: one thread waits for a connection, and answers it itself while the next one
+waits. Handing connections from an acceptor to a pool costs a thread switch a hook, as much as all
+the rest of a trivial answer.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from octet.daemon.protocol import wire
 from octet.daemon.protocol.wire import Reply, Request
 
 THREADS = 32
-# Bounds each wait for a peer that has stopped sending or reading; a peer that trickles is bound by the request's deadline.
+# Bounds each wait for a peer that has stopped sending or reading; a peer that trickles is bound by
+# the request's deadline.
 IO_TIMEOUT_S = 5.0
 CONTROL = "control."
 
@@ -53,7 +55,10 @@ class Server:
         self._handler = handler
         self._control = control
         self._failure = failure
-        self._threads = [threading.Thread(target=self._serve, name=f"hook-{n}", daemon=True) for n in range(threads)]
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"hook-{n}", daemon=True)
+            for n in range(threads)
+        ]
         self._turn = threading.Lock()
         self._count = threading.Lock()
         self._wake_read, self._wake_write = os.pipe()
@@ -72,7 +77,9 @@ class Server:
             thread.start()
 
     def stop_accepting(self, *, leave_backlog: bool) -> None:
-        """Take no more connections than those that wait already; or not even those, where a successor answers them."""
+        """Take no more connections than those that wait already; or not even those, where a
+        successor answers them.
+        """
         self._leave_backlog = leave_backlog
         self._stopping = True
         os.write(self._wake_write, b".")
@@ -108,7 +115,9 @@ class Server:
                         return None
                     continue  # the peer has gone again
                 except OSError as error:
-                    _log.error("cannot accept: %s", error)  # out of descriptors: others have to end first
+                    _log.error(
+                        "cannot accept: %s", error
+                    )  # out of descriptors: others have to end first
                     time.sleep(0.05)
                     continue
                 with self._count:
@@ -150,6 +159,7 @@ class Server:
 def peer_uid(link: socket.socket) -> int:
     """The user at the other end of a unix socket."""
     if sys.platform == "darwin":
-        # struct xucred: version, uid, number of groups, 16 groups; SOL_LOCAL is 0, LOCAL_PEERCRED 1.
+        # struct xucred: version, uid, number of groups, 16 groups; SOL_LOCAL is 0, LOCAL_PEERCRED
+        # 1.
         return int(struct.unpack_from("=II", link.getsockopt(0, 1, 76))[1])
     return int(struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1])

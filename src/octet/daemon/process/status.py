@@ -1,4 +1,6 @@
-"""What a daemon says of itself: asked on its socket, and written to `daemon.json` for when it does not answer."""
+"""What a daemon says of itself: asked on its socket, and written to `daemon.json` for when it does
+not answer.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Status:
-    """One reading. `started` is in seconds since 1970, `memory_kb` what it holds now; each default stands for "it did not say"."""
+    """One reading. `started` is in seconds since 1970, `memory_kb` what it holds now; each default
+    stands for "it did not say".
+    """
 
     pid: int = 0
     supervisor: int = 0
@@ -35,9 +39,13 @@ class Status:
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Status:
-        """From a daemon of any version: what it does not say has its default, what we do not know is left out."""
+        """From a daemon of any version: what it does not say has its default, what we do not know
+        is left out.
+        """
         known = {field.name: type(field.default) for field in fields(cls)}
-        return cls(**{name: data[name] for name, kind in known.items() if isinstance(data.get(name), kind)})
+        return cls(
+            **{name: data[name] for name, kind in known.items() if isinstance(data.get(name), kind)}
+        )
 
     @property
     def build(self) -> Build:
@@ -46,11 +54,18 @@ class Status:
 
 
 def write_record(state: Path, status: Status) -> None:
-    """Write `daemon.json`, with the identities of both processes; a full disk costs the record and nothing else."""
-    processes = [str(identity) for pid in (status.supervisor, status.pid) if (identity := identify(pid))]
+    """Write `daemon.json`, with the identities of both processes; a full disk costs the record and
+    nothing else.
+    """
+    processes = [
+        str(identity) for pid in (status.supervisor, status.pid) if (identity := identify(pid))
+    ]
     temporary = state / f"{RECORD}.tmp"
     try:
-        temporary.write_text(json.dumps({**asdict(status), "processes": processes}, indent=1) + "\n", encoding="ascii")
+        temporary.write_text(
+            json.dumps({**asdict(status), "processes": processes}, indent=1) + "\n",
+            encoding="ascii",
+        )
         temporary.replace(state / RECORD)
     except OSError as error:
         _log.warning("cannot write %s: %s", state / RECORD, error)
@@ -59,7 +74,10 @@ def write_record(state: Path, status: Status) -> None:
 def recorded_processes(state: Path) -> list[ProcessIdentity]:
     """Those of the record's processes that still run: the supervisor, then the worker."""
     try:
-        identities = [ProcessIdentity.parse(text) for text in json.loads((state / RECORD).read_text(encoding="ascii"))["processes"]]
+        identities = [
+            ProcessIdentity.parse(text)
+            for text in json.loads((state / RECORD).read_text(encoding="ascii"))["processes"]
+        ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []  # half-written by a crash, or another version's
     return [identity for identity in identities if is_alive(identity)]

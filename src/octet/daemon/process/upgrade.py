@@ -1,6 +1,7 @@
 """A session that starts with a newer plugin brings a newer daemon.
 
-Hooks talk to whichever daemon there is, so that without this an update of the plugin would wait until the last session has ended.
+Hooks talk to whichever daemon there is, so that without this an update of the plugin would wait
+until the last session has ended.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ _log = logging.getLogger(__name__)
 
 
 class Upgrading:
-    """A handler around `handler` that looks at the plugin of each SessionStart; off the hook's time."""
+    """A handler around `handler` that looks at the plugin of each SessionStart; off the hook's
+    time.
+    """
 
     def __init__(self, handler: Handler, own: Build) -> None:
         self._handler = handler
@@ -30,7 +33,9 @@ class Upgrading:
 
     def handle(self, request: Request) -> Reply:
         if request.event == "SessionStart" and request.plugin:
-            threading.Thread(target=self._look, args=(Path(request.plugin),), name="upgrade", daemon=True).start()
+            threading.Thread(
+                target=self._look, args=(Path(request.plugin),), name="upgrade", daemon=True
+            ).start()
         return self._handler.handle(request)
 
     def _look(self, plugin: Path) -> None:
@@ -40,7 +45,9 @@ class Upgrading:
         try:
             build = read_build(package)
             if build and build.is_newer_than(self._own):
-                _log.info("the plugin in %s is newer (%s): it shall take over", plugin, build.version)
+                _log.info(
+                    "the plugin in %s is newer (%s): it shall take over", plugin, build.version
+                )
                 _start(command)
         except (OSError, subprocess.SubprocessError) as error:
             _log.warning("the newer version in %s does not start: %s", plugin, error)
@@ -49,7 +56,17 @@ class Upgrading:
 
 
 def _start(command: Path) -> None:
-    """Run the newer version's `daemon start`, which asks us to hand over; where it has to be set up first, a later session does."""
+    """Run the newer version's `daemon start`, which asks us to hand over; where it has to be set up
+    first, a later session does.
+    """
     environment = {**os.environ, "OCTET_SETUP": "background"}
     null = subprocess.DEVNULL
-    subprocess.run([command, "daemon", "start"], env=environment, stdin=null, stdout=null, stderr=null, timeout=START_LIMIT_S, check=False)
+    subprocess.run(
+        [command, "daemon", "start"],
+        env=environment,
+        stdin=null,
+        stdout=null,
+        stderr=null,
+        timeout=START_LIMIT_S,
+        check=False,
+    )

@@ -1,4 +1,6 @@
-"""What a project's events may mean for those of its agents that are idle, and the one subscription that hears them."""
+"""What a project's events may mean for those of its agents that are idle, and the one subscription
+that hears them.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,11 @@ log = logging.getLogger("octet.news")
 HEARD = ("message_*", "task_*", "agent_*", "lock_released", "lock_broken")
 # Of a task's events those that make nothing claimable.
 NOTHING_NEW = frozenset({"task_progress", "task_claimed", "task_renewed", "task_rescued"})
-# What a dead agent was given of its role's mail is for another; what came for a paused one, for itself.
+# What a dead agent was given of its role's mail is for another; what came for a paused one, for
+# itself.
 FREES_MAIL = frozenset({"agent_died", "agent_left", "agent_resumed", "orchestrator_elected"})
-# How soon a change of the project's settings is heard, and `stop`; each look at the clock costs fifty idle agents of their CPU.
+# How soon a change of the project's settings is heard, and `stop`; each look at the clock costs
+# fifty idle agents of their CPU.
 LISTEN_S = 5.0
 FIRST_RETRY_S = 0.2
 LONGEST_RETRY_S = 5.0
@@ -28,7 +32,9 @@ LONGEST_RETRY_S = 5.0
 
 @dataclass(frozen=True)
 class News:
-    """What may have come since the last look: mail for these inboxes (None: for any), tasks, free locks, other agents; and who claimed."""
+    """What may have come since the last look: mail for these inboxes (None: for any), tasks, free
+    locks, other agents; and who claimed.
+    """
 
     inboxes: frozenset[str] | None = frozenset()
     tasks: bool = False
@@ -42,24 +48,35 @@ class News:
         events = [event for event in map(_read, bodies) if event]
         kinds = {str(event.get("type")) for event in events}
         agents = any(kind.startswith("agent_") for kind in kinds)
-        sent = frozenset(str(event.get("to")) for event in events if str(event.get("type")).startswith("message_"))
+        sent = frozenset(
+            str(event.get("to"))
+            for event in events
+            if str(event.get("type")).startswith("message_")
+        )
         return cls(
             inboxes=None if kinds & FREES_MAIL else sent,
-            tasks=agents or any(kind.startswith("task_") and kind not in NOTHING_NEW for kind in kinds),
+            tasks=agents
+            or any(kind.startswith("task_") and kind not in NOTHING_NEW for kind in kinds),
             locks=bool(kinds & {"lock_released", "lock_broken"}),
             agents=agents,
-            claimed=frozenset(str(event.get("agent")) for event in events if event.get("type") == "task_claimed"),
+            claimed=frozenset(
+                str(event.get("agent")) for event in events if event.get("type") == "task_claimed"
+            ),
         )
 
     def __bool__(self) -> bool:
-        return self.inboxes is None or bool(self.inboxes or self.tasks or self.locks or self.agents or self.claimed)
+        return self.inboxes is None or bool(
+            self.inboxes or self.tasks or self.locks or self.agents or self.claimed
+        )
 
 
 EVERYTHING = News(inboxes=None, tasks=True, locks=True, agents=True)
 
 
 class Source(Protocol):
-    """A project as the daemon has it at the moment; `octet.daemon.projects.sessions.Crew` by way of `Crews.find`."""
+    """A project as the daemon has it at the moment; `octet.daemon.projects.sessions.Crew` by way of
+    `Crews.find`.
+    """
 
     def connected(self) -> Octet: ...
 
@@ -67,10 +84,16 @@ class Source(Protocol):
 
 
 class Listener:
-    """One subscription in a thread of its own; it begins anew, with `EVERYTHING`, whenever it broke or the project got another store."""
+    """One subscription in a thread of its own; it begins anew, with `EVERYTHING`, whenever it broke
+    or the project got another store.
+    """
 
-    def __init__(self, name: str, find: Callable[[], Source | None], tell: Callable[[News], None]) -> None:
-        """`find` gives the project, None where it takes part no more: then all ends with a last word of `EVERYTHING`."""
+    def __init__(
+        self, name: str, find: Callable[[], Source | None], tell: Callable[[News], None]
+    ) -> None:
+        """`find` gives the project, None where it takes part no more: then all ends with a last
+        word of `EVERYTHING`.
+        """
         self._find = find
         self._tell = tell
         self._stop = threading.Event()

@@ -1,7 +1,9 @@
-"""The projects that this daemon serves: connected once, reloaded when their settings change, found again by its successor.
+"""The projects that this daemon serves: connected once, reloaded when their settings change, found
+again by its successor.
 
-Which projects have agents on this machine is written to `projects.json`, because agents live on while a daemon is
-killed and replaced, and its successor must renew their leases before any hook comes by.
+Which projects have agents on this machine is written to `projects.json`, because agents live on
+while a daemon is killed and replaced, and its successor must renew their leases before any hook
+comes by.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ log = logging.getLogger("octet.crews")
 
 # A command to a store that hangs must end before the hook's own deadline does.
 ANSWER_S = 1.2
-# After a failure the store counts as down for this long: two hundred hooks shall not wait for it one after the other.
+# After a failure the store counts as down for this long: two hundred hooks shall not wait for it
+# one after the other.
 PAUSE_S = 1.0
 
 
@@ -44,8 +47,8 @@ class Crew:
     down_until: float = 0.0
     down_why: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
-    # How many writes each agent was let through: whether it did anything since its last turn. Forgotten with the daemon, which
-    # makes it look as if it had done something, once.
+    # How many writes each agent was let through: whether it did anything since its last turn.
+    # Forgotten with the daemon, which makes it look as if it had done something, once.
     writes: Counter[str] = field(default_factory=Counter)
 
     def connected(self) -> Octet:
@@ -72,7 +75,11 @@ class Crew:
             self.down_until = time.monotonic() + PAUSE_S
 
     def _connect(self) -> Octet:
-        if not self.url and self.project.config.redis_url and (refusal := self.trusted.store_refusal):
+        if (
+            not self.url
+            and self.project.config.redis_url
+            and (refusal := self.trusted.store_refusal)
+        ):
             raise NotTrusted(refusal)
         url = self.url or self.project.config.redis_url or None
         try:
@@ -147,8 +154,13 @@ class Crews:
 
 
 def _same_store(before: Crew, after: Crew) -> bool:
-    """Whether the connection may be kept when settings have changed: the same server, and one that is approved."""
-    same = before.project.name == after.project.name and before.project.config.redis_url == after.project.config.redis_url
+    """Whether the connection may be kept when settings have changed: the same server, and one that
+    is approved.
+    """
+    same = (
+        before.project.name == after.project.name
+        and before.project.config.redis_url == after.project.config.redis_url
+    )
     return same and bool(after.url or not after.trusted.store_refusal)
 
 

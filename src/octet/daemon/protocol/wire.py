@@ -1,10 +1,12 @@
 """The framing between hooks, the command line and the daemon, over the unix socket `daemon.sock`.
 
-    request   v=1 NUL event=PreToolUse NUL root=/home/ann/shop NUL … NUL \\n   then the payload, then end of stream
-    reply     0 57 0 \\n   then 57 bytes for standard output and 0 for standard error, then end of stream
+    request   v=1 NUL event=PreToolUse NUL root=/home/ann/shop NUL … NUL \\n   then the payload,
+    then end of stream reply     0 57 0 \\n   then 57 bytes for standard output and 0 for standard
+    error, then end of stream
 
-Every pair is ended by NUL and the header by a newline after it: a path may hold a newline, never a NUL. `hooks/pipe.py`
-speaks the same without this module, which it could not afford to import; `tests/hooks` holds the two together.
+Every pair is ended by NUL and the header by a newline after it: a path may hold a newline, never a
+NUL. `hooks/pipe.py` speaks the same without this module, which it could not afford to import;
+`tests/hooks` holds the two together.
 """
 
 from __future__ import annotations
@@ -16,16 +18,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 VERSION = "1"
-# The command line's event: serve this project from now on (heartbeats, sweep, the embedded server's flushes).
+# The command line's event: serve this project from now on (heartbeats, sweep, the embedded server's
+# flushes).
 SERVE = "Serve"
-# A waiter's (hooks/wake.py). It is answered when its session shall be woken, by exit code 2 and a line, or by 0 when it is of no more use.
+# A waiter's (hooks/wake.py). It is answered when its session shall be woken, by exit code 2 and a
+# line, or by 0 when it is of no more use.
 WAKE = "Wake"
 HEADER_LIMIT = 1 << 17
 PAYLOAD_LIMIT = 64 << 20
 REPLY_LIMIT = 16 << 20
 
-# Seconds in which the client's side wants an answer; then it applies the failure policy. The daemon's work must
-# end earlier. Claude Code gives SessionEnd 1.5 s in all.
+# Seconds in which the client's side wants an answer; then it applies the failure policy. The
+# daemon's work must end earlier. Claude Code gives SessionEnd 1.5 s in all.
 ANSWER_WITHIN_S = {"SessionStart": 5.7, "SessionEnd": 0.8}
 DEFAULT_ANSWER_WITHIN_S = 2.8
 
@@ -48,9 +52,10 @@ class TooLarge(Exception):
 class Request:
     """What one hook, or the command line, asks.
 
-    `pid` is the client's process (Claude Code's), 0 when unknown. `project`, `envfile`, `plugin` and `redis_url` are its
-    CLAUDE_PROJECT_DIR, CLAUDE_ENV_FILE, CLAUDE_PLUGIN_ROOT and OCTET_REDIS_URL, "" when unset: the daemon serves many
-    sessions and must not use its own environment for any of them. `deadline` is on `time.monotonic`'s clock.
+    `pid` is the client's process (Claude Code's), 0 when unknown. `project`, `envfile`, `plugin`
+    and `redis_url` are its CLAUDE_PROJECT_DIR, CLAUDE_ENV_FILE, CLAUDE_PLUGIN_ROOT and
+    OCTET_REDIS_URL, "" when unset: the daemon serves many sessions and must not use its own
+    environment for any of them. `deadline` is on `time.monotonic`'s clock.
     """
 
     event: str
@@ -98,12 +103,15 @@ def encode_request(request: Request) -> bytes:
         "plugin": request.plugin,
         "url": request.redis_url,
     }
-    header = b"".join(os.fsencode(f"{key}={value}") + b"\0" for key, value in pairs.items() if value)
+    header = b"".join(
+        os.fsencode(f"{key}={value}") + b"\0" for key, value in pairs.items() if value
+    )
     return header + b"\n" + request.payload
 
 
 def decode_header(header: bytes) -> Request:
-    """The request without its payload; `header` ends before the closing NUL and newline. Unknown keys are for newer daemons.
+    """The request without its payload; `header` ends before the closing NUL and newline. Unknown
+    keys are for newer daemons.
 
     Raises:
         MalformedMessage: not pairs, another wire version, or no event.
@@ -131,7 +139,8 @@ def decode_header(header: bytes) -> Request:
 
 
 def receive_request(link: socket.socket) -> Request:
-    """Read one request to its end of stream; the socket's time-out bounds each wait, `deadline` the whole.
+    """Read one request to its end of stream; the socket's time-out bounds each wait, `deadline` the
+    whole.
 
     Raises:
         MalformedMessage: the framing is broken.
@@ -151,7 +160,11 @@ def receive_request(link: socket.socket) -> Request:
 
 def encode_reply(reply: Reply) -> bytes:
     """The reply as sent."""
-    return b"%d %d %d\n" % (reply.exit_code, len(reply.stdout), len(reply.stderr)) + reply.stdout + reply.stderr
+    return (
+        b"%d %d %d\n" % (reply.exit_code, len(reply.stdout), len(reply.stderr))
+        + reply.stdout
+        + reply.stderr
+    )
 
 
 def decode_reply(data: bytes) -> Reply:
@@ -162,7 +175,11 @@ def decode_reply(data: bytes) -> Reply:
     """
     head, newline, body = data.partition(b"\n")
     fields = head.split(b" ")
-    if not newline or len(fields) != 3 or not all(field.isdigit() and len(field) < 9 for field in fields):
+    if (
+        not newline
+        or len(fields) != 3
+        or not all(field.isdigit() and len(field) < 9 for field in fields)
+    ):
         raise MalformedMessage("not a reply's first line")
     exit_code, out, err = map(int, fields)
     if exit_code not in (0, 2) or len(body) != out + err:

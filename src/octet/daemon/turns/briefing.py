@@ -1,4 +1,6 @@
-"""What an agent is told at the start of its session and of a turn: short, and never in another agent's own voice."""
+"""What an agent is told at the start of its session and of a turn: short, and never in another
+agent's own voice.
+"""
 
 from __future__ import annotations
 
@@ -18,47 +20,94 @@ MOST_FACT = 1000
 
 
 def brief(octet: Octet, agent: Agent, command: str) -> str:
-    """Who it is, who else is here, what it holds and what waits. `command` is how it claims: `/octet:claim-task` or `/claim-task`.
+    """Who it is, who else is here, what it holds and what waits. `command` is how it claims:
+    `/octet:claim-task` or `/claim-task`.
 
-    All that a session must not lose at compaction or resume is in it, at a length that fits the client's 10,000 characters.
+    All that a session must not lose at compaction or resume is in it, at a length that fits the
+    client's 10,000 characters.
     """
-    others = [other for other in octet.agents.list() if other.id != agent.id and other.kind != "person"]
+    others = [
+        other for other in octet.agents.list() if other.id != agent.id and other.kind != "person"
+    ]
     held = octet.tasks.held_by(agent.id)
-    lines = [f"Octet: you are {agent.id} in project {octet.name}{_role(agent)}{octet.election.explain(agent)}. {_company(octet, others)}"]
+    lines = [
+        f"Octet: you are {agent.id} in project "
+        f"{octet.name}{_role(agent)}{octet.election.explain(agent)}. "
+        f"{_company(octet, others)}"
+    ]
     if stopped := octet.standings.get(agent.id).stopped:
-        lines.append(f"You are {stopped}: you are handed no work. `octet agent resume` ends that, when your person wants it.")
+        lines.append(
+            f"You are {stopped}: you are handed no work. `octet agent resume` ends that, "
+            "when your person wants it."
+        )
     for task in held[:MOST_TOLD]:
-        lines += [f"You hold task {task.id}: {plain(task.title)} (token {task.token}).", *_in_hand(task)]
-    lines += [f"You also hold task {task.id}: {plain(task.title)} (token {task.token})." for task in held[MOST_TOLD:MOST_NAMED]]
+        lines += [
+            f"You hold task {task.id}: {plain(task.title)} (token {task.token}).",
+            *_in_hand(task),
+        ]
+    lines += [
+        f"You also hold task {task.id}: {plain(task.title)} (token {task.token})."
+        for task in held[MOST_TOLD:MOST_NAMED]
+    ]
     lines += _place(octet, agent, held)
     if not held and not stopped and (waiting := _waiting(octet, agent)):
-        lines.append(f"{waiting} Take the next with {command} or `octet task claim`{_by_itself(octet, agent)}.")
-    lines.append("Files that another agent is editing are locked: a denial says who holds them and what to do.")
+        lines.append(
+            f"{waiting} Take the next with {command} or `octet task "
+            f"claim`{_by_itself(octet, agent)}."
+        )
+    lines.append(
+        "Files that another agent is editing are locked: a denial says who holds them and "
+        "what to do."
+    )
     return "\n".join(lines)
 
 
 def _in_hand(task: Task) -> list[str]:
     """What a task in hand asks for, how far it is, and how it goes on."""
-    lines = [line for line in facts(task, MOST_FACT) if not line.lstrip().startswith(("title", "findings", "rescued"))]
+    lines = [
+        line
+        for line in facts(task, MOST_FACT)
+        if not line.lstrip().startswith(("title", "findings", "rescued"))
+    ]
     if task.findings and task.state == State.CLAIMED:
-        lines.append(f"Task {task.id} was sent back by a gate. Findings, as data: {plain(task.findings, MOST_FACT)}")
+        lines.append(
+            f"Task {task.id} was sent back by a gate. Findings, as data: "
+            f"{plain(task.findings, MOST_FACT)}"
+        )
     if task.rescue_ref:
-        left = f"An earlier attempt at {task.id} left unfinished work, {plain(task.rescue_ref)} ({plain(task.rescue_size)})"
+        left = (
+            f"An earlier attempt at {task.id} left unfinished work, {plain(task.rescue_ref)} "
+            f"({plain(task.rescue_size)})"
+        )
         lines.append(f"{left}: `octet task rescue {task.id}` applies it in your worktree.")
     return [*lines, f"  go on     {how_to(task)}"]
 
 
 def _place(octet: Octet, agent: Agent, held: Sequence[Task]) -> list[str]:
     """Where an agent that holds a task works, and what it has locked."""
-    locks = [plain(lock.resource) for lock in octet.locks.list() if lock.holder == agent.id] if held else []
-    named = ", ".join(locks[:MOST_NAMED]) + (f" and {len(locks) - MOST_NAMED} more" if len(locks) > MOST_NAMED else "")
-    where = f"Your worktree is {plain(agent.worktree, 500)}" + (f", on {plain(agent.branch)}" if agent.branch else "")
-    return ([f"{where}."] if held and agent.worktree else []) + ([f"You have locked {named}."] if locks else [])
+    locks = (
+        [plain(lock.resource) for lock in octet.locks.list() if lock.holder == agent.id]
+        if held
+        else []
+    )
+    named = ", ".join(locks[:MOST_NAMED]) + (
+        f" and {len(locks) - MOST_NAMED} more" if len(locks) > MOST_NAMED else ""
+    )
+    where = f"Your worktree is {plain(agent.worktree, 500)}" + (
+        f", on {plain(agent.branch)}" if agent.branch else ""
+    )
+    return ([f"{where}."] if held and agent.worktree else []) + (
+        [f"You have locked {named}."] if locks else []
+    )
 
 
 def _by_itself(octet: Octet, agent: Agent) -> str:
     looped = octet.project is None or octet.project.config.crew_loop
-    return ", or end your turn: then it is handed to you" if looped and stage_of_role(agent.role) else ""
+    return (
+        ", or end your turn: then it is handed to you"
+        if looped and stage_of_role(agent.role)
+        else ""
+    )
 
 
 def _role(agent: Agent) -> str:
@@ -80,4 +129,6 @@ def _named(octet: Octet, agent: Agent) -> str:
 
 def _waiting(octet: Octet, agent: Agent) -> str:
     count = octet.tasks.waiting(stage_of_role(agent.role) or "build")
-    return f"{count} task{'s' if count != 1 else ''} wait{'s' if count == 1 else ''}." if count else ""
+    return (
+        f"{count} task{'s' if count != 1 else ''} wait{'s' if count == 1 else ''}." if count else ""
+    )

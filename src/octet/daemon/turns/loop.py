@@ -1,13 +1,15 @@
-"""The loop of a role: what an agent is told when its turn ends, so that it goes on without being asked.
+"""The loop of a role: what an agent is told when its turn ends, so that it goes on without being
+asked.
 
-next_step(crew, agent, event)     # Stop, SubagentStop: the next task, claimed for it; or that it still holds one; "" lets it idle
-has_work(octet, agent)            # whether an idle agent should be woken
-heard(crew, agent, event)         # UserPromptSubmit: a person comes first
-woken(crew, agent, event)         # UserPromptSubmit that nobody typed: what it was woken for, claimed for it
+next_step(crew, agent, event)     # Stop, SubagentStop: the next task, claimed for it; or that it
+still holds one; "" lets it idle has_work(octet, agent)            # whether an idle agent should be
+woken heard(crew, agent, event)         # UserPromptSubmit: a person comes first woken(crew, agent,
+event)         # UserPromptSubmit that nobody typed: what it was woken for, claimed for it
 
-What follows the end of a turn is `turns.decide`'s to say; nothing here waits. What is remembered from turn to turn is
-the agent's `Standing` in the store. A claim whose hand-out is lost on the way (Esc, a killed hook) is the agent's all the same: it is
-told at the next prompt and the next Stop, and `give_back_untouched` takes it from one that idles over it.
+What follows the end of a turn is `turns.decide`'s to say; nothing here waits. What is remembered
+from turn to turn is the agent's `Standing` in the store. A claim whose hand-out is lost on the way
+(Esc, a killed hook) is the agent's all the same: it is told at the next prompt and the next Stop,
+and `give_back_untouched` takes it from one that idles over it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from octet.base.errors import AgentGone, NotFound, NothingToClaim, OctetError, Refused, StoreUnreachable
+from octet.base.errors import (
+    AgentGone,
+    NotFound,
+    NothingToClaim,
+    OctetError,
+    Refused,
+    StoreUnreachable,
+)
 from octet.base.text import plain
 from octet.client.api import Octet
 from octet.core.agents.election import STANDBY
@@ -36,21 +45,30 @@ log = logging.getLogger("octet.loop")
 
 # A claim that an idle agent never touched is given back after this long.
 UNTOUCHED_MS = 30 * 60 * 1000
-# Work that stays where it is (a merge that waits for a person) is offered again after a minute, then two, four, …, an hour at most.
+# Work that stays where it is (a merge that waits for a person) is offered again after a minute,
+# then two, four, …, an hour at most.
 OFFER_AGAIN_MS = 60_000
 OFFER_AT_LEAST_MS = 3_600_000
 # Who holds a task and was cut off by an error of the API is woken for it after so long.
 CUT_AGAIN_MS = 60_000
 # The stages whose command claims for itself.
 OFFERED = ("test", "merge")
-# A prompt that begins like this was typed by nobody: the client's own words for what ended or arrived while the session was idle.
-NOT_A_PERSON = ("<task-notification>", "<system-reminder>", "<cross-session-message", "<teammate-message", "Another Claude session sent")
+# A prompt that begins like this was typed by nobody: the client's own words for what ended or
+# arrived while the session was idle.
+NOT_A_PERSON = (
+    "<task-notification>",
+    "<system-reminder>",
+    "<cross-session-message",
+    "<teammate-message",
+    "Another Claude session sent",
+)
 
 Keep = Callable[[Octet, Agent], None]
 
 
 def next_step(crew: Crew, agent: Agent, event: TurnEnd, keep: Keep | None = None) -> str:
-    """What an agent is told whose turn ends; "" where it may end. `keep` saves the work of one that is parked, before its task goes back.
+    """What an agent is told whose turn ends; "" where it may end. `keep` saves the work of one that
+    is parked, before its task goes back.
 
     Raises:
         StoreUnreachable: the store does not answer.
@@ -67,21 +85,31 @@ def next_step(crew: Crew, agent: Agent, event: TurnEnd, keep: Keep | None = None
             _park(octet, agent, turn, step, keep)
             return ""
         octet.standings.note(agent, step.changes)
-        return handout.reminded(turn.held[0], rules.answers(turn.standing)) if step.kind == "remind" else ""
+        return (
+            handout.reminded(turn.held[0], rules.answers(turn.standing))
+            if step.kind == "remind"
+            else ""
+        )
     except AgentGone:
         return ""
 
 
 def has_work(octet: Octet, agent: Agent) -> bool:
-    """Whether an idle agent should be woken, because its next Stop would hand it something; cheap, and claims nothing.
+    """Whether an idle agent should be woken, because its next Stop would hand it something; cheap,
+    and claims nothing.
 
     Raises:
         StoreUnreachable: the store does not answer.
     """
-    stage, config = stage_of_role(agent.role), octet.project.config if octet.project else Config(octet.name)
+    stage, config = (
+        stage_of_role(agent.role),
+        octet.project.config if octet.project else Config(octet.name),
+    )
     if not stage or not config.crew_loop:
         return False
-    picture = octet.tasks.picture(stage)  # first: what is added after it was paused, or took a task, is not for it
+    picture = octet.tasks.picture(
+        stage
+    )  # first: what is added after it was paused, or took a task, is not for it
     standing = octet.standings.get(agent.id)
     if standing.stopped or _parent_stopped(octet, agent):
         return False
@@ -102,7 +130,8 @@ def is_stopped(octet: Octet, agent: Agent) -> bool:
 
 
 def heard(crew: Crew, agent: Agent, event: UserPromptSubmit) -> str:
-    """Note that a person talks with the agent; what it holds, in a line, because an answer must not make it forget that.
+    """Note that a person talks with the agent; what it holds, in a line, because an answer must not
+    make it forget that.
 
     Raises:
         StoreUnreachable: the store does not answer.
@@ -113,7 +142,9 @@ def heard(crew: Crew, agent: Agent, event: UserPromptSubmit) -> str:
     standing = octet.standings.get(agent.id)
     fresh = CLEAN_SLATE if standing.parked else {}
     try:
-        octet.standings.note(agent, {**fresh, "asked": "1", "told": "", "reminders": "", "idle_ms": "", "cut": ""})
+        octet.standings.note(
+            agent, {**fresh, "asked": "1", "told": "", "reminders": "", "idle_ms": "", "cut": ""}
+        )
     except AgentGone:
         return ""
     held = octet.tasks.held_by(agent.id)
@@ -121,7 +152,8 @@ def heard(crew: Crew, agent: Agent, event: UserPromptSubmit) -> str:
 
 
 def woken(crew: Crew, agent: Agent, event: UserPromptSubmit) -> str:
-    """The next task of an idle agent whose turn begins by itself, so that it need not ask the model what to claim; "" for none.
+    """The next task of an idle agent whose turn begins by itself, so that it need not ask the model
+    what to claim; "" for none.
 
     Raises:
         StoreUnreachable: the store does not answer.
@@ -138,18 +170,37 @@ def woken(crew: Crew, agent: Agent, event: UserPromptSubmit) -> str:
 
 
 def began(octet: Octet, agent: Agent, source: str) -> None:
-    """A session has begun: what it was handed in another process is not in its hands now, and its first turn begins the loop."""
+    """A session has begun: what it was handed in another process is not in its hands now, and its
+    first turn begins the loop.
+    """
     if source not in ("startup", "resume", "fork"):
         return
-    names = ("begun", "asked", "talked_ms", "idle_ms", "task", "token", "base", "told", "reminders", "vain", "vain_until_ms", "offers")
+    names = (
+        "begun",
+        "asked",
+        "talked_ms",
+        "idle_ms",
+        "task",
+        "token",
+        "base",
+        "told",
+        "reminders",
+        "vain",
+        "vain_until_ms",
+        "offers",
+    )
     if octet.standings.get(agent.id) != Standing():
-        octet.standings.lift(agent, CREW_DOWN)  # that crew is down: a conversation that goes on has come back with the next one
+        octet.standings.lift(
+            agent, CREW_DOWN
+        )  # that crew is down: a conversation that goes on has come back with the next one
         octet.standings.note(agent, dict.fromkeys(names, ""))
 
 
 def went_idle(octet: Octet, agent: Agent, *, cut: bool = False) -> None:
-    """Its turn has ended without a Stop: by its person (Esc), which the client tells later by saying that it is idle, or (`cut`) by an
-    error of the API, after which it may be woken for the task that it holds."""
+    """Its turn has ended without a Stop: by its person (Esc), which the client tells later by
+    saying that it is idle, or (`cut`) by an error of the API, after which it may be woken for the
+    task that it holds.
+    """
     standing = octet.standings.get(agent.id)
     if not stage_of_role(agent.role) or (standing.idle_ms and not cut):
         return
@@ -159,26 +210,45 @@ def went_idle(octet: Octet, agent: Agent, *, cut: bool = False) -> None:
 
 
 def give_back_untouched(octet: Octet, agents: Sequence[Agent], keep: Keep) -> None:
-    """Park those that idle over a claim they were handed and never touched: the hand-out was lost, or its person has gone."""
+    """Park those that idle over a claim they were handed and never touched: the hand-out was lost,
+    or its person has gone.
+    """
     if not agents:
         return
     standings, now_ms = octet.standings.of([agent.id for agent in agents]), octet.now_ms()
     for agent in agents:
         standing = standings[agent.id]
-        if not standing.task or not standing.idle_ms or standing.stopped or now_ms - standing.idle_ms < UNTOUCHED_MS:
+        if (
+            not standing.task
+            or not standing.idle_ms
+            or standing.stopped
+            or now_ms - standing.idle_ms < UNTOUCHED_MS
+        ):
             continue
         held = tuple(
-            task for task in octet.tasks.held_by(agent.id) if task.token == standing.token and not _is_touched(agent, task, standing)
+            task
+            for task in octet.tasks.held_by(agent.id)
+            if task.token == standing.token and not _is_touched(agent, task, standing)
         )
         if held:
             turn = Turn(standing, standing.stage, agent.id, now_ms, held)
             with suppress(AgentGone):
-                _park(octet, agent, turn, Step("park", {}, f"it idled over task {held[0].id} and never began it"), keep)
+                _park(
+                    octet,
+                    agent,
+                    turn,
+                    Step("park", {}, f"it idled over task {held[0].id} and never began it"),
+                    keep,
+                )
 
 
 def _is_touched(agent: Agent, task: Task, standing: Standing) -> bool:
-    """Whether the task was reported on, or a worktree made or committed to, since it was handed out."""
-    return task.updated_ms > standing.given_ms or _committed_ns(agent) // 1_000_000 > standing.given_ms
+    """Whether the task was reported on, or a worktree made or committed to, since it was handed
+    out.
+    """
+    return (
+        task.updated_ms > standing.given_ms or _committed_ns(agent) // 1_000_000 > standing.given_ms
+    )
 
 
 def is_person(prompt: str) -> bool:
@@ -187,9 +257,16 @@ def is_person(prompt: str) -> bool:
 
 
 def notice(octet: Octet, agent: Agent) -> str:
-    """For the person at the terminal: that the agent is parked, and how it goes on; "" where it is not."""
+    """For the person at the terminal: that the agent is parked, and how it goes on; "" where it is
+    not.
+    """
     parked = octet.standings.get(agent.id).parked
-    return f"Octet: {agent.id} is parked: {plain(parked)}. Your next prompt, or `octet agent resume`, lets it go on." if parked else ""
+    return (
+        f"Octet: {agent.id} is parked: {plain(parked)}. Your next prompt, or `octet agent "
+        "resume`, lets it go on."
+        if parked
+        else ""
+    )
 
 
 def _look(crew: Crew, agent: Agent, event: TurnEnd) -> Turn:
@@ -201,8 +278,14 @@ def _look(crew: Crew, agent: Agent, event: TurnEnd) -> Turn:
     ended, judged = None, False
     if standing.task and all(task.token != standing.token for task in held):
         ended = _read(octet, standing.task)
-        records = octet.tasks.records(standing.task) if ended and standing.stage not in WORK_STAGES else ()
-        judged = any(record.by == agent.id and record.at_ms >= standing.given_ms for record in records)
+        records = (
+            octet.tasks.records(standing.task)
+            if ended and standing.stage not in WORK_STAGES
+            else ()
+        )
+        judged = any(
+            record.by == agent.id and record.at_ms >= standing.given_ms for record in records
+        )
     subagents = isinstance(event, SubagentStop)
     return Turn(
         standing=standing,
@@ -213,17 +296,22 @@ def _look(crew: Crew, agent: Agent, event: TurnEnd) -> Turn:
         ended=ended,
         judged=judged,
         mark=_mark(crew, agent, held[0]) if held else "",
-        waits=not subagents and any(task.kind == "subagent" or held for task in event.background_tasks),
+        waits=not subagents
+        and any(task.kind == "subagent" or held for task in event.background_tasks),
     )
 
 
 def _mark(crew: Crew, agent: Agent, task: Task) -> str:
-    """What is the same as long as nobody did anything for the task: reports, commits, writes. It costs a stat, and no git process."""
+    """What is the same as long as nobody did anything for the task: reports, commits, writes. It
+    costs a stat, and no git process.
+    """
     return f"{task.token}:{task.updated_ms}:{_committed_ns(agent)}:{crew.writes[agent.id]}"
 
 
 def _committed_ns(agent: Agent) -> int:
-    """When HEAD last moved where the agent works, by the machine's clock; 0 where git keeps no such log."""
+    """When HEAD last moved where the agent works, by the machine's clock; 0 where git keeps no such
+    log.
+    """
     worktree = find_worktree(agent.worktree or agent.cwd)
     try:
         return (worktree.git_dir / "logs" / "HEAD").stat().st_mtime_ns if worktree else 0
@@ -261,28 +349,45 @@ def _hand(octet: Octet, agent: Agent, standing: Standing, settled: Mapping[str, 
         task = _claim(octet, agent, stage, settled.get("returns", packed(standing.returns)))
     except NothingToClaim as nothing:
         until_ms = str(octet.now_ms() + nothing.offer_ms) if nothing.offer_ms else ""
-        octet.standings.note(agent, {**idle, "vain": octet.tasks.picture(stage), "vain_until_ms": until_ms})
+        octet.standings.note(
+            agent, {**idle, "vain": octet.tasks.picture(stage), "vain_until_ms": until_ms}
+        )
         return ""
     except Refused:  # the agent itself has claimed another just now
         octet.standings.note(agent, idle)
         return ""
-    if is_stopped(octet, agent):  # by a person, at this moment: whoever has been told that it is paused must see it paused
+    if is_stopped(
+        octet, agent
+    ):  # by a person, at this moment: whoever has been told that it is paused must see it paused
         octet.tasks.release(task.id, task.token, "not begun: its agent was paused")
         octet.standings.note(agent, idle)
         return ""
-    known = {"task": task.id, "token": task.token, "stage": stage, "base": task.commit, "given_ms": "now"}
+    known = {
+        "task": task.id,
+        "token": task.token,
+        "stage": stage,
+        "base": task.commit,
+        "given_ms": "now",
+    }
     fresh = dict.fromkeys(("told", "reminders", "asked", "talked_ms", "vain", "vain_until_ms"), "")
     octet.standings.note(agent, {**settled, **AT_WORK, **fresh, **known})
     return handout.handed(agent, task)
 
 
 def _claim(octet: Octet, agent: Agent, stage: str, returned: str) -> Task:
-    """The next task of a stage. What the agent itself gave back comes last, because whatever kept it from that is likely still there.
+    """The next task of a stage. What the agent itself gave back comes last, because whatever kept
+    it from that is likely still there.
 
     Raises:
         NothingToClaim, Refused, AgentGone: as `Tasks.claim`.
     """
-    waiting = [] if not returned else octet.tasks.queued(stage) if stage in GATES else octet.tasks.list(State.PENDING)
+    waiting = (
+        []
+        if not returned
+        else octet.tasks.queued(stage)
+        if stage in GATES
+        else octet.tasks.list(State.PENDING)
+    )
     for task in waiting:
         if task.work == stage or stage in GATES:
             with suppress(Refused):
@@ -291,21 +396,31 @@ def _claim(octet: Octet, agent: Agent, stage: str, returned: str) -> Task:
     return octet.tasks.claim(agent, stage)
 
 
-def _offer(octet: Octet, agent: Agent, standing: Standing, settled: Mapping[str, str], picture: str) -> str:
+def _offer(
+    octet: Octet, agent: Agent, standing: Standing, settled: Mapping[str, str], picture: str
+) -> str:
     now_ms = octet.now_ms()
     if _in_vain(standing, picture, now_ms):
         octet.standings.note(agent, {**settled, **IDLE})
         return ""
     offers = standing.offers + 1 if standing.vain == picture else 1
     again_ms = now_ms + min(OFFER_AT_LEAST_MS, OFFER_AGAIN_MS << min(offers - 1, 10))
-    offer = {"vain": picture, "vain_until_ms": str(again_ms), "offers": str(offers), "asked": "", "talked_ms": ""}
+    offer = {
+        "vain": picture,
+        "vain_until_ms": str(again_ms),
+        "offers": str(offers),
+        "asked": "",
+        "talked_ms": "",
+    }
     octet.standings.note(agent, {**settled, **AT_WORK, **offer})
     stage = stage_of_role(agent.role)
     return handout.offered(stage, octet.tasks.waiting(stage))
 
 
 def _park(octet: Octet, agent: Agent, turn: Turn, step: Step, keep: Keep | None) -> None:
-    """Give back what the agent holds, stop it, and say so: to the watchers, to the orchestrator, in `octet status`."""
+    """Give back what the agent holds, stop it, and say so: to the watchers, to the orchestrator, in
+    `octet status`.
+    """
     if keep and turn.held:
         keep(octet, agent)
     given = [task.id for task in turn.held if _released(octet, task, step.reason)]
@@ -314,7 +429,10 @@ def _park(octet: Octet, agent: Agent, turn: Turn, step: Step, keep: Keep | None)
     log.warning("%s is parked: %s", agent.id, step.reason)
     if agent.role != "orchestrator":
         back = f" Given back: {', '.join(given)}." if given else ""
-        text = f"{agent.id} is parked: {step.reason}.{back} It goes on after a prompt of its person, or `octet agent resume {agent.id}`."
+        text = (
+            f"{agent.id} is parked: {step.reason}.{back} It goes on after a prompt of its "
+            f"person, or `octet agent resume {agent.id}`."
+        )
         try:
             octet.messages.send("orchestrator", text, sender=agent.id)
         except Refused as error:  # its inbox is full: `octet status` tells it all the same

@@ -1,4 +1,6 @@
-"""Why an idle agent should be woken: mail, a task for its stage, a lock that it was denied; and the line that says so."""
+"""Why an idle agent should be woken: mail, a task for its stage, a lock that it was denied; and the
+line that says so.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,9 @@ EVERYBODY = frozenset({"all", "everybody"})
 class Found:
     """What a look found.
 
-    `offers` is what the agent was given before others, `told` the locks that the line names, `denied` of how many it may hear;
-    `later_ms` how soon to look again, because somebody else was woken; `waits`: whether there was anything, for whomever.
+    `offers` is what the agent was given before others, `told` the locks that the line names,
+    `denied` of how many it may hear; `later_ms` how soon to look again, because somebody else was
+    woken; `waits`: whether there was anything, for whomever.
     """
 
     texts: list[str] = field(default_factory=list)
@@ -42,9 +45,11 @@ class Found:
 
 
 def find_reasons(octet: Octet, agent: Agent, news: News, denied: int | None) -> Found:
-    """What there is for an agent, as far as the news may have changed it; `denied` is what the last look said, None for the first.
+    """What there is for an agent, as far as the news may have changed it; `denied` is what the last
+    look said, None for the first.
 
-    What only one of several needs to come for is theirs from now on for a while: call `take_back` when they are not woken after all.
+    What only one of several needs to come for is theirs from now on for a while: call `take_back`
+    when they are not woken after all.
     """
     found = Found(denied=denied or 0)
     if _must_sleep(octet, agent):
@@ -55,7 +60,10 @@ def find_reasons(octet: Octet, agent: Agent, news: News, denied: int | None) -> 
     if news.tasks and stage and loop.has_work(octet, agent):
         found.waits = True
         if offered(f"task:{stage}", octet.tasks.waiting(stage)):
-            found.texts.append(f"a task waits for the {stage} stage, which is yours; if none follows here, another agent was quicker")
+            found.texts.append(
+                f"a task waits for the {stage} stage, which is yours; if none follows here, "
+                "another agent was quicker"
+            )
     if news.locks and denied != 0:
         _look_at_locks(octet, agent, found, offered)
     if found.texts and _must_sleep(octet, agent):  # since: what came after a pause must not wake it
@@ -65,7 +73,9 @@ def find_reasons(octet: Octet, agent: Agent, news: News, denied: int | None) -> 
 
 
 def _must_sleep(octet: Octet, agent: Agent) -> bool:
-    """Whether nothing may wake it. Mail would cost tokens too: it waits for the person, or `resume`."""
+    """Whether nothing may wake it. Mail would cost tokens too: it waits for the person, or
+    `resume`.
+    """
     standing = octet.standings.get(agent.id)
     return bool(standing.stopped) and standing.paused_by != CREW_DOWN
 
@@ -85,7 +95,9 @@ class _Offers:
 
     def __call__(self, what: str, most: int = 1) -> bool:
         keys = self._octet.store.keys
-        reply = self._octet.store.run("task/offer", [keys.wakes(what)], [self._agent.id, most, GRACE_MS])
+        reply = self._octet.store.run(
+            "task/offer", [keys.wakes(what)], [self._agent.id, most, GRACE_MS]
+        )
         if reply[0] == Reply.OK:
             self._found.offers.append(what)
             return True
@@ -93,10 +105,17 @@ class _Offers:
         return False
 
 
-def _look_at_mail(octet: Octet, agent: Agent, news: News, found: Found, offered: Callable[[str], bool]) -> None:
+def _look_at_mail(
+    octet: Octet, agent: Agent, news: News, found: Found, offered: Callable[[str], bool]
+) -> None:
     """What came to its role is for one of that role; what is not known to be its own may have."""
     own = news.inboxes is not None and agent.id in news.inboxes
-    if not own and news.inboxes is not None and agent.role not in news.inboxes and not _is_elsewhere(news.inboxes):
+    if (
+        not own
+        and news.inboxes is not None
+        and agent.role not in news.inboxes
+        and not _is_elsewhere(news.inboxes)
+    ):
         return
     count = octet.messages.waiting(agent)
     if not count:
@@ -108,15 +127,22 @@ def _look_at_mail(octet: Octet, agent: Agent, news: News, found: Found, offered:
 
 
 def _is_elsewhere(inboxes: frozenset[str]) -> bool:
-    """Whether a message went to what is neither agent nor role, and may be many: everybody, a task's holder."""
+    """Whether a message went to what is neither agent nor role, and may be many: everybody, a
+    task's holder.
+    """
     return any(name in EVERYBODY or not NAME_PATTERN.fullmatch(name) for name in inboxes)
 
 
-def _look_at_locks(octet: Octet, agent: Agent, found: Found, offered: Callable[[str], bool]) -> None:
+def _look_at_locks(
+    octet: Octet, agent: Agent, found: Found, offered: Callable[[str], bool]
+) -> None:
     found.denied, free = octet.locks.freed(agent)
     found.waits = found.waits or bool(free)
     found.told = [resource for resource in free if offered(f"lock:{resource}")]
     if found.told:
         named = ", ".join(plain(resource, 200) for resource in found.told[:MOST_NAMED])
         more = f" and {len(found.told) - MOST_NAMED} more" if len(found.told) > MOST_NAMED else ""
-        found.texts.append(f"{named}{more}, which you were denied, can be had now: go on where you stopped for it, if you still need it")
+        found.texts.append(
+            f"{named}{more}, which you were denied, can be had now: go on where you stopped "
+            "for it, if you still need it"
+        )

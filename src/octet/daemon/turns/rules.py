@@ -1,9 +1,10 @@
 """What follows the end of an agent's turn: pure rules over what is known of it.
 
-decide(Turn(standing, "build", "developer-2", now_ms, held=(task,), mark="…"), config)      # Step("remind", {…})
+decide(Turn(standing, "build", "developer-2", now_ms, held=(task,), mark="…"), config)      #
+Step("remind", {…})
 
-In order: who is stopped stays so; the runaway guard; a task in hand goes on; a person who talks with the agent is left in peace; then
-comes the next task.
+In order: who is stopped stays so; the runaway guard; a task in hand goes on; a person who talks
+with the agent is left in peace; then comes the next task.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ MOST_RETURNS = 2
 
 @dataclass(frozen=True)
 class Turn:
-    """The end of a turn, as far as the loop goes. `held`: what the agent holds, the first claimed first.
+    """The end of a turn, as far as the loop goes. `held`: what the agent holds, the first claimed
+    first.
 
-    `ended` is what became of the task it was handed last, where that is not held any more, and `judged` whether the agent has judged it.
-    `mark` is the same as long as nothing was done for the task. `waits`: something that runs in the background will wake the session.
+    `ended` is what became of the task it was handed last, where that is not held any more, and
+    `judged` whether the agent has judged it. `mark` is the same as long as nothing was done for the
+    task. `waits`: something that runs in the background will wake the session.
     """
 
     standing: Standing
@@ -67,7 +70,9 @@ def decide(turn: Turn, config: Config) -> Step:
         return _with_task(turn, settled)
     if turn.waits:
         return Step("idle", {**settled, **IDLE})
-    if after.begun and after.asked and not after.task:  # this turn was the person's, from beginning to end
+    if (
+        after.begun and after.asked and not after.task
+    ):  # this turn was the person's, from beginning to end
         return Step("idle", {**settled, **IDLE, "asked": "", "talked_ms": "now"})
     if after.talked_ms and turn.now_ms - after.talked_ms < config.crew_quiet_s * 1000:
         return Step("idle", {**settled, **IDLE})
@@ -75,7 +80,9 @@ def decide(turn: Turn, config: Config) -> Step:
 
 
 def settle(turn: Turn) -> dict[str, str]:
-    """What is noted of a task that the agent was handed and holds no more: whether something came of it."""
+    """What is noted of a task that the agent was handed and holds no more: whether something came
+    of it.
+    """
     before = turn.standing
     if not before.task or any(task.token == before.token for task in turn.held):
         return {}
@@ -85,7 +92,11 @@ def settle(turn: Turn) -> dict[str, str]:
         return ended
     if fruit:
         return {**ended, "barren": "", "returns": ""}
-    return {**ended, "barren": str(before.barren + 1), "returns": packed(more_returns(before.returns, before.task))}
+    return {
+        **ended,
+        "barren": str(before.barren + 1),
+        "returns": packed(more_returns(before.returns, before.task)),
+    }
 
 
 def _fruit(turn: Turn) -> bool | None:
@@ -94,7 +105,9 @@ def _fruit(turn: Turn) -> bool | None:
     if task is None or task.state == State.CANCELLED:
         return None
     if before.stage in ("plan", "design"):
-        return task.state in (State.DONE, State.SUBMITTED) or (task.author == turn.agent and task.commit != before.base)
+        return task.state in (State.DONE, State.SUBMITTED) or (
+            task.author == turn.agent and task.commit != before.base
+        )
     if before.stage in ("build", "docs"):
         return task.author == turn.agent and task.commit not in ("", before.base)
     if task.commit != before.base:
@@ -109,7 +122,11 @@ def _runs_away(turn: Turn, settled: Mapping[str, str], config: Config) -> str:
     if times >= MOST_RETURNS:
         return f"it ended task {turn.standing.task} without a result {times} times"
     count = int(settled["barren"])
-    return f"{count} tasks in a row came to no commit" if count >= config.crew_most_without_commit else ""
+    return (
+        f"{count} tasks in a row came to no commit"
+        if count >= config.crew_most_without_commit
+        else ""
+    )
 
 
 def _with_task(turn: Turn, settled: Mapping[str, str]) -> Step:
@@ -117,13 +134,23 @@ def _with_task(turn: Turn, settled: Mapping[str, str]) -> Step:
     if turn.waits:
         return Step("idle", {**settled, **IDLE, **_of(task, before)})
     if task.token == before.token and before.told == turn.mark:
-        if before.asked:  # its person talks with it, and it was told: whether it goes on is between the two
+        if (
+            before.asked
+        ):  # its person talks with it, and it was told: whether it goes on is between the two
             return Step("idle", {**settled, **IDLE})
-        return Step("park", settled, f"it stopped twice with task {task.id} in hand, and did nothing for it in between")
+        return Step(
+            "park",
+            settled,
+            f"it stopped twice with task {task.id} in hand, and did nothing for it in between",
+        )
     reminders = before.reminders + 1 if task.token == before.token else 1
     if reminders > MOST_REMINDERS:
         return Step("park", settled, f"it stopped {reminders} times with task {task.id} in hand")
-    noted = {"told": turn.mark, "reminders": str(reminders), "asked": "1" if answers(before) else ""}
+    noted = {
+        "told": turn.mark,
+        "reminders": str(reminders),
+        "asked": "1" if answers(before) else "",
+    }
     return Step("remind", {**settled, **AT_WORK, **_of(task, before), **noted})
 
 
@@ -136,4 +163,10 @@ def _of(task: Task, before: Standing) -> dict[str, str]:
     """Fields of a task in hand; nothing for the one that is known."""
     if task.token == before.token:
         return {}
-    return {"task": task.id, "token": task.token, "stage": task.stage, "base": task.commit, "given_ms": "now"}
+    return {
+        "task": task.id,
+        "token": task.token,
+        "stage": task.stage,
+        "base": task.commit,
+        "given_ms": "now",
+    }

@@ -1,7 +1,9 @@
-"""Reads transcripts for the tokens used, in a thread of its own, and pauses and resumes whom the budgets concern.
+"""Reads transcripts for the tokens used, in a thread of its own, and pauses and resumes whom the
+budgets concern.
 
-A hook waits a moment for its transcript, so that a budget that is used up is known before the agent is given more work; what takes
-longer goes on without it. The client writes its last lines after the hook: each transcript is read once more, soon after.
+A hook waits a moment for its transcript, so that a budget that is used up is known before the agent
+is given more work; what takes longer goes on without it. The client writes its last lines after the
+hook: each transcript is read once more, soon after.
 """
 
 from __future__ import annotations
@@ -76,12 +78,24 @@ class Ledger:
             thread.join(timeout=2)
 
     def begin(self, crew: Crew, agent: Agent, transcript: str) -> None:
-        """A session begins or goes on: what its transcript holds by now was used before, or by the session that it is a copy of."""
+        """A session begins or goes on: what its transcript holds by now was used before, or by the
+        session that it is a copy of.
+        """
         if path := _named(transcript):
             crew.connected().cost.begin(path, end_of(path), agent.joined_ms)
 
-    def account(self, crew: Crew, agent: Agent, transcript: str, *, subagent: bool = False, wait_s: float = WAIT_S) -> None:
-        """Have a transcript read on, and budgets enforced; waits for that, but no longer than `wait_s`."""
+    def account(
+        self,
+        crew: Crew,
+        agent: Agent,
+        transcript: str,
+        *,
+        subagent: bool = False,
+        wait_s: float = WAIT_S,
+    ) -> None:
+        """Have a transcript read on, and budgets enforced; waits for that, but no longer than
+        `wait_s`.
+        """
         path = _named(transcript)
         if path is None:
             return
@@ -118,7 +132,9 @@ class Ledger:
                     return self._jobs.pop(first.transcript)
                 if self._settle_at <= now:
                     return None
-                self._changed.wait(min(self._settle_at, first.due if first else self._settle_at) - now)
+                self._changed.wait(
+                    min(self._settle_at, first.due if first else self._settle_at) - now
+                )
         return None
 
     def _read(self, job: _Job) -> None:
@@ -130,13 +146,22 @@ class Ledger:
                 octet.cost.account(agent, path, config, _held(octet, agent) or held, begun=True)
         _settle(job.crew)
         if not job.last:
-            again = _Job(job.crew, job.agent, job.transcript, job.begun, job.whole, time.monotonic() + AGAIN_S, last=True)
+            again = _Job(
+                job.crew,
+                job.agent,
+                job.transcript,
+                job.begun,
+                job.whole,
+                time.monotonic() + AGAIN_S,
+                last=True,
+            )
             with self._changed:
                 self._jobs.setdefault(job.transcript, again)
 
     def _grown_subagents(self, octet: Octet, job: _Job) -> Iterator[tuple[Path, Agent]]:
-        """The transcripts of the session's sub-agents that were written since the last look. One that is no agent any more, or never
-        was, as those of compaction, counts for its session."""
+        """The transcripts of the session's sub-agents that were written since the last look. One
+        that is no agent any more, or never was, as those of compaction, counts for its session.
+        """
         process = job.agent.process.partition("#")[0]
         for number, (path, name, size) in enumerate(_subagents(job.transcript)):
             if number >= MOST_SUBAGENTS:
@@ -150,7 +175,9 @@ class Ledger:
     def _settle_all(self) -> None:
         self._settle_at = time.monotonic() + SETTLE_EVERY_S
         for crew in self._crews.all():
-            with suppress(OctetError):  # its settings cannot be read just now: those before are followed
+            with suppress(
+                OctetError
+            ):  # its settings cannot be read just now: those before are followed
                 self._crews.find(str(crew.root), crew.url or "")
         for crew in self._crews.all():
             try:
@@ -173,7 +200,10 @@ def _settle(crew: Crew) -> None:
     octet, config = crew.connected(), crew.project.config
     agents = [agent for agent in octet.agents.list() if agent.kind in CREW_KINDS]
     limited = config.budget_day_tokens or config.budget_task_tokens
-    if limited or any(standing.paused_by == PAUSED_BY for standing in octet.standings.of([agent.id for agent in agents]).values()):
+    if limited or any(
+        standing.paused_by == PAUSED_BY
+        for standing in octet.standings.of([agent.id for agent in agents]).values()
+    ):
         octet.cost.enforce(agents, config, {agent.id: _held(octet, agent) for agent in agents})
 
 

@@ -1,9 +1,11 @@
-"""What a client's transcript says of a message: whether it came into the model's context, and whether the model has answered since.
+"""What a client's transcript says of a message: whether it came into the model's context, and
+whether the model has answered since.
 
-The client (2.1.330) writes JSON lines. What a hook gave stands there as an `attachment` of type `hook_additional_context`, what a
-command printed as a `user` entry; other entries repeat a hook's output without the model seeing it. Entries come in order but up
-to 0.1 s late, so that at the hook after the last one they may be missing: absence proves something only once an `assistant`
-entry stands there that is younger than the delivery.
+The client (2.1.330) writes JSON lines. What a hook gave stands there as an `attachment` of type
+`hook_additional_context`, what a command printed as a `user` entry; other entries repeat a hook's
+output without the model seeing it. Entries come in order but up to 0.1 s late, so that at the hook
+after the last one they may be missing: absence proves something only once an `assistant` entry
+stands there that is younger than the delivery.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ class Evidence:
         exists: there is such a file, which a session without persistence has not.
         shown: references of messages that are in the context.
         answered_ms: when the model last spoke, by the client's clock; 0 for never.
-        unasked: of those shown, the ones after which the client has asked the model nothing that is known of.
+        unasked: of those shown, the ones after which the client has asked the model nothing that is
+            known of.
     """
 
     exists: bool = False
@@ -70,7 +73,9 @@ def look_for(refs: Iterable[str], path: str, offset: int = 0) -> Evidence:
 
 
 def pattern_of(ref: str) -> re.Pattern[str]:
-    """How a message is named where it is shown: at the beginning of a line, as quoted text never is, or as a field of JSON."""
+    """How a message is named where it is shown: at the beginning of a line, as quoted text never
+    is, or as a field of JSON.
+    """
     return re.compile(rf'^\[{re.escape(ref)}\]|(?<!\\)"ref": "{re.escape(ref)}"', re.MULTILINE)
 
 
@@ -98,7 +103,11 @@ def _entry(line: bytes) -> dict[str, Any]:
 def _shown_by(entry: dict[str, Any]) -> Iterator[str]:
     """The texts that an entry puts into the model's context."""
     attachment, message = entry.get("attachment"), entry.get("message")
-    if entry.get("type") == "attachment" and isinstance(attachment, dict) and attachment.get("type") in CONTEXT:
+    if (
+        entry.get("type") == "attachment"
+        and isinstance(attachment, dict)
+        and attachment.get("type") in CONTEXT
+    ):
         yield from _texts(attachment.get("content"))
         yield from _texts(attachment.get("blockingError"))
     elif entry.get("type") == "user" and isinstance(message, dict):
@@ -117,6 +126,9 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _time_ms(entry: dict[str, Any]) -> float:
     try:
-        return datetime.fromisoformat(str(entry.get("timestamp")).replace("Z", "+00:00")).timestamp() * 1000
+        return (
+            datetime.fromisoformat(str(entry.get("timestamp")).replace("Z", "+00:00")).timestamp()
+            * 1000
+        )
     except ValueError:
         return 0.0

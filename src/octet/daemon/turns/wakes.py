@@ -1,11 +1,14 @@
-"""Wakes idle sessions: each has a waiter (`hooks/wake.py`) whose connection stays open here until there is a reason.
+"""Wakes idle sessions: each has a waiter (`hooks/wake.py`) whose connection stays open here until
+there is a reason.
 
-    hook UserPromptSubmit ──▶ begins(pid)     a waiter of this turn comes and takes the place of the one before
-    hook Stop             ──▶ ends(pid)       look: is there a reason? then answer the waiter, which ends with code 2
-    event of the project  ──▶ news            look at those that it may concern
+    hook UserPromptSubmit ──▶ begins(pid)     a waiter of this turn comes and takes the place of the
+    one before hook Stop             ──▶ ends(pid)       look: is there a reason? then answer the
+    waiter, which ends with code 2 event of the project  ──▶ news            look at those that it
+    may concern
 
-One thread does all of it, one more for each project listens. A session in a turn is never woken. Nothing is lost with this process: the
-waiters connect to its successor, what there is for them is in the store, and every subscription begins with a look at everything.
+One thread does all of it, one more for each project listens. A session in a turn is never woken.
+Nothing is lost with this process: the waiters connect to its successor, what there is for them is
+in the store, and every subscription begins with a look at everything.
 """
 
 from __future__ import annotations
@@ -40,11 +43,13 @@ log = logging.getLogger("octet.wakes")
 SETTLE_S = 2.0
 # Certainty: what redis-cli did publishes nothing, and a subscription may be dead without a word.
 SWEEP_S = 60.0
-# Somebody in a turn for whom there is a reason: Esc ends a turn without a hook, but the client writes down that it is idle.
+# Somebody in a turn for whom there is a reason: Esc ends a turn without a hook, but the client
+# writes down that it is idle.
 HELD_S = 2.0
 SEND_WITHIN_S = 0.5
 RETRY_S = 5.0
-# Woken so often without anything coming of it, a session is left alone for this long, and then for twice as long, and so on.
+# Woken so often without anything coming of it, a session is left alone for this long, and then for
+# twice as long, and so on.
 FRUITLESS_MOST = 3
 FIRST_REST_S = 15.0
 LONGEST_REST_S = 900.0
@@ -54,7 +59,9 @@ Place = tuple[str, str]
 
 @dataclass(eq=False)
 class Waiter:
-    """A session's waiter. `since` is when it started and `look_at` when to look next, by `time.monotonic`; `denied`: see `find_reasons`."""
+    """A session's waiter. `since` is when it started and `look_at` when to look next, by
+    `time.monotonic`; `denied`: see `find_reasons`.
+    """
 
     link: socket.socket
     place: Place
@@ -68,13 +75,21 @@ class Waiter:
 
     @classmethod
     def of(cls, request: Request, link: socket.socket) -> Waiter:
-        """From its request: when it started, its hook's event, where its client notes its status, with NULs between.
+        """From its request: when it started, its hook's event, where its client notes its status,
+        with NULs between.
 
         Raises:
             ValueError: it is none.
         """
         since, event, status_file = request.payload.decode("utf-8", "surrogateescape").split("\0")
-        return cls(link, (request.root, request.redis_url), request.pid, min(float(since), time.monotonic()), event, status_file)
+        return cls(
+            link,
+            (request.root, request.redis_url),
+            request.pid,
+            min(float(since), time.monotonic()),
+            event,
+            status_file,
+        )
 
     def answer(self, reply: Reply) -> bool:
         """Let it end; False when it is gone already."""
@@ -96,10 +111,11 @@ class Waiter:
 
 @dataclass
 class Turn:
-    """What is known of a client process: whether it is in a turn, since when (`since_ms` on the wall clock), and what became of waking it.
+    """What is known of a client process: whether it is in a turn, since when (`since_ms` on the
+    wall clock), and what became of waking it.
 
-    `woken` is the agent that it was; `offers` takes back what it was woken for before others; `unread` is context that only a turn
-    will show to the model.
+    `woken` is the agent that it was; `offers` takes back what it was woken for before others;
+    `unread` is context that only a turn will show to the model.
     """
 
     busy: bool
@@ -113,7 +129,9 @@ class Turn:
 
 
 class Wakes:
-    """The waiters of all projects of this machine. Any thread may call what is public; nothing of it waits."""
+    """The waiters of all projects of this machine. Any thread may call what is public; nothing of
+    it waits.
+    """
 
     def __init__(self, crews: Crews) -> None:
         self._crews = crews
@@ -209,7 +227,10 @@ class Wakes:
 
     def _oldest_first(self) -> list[Waiter]:
         """By who has been idle longest."""
-        return sorted(self._waiters.values(), key=lambda waiter: self._turns[waiter.pid].since if waiter.pid in self._turns else 0.0)
+        return sorted(
+            self._waiters.values(),
+            key=lambda waiter: self._turns[waiter.pid].since if waiter.pid in self._turns else 0.0,
+        )
 
     # Waiters
 
@@ -220,21 +241,29 @@ class Wakes:
             link.close()
             return
         before = self._waiters.get(waiter.pid)
-        if not waiter.pid or (before and before.since > waiter.since):  # an older one that comes back late
+        if not waiter.pid or (
+            before and before.since > waiter.since
+        ):  # an older one that comes back late
             waiter.answer(Reply())
             return
         if before:
             before.answer(Reply())
         self._waiters[waiter.pid] = waiter
         if waiter.place not in self._listeners:
-            self._listeners[waiter.place] = Listener(Path(waiter.place[0]).name, *self._ears(waiter.place))
+            self._listeners[waiter.place] = Listener(
+                Path(waiter.place[0]).name, *self._ears(waiter.place)
+            )
         if math.isinf(self._sweep_at):
             self._sweep_at = time.monotonic() + SWEEP_S
         self._first_look(waiter)
 
     def _first_look(self, waiter: Waiter) -> None:
         turn, now = self._turns.get(waiter.pid), time.monotonic()
-        if waiter.event == "UserPromptSubmit" and now - waiter.since < SETTLE_S and (not turn or turn.since < waiter.since):
+        if (
+            waiter.event == "UserPromptSubmit"
+            and now - waiter.since < SETTLE_S
+            and (not turn or turn.since < waiter.since)
+        ):
             self._set(waiter.pid, busy=True, ago_s=now - waiter.since)
         elif turn is None:
             waiter.look_at = max(now, waiter.since + SETTLE_S)
@@ -272,7 +301,11 @@ class Wakes:
 
     def _set(self, pid: int, *, busy: bool, ago_s: float = 0.0) -> None:
         turn = self._turn(pid)
-        turn.busy, turn.since, turn.since_ms = busy, time.monotonic() - ago_s, (time.time() - ago_s) * 1000
+        turn.busy, turn.since, turn.since_ms = (
+            busy,
+            time.monotonic() - ago_s,
+            (time.time() - ago_s) * 1000,
+        )
 
     def _begin(self, pid: int) -> None:
         self._beginning.discard(pid)
@@ -287,12 +320,20 @@ class Wakes:
 
     def _progress(self, pid: int) -> None:
         turn = self._turn(pid)
-        offers, turn.offers, turn.fruitless, turn.rest_until, turn.unread = turn.offers, None, 0, 0.0, False
+        offers, turn.offers, turn.fruitless, turn.rest_until, turn.unread = (
+            turn.offers,
+            None,
+            0,
+            0.0,
+            False,
+        )
         if offers:
             offers()
 
     def _in_turn(self, waiter: Waiter) -> bool:
-        """Whether the session is in a turn, as far as its hooks told, or, where they did not, its client's own note."""
+        """Whether the session is in a turn, as far as its hooks told, or, where they did not, its
+        client's own note.
+        """
         turn = self._turn(waiter.pid)
         if turn.since and not turn.busy:
             return False
@@ -304,7 +345,9 @@ class Wakes:
     # Looking
 
     def _look(self, waiter: Waiter, news: News) -> None:
-        """Wake the session if there is a reason; one that cannot be looked at now is looked at again soon, and at everything."""
+        """Wake the session if there is a reason; one that cannot be looked at now is looked at
+        again soon, and at everything.
+        """
         now, turn = time.monotonic(), self._turn(waiter.pid)
         if not news:
             return
@@ -372,7 +415,9 @@ class Wakes:
 
 
 def read_status(path: str) -> tuple[str, float]:
-    """What a client has written down of itself: busy, idle or something else, and since when (ms, wall clock); ("", 0) where it has not."""
+    """What a client has written down of itself: busy, idle or something else, and since when (ms,
+    wall clock); ("", 0) where it has not.
+    """
     try:
         record = from_json(Path(path).read_text(encoding="utf-8", errors="replace"))
         return str(record["status"]), float(record.get("statusUpdatedAt") or 0)

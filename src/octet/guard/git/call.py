@@ -1,8 +1,8 @@
 """One invocation of git: its subcommand, words, settings and the checkout it works on.
 
-call = read_call(command)                # Command of "git -C lib push -f origin main" run in /srv/shop
-call.subcommand, call.words              # "push", ("-f", "origin", "main"): templates, UNKNOWN where only the shell knows
-call.directory                           # "/srv/shop/lib"
+call = read_call(command)                # Command of "git -C lib push -f origin main" run in
+/srv/shop call.subcommand, call.words              # "push", ("-f", "origin", "main"): templates,
+UNKNOWN where only the shell knows call.directory                           # "/srv/shop/lib"
 options(call.words, {"o"})               # ({"f": ""}, ["origin", "main"])
 """
 
@@ -15,13 +15,25 @@ from octet.guard.shell import script
 from octet.guard.shell.run import Command
 from octet.guard.shell.words import UNKNOWN
 
-_VALUED = frozenset({"--git-dir", "--work-tree", "--namespace", "--exec-path", "--super-prefix", "--attr-source", "--config-env"})
+_VALUED = frozenset(
+    {
+        "--git-dir",
+        "--work-tree",
+        "--namespace",
+        "--exec-path",
+        "--super-prefix",
+        "--attr-source",
+        "--config-env",
+    }
+)
 
 
 @dataclass(frozen=True)
 class Call:
-    """`words` follow the subcommand. `directories`: where it may run, None for unknown. `git_dir`: what `--git-dir` or GIT_DIR said, "" for
-    nothing. `settings`: keys (lower case) and values of `-c` and of GIT_CONFIG_KEY_…"""
+    """`words` follow the subcommand. `directories`: where it may run, None for unknown. `git_dir`:
+    what `--git-dir` or GIT_DIR said, "" for nothing. `settings`: keys (lower case) and values of
+    `-c` and of GIT_CONFIG_KEY_…
+    """
 
     subcommand: str
     words: tuple[str, ...]
@@ -33,7 +45,9 @@ class Call:
 
 
 def read_call(command: Command) -> Call | None:
-    """The git call that a simple command is; None when it is something else, or git without a subcommand."""
+    """The git call that a simple command is; None when it is something else, or git without a
+    subcommand.
+    """
     if command.program != "git":
         return None
     words = [word.template for word in command.words]
@@ -58,13 +72,17 @@ def expand_alias(call: Call, alias: str) -> Call:
     """The call with its subcommand replaced by the words of an alias that is not a shell command."""
     commands = script.parse(f"git {alias}", None).commands
     words = [word.template for word in commands[0].words] if commands else []
-    return replace(call, subcommand=words[1] if len(words) > 1 else "", words=(*words[2:], *call.words))
+    return replace(
+        call, subcommand=words[1] if len(words) > 1 else "", words=(*words[2:], *call.words)
+    )
 
 
 def options(words: Sequence[str], valued: Collection[str] = ()) -> tuple[dict[str, str], list[str]]:
-    """Options (without dashes) with their values, and operands. `valued` options take the next word where no value is attached.
+    """Options (without dashes) with their values, and operands. `valued` options take the next word
+    where no value is attached.
 
-    A cluster `-fd` is two options. After `--` everything is an operand; "--" itself is in the options then.
+    A cluster `-fd` is two options. After `--` everything is an operand; "--" itself is in the
+    options then.
     """
     found: dict[str, str] = {}
     operands: list[str] = []
@@ -95,7 +113,9 @@ def shown(words: Sequence[str]) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _cluster(word: str, following: Sequence[str], valued: Collection[str], found: dict[str, str]) -> int:
+def _cluster(
+    word: str, following: Sequence[str], valued: Collection[str], found: dict[str, str]
+) -> int:
     """Note the options of `-abc`; 1 when the last one took the following word."""
     for place, letter in enumerate(word[1:], 2):
         if letter in valued:
@@ -107,7 +127,10 @@ def _cluster(word: str, following: Sequence[str], valued: Collection[str], found
 
 def _global_option(call: Call, name: str, value: str) -> Call:
     if name == "-C":
-        below = [tuple(_below(directory, value) for directory in directories) for directories in (call.directories, call.fallback)]
+        below = [
+            tuple(_below(directory, value) for directory in directories)
+            for directories in (call.directories, call.fallback)
+        ]
         return replace(call, directories=below[0], fallback=below[1])
     if name == "--git-dir":
         return replace(call, git_dir=value)

@@ -1,4 +1,5 @@
-"""A checkout of the project as the rules of git's subcommands see it: after the commands that came before.
+"""A checkout of the project as the rules of git's subcommands see it: after the commands that came
+before.
 
 checkout = Checkout(project, find_worktree("/srv/shop"), "/srv/shop", {})
 checkout.branch()                        # "main"
@@ -21,13 +22,31 @@ from octet.project import git_config
 from octet.project.repository import Project, Worktree, branch_exists, current_branch, worktrees_of
 
 # Everyday commands that need no look for an alias, which could not take their names anyway.
-_OWN = frozenset({"add", "branch", "checkout", "commit", "diff", "fetch", "log", "merge", "pull", "push", "show", "status", "switch"})
+_OWN = frozenset(
+    {
+        "add",
+        "branch",
+        "checkout",
+        "commit",
+        "diff",
+        "fetch",
+        "log",
+        "merge",
+        "pull",
+        "push",
+        "show",
+        "status",
+        "switch",
+    }
+)
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """A checkout of the project; `worktree` is None for one that cannot be told. `switched`: where commands before this one switched
-    checkouts to, by git directory. `heads`: branch → where it is checked out, by shared git directory, once it was asked for."""
+    """A checkout of the project; `worktree` is None for one that cannot be told. `switched`: where
+    commands before this one switched checkouts to, by git directory. `heads`: branch → where it is
+    checked out, by shared git directory, once it was asked for.
+    """
 
     project: Project
     worktree: Worktree | None
@@ -46,7 +65,9 @@ class Checkout:
         return str(self.worktree.path) if self.worktree else None
 
     def branch(self) -> str:
-        """The current branch: "" when detached or when the checkout is unknown, UNKNOWN when it cannot be told."""
+        """The current branch: "" when detached or when the checkout is unknown, UNKNOWN when it
+        cannot be told.
+        """
         if self.worktree is None:
             return ""
         if (switched := self.switched.get(self.worktree.git_dir)) is not None:
@@ -61,7 +82,9 @@ class Checkout:
 
     def has_branch(self, name: str) -> bool:
         """Whether `git checkout NAME` would switch to a branch."""
-        return bool(self.worktree and branch_exists(self.worktree, name)) or self.may_be_protected(name)
+        return bool(self.worktree and branch_exists(self.worktree, name)) or self.may_be_protected(
+            name
+        )
 
     def has_path(self, path: str) -> bool:
         """Whether the path exists, seen from the call's directory."""
@@ -71,12 +94,16 @@ class Checkout:
             return False
 
     def elsewhere(self, branch: str) -> str:
-        """Which other checkout has the branch checked out, in words: "the worktree dev-1"; "" when none has, or the name is not known."""
+        """Which other checkout has the branch checked out, in words: "the worktree dev-1"; "" when
+        none has, or the name is not known.
+        """
         mine = self.worktree
         if mine is None or not branch or UNKNOWN in branch:
             return ""
         if (heads := self.heads.get(mine.common_dir)) is None:
-            heads = self.heads[mine.common_dir] = {current_branch(other) or "": other for other in worktrees_of(mine.common_dir)}
+            heads = self.heads[mine.common_dir] = {
+                current_branch(other) or "": other for other in worktrees_of(mine.common_dir)
+            }
         other = heads.get(branch)
         if other is None or other.git_dir == mine.git_dir:
             return ""
@@ -84,14 +111,18 @@ class Checkout:
 
     def protected(self) -> tuple[str, ...]:
         """Names of the protected branches; patterns are left out."""
-        return tuple(pattern for pattern in self.project.config.protected if not _is_pattern(pattern))
+        return tuple(
+            pattern for pattern in self.project.config.protected if not _is_pattern(pattern)
+        )
 
     def may_be_protected(self, branch: str) -> bool:
         """Whether a branch's template is, or may turn out to be, a protected branch's name."""
         return any(_may_match(branch, pattern) for pattern in self.project.config.protected)
 
     def alias(self, call: Call) -> str | None:
-        """What the subcommand stands for; None when it is no alias, as git's own commands never are."""
+        """What the subcommand stands for; None when it is no alias, as git's own commands never
+        are.
+        """
         name = call.subcommand.lower()
         given = [value for key, value in call.settings if key == f"alias.{name}"]
         if given:
@@ -106,11 +137,16 @@ class Checkout:
 
 def _global_files() -> Sequence[Path]:
     home = Path(os.environ.get("HOME") or "/")
-    return (home / ".gitconfig", Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "git" / "config")
+    return (
+        home / ".gitconfig",
+        Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "git" / "config",
+    )
 
 
 def _may_match(template: str, pattern: str) -> bool:
-    """Whether a branch whose name is `template`, parts of it unknown, can be one that `pattern` protects."""
+    """Whether a branch whose name is `template`, parts of it unknown, can be one that `pattern`
+    protects.
+    """
     if UNKNOWN not in template:
         return fnmatchcase(template, pattern)
     if _is_pattern(pattern):  # two patterns: they meet unless their literal beginnings differ

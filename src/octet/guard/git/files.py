@@ -1,9 +1,12 @@
-"""Which files of a checkout each git subcommand changes by itself: restored, removed, moved, cleaned or checked out.
+"""Which files of a checkout each git subcommand changes by itself: restored, removed, moved,
+cleaned or checked out.
 
-    [write.path for write in file_changes(call, checkout)]     # ["/srv/shop/src/a.py"] for `git restore src/a.py` in /srv/shop
+    [write.path for write in file_changes(call, checkout)]     # ["/srv/shop/src/a.py"] for `git
+    restore src/a.py` in /srv/shop
 
-Where git refuses by itself to overwrite what was not committed (`merge`, `rebase`, `cherry-pick`, a plain `checkout BRANCH`), only the
-switch of everybody's branch counts. A path may hold UNKNOWN, as in `shell_writes`.
+Where git refuses by itself to overwrite what was not committed (`merge`, `rebase`, `cherry-pick`, a
+plain `checkout BRANCH`), only the switch of everybody's branch counts. A path may hold UNKNOWN, as
+in `shell_writes`.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from octet.guard.shell.writes import Write
 
 Rule = Callable[[Call, Checkout], Iterator[Write]]
 
-# What works on a checkout's files, index or branch, so that it needs a linked worktree to be one's own.
+# What works on a checkout's files, index or branch, so that it needs a linked worktree to be one's
+# own.
 _WORKING = frozenset(
     [
         "add",
@@ -46,7 +50,9 @@ _WORKING = frozenset(
 
 
 def file_changes(call: Call, checkout: Checkout) -> Iterator[Write]:
-    """The files that the call may change; for a linked worktree that it works in, the worktree as a whole."""
+    """The files that the call may change; for a linked worktree that it works in, the worktree as a
+    whole.
+    """
     if checkout.worktree is None:
         return
     if checkout.linked and call.subcommand in _WORKING and not _only_looks(call):
@@ -56,7 +62,9 @@ def file_changes(call: Call, checkout: Checkout) -> Iterator[Write]:
 
 
 def _only_looks(call: Call) -> bool:
-    reading = {"stash": {"list", "show", "create"}, "bisect": {"log", "view", "visualize"}}.get(call.subcommand, set())
+    reading = {"stash": {"list", "show", "create"}, "bisect": {"log", "view", "visualize"}}.get(
+        call.subcommand, set()
+    )
     return call.words[:1] != () and call.words[0] in reading
 
 
@@ -64,19 +72,27 @@ def _everything(checkout: Checkout) -> Write:
     return Write(f"{checkout.top}/{UNKNOWN}")
 
 
-def _paths(operands: Sequence[str], checkout: Checkout, *, removes: bool = False) -> Iterator[Write]:
-    """Pathspecs seen from where the call runs; a directory or a pattern stands for what lies below it."""
+def _paths(
+    operands: Sequence[str], checkout: Checkout, *, removes: bool = False
+) -> Iterator[Write]:
+    """Pathspecs seen from where the call runs; a directory or a pattern stands for what lies below
+    it.
+    """
     for operand in operands:
         begin, text = checkout.directory or checkout.top, operand
         for magic in (":/", ":(top)"):
             if text.startswith(magic):
                 begin, text = checkout.top, text.removeprefix(magic)
-        if text.startswith((":!", ":^", ":(exclude)")) or (UNKNOWN in text and text.startswith(UNKNOWN)):
+        if text.startswith((":!", ":^", ":(exclude)")) or (
+            UNKNOWN in text and text.startswith(UNKNOWN)
+        ):
             continue
         literal, star, _ = text.partition("*")
         path = os.path.normpath(f"{begin}/{literal}" if not literal.startswith("/") else literal)
         if star:
-            yield Write(f"{path}{'/' if literal.endswith('/') or not literal else ''}{UNKNOWN}", removes)
+            yield Write(
+                f"{path}{'/' if literal.endswith('/') or not literal else ''}{UNKNOWN}", removes
+            )
         else:
             yield Write(f"{path}/{UNKNOWN}" if Path(path).is_dir() else path, removes)
 
@@ -102,9 +118,15 @@ def _checkout(call: Call, checkout: Checkout) -> Iterator[Write]:
 
 def _switch(call: Call, checkout: Checkout) -> Iterator[Write]:
     """The files of everybody become another branch's; making a new branch here changes none."""
-    flags, operands = options(call.words, {"c", "C", "create", "force-create", "orphan", "conflict"})
+    flags, operands = options(
+        call.words, {"c", "C", "create", "force-create", "orphan", "conflict"}
+    )
     forced = {"f", "force", "discard-changes"} & flags.keys()
-    if forced or (operands and operands[0] != checkout.branch() and not {"c", "C", "create", "force-create"} & flags.keys()):
+    if forced or (
+        operands
+        and operands[0] != checkout.branch()
+        and not {"c", "C", "create", "force-create"} & flags.keys()
+    ):
         yield _everything(checkout)
 
 
@@ -135,7 +157,10 @@ def _move(call: Call, checkout: Checkout) -> Iterator[Write]:
     yield from _paths(operands[:-1], checkout, removes=True)
     *sources, target = operands
     if UNKNOWN not in target and checkout.has_path(f"{target}/."):
-        yield from _paths([f"{target.rstrip('/')}/{source.rstrip('/').rpartition('/')[2]}" for source in sources], checkout)
+        yield from _paths(
+            [f"{target.rstrip('/')}/{source.rstrip('/').rpartition('/')[2]}" for source in sources],
+            checkout,
+        )
     else:
         yield from _paths([target], checkout)
 
@@ -158,7 +183,23 @@ def _stash(call: Call, checkout: Checkout) -> Iterator[Write]:
 
 def _commit(call: Call, checkout: Checkout) -> Iterator[Write]:
     """`-a` takes the unfinished changes of others along."""
-    flags, _ = options(call.words, {"m", "message", "F", "file", "C", "c", "t", "author", "date", "fixup", "squash", "trailer"})
+    flags, _ = options(
+        call.words,
+        {
+            "m",
+            "message",
+            "F",
+            "file",
+            "C",
+            "c",
+            "t",
+            "author",
+            "date",
+            "fixup",
+            "squash",
+            "trailer",
+        },
+    )
     if {"a", "all"} & flags.keys() and "dry-run" not in flags:
         yield _everything(checkout)
 

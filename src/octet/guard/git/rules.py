@@ -1,7 +1,8 @@
 """What each git subcommand does to what several agents share: one function a subcommand.
 
-A rule yields `Moves(branch)` when it moves a protected branch (that needs the lock `repository:<branch>`), or `Refused(why)` when no lock
-makes it right; it yields nothing for what is the agent's own business. What a rule must know of the checkout it asks `Checkout`.
+A rule yields `Moves(branch)` when it moves a protected branch (that needs the lock
+`repository:<branch>`), or `Refused(why)` when no lock makes it right; it yields nothing for what is
+the agent's own business. What a rule must know of the checkout it asks `Checkout`.
 """
 
 from __future__ import annotations
@@ -33,23 +34,41 @@ Effect = Moves | Refused
 
 Rule = Callable[[Call, Checkout], Iterator[Effect]]
 
-_UNCLEAR = "Octet cannot tell which branch it moves: write the branch's name out instead of a variable, a pattern or a substitution"
+_UNCLEAR = (
+    "Octet cannot tell which branch it moves: write the branch's name out instead of a variable, "
+    "a pattern or a substitution"
+)
 SHARED = "a protected branch is moved by a merge, never removed, renamed or rewritten"
 _REWRITE = f"{SHARED}: make a new commit that sets it right (`git revert`), on a branch of your own"
-_WORKTREE = "it can take another agent's worktree away: use `octet worktree list` and `octet worktree remove NAME`, which keep unsaved work"
-_COLLECT = "it can delete what another agent still needs: leave it to git, which collects garbage by itself"
+_WORKTREE = (
+    "it can take another agent's worktree away: use `octet worktree list` and `octet worktree "
+    "remove NAME`, which keep unsaved work"
+)
+_COLLECT = (
+    "it can delete what another agent still needs: leave it to git, which collects garbage by "
+    "itself"
+)
 _STASH = (
     "the stash is one for all worktrees, and another agent would get your changes: "
     "keep them with `octet worktree snapshot`, or commit them on your branch (`git commit`)"
 )
-_UNMERGED = "it is a task's branch, and its commits may be nowhere else: Octet removes it once it is merged (`git branch -d` if it is)"
+_UNMERGED = (
+    "it is a task's branch, and its commits may be nowhere else: Octet removes it once it is "
+    "merged (`git branch -d` if it is)"
+)
 _CLEAN = (
-    "in the checkout that all agents share it deletes what others need and git ignores (environments, settings, worktrees): "
+    "in the checkout that all agents share it deletes what others need and git ignores "
+    "(environments, settings, worktrees): "
     "name what is yours (`git clean -f -- PATH`), or leave out -x and the second -f"
 )
-_REPACK = "with -d it can drop what another agent still needs: leave it to git, which packs by itself"
+_REPACK = (
+    "with -d it can drop what another agent still needs: leave it to git, which packs by itself"
+)
 _IMPORT = "it can move any branch: import into a repository of its own, and fetch from there"
-_HOOKS_PATH = "it switches off the repository's git hooks, and with them the guard of the protected branches: leave core.hooksPath as it is"
+_HOOKS_PATH = (
+    "it switches off the repository's git hooks, and with them the guard of the protected "
+    "branches: leave core.hooksPath as it is"
+)
 
 
 def effects(call: Call, checkout: Checkout) -> Iterator[Effect]:
@@ -67,7 +86,9 @@ def _current(checkout: Checkout) -> Iterator[Effect]:
 
 
 def _branch(name: str, checkout: Checkout, *, refused: str = "") -> Iterator[Effect]:
-    """The effect of moving the branch `name` (a template): refused with a reason where no lock makes it right."""
+    """The effect of moving the branch `name` (a template): refused with a reason where no lock
+    makes it right.
+    """
     if not name or not checkout.may_be_protected(name):
         return
     if refused:
@@ -106,7 +127,20 @@ def _fetch(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 def _fetched(call: Call, checkout: Checkout) -> Iterator[Effect]:
     """`fetch origin x:main` moves the local main."""
-    valued = {"o", "server-option", "upload-pack", "depth", "deepen", "shallow-since", "shallow-exclude", "refmap", "j", "jobs", "s", "X"}
+    valued = {
+        "o",
+        "server-option",
+        "upload-pack",
+        "depth",
+        "deepen",
+        "shallow-since",
+        "shallow-exclude",
+        "refmap",
+        "j",
+        "jobs",
+        "s",
+        "X",
+    }
     for refspec in options(call.words, valued)[1][1:]:
         _, colon, target = refspec.partition(":")
         if colon:
@@ -114,7 +148,10 @@ def _fetched(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 
 def _rebase(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = options(call.words, {"onto", "x", "exec", "s", "strategy", "X", "strategy-option", "C", "whitespace", "empty"})
+    flags, operands = options(
+        call.words,
+        {"onto", "x", "exec", "s", "strategy", "X", "strategy-option", "C", "whitespace", "empty"},
+    )
     if "root" in flags:
         operands.insert(0, "")
     if len(operands) > 1:
@@ -125,10 +162,14 @@ def _rebase(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 
 def _reset(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    """With paths it only unstages; without a commit it moves nothing, but `--hard` throws everybody's changes away."""
+    """With paths it only unstages; without a commit it moves nothing, but `--hard` throws
+    everybody's changes away.
+    """
     flags, operands = options(call.words, {"pathspec-from-file"})
     mode = {"hard", "soft", "mixed", "merge", "keep"} & flags.keys()
-    if {"p", "patch", "pathspec-from-file"} & flags.keys() or (not mode and _only_paths(flags, operands, checkout)):
+    if {"p", "patch", "pathspec-from-file"} & flags.keys() or (
+        not mode and _only_paths(flags, operands, checkout)
+    ):
         return
     yield from _current(checkout)
 
@@ -136,7 +177,9 @@ def _reset(call: Call, checkout: Checkout) -> Iterator[Effect]:
 def _only_paths(flags: Mapping[str, str], operands: list[str], checkout: Checkout) -> bool:
     if "--" in flags or not operands or operands == ["HEAD"]:
         return True
-    return len(operands) > 1 or (checkout.has_path(operands[0]) and not checkout.has_branch(operands[0]))
+    return len(operands) > 1 or (
+        checkout.has_path(operands[0]) and not checkout.has_branch(operands[0])
+    )
 
 
 def _push(call: Call, checkout: Checkout) -> Iterator[Effect]:
@@ -144,7 +187,10 @@ def _push(call: Call, checkout: Checkout) -> Iterator[Effect]:
     if {"n", "dry-run"} & flags.keys():
         return
     if "mirror" in flags:
-        yield Refused(f"it overwrites every branch of the other repository, and {SHARED}: push your own branch by name")
+        yield Refused(
+            f"it overwrites every branch of the other repository, and {SHARED}: push your "
+            "own branch by name"
+        )
         return
     force = bool({"f", "force", "force-with-lease", "force-if-includes"} & flags.keys())
     delete = bool({"d", "delete"} & flags.keys())
@@ -186,19 +232,26 @@ def _pushed(refspec: str, checkout: Checkout, *, force: bool, delete: bool) -> I
 
 
 def _branch_command(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = options(call.words, {"u", "set-upstream-to", "contains", "no-contains", "points-at", "format", "sort"})
+    flags, operands = options(
+        call.words,
+        {"u", "set-upstream-to", "contains", "no-contains", "points-at", "format", "sort"},
+    )
     names = flags.keys()
     if {"r", "remotes", "list", "l"} & names:
         return
     if {"d", "D", "delete"} & names:
         for operand in operands:
             yield from _deleted(_ref(operand), checkout, force=bool({"D", "f", "force"} & names))
-            yield from _branch(_ref(operand), checkout, refused=_UNCLEAR if UNKNOWN in operand else SHARED)
+            yield from _branch(
+                _ref(operand), checkout, refused=_UNCLEAR if UNKNOWN in operand else SHARED
+            )
     elif {"m", "M", "move"} & names:
         renamed = operands if len(operands) > 1 else [checkout.branch(), *operands]
         for operand in renamed:
             yield from _others(_ref(operand), checkout, "leave its name as it is")
-            yield from _branch(_ref(operand), checkout, refused=_UNCLEAR if UNKNOWN in operand else SHARED)
+            yield from _branch(
+                _ref(operand), checkout, refused=_UNCLEAR if UNKNOWN in operand else SHARED
+            )
     elif {"C", "copy", "c"} & names and {"C", "f", "force"} & names:
         yield from _branch(_ref(operands[-1]) if operands else "", checkout)
     elif {"f", "force"} & names and operands:
@@ -208,13 +261,21 @@ def _branch_command(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 def _deleted(name: str, checkout: Checkout, *, force: bool) -> Iterator[Effect]:
     yield from _others(name, checkout, "leave it to them")
-    if force and name.startswith("octet/") and not checkout.may_be_protected(name) and not checkout.elsewhere(name):
+    if (
+        force
+        and name.startswith("octet/")
+        and not checkout.may_be_protected(name)
+        and not checkout.elsewhere(name)
+    ):
         yield Refused(_UNMERGED)
 
 
 def _taken_up(name: str, checkout: Checkout) -> Iterator[Effect]:
     """A checkout switches to the branch `name`."""
-    look = f"look at it with `git show {name}:FILE` or `git diff ...{name}`, or take its commit: `git switch --detach {name}`"
+    look = (
+        f"look at it with `git show {name}:FILE` or `git diff ...{name}`, or take its commit: "
+        f"`git switch --detach {name}`"
+    )
     yield from _others(name, checkout, look)
 
 
@@ -251,7 +312,9 @@ def _switch_to(call: Call, operands: list[str], checkout: Checkout) -> None:
 
 
 def _switch(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = options(call.words, {"c", "C", "create", "force-create", "orphan", "conflict"})
+    flags, operands = options(
+        call.words, {"c", "C", "create", "force-create", "orphan", "conflict"}
+    )
     if forced := flags.get("C") or flags.get("force-create"):
         yield from _others(_ref(forced), checkout, "make a branch of your own")
         yield from _branch(_ref(forced), checkout)
@@ -270,7 +333,9 @@ def _worktree(call: Call, checkout: Checkout) -> Iterator[Effect]:
     if verb in ("remove", "prune", "move"):
         yield Refused(_WORKTREE)
     elif verb == "add":
-        yield from _branch(_ref(options(call.words[1:], {"b", "B", "reason"})[0].get("B", "")), checkout)
+        yield from _branch(
+            _ref(options(call.words[1:], {"b", "B", "reason"})[0].get("B", "")), checkout
+        )
 
 
 def _gc(call: Call, _checkout: Checkout) -> Iterator[Effect]:
@@ -296,7 +361,9 @@ def _stash(call: Call, checkout: Checkout) -> Iterator[Effect]:
 def _update_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
     flags, operands = options(call.words, {"m"})
     if "stdin" in flags:
-        yield Refused("it can move any branch: give `git update-ref` the ref and the commit as words")
+        yield Refused(
+            "it can move any branch: give `git update-ref` the ref and the commit as words"
+        )
     elif operands:
         name = checkout.branch() if operands[0] in ("HEAD", "@") else _ref(operands[0])
         deletes = "d" in flags or "delete" in flags
@@ -310,7 +377,9 @@ def _symbolic_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
     if len(operands) < 2 and not {"d", "delete"} & flags.keys():
         return
     if operands and operands[0] == "HEAD":
-        yield Refused("it puts the checkout on another branch and leaves its files behind: use `git switch`")
+        yield Refused(
+            "it puts the checkout on another branch and leaves its files behind: use `git switch`"
+        )
     elif operands:
         yield from _branch(_ref(operands[0]), checkout, refused=SHARED)
 
@@ -323,7 +392,13 @@ def _clean(call: Call, checkout: Checkout) -> Iterator[Effect]:
     flags, operands = options(call.words, {"e", "exclude"})
     twice = sum(word.count("f") for word in call.words if word[:1] == "-" and word[:2] != "--") > 1
     dry = {"n", "dry-run"} & flags.keys()
-    if checkout.worktree and not checkout.linked and not operands and not dry and (twice or {"x", "X"} & flags.keys()):
+    if (
+        checkout.worktree
+        and not checkout.linked
+        and not operands
+        and not dry
+        and (twice or {"x", "X"} & flags.keys())
+    ):
         yield Refused(_CLEAN)
 
 

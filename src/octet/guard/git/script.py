@@ -1,11 +1,13 @@
-"""What a shell script does with git to this project: which protected branches it moves, which files it changes, and what must not run.
+"""What a shell script does with git to this project: which protected branches it moves, which files
+it changes, and what must not run.
 
-    found = git_effects(script, project, start="/srv/shop")
-    found[0].effect                  # Moves("main"), Refused("the stash is one for all worktrees, …") or Write("/srv/shop/src/a.py")
+    found = git_effects(script, project, start="/srv/shop") found[0].effect                  #
+    Moves("main"), Refused("the stash is one for all worktrees, …") or Write("/srv/shop/src/a.py")
     found[0].command                 # "git push origin main"
 
-Commands are followed in order: after `git checkout main` the current branch is main, and after `git init x` the directory x is another
-repository. What only the running shell knows counts as possible. What this cannot see, git's own fence catches.
+Commands are followed in order: after `git checkout main` the current branch is main, and after `git
+init x` the directory x is another repository. What only the running shell knows counts as possible.
+What this cannot see, git's own fence catches.
 """
 
 from __future__ import annotations
@@ -24,14 +26,34 @@ from octet.guard.git.rules import Effect, Moves, Refused, effects
 from octet.guard.shell import script as shell
 from octet.guard.shell.words import UNKNOWN, quoted
 from octet.guard.shell.writes import Write, shell_writes
-from octet.project.repository import Project, UnusablePath, Worktree, find_worktree, real_path, worktree_of_git_dir
+from octet.project.repository import (
+    Project,
+    UnusablePath,
+    Worktree,
+    find_worktree,
+    real_path,
+    worktree_of_git_dir,
+)
 
 __all__ = ["GitEffect", "Moves", "Refused", "git_effects"]
 
 _ALIAS_DEPTH = 4
 _CALL_LIMIT = 120
 _EFFECT_LIMIT = 150
-_INIT_VALUED = frozenset({"b", "branch", "initial-branch", "o", "origin", "depth", "template", "separate-git-dir", "reference", "c"})
+_INIT_VALUED = frozenset(
+    {
+        "b",
+        "branch",
+        "initial-branch",
+        "o",
+        "origin",
+        "depth",
+        "template",
+        "separate-git-dir",
+        "reference",
+        "c",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -43,12 +65,19 @@ class GitEffect:
 
 
 def git_effects(script: shell.Script, project: Project, start: str | None) -> tuple[GitEffect, ...]:
-    """What the script does to the project's repository when started in `start`; () for a project without git."""
+    """What the script does to the project's repository when started in `start`; () for a project
+    without git.
+    """
     if project.common_dir is None:
         return ()
     found = dict.fromkeys(islice(_Follower(project, start).follow(script, 0), _EFFECT_LIMIT))
     if len(found) == _EFFECT_LIMIT:
-        found[GitEffect(Refused(f"Octet checks at most {_EFFECT_LIMIT} names at once: use several steps"), "git")] = None
+        found[
+            GitEffect(
+                Refused(f"Octet checks at most {_EFFECT_LIMIT} names at once: use several steps"),
+                "git",
+            )
+        ] = None
     return tuple(found)
 
 
@@ -72,7 +101,13 @@ class _Follower:
                 continue
             self.calls += 1
             if self.calls > _CALL_LIMIT:
-                yield GitEffect(Refused(f"Octet checks at most {_CALL_LIMIT} git commands at once: use several steps"), call.shown)
+                yield GitEffect(
+                    Refused(
+                        f"Octet checks at most {_CALL_LIMIT} git commands at once: use "
+                        "several steps"
+                    ),
+                    call.shown,
+                )
                 return
             yield from self._effects(call, depth)
 
@@ -89,7 +124,9 @@ class _Follower:
             elif depth < _ALIAS_DEPTH:
                 yield from self._aliased(call, alias, checkout, depth)
 
-    def _aliased(self, call: Call, alias: str, checkout: Checkout, depth: int) -> Iterator[GitEffect]:
+    def _aliased(
+        self, call: Call, alias: str, checkout: Checkout, depth: int
+    ) -> Iterator[GitEffect]:
         if alias.startswith("!"):
             yield from self._script(f"{alias[1:]} {quoted(call.words)}", call, checkout, depth)
             return
@@ -111,13 +148,18 @@ class _Follower:
         """Git starts a shell at the top of the checkout."""
         script = shell.parse(text, checkout.top)
         if not script.complete:
-            yield GitEffect(Refused("Octet cannot read what it runs: it is too long or nested too deeply"), call.shown)
+            yield GitEffect(
+                Refused("Octet cannot read what it runs: it is too long or nested too deeply"),
+                call.shown,
+            )
         for write in shell_writes(script):
             yield GitEffect(write, call.shown)
         yield from self.follow(script, depth + 1)
 
     def _checkouts(self, call: Call) -> Iterator[Checkout]:
-        """The project's checkouts that the call may work on; one without worktree where its directory is unknown."""
+        """The project's checkouts that the call may work on; one without worktree where its
+        directory is unknown.
+        """
         seen: set[Path | None] = set()
         for directory in self._directories(call):
             if directory is not None and self._is_foreign(directory):
@@ -132,7 +174,9 @@ class _Follower:
                 yield Checkout(self.project, worktree, directory, self.switched, self.heads)
 
     def _directories(self, call: Call) -> list[str | None]:
-        """Where the call may run; where a `cd` before it may have failed, because there is no such directory, also where that began."""
+        """Where the call may run; where a `cd` before it may have failed, because there is no such
+        directory, also where that began.
+        """
         found = list(call.directories)
         first = found[0]
         if call.fallback and first and first not in self.mentioned and not _is_directory(first):
@@ -145,22 +189,32 @@ class _Follower:
         try:
             if not call.git_dir:
                 return find_worktree(directory)
-            return None if UNKNOWN in call.git_dir else worktree_of_git_dir(real_path(_seen_from(directory, call.git_dir)))
+            return (
+                None
+                if UNKNOWN in call.git_dir
+                else worktree_of_git_dir(real_path(_seen_from(directory, call.git_dir)))
+            )
         except UnusablePath:
             return None
 
     def _mention(self, command: shell.Command) -> None:
-        """A directory that an earlier command names (`mkdir x`) may exist by the time somebody changes to it."""
+        """A directory that an earlier command names (`mkdir x`) may exist by the time somebody
+        changes to it.
+        """
         if command.program in ("mkdir", "cp", "mv", "tar", "unzip"):
             for text in command.argv[1:]:
                 if text and command.directory and len(self.mentioned) < 1000:
                     self.mentioned.add(os.path.normpath(_seen_from(command.directory, text)))
 
     def _make_repository(self, call: Call) -> None:
-        """`git init` and `git clone` make another repository, whose commands are none of the project's business."""
+        """`git init` and `git clone` make another repository, whose commands are none of the
+        project's business.
+        """
         _, operands = options(call.words, _INIT_VALUED)
         if call.subcommand == "clone":
-            operands = operands[1:] or [re.sub(r"(/?\.git)?/*$", "", operand).rpartition("/")[2] for operand in operands]
+            operands = operands[1:] or [
+                re.sub(r"(/?\.git)?/*$", "", operand).rpartition("/")[2] for operand in operands
+            ]
         directory, target = call.directories[0], operands[0] if operands else "."
         if directory and UNKNOWN not in target:
             made = os.path.normpath(_seen_from(directory, target))
@@ -190,4 +244,8 @@ def _is_checkout_of(project: Project, path: str) -> bool:
         worktree = find_worktree(path)
     except UnusablePath:
         return False
-    return bool(worktree and worktree.common_dir == project.common_dir and str(worktree.path) == os.path.realpath(path))
+    return bool(
+        worktree
+        and worktree.common_dir == project.common_dir
+        and str(worktree.path) == os.path.realpath(path)
+    )

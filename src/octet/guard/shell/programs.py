@@ -2,8 +2,8 @@
 
     [operand.path for operand in operands_of("mv", ["-t", "lib", "a.py"])]      # ["a.py", "lib"]
 
-A path may hold UNKNOWN, for text that only the running program knows: "src/\\0" is something below src. `docs/commands-seen.md` is made
-of this table.
+A path may hold UNKNOWN, for text that only the running program knows: "src/\\0" is something below
+src. `docs/commands-seen.md` is made of this table.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ BELOW = f"/{UNKNOWN}"
 
 
 class Operand(NamedTuple):
-    """A word that names a file. `name`: the file's name if the word turns out to be a directory. `makes`: only a directory, and only if
-    it is not there."""
+    """A word that names a file. `name`: the file's name if the word turns out to be a directory.
+    `makes`: only a directory, and only if it is not there.
+    """
 
     path: str
     removes: bool = False
@@ -34,7 +35,9 @@ Program = Callable[[Sequence[str]], Found]
 
 
 def operands_of(program: str, words: Sequence[str]) -> Found:
-    """The files that `program` changes when called with `words`, the program's name left out; none for one that is not known."""
+    """The files that `program` changes when called with `words`, the program's name left out; none
+    for one that is not known.
+    """
     if find := PROGRAMS.get(program):
         yield from find(words)
 
@@ -62,7 +65,9 @@ def _output(*names: str) -> Program:
 
 
 def _changes_attributes(words: Sequence[str]) -> Found:
-    """`chmod`, `chown` and their like: the first operand is what to set, unless `--reference` says it."""
+    """`chmod`, `chown` and their like: the first operand is what to set, unless `--reference` says
+    it.
+    """
     flags, operands = options(words, {"reference", "from"})
     for operand in operands if "reference" in flags else operands[1:]:
         yield Operand(f"{operand}{BELOW}" if "R" in flags or "recursive" in flags else operand)
@@ -76,7 +81,9 @@ def _make_directory(words: Sequence[str]) -> Found:
 def _sed(words: Sequence[str]) -> Found:
     flags, operands = options(words, {"e", "f", "expression", "file", "l", "line-length"})
     if "i" in flags or "in-place" in flags:
-        for operand in operands if {"e", "f", "expression", "file"} & flags.keys() else operands[1:]:
+        for operand in (
+            operands if {"e", "f", "expression", "file"} & flags.keys() else operands[1:]
+        ):
             yield Operand(operand)
 
 
@@ -117,7 +124,9 @@ def _link(words: Sequence[str]) -> Found:
 
 
 def _install(words: Sequence[str]) -> Found:
-    flags, operands = options(words, {"m", "mode", "o", "owner", "g", "group", "t", "target-directory", "S", "suffix"})
+    flags, operands = options(
+        words, {"m", "mode", "o", "owner", "g", "group", "t", "target-directory", "S", "suffix"}
+    )
     if "d" in flags or "directory" in flags:
         for operand in operands:
             yield Operand(operand, makes=True)
@@ -127,7 +136,9 @@ def _install(words: Sequence[str]) -> Found:
 
 def _transfer(words: Sequence[str]) -> tuple[list[str], str]:
     """Sources and target of `mv`, `cp`, `ln` and `install`."""
-    flags, operands = options(words, {"t", "target-directory", "S", "suffix", "m", "mode", "o", "owner", "g", "group"})
+    flags, operands = options(
+        words, {"t", "target-directory", "S", "suffix", "m", "mode", "o", "owner", "g", "group"}
+    )
     if directory := flags.get("t") or flags.get("target-directory"):
         return operands, directory
     return operands[:-1], operands[-1] if operands else ""
@@ -144,10 +155,41 @@ def _dd(words: Sequence[str]) -> Found:
 
 
 def _rsync(words: Sequence[str]) -> Found:
-    """Into a directory on this machine; with --delete, and for what it finds below its sources, the names are not known."""
-    valued = {"e", "rsh", "f", "filter", "exclude", "include", "exclude-from", "include-from", "files-from", "T", "temp-dir", "port"}
-    flags, operands = options(words, {*valued, "backup-dir", "link-dest", "compare-dest", "copy-dest", "bwlimit", "chmod", "chown"})
-    if len(operands) < 2 or {"n", "dry-run", "list-only"} & flags.keys() or re.match(r"[^/]*:", operands[-1]):
+    """Into a directory on this machine; with --delete, and for what it finds below its sources, the
+    names are not known.
+    """
+    valued = {
+        "e",
+        "rsh",
+        "f",
+        "filter",
+        "exclude",
+        "include",
+        "exclude-from",
+        "include-from",
+        "files-from",
+        "T",
+        "temp-dir",
+        "port",
+    }
+    flags, operands = options(
+        words,
+        {
+            *valued,
+            "backup-dir",
+            "link-dest",
+            "compare-dest",
+            "copy-dest",
+            "bwlimit",
+            "chmod",
+            "chown",
+        },
+    )
+    if (
+        len(operands) < 2
+        or {"n", "dry-run", "list-only"} & flags.keys()
+        or re.match(r"[^/]*:", operands[-1])
+    ):
         return
     target = operands[-1].rstrip("/") or "/"
     for source in operands[:-1]:
@@ -160,12 +202,39 @@ def _rsync(words: Sequence[str]) -> Found:
 
 def _tar(words: Sequence[str]) -> Found:
     """The archive that it makes, or whatever it unpacks below the directory of `-C`."""
-    words = [f"-{words[0]}", *words[1:]] if words and re.fullmatch(r"[A-Za-z]+", words[0]) else list(words)
-    flags, _ = options(words, {"f", "file", "C", "directory", "T", "X", "exclude", "files-from", "transform", "strip-components"})
+    words = (
+        [f"-{words[0]}", *words[1:]]
+        if words and re.fullmatch(r"[A-Za-z]+", words[0])
+        else list(words)
+    )
+    flags, _ = options(
+        words,
+        {
+            "f",
+            "file",
+            "C",
+            "directory",
+            "T",
+            "X",
+            "exclude",
+            "files-from",
+            "transform",
+            "strip-components",
+        },
+    )
     archive = flags.get("f") or flags.get("file") or ""
     if {"x", "extract", "get"} & flags.keys() and not {"O", "to-stdout"} & flags.keys():
         yield Operand(f"{flags.get('C') or flags.get('directory') or '.'}{BELOW}")
-    elif {"c", "create", "r", "append", "u", "update", "A", "delete"} & flags.keys() and archive not in ("", "-"):
+    elif {
+        "c",
+        "create",
+        "r",
+        "append",
+        "u",
+        "update",
+        "A",
+        "delete",
+    } & flags.keys() and archive not in ("", "-"):
         yield Operand(archive)
 
 
@@ -184,13 +253,31 @@ def _zip(words: Sequence[str]) -> Found:
 def _patch(words: Sequence[str]) -> Found:
     """The file that is named, else whatever the patch names."""
     flags, operands = options(
-        words, {"p", "strip", "i", "input", "o", "output", "r", "reject-file", "d", "directory", "F", "fuzz", "D", "B"}
+        words,
+        {
+            "p",
+            "strip",
+            "i",
+            "input",
+            "o",
+            "output",
+            "r",
+            "reject-file",
+            "d",
+            "directory",
+            "F",
+            "fuzz",
+            "D",
+            "B",
+        },
     )
     directory = flags.get("d") or flags.get("directory")
     if "dry-run" in flags:
         return
     if target := flags.get("o") or flags.get("output") or "".join(operands[:1]):
-        yield Operand(target if not directory or target.startswith("/") else f"{directory}/{target}")
+        yield Operand(
+            target if not directory or target.startswith("/") else f"{directory}/{target}"
+        )
     else:
         yield Operand(f"{directory or '.'}{BELOW}")
 
@@ -242,7 +329,21 @@ def _curl(words: Sequence[str]) -> Found:
         "m",
         "w",
     ]
-    flags, operands = options(words, {*valued, "max-time", "retry", "connect-timeout", "cacert", "cert", "key", "url", "write-out", "D"})
+    flags, operands = options(
+        words,
+        {
+            *valued,
+            "max-time",
+            "retry",
+            "connect-timeout",
+            "cacert",
+            "cert",
+            "key",
+            "url",
+            "write-out",
+            "D",
+        },
+    )
     directory = flags.get("output-dir", "")
     if target := flags.get("o") or flags.get("output"):
         yield from _into(directory, target)
@@ -274,7 +375,9 @@ def _wget(words: Sequence[str]) -> Found:
         "R",
         "D",
     }
-    flags, operands = options(words, {*valued, "user-agent", "post-data", "tries", "timeout", "user", "password", "level"})
+    flags, operands = options(
+        words, {*valued, "user-agent", "post-data", "tries", "timeout", "user", "password", "level"}
+    )
     directory = flags.get("P") or flags.get("directory-prefix") or ""
     target = flags.get("O") or flags.get("output-document") or ""
     if "spider" in flags:
@@ -293,11 +396,17 @@ def _wget(words: Sequence[str]) -> Found:
 
 def _into(directory: str, target: str) -> Found:
     if target not in ("-", ""):
-        yield Operand(f"{directory}/{target}" if directory and not target.startswith("/") else target)
+        yield Operand(
+            f"{directory}/{target}" if directory and not target.startswith("/") else target
+        )
 
 
 def _remote_name(url: str) -> str:
-    return re.sub(r"[?#].*", "", url).partition("://")[2].partition("/")[2].rpartition("/")[2] if "://" in url else _name(url)
+    return (
+        re.sub(r"[?#].*", "", url).partition("://")[2].partition("/")[2].rpartition("/")[2]
+        if "://" in url
+        else _name(url)
+    )
 
 
 def _find(words: Sequence[str]) -> Found:
@@ -311,7 +420,22 @@ def _find(words: Sequence[str]) -> Found:
 
 
 def _split(words: Sequence[str]) -> Found:
-    operands = options(words, {"a", "b", "C", "l", "n", "t", "bytes", "lines", "number", "suffix-length", "additional-suffix"})[1]
+    operands = options(
+        words,
+        {
+            "a",
+            "b",
+            "C",
+            "l",
+            "n",
+            "t",
+            "bytes",
+            "lines",
+            "number",
+            "suffix-length",
+            "additional-suffix",
+        },
+    )[1]
     yield Operand(f"{operands[1] if len(operands) > 1 else 'x'}{UNKNOWN}")
 
 

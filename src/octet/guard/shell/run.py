@@ -1,7 +1,7 @@
 """What running a command does to the shell: its directory and its variables.
 
-The parser in `shell.py` hands each simple command to `Shell.record` as it reads it, asks for the value of variables, and tells a `Level`
-where commands and lists end.
+The parser in `shell.py` hands each simple command to `Shell.record` as it reads it, asks for the
+value of variables, and tells a `Level` where commands and lists end.
 """
 
 from __future__ import annotations
@@ -24,15 +24,19 @@ _BRANCH_LIMIT = 8
 
 
 class Redirect(NamedTuple):
-    """`operator` is one of `< > >> >| <> &> &>> >& <<<`; duplicated descriptors such as `2>&1` are left out."""
+    """`operator` is one of `< > >> >| <> &> &>> >& <<<`; duplicated descriptors such as `2>&1` are
+    left out.
+    """
 
     operator: str
     target: Word
 
 
 class Where(NamedTuple):
-    """Where the shell is. `fallback`: where it may be if an earlier `cd` failed; `before_cd`: the same for `cd`s whose `&&` chain has
-    not ended yet. `also`: where it is if a branch with a `cd` in it was not taken."""
+    """Where the shell is. `fallback`: where it may be if an earlier `cd` failed; `before_cd`: the
+    same for `cd`s whose `&&` chain has not ended yet. `also`: where it is if a branch with a `cd`
+    in it was not taken.
+    """
 
     directory: str | None
     fallback: tuple[str | None, ...] = ()
@@ -44,8 +48,9 @@ class Where(NamedTuple):
 class Command:
     """One simple command.
 
-    `directory` is absolute, None when it cannot be known; `fallback` are those where it may run if a `cd` before it failed, and `also`
-    those where it may run in any case. `assignments` are the variables set for it: name and template.
+    `directory` is absolute, None when it cannot be known; `fallback` are those where it may run if
+    a `cd` before it failed, and `also` those where it may run in any case. `assignments` are the
+    variables set for it: name and template.
     """
 
     words: tuple[Word, ...]
@@ -82,12 +87,19 @@ class Shell:
         self._assigned: list[str] = []
         self.budget = Budget()
 
-    def record(self, words: Sequence[Word], assignments: Sequence[tuple[str, str]], redirects: Sequence[Redirect]) -> Command:
+    def record(
+        self,
+        words: Sequence[Word],
+        assignments: Sequence[tuple[str, str]],
+        redirects: Sequence[Redirect],
+    ) -> Command:
         """Note a command that may run here."""
         self.budget.step(2)
         variables = (*self._git_variables.items(), *assignments)
         where = self.where
-        command = Command(tuple(words), variables, tuple(redirects), where.directory, where.fallback, where.also)
+        command = Command(
+            tuple(words), variables, tuple(redirects), where.directory, where.fallback, where.also
+        )
         self.commands.append(command)
         return command
 
@@ -97,7 +109,9 @@ class Shell:
         if inner.directory is not None:
             directory = join(directory, inner.directory)
             fallback, also = _join_all(fallback, inner.directory), _join_all(also, inner.directory)
-        command = Command(inner.words, (*outer.assignments, *inner.assignments), (), directory, fallback, also)
+        command = Command(
+            inner.words, (*outer.assignments, *inner.assignments), (), directory, fallback, also
+        )
         self.commands.append(command)
         return command
 
@@ -132,7 +146,9 @@ class Shell:
         self.where = where._replace(also=_few(also))
 
     def settle(self, skipped: Sequence[Where]) -> None:
-        """An `&&` chain has ended: a `cd` in it may have failed, or been `skipped` at one of these places."""
+        """An `&&` chain has ended: a `cd` in it may have failed, or been `skipped` at one of these
+        places.
+        """
         where = self.where
         if where.before_cd:
             fallback = dict.fromkeys((*where.before_cd, *where.fallback))
@@ -151,7 +167,9 @@ class Shell:
             self._variables[name] = UNKNOWN
 
     def repeat(self, first: int, start: Where) -> None:
-        """The commands from number `first` on were a loop's, begun at `start`: a `cd` in it leads on at each turn."""
+        """The commands from number `first` on were a loop's, begun at `start`: a `cd` in it leads
+        on at each turn.
+        """
         ended = self.where.directory
         if ended == start.directory:
             return
@@ -163,7 +181,9 @@ class Shell:
         self.also_at(Where(None))
 
     def assign(self, name: str, value: str) -> None:
-        """Set a variable. A second, different value makes it unknown: which one holds where depends on the branches taken."""
+        """Set a variable. A second, different value makes it unknown: which one holds where depends
+        on the branches taken.
+        """
         if not _IDENTIFIER.fullmatch(name):
             return
         if name == "IFS":  # words would be split elsewhere
@@ -191,7 +211,12 @@ class Shell:
         directory, top = self._certain_directory(), self._toplevel
         if text == "pwd":
             return directory or UNKNOWN
-        if text == "git rev-parse --show-toplevel" and directory and top and f"{directory}/".startswith(f"{top}/"):
+        if (
+            text == "git rev-parse --show-toplevel"
+            and directory
+            and top
+            and f"{directory}/".startswith(f"{top}/")
+        ):
             return top
         return UNKNOWN
 
@@ -200,7 +225,11 @@ class Shell:
         return None if where.also or where.fallback else where.directory
 
     def _change_directory(self, operands: Sequence[Word], *, home: bool) -> None:
-        targets = [word for word in operands if not (word.template.startswith("-") and len(word.template) > 1)]
+        targets = [
+            word
+            for word in operands
+            if not (word.template.startswith("-") and len(word.template) > 1)
+        ]
         if not targets:
             self.where = Where(self.home if home else None)
         elif len(targets) > 1 or targets[0].glob or targets[0].template.startswith(("-", "+")):
@@ -214,7 +243,9 @@ class Shell:
         before = dict.fromkeys((where.directory, *where.before_cd))
         failed = dict.fromkeys(_join_all(where.fallback, target))
         also = dict.fromkeys(_join_all(where.also, target))
-        if ".." in target:  # `cd nosuch; cd ..`: the place it leads to is there even if the first `cd` failed
+        if (
+            ".." in target
+        ):  # `cd nosuch; cd ..`: the place it leads to is there even if the first `cd` failed
             also |= failed
         fallback = dict.fromkeys((*where.fallback, *failed))
         return Where(join(where.directory, target), _few(fallback), _few(before), _few(also))
@@ -223,8 +254,8 @@ class Shell:
 class Level:
     """What a list of commands knows of itself; saved while a list inside it is read.
 
-    Each part of a pipeline runs in a subshell, and so does a list before `&`: where they went and what they assigned ends with them. What
-    stands behind `&&` or `||` may not run at all.
+    Each part of a pipeline runs in a subshell, and so does a list before `&`: where they went and
+    what they assigned ends with them. What stands behind `&&` or `||` may not run at all.
     """
 
     __slots__ = (
@@ -267,12 +298,17 @@ class Level:
         if self.piped:
             shell.where = self.pipeline_start
             shell.forget(self.pipeline_mark)
-        elif self.condition_mark is not None and shell.where.directory != self.pipeline_start.directory:
+        elif (
+            self.condition_mark is not None
+            and shell.where.directory != self.pipeline_start.directory
+        ):
             self.skipped += (self.pipeline_start,)
             if self.operator == "||":  # `a || cd x && b`: b runs in either place
                 shell.settle(self.skipped)
         if operator in ("&&", "||"):
-            self.condition_mark = shell.mark() if self.condition_mark is None else self.condition_mark
+            self.condition_mark = (
+                shell.mark() if self.condition_mark is None else self.condition_mark
+            )
         else:
             self._end_list(operator)
         if operator != "&&":
@@ -293,7 +329,9 @@ class Level:
         self.condition_mark, self.list_start, self.list_mark = None, shell.where, shell.mark()
 
     def other_branch(self) -> None:
-        """`else`, `elif` or the next pattern of a `case`: begins where the whole began, or went on from its condition."""
+        """`else`, `elif` or the next pattern of a `case`: begins where the whole began, or went on
+        from its condition.
+        """
         ended = self._shell.where
         self._shell.where = self.begin
         self._shell.also_at(ended)
@@ -301,7 +339,9 @@ class Level:
 
 
 def join(directory: str | None, template: str) -> str | None:
-    """A directory seen from another one, as the shell's `cd` sees it (`..` taken off the name); None when it cannot be known."""
+    """A directory seen from another one, as the shell's `cd` sees it (`..` taken off the name);
+    None when it cannot be known.
+    """
     if UNKNOWN in template or len(template) + len(directory or "") > PATH_LIMIT:
         return None
     if template.startswith("/"):

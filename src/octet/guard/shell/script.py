@@ -1,14 +1,17 @@
-"""A shell command → the simple commands that it may run, each with literal words, redirections and directory.
+"""A shell command → the simple commands that it may run, each with literal words, redirections and
+directory.
 
-    script = parse("cd /srv/shop && git -C lib push origin main > log", "/home/ann", home="/home/ann")
-    script.commands[1].argv          # ("git", "-C", "lib", "push", "origin", "main")
-    script.commands[1].directory     # "/srv/shop"
-    script.commands[1].redirects     # (Redirect(">", Word("log", plain=True)),)
-    script.complete                  # False: too long or too deep to be read; nothing may be concluded from what is missing
+    script = parse("cd /srv/shop && git -C lib push origin main > log", "/home/ann",
+    home="/home/ann") script.commands[1].argv          # ("git", "-C", "lib", "push", "origin",
+    "main") script.commands[1].directory     # "/srv/shop" script.commands[1].redirects     #
+    (Redirect(">", Word("log", plain=True)),) script.complete                  # False: too long or
+    too deep to be read; nothing may be concluded from what is missing
 
-Written for the question "what might this do?": both branches of an `if` count, and so do the bodies of loops and functions. It is no
-syntax checker, and reads on where a shell gives up. What a variable holds is known when the command itself set it, once, to a literal.
-`bash -c`, `eval`, `sudo`, `env`, `xargs` and the like are looked into (`wrappers.py`); what they run follows them in `commands`.
+Written for the question "what might this do?": both branches of an `if` count, and so do the bodies
+of loops and functions. It is no syntax checker, and reads on where a shell gives up. What a
+variable holds is known when the command itself set it, once, to a literal. `bash -c`, `eval`,
+`sudo`, `env`, `xargs` and the like are looked into (`wrappers.py`); what they run follows them in
+`commands`.
 """
 
 from __future__ import annotations
@@ -43,10 +46,13 @@ class Script:
     complete: bool = True
 
 
-def parse(text: str, directory: str | None, *, home: str | None = None, toplevel: str | None = None) -> Script:
+def parse(
+    text: str, directory: str | None, *, home: str | None = None, toplevel: str | None = None
+) -> Script:
     """What `text` may run when started in `directory`; never raises.
 
-    `home` is what `~` stands for. `toplevel` is what `git rev-parse --show-toplevel` would print in `directory`.
+    `home` is what `~` stands for. `toplevel` is what `git rev-parse --show-toplevel` would print in
+    `directory`.
     """
     # Path.expanduser() raises where a uid has no name and HOME is not set, as in many containers.
     shell = Shell(directory, os.path.expanduser("~") if home is None else home, toplevel)  # noqa: PTH111
@@ -58,7 +64,9 @@ def parse(text: str, directory: str | None, *, home: str | None = None, toplevel
 
 
 class _Simple:
-    """A simple command being read. `body`: of its here-document. `command`: itself, once it was run."""
+    """A simple command being read. `body`: of its here-document. `command`: itself, once it was
+    run.
+    """
 
     __slots__ = ("assignments", "body", "command", "redirects", "words")
 
@@ -82,7 +90,9 @@ class _HereDocument(NamedTuple):
 
 
 class _Parser(WordReader):
-    """Reads command lists: one parser for the command line, and one for each text inside it (`bash -c`, backticks)."""
+    """Reads command lists: one parser for the command line, and one for each text inside it (`bash
+    -c`, backticks).
+    """
 
     def __init__(self, text: str, shell: Shell, depth: int) -> None:
         super().__init__(text, depth, shell.budget)
@@ -101,7 +111,9 @@ class _Parser(WordReader):
         return UNKNOWN if user else self.shell.home
 
     def run(self, until: str) -> str:
-        """Read commands up to `until`: "" the end, ")", or ";;" of a `case` branch. Returns what ended them ("esac" too)."""
+        """Read commands up to `until`: "" the end, ")", or ";;" of a `case` branch. Returns what
+        ended them ("esac" too).
+        """
         while True:
             self._blanks()
             if self.pos >= self.end:
@@ -177,7 +189,11 @@ class _Parser(WordReader):
             if self.text.startswith(("[[ ", "[[\t", "[[\n"), self.pos):
                 self._test()
                 return False
-        declared = self.simple.words and self.simple.words[0].text in DECLARING and _ASSIGNMENT.match(self.text, self.pos)
+        declared = (
+            self.simple.words
+            and self.simple.words[0].text in DECLARING
+            and _ASSIGNMENT.match(self.text, self.pos)
+        )
         words = self.word(split=not declared)
         if words and words[0].plain and self.simple.empty and self._keyword(words[0].template):
             return words[0].template == "esac"
@@ -206,7 +222,9 @@ class _Parser(WordReader):
         self.pos += 1
 
     def _keyword(self, word: str) -> bool:
-        """Follow a word that is the shell's own at the beginning of a command; False when it is a command's name."""
+        """Follow a word that is the shell's own at the beginning of a command; False when it is a
+        command's name.
+        """
         if word in _OPENING:
             self._open()
         elif word in _CLOSING:
@@ -245,7 +263,9 @@ class _Parser(WordReader):
             if word == "done":
                 self.shell.repeat(inner.first, inner.begin)
             self.shell.also_at(inner.begin)
-        self.shell.forget(inner.mark)  # what was assigned in a branch, or where a function is defined, may not have been
+        self.shell.forget(
+            inner.mark
+        )  # what was assigned in a branch, or where a function is defined, may not have been
 
     def _define(self, name: list[Word]) -> None:
         """A function's body comes next."""
@@ -353,7 +373,9 @@ class _Parser(WordReader):
         return self.shell.output_of(text.strip())
 
     def _redirect(self) -> None:
-        """A redirection at `pos`; a number right before it is its descriptor and not a word of the command."""
+        """A redirection at `pos`; a number right before it is its descriptor and not a word of the
+        command.
+        """
         words = self.simple.words
         if words and self.word_end == self.pos and words[-1].plain and words[-1].template.isdigit():
             words.pop()
@@ -365,7 +387,11 @@ class _Parser(WordReader):
             self._here_document(strip_tabs=operator == "<<-")
             return
         target = self.word(split=False)
-        if not target or (operator in (">&", "<&") and target[0].template.rstrip("-").isdigit()) or target[0].template == "-":
+        if (
+            not target
+            or (operator in (">&", "<&") and target[0].template.rstrip("-").isdigit())
+            or target[0].template == "-"
+        ):
             return
         if operator == "<<<":
             self.simple.body = target[0].template
@@ -444,7 +470,11 @@ class _Parser(WordReader):
             if isinstance(inner, InnerText):
                 self._run_inner(inner)
                 continue
-            self._look_inside(self.shell.record_inner(command, inner), level + 1, in_shell=in_shell and inner.in_shell)
+            self._look_inside(
+                self.shell.record_inner(command, inner),
+                level + 1,
+                in_shell=in_shell and inner.in_shell,
+            )
 
     def _call(self, name: str) -> None:
         """Run a function of the script where it is called; one that calls itself does nothing new."""
@@ -454,17 +484,26 @@ class _Parser(WordReader):
             shell.running.add(name)
             self._run_inner(InnerText(f"{{ {shell.functions[name]}\n}}", in_shell=True))
             shell.running.discard(name)
-            shell.also_at(where)  # where it was defined in a subshell, there is no such function here
+            shell.also_at(
+                where
+            )  # where it was defined in a subshell, there is no such function here
             shell.forget(mark)
 
     def _expand_alias(self, words: Sequence[Word]) -> None:
-        """Run what an alias of the script stands for, with the words behind it; one that calls itself means the program."""
+        """Run what an alias of the script stands for, with the words behind it; one that calls
+        itself means the program.
+        """
         shell, name = self.shell, words[0].template
         mark = f"alias {name}"
         if name in shell.aliases and mark not in shell.running:
             self.step(len(words))
             shell.running.add(mark)
-            self._run_inner(InnerText(f"{shell.aliases[name]} {quoted([word.template for word in words[1:]])}", in_shell=True))
+            self._run_inner(
+                InnerText(
+                    f"{shell.aliases[name]} {quoted([word.template for word in words[1:]])}",
+                    in_shell=True,
+                )
+            )
             shell.running.discard(mark)
 
     def _run_inner(self, inner: InnerText) -> None:

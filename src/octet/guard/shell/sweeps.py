@@ -15,7 +15,9 @@ _PATTERN = re.compile(r"[*?\[]")
 
 
 def meets(sweep: str, resource: str) -> bool:
-    """Whether `sweep`, a repository-relative path with UNKNOWN in it, may mean what the resource (`path:…`) covers."""
+    """Whether `sweep`, a repository-relative path with UNKNOWN in it, may mean what the resource
+    (`path:…`) covers.
+    """
     if not resource.startswith("path:"):
         return False
     held = resource.removeprefix("path:").rstrip("/")
@@ -28,7 +30,8 @@ def meets(sweep: str, resource: str) -> bool:
 
 def fits(template: str, text: str) -> bool:
     """Whether a text may be what the template stands for."""
-    # Not through a regular expression: a template with hundreds of unknown parts must not backtrack.
+    # Not through a regular expression: a template with hundreds of unknown parts must not
+    # backtrack.
     first, *rest = template.split(UNKNOWN)
     if not rest:
         return text == first

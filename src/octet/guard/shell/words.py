@@ -1,9 +1,12 @@
-"""Words of a shell command: quotes, escapes and expansions, read from left to right, each character once.
+"""Words of a shell command: quotes, escapes and expansions, read from left to right, each character
+once.
 
-`WordReader.word()` gives `Word`s; the parser in `shell.py` is built on it and reads the command lists that stand inside words.
-What only the running shell knows (`$1`, `$(date)`) becomes `UNKNOWN` in a word's template, and such a word has no `text`.
+`WordReader.word()` gives `Word`s; the parser in `shell.py` is built on it and reads the command
+lists that stand inside words. What only the running shell knows (`$1`, `$(date)`) becomes `UNKNOWN`
+in a word's template, and such a word has no `text`.
 
-The compiled patterns below find where a run of ordinary characters ends. No pattern decides what a command means.
+The compiled patterns below find where a run of ordinary characters ends. No pattern decides what a
+command means.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ from typing import NamedTuple
 
 UNKNOWN = "\0"  # no shell word can hold a NUL, so it stands for "some text"
 
-# A command of 100 KB must be read in 20 ms. The longest runs cost one step; only nesting and operators without end cost many.
+# A command of 100 KB must be read in 20 ms. The longest runs cost one step; only nesting and
+# operators without end cost many.
 STEP_LIMIT = 5_000
 DEPTH_LIMIT = 30
 
@@ -30,8 +34,20 @@ _VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*
 _PARAMETER_HEAD = re.compile(r"\$\{[!#]?(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!_-])?")
 _TILDE = re.compile(r"~([A-Za-z0-9._+-]*)(?=[/ \t\n;&|<>()]|\Z)")
 _ANSI_RUN = re.compile(r"(?:[^'\\]|\\.)*", re.DOTALL)
-_ANSI = re.compile(r"\\(?:([abefnrtv\\'\"?])|x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|([0-7]{1,3})|c(.))", re.DOTALL)
-_ANSI_LETTERS = {"a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_ANSI = re.compile(
+    r"\\(?:([abefnrtv\\'\"?])|x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|([0-7]{1,3})|c(.))",
+    re.DOTALL,
+)
+_ANSI_LETTERS = {
+    "a": "\a",
+    "b": "\b",
+    "e": "\x1b",
+    "f": "\f",
+    "n": "\n",
+    "r": "\r",
+    "t": "\t",
+    "v": "\v",
+}
 _WORD_END = frozenset(" \t\n;&|<>()")
 
 
@@ -46,14 +62,18 @@ class Budget:
         self._left = STEP_LIMIT
 
     def step(self, weight: int = 1) -> None:
-        """Account for one token, or for what costs as much as `weight` of them; raises TooComplex when there were too many."""
+        """Account for one token, or for what costs as much as `weight` of them; raises TooComplex
+        when there were too many.
+        """
         self._left -= weight
         if self._left < 0:
             raise TooComplex
 
 
 class Word(NamedTuple):
-    """One word after expansion. `plain`: written without quotes, escapes and expansions, so that it can be a keyword."""
+    """One word after expansion. `plain`: written without quotes, escapes and expansions, so that it
+    can be a keyword.
+    """
 
     template: str
     plain: bool = False
@@ -71,9 +91,21 @@ def quoted(words: Sequence[str]) -> str:
 
 
 class _Draft:
-    """A word being read; `fields` are those that an unquoted variable with blanks in it has already finished."""
+    """A word being read; `fields` are those that an unquoted variable with blanks in it has already
+    finished.
+    """
 
-    __slots__ = ("braces", "comma", "fields", "glob", "opened", "parts", "plain", "present", "unknown")
+    __slots__ = (
+        "braces",
+        "comma",
+        "fields",
+        "glob",
+        "opened",
+        "parts",
+        "plain",
+        "present",
+        "unknown",
+    )
 
     def __init__(self) -> None:
         self.fields: list[str] = []
@@ -88,7 +120,9 @@ class _Draft:
 
 
 class WordReader:
-    """Reads words of `text` from `pos` on. A subclass says what commands inside words do, and what variables hold."""
+    """Reads words of `text` from `pos` on. A subclass says what commands inside words do, and what
+    variables hold.
+    """
 
     def __init__(self, text: str, depth: int, budget: Budget) -> None:
         if depth > DEPTH_LIMIT:
@@ -100,7 +134,9 @@ class WordReader:
         self.step = budget.step
 
     def run_list(self) -> str:
-        """Read the commands from `pos` up to and with the closing parenthesis, as a subshell; what they print, if that is known."""
+        """Read the commands from `pos` up to and with the closing parenthesis, as a subshell; what
+        they print, if that is known.
+        """
         raise NotImplementedError
 
     def run_text(self, text: str) -> str:
@@ -116,7 +152,9 @@ class WordReader:
         raise NotImplementedError
 
     def word(self, *, split: bool = True) -> list[Word]:
-        """The word at `pos`: usually one, none or several when an unquoted variable expands. `split`: whether it may."""
+        """The word at `pos`: usually one, none or several when an unquoted variable expands.
+        `split`: whether it may.
+        """
         self.step()
         draft = _Draft()
         text, end = self.text, self.end
@@ -185,12 +223,16 @@ class WordReader:
         while self.pos < self.end:
             self.step()
             if match := _DOUBLE_RUN.match(self.text, self.pos):
-                parts.append(_DOUBLE_ESCAPE.sub(_double_escape, match[0]) if "\\" in match[0] else match[0])
+                parts.append(
+                    _DOUBLE_ESCAPE.sub(_double_escape, match[0]) if "\\" in match[0] else match[0]
+                )
                 self.pos = match.end()
                 continue
             char = self.text[self.pos]
             if char in "$`":
-                parts.append(self.dollar(double=True) if char == "$" else self.backticks(double=True))
+                parts.append(
+                    self.dollar(double=True) if char == "$" else self.backticks(double=True)
+                )
                 continue
             self.pos += 1
             if char == closer:
@@ -217,8 +259,10 @@ class WordReader:
         return "$"
 
     def _parameter(self, double: bool) -> str:
-        """`${x:-word}` and its relatives. Within double quotes a single quote is an ordinary character, except in a pattern:
-        read as a quote, the one of `"${x:-it's}"` would hide the commands behind it."""
+        """`${x:-word}` and its relatives. Within double quotes a single quote is an ordinary
+        character, except in a pattern: read as a quote, the one of `"${x:-it's}"` would hide the
+        commands behind it.
+        """
         head = _PARAMETER_HEAD.match(self.text, self.pos)
         self.pos = head.end() if head else self.pos + 2
         quotes = not double or self.text[self.pos : self.pos + 1] in ("#", "%", "/")
@@ -242,7 +286,9 @@ class WordReader:
         self.depth += 1
         if self.depth > DEPTH_LIMIT:
             raise TooComplex
-        if char == "$" and not (not double and self.text[self.pos + 1 : self.pos + 2] in ("'", '"')):
+        if char == "$" and not (
+            not double and self.text[self.pos + 1 : self.pos + 2] in ("'", '"')
+        ):
             self.dollar(double=double)
         elif char == "`":
             self.backticks(double=double)
@@ -251,7 +297,9 @@ class WordReader:
         self.depth -= 1
 
     def arithmetic(self) -> bool:
-        """Pass over `((…))` at `pos`; False, and nothing passed, when it is two subshells after all."""
+        """Pass over `((…))` at `pos`; False, and nothing passed, when it is two subshells after
+        all.
+        """
         begin, open_parentheses = self.pos, 0
         self.pos += 2
         while self.pos < self.end:
@@ -278,7 +326,9 @@ class WordReader:
         match = _BACKTICK_RUN.match(self.text, self.pos + 1)
         inner = match[0] if match else ""
         self.pos += len(inner) + 2
-        return self.run_text((_BACKTICK_DOUBLE_ESCAPE if double else _BACKTICK_ESCAPE).sub(r"\1", inner))
+        return self.run_text(
+            (_BACKTICK_DOUBLE_ESCAPE if double else _BACKTICK_ESCAPE).sub(r"\1", inner)
+        )
 
     def _expand(self, draft: _Draft, value: str, split: bool) -> None:
         draft.glob = draft.glob or (split and any(char in value for char in "*?["))
@@ -306,7 +356,8 @@ class WordReader:
         elif char == "}" and draft.braces:
             draft.braces -= 1
             if draft.comma or ".." in self.text[draft.opened : self.pos]:
-                draft.unknown = True  # expanded before all else: even the variables' names in `$U{1,2}` are made by it
+                # expanded before all else: even the variables' names in `$U{1,2}` are made by it
+                draft.unknown = True
             draft.opened = self.pos
         self.pos += 1
 

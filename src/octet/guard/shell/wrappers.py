@@ -19,7 +19,9 @@ SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "ash", "mksh"})
 
 
 class InnerCommand(NamedTuple):
-    """A command as words. `directory`: a template of where it runs, None for the same. `in_shell`: the shell itself runs it."""
+    """A command as words. `directory`: a template of where it runs, None for the same. `in_shell`:
+    the shell itself runs it.
+    """
 
     words: tuple[Word, ...]
     assignments: tuple[tuple[str, str], ...] = ()
@@ -28,7 +30,9 @@ class InnerCommand(NamedTuple):
 
 
 class InnerText(NamedTuple):
-    """A command as text for a shell. `in_shell`: for this very shell (`eval`), so that its `cd` holds afterwards."""
+    """A command as text for a shell. `in_shell`: for this very shell (`eval`), so that its `cd`
+    holds afterwards.
+    """
 
     text: str
     in_shell: bool = False
@@ -36,8 +40,10 @@ class InnerText(NamedTuple):
 
 @dataclass(frozen=True)
 class _Options:
-    """How a wrapper's own words end. `valued`: letters and long names that take the next word as value. `operands`: words of its own
-    before the command. `directory`: options that say where to run. `text`: options whose value is a command for a shell."""
+    """How a wrapper's own words end. `valued`: letters and long names that take the next word as
+    value. `operands`: words of its own before the command. `directory`: options that say where to
+    run. `text`: options whose value is a command for a shell.
+    """
 
     valued: frozenset[str] = frozenset()
     operands: int = 0
@@ -48,13 +54,29 @@ class _Options:
 
 
 def _options(
-    valued: str = "", *, operands: int = 0, directory: str = "", text: str = "", assignments: bool = False, in_shell: bool = False
+    valued: str = "",
+    *,
+    operands: int = 0,
+    directory: str = "",
+    text: str = "",
+    assignments: bool = False,
+    in_shell: bool = False,
 ) -> _Options:
     every = frozenset(f"{valued} {directory} {text}".split())
-    return _Options(every, operands, frozenset(directory.split()), frozenset(text.split()), assignments, in_shell)
+    return _Options(
+        every,
+        operands,
+        frozenset(directory.split()),
+        frozenset(text.split()),
+        assignments,
+        in_shell,
+    )
 
 
-_SUDO_VALUED = "u user g group h host p prompt C close-from R chroot T command-timeout U other-user r role t type"
+_SUDO_VALUED = (
+    "u user g group h host p prompt C close-from R chroot T command-timeout U other-user r role "
+    "t type"
+)
 _WRAPPERS: Mapping[str, _Options] = {
     "command": _options(in_shell=True),
     "builtin": _options(in_shell=True),
@@ -76,19 +98,30 @@ _WRAPPERS: Mapping[str, _Options] = {
     "env": _options("u unset", directory="C chdir", text="S split-string", assignments=True),
     "sudo": _options(_SUDO_VALUED, directory="D chdir", assignments=True),
     "doas": _options("u C"),
-    "su": _options("s shell g group G supp-group w whitelist-environment", text="c command", operands=99),
+    "su": _options(
+        "s shell g group G supp-group w whitelist-environment", text="c command", operands=99
+    ),
     "runuser": _options("u user s shell g group G supp-group", text="c command"),
     "chroot": _options("", operands=1),
     "flock": _options("w wait timeout E conflict-exit-code", operands=1, text="c command"),
     "watch": _options("n interval"),
     "script": _options("t E I O o B log-io log-in log-out", text="c command", operands=99),
     "strace": _options("e o p s u E a P"),
-    "xargs": _options("a arg-file d delimiter E I n max-args L P max-procs s max-chars process-slot-var"),
+    "xargs": _options(
+        "a arg-file d delimiter E I n max-args L P max-procs s max-chars process-slot-var"
+    ),
     "busybox": _options(),
-    "parallel": _options("a arg-file d delimiter j jobs n N L max-args max-lines joblog results tagstring colsep S sshlogin"),
+    "parallel": _options(
+        "a arg-file d delimiter j jobs n N L max-args max-lines joblog results tagstring "
+        "colsep S sshlogin"
+    ),
 }
 # Lower-case options of these ask about a command and do not run it.
-_QUERIES: Mapping[str, frozenset[str]] = {"command": frozenset("vV"), "sudo": frozenset("lvkK"), "exec": frozenset()}
+_QUERIES: Mapping[str, frozenset[str]] = {
+    "command": frozenset("vV"),
+    "sudo": frozenset("lvkK"),
+    "exec": frozenset(),
+}
 _SHELL_VALUED = frozenset({"o", "O", "rcfile", "init-file"})
 
 
@@ -99,7 +132,12 @@ def unwrap(words: Sequence[Word]) -> list[InnerCommand | InnerText]:
         script = shell_script(words)
         return [InnerText(script)] if script else []
     if name == "eval":
-        return [InnerText(" ".join(word.template for word in words[1:] if word.template != "--"), in_shell=True)]
+        return [
+            InnerText(
+                " ".join(word.template for word in words[1:] if word.template != "--"),
+                in_shell=True,
+            )
+        ]
     if name == "trap":
         return [InnerText(words[1].template)] if len(words) > 2 else []
     if name == "find":
@@ -165,9 +203,15 @@ def _wrapped(name: str, options: _Options, words: Sequence[Word]) -> list[InnerC
         else:
             break
     inner = _inner_words(name, words, index + operands)
-    if name in ("watch", "flock") and len(inner) == 1:  # a single word there is a command for a shell
+    if (
+        name in ("watch", "flock") and len(inner) == 1
+    ):  # a single word there is a command for a shell
         return [*found, InnerText(inner[0].template)]
-    return [*found, InnerCommand(inner, tuple(assignments), directory, options.in_shell)] if inner else found
+    return (
+        [*found, InnerCommand(inner, tuple(assignments), directory, options.in_shell)]
+        if inner
+        else found
+    )
 
 
 def _inner_words(name: str, words: Sequence[Word], begin: int) -> tuple[Word, ...]:
@@ -198,17 +242,25 @@ def _with_input(own: Sequence[Word], inner: tuple[Word, ...]) -> tuple[Word, ...
     for place, word in enumerate(own):
         if word.template.startswith("-I"):
             mark = word.template[2:] or (own[place + 1].template if place + 1 < len(own) else "{}")
-            return tuple(Word(part.template.replace(mark, UNKNOWN)) if mark else part for part in inner)
+            return tuple(
+                Word(part.template.replace(mark, UNKNOWN)) if mark else part for part in inner
+            )
     return (*inner, Word(UNKNOWN)) if inner else ()
 
 
 def _with_arguments(inner: tuple[Word, ...]) -> tuple[Word, ...]:
     """The command of `parallel`: what stands behind `:::` goes where `{}` stands, else to the end."""
-    mark = next((place for place, word in enumerate(inner) if word.template in (":::", "::::")), len(inner))
+    mark = next(
+        (place for place, word in enumerate(inner) if word.template in (":::", "::::")), len(inner)
+    )
     own, given = inner[:mark], inner[mark + 1 :]
     if any("{" in word.template for word in own):
         return tuple(Word(re.sub(r"\{[^}]*\}", UNKNOWN, word.template)) for word in own)
-    return (*own, *(given if inner[mark : mark + 1] == (Word(":::", True),) else (Word(UNKNOWN),))) if own else ()
+    return (
+        (*own, *(given if inner[mark : mark + 1] == (Word(":::", True),) else (Word(UNKNOWN),)))
+        if own
+        else ()
+    )
 
 
 def _find_commands(words: Sequence[Word]) -> list[InnerCommand | InnerText]:
@@ -221,19 +273,39 @@ def _find_commands(words: Sequence[Word]) -> list[InnerCommand | InnerText]:
             begin = index + 1
         elif begin is not None and word.template in (";", "+"):
             for place in places:
-                found.append(InnerCommand(tuple(Word(part.template.replace("{}", place)) for part in words[begin:index])))
+                found.append(
+                    InnerCommand(
+                        tuple(
+                            Word(part.template.replace("{}", place)) for part in words[begin:index]
+                        )
+                    )
+                )
             begin = None
     return found
 
 
 def found_by(words: Sequence[str]) -> list[str]:
-    """What `find` may find: a template for each place where it begins, with the ending of its `-name` where there is one alone."""
-    begin = next((at for at, word in enumerate(words) if word not in ("-L", "-H", "-P")), len(words))
-    end = next((at for at in range(begin, len(words)) if words[at][:1] in ("-", "(", "!")), len(words))
+    """What `find` may find: a template for each place where it begins, with the ending of its
+    `-name` where there is one alone.
+    """
+    begin = next(
+        (at for at, word in enumerate(words) if word not in ("-L", "-H", "-P")), len(words)
+    )
+    end = next(
+        (at for at in range(begin, len(words)) if words[at][:1] in ("-", "(", "!")), len(words)
+    )
     tests = words[end:]
-    names = [tests[at + 1] for at, word in enumerate(tests[:-1]) if word in ("-name", "-path", "-wholename")]
+    names = [
+        tests[at + 1]
+        for at, word in enumerate(tests[:-1])
+        if word in ("-name", "-path", "-wholename")
+    ]
     ending = ""
-    if len(names) == 1 and not {"!", "-not", "-o", "-or", ","} & set(tests) and not re.search(r"[\[\\]", names[0]):
+    if (
+        len(names) == 1
+        and not {"!", "-not", "-o", "-or", ","} & set(tests)
+        and not re.search(r"[\[\\]", names[0])
+    ):
         name = re.sub(r"[*?]+", UNKNOWN, names[0])
         ending = name if "-name" in tests or name.startswith(UNKNOWN) else ""
     ending = ending if ending.startswith(UNKNOWN) or not ending else f"{UNKNOWN}{ending}"

@@ -1,9 +1,11 @@
 """Files that a shell script writes, moves or removes, as far as their names can be told.
 
-    [write.path for write in shell_writes(parse("echo x > a.py && rm b.py", "/srv/shop"))]   # ["/srv/shop/a.py", "/srv/shop/b.py"]
+    [write.path for write in shell_writes(parse("echo x > a.py && rm b.py", "/srv/shop"))]   #
+    ["/srv/shop/a.py", "/srv/shop/b.py"]
 
-Redirections, and the programs of `write_programs.py`. A pattern stands for the files that it matches now. Where only a part of a name is
-known (`> out/$X.log`) the path holds UNKNOWN; a name of which nothing is known is passed over, and so is what a program writes by itself.
+Redirections, and the programs of `write_programs.py`. A pattern stands for the files that it
+matches now. Where only a part of a name is known (`> out/$X.log`) the path holds UNKNOWN; a name of
+which nothing is known is passed over, and so is what a program writes by itself.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from octet.guard.shell.run import Command
 from octet.guard.shell.script import Script
 from octet.guard.shell.words import UNKNOWN, Word
 
-# What one script may cost in looks at directories: their entries, and the files that its patterns stand for.
+# What one script may cost in looks at directories: their entries, and the files that its patterns
+# stand for.
 _ENTRY_LIMIT = 4000
 _MATCH_LIMIT = 500
 _PATTERN_LIMIT = 40
@@ -28,8 +31,9 @@ _PATTERN = re.compile(r"[*?\[]")
 
 
 class Write(NamedTuple):
-    """One path, absolute but not resolved, UNKNOWN in it for some text. `removes`: it goes away, or something else takes its place.
-    `makes`: a directory, if it is not there yet."""
+    """One path, absolute but not resolved, UNKNOWN in it for some text. `removes`: it goes away, or
+    something else takes its place. `makes`: a directory, if it is not there yet.
+    """
 
     path: str
     removes: bool = False
@@ -49,14 +53,18 @@ def shell_writes(script: Script) -> Iterator[Write]:
 
 
 def _directories(command: Command) -> Iterator[str | None]:
-    """Where it may run; where a `cd` before it may have failed, because there is no such directory, also where that began."""
+    """Where it may run; where a `cd` before it may have failed, because there is no such directory,
+    also where that began.
+    """
     yield command.directory
     yield from command.also
     if command.fallback and command.directory and not _is_directory(command.directory):
         yield from command.fallback
 
 
-def _command_writes(command: Command, directory: str | None, matcher: _Matcher) -> Iterator[Operand]:
+def _command_writes(
+    command: Command, directory: str | None, matcher: _Matcher
+) -> Iterator[Operand]:
     for redirect in command.redirects:
         if ">" in redirect.operator:
             for path in matcher.expand(redirect.target, directory):
@@ -82,7 +90,9 @@ def _is_directory(path: str) -> bool:
 
 
 class _Matcher:
-    """Expands patterns as the shell does, for a bounded price; beyond it a pattern is a path that is known in part."""
+    """Expands patterns as the shell does, for a bounded price; beyond it a pattern is a path that
+    is known in part.
+    """
 
     def __init__(self) -> None:
         self._entries = _ENTRY_LIMIT
@@ -100,7 +110,9 @@ class _Matcher:
         return (vague,) if found is None else found or (word.template,)
 
     def _match(self, pattern: str, directory: str) -> list[str] | None:
-        """The paths that match, written as the pattern is; None when it would take too long to tell."""
+        """The paths that match, written as the pattern is; None when it would take too long to
+        tell.
+        """
         paths = ["/" if pattern.startswith("/") else ""]
         for part in pattern.split("/"):
             if not part:
@@ -110,7 +122,11 @@ class _Matcher:
                 if self._patterns < 0:
                     return None
                 regular = re.compile(translate(part.replace("[^", "[!")))
-                paths = [path for begin in paths for path in self._below(begin, directory, regular, hidden=part.startswith("."))]
+                paths = [
+                    path
+                    for begin in paths
+                    for path in self._below(begin, directory, regular, hidden=part.startswith("."))
+                ]
             else:
                 paths = [f"{begin}{part}/" for begin in paths]
             if self._entries < 0 or len(paths) > self._matches:
@@ -119,7 +135,9 @@ class _Matcher:
         found = [path.rstrip("/") if not pattern.endswith("/") else path for path in paths]
         return [path for path in found if os.path.lexists(os.path.join(directory, path))]  # noqa: PTH118 - Path() would drop "./"
 
-    def _below(self, begin: str, directory: str, regular: re.Pattern[str], *, hidden: bool) -> Iterator[str]:
+    def _below(
+        self, begin: str, directory: str, regular: re.Pattern[str], *, hidden: bool
+    ) -> Iterator[str]:
         try:
             with os.scandir(os.path.join(directory, begin)) as entries:  # noqa: PTH118
                 for entry in entries:

@@ -1,7 +1,9 @@
-"""Reading an append-only file: how much of it is whole, and whether what follows is only a last write that was cut off.
+"""Reading an append-only file: how much of it is whole, and whether what follows is only a last
+write that was cut off.
 
-The file is the protocol itself: `*<words>`, then `$<bytes>` and the bytes of each word, every line ended by CR LF. What a script did
-stands between MULTI and EXEC, and counts as a whole only with its EXEC.
+The file is the protocol itself: `*<words>`, then `$<bytes>` and the bytes of each word, every line
+ended by CR LF. What a script did stands between MULTI and EXEC, and counts as a whole only with its
+EXEC.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ _BEGIN, _END = b"MULTI", b"EXEC"
 
 @dataclass(frozen=True)
 class Scan:
-    """`whole` bytes of `size` are complete commands. `torn`: the rest is one write that was cut off, not damage; never with `binary`."""
+    """`whole` bytes of `size` are complete commands. `torn`: the rest is one write that was cut
+    off, not damage; never with `binary`.
+    """
 
     size: int
     whole: int
@@ -59,9 +63,12 @@ def _scan(data: mmap.mmap, size: int) -> Scan:
         except EOFError:
             return Scan(size, whole, _is_one_write(data, whole, size, transaction))
         except ValueError:
-            # After a power failure a file may have its new length and, at its end, zeros for what never reached the disk.
+            # After a power failure a file may have its new length and, at its end, zeros for what
+            # never reached the disk.
             written = whole + len(data[whole:size].rstrip(b"\0"))
-            return Scan(size, whole, written < size and _is_one_write(data, whole, written, transaction))
+            return Scan(
+                size, whole, written < size and _is_one_write(data, whole, written, transaction)
+            )
         transaction = (transaction or name == _BEGIN) and name != _END
         if not transaction:
             whole = position
@@ -69,7 +76,9 @@ def _scan(data: mmap.mmap, size: int) -> Scan:
 
 
 def _is_one_write(data: mmap.mmap, start: int, size: int, transaction: bool) -> bool:
-    """Whether no finished command follows `start`: else a length in the middle is damaged and only looks like a cut-off end."""
+    """Whether no finished command follows `start`: else a length in the middle is damaged and only
+    looks like a cut-off end.
+    """
     if transaction:
         return data.find(b"\r\n$4\r\nEXEC\r\n", start, size) < 0
     return _COMMAND.search(data, start, size) is None
@@ -82,7 +91,9 @@ def _command(data: mmap.mmap, position: int, size: int) -> tuple[int, bytes]:
         EOFError: the file ends before the command does.
         ValueError: no command stands there.
     """
-    if data[position : position + 1] == b"#":  # a comment with the time, if the server was told to write them
+    if (
+        data[position : position + 1] == b"#"
+    ):  # a comment with the time, if the server was told to write them
         end = data.find(b"\n", position, size)
         if end < 0:
             raise EOFError

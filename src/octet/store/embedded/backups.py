@@ -1,8 +1,10 @@
-"""Backups of the embedded server's data: one file of Redis commands, made while it runs, tried out before it is called a backup.
+"""Backups of the embedded server's data: one file of Redis commands, made while it runs, tried out
+before it is called a backup.
 
-The file is what the server loads: the parts of its append-only log, one after the other, up to a whole command. A write stands in the log
-before it is acknowledged, so that the backup has all that was acknowledged when it began. Every Redis and Valkey of the same commands
-reads it, also by `redis-cli --pipe`.
+The file is what the server loads: the parts of its append-only log, one after the other, up to a
+whole command. A write stands in the log before it is acknowledged, so that the backup has all that
+was acknowledged when it began. Every Redis and Valkey of the same commands reads it, also by
+`redis-cli --pipe`.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ _HEARTBEATS = "workflow:{*}:heartbeat:*"
 
 @dataclass(frozen=True)
 class Backup:
-    """A backup that has been loaded by a server: where, its size, how many keys and projects it brings back."""
+    """A backup that has been loaded by a server: where, its size, how many keys and projects it
+    brings back.
+    """
 
     path: str
     bytes: int
@@ -50,7 +54,9 @@ class Backup:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restoration brought back; `kept`: where the data before it is, empty if there was none."""
+    """What a restoration brought back; `kept`: where the data before it is, empty if there was
+    none.
+    """
 
     keys: int
     projects: int
@@ -58,12 +64,15 @@ class Restored:
 
 
 def default_target() -> Path:
-    """Where a backup goes that nobody named a file for: under Octet's state, never into somebody's repository."""
+    """Where a backup goes that nobody named a file for: under Octet's state, never into somebody's
+    repository.
+    """
     return state_dir() / "backups" / f"redis-{time.strftime('%Y%m%d-%H%M%S')}.aof"
 
 
 def write_backup(target: Path, directory: Path | None = None) -> Backup:
-    """Write the data to `target`, which must not exist, mode 0600; it has that name only when a server has loaded it.
+    """Write the data to `target`, which must not exist, mode 0600; it has that name only when a
+    server has loaded it.
 
     Raises:
         Refused: there is no data, or `target` exists.
@@ -83,7 +92,9 @@ def write_backup(target: Path, directory: Path | None = None) -> Backup:
             if not unfinished.stat().st_size:
                 raise Refused(f"there is nothing to back up: the server in {directory} is empty")
         except OSError as error:
-            raise UsageError(f"cannot write {target}: {error.strerror}: name another file") from error
+            raise UsageError(
+                f"cannot write {target}: {error.strerror}: name another file"
+            ) from error
         backup = _tried(unfinished, target, directory)
         unfinished.rename(target)
     finally:
@@ -101,14 +112,19 @@ def living_agents(directory: Path | None = None) -> list[str]:
     directory = directory or server.server_directory()
     if not is_alive(directory):
         return []
-    with open_client(server.server_url(directory), name="octet-restore") as client, translate_errors(client):
+    with (
+        open_client(server.server_url(directory), name="octet-restore") as client,
+        translate_errors(client),
+    ):
         return sorted(key.rpartition(":")[2] for key in client.scan_iter(_HEARTBEATS, count=10_000))
 
 
 def restore(source: Path, *, force: bool = False, directory: Path | None = None) -> Restored:
-    """Let the server have the data of a backup, and keep what it had beside it. A kill at any moment leaves the one or the other.
+    """Let the server have the data of a backup, and keep what it had beside it. A kill at any
+    moment leaves the one or the other.
 
-    Fencing tokens go on above all that were given since the backup was made: whoever still holds one of those is refused.
+    Fencing tokens go on above all that were given since the backup was made: whoever still holds
+    one of those is refused.
 
     Raises:
         Refused: agents are alive and `force` is not given.
@@ -139,18 +155,27 @@ def _refuse_the_living(directory: Path, force: bool) -> None:
         return
     if agents := living_agents(directory):
         names = ", ".join(agents[:5]) + (f" and {len(agents) - 5} more" if len(agents) > 5 else "")
-        raise Refused(f"{len(agents)} agents live and would lose their work's place ({names}): end them first, or give --force")
+        raise Refused(
+            f"{len(agents)} agents live and would lose their work's place ({names}): end "
+            "them first, or give --force"
+        )
 
 
 def _copy(directory: Path, target: Path) -> None:
     """The log's parts as one file, cut after the last whole command, safe on disk."""
-    with _parts(directory) as parts, os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    with (
+        _parts(directory) as parts,
+        os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file,
+    ):
         for part in parts:
             shutil.copyfileobj(part, file, 1 << 20)
         file.flush()
         found = scan(target)
         if not found.intact and not found.torn:
-            raise ServerFailed(f"{directory / data.DIRECTORY} is damaged at byte {found.whole:,}: `octet redis repair` says more")
+            raise ServerFailed(
+                f"{directory / data.DIRECTORY} is damaged at byte {found.whole:,}: `octet "
+                "redis repair` says more"
+            )
         file.truncate(found.whole)  # the server is in the middle of a write
         os.fsync(file.fileno())
 
@@ -184,16 +209,24 @@ def _tried(unfinished: Path, target: Path, directory: Path) -> Backup:
         scratch = directory / swap.CHECKED
         try:
             with _loaded(unfinished, scratch) as client:
-                return Backup(str(target), unfinished.stat().st_size, int(client.dbsize()), len(projects(client)))
+                return Backup(
+                    str(target),
+                    unfinished.stat().st_size,
+                    int(client.dbsize()),
+                    len(projects(client)),
+                )
         except UsageError as error:
-            raise ServerFailed(f"the backup was not kept, because no server loads it: {error}") from error
+            raise ServerFailed(
+                f"the backup was not kept, because no server loads it: {error}"
+            ) from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager
 def _loaded(source: Path, scratch: Path) -> Iterator[redis.Redis]:
-    """A client of a server of its own, in `scratch`, that has the backup's data; it is ended, and its data complete, at the end.
+    """A client of a server of its own, in `scratch`, that has the backup's data; it is ended, and
+    its data complete, at the end.
 
     Raises:
         UsageError: the file cannot be read, or is no backup.
@@ -203,7 +236,10 @@ def _loaded(source: Path, scratch: Path) -> Iterator[redis.Redis]:
         if not found.size:
             raise UsageError(f"{source} is empty: it is no backup")
         if not found.intact:
-            raise UsageError(f"{source} is no whole backup: it is damaged or cut off at byte {found.whole:,}; take another")
+            raise UsageError(
+                f"{source} is no whole backup: it is damaged or cut off at byte "
+                f"{found.whole:,}; take another"
+            )
         swap.clear(scratch)
         make_private(make_private(scratch) / data.DIRECTORY)
         with source.open("rb") as whole, (scratch / data.DIRECTORY / _BASE).open("wb") as copy:
@@ -228,7 +264,10 @@ def _launch(source: Path, scratch: Path) -> None:
         if not reason:
             return
         reasons.append(f"{program}: {reason}")
-    raise UsageError(f"{source} does not load ({'; '.join(reasons)}): take another backup, or the server that wrote it")
+    raise UsageError(
+        f"{source} does not load ({'; '.join(reasons)}): take another backup, or the server "
+        "that wrote it"
+    )
 
 
 def _end(scratch: Path) -> None:
@@ -241,12 +280,16 @@ def _end(scratch: Path) -> None:
     deadline = time.monotonic() + ENDING_S
     while is_alive(scratch):
         if time.monotonic() > deadline:
-            raise ServerFailed(f"the server that tried the backup in {scratch} does not end: kill it, then try again")
+            raise ServerFailed(
+                f"the server that tried the backup in {scratch} does not end: kill it, then "
+                "try again"
+            )
         time.sleep(POLL_S)
 
 
 def repair(directory: Path | None = None) -> tuple[Path, int] | None:
-    """Cut the log before its first damage while no server runs: (the file as it was, bytes cut off), None when nothing is damaged.
+    """Cut the log before its first damage while no server runs: (the file as it was, bytes cut
+    off), None when nothing is damaged.
 
     Raises:
         Refused: a server runs, so that it has loaded.
@@ -261,7 +304,8 @@ def repair(directory: Path | None = None) -> tuple[Path, int] | None:
 
 
 def damage(directory: Path | None = None) -> str:
-    """What `repair` would cut off, for the one who is asked; empty when the end of the log is whole.
+    """What `repair` would cut off, for the one who is asked; empty when the end of the log is
+    whole.
 
     Raises:
         ServerFailed: there is no log to look at.
@@ -271,6 +315,8 @@ def damage(directory: Path | None = None) -> str:
         last = data.files(directory)[-1]
         found = scan(last)
     except (OSError, IndexError) as error:
-        raise ServerFailed(f"{directory / data.DIRECTORY} has no log that could be repaired") from error
+        raise ServerFailed(
+            f"{directory / data.DIRECTORY} has no log that could be repaired"
+        ) from error
     lost = found.size - found.whole
     return f"the last {lost:,} of {found.size:,} bytes of {last.name}" if lost else ""

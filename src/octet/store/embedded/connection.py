@@ -1,4 +1,6 @@
-"""One connection to the embedded server, spoken by hand: asking whether it answers must not cost the import of a Redis client."""
+"""One connection to the embedded server, spoken by hand: asking whether it answers must not cost
+the import of a Redis client.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +35,19 @@ class Line:
     def __enter__(self) -> Line:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._replies.close()
         self._socket.close()
 
     def ask(self, command: str) -> str:
-        """Send one command without spaces in its arguments; its reply as text, an error with its leading '-'."""
+        """Send one command without spaces in its arguments; its reply as text, an error with its
+        leading '-'.
+        """
         self._socket.sendall(command.encode() + b"\r\n")
         head = self._replies.readline()
         if not head:
@@ -52,9 +61,14 @@ class Line:
         return dict(line.split(":", 1) for line in self.ask("INFO").splitlines() if ":" in line)
 
     def other_clients(self) -> list[dict[str, str]]:
-        """CLIENT LIST without this connection, each as a mapping with `id`, `name`, `idle` and the rest."""
+        """CLIENT LIST without this connection, each as a mapping with `id`, `name`, `idle` and the
+        rest.
+        """
         own = self.ask("CLIENT ID").removeprefix(":")
-        listed = [dict(pair.split("=", 1) for pair in row.split(" ") if "=" in pair) for row in self.ask("CLIENT LIST").splitlines()]
+        listed = [
+            dict(pair.split("=", 1) for pair in row.split(" ") if "=" in pair)
+            for row in self.ask("CLIENT LIST").splitlines()
+        ]
         return [client for client in listed if client.get("id") != own]
 
     def shut_down(self) -> None:
@@ -67,7 +81,9 @@ class Line:
 
 
 def ping(path: str) -> Answer:
-    """Whether a server answers at this socket; any error but LOADING is an answer too (a full disk makes PING fail)."""
+    """Whether a server answers at this socket; any error but LOADING is an answer too (a full disk
+    makes PING fail).
+    """
     try:
         with Line(path) as line:
             return Answer.LOADING if line.ask("PING").startswith("-LOADING") else Answer.UP

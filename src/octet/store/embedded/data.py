@@ -1,8 +1,10 @@
-"""The embedded server's data: who wrote it, whether it is there and whole, what to do when it does not load.
+"""The embedded server's data: who wrote it, whether it is there and whole, what to do when it does
+not load.
 
-A server that finds nothing starts empty, which for whoever had data there is the worst answer of all. So nothing is taken for "never
-used" that any of three witnesses contradicts: the files themselves, `redis.json` (a server has served here) and `redis.synced` (how long
-each file was when it was last made safe).
+A server that finds nothing starts empty, which for whoever had data there is the worst answer of
+all. So nothing is taken for "never used" that any of three witnesses contradicts: the files
+themselves, `redis.json` (a server has served here) and `redis.synced` (how long each file was when
+it was last made safe).
 """
 
 from __future__ import annotations
@@ -58,7 +60,9 @@ def read_writer(directory: Path) -> Writer | None:
     try:
         fields = json.loads((directory / "redis.json").read_text())
         major, minor, patch = (int(part) for part in fields["version"])
-        return Writer(str(fields["family"]), (major, minor, patch), str(fields["binary"]), str(fields["host"]))
+        return Writer(
+            str(fields["family"]), (major, minor, patch), str(fields["binary"]), str(fields["host"])
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None  # absent, cut off or foreign: it only orders the programs and words a message
 
@@ -69,7 +73,8 @@ def log_files(directory: Path) -> list[Path]:
 
 
 def files(directory: Path) -> list[Path]:
-    """The files that make up the data, in the order in which they are loaded; the manifest names them.
+    """The files that make up the data, in the order in which they are loaded; the manifest names
+    them.
 
     Raises:
         FileNotFoundError: there is no manifest.
@@ -95,20 +100,31 @@ def check(directory: Path) -> None:
     kept = _read_synced(directory)
     for file in files(directory):
         if not file.exists():
-            raise ServerFailed(f"{file} is missing, a part of what your projects had: {_way_out(directory)}")
+            raise ServerFailed(
+                f"{file} is missing, a part of what your projects had: {_way_out(directory)}"
+            )
         size, was = file.stat().st_size, kept.get(file.name, 0)
         if size < was / 2:
-            raise ServerFailed(f"{file} has {size:,} bytes, and had {was:,} when they were safe on disk: {_way_out(directory)}")
+            raise ServerFailed(
+                f"{file} has {size:,} bytes, and had {was:,} when they were safe on disk: "
+                f"{_way_out(directory)}"
+            )
 
 
 def _check_nothing_was_there(directory: Path, data: Path) -> None:
-    # A server killed in its first moments leaves an empty base and no manifest; that is nothing to lose.
+    # A server killed in its first moments leaves an empty base and no manifest; that is nothing to
+    # lose.
     orphans = [file.name for file in data.glob("*.aof") if file.stat().st_size]
     if orphans:
         names = ", ".join(sorted(orphans))
-        raise ServerFailed(f"{data} has data ({names}) but no {MANIFEST}: put that back, or {_way_out(directory)}")
+        raise ServerFailed(
+            f"{data} has data ({names}) but no {MANIFEST}: put that back, or {_way_out(directory)}"
+        )
     if (directory / "redis.json").exists():
-        raise ServerFailed(f"{data} is empty, and a server has kept your projects' data there: {_way_out(directory)}")
+        raise ServerFailed(
+            f"{data} is empty, and a server has kept your projects' data there: "
+            f"{_way_out(directory)}"
+        )
 
 
 def note_synced(directory: Path) -> None:
@@ -121,13 +137,17 @@ def note_synced(directory: Path) -> None:
 
 def _read_synced(directory: Path) -> Mapping[str, int]:
     try:
-        return {str(name): int(size) for name, size in json.loads((directory / "redis.synced").read_text()).items()}
+        return {
+            str(name): int(size)
+            for name, size in json.loads((directory / "redis.synced").read_text()).items()
+        }
     except (OSError, ValueError, AttributeError, TypeError):
         return {}  # absent or cut off: one witness less
 
 
 def mend_tail(directory: Path) -> Path | None:
-    """Cut off a last write that was not finished and so never acknowledged; the file as it was is kept beside, and returned.
+    """Cut off a last write that was not finished and so never acknowledged; the file as it was is
+    kept beside, and returned.
 
     None where there is nothing to mend in this way: the data is whole, or damaged elsewhere.
     """
@@ -140,10 +160,12 @@ def mend_tail(directory: Path) -> Path | None:
 
 
 def repair(directory: Path) -> tuple[Path, int] | None:
-    """Cut the log before its first damage, whatever follows; the file as it was is kept. (kept, bytes cut off); None: nothing is damaged.
+    """Cut the log before its first damage, whatever follows; the file as it was is kept. (kept,
+    bytes cut off); None: nothing is damaged.
 
     Raises:
-        ServerFailed: there is no data, or what is damaged is not the end of the log: cutting there would lose what came long before.
+        ServerFailed: there is no data, or what is damaged is not the end of the log: cutting there
+            would lose what came long before.
     """
     data = directory / DIRECTORY
     try:
@@ -152,14 +174,20 @@ def repair(directory: Path) -> tuple[Path, int] | None:
         found = scan(last)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its manifest names no file"
-        raise ServerFailed(f"{data} cannot be repaired ({reason}): {_way_out(directory)}") from error
+        raise ServerFailed(
+            f"{data} cannot be repaired ({reason}): {_way_out(directory)}"
+        ) from error
     if damaged:
-        raise ServerFailed(f"{damaged[0]} is damaged, and others build on it: {_way_out(directory)}")
+        raise ServerFailed(
+            f"{damaged[0]} is damaged, and others build on it: {_way_out(directory)}"
+        )
     return None if found.intact else (_cut(directory, last, found.whole), found.size - found.whole)
 
 
 def _cut(directory: Path, file: Path, length: int) -> Path:
-    """Shorten a file; first keep it as it was. Killed in between, it is done again with nothing lost."""
+    """Shorten a file; first keep it as it was. Killed in between, it is done again with nothing
+    lost.
+    """
     kept = directory / f"damaged-{time.strftime('%Y%m%d-%H%M%S')}-{file.name}"
     unfinished = kept.with_name(kept.name + ".part")
     shutil.copyfile(file, unfinished)
@@ -187,7 +215,10 @@ def advise(directory: Path, reason: str, writer: Writer | None) -> str:
     if "no space left" in lower:
         return f"free space on the disk of {directory}"
     if "bad file format" in lower or "unexpected end of file" in lower:
-        return f"`octet redis repair` cuts it before the damage and keeps it as it is now; or {_way_out(directory)}"
+        return (
+            "`octet redis repair` cuts it before the damage and keeps it as it is now; or "
+            f"{_way_out(directory)}"
+        )
     if "rdb" in lower or "crc" in lower or "wrong signature" in lower or "internal error" in lower:
         return f"put {_program(writer)} on PATH if that wrote it, or {_way_out(directory)}"
     if "append only file" in lower or "unknown command" in lower:
@@ -202,7 +233,10 @@ def _program(writer: Writer | None) -> str:
 def _way_out(directory: Path) -> str:
     """The two ways out of lost data, as commands."""
     here = shlex.quote(str(directory))
-    return f"`octet redis restore FILE` takes a backup, `mv {here} {shlex.quote(str(directory) + '.old')}` starts empty"
+    return (
+        f"`octet redis restore FILE` takes a backup, `mv {here} "
+        f"{shlex.quote(str(directory) + '.old')}` starts empty"
+    )
 
 
 def _replace(path: Path, text: str) -> None:

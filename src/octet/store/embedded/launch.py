@@ -1,4 +1,6 @@
-"""Starting the embedded server's process: its settings, its descriptors, and why it ended if it did."""
+"""Starting the embedded server's process: its settings, its descriptors, and why it ended if it
+did.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ POLL_S = 0.005
 FORK_S = 10.0
 
 SETTINGS = {
-    # Names are relative to the working directory, because a socket's path may be 107 bytes long at most.
+    # Names are relative to the working directory, because a socket's path may be 107 bytes long at
+    # most.
     "port": "0",
     "unixsocket": "redis.sock",
     "unixsocketperm": "700",
@@ -35,8 +38,9 @@ SETTINGS = {
     "appendonly": "yes",
     # Commands as text: every server reads them. Valkey 9's binary form stops Redis 7 from starting.
     "aof-use-rdb-preamble": "no",
-    # `data.mend_tail` cuts off a last command that was never acknowledged, and keeps the file. The server itself would also cut where a
-    # damaged length in the middle only looks like that, and keep nothing.
+    # `data.mend_tail` cuts off a last command that was never acknowledged, and keeps the file. The
+    # server itself would also cut where a damaged length in the middle only looks like that, and
+    # keep nothing.
     "aof-load-truncated": "no",
     "maxmemory-policy": "noeviction",
     "notify-keyspace-events": "Ex",
@@ -45,13 +49,24 @@ SETTINGS = {
     "enable-module-command": "no",
 }
 
-# What `octet redis fsync` says → `appendfsync`. "everysec" is not the server's own: while its fsync runs, Redis keeps acknowledged writes
-# in its own memory for up to 2 s (measured with a slow disk: 1,016 of 17,262 lost at a kill -9). With "no" it writes before it answers,
-# and `flush_to_disk` does the fsync from outside.
+# What `octet redis fsync` says → `appendfsync`. "everysec" is not the server's own: while its fsync
+# runs, Redis keeps acknowledged writes in its own memory for up to 2 s (measured with a slow disk:
+# 1,016 of 17,262 lost at a kill -9). With "no" it writes before it answers, and `flush_to_disk`
+# does the fsync from outside.
 FSYNC = {"everysec": "no", "always": "always"}
 
-# A server outlives its starter for days; of the starter's environment it gets what a program needs to run, and no secrets.
-_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+# A server outlives its starter for days; of the starter's environment it gets what a program needs
+# to run, and no secrets.
+_ENVIRONMENT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+)
 _NO_REASON = ("WARNING", "Bio ")  # advice on the kernel, and threads that end with the process
 _LOG_LINE = re.compile(r"\d+:[A-Z] .*?\d\d:\d\d:\d\d\.\d+ (?P<level>[.\-*#]) (?P<text>.*)")
 
@@ -78,7 +93,8 @@ def read_fsync(directory: Path) -> str:
 
 
 def launch(program: ServerProgram, directory: Path, deadline: float) -> str:
-    """Start `program` and wait until it answers; returns why it ended instead, or nothing. `deadline` is of the monotonic clock.
+    """Start `program` and wait until it answers; returns why it ended instead, or nothing.
+    `deadline` is of the monotonic clock.
 
     Raises:
         ServerFailed: it runs and does not answer in time.
@@ -95,7 +111,10 @@ def launch(program: ServerProgram, directory: Path, deadline: float) -> str:
         if not is_alive(directory):
             return _last_words(log, said_before)
         if time.monotonic() > deadline:
-            raise ServerFailed(f"{program} in {directory} is still loading its data: try again in a moment, or see {log}")
+            raise ServerFailed(
+                f"{program} in {directory} is still loading its data: try again in a moment, "
+                f"or see {log}"
+            )
         time.sleep(POLL_S)
     return ""
 
@@ -121,7 +140,9 @@ def _life(directory: Path) -> Iterator[int]:
 
 
 def _spawn(program: ServerProgram, directory: Path, log: Path) -> None:
-    """Returns when the server has left for the background: a session and process group of its own, no descriptor but the lock's."""
+    """Returns when the server has left for the background: a session and process group of its own,
+    no descriptor but the lock's.
+    """
     (directory / "redis.pid").unlink(missing_ok=True)
     settings = SETTINGS | {"appendfsync": FSYNC[read_fsync(directory)]}
     arguments = [word for name, value in settings.items() for word in (f"--{name}", value)]
@@ -147,13 +168,19 @@ def _rotate(log: Path) -> None:
 
 
 def _last_words(log: Path, start: int) -> str:
-    """The last line of weight that the server logged since byte `start`, else its last line; advice on the kernel is none."""
+    """The last line of weight that the server logged since byte `start`, else its last line; advice
+    on the kernel is none.
+    """
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()
     if not lines:  # a full disk takes no log either
         full = shutil.disk_usage(log.parent).free < FULL_DISK_BYTES
         return "no space left on its disk" if full else "it ended without a word"
-    logged = [match for match in map(_LOG_LINE.match, lines) if match and not match["text"].startswith(_NO_REASON)]
+    logged = [
+        match
+        for match in map(_LOG_LINE.match, lines)
+        if match and not match["text"].startswith(_NO_REASON)
+    ]
     grave = [match["text"] for match in logged if match["level"] == "#"]
     return (grave or lines)[-1].rstrip(".")

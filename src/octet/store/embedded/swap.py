@@ -1,7 +1,9 @@
-"""Putting restored data into the place of what a server had, so that a kill at any moment leaves the one or the other.
+"""Putting restored data into the place of what a server had, so that a kill at any moment leaves
+the one or the other.
 
-The new data is made ready in `restored/`, beside the old. The file `ready` in there is the decision: before it is written nothing has
-happened, after it whoever starts the server next carries it to its end. Only who holds `redis.lock` comes here, and no server runs.
+The new data is made ready in `restored/`, beside the old. The file `ready` in there is the
+decision: before it is written nothing has happened, after it whoever starts the server next carries
+it to its end. Only who holds `redis.lock` comes here, and no server runs.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ _READY = "ready"
 
 
 def decide(directory: Path, stamp: str) -> Path | None:
-    """From here on the staged data is the server's; where the data before it is kept, as `replaced-<stamp>`, if there was any."""
+    """From here on the staged data is the server's; where the data before it is kept, as
+    `replaced-<stamp>`, if there was any.
+    """
     staged = directory / STAGED
     _sync(staged / DIRECTORY)
     with (staged / _READY).open("w") as file:
@@ -33,7 +37,9 @@ def decide(directory: Path, stamp: str) -> Path | None:
 
 
 def finish(directory: Path) -> Path | None:
-    """Carry out a restoration that was decided, forget one that was not; nothing where there is neither."""
+    """Carry out a restoration that was decided, forget one that was not; nothing where there is
+    neither.
+    """
     staged, current, kept = directory / STAGED, directory / DIRECTORY, None
     if (staged / _READY).exists() and (staged / DIRECTORY).exists():
         (directory / "redis.synced").unlink(missing_ok=True)  # it speaks of the old files
@@ -48,7 +54,9 @@ def finish(directory: Path) -> Path | None:
 
 
 def clear(scratch: Path) -> None:
-    """Remove a directory in which data was tried out, and the server in it, if that outlived whoever started it."""
+    """Remove a directory in which data was tried out, and the server in it, if that outlived
+    whoever started it.
+    """
     if scratch.exists():
         if is_alive(scratch):
             with suppress(OSError, ValueError):  # it serves nobody, and may be gone by now

@@ -1,9 +1,12 @@
--- agent/retire.lua: an agent leaves, or is dead: its claims go back to their queues, its locks are freed.
+-- agent/retire.lua: an agent leaves, or is dead: its claims go back to their queues, its locks are
+-- freed.
 -- KEYS[1..20] as in include/agent_keys.lua · KEYS[21] agents:sweeper HASH
 -- ARGV[1] channel prefix · ARGV[2] agent · ARGV[3] incarnation · ARGV[4] left | died | expired
 -- ARGV[5] epoch of the sweep that buries it, '' for whom no sweep need be asked
--- `expired` is believed only while there is no heartbeat; `died` comes from one who saw the process end.
--- Returns {OK, tasks array, resources array} · {GONE} · {ALIVE} · {STALE, sweeper} when the sweep has passed on · {SPOILED, key}.
+-- `expired` is believed only while there is no heartbeat; `died` comes from one who saw the process
+-- end.
+-- Returns {OK, tasks array, resources array} · {GONE} · {ALIVE} · {STALE, sweeper} when the sweep
+--   has passed on · {SPOILED, key}.
 -- include: clock
 -- include: expect
 -- include: emit

@@ -1,8 +1,12 @@
--- agent/stand.lua: note how an agent stands to its work (paused, parked, what it was handed last), and tell of it.
+-- agent/stand.lua: note how an agent stands to its work (paused, parked, what it was handed last),
+-- and tell of it.
 -- KEYS[1] agents:incarnations HASH · KEYS[2] agents:standing:<agent> HASH · KEYS[3] log STREAM
--- ARGV[1] channel prefix · ARGV[2] agent · ARGV[3] incarnation · ARGV[4] how long the record is kept, ms
--- ARGV[5] type of the event to tell, or '' · ARGV[6] its fields, a JSON object with at least one field
--- ARGV[7..] field and value, in turn: '' deletes the field, and 'now' in one whose name ends in _ms is the server's time, ms
+-- ARGV[1] channel prefix · ARGV[2] agent · ARGV[3] incarnation · ARGV[4] how long the record is
+--   kept, ms
+-- ARGV[5] type of the event to tell, or '' · ARGV[6] its fields, a JSON object with at least one
+--   field
+-- ARGV[7..] field and value, in turn: '' deletes the field, and 'now' in one whose name ends in _ms
+--   is the server's time, ms
 -- Returns {OK} · {GONE} · {SPOILED, key}.
 -- include: clock
 -- include: expect

@@ -1,4 +1,5 @@
--- counter/add.lua: add to a counter, which plain INCR counts up as well, and tell whoever waits for it.
+-- counter/add.lua: add to a counter, which plain INCR counts up as well, and tell whoever waits for
+-- it.
 -- KEYS[1] counter:<name> STRING
 -- ARGV[1] TTL, ms · ARGV[2] by
 -- Returns {OK, value} · {NUMBER, value} that cannot be added to · {SPOILED, key}.

@@ -7,7 +7,8 @@
 -- include: emit
 local spoiled = expect('XLEN', KEYS[1])
 if spoiled then return spoiled end
--- Spliced, not decoded and encoded again: cjson would turn an empty array into an object and round large numbers.
+-- Spliced, not decoded and encoded again: cjson would turn an empty array into an object and round
+-- large numbers.
 local fields = ARGV[3] == '{}' and '{' or string.sub(ARGV[3], 1, -2) .. ','
 publish(KEYS[1], ARGV[1], ARGV[2], string.format('%s"type":%s,"at_ms":%.0f}', fields, cjson.encode(ARGV[2]), now_ms()))
 return { 'OK' }

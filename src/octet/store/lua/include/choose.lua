@@ -1,6 +1,7 @@
--- has(C, claims, wanted, most): the task to give again: the one wanted, or any when the agent holds as many as it may.
--- mine_again(C): what was sent back to this agent. first(C): the first that fits in the queues. Each is an id or nil.
--- named(C, wanted): the task asked for, or nil and the refusal to return.
+-- has(C, claims, wanted, most): the task to give again: the one wanted, or any when the agent holds
+-- as many as it may. mine_again(C): what was sent back to this agent. first(C): the first that fits
+-- in the queues. Each is an id or nil. named(C, wanted): the task asked for, or nil and the refusal
+-- to return.
 local function has(C, claims, wanted, most)
   local held = {}
   for _, id in ipairs(redis.call('SMEMBERS', claims)) do
@@ -27,8 +28,8 @@ local function mine_again(C)
   return nil
 end
 
--- No task waits for ever, however many of higher priority keep coming: every eighth claim is for the one that was overtaken most,
--- if by a hundred claims or more.
+-- No task waits for ever, however many of higher priority keep coming: every eighth claim is for
+-- the one that was overtaken most, if by a hundred claims or more.
 local EVERY, OVERTAKEN_MOST = 8, 100
 
 local function overdue(C, queues)

@@ -1,9 +1,9 @@
--- waiting(queue, id): the id of what waits there, nil for what was put into the queue by hand and does not wait. A name without a
--- record becomes a task of that title and priority, anything else is forgotten.
--- allowed(C, id): whether this agent may have the task now: it is not on offer to its author, and nothing in flight is in its way; or
--- it is to be judged, and is not the agent's own. own_work(C, id): that last alone.
--- C: agent, process, from (the waiting state), stage, works (whether work begins here), K, incarnations; own, overlapping and
--- offer_ms are counted.
+-- waiting(queue, id): the id of what waits there, nil for what was put into the queue by hand and
+-- does not wait. A name without a record becomes a task of that title and priority, anything else
+-- is forgotten. allowed(C, id): whether this agent may have the task now: it is not on offer to its
+-- author, and nothing in flight is in its way; or it is to be judged, and is not the agent's own.
+-- own_work(C, id): that last alone. C: agent, process, from (the waiting state), stage, works
+-- (whether work begins here), K, incarnations; own, overlapping and offer_ms are counted.
 local PASSED_OVER_MOST = 32
 
 local function waiting(C, queue, id)

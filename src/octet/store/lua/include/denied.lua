@@ -1,6 +1,6 @@
--- What an agent's tool calls were refused: under the locks prefix the SET `denied:<agent>`, with TTL, so that an idle agent is told when
--- it comes free. No place in the queue: it waits for none of them.
--- remember_denied(K, agent, resource) · forget_denied(K, me): it has what it wants now.
+-- What an agent's tool calls were refused: under the locks prefix the SET `denied:<agent>`, with
+-- TTL, so that an idle agent is told when it comes free. No place in the queue: it waits for none
+-- of them. remember_denied(K, agent, resource) · forget_denied(K, me): it has what it wants now.
 local DENIED_MS, DENIED_MOST = 3600000, 64
 
 local function remember_denied(K, agent, resource)

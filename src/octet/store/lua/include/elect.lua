@@ -1,7 +1,8 @@
--- elect(K, me): where nobody leads, the first of the orchestrators does from now on, under a greater epoch. It is told by a message,
--- unless it is `me`, who asks. Whoever is registered lives, because only a burial says otherwise; but one without a heartbeat just now
--- comes after those that have one.
--- K: leader HASH, candidates ZSET agent → incarnation, incarnations HASH, heartbeats prefix, token STRING, inboxes prefix, log, channels.
+-- elect(K, me): where nobody leads, the first of the orchestrators does from now on, under a
+-- greater epoch. It is told by a message, unless it is `me`, who asks. Whoever is registered lives,
+-- because only a burial says otherwise; but one without a heartbeat just now comes after those that
+-- have one. K: leader HASH, candidates ZSET agent → incarnation, incarnations HASH, heartbeats
+-- prefix, token STRING, inboxes prefix, log, channels.
 local function next_leader(K)
   local silent
   for _, agent in ipairs(redis.call('ZRANGE', K.candidates, 0, -1)) do

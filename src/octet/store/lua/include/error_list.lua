@@ -1,6 +1,8 @@
--- A list of errors is a LIST of JSON objects, the newest in front; what redis-cli LPUSHed is text. Beside it a HASH: `fail_fast`, the
--- number of errors that stops the work (none: nothing does), `dropped`, how many old ones gave way, and `at`, when the last one came.
--- add_error(list, policy, fields); count_errors(list, policy): how many there were, and 1 where that stops the work, else 0.
+-- A list of errors is a LIST of JSON objects, the newest in front; what redis-cli LPUSHed is text.
+-- Beside it a HASH: `fail_fast`, the number of errors that stops the work (none: nothing does),
+-- `dropped`, how many old ones gave way, and `at`, when the last one came. add_error(list, policy,
+-- fields); count_errors(list, policy): how many there were, and 1 where that stops the work, else
+-- 0.
 local MOST_ERRORS = 10000
 
 local function add_error(list, policy, fields)

@@ -1,6 +1,7 @@
--- facts_of(task): what a transition must know of a task, nil where there is none; what was spoiled by hand has its default.
--- `gates` is empty until they are decided, at the latest when the work is submitted; what is no gate is none of them, and the last
--- is the merge: nothing may wait where nobody comes.
+-- facts_of(task): what a transition must know of a task, nil where there is none; what was spoiled
+-- by hand has its default.
+-- `gates` is empty until they are decided, at the latest when the work is submitted; what is no
+-- gate is none of them, and the last is the merge: nothing may wait where nobody comes.
 local GATES = { 'review', 'security', 'test', 'merge' }
 
 local function known_gates(text)

@@ -1,5 +1,6 @@
--- free_locks(K, agent, wanted): delete the agent's locks for which wanted(lock) is true, and call who waits; returns their resources.
--- K: agent_locks SET, locks prefix, index ZSET, log STREAM, channels. A lock that expired or passed on is only forgotten.
+-- free_locks(K, agent, wanted): delete the agent's locks for which wanted(lock) is true, and call
+-- who waits; returns their resources. K: agent_locks SET, locks prefix, index ZSET, log STREAM,
+-- channels. A lock that expired or passed on is only forgotten.
 local function free_locks(K, agent, wanted)
   local freed = {}
   for _, resource in ipairs(redis.call('SMEMBERS', K.agent_locks)) do

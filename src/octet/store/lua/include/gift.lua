@@ -1,4 +1,5 @@
--- gift_of(text): the record of who was given a message, an empty table for one that was spoiled by hand; its agent is a text.
+-- gift_of(text): the record of who was given a message, an empty table for one that was spoiled by
+-- hand; its agent is a text.
 local function gift_of(text)
   local ok, record = pcall(cjson.decode, text)
   record = ok and type(record) == 'table' and record or {}

@@ -1,8 +1,10 @@
--- give_back(K, id, agent, why, counts): end the agent's claim without a result: back to its queue, or dead after max_attempts, which
--- the build and each gate have for themselves: one that ends badly every time must not go round for ever.
--- K: tasks prefix, priority ZSET, stages prefix, states prefix, queues SET, scopes HASH, log, channels. `counts` false takes the
--- attempt back. Returns the new state; nil when the agent does not hold the task.
--- The task's `ended` lists how its last attempts ended, a JSON array of {attempt, stage, agent, reason, at_ms}, the oldest first.
+-- give_back(K, id, agent, why, counts): end the agent's claim without a result: back to its queue,
+-- or dead after max_attempts, which the build and each gate have for themselves: one that ends
+-- badly every time must not go round for ever. K: tasks prefix, priority ZSET, stages prefix,
+-- states prefix, queues SET, scopes HASH, log, channels. `counts` false takes the attempt back.
+-- Returns the new state; nil when the agent does not hold the task. The task's `ended` lists how
+-- its last attempts ended, a JSON array of {attempt, stage, agent, reason, at_ms}, the oldest
+-- first.
 local MOST_ENDED = 20
 
 local function add_ended(key, entry)

@@ -1,8 +1,8 @@
--- segments(glob): its parts; a bare name is at the top, a bare pattern, as in .gitignore, at any depth.
--- overlap(a, b): whether one path may be in both, by their parts;
--- a path that is taken in takes in all below it, but for parts marked `file`: nothing lies below these.
--- Two wildcards in one segment are taken to meet where the letters before the first and after the last allow it: an overlap may be
--- seen that there is not, never the other way round.
+-- segments(glob): its parts; a bare name is at the top, a bare pattern, as in .gitignore, at any
+-- depth. overlap(a, b): whether one path may be in both, by their parts; a path that is taken in
+-- takes in all below it, but for parts marked `file`: nothing lies below these. Two wildcards in
+-- one segment are taken to meet where the letters before the first and after the last allow it: an
+-- overlap may be seen that there is not, never the other way round.
 local function segments(glob)
   local parts, bare = {}, string.match(glob, '^(.-)/*$')
   if not string.find(bare, '/', 1, true) and string.find(bare, '[*?[]') then parts[1] = '**' end

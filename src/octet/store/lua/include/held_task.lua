@@ -1,5 +1,6 @@
--- held_task(task, token): the refusal to return, nil when the token is that of the claim now in force; and the task's facts.
--- next_gate(held): the gate after the one that the task is at, nil after the last and where it is at none.
+-- held_task(task, token): the refusal to return, nil when the token is that of the claim now in
+-- force; and the task's facts. next_gate(held): the gate after the one that the task is at, nil
+-- after the last and where it is at none.
 local function held_task(task, token)
   local held = facts_of(task)
   if not held then return { 'MISSING' }, nil end

@@ -1,7 +1,9 @@
--- is_wide(resource): whether a lock covers other paths: a directory (path:src/) or a glob (path:src/*.py, path:*.md).
--- meets(a, b): whether two resources are one, or a path may be in both. Brackets are letters here: file names have them (app/[id]/page).
--- near(K, resource): every locked resource that meets this one, itself first. K: locks prefix, index ZSET. Beside each other under
--- the prefix stand the locks and `wide`, the SET of those that are wide: a plain file looks at these alone, however many locks there are.
+-- is_wide(resource): whether a lock covers other paths: a directory (path:src/) or a glob
+-- (path:src/*.py, path:*.md). meets(a, b): whether two resources are one, or a path may be in both.
+-- Brackets are letters here: file names have them (app/[id]/page). near(K, resource): every locked
+-- resource that meets this one, itself first. K: locks prefix, index ZSET. Beside each other under
+-- the prefix stand the locks and `wide`, the SET of those that are wide: a plain file looks at
+-- these alone, however many locks there are.
 local function is_wide(resource)
   if string.sub(resource, 1, 5) ~= 'path:' then return false end
   return string.sub(resource, -1) == '/' or string.find(resource, '[*?]') ~= nil
@@ -23,8 +25,8 @@ local function meets(a, b)
   return overlap(shape_of(a), shape_of(b))
 end
 
--- Files that meet this directory or glob. Ten thousand may begin with the letters before its first wildcard, and few of them have those
--- behind its last: the parts are compared of these alone.
+-- Files that meet this directory or glob. Ten thousand may begin with the letters before its first
+-- wildcard, and few of them have those behind its last: the parts are compared of these alone.
 local function covered(K, resource)
   local path = string.match(resource, '^path:/*(.*)$')
   local directory, wild = string.sub(path, -1) == '/', string.find(path, '[*?]')

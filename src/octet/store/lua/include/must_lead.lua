@@ -1,6 +1,7 @@
--- must_lead(leader, agent, incarnation): nil, or the refusal to return because the agent, which writes as orchestrator, is not the one
--- that leads: it waits for its turn, or was replaced while it stood still. '' for an agent: nobody who writes as such.
--- Returned: {LED, who leads ('': nobody), its epoch, for how long, ms} · {SPOILED, key}.
+-- must_lead(leader, agent, incarnation): nil, or the refusal to return because the agent, which
+-- writes as orchestrator, is not the one that leads: it waits for its turn, or was replaced while
+-- it stood still. '' for an agent: nobody who writes as such. Returned: {LED, who leads ('':
+-- nobody), its epoch, for how long, ms} · {SPOILED, key}.
 local function must_lead(leader, agent, incarnation)
   if agent == '' then return nil end
   local spoiled_leader = expect('HLEN', leader)

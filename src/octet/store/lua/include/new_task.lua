@@ -1,5 +1,6 @@
--- new_task(task, id, order, fields): write the record of a pending task; fields is a flat array, later ones win.
--- next_id(seq, tasks): the next number that no task bears, as an id and as a number. seq STRING, tasks prefix.
+-- new_task(task, id, order, fields): write the record of a pending task; fields is a flat array,
+-- later ones win. next_id(seq, tasks): the next number that no task bears, as an id and as a
+-- number. seq STRING, tasks prefix.
 local function new_task(task, id, order, fields)
   local now = now_ms()
   redis.call('HSET', task, 'id', id, 'state', 'pending', 'stage', 'build', 'priority', 0, 'order', order,

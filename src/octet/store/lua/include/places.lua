@@ -1,7 +1,8 @@
--- A place in the queue for locks, as the HASH locks:waiting holds it: in one line its ticket, agent, parent ('-': none), when it came, was
--- last heard of and was called (ms; 0: not since), and below it, a line each, what it wants.
--- as_waiter(id, value): the waiter, nil where somebody wrote nonsense. keep(K, waiter): write it. wants(waiter, resources): whether what
--- it wants meets one of these.
+-- A place in the queue for locks, as the HASH locks:waiting holds it: in one line its ticket,
+-- agent, parent ('-': none), when it came, was last heard of and was called (ms; 0: not since), and
+-- below it, a line each, what it wants. as_waiter(id, value): the waiter, nil where somebody wrote
+-- nonsense. keep(K, waiter): write it. wants(waiter, resources): whether what it wants meets one of
+-- these.
 local function as_waiter(id, value)
   local ticket, agent, parent, since, seen, called, wanted = string.match(value, '^(%d+) (%S+) (%S+) (%d+) (%d+) (%d+)\n(.*)$')
   local list = {}

@@ -1,7 +1,8 @@
--- post(M, name, message): a message in the inbox of that name, and word of it; its id, nil where the inbox takes no more.
--- M: inboxes prefix, log STREAM, channels, and high prefix where the message may be urgent.
--- message: from, to, text; kind, task, priority, reply_to where it has them.
--- What waits is at most a thousand messages, each for thirty days, as long as a session's name is kept.
+-- post(M, name, message): a message in the inbox of that name, and word of it; its id, nil where
+-- the inbox takes no more. M: inboxes prefix, log STREAM, channels, and high prefix where the
+-- message may be urgent. message: from, to, text; kind, task, priority, reply_to where it has them.
+-- What waits is at most a thousand messages, each for thirty days, as long as a session's name is
+-- kept.
 local MOST_WAITING, KEPT_MS = 1000, 2592000000
 
 local function post(M, name, message)

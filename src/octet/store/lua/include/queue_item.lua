@@ -1,6 +1,7 @@
--- An item that was given out at least once is known by the token of its last delivery. Its record in queues:items is
--- `<deliveries> <most deliveries> <since when, ms> <worker>`, a line with the reason why it came back, and the value as it was pushed.
--- read_item(token): the item, nil where there is none; write_item(token, item); bury_item(token, item, reason): a dead letter.
+-- An item that was given out at least once is known by the token of its last delivery. Its record
+-- in queues:items is `<deliveries> <most deliveries> <since when, ms> <worker>`, a line with the
+-- reason why it came back, and the value as it was pushed. read_item(token): the item, nil where
+-- there is none; write_item(token, item); bury_item(token, item, reason): a dead letter.
 local function read_item(token)
   local n, most, at, worker, reason, value =
     string.match(redis.call('HGET', Q.items, token) or '', '^(%d+) (%d+) (%d+) (%S+)\n([^\n]*)\n(.*)$')

@@ -1,11 +1,13 @@
--- queue_of(K, stage, needs): the queue of a stage's tasks that need the same capabilities; `needs` is sorted, with commas between.
--- put(K, queue, stage, id, priority, order), unqueue(queue, id): into a queue and out of it. Beside a queue stands `<queue>:oldest`, which
--- orders the same tasks by how many claims of the stage there had been when they came.
--- turns_of(K, stage), take_turn(K, stage): how many claims of a stage there have been; one more.
--- to_work(K, id, stage, needs, priority, order): queue a task that is to be built (designed, …), and note that its queue exists.
--- to_gate(K, id, stage, priority, order): queue it for a later stage.
--- move(K, id, from, to): from one state's index to another's; a pending task stands in its queue and in no index.
--- WORKING: the states in which somebody holds a task. A queue of another type than ours was made by hand, and gives way.
+-- queue_of(K, stage, needs): the queue of a stage's tasks that need the same capabilities; `needs`
+-- is sorted, with commas between. put(K, queue, stage, id, priority, order), unqueue(queue, id):
+-- into a queue and out of it. Beside a queue stands `<queue>:oldest`, which orders the same tasks
+-- by how many claims of the stage there had been when they came. turns_of(K, stage), take_turn(K,
+-- stage): how many claims of a stage there have been; one more. to_work(K, id, stage, needs,
+-- priority, order): queue a task that is to be built (designed, …), and note that its queue exists.
+-- to_gate(K, id, stage, priority, order): queue it for a later stage. move(K, id, from, to): from
+-- one state's index to another's; a pending task stands in its queue and in no index. WORKING: the
+-- states in which somebody holds a task. A queue of another type than ours was made by hand, and
+-- gives way.
 local WORKING = { claimed = true, ['in-review'] = true, testing = true, merging = true }
 
 local function queue_of(K, stage, needs)

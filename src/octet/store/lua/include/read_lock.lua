@@ -1,5 +1,6 @@
--- read_lock(key): the lock in force and its value, nil for none. The lock is a table with holder and perhaps token, scope, task
--- and since_ms; one that was set by hand has nothing but its holder's name.
+-- read_lock(key): the lock in force and its value, nil for none. The lock is a table with holder
+-- and perhaps token, scope, task and since_ms; one that was set by hand has nothing but its
+-- holder's name.
 local function read_lock(key)
   local value = redis.pcall('GET', key)
   if not value then return nil end

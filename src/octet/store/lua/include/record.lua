@@ -1,7 +1,8 @@
--- add_record(K, reviews, id, held, text): keep what a gate found. `text` is a JSON object with at least one field, '' for none; number,
--- gate, holder, judged commit and time are spliced in front of it, because cjson would make its empty lists objects.
--- expect_record(reviews, id, text): nil, or the refusal to return because the key that this writes is spoiled.
--- reviews: HASH number → record. The last 100 of a task stay.
+-- add_record(K, reviews, id, held, text): keep what a gate found. `text` is a JSON object with at
+-- least one field, '' for none; number, gate, holder, judged commit and time are spliced in front
+-- of it, because cjson would make its empty lists objects. expect_record(reviews, id, text): nil,
+-- or the refusal to return because the key that this writes is spoiled. reviews: HASH number →
+-- record. The last 100 of a task stay.
 local MOST_RECORDS = 100
 
 local function expect_record(reviews, id, text) return text ~= '' and expect('HLEN', reviews .. id) or nil end

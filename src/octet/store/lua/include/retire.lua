@@ -1,11 +1,12 @@
--- retire(K, agent, why, counts): take an agent off the registry: its claims go back, its locks are freed, its
--- places in queues are given up; where it led as orchestrator, the next one does.
--- K: registry HASH, incarnations HASH, processes HASH, heartbeats prefix, claims prefix, all_locks prefix, and what give_back,
--- free_locks and elect take; buried prefix.
--- What was buried for want of a heartbeat may be alive: under its process stands for a week what became of it, so that it can be told,
--- and come back as who it was, unless it leaves by itself.
--- Returns the tasks and the resources it had. Nothing that stands in the agent's own keys may keep it from ending.
--- record_of(K, agent): its registry entry, an empty table for one that somebody spoiled by hand.
+-- retire(K, agent, why, counts): take an agent off the registry: its claims go back, its locks are
+-- freed, its places in queues are given up; where it led as orchestrator, the next one does. K:
+-- registry HASH, incarnations HASH, processes HASH, heartbeats prefix, claims prefix, all_locks
+-- prefix, and what give_back, free_locks and elect take; buried prefix. What was buried for want of
+-- a heartbeat may be alive: under its process stands for a week what became of it, so that it can
+-- be told, and come back as who it was, unless it leaves by itself.
+-- Returns the tasks and the resources it had. Nothing that stands in the agent's own keys may keep
+--   it from ending. record_of(K, agent): its registry entry, an empty table for one that somebody
+--   spoiled by hand.
 local function record_of(K, agent)
   local known, record = pcall(cjson.decode, redis.call('HGET', K.registry, agent) or '')
   return known and type(record) == 'table' and record or {}

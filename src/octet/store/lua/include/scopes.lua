@@ -1,7 +1,8 @@
--- in_the_way(K, id, paths, reserved): a task whose declared scope may overlap these globs (a JSON array), nil for none.
--- What counts is every task in flight, from its claim until it is merged, given back or dead; and every task that was passed over
--- so often that its scope is kept for it, unless this is such a task itself (two of them would wait for each other).
--- K.scopes: HASH id → '+' (in flight) or '?' (kept) and the globs, compared by globs.lua.
+-- in_the_way(K, id, paths, reserved): a task whose declared scope may overlap these globs (a JSON
+-- array), nil for none. What counts is every task in flight, from its claim until it is merged,
+-- given back or dead; and every task that was passed over so often that its scope is kept for it,
+-- unless this is such a task itself (two of them would wait for each other). K.scopes: HASH id →
+-- '+' (in flight) or '?' (kept) and the globs, compared by globs.lua.
 local function scope_of(text)
   local known, globs = pcall(cjson.decode, text)
   local found = {}

@@ -1,9 +1,11 @@
--- Who stands in whose way. `me`: agent, parent ('-': none), wants, ticket (huge for one that does not wait), lenient.
--- held(K, me, resource, accepts): the first lock in the way, for which accepts(its resource, lock) where that is given: its resource, the
--- lock and its value; nil for none. A parent's locks let its sub-agent pass.
--- ahead(K, me, resource): the waiter that comes first, nil for none. It does not when it waits, through whomever, for `me` itself:
--- both would wait for ever. A tool call (`lenient`) passes who waits for something else besides, until that has waited for PATIENCE_MS.
--- standoff(K, me): how `me`, waiting, would wait for itself: {resource, agent, …} from whom to whom, nil when it would not.
+-- Who stands in whose way. `me`: agent, parent ('-': none), wants, ticket (huge for one that does
+-- not wait), lenient. held(K, me, resource, accepts): the first lock in the way, for which
+-- accepts(its resource, lock) where that is given: its resource, the lock and its value; nil for
+-- none. A parent's locks let its sub-agent pass. ahead(K, me, resource): the waiter that comes
+-- first, nil for none. It does not when it waits, through whomever, for `me` itself: both would
+-- wait for ever. A tool call (`lenient`) passes who waits for something else besides, until that
+-- has waited for PATIENCE_MS. standoff(K, me): how `me`, waiting, would wait for itself: {resource,
+-- agent, …} from whom to whom, nil when it would not.
 local PATIENCE_MS = 30000
 
 local function held(K, me, resource, accepts)
@@ -18,8 +20,9 @@ local function held(K, me, resource, accepts)
   return nil
 end
 
--- Follows an agent through what it, or a sub-agent of it, waits for, until it comes to `me`. Whoever came after `me` does not count:
--- where several wait for each other, the last to come is the one to yield.
+-- Follows an agent through what it, or a sub-agent of it, waits for, until it comes to `me`.
+-- Whoever came after `me` does not count: where several wait for each other, the last to come is
+-- the one to yield.
 local function reaches(K, me, agent, path, seen)
   if agent == me.agent or agent == me.parent then return true end
   local function by(resource, next_agent)

@@ -1,5 +1,6 @@
--- take_locks(K, me, task, scope, ttl_ms): the agent's locks on all that it wants, nobody being in the way; returns {OK, token, …}.
--- K: all_locks prefix, locks prefix, index ZSET, token STRING, log STREAM, channels. `task`: the one it holds, nil for none.
+-- take_locks(K, me, task, scope, ttl_ms): the agent's locks on all that it wants, nobody being in
+-- the way; returns {OK, token, …}. K: all_locks prefix, locks prefix, index ZSET, token STRING, log
+-- STREAM, channels. `task`: the one it holds, nil for none.
 local STRENGTH = { turn = 1, task = 2, own = 3 }
 
 local function renew(K, me, resource, lock, terms)

@@ -1,7 +1,7 @@
--- add_raw(K, title, priority, description, raw): a task that somebody queued with plain Redis commands; returns its id.
--- take_raw(K, most): turn up to `most` values that were LPUSHed on the plain list into tasks, oldest first.
--- A value is a title, or a JSON object with title, description and priority.
--- K: pending LIST, seq STRING, tasks prefix, priority ZSET, log, channels.
+-- add_raw(K, title, priority, description, raw): a task that somebody queued with plain Redis
+-- commands; returns its id. take_raw(K, most): turn up to `most` values that were LPUSHed on the
+-- plain list into tasks, oldest first. A value is a title, or a JSON object with title, description
+-- and priority. K: pending LIST, seq STRING, tasks prefix, priority ZSET, log, channels.
 local function add_raw(K, title, priority, description, raw)
   title = brief(title)
   if not string.find(title, '%S') then title = '(no title)' end

@@ -1,5 +1,5 @@
--- today(): the server's date in UTC, as 2026-11-22. Scripts have no `os.date`; this is the usual count of days in eras of 400 years that
--- begin in March, so that the leap day is a year's last.
+-- today(): the server's date in UTC, as 2026-11-22. Scripts have no `os.date`; this is the usual
+-- count of days in eras of 400 years that begin in March, so that the leap day is a year's last.
 local function today()
   local days = math.floor(now_ms() / 86400000) + 719468
   local in_era = days % 146097

@@ -1,5 +1,6 @@
--- unblock(K, id): the task is done: what waited for it and waits for nothing else any more is queued.
--- A set of dependencies that somebody spoiled by hand unblocks nothing: to start too early is worse than to be looked at.
+-- unblock(K, id): the task is done: what waited for it and waits for nothing else any more is
+-- queued. A set of dependencies that somebody spoiled by hand unblocks nothing: to start too early
+-- is worse than to be looked at.
 local function unblock(K, id)
   for _, other in ipairs(redis.call('SMEMBERS', K.before .. id)) do
     redis.pcall('SREM', K.after .. other, id)

@@ -1,9 +1,11 @@
--- Who waits for locks, in the order of arrival. K: locks prefix, index ZSET. Under the prefix stands `waiting`, a HASH waiter → its place.
--- A waiter blocks on the LIST `turn:<waiter>`; what is pushed there is in how many ms it should try.
--- waiters(K): the living, oldest first. One is dead that was not heard of for long, or did not come when it was called: its process was
--- killed, or stands still; then it finds its place again by its ticket. K.waiter is the one that asks, and lives.
--- call_next(K, freed): call whoever may take one of these now; the next behind it looks after it.
--- leave_queue(K, leaves): those for whom leaves(waiter) wait no more, and whoever stood behind them is called.
+-- Who waits for locks, in the order of arrival. K: locks prefix, index ZSET. Under the prefix
+-- stands `waiting`, a HASH waiter → its place. A waiter blocks on the LIST `turn:<waiter>`; what is
+-- pushed there is in how many ms it should try. waiters(K): the living, oldest first. One is dead
+-- that was not heard of for long, or did not come when it was called: its process was killed, or
+-- stands still; then it finds its place again by its ticket. K.waiter is the one that asks, and
+-- lives. call_next(K, freed): call whoever may take one of these now; the next behind it looks
+-- after it. leave_queue(K, leaves): those for whom leaves(waiter) wait no more, and whoever stood
+-- behind them is called.
 local GRACE_MS, SILENT_MS = 250, 15000
 local waiters
 

@@ -1,6 +1,7 @@
--- open_queues(K, stage, works, capabilities): the queues whose tasks the agent may take; an empty one is forgotten.
--- walk(queues, most, waiting, allowed): the first task in order of score over all of them that waits and is allowed, past at most
--- `most` that wait and are not. Each step reads one place of one queue, so that the length of none of them matters.
+-- open_queues(K, stage, works, capabilities): the queues whose tasks the agent may take; an empty
+-- one is forgotten. walk(queues, most, waiting, allowed): the first task in order of score over all
+-- of them that waits and is allowed, past at most `most` that wait and are not. Each step reads one
+-- place of one queue, so that the length of none of them matters.
 local function missing(needs, capabilities)
   for need in string.gmatch(needs, '[^,]+') do
     if not string.find(capabilities, ',' .. need .. ',', 1, true) then return need end

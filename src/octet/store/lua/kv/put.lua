@@ -1,6 +1,7 @@
 -- kv/put.lua: leave a value under a key, and tell whoever waits for it.
 -- KEYS[1] kv:<key> STRING
--- ARGV[1] TTL, ms, 0: for ever · ARGV[2] value · ARGV[3] new: only where none is; '': whatever there is
+-- ARGV[1] TTL, ms, 0: for ever · ARGV[2] value · ARGV[3] new: only where none is; '': whatever
+--   there is
 -- Returns {OK} · {EXISTS} · {SPOILED, key}.
 -- include: expect
 -- include: lifetime

@@ -1,5 +1,6 @@
 -- lock/end_turn.lua: free the locks that an agent took for its turn and for no task.
--- KEYS[1] agents:locks:<agent> SET · KEYS[2] locks: prefix · KEYS[3] locks:names ZSET · KEYS[4] log STREAM
+-- KEYS[1] agents:locks:<agent> SET · KEYS[2] locks: prefix · KEYS[3] locks:names ZSET · KEYS[4] log
+--   STREAM
 -- KEYS[5] agents:incarnations HASH
 -- ARGV[1] channel prefix · ARGV[2] agent · ARGV[3] incarnation
 -- Returns {OK, resource, …} · {GONE} · {SPOILED, key}.

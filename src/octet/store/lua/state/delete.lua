@@ -1,7 +1,10 @@
--- state/delete.lua: delete fields of a shared state, or all of it; or one field, if its version is still the one that was read.
+-- state/delete.lua: delete fields of a shared state, or all of it; or one field, if its version is
+-- still the one that was read.
 -- KEYS[1..3] as in include/state_keys.lua
--- ARGV[1] TTL, ms · ARGV[2] version that the first field must have, '': whatever there is · ARGV[3..] fields; none: all
--- Returns {OK, how many there were} · {STALE, version, value} as they are, version 0 for no value · {SPOILED, key}.
+-- ARGV[1] TTL, ms · ARGV[2] version that the first field must have, '': whatever there is ·
+--   ARGV[3..] fields; none: all
+-- Returns {OK, how many there were} · {STALE, version, value} as they are, version 0 for no value ·
+--   {SPOILED, key}.
 -- include: expect
 -- include: lifetime
 -- include: state_keys

@@ -1,10 +1,11 @@
--- task/add.lua: store tasks and queue them, all of them or none. One whose dependencies are not all done is blocked.
+-- task/add.lua: store tasks and queue them, all of them or none. One whose dependencies are not all
+-- done is blocked.
 -- KEYS[1..13] as in include/task_keys.lua · KEYS[14] tasks:seq STRING · KEYS[15] orchestrator HASH
--- ARGV[2] agent that adds them as orchestrator, or '' · ARGV[3] its incarnation · ARGV[4..] a task each: JSON with
--- id ('' for the next number), title, priority, stage, needs (sorted, commas between), after (ids, of this call or before), fields
--- (field, value, …)
+-- ARGV[2] agent that adds them as orchestrator, or '' · ARGV[3] its incarnation · ARGV[4..] a task
+--   each: JSON with id ('' for the next number), title, priority, stage, needs (sorted, commas
+--   between), after (ids, of this call or before), fields (field, value, …)
 -- Returns {OK, id, …} in the order given · {EXISTS, id} · {MISSING, id} of a dependency · {FULL}
--- {LED, agent, epoch, ms}: another orchestrator leads · {SPOILED, key}.
+--   {LED, agent, epoch, ms}: another orchestrator leads · {SPOILED, key}.
 -- include: clock
 -- include: expect
 -- include: emit
@@ -15,7 +16,8 @@
 -- include: task_keys
 local seq, tasks, ids = KEYS[14], {}, {}
 
--- The task's dependencies that are not done; nil and the refusal to return for one that there is not.
+-- The task's dependencies that are not done; nil and the refusal to return for one that there is
+-- not.
 local function open_after(task)
   local open = {}
   for _, other in ipairs(task.after) do

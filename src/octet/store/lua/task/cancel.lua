@@ -1,7 +1,10 @@
--- task/cancel.lua: a task is not wanted any more; whoever holds it holds it no longer. What depends on it stays blocked.
+-- task/cancel.lua: a task is not wanted any more; whoever holds it holds it no longer. What depends
+-- on it stays blocked.
 -- KEYS[1..13] as in include/task_keys.lua · KEYS[14] orchestrator HASH
--- ARGV[2] id · ARGV[3] reason · ARGV[4] agent that cancels it as orchestrator, or '' · ARGV[5] its incarnation
--- Returns {OK, holder, or ''} · {MISSING} · {STATE, state} · {LED, agent, epoch, ms}: another orchestrator leads · {SPOILED, key}.
+-- ARGV[2] id · ARGV[3] reason · ARGV[4] agent that cancels it as orchestrator, or '' · ARGV[5] its
+--   incarnation
+-- Returns {OK, holder, or ''} · {MISSING} · {STATE, state} · {LED, agent, epoch, ms}: another
+--   orchestrator leads · {SPOILED, key}.
 -- include: clock
 -- include: expect
 -- include: emit

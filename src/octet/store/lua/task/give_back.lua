@@ -1,4 +1,5 @@
--- task/give_back.lua: end a claim without a result: released (no attempt counted) or failed (counted; dead after max_attempts).
+-- task/give_back.lua: end a claim without a result: released (no attempt counted) or failed
+-- (counted; dead after max_attempts).
 -- KEYS[1..13] as in include/task_keys.lua
 -- ARGV[2] id · ARGV[3] token · ARGV[4] reason · ARGV[5] '1' when the attempt counts
 -- Returns {OK, new state} · {MISSING} · {STALE, state, holder} · {SPOILED, key}.

@@ -1,4 +1,5 @@
--- task/offer.lua: may this idle agent be woken for something that is there for one, or a few, of many? If so nobody else is, for a while.
+-- task/offer.lua: may this idle agent be woken for something that is there for one, or a few, of
+-- many? If so nobody else is, for a while.
 -- KEYS[1] wakes:<what> ZSET
 -- ARGV[1] agent · ARGV[2] how many there are · ARGV[3] for how long it is offered, ms
 -- Returns {OK} · {LATER, ms until an offer runs out} · {SPOILED, key}.

@@ -1,8 +1,10 @@
 -- task/pass.lua: a gate (review, security, test) lets submitted work through to the next one.
 -- KEYS[1..13] as in include/task_keys.lua · KEYS[14] reviews: prefix
--- ARGV[2] id · ARGV[3] token · ARGV[4] note, '' to leave the author's · ARGV[5] commit that was judged, '' for whichever it is
+-- ARGV[2] id · ARGV[3] token · ARGV[4] note, '' to leave the author's · ARGV[5] commit that was
+--   judged, '' for whichever it is
 -- ARGV[6] record, a JSON object, or ''
--- Returns {OK, next stage} · {MISSING} · {STALE, state, holder} · {STATE, state} · {MOVED, commit} · {OWN} · {SPOILED, key}.
+-- Returns {OK, next stage} · {MISSING} · {STALE, state, holder} · {STATE, state} · {MOVED, commit}
+--   · {OWN} · {SPOILED, key}.
 -- include: clock
 -- include: expect
 -- include: emit

@@ -1,6 +1,8 @@
--- task/rescued.lua: note on a task where the unfinished work of an ended claim was put, whatever has become of the task since.
+-- task/rescued.lua: note on a task where the unfinished work of an ended claim was put, whatever
+-- has become of the task since.
 -- KEYS[1] tasks:status:<id> HASH · KEYS[2] log STREAM
--- ARGV[1] id · ARGV[2] git ref · ARGV[3] size of the work, a line for people · ARGV[4] agent that did it · ARGV[5] channel prefix
+-- ARGV[1] id · ARGV[2] git ref · ARGV[3] size of the work, a line for people · ARGV[4] agent that
+--   did it · ARGV[5] channel prefix
 -- Returns {OK, state, holder} · {MISSING} · {SPOILED, key}.
 -- include: clock
 -- include: expect

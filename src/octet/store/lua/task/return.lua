@@ -1,10 +1,12 @@
--- task/return.lua: a gate sends submitted work back to be built again, with what is to change. For a while it is offered to its
--- author alone, as long as that lives; its scope stays taken, because the branch with the work is still there.
--- The author is told in the same step, in its inbox.
--- KEYS[1..13] as in include/task_keys.lua · KEYS[14] agents:returned: prefix · KEYS[15] reviews: prefix · KEYS[16] inbox: prefix
+-- task/return.lua: a gate sends submitted work back to be built again, with what is to change. For
+-- a while it is offered to its author alone, as long as that lives; its scope stays taken, because
+-- the branch with the work is still there. The author is told in the same step, in its inbox.
+-- KEYS[1..13] as in include/task_keys.lua · KEYS[14] agents:returned: prefix · KEYS[15] reviews:
+--   prefix · KEYS[16] inbox: prefix
 -- ARGV[2] id · ARGV[3] token · ARGV[4] findings · ARGV[5] how long it is on offer to its author, ms
 -- ARGV[6] commit that was judged, '' for whichever it is · ARGV[7] record, a JSON object, or ''
--- Returns {OK} · {MISSING} · {STALE, state, holder} · {STATE, state} · {MOVED, commit} · {SPOILED, key}.
+-- Returns {OK} · {MISSING} · {STALE, state, holder} · {STATE, state} · {MOVED, commit} · {SPOILED,
+--   key}.
 -- include: clock
 -- include: expect
 -- include: emit
@@ -47,7 +49,8 @@ emit(K.log, K.channels, 'task_returned',
   { task = id, title = held.title, agent = held.holder, author = held.author, gate = held.stage, stage = held.work,
     commit = held.commit, findings = brief(ARGV[4]) })
 if held.author ~= '' and held.author ~= held.holder then
-  -- What to do stands before the findings: an end that is cut off is theirs. An inbox that takes no more stops nothing.
+  -- What to do stands before the findings: an end that is cut off is theirs. An inbox that takes no
+  -- more stops nothing.
   local told = 'Changes requested on task ' .. id .. ' (' .. brief(held.title, 200) .. ') at the ' .. held.stage
     .. ' gate. Take it up again with `octet task claim ' .. id .. '`. Findings: ' .. brief(ARGV[4], 1500)
   local message = { from = held.holder, to = held.author, text = told, kind = 'finding', task = id }
