@@ -1,7 +1,9 @@
-"""A hook's cold path: the daemon gave no valid answer. Start it and ask again, else apply the failure policy.
+"""A hook's cold path: the daemon gave no valid answer. Start it and ask again, else apply the
+failure policy.
 
-Imported by `pipe` only then, on the bare interpreter. Two hundred hooks may come here at once while one of them starts the daemon, so
-what they all need imports little; `json` and the failure policy are for those that are left without an answer.
+Imported by `pipe` only then, on the bare interpreter. Two hundred hooks may come here at once while
+one of them starts the daemon, so what they all need imports little; `json` and the failure policy
+are for those that are left without an answer.
 """
 
 # pathlib would cost more than all that is imported here.
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
     from pipe import Answer
 
 POLL_S = 0.015
-# How much of the time that is left goes into starting the daemon at most; the rest is for the failure policy.
+# How much of the time that is left goes into starting the daemon at most; the rest is for the
+# failure policy.
 START_SHARE = 0.75
 NOT_READY = 75  # bin/octet's EX_TEMPFAIL: the virtual environment is being built
-# A daemon that takes the request and closes without a valid reply counts as broken after so many times.
+# A daemon that takes the request and closes without a valid reply counts as broken after so many
+# times.
 ATTEMPTS = 3
 GATE = "daemon.start"
 ERRORS = "daemon.start.err"
@@ -36,9 +40,20 @@ MAX_DELAY_S = 60.0
 
 
 class Call:
-    """One hook's run. `raw` is its standard input, None when that did not end in time; `end` is on `time.monotonic`'s clock."""
+    """One hook's run. `raw` is its standard input, None when that did not end in time; `end` is on
+    `time.monotonic`'s clock.
+    """
 
-    def __init__(self, hooks: str, event: str, root: str, source: str, state: str, raw: bytes | None, end: float) -> None:
+    def __init__(
+        self,
+        hooks: str,
+        event: str,
+        root: str,
+        source: str,
+        state: str,
+        raw: bytes | None,
+        end: float,
+    ) -> None:
         self.hooks = hooks
         self.event = event
         self.root = root
@@ -65,11 +80,15 @@ def answer(call: Call, error: Exception) -> Answer:
             raise Unavailable("Octet's daemon does not answer in time: `octet daemon stop` ends it")
         left_s = (call.end - time.monotonic()) * START_SHARE
         Alarm.set(left_s)
-        return ask_started(call, header(call.event, call.root, call.source) + call.raw, time.monotonic() + left_s)
+        return ask_started(
+            call, header(call.event, call.root, call.source) + call.raw, time.monotonic() + left_s
+        )
     except Unavailable as unavailable:
         return fail_safe(call, unavailable)
     except Expired:
-        return fail_safe(call, Unavailable("Octet's daemon is slow to start: see `octet daemon logs`"))
+        return fail_safe(
+            call, Unavailable("Octet's daemon is slow to start: see `octet daemon logs`")
+        )
 
 
 def ask_started(call: Call, request: bytes, give_up: float) -> Answer:
@@ -94,9 +113,11 @@ def ask_started(call: Call, request: bytes, give_up: float) -> Answer:
 
 
 class Starter:
-    """Runs `octet daemon start` once, however many hooks want it: whoever has the lock on `GATE` does.
+    """Runs `octet daemon start` once, however many hooks want it: whoever has the lock on `GATE`
+    does.
 
-    The file also remembers a failed start, so that a broken installation costs an attempt now and then, not one a hook.
+    The file also remembers a failed start, so that a broken installation costs an attempt now and
+    then, not one a hook.
     """
 
     def __init__(self, call: Call) -> None:
@@ -107,7 +128,9 @@ class Starter:
             os.chdir(call.state)
             self._gate = os.open(GATE, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise Unavailable(f"Octet cannot use {call.state} ({error.strerror}): free it or set OCTET_HOME") from error
+            raise Unavailable(
+                f"Octet cannot use {call.state} ({error.strerror}): free it or set OCTET_HOME"
+            ) from error
 
     def __enter__(self) -> Starter:
         return self
@@ -147,7 +170,9 @@ class Starter:
             raise Unavailable(note["why"])
 
     def _spawn(self) -> int:
-        """Run `octet daemon start` with nothing of ours open: a pipe of the hook kept open would block the tool."""
+        """Run `octet daemon start` with nothing of ours open: a pipe of the hook kept open would
+        block the tool.
+        """
         command = find_command(self._call)
         if command is None:
             self._fail("Octet's command is not there: install it again, or put `octet` on PATH")
@@ -155,18 +180,27 @@ class Starter:
         if pid == 0:
             try:
                 os.setsid()
-                _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)  # Python ignores it, and a program would inherit that
+                _signal.signal(
+                    _signal.SIGPIPE, _signal.SIG_DFL
+                )  # Python ignores it, and a program would inherit that
                 os.dup2(os.open(os.devnull, os.O_RDWR), 0)
                 os.dup2(0, 1)
                 os.dup2(os.open(ERRORS, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 2)
-                os.execve(command, [command, "daemon", "start"], {**os.environ, "OCTET_SETUP": "background"})
+                os.execve(
+                    command,
+                    [command, "daemon", "start"],
+                    {**os.environ, "OCTET_SETUP": "background"},
+                )
             finally:
                 os._exit(127)
         return pid
 
     def _judge(self, status: int) -> None:
         if status == NOT_READY:
-            self._fail("Octet is setting itself up (about 20 s); until then it cannot tell who holds what", setting_up=True)
+            self._fail(
+                "Octet is setting itself up (about 20 s); until then it cannot tell who holds what",
+                setting_up=True,
+            )
         if status:
             lines = read_lines(ERRORS)
             said = lines[-1].removeprefix("octet: ")[:300] if lines else f"exit status {status}"
@@ -177,8 +211,17 @@ class Starter:
         """Let the next attempt wait; twice as long as this one had to."""
         import json
 
-        delay_s = FIRST_DELAY_S if setting_up else min(max(self._read_note()["delay_s"] * 2, FIRST_DELAY_S), MAX_DELAY_S)
-        note = {"until": time.time() + delay_s, "delay_s": delay_s, "setting_up": setting_up, "why": why}
+        delay_s = (
+            FIRST_DELAY_S
+            if setting_up
+            else min(max(self._read_note()["delay_s"] * 2, FIRST_DELAY_S), MAX_DELAY_S)
+        )
+        note = {
+            "until": time.time() + delay_s,
+            "delay_s": delay_s,
+            "setting_up": setting_up,
+            "why": why,
+        }
         try:
             os.truncate(self._gate, 0)
             os.pwrite(self._gate, json.dumps(note).encode(), 0)
@@ -195,7 +238,11 @@ class Starter:
 
         try:
             note = json.loads(text)
-            return note if note.keys() == nothing.keys() and float(note["until"]) and float(note["delay_s"]) else nothing
+            return (
+                note
+                if note.keys() == nothing.keys() and float(note["until"]) and float(note["delay_s"])
+                else nothing
+            )
         except (ValueError, TypeError, AttributeError):
             return nothing
 
@@ -204,14 +251,19 @@ def find_command(call: Call) -> str | None:
     """The `octet` command: the one last set up, the plugin's, or that on PATH."""
     beside = [f"{plugin}/bin" for plugin in plugin_roots(call)]
     on_path = os.environ.get("PATH", os.defpath).split(":")
-    for command in (*interpreter_lines(call)[2:3], *(f"{directory}/octet" for directory in (*beside, *on_path) if directory)):
+    for command in (
+        *interpreter_lines(call)[2:3],
+        *(f"{directory}/octet" for directory in (*beside, *on_path) if directory),
+    ):
         if os.path.isfile(command) and os.access(command, os.X_OK):
             return command
     return None
 
 
 def find_package(call: Call) -> str | None:
-    """The directory that holds the package `octet`: the one last set up, the plugin's source, or the wheel around the hooks."""
+    """The directory that holds the package `octet`: the one last set up, the plugin's source, or
+    the wheel around the hooks.
+    """
     beside = [*(f"{plugin}/src" for plugin in plugin_roots(call)), f"{call.hooks}/../../.."]
     for directory in (*interpreter_lines(call)[1:2], *beside):
         if os.path.isfile(f"{directory}/octet/guard/failsafe.py"):

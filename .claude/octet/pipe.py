@@ -1,8 +1,9 @@
 """A hook's hot path: the client's JSON to the daemon, the daemon's answer to the client.
 
-`launch` runs `main()` as `python -c … HOOKS EVENT ROOT SOURCE STATE` at every guarded tool call, so the cost is the
-imports: C modules only here (`os` alone would be a tenth of a bare interpreter), everything else in `cold`,
-which is imported when the daemon gives no valid answer. Wire format: docs/architecture.md.
+`launch` runs `main()` as `python -c … HOOKS EVENT ROOT SOURCE STATE` at every guarded tool call, so
+the cost is the imports: C modules only here (`os` alone would be a tenth of a bare interpreter),
+everything else in `cold`, which is imported when the daemon gives no valid answer. Wire format:
+docs/architecture.md.
 
 Whatever happens, the process ends within `TOTAL_S` with a valid answer and never with a traceback.
 """
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 GUARD = "PreToolUse"
 TOTAL_S = {"SessionStart": 8.0, "SessionEnd": 1.2}  # SessionEnd: the client kills at 1.45 s
 DEFAULT_TOTAL_S = 4.0
-# The daemon's share of that time; the rest is for the failure policy, whose imports are slow on a busy machine.
+# The daemon's share of that time; the rest is for the failure policy, whose imports are slow on a
+# busy machine.
 DAEMON_SHARE = 0.75
 REPLY_LIMIT = 1 << 24
 HEADER_ENVIRONMENT = (
@@ -43,7 +45,9 @@ class Malformed(Exception):
 
 
 def main() -> "NoReturn":
-    """Answer one hook and end the process, without the interpreter's own finalization: a sixth of its cost."""
+    """Answer one hook and end the process, without the interpreter's own finalization: a sixth of
+    its cost.
+    """
     try:
         code, out, err = answer(*sys.argv[1:6])
     except BaseException as error:  # noqa: BLE001  the process's edge
@@ -103,8 +107,15 @@ def read_all(fd: int) -> bytes:
 def header(event: str, root: str, source: str) -> bytes:
     """The request's first part: `key=value` pairs, each ended by NUL, then a newline."""
     environment = posix.environ
-    pairs = [b"v=1", b"event=" + encode(event), b"root=" + encode(root), b"source=" + encode(source)]
-    pairs += [key + b"=" + environment[name] for key, name in HEADER_ENVIRONMENT if name in environment]
+    pairs = [
+        b"v=1",
+        b"event=" + encode(event),
+        b"root=" + encode(root),
+        b"source=" + encode(source),
+    ]
+    pairs += [
+        key + b"=" + environment[name] for key, name in HEADER_ENVIRONMENT if name in environment
+    ]
     pairs.append(b"ppid=%d" % posix.getppid())
     return b"\0".join(pairs) + b"\0\n"
 
@@ -137,7 +148,11 @@ def parse(reply: bytes) -> "Answer":
     """`<exit code> <stdout bytes> <stderr bytes>` and a newline, then those bytes, nothing more."""
     head, newline, body = reply.partition(b"\n")
     fields = head.split(b" ")
-    if not newline or len(fields) != 3 or not all(field.isdigit() and len(field) < 9 for field in fields):
+    if (
+        not newline
+        or len(fields) != 3
+        or not all(field.isdigit() and len(field) < 9 for field in fields)
+    ):
         raise Malformed("header")
     code, out, err = map(int, fields)
     if code not in (0, 2) or len(body) != out + err:
@@ -148,5 +163,10 @@ def parse(reply: bytes) -> "Answer":
 def last_resort(event: str, error: BaseException) -> "Answer":
     """The failure policy without the policy: not even `cold` could be run."""
     if event == GUARD:
-        return 2, b"", b"Octet cannot check this call (%s), so it is blocked: run `octet doctor`.\n" % encode(type(error).__name__)
+        return (
+            2,
+            b"",
+            b"Octet cannot check this call (%s), so it is blocked: run `octet doctor`.\n"
+            % encode(type(error).__name__),
+        )
     return 0, b'{"systemMessage": "Octet does not answer: run `octet doctor`."}\n', b""

@@ -1,8 +1,10 @@
-"""Waits, in the background, until the daemon has a reason to wake an idle session; then ends with code 2 and the reason on standard error.
+"""Waits, in the background, until the daemon has a reason to wake an idle session; then ends with
+code 2 and the reason on standard error.
 
-`launch Wake SOURCE` runs `main()` as an `asyncRewake` hook at the beginning of a session and of each turn: one process a session, there
-for as long as the session is, so C modules only. All of the deciding is the daemon's (`octet.daemon.wakes`): a newer waiter of the
-same client takes the place of this one, which then ends silently. Where nothing can be waited for, it ends at once.
+`launch Wake SOURCE` runs `main()` as an `asyncRewake` hook at the beginning of a session and of
+each turn: one process a session, there for as long as the session is, so C modules only. All of the
+deciding is the daemon's (`octet.daemon.turns.wakes`): a newer waiter of the same client takes the
+place of this one, which then ends silently. Where nothing can be waited for, it ends at once.
 """
 
 import _socket
@@ -49,7 +51,9 @@ def main() -> "NoReturn":
 
 
 def wait(hooks: str, _event: str, root: str, source: str, state: str) -> "Answer":
-    """The daemon's word: 2 and a line to wake the session, 0 when another waiter has taken over or there is nothing to wait for."""
+    """The daemon's word: 2 and a line to wake the session, 0 when another waiter has taken over or
+    there is nothing to wait for.
+    """
     since = monotonic()
     raw = read_all(0).replace(b'": "', b'":"')
     client = Client(int(posix.environ.get(b"CLAUDE_PID", b"0")))
@@ -57,15 +61,21 @@ def wait(hooks: str, _event: str, root: str, source: str, state: str) -> "Answer
         return SILENT
     event = next((name for name in EVENTS if b'"hook_event_name":"%b"' % name in raw), b"")
     del raw
-    request = header("Wake", root, source) + b"\0".join([b"%.6f" % since, event, client.status_file()])
+    request = header("Wake", root, source) + b"\0".join(
+        [b"%.6f" % since, event, client.status_file()]
+    )
     try:
         return ask_until_answered(client, request, (hooks, root, source, state))
     except ClientEnded:
         return SILENT
 
 
-def ask_until_answered(client: "Client", request: bytes, place: "tuple[str, str, str, str]") -> "Answer":
-    """Ask whichever daemon there is, for as long as the client lives: it may be replaced, killed, not be there."""
+def ask_until_answered(
+    client: "Client", request: bytes, place: "tuple[str, str, str, str]"
+) -> "Answer":
+    """Ask whichever daemon there is, for as long as the client lives: it may be replaced, killed,
+    not be there.
+    """
     delay, unheard_since = FIRST_DELAY_S, monotonic()
     while True:
         asked = monotonic()
@@ -97,7 +107,8 @@ def connect(state: str) -> "_socket.socket | None":
 
 
 def start_daemon(hooks: str, root: str, source: str, state: str) -> bool:
-    """Start it as any hook does, unless another is at it; whether one answers. Without it nobody renews the leases of an idle session.
+    """Start it as any hook does, unless another is at it; whether one answers. Without it nobody
+    renews the leases of an idle session.
 
     In a child, because what that imports would stay in memory for as long as the session is idle.
     """
@@ -133,18 +144,24 @@ class Client:
     def can_be_woken(self) -> bool:
         """Whether it runs and takes what a background hook says.
 
-        Plain `claude -p` waits for the hook instead of going on. Fed by stream-json it goes on, but waits half a minute for the hook when
-        its input has ended: so it is waited for only where that end can be seen, which is on a pipe under Linux.
+        Plain `claude -p` waits for the hook instead of going on. Fed by stream-json it goes on, but
+        waits half a minute for the hook when its input has ended: so it is waited for only where
+        that end can be seen, which is on a pipe under Linux.
         """
         words = self._command_line()
-        fed = b"--input-format=stream-json" in words or (b"--input-format", b"stream-json") in pairwise(words)
+        fed = b"--input-format=stream-json" in words or (
+            b"--input-format",
+            b"stream-json",
+        ) in pairwise(words)
         if fed:
             return self._sees_end_of_input()
         return bool(words) and not any(map(asks_to_print, words[1:])) and self._draws()
 
     def status_file(self) -> bytes:
         """Where the client writes down whether it is idle; not every version does."""
-        directory = posix.environ.get(b"CLAUDE_CONFIG_DIR") or posix.environ.get(b"HOME", b"") + b"/.claude"
+        directory = (
+            posix.environ.get(b"CLAUDE_CONFIG_DIR") or posix.environ.get(b"HOME", b"") + b"/.claude"
+        )
         return b"%b/sessions/%d.json" % (directory, self._pid)
 
     def listen(self, link: "_socket.socket", request: bytes) -> "Answer | None":
@@ -157,7 +174,11 @@ class Client:
             link.sendall(request)
             link.shutdown(_socket.SHUT_WR)
             reply = b""
-            while self.watch(None, link.fileno()) and (chunk := link.recv(65536)) and len(reply) < REPLY_LIMIT:
+            while (
+                self.watch(None, link.fileno())
+                and (chunk := link.recv(65536))
+                and len(reply) < REPLY_LIMIT
+            ):
                 reply += chunk
             return parse(reply)
         except (OSError, Malformed):
@@ -177,7 +198,9 @@ class Client:
                 left_s = LOOK_EVERY_S if self._asks else 3600.0
                 left_s = left_s if end is None else min(left_s, max(0.0, end - monotonic()))
                 ready = [found for found, _ in self._poll.poll(left_s * 1000)]
-                if self._watched.intersection(ready) or (self._asks and posix.getppid() != self._parent):
+                if self._watched.intersection(ready) or (
+                    self._asks and posix.getppid() != self._parent
+                ):
                     raise ClientEnded
                 if ready or (end is not None and monotonic() >= end):
                     return bool(ready)
@@ -196,7 +219,9 @@ class Client:
 
     def _sees_end_of_input(self) -> bool:
         try:
-            fd = posix.open(f"/proc/{self._pid}/fd/0", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
+            fd = posix.open(
+                f"/proc/{self._pid}/fd/0", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC
+            )
         except OSError:
             return False  # a socket cannot be opened by its name, and elsewhere there is no /proc
         self._watch_fd(fd, 0)  # it is only ever asked whether the last writer has gone
@@ -233,7 +258,12 @@ def run(*command: str) -> bytes:
     """A system program's output."""
     reading, writing = posix.pipe()
     actions = [(posix.POSIX_SPAWN_DUP2, writing, 1), (posix.POSIX_SPAWN_CLOSE, reading)]
-    pid = posix.posix_spawn(command[0], [encode(word) for word in command], {b"PATH": b"/usr/bin:/bin"}, file_actions=actions)
+    pid = posix.posix_spawn(
+        command[0],
+        [encode(word) for word in command],
+        {b"PATH": b"/usr/bin:/bin"},
+        file_actions=actions,
+    )
     posix.close(writing)
     output = read_all(reading)
     posix.close(reading)
