@@ -18,7 +18,11 @@ from hypothesis import settings
 settings.register_profile("octet", deadline=None)
 settings.load_profile("octet")
 
-pytest_plugins = ("tests.redis_fixtures", "tests.store_fixtures", "tests.repositories")
+pytest_plugins = (
+    "tests.support.redis_fixtures",
+    "tests.support.store_fixtures",
+    "tests.support.repositories",
+)
 
 REAL_HOME = Path.home()
 # What it takes to reach the package registry from here, and nothing else of whoever runs the tests.

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.redis_fixtures import find_program, wait_for
+from tests.support.redis_fixtures import find_program, wait_for
 
 from octet.client.api import Octet
 from octet.store.connection import open_client

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.chaos import history
-from tests.redis_fixtures import wait_for
+from tests.support.redis_fixtures import wait_for
 
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.redis_fixtures import Server, wait_for
+from tests.support.redis_fixtures import Server, wait_for
 
 from octet.client.api import Octet
 from octet.store.connection import open_client

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import pytest
 from tests.chaos.hosts import LEASE_S, Field, Host, ip, remove_leftovers, seconds_until
-from tests.redis_fixtures import wait_for
+from tests.support.redis_fixtures import wait_for
 
 from octet.base.errors import StaleToken
 from octet.core.tasks.tasks import Task

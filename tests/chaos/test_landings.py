@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.repositories import assert_in_step, commit, name_somebody, poll
+from tests.support.repositories import assert_in_step, commit, name_somebody, poll
 
 import octet
 from octet.git.program import Git

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from tests.chaos.lock_worker import PATHS, covered
-from tests.redis_fixtures import wait_for
+from tests.support.redis_fixtures import wait_for
 
 from octet.client.api import Octet
 from octet.store import scripts

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 from tests.hooks.machine import Machine, wait_for
-from tests.redis_fixtures import Server, find_program
-from tests.transcripts import Transcript
+from tests.support.redis_fixtures import Server, find_program
+from tests.support.transcripts import Transcript
 
 from octet.base.errors import OctetError
 from octet.client.api import Octet

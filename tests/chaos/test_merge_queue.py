@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.redis_fixtures import Server
-from tests.repositories import assert_in_step, commit, make_repository
-from tests.store_fixtures import contradictions, join
+from tests.support.redis_fixtures import Server
+from tests.support.repositories import assert_in_step, commit, make_repository
+from tests.support.store_fixtures import contradictions, join
 
 from octet.base.process import ProcessIdentity, host_id, is_alive
 from octet.client.api import Octet, connect

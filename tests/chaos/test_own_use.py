@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.redis_fixtures import Server, wait_for
+from tests.support.redis_fixtures import Server, wait_for
 
 import octet as package
 from octet.client.api import Octet

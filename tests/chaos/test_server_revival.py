@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.redis_fixtures import DEADLINE_S, find_program, kill_hard, wait_for
+from tests.support.redis_fixtures import DEADLINE_S, find_program, kill_hard, wait_for
 
 from octet.base.errors import StoreUnreachable
 from octet.store import embedded

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.fault_proxy import Fault, FaultProxy
-from tests.redis_fixtures import Server, find_program, kill_hard, stop_hard, wait_for
-from tests.store_fixtures import contradictions, join
+from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.redis_fixtures import Server, find_program, kill_hard, stop_hard, wait_for
+from tests.support.store_fixtures import contradictions, join
 
 from octet.base.errors import StoreUnreachable
 from octet.client.api import Octet

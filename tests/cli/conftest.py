@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.redis_fixtures import Server
+from tests.support.redis_fixtures import Server
 
 import octet as package
 from octet.cli import run

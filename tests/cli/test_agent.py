@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from tests.cli.conftest import Shop
-from tests.store_fixtures import join
+from tests.support.store_fixtures import join
 
 
 def test_list_and_show(shop: Shop) -> None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Shop
-from tests.store_fixtures import join
+from tests.support.store_fixtures import join
 
 from octet.project.config import FILE, Config
 from octet.project.repository import load_project

@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 import pytest
 from tests.cli.conftest import Shop
-from tests.redis_fixtures import Server, find_program, wait_for
-from tests.scripted_redis import ScriptedRedis
+from tests.support.redis_fixtures import Server, find_program, wait_for
+from tests.support.scripted_redis import ScriptedRedis
 
 import octet as package
 from octet.cli import COMMANDS, LazyGroup, cli, run

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from tests.cli.conftest import Shop
-from tests.redis_fixtures import wait_for
+from tests.support.redis_fixtures import wait_for
 
 
 def test_publish_and_log(shop: Shop) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from tests.redis_fixtures import wait_for
+from tests.support.redis_fixtures import wait_for
 
 from octet.project import trust
 from octet.project.config import FILE

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.redis_fixtures import Server, find_program
+from tests.support.redis_fixtures import Server, find_program
 
 from octet.cli import run
 from octet.install import fence, plugin

@@ -7,8 +7,8 @@ import os
 
 import pytest
 from tests.cli.conftest import Shop
-from tests.redis_fixtures import wait_for
-from tests.store_fixtures import join
+from tests.support.redis_fixtures import wait_for
+from tests.support.store_fixtures import join
 
 from octet.base.errors import LockHeld
 from octet.core.locks.waiting import Place

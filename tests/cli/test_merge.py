@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Shop, git
-from tests.redis_fixtures import wait_for
-from tests.store_fixtures import join
+from tests.support.redis_fixtures import wait_for
+from tests.support.store_fixtures import join
 
 from octet.base.process import host_id
 from octet.core.tasks.record import State

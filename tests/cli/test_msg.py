@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.cli.conftest import Shop
-from tests.store_fixtures import join
+from tests.support.store_fixtures import join
 
 
 def test_send_and_inbox(shop: Shop) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Shop
-from tests.redis_fixtures import Server, wait_for
+from tests.support.redis_fixtures import Server, wait_for
 
 P = "workflow:{shop}:"
 RedisCli = Callable[..., str]

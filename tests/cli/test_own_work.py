@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Shop
-from tests.redis_fixtures import wait_for
+from tests.support.redis_fixtures import wait_for
 
 FAILING = "import sys; sys.exit(0 if open(sys.argv[1]).read() else 'it is empty')"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Shop
-from tests.unit.test_assets import resolve
+from tests.unit.install.test_assets import resolve
 
 import octet as package
 from octet.guard.octet_command import read_octet_command, runs_unasked

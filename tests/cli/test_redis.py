@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.redis_fixtures import find_program
+from tests.support.redis_fixtures import find_program
 
 from octet.cli.redis import cli_arguments
 from octet.store import embedded
@@ -29,7 +29,7 @@ def octet(embedded_home: Path, monkeypatch: pytest.MonkeyPatch) -> Octet:
     binary = find_program("redis")
     (tools / binary.name).symlink_to(binary)
     monkeypatch.setenv("PATH", str(tools))
-    package = str(Path(embedded.__file__).parents[2])
+    package = str(Path(embedded.__file__).parents[3])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([package, os.environ.get("PYTHONPATH", "")]))
 
     def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:

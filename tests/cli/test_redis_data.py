@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Shop
-from tests.redis_fixtures import Server, find_program
+from tests.support.redis_fixtures import Server, find_program
 
 import octet as package
 from octet.store import embedded

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Shop, git
-from tests.store_fixtures import join
+from tests.support.store_fixtures import join
 
 from octet.core.tasks.verdicts import NewRecord
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 from tests.cli.conftest import Shop
-from tests.store_fixtures import join
+from tests.support.store_fixtures import join
 
 
 def test_nothing_there(shop: Shop) -> None:

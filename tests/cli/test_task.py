@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Shop, git
-from tests.store_fixtures import join
+from tests.support.store_fixtures import join
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 two\nlines\r\u202egnp.exe\x00 \x9b31m" + "x" * 400
 

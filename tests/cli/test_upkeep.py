@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Shop
-from tests.redis_fixtures import wait_for
-from tests.store_fixtures import join, snapshot
+from tests.support.redis_fixtures import wait_for
+from tests.support.store_fixtures import join, snapshot
 
 from octet.client.api import Octet
 from octet.patterns.leftovers import Thing, collect, things

@@ -62,7 +62,7 @@ def test_everything_is_inside(wheel: Path) -> None:
     }
     assert {
         Path("octet/py.typed"),
-        Path("octet/lua/task/claim.lua"),
+        Path("octet/store/lua/task/claim.lua"),
         Path("octet/_plugin/hooks/hooks.json"),
     } <= package | plugin
     assert {str(path) for path in package | plugin} - packed == set()

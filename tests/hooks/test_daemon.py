@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.redis_fixtures import stop_hard
+from tests.support.redis_fixtures import stop_hard
 
 from octet.base.process import identify
 from octet.daemon import supervisor

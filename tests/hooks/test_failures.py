@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.redis_fixtures import stop_hard
+from tests.support.redis_fixtures import stop_hard
 
 from octet.daemon.process import control
 

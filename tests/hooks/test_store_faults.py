@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.fault_proxy import Fault, FaultProxy
-from tests.redis_fixtures import Server, kill_hard, stop_hard, wait_for
-from tests.scripted_redis import ScriptedRedis
+from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.redis_fixtures import Server, kill_hard, stop_hard, wait_for
+from tests.support.scripted_redis import ScriptedRedis
 
 from octet.store import embedded
 

@@ -49,7 +49,7 @@ def _compare_keys(acts: Acts) -> None:
     """
     if sum(acts.octet.tasks.counts().values()) > MOST_COMPARED:
         return
-    from tests.store_fixtures import contradictions
+    from tests.support.store_fixtures import contradictions
 
     with acts.recorder.operation("compared") as answer:
         answer["found"] = contradictions(acts.octet)

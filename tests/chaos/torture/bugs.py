@@ -35,20 +35,24 @@ BUGS = (
         "a write is not asked for its token",
         1,
         "tasks",
-        {"lua/include/held_task.lua": (("held.token == token and held.holder", "held.holder"),)},
+        {
+            "store/lua/include/held_task.lua": (
+                ("held.token == token and held.holder", "held.holder"),
+            )
+        },
     ),
     Bug(
         "a task that somebody has is given to the next",
         1,
         "tasks",
         {
-            "lua/task/claim.lua": (
+            "store/lua/task/claim.lua": (
                 (
                     "unqueue(C.works and queue_of(K, stage, f[4] or '') or K.stages .. stage, id)",
                     "",
                 ),
             ),
-            "lua/include/claimable.lua": (
+            "store/lua/include/claimable.lua": (
                 ("if state == C.from then return id end", "if state then return id end"),
             ),
         },
@@ -57,14 +61,14 @@ BUGS = (
         "a claim has the token of the one before",
         1,
         "tasks",
-        {"lua/task/claim.lua": (("redis.call('INCR', KEYS[17])", "7"),)},
+        {"store/lua/task/claim.lua": (("redis.call('INCR', KEYS[17])", "7"),)},
     ),
     Bug(
         "an added task is acknowledged and not stored",
         2,
         "tasks",
         {
-            "lua/task/add.lua": (
+            "store/lua/task/add.lua": (
                 (
                     "  new_task(K.tasks .. id, id, order, fields)",
                     "  if order % 9 == 0 then return id end",
@@ -77,7 +81,7 @@ BUGS = (
         2,
         "tasks",
         {
-            "lua/include/retire.lua": (
+            "store/lua/include/retire.lua": (
                 ("if give_back(K, id, agent, why, counts) then", "if true then"),
             )
         },
@@ -89,7 +93,7 @@ BUGS = (
         3,
         "locks",
         {
-            "lua/include/retire.lua": (
+            "store/lua/include/retire.lua": (
                 ("function() return true end", "function() return false end"),
             )
         },
@@ -100,14 +104,14 @@ BUGS = (
         "a lock is freed without its token",
         3,
         "locks",
-        {"lua/lock/release.lua": (("lock.token ~= ARGV[3]", "false"),)},
+        {"store/lua/lock/release.lua": (("lock.token ~= ARGV[3]", "false"),)},
     ),
     Bug(
         "a directory's lock does not cover its files",
         3,
         "locks",
         {
-            "lua/include/lock_paths.lua": (
+            "store/lua/include/lock_paths.lua": (
                 ("if other ~= resource and meets(other, resource) then", "if false then"),
             )
         },
@@ -117,7 +121,7 @@ BUGS = (
         3,
         "locks",
         {
-            "lua/include/take_lock.lua": (
+            "store/lua/include/take_lock.lua": (
                 (
                     "if left_ms >= 0 and left_ms < terms.ttl_ms then redis.call('PEXPIRE', "
                     "key, terms.ttl_ms) end",
@@ -131,8 +135,8 @@ BUGS = (
         4,
         "tasks",
         {
-            "agents.py": (("if not beats]", "if beats]"),),
-            "lua/agent/retire.lua": (("why == 'expired' and", "false and"),),
+            "core/agents/registry.py": (("if not beats]", "if beats]"),),
+            "store/lua/agent/retire.lua": (("why == 'expired' and", "false and"),),
         },
         buries=True,
     ),
@@ -140,14 +144,14 @@ BUGS = (
         "a message is not marked as given out",
         6,
         "messages",
-        {"lua/msg/settle.lua": (("redis.call('XDEL', inboxes .. name, id)", ""),)},
+        {"store/lua/msg/settle.lua": (("redis.call('XDEL', inboxes .. name, id)", ""),)},
     ),
     Bug(
         "an inbox keeps too few messages",
         6,
         "messages",
         {
-            "lua/include/post.lua": (
+            "store/lua/include/post.lua": (
                 (
                     "redis.call('XLEN', key) >= MOST_WAITING",
                     "redis.call('XTRIM', key, 'MAXLEN', 2) == 'never'",
@@ -159,14 +163,14 @@ BUGS = (
         "a state's version is not compared",
         2,
         "values",
-        {"lua/state/set.lua": (("if version ~= ARGV[2] then", "if false then"),)},
+        {"store/lua/state/set.lua": (("if version ~= ARGV[2] then", "if false then"),)},
     ),
     Bug(
         "a queue gives an item and keeps it",
         1,
         "queues",
         {
-            "lua/queue/reserve.lua": (
+            "store/lua/queue/reserve.lua": (
                 ("redis.call('RPOP', Q.ready)", "redis.call('LINDEX', Q.ready, -1)"),
             )
         },
@@ -176,7 +180,7 @@ BUGS = (
         1,
         "queues",
         {
-            "lua/queue/ack.lua": (
+            "store/lua/queue/ack.lua": (
                 (
                     "if redis.call('ZREM', Q.leased, ARGV[2]) == 0 then return { 'STALE' } end",
                     "redis.call('ZREM', Q.leased, ARGV[2])",
@@ -200,7 +204,7 @@ BUGS = (
                     "    return int(time.time() * 1000) + os.getpid() % 2 * 900\n\n\nMAX",
                 ),
             ),
-            "lua/queue/reserve.lua": (
+            "store/lua/queue/reserve.lua": (
                 ("now_ms(), tonumber(ARGV[3]), nil", "tonumber(ARGV[5]), tonumber(ARGV[3]), nil"),
             ),
         },

@@ -24,6 +24,10 @@ WHY = "Octet's daemon does not start"
 # what decides.
 OWN = {
     "octet",
+    "octet.base",
+    "octet.project",
+    "octet.guard.git",
+    "octet.guard.shell",
     "octet.project.config",
     "octet.base.dirs",
     "octet.base.errors",

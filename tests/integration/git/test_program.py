@@ -1,0 +1,169 @@
+"""Git and worktrees on real repositories: what is followed, what must stay."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.support.repositories import commit, make_repository, work
+
+from octet.base.errors import Refused, UsageError
+from octet.git.program import Git, GitFailed
+from octet.git.worktrees import Worktree, add_worktree, branch_of, list_worktrees, remove_worktree
+
+
+class TestGit:
+    def test_a_redirected_environment_is_not_followed(
+        self, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """GIT_DIR and its like, as set inside a git hook, do not send a command to another
+        repository.
+        """
+        other = make_repository(tmp_path / "other")
+        with monkeypatch.context() as redirected:
+            redirected.setenv("GIT_DIR", str(other.directory / ".git"))
+            redirected.setenv("GIT_WORK_TREE", str(other.directory))
+            redirected.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
+            tip = commit(git, {"a.txt": "a\n"})
+        assert git.commit("main") == tip
+        assert other.out("rev-list", "--count", "main") == "1"
+
+    def test_a_missing_directory_is_not_replaced_by_the_process_own(
+        self, git: Git, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A directory that is gone is an error, never the repository the process happens to stand
+        in.
+        """
+        monkeypatch.chdir(git.directory)
+        with pytest.raises(GitFailed):
+            git.at(git.directory / "gone").out("rev-parse", "HEAD")
+
+    def test_no_git_program(self, git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without a git program the error says so in one line."""
+        monkeypatch.setenv("PATH", "")
+        with pytest.raises(GitFailed, match="not on PATH"):
+            git.out("status")
+
+    def test_an_option_is_no_revision(self, git: Git) -> None:
+        """A branch name that git would read as an option is refused."""
+        with pytest.raises(UsageError):
+            git.commit("--all")
+
+
+class TestWorktrees:
+    def test_a_task_gets_a_directory_and_branch_from_the_protected_tip(
+        self, git: Git, tmp_path: Path
+    ) -> None:
+        """The worktree starts at main's tip, whatever the checkout has."""
+        tip = git.commit("main")
+        git.out("checkout", "--quiet", "-b", "elsewhere")
+        commit(git, {"b.txt": "b\n"})
+        tree = add_worktree(git, tmp_path / "trees", "t-1", base="main")
+        assert tree == Worktree(tmp_path / "trees" / "t-1", tip, "octet/t-1")
+        assert git.at(tree.path).commit("HEAD") == tip
+
+    def test_the_same_task_again_gets_the_same_worktree(self, git: Git, tmp_path: Path) -> None:
+        """Asking twice is one worktree."""
+        assert add_worktree(git, tmp_path / "trees", "t", base="main") == add_worktree(
+            git, tmp_path / "trees", "t", base="main"
+        )
+        assert len(list_worktrees(git)) == 2
+
+    def test_a_second_attempt_leaves_the_first_alone(self, git: Git, tmp_path: Path) -> None:
+        """The next claimer works elsewhere; a dead agent's uncommitted file stays where it was."""
+        first = add_worktree(git, tmp_path / "trees", "t", base="main")
+        (first.path / "only copy.txt").write_text("x")
+        second = add_worktree(git, tmp_path / "trees", "t", base="main", attempt=2)
+        assert (second.branch, second.path) == ("octet/t-2", tmp_path / "trees" / "t-2")
+        assert (first.path / "only copy.txt").exists()
+
+    def test_many_at_once(self, git: Git, tmp_path: Path) -> None:
+        """Sixteen agents that start together all get their worktree."""
+        with ThreadPoolExecutor(16) as pool:
+            trees = list(
+                pool.map(
+                    lambda number: add_worktree(git, tmp_path / "trees", f"t{number}", base="main"),
+                    range(16),
+                )
+            )
+        assert {tree.path for tree in trees} == {tree.path for tree in list_worktrees(git)[1:]}
+        assert all(git.at(tree.path).out("status", "--porcelain") == "" for tree in trees)
+
+    def test_a_lock_that_clears_is_waited_for(self, git: Git, tmp_path: Path) -> None:
+        """Another git process that holds a ref's lock for a moment does not fail the agent."""
+        held = git.directory / ".git" / "refs" / "heads" / "octet" / "t.lock"
+        held.parent.mkdir()
+        held.touch()
+        with ThreadPoolExecutor(1) as pool:
+            tree = pool.submit(add_worktree, git, tmp_path / "trees", "t", base="main")
+            time.sleep(0.1)  # the length of the other's work, not a readiness wait
+            held.unlink()
+            assert tree.result(20).branch == "octet/t"
+
+    @pytest.mark.parametrize(
+        "task", ["", "-x", "../up", "a/b", "a..b", "a.lock", "a.", "a b", "a\nb", "é", ".a"]
+    )
+    def test_a_name_that_cannot_be_a_branch(self, task: str) -> None:
+        """Ids that would leave the directory or that git refuses as a ref are usage errors."""
+        with pytest.raises(UsageError):
+            branch_of(task)
+
+    def test_something_in_the_way_is_not_overwritten(self, git: Git, tmp_path: Path) -> None:
+        """A directory with files in it at the worktree's place stays."""
+        (tmp_path / "trees" / "t").mkdir(parents=True)
+        (tmp_path / "trees" / "t" / "file").write_text("mine")
+        with pytest.raises(Refused, match="in the way"):
+            add_worktree(git, tmp_path / "trees", "t", base="main")
+        assert (tmp_path / "trees" / "t" / "file").read_text() == "mine"
+
+    def test_no_protected_branch(self, git: Git, tmp_path: Path) -> None:
+        """A base that does not exist is a usage error."""
+        with pytest.raises(UsageError, match="no branch trunk"):
+            add_worktree(git, tmp_path / "trees", "t", base="trunk")
+
+    @pytest.mark.parametrize(
+        "make", ["changed", "staged", "untracked", "unmerged", "detached", "locked"]
+    )
+    def test_work_that_is_nowhere_else_keeps_its_worktree(
+        self, git: Git, tmp_path: Path, make: str
+    ) -> None:
+        """Removal is refused while anything in the worktree would be lost by it."""
+        tree = add_worktree(git, tmp_path / "trees", "t", base="main")
+        there = git.at(tree.path)
+        if make in {"changed", "staged"}:
+            (tree.path / "base.txt").write_text("new")
+        if make == "staged":
+            there.out("add", "base.txt")
+        if make == "untracked":
+            (tree.path / "new.txt").write_text("new")
+        if make == "unmerged":
+            commit(there, {"new.txt": "new"})
+        if make == "detached":
+            there.out("checkout", "--quiet", "--detach")
+            commit(there, {"new.txt": "new"})
+        if make == "locked":
+            git.out("worktree", "lock", str(tree.path))
+        with pytest.raises(Refused, match="stays"):
+            remove_worktree(git, tree, merged_into="main")
+        assert tree.path.is_dir()
+
+    def test_merged_work_lets_its_worktree_go(self, git: Git) -> None:
+        """A clean worktree whose commits are in main goes, with its branch; files that git ignores
+        do not hold it.
+        """
+        work(git, "t", {"t.txt": "t\n", ".gitignore": "*.log\n"})
+        git.out("merge", "--quiet", "octet/t")
+        tree = next(tree for tree in list_worktrees(git) if tree.branch == "octet/t")
+        (tree.path / "noise.log").write_text("noise")
+        remove_worktree(git, tree, merged_into="main")
+        assert not tree.path.exists()
+        assert git.commit("octet/t") == ""
+
+    def test_the_main_checkout_is_never_removed(self, git: Git) -> None:
+        """The first worktree, and a directory that is none, are refused."""
+        with pytest.raises(Refused, match="main checkout"):
+            remove_worktree(git, list_worktrees(git)[0], merged_into="main")
+        with pytest.raises(Refused, match="no worktree"):
+            remove_worktree(git, Worktree(git.directory.parent / "nothing"), merged_into="main")
