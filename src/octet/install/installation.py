@@ -33,6 +33,7 @@ from octet.base.files import (
     replace_file,
     temporary_of,
 )
+from octet.git import exclude
 from octet.install import client_settings
 from octet.install import manifest as manifests
 from octet.install.hooks_path import remove_include
@@ -40,8 +41,6 @@ from octet.install.manifest import Manifest, NotedEdit
 from octet.install.plugin import Asset
 
 LOCK_TIMEOUT_S = 60.0
-IGNORED = "/.claude/worktrees/"
-OURS = (IGNORED, "/.env.octet")  # the second has a worktree's ports
 
 
 @dataclass(frozen=True)
@@ -235,25 +234,12 @@ def exclude_edit(common_dir: Path) -> Edit:
     """Agents' worktrees hidden from `git status`, in git's own list and not in the user's
     .gitignore.
     """
-    return Edit(common_dir / "info" / "exclude", "exclude", _add_ignored)
-
-
-def _add_ignored(text: str) -> str:
-    missing = [line for line in OURS if line not in text.splitlines()]
-    if not missing:
-        return text
-    return text + ("\n" if text and not text.endswith("\n") else "") + "\n".join(missing) + "\n"
-
-
-def _remove_ignored(text: str) -> str:
-    return "".join(
-        line for line in text.splitlines(keepends=True) if line.rstrip("\r\n") not in OURS
-    )
+    return Edit(exclude.path_in(common_dir), "exclude", exclude.add_ours)
 
 
 _REMOVE: Mapping[str, Callable[[str], str]] = {
     "settings": client_settings.remove_hooks,
-    "exclude": _remove_ignored,
+    "exclude": exclude.remove_ours,
     "hooks-path": remove_include,
 }
 
@@ -376,7 +362,7 @@ def _note_directories(root: Path, manifest: Manifest, paths: Sequence[Path]) -> 
     """The directories that writing `paths` will make, and that of the worktrees, which later
     commands make.
     """
-    for path in [*paths, root / IGNORED.strip("/") / "any"]:
+    for path in [*paths, root / exclude.WORKTREES.strip("/") / "any"]:
         missing = [str(parent) for parent in path.parents if not parent.exists()]
         manifest.directories += [
             directory for directory in missing if directory not in manifest.directories

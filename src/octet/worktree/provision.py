@@ -18,8 +18,8 @@ from filelock import FileLock
 
 from octet.base.errors import Refused
 from octet.base.files import read_file, replace_file
+from octet.git import exclude
 from octet.git.program import Git
-from octet.install.installation import exclude_edit
 from octet.project.repository import is_within, real_path
 
 INCLUDE = ".worktreeinclude"
@@ -72,12 +72,12 @@ def write_ports(tree: Path, ports: Mapping[str, int]) -> None:
 
 
 def _exclude(common_dir: Path) -> None:
-    edit = exclude_edit(common_dir)
+    path = exclude.path_in(common_dir)
     with FileLock(common_dir / "octet-exclude.lock", timeout=30):
-        before = (read_file(edit.path) or b"").decode("utf-8", "surrogateescape")
-        after = edit.add(before)
+        before = (read_file(path) or b"").decode("utf-8", "surrogateescape")
+        after = exclude.add_ours(before)
         if after != before:
-            replace_file(edit.path, after.encode("utf-8", "surrogateescape"), 0o644)
+            replace_file(path, after.encode("utf-8", "surrogateescape"), 0o644)
 
 
 def _copy(root: Path, tree: Path, path: str) -> str:
