@@ -100,7 +100,9 @@ def measure(candidate: Candidate, environment: Mapping[str, str], payload: Path)
     os.chdir(candidate.directory)
     actions = [(os.POSIX_SPAWN_OPEN, 0, str(payload), os.O_RDONLY, 0)]
     started = time.perf_counter()
-    pid = os.posix_spawn(candidate.command[0], candidate.command, environment, file_actions=actions)
+    pid = os.posix_spawn(
+        candidate.command[0], list(candidate.command), environment, file_actions=actions
+    )
     _, status, used = os.wait4(pid, 0)
     wall_ms = (time.perf_counter() - started) * 1e3
     if status != 0:

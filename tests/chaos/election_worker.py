@@ -13,9 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from history import Recorder
+from tests.chaos.history import Recorder
 
 from octet.base.errors import AgentGone, NotLeading
 from octet.base.process import identify

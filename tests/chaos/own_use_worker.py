@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from octet.base.errors import NothingThere, StaleToken
 from octet.client.api import Octet
@@ -39,7 +41,7 @@ def main() -> None:
     sys.exit(len(failed))
 
 
-def queue(octet: Octet, number: int, history: object) -> None:
+def queue(octet: Octet, number: int, history: TextIO) -> None:
     """Work until nothing is left; a line for each item: token, value, when asked, had and given up
     (ns).
     """
@@ -62,23 +64,26 @@ def queue(octet: Octet, number: int, history: object) -> None:
             print("stale", file=history)
 
 
-def count(octet: Octet, number: int, history: object) -> None:  # noqa: ARG001
+def count(octet: Octet, number: int, history: TextIO) -> None:  # noqa: ARG001
     """Count up, and note each sum."""
     counter = octet.counter("c")
     for _ in range(COUNTS):
         print(counter.incr(), file=history)
 
 
-def update(octet: Octet, number: int, history: object) -> None:
+def update(octet: Octet, number: int, history: TextIO) -> None:
     """Put an entry of its own into a list that all others change too."""
     for turn in range(UPDATES):
-        field = octet.state("s").update(
-            "list", lambda value, turn=turn: [*(value or []), f"{number}.{turn}"]
-        )
+        entry = f"{number}.{turn}"
+        field = octet.state("s").update("list", partial(with_entry, entry))
         print(field.version, file=history)
 
 
-def analyse(octet: Octet, number: int, history: object) -> None:
+def with_entry(entry: str, value: list[str] | None) -> list[str]:
+    return [*(value or []), entry]
+
+
+def analyse(octet: Octet, number: int, history: TextIO) -> None:
     """Do the items of a map; a line for each that was done here."""
 
     def do(item: int) -> int:
@@ -89,7 +94,7 @@ def analyse(octet: Octet, number: int, history: object) -> None:
     octet.map("m").work(do, lease_s=LEASE_S, max_deliveries=100)
 
 
-def steps(octet: Octet, number: int, history: object) -> None:
+def steps(octet: Octet, number: int, history: TextIO) -> None:
     """Do what steps of a pipeline nobody else does; a line for each."""
 
     def do(given: int | None) -> int:

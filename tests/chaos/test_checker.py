@@ -555,7 +555,7 @@ def lock_histories(draw: st.DrawFn) -> list[Operation]:
     return timed(draw, made)
 
 
-HISTORIES = {
+HISTORIES: dict[str, tuple[st.SearchStrategy[list[Operation]], Model[Any]]] = {
     "counter": (counter_histories(), CounterModel()),
     "field": (field_histories(), FieldModel()),
     "task": (task_histories(), TaskModel()),

@@ -104,6 +104,10 @@ def numbers(watcher: Lines) -> list[int]:
     return [line["n"] for line in list(watcher.lines) if line.get("type") == "note"]
 
 
+def wait_for_number(watcher: Lines, number: int) -> None:
+    wait_for(lambda: numbers(watcher)[-1:] >= [number], "the watcher has come to the end")
+
+
 def test_restarts(server: Server, server_program: Path, processes: list[Lines]) -> None:
     """Killed, ended and standing still, several times: both watchers have every number once, in
     order, and said what they met.
@@ -132,10 +136,7 @@ def test_restarts(server: Server, server_program: Path, processes: list[Lines]) 
     os.kill(writer.process.pid, signal.SIGSTOP)
     last = writer.lines[-1]
     for watcher in (early, now):
-        wait_for(
-            lambda watcher=watcher: numbers(watcher)[-1:] >= [last],
-            "the watcher has come to the end",
-        )  # type: ignore[misc]
+        wait_for_number(watcher, last)
     first = numbers(now)[0]
     for watcher, begin in ((early, 0), (now, first)):
         found = numbers(watcher)

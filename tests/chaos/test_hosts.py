@@ -64,7 +64,8 @@ def name_of(host: Host, field: Field) -> str:
 
 
 def lease_left_s(field: Field, agent: str) -> float:
-    return max(0, field.octet.store.client.pttl(field.octet.store.keys.heartbeat(agent))) / 1000
+    left_ms: int = field.octet.store.client.pttl(field.octet.store.keys.heartbeat(agent))
+    return max(0, left_ms) / 1000
 
 
 def test_a_cut_link(field: Field) -> None:

@@ -65,6 +65,10 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def wait_until_done(done: Callable[[], int], count: int) -> None:
+    wait_for(lambda: done() > count, "the workers go on")
+
+
 @pytest.fixture(params=["redis", "valkey"])
 def crowd(
     request: pytest.FixtureRequest, redis_servers: Callable[[str], Server], tmp_path: Path
@@ -87,9 +91,7 @@ def test_a_queue_loses_nothing(crowd: Crowd) -> None:
     )  # and forgotten: whether one of the killed has an item in hand is chance
     pids = crowd.start("queue")
     for turn, pid in enumerate(chance.sample(pids, KILLED)):
-        wait_for(
-            lambda turn=turn: queue.stats().done > ITEMS // 20 * (turn + 1), "the workers go on"
-        )
+        wait_until_done(lambda: queue.stats().done, ITEMS // 20 * (turn + 1))
         kill(pid)
     lines = [line for line in crowd.finish() if line != ["stale"]]
     stats = queue.stats()
@@ -148,9 +150,7 @@ def test_a_map_loses_nothing(crowd: Crowd) -> None:
     mapped.start(range(ITEMS))
     pids = crowd.start("analyse")
     for turn, pid in enumerate(chance.sample(pids, KILLED)):
-        wait_for(
-            lambda turn=turn: mapped.tally().done > ITEMS // 20 * (turn + 1), "the workers go on"
-        )
+        wait_until_done(lambda: mapped.tally().done, ITEMS // 20 * (turn + 1))
         kill(pid)
     results = mapped.wait(wait_s=60)
     assert [(result.item, result.value, result.error) for result in results] == [

@@ -162,7 +162,8 @@ def test_every_acknowledged_write_survives() -> None:
     """Five thousand acknowledged writes under a hail of kill -9: all there, in order, none twice."""
     killer = Killer()
     killer.start()
-    acknowledged, uncertain = [], []
+    acknowledged: list[int] = []
+    uncertain: list[int] = []
     n = 0
     with connect(None) as client:
         while len(acknowledged) < 5000 or killer.kills < 8:
@@ -195,7 +196,7 @@ def slow_fsync(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "#include <unistd.h>\nint fsync(int fd) { sleep(5); return 0; }\nint fdatasync(int fd) { "
         "sleep(5); return 0; }\n"
     )
-    command = [compiler, "-shared", "-fPIC", "-x", "c", "-", "-o", home / "slow.so"]
+    command = [compiler, "-shared", "-fPIC", "-x", "c", "-", "-o", str(home / "slow.so")]
     subprocess.run(command, input=source, text=True, check=True)
     return home / "slow.so"
 

@@ -170,11 +170,11 @@ def test_five_thousand_acknowledged_tasks(
         def written() -> int:
             return sum(log.stat().st_size for log in logs if log.exists())
 
+        def wait_until_written(share: int) -> None:
+            wait_for(lambda: written() >= share, f"{share} bytes of tasks are added", 120)
+
         for number in range(1, KILLS + 1):
-            share = number * ADDERS * each * LINE_BYTES // (KILLS + 2)
-            wait_for(
-                lambda share=share: written() >= share, f"{share} bytes of tasks are added", 120
-            )  # type: ignore[misc]
+            wait_until_written(number * ADDERS * each * LINE_BYTES // (KILLS + 2))
             if status := embedded.read_status():
                 kill_hard(status.pid)
         assert [adder.wait(120) for adder in adders] == [0] * ADDERS

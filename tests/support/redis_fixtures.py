@@ -93,7 +93,7 @@ class Server:
 
     def start(self) -> Server:
         own = [
-            self.config,
+            str(self.config),
             "--port",
             "0",
             "--unixsocket",
@@ -106,7 +106,9 @@ class Server:
             "log",
         ]
         self.process = subprocess.Popen(
-            [self.binary, *own, *self.settings], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            [str(self.binary), *own, *self.settings],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
         )
         wait_for(self.answers, f"{self.binary} answers")
         return self
