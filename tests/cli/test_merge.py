@@ -138,6 +138,18 @@ def test_without_a_test_command(shop: Shop) -> None:
     assert "[test]" in shop.refuses("test", "run")
 
 
+@pytest.mark.parametrize("command", [("merge", "run", "--once"), ("test", "run")])
+def test_a_failed_registration_gives_its_reason(tested: Shop, command: tuple[str, ...]) -> None:
+    """The store refuses writes (it is out of memory): exit code 3 and one line, not an internal
+    error.
+    """
+    tested.octet.store.client.config_set("maxmemory", "1")
+    try:
+        assert "out of memory" in tested.refuses(*command, code=3)
+    finally:
+        tested.octet.store.client.config_set("maxmemory", "0")
+
+
 def test_ctrl_c_leaves_nothing_behind(tested: Shop) -> None:
     """While the tests run: exit code 130, the branch unmoved, the task in the queue, no lock, no
     scratch worktree, no process.

@@ -90,11 +90,11 @@ def by_an_agent() -> bool:
 
 @contextmanager
 def own_process(octet: Octet, role: str) -> Iterator[Callable[[], Agent]]:
-    """How to register the agent that does a role's work in this command: the calling session where
-    that is its role, else this process.
+    """A function that registers the agent which does a role's work in this command: the calling
+    session if that is its role, else this process.
 
-    A process of its own is watched: when it is killed, its claims go back at once. It leaves at the
-    end.
+    This process is then watched like a session's: when it is killed, its claims go back at once.
+    Its agent leaves at the end.
 
     Raises:
         Refused: the caller is an agent in another role.
@@ -105,17 +105,19 @@ def own_process(octet: Octet, role: str) -> Iterator[Callable[[], Agent]]:
     if asking and asking.role == role and asking.process:
         yield lambda: _still(octet, asking)
         return
-    made: list[Agent] = []
+    registered: Agent | None = None  # until the first registration has succeeded
 
     def register() -> Agent:
-        made.append(octet.agents.register(this_process(role)).agent)
-        return made[-1]
+        nonlocal registered
+        registered = octet.agents.register(this_process(role)).agent
+        return registered
 
     try:
         yield register
     finally:
-        with suppress(OctetError):
-            octet.agents.leave(made[-1])
+        if registered:
+            with suppress(OctetError):
+                octet.agents.leave(registered)
 
 
 def _still(octet: Octet, asking: Agent) -> Agent:
