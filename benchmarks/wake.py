@@ -187,10 +187,10 @@ def own_mb(pid: int) -> float:
 def measure_latency(messages: int, idle_s: float) -> Iterator[Row]:
     """From send to request, with the real client; nothing where that is not there."""
     sys.path.insert(0, str(PROJECT))
-    from tests.e2e.claude import find_claude, unfit_because
-    from tests.e2e.model import Model, Text, marker
-    from tests.e2e.sandbox import PLUGIN
-    from tests.e2e.sandbox import Sandbox as Machine
+    from tests.support.claude import find_claude, unfit_because
+    from tests.support.sandbox import PLUGIN
+    from tests.support.sandbox import Sandbox as Machine
+    from tests.support.scripted_model import Model, Text, marker
 
     binary = find_claude()
     if binary is None or (reason := unfit_because(binary)):
@@ -246,7 +246,7 @@ def one_message(place: object, model: object, client: object, number: int) -> fl
     """Wait until the session is idle, then send; ms until the request with the message has come."""
     from typing import Any, cast
 
-    from tests.e2e.waiting import poll
+    from tests.support.waiting import poll
 
     from octet.client.api import Octet
     from octet.store.connection import open_client

@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from .claude import find_claude, unfit_because
-from .model import Model
-from .sandbox import DROP_IN, PLUGIN, PROJECT, Sandbox
+from tests.support.claude import find_claude, unfit_because
+from tests.support.sandbox import DROP_IN, PLUGIN, PROJECT, Sandbox
+from tests.support.scripted_model import Model
 
 BUILD_DEADLINE_S = 300
 

@@ -12,17 +12,14 @@ which is told what has reached the model since the last one.
 
 from __future__ import annotations
 
-import itertools
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from octet.demo.answers import Block, Text, ToolCall
-from octet.demo.model import ModelServer, Result, texts_in
-from octet.demo.model import Request as Received
+from tests.support.messages_api import Block, ModelServer, Request, Result, Text, ToolCall, texts_in
 
 BRIEFING = re.compile(
     r"Octet: you are (?P<agent>[\w.-]+) in project [\w.-]+, in the role of (?P<role>[\w-]+)"
@@ -74,13 +71,13 @@ class CrewModel(ModelServer):
         """Whether so many sessions have ended a turn, and not begun another."""
         return len(self.resting) >= count
 
-    def _answer_crew(self, request: Received) -> list[Block]:
+    def _answer_crew(self, request: Request) -> list[Block]:
         if not request.is_main:
             return [Text("Scripted session")]
         found = [match for text in texts_in(request.messages) for match in BRIEFING.finditer(text)]
         if not found:
             return [Text(NOBODYS)]
-        told = Told(found[-1]["agent"], found[-1]["role"], "\n".join(_latest(request)))
+        told = Told(found[-1]["agent"], found[-1]["role"], "\n".join(texts_in(request.latest)))
         with self._lock:
             self.count += 1
             self.results += request.results
@@ -95,7 +92,7 @@ class CrewModel(ModelServer):
                 self.resting.add(told.agent)
         return [block]
 
-    def _step(self, told: Told, request: Received) -> Block:
+    def _step(self, told: Told, request: Request) -> Block:
         """The next call of the conversation that the agent is in; after a call's result never the
         first of another one.
         """
@@ -112,13 +109,5 @@ class CrewModel(ModelServer):
             self._acting.pop(told.agent, None)
             return Text("Done for now.")
 
-    def _fault(self, _request: Received, error: Exception) -> None:
+    def _fault(self, _request: Request, error: Exception) -> None:
         self.errors.append(f"{type(error).__name__}: {error}")
-
-
-def _latest(request: Received) -> Sequence[str]:
-    """The texts that came from outside since the model's last answer, oldest first."""
-    latest = itertools.takewhile(
-        lambda message: message["role"] != "assistant", reversed(request.messages)
-    )
-    return texts_in(list(latest)[::-1])

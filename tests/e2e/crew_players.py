@@ -15,10 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.support.scripted_model import Block, Result, Tool
+
 from octet.core.agents.registry import ROLES
 
 from .crew_model import CrewModel, Told
-from .model import Block, Result, Tool
 from .test_whole_flow import CHECKS, CODE, TEST, TESTS, shell, write
 
 Does = Generator[Block, Result, Any]

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .claude import (
+from tests.support.claude import (
     ClaudeHeadless,
     ClaudeInteractive,
     accept_first_run_questions,
@@ -27,8 +27,8 @@ from .claude import (
     find_claude,
     unfit_because,
 )
-from .model import Failure, Gate, Model, Text, Tool, Turn, marker
-from .waiting import poll
+from tests.support.scripted_model import Failure, Gate, Model, Text, Tool, Turn, marker
+from tests.support.waiting import poll
 
 PAYLOADS = Path(__file__).parents[1] / "hooks" / "payloads"
 EVENTS = (

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.claude import client_environment
+from tests.support.sandbox import PROJECT
+from tests.support.scripted_model import Model
 
 from . import record
-from .claude import client_environment
-from .model import Model
-from .sandbox import PROJECT
 
 TERMINAL_ONLY = {"notification_permission_prompt", "session_end_prompt_input_exit"}
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .claude import ClaudeHeadless
-from .model import Model, Text, Tool, Turn, marker
-from .sandbox import Sandbox
-from .waiting import poll
+from tests.support.claude import ClaudeHeadless
+from tests.support.sandbox import Sandbox
+from tests.support.scripted_model import Model, Text, Tool, Turn, marker
+from tests.support.waiting import poll
 
 # What the scripted model says of each of its answers.
 ANSWER = 110

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.claude import accept_first_run_questions
+from tests.support.sandbox import PROJECT, SERVICE, Sandbox
+from tests.support.scripted_model import Tool
+from tests.support.waiting import poll
 
-from .claude import accept_first_run_questions
 from .crew_model import CrewModel
-from .model import Tool
-from .sandbox import PROJECT, SERVICE, Sandbox
 from .test_whole_flow import TESTS, opt_in_with_tests, shell, write
-from .waiting import poll
 
 CREW_DEADLINE_S = 120.0
 # What there is of an agent that lives, or holds something.

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.sandbox import Sandbox, git
+from tests.support.waiting import poll
 
 from octet.core.agents.registry import ROLES
 
 from .crew_model import CrewModel
 from .crew_players import COMMANDS, MANUAL, SETTLED, Frozen, Players
-from .sandbox import Sandbox, git
 from .test_crew import Crew
 from .test_whole_flow import (
     CODE,
@@ -29,7 +30,6 @@ from .test_whole_flow import (
     opt_in_with_tests,
     records_of,
 )
-from .waiting import poll
 
 FLOW_DEADLINE_S = 200.0
 IDLE_S = 5.0

@@ -7,8 +7,8 @@ from __future__ import annotations
 import json
 import re
 
-from .model import Block, Gate, Model, Text, Tool, Turn, marker
-from .sandbox import Sandbox
+from tests.support.sandbox import Sandbox
+from tests.support.scripted_model import Block, Gate, Model, Text, Tool, Turn, marker
 
 FILES = ("src/app.ts", "src/utils.ts", "src/config.ts")
 WORKERS = ("A.1", "A.2", "A.3")

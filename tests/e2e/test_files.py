@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .claude import ClaudeHeadless
-from .model import Gate, Model, Text, Tool, Turn, marker
-from .sandbox import Sandbox
-from .waiting import poll
+from tests.support.claude import ClaudeHeadless
+from tests.support.sandbox import Sandbox
+from tests.support.scripted_model import Gate, Model, Text, Tool, Turn, marker
+from tests.support.waiting import poll
 
 
 def write(path: Path, content: str) -> Tool:

@@ -9,11 +9,10 @@ import uuid
 from typing import Any
 
 import pytest
-
-from .claude import ClaudeHeadless
-from .model import Gate, Model, Text, Tool, Turn, marker
-from .sandbox import BOTH, Sandbox
-from .waiting import poll
+from tests.support.claude import ClaudeHeadless
+from tests.support.sandbox import BOTH, Sandbox
+from tests.support.scripted_model import Gate, Model, Text, Tool, Turn, marker
+from tests.support.waiting import poll
 
 
 def answers(client: ClaudeHeadless, event: str) -> list[dict[str, Any]]:

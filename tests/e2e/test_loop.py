@@ -7,11 +7,11 @@ from __future__ import annotations
 import json
 import re
 
-from octet.daemon.turns.rules import MOST_REMINDERS
+from tests.support.sandbox import Sandbox
+from tests.support.scripted_model import Block, Gate, Model, Text, Tool, Turn, marker
+from tests.support.waiting import poll
 
-from .model import Block, Gate, Model, Text, Tool, Turn, marker
-from .sandbox import Sandbox
-from .waiting import poll
+from octet.daemon.turns.rules import MOST_REMINDERS
 
 # The client itself ends a turn that hooks have kept going this often without a tool call in
 # between.

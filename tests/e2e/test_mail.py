@@ -7,10 +7,10 @@ from __future__ import annotations
 import os
 import signal
 
-from .claude import ClaudeHeadless
-from .model import Gate, Model, Request, Text, Tool, Turn, marker
-from .sandbox import Sandbox
-from .waiting import poll
+from tests.support.claude import ClaudeHeadless
+from tests.support.sandbox import Sandbox
+from tests.support.scripted_model import Gate, Model, Request, Text, Tool, Turn, marker
+from tests.support.waiting import poll
 
 
 def shell(command: str) -> Tool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .model import Model, Text, Tool, marker
-from .sandbox import Sandbox
+from tests.support.sandbox import Sandbox
+from tests.support.scripted_model import Model, Text, Tool, marker
 
 
 def test_a_message_reaches_the_model_with_its_next_prompt_and_once(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.support.claude import ClaudeHeadless
+from tests.support.sandbox import Sandbox, git
+from tests.support.scripted_model import Gate, Model, Text, marker
+from tests.support.waiting import poll
 
-from .claude import ClaudeHeadless
-from .model import Gate, Model, Text, marker
-from .sandbox import Sandbox, git
 from .test_loop import ADD, WithTask, bash
-from .waiting import poll
 
 LOCK = "octet lock acquire name:schema"
 DRAFT = "echo draft > .claude/worktrees/{0}/draft.py"

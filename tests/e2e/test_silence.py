@@ -10,11 +10,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-from .claude import ClaudeHeadless
-from .model import Model, Request, Text, Tool, marker
-from .sandbox import DROP_IN, PLUGIN, PROJECT, Sandbox, git, tree
-from .waiting import poll
+from tests.support.claude import ClaudeHeadless
+from tests.support.sandbox import DROP_IN, PLUGIN, PROJECT, Sandbox, git, tree
+from tests.support.scripted_model import Model, Request, Text, Tool, marker
+from tests.support.waiting import poll
 
 PARTICULARS = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|toolu_\d+|cc_version=[\w.]+|cch=\w+|[0-9a-f]{64}|/tmp/claude-\d+/\S+"

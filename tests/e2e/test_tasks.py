@@ -4,9 +4,9 @@ what the world hears of it.
 
 from __future__ import annotations
 
-from .model import Gate, Model, Text, Tool, Turn, marker
-from .sandbox import Sandbox
-from .waiting import poll
+from tests.support.sandbox import Sandbox
+from tests.support.scripted_model import Gate, Model, Text, Tool, Turn, marker
+from tests.support.waiting import poll
 
 CLAIM = Tool("Bash", {"command": "octet task claim", "description": "Claim a task"})
 DEATH_BUDGET_S = 2.0

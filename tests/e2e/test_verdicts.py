@@ -8,9 +8,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from .claude import ClaudeHeadless
-from .model import Gate, Model, Text, Tool, Turn, marker
-from .sandbox import Sandbox, git
+from tests.support.claude import ClaudeHeadless
+from tests.support.sandbox import Sandbox, git
+from tests.support.scripted_model import Gate, Model, Text, Tool, Turn, marker
 
 NOTEBOOK = {
     "cells": [

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 
 import pytest
+from tests.support.claude import ClaudeHeadless, ClaudeInteractive
+from tests.support.sandbox import BOTH, DROP_IN, PLUGIN, Sandbox
+from tests.support.scripted_model import Block, Gate, Model, Text, Turn, marker
+from tests.support.waiting import poll
 
-from .claude import ClaudeHeadless, ClaudeInteractive
-from .model import Block, Gate, Model, Text, Turn, marker
-from .sandbox import BOTH, DROP_IN, PLUGIN, Sandbox
 from .test_loop import ADD, BUILD, WithTask, handed
-from .waiting import poll
 
 Client = ClaudeHeadless | ClaudeInteractive
 NOTICE = "While this session was idle: Octet:"

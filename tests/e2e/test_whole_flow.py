@@ -12,10 +12,20 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from .claude import ClaudeHeadless
-from .model import Block, Conversation, Gate, Model, Result, Text, Tool, Turn, marker
-from .sandbox import Sandbox, git
-from .waiting import poll
+from tests.support.claude import ClaudeHeadless
+from tests.support.sandbox import Sandbox, git
+from tests.support.scripted_model import (
+    Block,
+    Conversation,
+    Gate,
+    Model,
+    Result,
+    Text,
+    Tool,
+    Turn,
+    marker,
+)
+from tests.support.waiting import poll
 
 TESTS = "python3 -B -m unittest discover -q -s tests"
 CALL_LIMIT_MS = 600_000

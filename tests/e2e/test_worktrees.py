@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .model import Gate, Model, Text, Tool, Turn, marker
-from .sandbox import Sandbox, git
-from .waiting import poll
+from tests.support.sandbox import Sandbox, git
+from tests.support.scripted_model import Gate, Model, Text, Tool, Turn, marker
+from tests.support.waiting import poll
 
 CLAIM = Tool("Bash", {"command": "octet task claim", "description": "Claim a task"})
 HALF_DONE = "half = 'é'\r\n\tof it"

@@ -13,7 +13,6 @@ import click
 
 from octet.base.errors import UsageError
 from octet.cli._common.output import emit, json_option
-from octet.crew.client import find_claude, read_version
 from octet.demo.chronicle import Chronicle
 from octet.demo.director import Options, Show, run_demo
 from octet.demo.report import render_report
@@ -21,12 +20,6 @@ from octet.demo.sample import load_sample
 
 
 @click.command()
-@click.option(
-    "--claude",
-    "with_claude",
-    is_flag=True,
-    help="Real Claude Code processes, on a scripted model: no account is needed.",
-)
 @click.option(
     "--developers",
     type=click.IntRange(1, 8),
@@ -56,7 +49,6 @@ from octet.demo.sample import load_sample
 @click.pass_context
 def demo_command(
     ctx: click.Context,
-    with_claude: bool,
     developers: int,
     keep: Path | None,
     plain: bool,
@@ -72,7 +64,6 @@ def demo_command(
     """
     options = Options(
         developers,
-        found_claude() if with_claude else None,
         make_place(keep) if keep else None,
         seed,
     )
@@ -81,20 +72,6 @@ def demo_command(
     emit(asdict(report), render_report(report), as_json)
     if report.problems:
         ctx.exit(1)
-
-
-def found_claude() -> Path:
-    """Claude Code's program.
-
-    Raises:
-        UsageError: there is none, or it is something else.
-    """
-    try:
-        claude = find_claude()
-        read_version(claude)
-    except UsageError as error:
-        raise UsageError(f"--claude: {error}; the demo without it needs none") from error
-    return claude
 
 
 def make_place(keep: Path) -> Path:

@@ -1,8 +1,6 @@
-"""What an agent of the demo can do, and what comes back: the tool calls of Claude Code, and the end
-of a turn.
+"""What an agent of the demo can do (call a tool of Claude Code, end its turn), and the answer.
 
-A role's behaviour is a generator of acts. It does not know its body: a process that fires the hooks
-itself (`demo.session`) or a real Claude Code whose model is scripted (`demo.clients`).
+A role's behaviour (`demo.roles`) is a generator of acts, which `demo.session` carries out.
 """
 
 from __future__ import annotations

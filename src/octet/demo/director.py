@@ -19,7 +19,6 @@ from octet.base.errors import OctetError
 from octet.client.api import Octet, connect
 from octet.daemon.process import control
 from octet.demo.chronicle import Chronicle
-from octet.demo.clients import ClaudeCrew
 from octet.demo.crew import Part, ProcessCrew
 from octet.demo.report import Facts, Report, compose
 from octet.demo.roles import DEVELOPER, GUARDIAN, ORCHESTRATOR, PLAN, REVIEWER, TESTER
@@ -45,14 +44,11 @@ Show = Callable[[Chronicle, float], None]
 
 @dataclass(frozen=True)
 class Options:
-    """How a demo is to be run.
-
-    `claude`: the program of Claude Code, for a crew of real clients. `keep`: where the sample
-    repository is to stay afterwards.
+    """How to run a demo. `keep`: the directory in which the sample repository stays; None: it is
+    removed with everything else.
     """
 
     developers: int = 4
-    claude: Path | None = None
     keep: Path | None = None
     seed: int = 0
 
@@ -81,7 +77,7 @@ class Director:
         self._happenings: queue.Queue[Happening] = queue.Queue()
         self._story = Chronicle(len(sample.jobs))
         self._victim: Happening | None = None
-        self._crew = self._gather()
+        self._crew = ProcessCrew(lambda name, record: self._hear(name, record["kind"], record))
         self._command = test_command(sys.executable)
 
     def run(self) -> Report:
@@ -107,16 +103,6 @@ class Director:
             str(self._options.keep or ""),
         )
         return compose(self._story, self._sample.feature, facts, problems)
-
-    def _gather(self) -> ProcessCrew | ClaudeCrew:
-        def listen(name: str, record: Mapping[str, str]) -> None:
-            self._hear(name, record["kind"], record)
-
-        return (
-            ClaudeCrew(self._options.claude, listen)
-            if self._options.claude
-            else ProcessCrew(listen)
-        )
 
     def _play(self) -> None:
         """Start the crew and watch it to its end."""

@@ -4,15 +4,11 @@ tree to the next.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from octet.core.tasks.tasks import Task
 from octet.core.tasks.verdicts import Record
-from octet.demo.sample import BRANCH, load_sample, make_repository
-from octet.demo.verdict import Move, check_moves, check_records, read_moves
-from octet.merge.model import Work, merge_message, rollup_message
+from octet.demo.verdict import Move, check_moves, check_records
 
 TASK = Task("t", "A task", "done", author="developer-1", commit="c")
 
@@ -84,19 +80,3 @@ def test_a_branch_moves_by_merges_to_tested_trees(
 ) -> None:
     """Each task comes once, each move is a merge's, each tree has passed the tests."""
     assert len(check_moves(moves, {TASK: [record("merge", "merged", status=status)]})) == problems
-
-
-def test_moves_are_read_from_the_trailers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A merge names its task, a batch all of its tasks, anything else none; the first commit is no
-    move.
-    """
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    git = make_repository(tmp_path / "pocket", load_sample(), "true")
-    works = [(Work(task, "A task", "c"), "c") for task in ("a", "b", "c")]
-    for message in (merge_message(*works[0]), "by hand", rollup_message(works[1:])):
-        git.out("commit", "--quiet", "--allow-empty", "-m", message)
-    moves = read_moves(git)
-    assert [move.tasks for move in moves] == [("b", "c"), (), ("a",)]
-    assert moves[0].commit == git.commit(BRANCH)
-    assert {move.tree for move in moves} == {git.out("rev-parse", f"{BRANCH}^{{tree}}")}

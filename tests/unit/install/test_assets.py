@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
-from tests.e2e.claude import client_environment, find_claude, unfit_because
+from tests.support.claude import client_environment, find_claude, unfit_because
 
 from octet import __version__
 from octet.cli import cli

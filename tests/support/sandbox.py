@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import redis
-
-from .claude import (
+from tests.support.claude import (
     ClaudeHeadless,
     ClaudeInteractive,
     accept_first_run_questions,
     client_environment,
 )
-from .model import Model
-from .waiting import DEADLINE_S, poll
+from tests.support.scripted_model import Model
+from tests.support.waiting import DEADLINE_S, poll
 
 PROJECT = Path(__file__).parents[2]
 PLUGIN, DROP_IN, BOTH = "plugin", "drop-in", "both"

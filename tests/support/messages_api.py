@@ -1,12 +1,10 @@
-"""A stand-in for the model: an HTTP server on 127.0.0.1 that speaks as much of the Messages API as
-Claude Code needs.
+"""The Messages API on 127.0.0.1, as much of it as Claude Code needs, answered by the test.
 
     with ModelServer(lambda request: [Text("done")], lambda request, error: print(error)) as model:
-        subprocess.run(["claude", "-p", marker("A") + " begin"], env={..., "ANTHROPIC_BASE_URL":
-        model.url})
+        environment = {..., "ANTHROPIC_BASE_URL": model.url}
+        subprocess.run(["claude", "-p", marker("A") + " begin"], env=environment)
 
-What to answer is asked for each request; a marker in the prompt tells whose it is. The end-to-end
-tests script it too.
+The server asks the test for the answer to each request. A marker in the prompt names the session.
 """
 
 from __future__ import annotations
@@ -15,13 +13,11 @@ import itertools
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
-
-from octet.demo.answers import Block, Failure, compose_message, stream_events
 
 MARKER = re.compile(r"\[\[session:([\w.-]+)\]\]")
 MAIN_LOOP_TOOLS = 2
@@ -31,8 +27,39 @@ Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Text:
+    """A text block of an answer."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A tool call of an answer."""
+
+    name: str
+    input: dict[str, Any]
+
+
+Block = Text | ToolCall
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An API error instead of an answer: the HTTP status, and the API's name for the error."""
+
+    status: int
+    kind: str
+    message: str
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {"type": "error", "error": {"type": self.kind, "message": self.message}}
+
+
+@dataclass(frozen=True)
 class Result:
-    """What a tool call came to, as the client tells the model."""
+    """The result of a tool call, as the client tells the model."""
 
     text: str
     failed: bool
@@ -40,40 +67,41 @@ class Result:
 
 @dataclass(frozen=True)
 class Request:
-    """One call of the Messages API, as it came."""
+    """One call of the Messages API, as received."""
 
     body: dict[str, Any]
 
     @property
     def session(self) -> str:
-        """Whose request it is, by the last marker that came from outside; "" where there is none."""
+        """The session that the last marker from outside names; "" without a marker."""
         found = [name for text in texts_in(self.messages) for name in MARKER.findall(text)]
         return found[-1] if found else ""
 
     @property
     def is_main(self) -> bool:
-        """Whether it is of a session's main loop. Those with few or no tools are side calls of the
-        client: titles, summaries.
+        """Whether it belongs to a session's main loop. The client's side calls (titles, summaries)
+        have few tools or none.
         """
         return len(self.body.get("tools", [])) >= MAIN_LOOP_TOOLS
 
     @property
     def messages(self) -> list[Message]:
-        """The conversation, oldest first."""
+        """The conversation, oldest message first."""
         found: list[Message] = self.body.get("messages", [])
         return found
 
     @property
-    def results(self) -> list[Result]:
-        """What the tool calls of the model's last answer came to."""
+    def latest(self) -> list[Message]:
+        """The messages since the model's last answer, oldest first."""
         latest = itertools.takewhile(
             lambda message: message["role"] != "assistant", reversed(self.messages)
         )
-        return results_in(list(latest)[::-1])
+        return list(latest)[::-1]
 
-
-Answer = Callable[[Request], Sequence[Block] | Failure]
-Fault = Callable[[Request, Exception], None]
+    @property
+    def results(self) -> list[Result]:
+        """The results of the tool calls in the model's last answer."""
+        return results_in(self.latest)
 
 
 def marker(session: str) -> str:
@@ -82,7 +110,7 @@ def marker(session: str) -> str:
 
 
 def texts_in(messages: Iterable[Message]) -> list[str]:
-    """The texts of the user's side that are no tool results, in order."""
+    """The texts of the user's side, in order, without tool results."""
     return [
         text
         for message in messages
@@ -107,19 +135,79 @@ def results_in(messages: Iterable[Message]) -> list[Result]:
 
 
 def texts_of(content: str | list[dict[str, Any]]) -> list[str]:
-    """The texts of one message or tool result, which are a bare string or among its blocks."""
+    """The texts of one message or tool result: a bare string, or some of its blocks."""
     if isinstance(content, str):
         return [content]
     return [block["text"] for block in content if block["type"] == "text"]
+
+
+_numbers = itertools.count(1)
+
+
+def compose_message(body: dict[str, Any], blocks: Sequence[Block]) -> dict[str, Any]:
+    """The whole answer to a request's `body`; ids are unique in the process."""
+    calls = any(isinstance(block, ToolCall) for block in blocks)
+    return {
+        "id": f"msg_{next(_numbers):024d}",
+        "type": "message",
+        "role": "assistant",
+        "model": body.get("model", "scripted"),
+        "content": [_compose_block(block) for block in blocks],
+        "stop_reason": "tool_use" if calls else "end_turn",
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": 100,
+            "output_tokens": 10,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+        },
+    }
+
+
+def stream_events(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A message as server-sent events, each block in one piece."""
+    yield {"type": "message_start", "message": message | {"content": [], "stop_reason": None}}
+    for index, block in enumerate(message["content"]):
+        yield from _block_events(index, block)
+    delta = {"stop_reason": message["stop_reason"], "stop_sequence": None}
+    yield {"type": "message_delta", "delta": delta, "usage": {"output_tokens": 10}}
+    yield {"type": "message_stop"}
+
+
+def _compose_block(block: Block) -> dict[str, Any]:
+    if isinstance(block, Text):
+        return {"type": "text", "text": block.text}
+    return {
+        "type": "tool_use",
+        "id": f"toolu_{next(_numbers):024d}",
+        "name": block.name,
+        "input": block.input,
+    }
+
+
+def _block_events(index: int, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if block["type"] == "text":
+        empty, delta = block | {"text": ""}, {"type": "text_delta", "text": block["text"]}
+    else:
+        arguments = json.dumps(block["input"])
+        empty = block | {"input": {}}
+        delta = {"type": "input_json_delta", "partial_json": arguments}
+    yield {"type": "content_block_start", "index": index, "content_block": empty}
+    yield {"type": "content_block_delta", "index": index, "delta": delta}
+    yield {"type": "content_block_stop", "index": index}
+
+
+Answer = Callable[[Request], Sequence[Block] | Failure]
+Fault = Callable[[Request, Exception], None]
 
 
 class ModelServer:
     """The server; a context manager that listens from entry to exit.
 
     Args:
-        answer: from a request to the blocks of its answer, or a failure; called in a thread of the
-            request's own, and may block.
-        fault: told of an exception in `answer`; the client then gets an error.
+        answer: returns the blocks of the answer to a request, or a failure. Each request calls it
+            in a thread of its own, so it may block.
+        fault: receives an exception of `answer`; the client then gets an error.
     """
 
     def __init__(self, answer: Answer, fault: Fault) -> None:
@@ -148,7 +236,8 @@ class ModelServer:
 
 
 class _Server(ThreadingHTTPServer):
-    # an answer may wait for what never comes once its client is dead: closing waits for none
+    # An answer may wait for an event that never comes once its client is dead: closing must not
+    # wait for its thread.
     daemon_threads = True
     request_queue_size = 64
 
@@ -158,7 +247,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that was killed half-way is no error of the server's."""
+        """A client that was killed in the middle of a request is no error of the server."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -166,7 +255,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Silent: who wants to know has `answer`."""
+        """Nothing: `answer` sees each request."""
 
     def do_HEAD(self) -> None:
         self._send_json(200, {})
@@ -187,7 +276,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, request: Request) -> None:
         try:
             answered = self.server.answer(request)
-        except Exception as error:  # noqa: BLE001 - the thread's edge: the client gets an error, and `fault` the exception
+        except Exception as error:  # noqa: BLE001 - the thread's edge
             self.server.fault(request, error)
             answered = Failure(400, "invalid_request_error", str(error))
         if isinstance(answered, Failure):

@@ -20,12 +20,20 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from inspect import GEN_CREATED, getgeneratorstate
 
-from octet.demo.answers import Block, Failure, Text
-from octet.demo.answers import ToolCall as Tool
-from octet.demo.model import ModelServer, Result, marker, results_in, texts_in, texts_of
-from octet.demo.model import Request as Received
-
-from .waiting import DEADLINE_S
+from tests.support.messages_api import (
+    Block,
+    Failure,
+    ModelServer,
+    Result,
+    Text,
+    marker,
+    results_in,
+    texts_in,
+    texts_of,
+)
+from tests.support.messages_api import Request as Received
+from tests.support.messages_api import ToolCall as Tool
+from tests.support.waiting import DEADLINE_S
 
 __all__ = [
     "Block",
