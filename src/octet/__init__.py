@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from octet.client.lease import Lease, LeaseLost
     from octet.core.messaging.events import Event
     from octet.patterns.counter import Counter
-    from octet.patterns.errors import Errors, Report
+    from octet.patterns.errors import Errors, ReportedError
     from octet.patterns.key_values import KeyValues
-    from octet.patterns.map import Map, Result, Tally
-    from octet.patterns.pipeline import Pipeline, Step, Turn
+    from octet.patterns.map import ItemResult, Map, Tally
+    from octet.patterns.pipeline import Pipeline, Step, StepClaim
     from octet.patterns.progress import Progress, Reading
     from octet.patterns.queue import Item, Queue
     from octet.patterns.runs import Run
@@ -43,12 +43,12 @@ _MODULES = {
         "Stopped",
         "VersionConflict",
     ),
-    "patterns.errors": ("Errors", "Report"),
+    "patterns.errors": ("Errors", "ReportedError"),
     "core.messaging.events": ("Event",),
     "patterns.key_values": ("KeyValues",),
     "client.lease": ("Lease", "LeaseLost"),
-    "patterns.map": ("Map", "Result", "Tally"),
-    "patterns.pipeline": ("Pipeline", "Step", "Turn"),
+    "patterns.map": ("Map", "ItemResult", "Tally"),
+    "patterns.pipeline": ("Pipeline", "Step", "StepClaim"),
     "patterns.progress": ("Progress", "Reading"),
     "patterns.queue": ("Item", "Queue"),
     "patterns.runs": ("Run",),
@@ -61,6 +61,7 @@ __all__ = [
     "Event",
     "Field",
     "Item",
+    "ItemResult",
     "KeyValues",
     "Lease",
     "LeaseLost",
@@ -73,15 +74,14 @@ __all__ = [
     "Progress",
     "Queue",
     "Reading",
-    "Report",
-    "Result",
+    "ReportedError",
     "Run",
     "StaleToken",
     "State",
     "Step",
+    "StepClaim",
     "Stopped",
     "Tally",
-    "Turn",
     "VersionConflict",
     "__version__",
     "connect",

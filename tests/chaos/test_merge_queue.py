@@ -17,7 +17,7 @@ from tests.support.store_fixtures import contradictions, join
 
 from octet.base.process import ProcessIdentity, host_id, is_alive
 from octet.client.api import Octet, connect
-from octet.core.tasks.record import State
+from octet.core.tasks.record import TaskState
 from octet.git.program import Git
 from octet.project import trust
 from octet.project.config import FILE
@@ -83,7 +83,7 @@ def test_killed_at_every_call_of_the_store(
             if status != 0:
                 assert work(0) == 0
             done = [octet.tasks.get(task) for task in tasks]
-            assert {task.state for task in done} == {State.DONE}, f"killed at step {step}"
+            assert {task.state for task in done} == {TaskState.DONE}, f"killed at step {step}"
             after = git.out("rev-list", "--first-parent", f"{before}..main").splitlines()
             assert len(after) == 1, "the batch is one commit, made once"
             assert tips in ([], after)

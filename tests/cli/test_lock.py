@@ -11,7 +11,7 @@ from tests.support.redis_fixtures import wait_for
 from tests.support.store_fixtures import join
 
 from octet.base.errors import LockHeld
-from octet.core.locks.waiting import Place
+from octet.core.locks.waiting import QueuePlace
 
 
 def test_acquire_list_release(shop: Shop) -> None:
@@ -137,7 +137,7 @@ def test_a_wait_that_would_never_end(shop: Shop) -> None:
     other = join(shop.octet)
     shop.octet.locks.acquire(other, ["path:a"])
     shop.run("lock", "acquire", "path:b")
-    place = Place()
+    place = QueuePlace()
     with pytest.raises(LockHeld):
         shop.octet.locks.acquire_in_turn(other, ["path:b"], place)
     line = shop.refuses("lock", "wait", "path:a", "--wait", "5s")

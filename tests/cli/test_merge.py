@@ -14,7 +14,7 @@ from tests.support.redis_fixtures import wait_for
 from tests.support.store_fixtures import join
 
 from octet.base.process import host_id
-from octet.core.tasks.record import State
+from octet.core.tasks.record import TaskState
 from octet.project import trust
 from octet.project.repository import load_project
 
@@ -194,7 +194,7 @@ def test_it_waits_for_work(tested: Shop) -> None:
         "the queue works",
     )
     task = build(tested, {"new": "x\n"}, "--gate", "merge")
-    wait_for(lambda: tested.octet.tasks.get(task).state == State.DONE, "it is merged")
+    wait_for(lambda: tested.octet.tasks.get(task).state == TaskState.DONE, "it is merged")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=DEADLINE_S)
     assert host_id()

@@ -21,7 +21,7 @@ from tests.support.redis_fixtures import PROGRAMS, Server
 
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent, Registration
-from octet.core.tasks.record import GATES, HELD_STATES, State
+from octet.core.tasks.record import GATES, HELD_STATES, TaskState
 from octet.store.connection import open_client
 from octet.store.scripts import load_script, script_names
 
@@ -157,8 +157,8 @@ def contradictions(octet: Octet) -> list[str]:
     queues = {keys.priority, *(keys.stage(name.removesuffix(":")) for name in names)}
     indexes = {
         str(state): set(client.zrange(keys.state(state), 0, -1))
-        for state in State
-        if state != State.PENDING
+        for state in TaskState
+        if state != TaskState.PENDING
     }
     queued = [task_id for queue in queues for task_id in client.zrange(queue, 0, -1)]
     indexes["pending"] = set(queued)

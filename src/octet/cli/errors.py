@@ -8,7 +8,7 @@ from octet.base.text import plain
 from octet.cli._common.output import emit, json_option
 from octet.cli._common.session import caller, opened
 from octet.cli.own_use import run_option, show, space, ttl_option
-from octet.patterns.errors import MOST_FAIL_FAST, Report
+from octet.patterns.errors import MOST_FAIL_FAST, ReportedError
 
 name_argument = click.argument("name")
 
@@ -138,6 +138,6 @@ def _line(count: int, stopped: bool) -> str:
     return f"{count} errors: the work is to stop" if stopped else f"{count} errors"
 
 
-def _shown(report: Report) -> str:
+def _shown(report: ReportedError) -> str:
     about = f" ({show(report.item, 120)})" if report.item is not None else ""
     return f"{plain(report.by, 80)}{': ' if report.by else ''}{plain(report.text, 500)}{about}"

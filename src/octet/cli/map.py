@@ -24,7 +24,15 @@ from octet.cli.own_use import (
     wait_option,
 )
 from octet.cli.progress import bar, watch_readings
-from octet.patterns.map import FOREVER_S, MOST_WORKERS, WORK_LEASE_S, Map, Result, Tally, reading_of
+from octet.patterns.map import (
+    FOREVER_S,
+    MOST_WORKERS,
+    WORK_LEASE_S,
+    ItemResult,
+    Map,
+    Tally,
+    reading_of,
+)
 from octet.patterns.queue import LEASE_S, MAX_DELIVERIES
 
 LEASE = f"{LEASE_S / 60:.0f}m"
@@ -325,7 +333,7 @@ def run_map(name: str, command: tuple[str, ...], items: Any, workers: int, **opt
     return _end(name, found, options["as_json"])
 
 
-def _end(name: str, found: list[Result], as_json: bool) -> int:
+def _end(name: str, found: list[ItemResult], as_json: bool) -> int:
     failed = [result for result in found if result.error is not None]
     emit(
         found,
@@ -335,7 +343,7 @@ def _end(name: str, found: list[Result], as_json: bool) -> int:
     return int(bool(failed))
 
 
-def _lines(found: list[Result]) -> str:
+def _lines(found: list[ItemResult]) -> str:
     rows = [
         [show(r.item, 120), f"failed: {r.error}" if r.error is not None else show(r.value, 300)]
         for r in found

@@ -13,7 +13,7 @@ from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option, table
 from octet.cli._common.session import by_an_agent, opened, own_process, project_of
 from octet.client.api import Octet
-from octet.core.tasks.record import State, Task
+from octet.core.tasks.record import Task, TaskState
 from octet.git.program import Git
 from octet.merge.prediction import ahead_of
 from octet.merge.progress import why_waiting
@@ -35,7 +35,7 @@ def queue(as_json: bool) -> None:
     """What waits for the merge, in order, what it conflicts with, and why nothing moves."""
     with opened() as octet:
         how = how_to_merge(project_of(octet), None)
-        tasks = [*octet.tasks.list(State.MERGING), *octet.tasks.queued(STAGE, MOST_SHOWN)]
+        tasks = [*octet.tasks.list(TaskState.MERGING), *octet.tasks.queued(STAGE, MOST_SHOWN)]
         found = ahead_of(Git(how.root), how.target.branch, tasks)
         holder, why, now = _holder(octet, how), why_waiting(octet), octet.now_ms()
     rows = [

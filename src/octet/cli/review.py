@@ -15,7 +15,7 @@ from octet.cli.records import full_lines, records_data
 from octet.cli.task import CHECK_S, describe, served_stage, take, token_option
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.tasks.record import State, Task, stage_of_role
+from octet.core.tasks.record import Task, TaskState, stage_of_role
 from octet.core.tasks.verdicts import Finding, NewRecord, Verdict
 from octet.merge.submission import change_of, decided_gates, moved_tip
 
@@ -157,8 +157,8 @@ def _under_review(octet: Octet, task_id: str, token: str | None, step: str) -> t
         IllegalTransition: it is not under review.
     """
     shown, task = own_token(octet, task_id, token), octet.tasks.get(task_id)
-    if task.state != State.IN_REVIEW:
-        raise IllegalTransition(task.id, task.state, step, State.IN_REVIEW)
+    if task.state != TaskState.IN_REVIEW:
+        raise IllegalTransition(task.id, task.state, step, TaskState.IN_REVIEW)
     tip = moved_tip(octet, task)
     if not tip:
         return task, shown

@@ -21,7 +21,15 @@ from octet.cli.task_rescue import rescue
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.tasks.graph import stuck_on
-from octet.core.tasks.record import GATES, STAGES, WORK_STAGES, Ended, State, Task, stage_of_role
+from octet.core.tasks.record import (
+    GATES,
+    STAGES,
+    WORK_STAGES,
+    FailedAttempt,
+    Task,
+    TaskState,
+    stage_of_role,
+)
 from octet.core.tasks.verdicts import NewRecord, Verdict
 from octet.core.tasks.waiting import claim_when_there
 from octet.merge.submission import (
@@ -35,7 +43,7 @@ from octet.worktree.rescue import keep_work
 
 token_option = click.option("--token", help="Fencing token; default: that of your own claim.")
 CHECK_S = 5.0
-RENEWABLE = frozenset({State.SUBMITTED, State.IN_REVIEW, State.TESTING})
+RENEWABLE = frozenset({TaskState.SUBMITTED, TaskState.IN_REVIEW, TaskState.TESTING})
 
 
 @click.group()
@@ -101,7 +109,7 @@ def add(title: str, gates: tuple[str, ...], as_json: bool, **fields: Any) -> Non
 
 
 @task_group.command("list")
-@click.option("--state", type=click.Choice([str(s) for s in State]))
+@click.option("--state", type=click.Choice([str(s) for s in TaskState]))
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
 @json_option
 def list_tasks(state: str | None, limit: int, as_json: bool) -> None:
@@ -133,7 +141,7 @@ def list_tasks(state: str | None, limit: int, as_json: bool) -> None:
 def _where(task: Task) -> str:
     return (
         f"{task.state} ({task.stage})"
-        if task.state in {State.SUBMITTED, State.IN_REVIEW}
+        if task.state in {TaskState.SUBMITTED, TaskState.IN_REVIEW}
         else task.state
     )
 
@@ -299,10 +307,10 @@ def fail(task_id: str, reason: str, token: str | None, as_json: bool) -> None:
         shown = own_token(octet, task_id, token)
         keep_work(octet, task_id)
         gate = octet.tasks.get(task_id).state
-        if gate in {State.IN_REVIEW, State.TESTING, State.MERGING}:
-            verdict = Verdict.CHANGES if gate == State.IN_REVIEW else Verdict.FAIL
+        if gate in {TaskState.IN_REVIEW, TaskState.TESTING, TaskState.MERGING}:
+            verdict = Verdict.CHANGES if gate == TaskState.IN_REVIEW else Verdict.FAIL
             octet.tasks.send_back(task_id, shown, record=NewRecord(verdict, reason))
-            state = State.PENDING
+            state = TaskState.PENDING
         else:
             state = octet.tasks.fail(task_id, shown, reason)
     emit({"task": task_id, "state": str(state)}, f"task {task_id} failed and is {state}", as_json)
@@ -389,7 +397,7 @@ def describe(task: Task) -> str:
     return "\n".join(lines)
 
 
-def _ended(ended: Ended, now_ms: int) -> str:
+def _ended(ended: FailedAttempt, now_ms: int) -> str:
     who = f"{plain(ended.agent, 80)}, {age(ended.at_ms, now_ms)} ago"
     return (
         f"attempt {ended.attempt} at the {plain(ended.stage, 40)} stage ({who}): "

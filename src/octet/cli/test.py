@@ -10,7 +10,7 @@ from octet.cli._common.output import emit, json_option
 from octet.cli._common.session import opened, own_process, project_of
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.tasks.record import State, Task
+from octet.core.tasks.record import Task, TaskState
 from octet.core.tasks.waiting import claim_when_there
 from octet.merge.queue import how_to_merge, suite_of
 from octet.merge.test_gate import STAGE, judge
@@ -73,7 +73,7 @@ def run(task_id: str | None, everything: bool, wait_s: float, as_json: bool) -> 
 
 def _claim(octet: Octet, agent: Agent, task_id: str | None, wait_s: float) -> Task:
     left = next(
-        (task for task in octet.tasks.held_by(agent.id) if task.state == State.TESTING), None
+        (task for task in octet.tasks.held_by(agent.id) if task.state == TaskState.TESTING), None
     )
     if left and task_id in {None, left.id}:
         return left

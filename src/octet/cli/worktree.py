@@ -14,7 +14,7 @@ from octet.cli._common.output import emit, json_option, table
 from octet.cli._common.session import caller, opened, start_directory
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.tasks.tasks import State, Task
+from octet.core.tasks.record import Task, TaskState
 from octet.git.program import Git
 from octet.git.snapshot import take_snapshot
 from octet.git.worktrees import Worktree, check_name
@@ -155,7 +155,7 @@ def _held_task(octet: Octet, agent: Agent, task_id: str | None) -> Task:
                 f"claim {task_id}`"
             )
         return task
-    held = [task for task in octet.tasks.held_by(agent.id) if task.state == State.CLAIMED]
+    held = [task for task in octet.tasks.held_by(agent.id) if task.state == TaskState.CLAIMED]
     if len(held) != 1:
         raise Refused(
             f"{agent.id} holds {len(held)} tasks: "

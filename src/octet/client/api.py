@@ -22,7 +22,7 @@ from octet.core.agents.election import Election
 from octet.core.agents.registry import Agent, Agents
 from octet.core.agents.work_state import Standings
 from octet.core.locks.locks import Locks
-from octet.core.locks.overlap import Radar
+from octet.core.locks.overlap import OverlapDetector
 from octet.core.messaging.events import Events
 from octet.core.messaging.messages import Messages
 from octet.core.tasks.tasks import Tasks
@@ -54,7 +54,7 @@ class Octet(Space):
         self.locks = Locks(self.store)
         self.events = Events(self.store)
         self.messages = Messages(self.store)
-        self.radar = Radar(self.store)
+        self.overlaps = OverlapDetector(self.store)
 
     def run(self, name: str) -> Run:
         """A run of the project: queues, states, counters and messages of its own, deleted together."""

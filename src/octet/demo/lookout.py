@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from octet.client.api import Octet
-from octet.core.tasks.tasks import State
+from octet.core.tasks.record import TaskState
 from octet.demo.acts import Answer, Until
 
 # Longest time without an event after which the state is looked at again: an event may come between
@@ -43,4 +43,4 @@ class Lookout:
 
     def _is_complete(self) -> bool:
         counts = self._octet.tasks.counts()
-        return counts[State.DONE] + counts[State.DEAD] >= self._total
+        return counts[TaskState.DONE] + counts[TaskState.DEAD] >= self._total

@@ -11,7 +11,7 @@ from octet.base.errors import IllegalTransition, NothingToClaim, OctetError, Ref
 from octet.base.text import plain
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.tasks.record import State, Task
+from octet.core.tasks.record import Task, TaskState
 from octet.core.tasks.verdicts import NewRecord, Verdict
 from octet.git.program import Git, GitFailed
 from octet.git.worktrees import branch_of
@@ -20,7 +20,7 @@ from octet.merge.combination import conflicts_between
 MOST_LOOKED_AT = 64
 MOST_NAMED = 20
 MOST_COMPARED = 12
-IN_FLIGHT = (State.SUBMITTED, State.IN_REVIEW, State.TESTING, State.CLAIMED)
+IN_FLIGHT = (TaskState.SUBMITTED, TaskState.IN_REVIEW, TaskState.TESTING, TaskState.CLAIMED)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def ahead_of(git: Git, branch: str, tasks: Sequence[Task]) -> Mapping[str, str]:
 
 
 def _work_of(git: Git, task: Task) -> str:
-    if task.state != State.CLAIMED:
+    if task.state != TaskState.CLAIMED:
         return git.commit(task.commit) if task.commit else ""
     try:
         return git.commit(f"refs/heads/{branch_of(task.id, max(1, task.attempts))}")
@@ -78,7 +78,7 @@ def _work_of(git: Git, task: Task) -> str:
 def _act(octet: Octet, agent: Agent, task: Task, paths: tuple[str, ...], tip: str) -> Foreseen:
     where = ", ".join(map(plain, paths[:MOST_NAMED])) + (", …" if len(paths) > MOST_NAMED else "")
     found = f"conflicts with the protected branch at {tip[:12]} in {where}"
-    if task.state == State.SUBMITTED:
+    if task.state == TaskState.SUBMITTED:
         held = octet.tasks.claim(
             agent, task.stage, task.id, most=len(octet.tasks.held_by(agent.id)) + 1
         )
@@ -91,7 +91,7 @@ def _act(octet: Octet, agent: Agent, task: Task, paths: tuple[str, ...], tip: st
             record=NewRecord(Verdict.CONFLICT, found),
         )
         return Foreseen(task.id, paths, sent_back=True)
-    told = task.holder if task.state == State.CLAIMED else task.author
+    told = task.holder if task.state == TaskState.CLAIMED else task.author
     if told:
         octet.messages.send(
             told,

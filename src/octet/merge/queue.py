@@ -32,7 +32,7 @@ from octet.base.text import plain
 from octet.client.api import Octet
 from octet.client.lease import Lease, LeaseLost
 from octet.core.agents.registry import Agent
-from octet.core.tasks.record import State, Task
+from octet.core.tasks.record import Task, TaskState
 from octet.core.tasks.verdicts import NewRecord, Verdict
 from octet.core.tasks.waiting import claim_when_there
 from octet.fence.attempt import TOKEN_VARIABLE
@@ -199,7 +199,7 @@ class MergeQueue:
         batch.
         """
         held = list(self._octet.tasks.held_by(self._agent.id))
-        tasks = [task for task in held if task.state == State.MERGING]
+        tasks = [task for task in held if task.state == TaskState.MERGING]
         others = len(held) - len(tasks)
         with suppress(NothingToClaim):
             while len(tasks) < self._how.batch:
@@ -238,7 +238,7 @@ class MergeQueue:
     def give_back(self, why: str) -> None:
         """End the agent's claims of the merge stage; the work waits again."""
         for task in self._octet.tasks.held_by(self._agent.id):
-            if task.state == State.MERGING:
+            if task.state == TaskState.MERGING:
                 with suppress(StaleToken):
                     self._octet.tasks.release(task.id, task.token, why)
 

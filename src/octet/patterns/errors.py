@@ -26,7 +26,7 @@ MOST_FAIL_FAST = 1_000_000
 
 
 @dataclass(frozen=True)
-class Report:
+class ReportedError:
     """One error: its text, who reported it, the item that it is about (None: none), when (ms of
     server time; 0 where redis-cli did).
     """
@@ -38,7 +38,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ErrorCount:
     """How many errors there were, and whether that stops the work."""
 
     count: int
@@ -58,7 +58,7 @@ class Errors:
 
     def add(
         self, *texts: str, item: str = "", by: str | None = None, fail_fast: int | None = None
-    ) -> Standing:
+    ) -> ErrorCount:
         """Report errors, all in one step; with `fail_fast` that many of them stop the work from now
         on (0: however many).
 
@@ -74,11 +74,11 @@ class Errors:
             *(plain(text, MOST_TEXT) for text in texts),
         )
 
-    def limit(self, fail_fast: int) -> Standing:
+    def limit(self, fail_fast: int) -> ErrorCount:
         """So many errors stop the work, those that have come included; 0: none does."""
         return self._run(fail_fast, "", "")
 
-    def standing(self) -> Standing:
+    def standing(self) -> ErrorCount:
         """How many there were, those that redis-cli reported included, and whether the work is
         stopped.
         """
@@ -89,7 +89,7 @@ class Errors:
             length, policy = pipe.execute()
         most, dropped = (int(text) if (text or "").isdecimal() else 0 for text in policy)
         count = int(length) + dropped
-        return Standing(count, 0 < most <= count)
+        return ErrorCount(count, 0 < most <= count)
 
     def check(self, fail_fast: int = 0) -> int:
         """How many errors there were, where the work may go on.
@@ -106,7 +106,7 @@ class Errors:
             )
         return found.count
 
-    def list(self, count: int = 100) -> list[Report]:
+    def list(self, count: int = 100) -> list[ReportedError]:
         """The last `count` errors, oldest first."""
         with self._store.errors():
             texts = self._store.client.lrange(self._key, 0, count - 1) if count > 0 else []
@@ -120,7 +120,7 @@ class Errors:
             pipe.unlink(self._key, self._policy)
             return int(pipe.execute()[0])
 
-    def _run(self, fail_fast: int | None, by: str, item: str, *texts: str) -> Standing:
+    def _run(self, fail_fast: int | None, by: str, item: str, *texts: str) -> ErrorCount:
         if fail_fast is not None and not 0 <= fail_fast <= MOST_FAIL_FAST:
             raise UsageError(
                 f"{fail_fast} errors cannot stop the work: it is 1 to {MOST_FAIL_FAST}, or 0 "
@@ -130,16 +130,16 @@ class Errors:
         reply = self._store.run(
             "errors/add", [self._key, self._policy], [self._ttl_ms, limit, by, item, *texts]
         )
-        return Standing(int(reply[1]), bool(reply[2]))
+        return ErrorCount(int(reply[1]), bool(reply[2]))
 
 
-def _report(text: str) -> Report:
+def _report(text: str) -> ReportedError:
     found = decode(text)
     if not isinstance(found, Mapping) or not isinstance(found.get("text"), str):
-        return Report(text)
+        return ReportedError(text)
     item, at_ms = found.get("item"), found.get("at_ms")
     about = decode(item) if isinstance(item, str) and item else None
-    return Report(
+    return ReportedError(
         found["text"],
         str(found.get("by", "")),
         about,

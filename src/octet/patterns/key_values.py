@@ -25,7 +25,7 @@ MOST_DELETED = 1000
 
 
 @dataclass(frozen=True)
-class Message:
+class StoredValue:
     """A value under its key; `ttl_ms` is how long it lives still (-1: for ever)."""
 
     key: str
@@ -71,7 +71,7 @@ class KeyValues:
         with self._store.errors():
             return int(self._store.client.unlink(*map(self._key, keys)))
 
-    def list(self, prefix: str = "") -> list[Message]:
+    def list(self, prefix: str = "") -> list[StoredValue]:
         """Every value whose key begins with `prefix`, by key; walks the whole keyspace, bit by bit."""
         start = self._store.keys.kv("")
         keys = sorted(scan_keys(self._store, start + prefix))
@@ -82,7 +82,7 @@ class KeyValues:
             found = pipe.execute(raise_on_error=False)
         rows = zip(keys, found[::2], found[1::2], strict=True)
         return [
-            Message(key.removeprefix(start), decode(value), int(left))
+            StoredValue(key.removeprefix(start), decode(value), int(left))
             for key, value, left in rows
             if isinstance(value, str)
         ]

@@ -49,7 +49,7 @@ _RECORD = re.compile(r"(\d{1,15})(?: (\d{1,15}) (\S+)\n(.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Result:
+class ItemResult:
     """An item's end: `value` if it is done, else `error`; `at_ms` is server time, `worker` who had
     it.
     """
@@ -217,21 +217,23 @@ class Map:
             at_ms,
         )
 
-    def results(self) -> list[Result]:
+    def results(self) -> list[ItemResult]:
         """What is done or failed so far, in the order in which the items were put in."""
-        records, found = self._records(), dict[str, Result]()
+        records, found = self._records(), dict[str, ItemResult]()
         for kept in self.queue.dead():
             found[encode(kept.value)] = _failure(kept)
         for text, match in records.items():
             if match[2]:
-                found[text] = Result(decode(text), decode(match[4]), None, match[3], int(match[2]))
+                found[text] = ItemResult(
+                    decode(text), decode(match[4]), None, match[3], int(match[2])
+                )
         order = {text: int(match[1]) for text, match in records.items()}
         return [
             found[text]
             for text in sorted(found, key=lambda text: (order.get(text, len(order) + 1), text))
         ]
 
-    def wait(self, *, wait_s: float) -> list[Result]:
+    def wait(self, *, wait_s: float) -> list[ItemResult]:
         """Wait until every item has its result or error; returns them.
 
         Raises:
@@ -240,7 +242,7 @@ class Map:
         """
         return self._wait(wait_s, None)
 
-    async def wait_async(self, *, wait_s: float) -> list[Result]:
+    async def wait_async(self, *, wait_s: float) -> list[ItemResult]:
         """Like `wait`."""
         return await in_thread(lambda stop: self._wait(wait_s, stop))
 
@@ -275,7 +277,7 @@ class Map:
         lease_s: float = WORK_LEASE_S,
         fail_fast: int | None = None,
         wait_s: float = FOREVER_S,
-    ) -> list[Result]:
+    ) -> list[ItemResult]:
         """Put items in (none: those that are there), do them by `workers` threads, and return all
         results and errors.
 
@@ -331,7 +333,7 @@ class Map:
             )
         return found
 
-    def _wait(self, wait_s: float, stop: threading.Event | None) -> list[Result]:
+    def _wait(self, wait_s: float, stop: threading.Event | None) -> list[ItemResult]:
         def attempt(_: Sequence[str]) -> Tally | None:
             self.errors.check()
             found = self.tally()
@@ -434,5 +436,5 @@ def reading_of(name: str, tally: Tally) -> Reading:
     return Reading(name, tally.done + tally.failed, tally.total, tally.started_ms, tally.at_ms)
 
 
-def _failure(kept: Kept) -> Result:
-    return Result(kept.value, None, kept.reason or "failed", kept.worker, kept.at_ms)
+def _failure(kept: Kept) -> ItemResult:
+    return ItemResult(kept.value, None, kept.reason or "failed", kept.worker, kept.at_ms)

@@ -72,7 +72,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Turn:
+class StepClaim:
     """A step that was begun: the token to show for it, and the result of the step before (None for
     the first).
     """
@@ -144,7 +144,7 @@ class Pipeline:
         lease_s: float = LEASE_S,
         worker: str | None = None,
         again: bool = False,
-    ) -> Turn:
+    ) -> StepClaim:
         """Begin a step (default: the first that is not done) when those before it are done, for
         this worker alone.
 
@@ -168,19 +168,19 @@ class Pipeline:
         lease_s: float = LEASE_S,
         worker: str | None = None,
         again: bool = False,
-    ) -> Turn:
+    ) -> StepClaim:
         """Like `begin`; a step that was begun when the waiting task was cancelled has failed, and
         may be begun again.
         """
 
-        def undo(turn: Turn) -> None:
+        def undo(turn: StepClaim) -> None:
             self.fail(turn, "its worker stopped waiting for it")
 
         return await in_thread(
             lambda stop: self._begin(step, wait_s, lease_s, worker, again, stop), undo=undo
         )
 
-    def done(self, turn: Turn | str, result: Any = None) -> int:
+    def done(self, turn: StepClaim | str, result: Any = None) -> int:
         """The step is done; returns how many are left.
 
         Raises:
@@ -189,11 +189,11 @@ class Pipeline:
         """
         return int(self._settle(turn, StepState.DONE, encode(result))[2])
 
-    def fail(self, turn: Turn | str, reason: str) -> None:
+    def fail(self, turn: StepClaim | str, reason: str) -> None:
         """The step failed, and what follows it is not begun. Raises as `done`."""
         self._settle(turn, StepState.FAILED, plain(reason or "failed", 500))
 
-    def renew(self, turn: Turn | str, lease_s: float = LEASE_S) -> None:
+    def renew(self, turn: StepClaim | str, lease_s: float = LEASE_S) -> None:
         """The lease ends in `lease_s` seconds from now. Raises as `done`."""
         self._settle(turn, StepState.RUNNING, span_ms("a lease", lease_s))
 
@@ -239,7 +239,7 @@ class Pipeline:
                 return self.steps()
             self._do(work[turn.step], turn, lease_s)
 
-    def renewing(self, turn: Turn, lease_s: float) -> AbstractContextManager[None]:
+    def renewing(self, turn: StepClaim, lease_s: float) -> AbstractContextManager[None]:
         """Renew a step's lease while the block works."""
         return renewing(lambda: self.renew(turn, lease_s), lease_s, f"pipeline {self.name}")
 
@@ -248,7 +248,7 @@ class Pipeline:
         with self._store.errors():
             return bool(self._store.client.unlink(self._key))
 
-    def _do(self, call: Callable[[Any], Any], turn: Turn, lease_s: float) -> None:
+    def _do(self, call: Callable[[Any], Any], turn: StepClaim, lease_s: float) -> None:
         try:
             with self.renewing(turn, lease_s):
                 result = call(turn.given)
@@ -268,13 +268,13 @@ class Pipeline:
 
     def _begin(
         self, step: str, wait_s: float, lease_s: float, worker: str | None, again: bool, stop: threading.Event | None
-    ) -> Turn:  # fmt: skip
+    ) -> StepClaim:  # fmt: skip
         worker = worker or f"{host_id()}:{os.getpid()}"
         if not WORKER_PATTERN.fullmatch(worker):
             raise UsageError(f"a worker is one word, not {worker[:80]!r}")
         lease_ms, why, back_s = span_ms("a lease", lease_s), "", LOOK_EVERY_S
 
-        def attempt(_: Sequence[str]) -> Turn | None:
+        def attempt(_: Sequence[str]) -> StepClaim | None:
             nonlocal why, back_s
             args: list[str | int] = [self._ttl_ms, step, worker, lease_ms, "again" if again else ""]
             reply = self._store.run("pipeline/begin", [self._key, self._store.keys.token], args)
@@ -291,9 +291,9 @@ class Pipeline:
             raise NothingThere(why)
         return found
 
-    def _turn(self, reply: Sequence[Any]) -> Turn:
+    def _turn(self, reply: Sequence[Any]) -> StepClaim:
         _, step, token, given, until_ms, tries = reply
-        return Turn(
+        return StepClaim(
             self.name,
             str(step),
             str(token),
@@ -354,8 +354,8 @@ class Pipeline:
             )
         return found
 
-    def _settle(self, turn: Turn | str, state: StepState, what: str | int) -> list[Any]:
-        token = turn.token if isinstance(turn, Turn) else turn
+    def _settle(self, turn: StepClaim | str, state: StepState, what: str | int) -> list[Any]:
+        token = turn.token if isinstance(turn, StepClaim) else turn
         reply = self._store.run("pipeline/settle", [self._key], [self._ttl_ms, token, state, what])
         if reply[0] == Reply.STALE:
             raise StaleToken(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from octet.base.errors import NotFound, OctetError, Refused, UsageError
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.tasks.tasks import State, Task
+from octet.core.tasks.record import Task, TaskState
 from octet.git.program import Git
 from octet.git.snapshot import (
     Snapshot,
@@ -81,7 +81,7 @@ def rescue_task(octet: Octet, agent: Agent, task: Task) -> Snapshot | None:
     Raises:
         GitFailed, StoreUnreachable: it could not be kept, or not be noted.
     """
-    if octet.project is None or octet.project.common_dir is None or task.state != State.CLAIMED:
+    if octet.project is None or octet.project.common_dir is None or task.state != TaskState.CLAIMED:
         return None
     return _keep(octet, octet.project, agent, task, task.attempts)
 

@@ -34,10 +34,10 @@ from octet.base.errors import (
 )
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent, Registration
-from octet.core.locks.waiting import Place, give_up
+from octet.core.locks.waiting import QueuePlace, give_up
 from octet.core.messaging.event_log import LogReader
 from octet.core.tasks.plans import NewTask
-from octet.core.tasks.tasks import Turn
+from octet.core.tasks.tasks import ClaimOrder
 from octet.core.tasks.verdicts import NewRecord
 from octet.core.usage import transcripts
 from octet.git.snapshot import Snapshot
@@ -105,7 +105,7 @@ def live(octet: Octet) -> Agent:
     octet.tasks.add("last")
     octet.tasks.claim(developer)
     octet.locks.acquire(developer, ["path:last.py"], scope="turn")
-    assert octet.radar.touch(developer, ["src/a.py"]) == []
+    assert octet.overlaps.touch(developer, ["src/a.py"]) == []
     return developer
 
 
@@ -213,12 +213,12 @@ def _review(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> No
 def _in_turn(octet: Octet, developer: Agent, other: Agent) -> None:
     """The developer waits first, so that it is not the other's turn."""
     with pytest.raises(NothingToClaim):
-        octet.tasks.claim(developer, "docs", turn=Turn.WAIT)
+        octet.tasks.claim(developer, "docs", turn=ClaimOrder.WAIT)
     octet.tasks.add("docs", task_id="docs", stage="docs")
     try:
-        octet.tasks.claim(other, "docs", turn=Turn.WAIT)
+        octet.tasks.claim(other, "docs", turn=ClaimOrder.WAIT)
     finally:
-        task = octet.tasks.claim(other, "docs", turn=Turn.NOW)
+        task = octet.tasks.claim(other, "docs", turn=ClaimOrder.NOW)
         octet.tasks.complete(task.id, task.token)
 
 
@@ -336,11 +336,11 @@ def _wait(octet: Octet, developer: Agent, other: Agent) -> None:
     the developer holds.
     """
     octet.locks.acquire(developer, ["path:c.py"])
-    place = Place()
+    place = QueuePlace()
     refuses(LockHeld, octet.locks.acquire_in_turn, developer, ["path:d/", "name:x"], place)
     third = join(octet)
     refuses(LockAwaited, octet.locks.acquire, third, ["path:d/f"])
-    refuses(Deadlock, octet.locks.acquire_in_turn, other, ["path:*.py"], Place())
+    refuses(Deadlock, octet.locks.acquire_in_turn, other, ["path:*.py"], QueuePlace())
     give_up(octet.store, place)
     tokens = octet.locks.acquire(third, ["path:d/"])
     octet.locks.release("path:d/", tokens["path:d/"])
@@ -371,7 +371,7 @@ def _costs(octet: Octet, developer: Agent) -> None:
             Path(transcript.name),
             Config("p", budget_day_tokens=10, budget_task_tokens=10),
         )
-        octet.cost.begin(path, transcripts.Place(), 0)
+        octet.cost.begin(path, transcripts.ReadPosition(), 0)
         usage = {"input_tokens": 7, "output_tokens": 5}
         transcript.write(
             json.dumps({"type": "assistant", "message": {"id": "m", "usage": usage}}) + "\n"

@@ -14,7 +14,7 @@ from octet.base.globs import matches
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.tasks.plans import NewTask
-from octet.core.tasks.tasks import Task, Turn
+from octet.core.tasks.tasks import ClaimOrder, Task
 from octet.core.tasks.waiting import claim_when_there
 
 
@@ -314,7 +314,7 @@ def test_a_waiter_that_died_holds_up_nobody(octet: Octet) -> None:
     """The place of one that does not come is passed over after a moment."""
     dead, alive = join(octet), join(octet)
     with pytest.raises(NothingToClaim):
-        octet.tasks.claim(dead, turn=Turn.WAIT)
+        octet.tasks.claim(dead, turn=ClaimOrder.WAIT)
     octet.tasks.add("work")
     began = time.monotonic()
     assert claim_when_there(octet.store, alive, "build", 20).holder == alive.id

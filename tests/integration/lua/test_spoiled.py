@@ -17,12 +17,12 @@ from tests.support.store_fixtures import contradictions, join, merging, snapshot
 from octet.base.errors import LockHeld, NothingToClaim, OctetError, StoreSpoiled
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent, Registration
-from octet.core.locks.waiting import Place, give_up
+from octet.core.locks.waiting import QueuePlace, give_up
 from octet.core.messaging.event_log import LogReader
 from octet.core.tasks.tasks import Task
 from octet.core.tasks.verdicts import Finding, NewRecord
 from octet.core.usage.transcripts import Tokens
-from octet.patterns.pipeline import Turn
+from octet.patterns.pipeline import StepClaim
 from octet.patterns.queue import Item
 from octet.project.config import Config
 
@@ -52,7 +52,7 @@ class World:
     merge: Task
     item: Item
     mapped: Item
-    turn: Turn
+    turn: StepClaim
     version: str
     lock: str
     kept: dict[str, str]
@@ -94,7 +94,7 @@ def world(single_octet: Octet) -> World:
     octet.locks.acquire(guardian, ["name:m", "path:docs/"])
     for waiter in (idle, guardian):
         with pytest.raises(LockHeld):
-            octet.locks.acquire_in_turn(waiter, ["path:a", "path:*.md"], Place(waiter.id))
+            octet.locks.acquire_in_turn(waiter, ["path:a", "path:*.md"], QueuePlace(waiter.id))
     lock = octet.locks.acquire(developer, ["name:x"])["name:x"]
     octet.messages.send(developer.id, "first", sender="x")
     octet.messages.read(developer)
@@ -164,13 +164,13 @@ def add_cost(world: World) -> Any:
 
 def wait_for_b(world: World) -> None:
     with suppress(LockHeld):  # a refusal that keeps the place
-        world.octet.locks.acquire_in_turn(world.idle, ["path:b"], Place())
+        world.octet.locks.acquire_in_turn(world.idle, ["path:b"], QueuePlace())
 
 
 RECORD = NewRecord("changes", "x", (Finding("a.py", 1, "note", "x"),))
 
 
-def _own_work(octet: Octet) -> tuple[Item, Turn]:
+def _own_work(octet: Octet) -> tuple[Item, StepClaim]:
     """A map with items in every state, errors, a progress and a pipeline in its second step;
     returns what is leased.
     """
@@ -262,7 +262,7 @@ STEPS: dict[str, Step] = {
     "break lock": lambda w: w.octet.locks.break_lock("name:x", "ann"),
     "acquire wide": lambda w: w.octet.locks.acquire(w.idle, ["path:new/"]),
     "wait": lambda w: wait_for_b(w),
-    "give up": lambda w: give_up(w.octet.store, Place(w.idle.id)),
+    "give up": lambda w: give_up(w.octet.store, QueuePlace(w.idle.id)),
     "end turn": lambda w: w.octet.locks.end_turn(w.child),
     "locks": lambda w: (w.octet.locks.list(), w.octet.locks.get("name:x")),
     "send": lambda w: w.octet.messages.send(w.developer.id, "x", sender="y"),

@@ -19,7 +19,7 @@ from octet.base.process import host_id
 from octet.client.api import Octet, connect
 from octet.client.lease import Lease, LeaseLost
 from octet.core.agents.registry import Agent
-from octet.core.tasks.record import State, Task
+from octet.core.tasks.record import Task, TaskState
 from octet.core.tasks.verdicts import Verdict
 from octet.git.program import Git
 from octet.merge.progress import why_waiting
@@ -103,7 +103,7 @@ def test_what_passes_lands_with_its_evidence(octet: Octet, git: Git, guardian: A
     assert_in_step(git)
     for task in tasks:
         done = octet.tasks.get(task.id)
-        assert done.state == State.DONE
+        assert done.state == TaskState.DONE
         assert git.contains("main", done.merge_commit)
         (record,) = octet.tasks.records(task.id)
         assert record.evidence is not None
@@ -177,9 +177,9 @@ def test_work_that_fails_the_tests_goes_back_with_their_output(
     tasks = [built(octet, {name: "x\n"}) for name in ("one", "b", "other")]
     assert sorted(kinds(queue_of(octet, guardian).merge_once())) == ["merged", "merged", "returned"]
     assert [octet.tasks.get(task.id).state for task in tasks] == [
-        State.DONE,
-        State.DONE,
-        State.PENDING,
+        TaskState.DONE,
+        TaskState.DONE,
+        TaskState.PENDING,
     ]
     record = octet.tasks.records(tasks[2].id)[-1]
     assert record.verdict == Verdict.FAIL
@@ -200,7 +200,7 @@ def test_a_dirty_checkout_keeps_the_queue_waiting(octet: Octet, git: Git, guardi
     )
     working.start()
     wait_for(lambda: "the shop" in why_waiting(octet), "the reason")
-    assert octet.tasks.get(task.id).state == State.MERGING
+    assert octet.tasks.get(task.id).state == TaskState.MERGING
     assert (git.directory / "a.txt").read_text() == "a person's own\n"
     git.out("checkout", "--", "a.txt")
     working.join(DEADLINE_S)
@@ -217,7 +217,7 @@ def test_once_gives_back_what_cannot_be_merged_now(octet: Octet, git: Git, guard
     task = built(octet, {"a.txt": "new\n"})
     (git.directory / "a.txt").write_text("a person's own\n")
     assert kinds(queue_of(octet, guardian).merge_once()) == ["waiting"]
-    assert octet.tasks.get(task.id).state == State.SUBMITTED
+    assert octet.tasks.get(task.id).state == TaskState.SUBMITTED
     assert octet.tasks.held_by(guardian.id) == []
 
 
@@ -288,7 +288,7 @@ def test_a_lock_that_is_lost_meanwhile_stops_the_move(
     assert [report.kind for report in reports] == ["waiting"]
     assert other.id in reports[0].text
     assert git.commit("main") == before
-    assert octet.tasks.get(task.id).state == State.SUBMITTED
+    assert octet.tasks.get(task.id).state == TaskState.SUBMITTED
 
 
 def test_a_lease_tells_that_it_was_lost_for_a_while(octet: Octet) -> None:
@@ -343,7 +343,7 @@ def test_two_queues_on_one_repository(octet: Octet, git: Git) -> None:
     assert sorted(report.task for report in reports if report.kind == "merged") == sorted(
         task.id for task in tasks
     )
-    assert {octet.tasks.get(task.id).state for task in tasks} == {State.DONE}
+    assert {octet.tasks.get(task.id).state for task in tasks} == {TaskState.DONE}
     assert_in_step(git)
     assert contradictions(octet) == []
 
@@ -419,7 +419,7 @@ class TestGate:
             Verdict.CONFLICT,
         ]
         assert {octet.tasks.get(task.id).state for task in (failing, conflicting)} == {
-            State.PENDING
+            TaskState.PENDING
         }
 
     @staticmethod

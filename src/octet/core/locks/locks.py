@@ -24,14 +24,14 @@ from octet.base.errors import (
 )
 from octet.core.agents.registry import LOCK_TTL_MS, Agent
 from octet.core.locks.names import canonical, is_wide
-from octet.core.locks.waiting import Place, wait_for_turn
+from octet.core.locks.waiting import QueuePlace, wait_for_turn
 from octet.store.scripts import Reply, Store, from_json
 
 SCOPES = ("turn", "own")
 
 
 @dataclass(frozen=True)
-class Waiting:
+class LockWaiter:
     """An agent that waits for a lock, since `since_ms` (server time)."""
 
     agent: str
@@ -54,12 +54,12 @@ class Lock:
     task: str = ""
     since_ms: int = 0
     ttl_ms: int = -1
-    waiting: tuple[Waiting, ...] = ()
+    waiting: tuple[LockWaiter, ...] = ()
     wide: bool = False
 
     @classmethod
     def from_value(
-        cls, resource: str, value: str, ttl_ms: int, waiting: tuple[Waiting, ...] = ()
+        cls, resource: str, value: str, ttl_ms: int, waiting: tuple[LockWaiter, ...] = ()
     ) -> Lock:
         """A lock from its Redis value; one set by hand holds nothing but the holder's name."""
         wide = is_wide(resource)
@@ -143,7 +143,7 @@ class Locks:
         self,
         agent: Agent,
         resources: Sequence[str],
-        place: Place,
+        place: QueuePlace,
         *,
         scope: str = "own",
         ttl_ms: int = LOCK_TTL_MS,
@@ -154,7 +154,12 @@ class Locks:
         return self._acquire(agent, resources, scope, ttl_ms, place)
 
     def _acquire(
-        self, agent: Agent, resources: Sequence[str], scope: str, ttl_ms: int, place: Place | None
+        self,
+        agent: Agent,
+        resources: Sequence[str],
+        scope: str,
+        ttl_ms: int,
+        place: QueuePlace | None,
     ) -> Mapping[str, str]:
         names = [canonical(resource) for resource in resources]
         if scope not in SCOPES or ttl_ms < 1:
@@ -298,7 +303,7 @@ def _held(resource: str, lock: Lock, waiting: int) -> LockHeld:
     )
 
 
-def _waiting(flat: Sequence[str]) -> tuple[Waiting, ...]:
+def _waiting(flat: Sequence[str]) -> tuple[LockWaiter, ...]:
     return tuple(
-        Waiting(agent, int(since)) for agent, since in zip(flat[::2], flat[1::2], strict=True)
+        LockWaiter(agent, int(since)) for agent, since in zip(flat[::2], flat[1::2], strict=True)
     )

@@ -1,8 +1,8 @@
 """Who changes which path in a worktree of its own: agents that will meet in a merge are told while
 it is still cheap.
 
-radar.touch(agent, ["src/a.py"])      # [Meeting("src/a.py", "developer-2", "T7", "octet/T7")], once
-for each pair and path
+overlaps.touch(agent, ["src/a.py"])   # [Overlap("src/a.py", "developer-2", "T7", "octet/T7")],
+                                      # once for each pair of agents and path
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from octet.store.scripts import Reply, Store
 KEPT_MS = 7 * 24 * 3600 * 1000
 
 
-class Meeting(NamedTuple):
+class Overlap(NamedTuple):
     """Another agent that changes the path too; `task` and `branch` are "" where it has none."""
 
     path: str
@@ -26,13 +26,13 @@ class Meeting(NamedTuple):
     branch: str
 
 
-class Radar:
+class OverlapDetector:
     """The touched paths of one project."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def touch(self, agent: Agent, paths: Sequence[str], branch: str = "") -> Sequence[Meeting]:
+    def touch(self, agent: Agent, paths: Sequence[str], branch: str = "") -> Sequence[Overlap]:
         """Note that the agent changes `paths`, relative to its checkout; whom it was not told of
         before, and they have a message.
 
@@ -62,4 +62,4 @@ class Radar:
         if reply[0] == Reply.GONE:
             return ()
         fields = [str(value) for value in reply[1:]]
-        return [Meeting(*fields[at : at + 4]) for at in range(0, len(fields), 4)]
+        return [Overlap(*fields[at : at + 4]) for at in range(0, len(fields), 4)]

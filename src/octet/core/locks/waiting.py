@@ -27,7 +27,7 @@ HEAR_EVERY_S = 1.0
 
 
 @dataclass
-class Place:
+class QueuePlace:
     """A place in the queue: the waiter's name, and its ticket as soon as it has one."""
 
     waiter: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -35,7 +35,10 @@ class Place:
 
 
 def wait_for_turn(
-    store: Store, acquire: Callable[[Place], T], wait_s: float, stop: threading.Event | None = None
+    store: Store,
+    acquire: Callable[[QueuePlace], T],
+    wait_s: float,
+    stop: threading.Event | None = None,
 ) -> T:
     """What `acquire` returns when it no longer raises `LockHeld`; it is called at once, and
     whenever it is the place's turn.
@@ -43,7 +46,7 @@ def wait_for_turn(
     Raises:
         LockHeld: the time is over, or somebody stopped it. Whatever else `acquire` raises.
     """
-    place, end, stop = Place(), time.monotonic() + wait_s, stop or threading.Event()
+    place, end, stop = QueuePlace(), time.monotonic() + wait_s, stop or threading.Event()
     queued = True
     try:
         while True:
@@ -68,7 +71,7 @@ def wait_for_turn(
                 give_up(store, place)
 
 
-def _wait(store: Store, place: Place, until: float, stop: threading.Event) -> None:
+def _wait(store: Store, place: QueuePlace, until: float, stop: threading.Event) -> None:
     """Until the place is called, or `until`, on the clock of `time.monotonic`."""
     while (left_s := until - time.monotonic()) > 0 and not stop.is_set():
         with store.errors():
@@ -81,6 +84,6 @@ def _wait(store: Store, place: Place, until: float, stop: threading.Event) -> No
         until = min(until, time.monotonic() + after_s) if after_s else until
 
 
-def give_up(store: Store, place: Place) -> None:
+def give_up(store: Store, place: QueuePlace) -> None:
     """Leave the queue; whoever stood behind is called."""
     store.run("lock/give_up", [store.keys.lock("")], [place.waiter])

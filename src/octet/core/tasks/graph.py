@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from octet.base.text import plain
-from octet.core.tasks.record import State, Task
+from octet.core.tasks.record import Task, TaskState
 
 Graph = Mapping[str, Task]
-OVER = frozenset({State.DONE, State.CANCELLED})
+OVER = frozenset({TaskState.DONE, TaskState.CANCELLED})
 MOST_LABEL = 60
 
 
@@ -91,7 +91,7 @@ def stuck_on(task: Task, tasks: Graph) -> Sequence[str]:
 
 
 def _lost(task_id: str, tasks: Graph) -> bool:
-    return task_id not in tasks or tasks[task_id].state in {State.DEAD, State.CANCELLED}
+    return task_id not in tasks or tasks[task_id].state in {TaskState.DEAD, TaskState.CANCELLED}
 
 
 def _children(tasks: Graph) -> dict[str, list[str]]:
@@ -109,12 +109,14 @@ def _edges(tasks: Graph) -> Iterator[tuple[str, str]]:
 def _line(task: Task, tasks: Graph, again: bool) -> str:
     if again:
         return f"{task.id} (above)"
-    waits = [other for other in task.after if other in tasks and tasks[other].state != State.DONE]
+    waits = [
+        other for other in task.after if other in tasks and tasks[other].state != TaskState.DONE
+    ]
     also = f"  after {', '.join(waits)}" if len(waits) > 1 else ""
     lost = [other for other in task.after if other in tasks and _lost(other, tasks)]
     stuck = (
         f"  stuck: {', '.join(f'{other} is {tasks[other].state}' for other in lost)}"
-        if lost and task.state == State.BLOCKED
+        if lost and task.state == TaskState.BLOCKED
         else ""
     )
     return (

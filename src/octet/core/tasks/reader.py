@@ -6,19 +6,19 @@ import zlib
 from collections.abc import Iterable, Sequence
 
 from octet.base.errors import NotFound, UsageError
-from octet.core.tasks.record import HELD_STATES, STAGES, Stage, State, Task
+from octet.core.tasks.record import HELD_STATES, STAGES, Stage, Task, TaskState
 from octet.core.tasks.verdicts import Record, read_records
 from octet.store.keys import Keys
 from octet.store.scripts import Store
 
 _LISTED = (
     *HELD_STATES,
-    State.SUBMITTED,
-    State.PENDING,
-    State.BLOCKED,
-    State.DEAD,
-    State.CANCELLED,
-    State.DONE,
+    TaskState.SUBMITTED,
+    TaskState.PENDING,
+    TaskState.BLOCKED,
+    TaskState.DEAD,
+    TaskState.CANCELLED,
+    TaskState.DONE,
 )
 
 # So many of the first in each queue tell whether anything has changed there; how many there are in
@@ -58,10 +58,10 @@ class TaskReader:
         Raises:
             UsageError: there is no such state.
         """
-        if state is not None and state not in set(State):
-            raise UsageError(f"no state {state!r}: choose one of {', '.join(State)}")
+        if state is not None and state not in set(TaskState):
+            raise UsageError(f"no state {state!r}: choose one of {', '.join(TaskState)}")
         ids: dict[str, None] = {}  # in order; a task that moves on while this reads is met twice
-        for wanted in [State(state)] if state else _LISTED:
+        for wanted in [TaskState(state)] if state else _LISTED:
             ids |= dict.fromkeys(self._ids(wanted, limit - len(ids)))
         return self._read(ids)
 
@@ -79,10 +79,10 @@ class TaskReader:
             if fields and isinstance(fields, dict)
         ]
 
-    def _ids(self, state: State, limit: int) -> Sequence[str]:
+    def _ids(self, state: TaskState, limit: int) -> Sequence[str]:
         if limit <= 0:
             return []
-        if state == State.PENDING:
+        if state == TaskState.PENDING:
             return self._pending_ids(limit)
         with self._store.errors():
             ids: list[str] = self._store.client.zrevrange(self._keys.state(state), 0, limit - 1)
@@ -105,7 +105,7 @@ class TaskReader:
         """How many tasks are in each state; values that wait unread on the plain list count as
         pending.
         """
-        others = [state for state in State if state != State.PENDING]
+        others = [state for state in TaskState if state != TaskState.PENDING]
         with self._store.errors():
             pipe = self._store.client.pipeline(transaction=False)
             for state in others:
@@ -114,8 +114,10 @@ class TaskReader:
             for queue in self._pending_queues():
                 pipe.zcard(queue)
             found = pipe.execute()
-        counts = dict(zip(others, found, strict=False)) | {State.PENDING: sum(found[len(others) :])}
-        return {str(state): counts[state] for state in State}
+        counts = dict(zip(others, found, strict=False)) | {
+            TaskState.PENDING: sum(found[len(others) :])
+        }
+        return {str(state): counts[state] for state in TaskState}
 
     def queued(self, stage: str, limit: int = 100) -> Sequence[Task]:
         """The tasks that wait for a gate, in order of claim.
@@ -156,7 +158,7 @@ class TaskReader:
         """For each queue of a stage its length, and the first of what waits there."""
         keys, step = self._keys, stage_named(stage)
         queues = [keys.stage(stage)]
-        if step.waiting == State.PENDING:
+        if step.waiting == TaskState.PENDING:
             names = sorted(self._store.client.smembers(keys.queues))
             own = [
                 keys.stage(name.removesuffix(":")) for name in names if name.startswith(f"{stage}:")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from octet.store.scripts import from_json
 
 
-class State(StrEnum):
+class TaskState(StrEnum):
     """Where a task is in its life; `pending` and `submitted` wait in a queue, `blocked` waits for
     other tasks.
 
@@ -29,7 +29,7 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
-HELD_STATES = (State.CLAIMED, State.IN_REVIEW, State.TESTING, State.MERGING)
+HELD_STATES = (TaskState.CLAIMED, TaskState.IN_REVIEW, TaskState.TESTING, TaskState.MERGING)
 
 
 @dataclass(frozen=True)
@@ -39,28 +39,28 @@ class Stage:
     """
 
     name: str
-    waiting: State
-    working: State
+    waiting: TaskState
+    working: TaskState
     role: str
 
 
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("plan", State.PENDING, State.CLAIMED, "orchestrator"),
-        Stage("design", State.PENDING, State.CLAIMED, "architect"),
-        Stage("build", State.PENDING, State.CLAIMED, "developer"),
-        Stage("docs", State.PENDING, State.CLAIMED, "documentation-keeper"),
-        Stage("review", State.SUBMITTED, State.IN_REVIEW, "code-sentinel"),
-        Stage("security", State.SUBMITTED, State.IN_REVIEW, "security-auditor"),
-        Stage("test", State.SUBMITTED, State.TESTING, "test-orchestrator"),
-        Stage("merge", State.SUBMITTED, State.MERGING, "repository-guardian"),
+        Stage("plan", TaskState.PENDING, TaskState.CLAIMED, "orchestrator"),
+        Stage("design", TaskState.PENDING, TaskState.CLAIMED, "architect"),
+        Stage("build", TaskState.PENDING, TaskState.CLAIMED, "developer"),
+        Stage("docs", TaskState.PENDING, TaskState.CLAIMED, "documentation-keeper"),
+        Stage("review", TaskState.SUBMITTED, TaskState.IN_REVIEW, "code-sentinel"),
+        Stage("security", TaskState.SUBMITTED, TaskState.IN_REVIEW, "security-auditor"),
+        Stage("test", TaskState.SUBMITTED, TaskState.TESTING, "test-orchestrator"),
+        Stage("merge", TaskState.SUBMITTED, TaskState.MERGING, "repository-guardian"),
     )
 }
 # Where a task's path begins, and what it may pass from there on. A task's own path is data: its
 # `work` stage and its `gates`.
-WORK_STAGES = tuple(stage.name for stage in STAGES.values() if stage.waiting == State.PENDING)
-GATES = tuple(stage.name for stage in STAGES.values() if stage.waiting == State.SUBMITTED)
+WORK_STAGES = tuple(stage.name for stage in STAGES.values() if stage.waiting == TaskState.PENDING)
+GATES = tuple(stage.name for stage in STAGES.values() if stage.waiting == TaskState.SUBMITTED)
 
 
 def stage_of_role(role: str) -> str:
@@ -68,7 +68,7 @@ def stage_of_role(role: str) -> str:
     return next((stage.name for stage in STAGES.values() if stage.role == role), "")
 
 
-class Ended(NamedTuple):
+class FailedAttempt(NamedTuple):
     """How one attempt at a task, or at one of its gates, ended without a result: that gate or the
     work's stage, by whom, why, when.
     """
@@ -118,7 +118,7 @@ class Task:
     result: str = ""
     findings: str = ""
     last_reason: str = ""
-    ended: tuple[Ended, ...] = ()
+    ended: tuple[FailedAttempt, ...] = ()
     rescue_ref: str = ""
     rescue_size: str = ""
     created_by: str = ""
@@ -165,7 +165,7 @@ def _number(text: str | None) -> float:
     return number if math.isfinite(number) else 0.0
 
 
-def _ended(text: str | None) -> tuple[Ended, ...]:
+def _ended(text: str | None) -> tuple[FailedAttempt, ...]:
     try:
         found = from_json(text or "[]")
     except ValueError:
@@ -177,10 +177,10 @@ def _ended(text: str | None) -> tuple[Ended, ...]:
     )
 
 
-def _end_of(entry: object) -> Ended | None:
+def _end_of(entry: object) -> FailedAttempt | None:
     try:
-        attempt, stage, agent, reason, at_ms = (entry[name] for name in Ended._fields)  # type: ignore[index]
-        return Ended(int(attempt), str(stage), str(agent), str(reason), int(at_ms))
+        attempt, stage, agent, reason, at_ms = (entry[name] for name in FailedAttempt._fields)  # type: ignore[index]
+        return FailedAttempt(int(attempt), str(stage), str(agent), str(reason), int(at_ms))
     except (ValueError, TypeError, KeyError, OverflowError):
         return None
 

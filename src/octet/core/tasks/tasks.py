@@ -26,7 +26,7 @@ from octet.core.agents.election import as_orchestrator, refusal
 from octet.core.agents.registry import Agent
 from octet.core.tasks.plans import MOST_TEXT, MOST_TITLE, NewTask, check_gates, check_plan
 from octet.core.tasks.reader import TaskReader, stage_named
-from octet.core.tasks.record import HELD_STATES, STAGES, Stage, State, Task, stage_of_role
+from octet.core.tasks.record import HELD_STATES, STAGES, Stage, Task, TaskState, stage_of_role
 from octet.core.tasks.verdicts import NewRecord
 from octet.store.scripts import Reply, as_mapping, to_json
 
@@ -37,17 +37,17 @@ PLAN = "plan"
 __all__ = [
     "OFFER_MS",
     "STAGES",
+    "ClaimOrder",
     "NewTask",
     "Stage",
-    "State",
     "Task",
+    "TaskState",
     "Tasks",
-    "Turn",
     "capabilities_of",
 ]
 
 
-class Turn(StrEnum):
+class ClaimOrder(StrEnum):
     """Whose turn a claim must be: anybody's, the longest waiter's, or this agent's now, because
     those before it did not come.
     """
@@ -168,7 +168,7 @@ class Tasks(TaskReader):
         stage: str = "build",
         task_id: str | None = None,
         most: int = 1,
-        turn: Turn = Turn.ANY,
+        turn: ClaimOrder = ClaimOrder.ANY,
     ) -> Task:
         """Give `agent` the first task of a stage that fits it: what was sent back to it, then
         highest priority, then oldest.
@@ -276,7 +276,7 @@ class Tasks(TaskReader):
         reply = self._move(
             "task/submit", task_id, token, branch, commit, note[:MOST_TEXT], " ".join(gates)
         )
-        _check(reply, task_id, "submit", State.CLAIMED)
+        _check(reply, task_id, "submit", TaskState.CLAIMED)
         return reply[1]
 
     def renew(
@@ -377,15 +377,15 @@ class Tasks(TaskReader):
             kept,
             more_keys=[self._keys.reviews("")],
         )
-        _check(reply, task_id, "complete", State.MERGING)
+        _check(reply, task_id, "complete", TaskState.MERGING)
 
-    def fail(self, task_id: str, token: str, reason: str) -> State:
+    def fail(self, task_id: str, token: str, reason: str) -> TaskState:
         """Give the task back as failed; after `max_attempts` at building it, or at one gate, it is
         dead. Returns its new state.
         """
         return self._give_back(task_id, token, reason, counts=True)
 
-    def release(self, task_id: str, token: str, note: str = "") -> State:
+    def release(self, task_id: str, token: str, note: str = "") -> TaskState:
         """Give the task back untried; no attempt is counted. Returns its new state."""
         return self._give_back(task_id, token, note or "released", counts=False)
 
@@ -439,7 +439,7 @@ class Tasks(TaskReader):
         )
         return reply[1]
 
-    def retry(self, task_id: str, *, by: Agent | None = None) -> State:
+    def retry(self, task_id: str, *, by: Agent | None = None) -> TaskState:
         """Queue a dead or cancelled task again, with all its attempts. Returns its new state.
 
         Raises:
@@ -450,14 +450,14 @@ class Tasks(TaskReader):
             "task/retry", task_id, *as_orchestrator(by), more_keys=[self._keys.orchestrator]
         )
         _check(reply, task_id, "retry", "dead, cancelled")
-        return State(reply[1])
+        return TaskState(reply[1])
 
-    def _give_back(self, task_id: str, token: str, reason: str, *, counts: bool) -> State:
+    def _give_back(self, task_id: str, token: str, reason: str, *, counts: bool) -> TaskState:
         reply = self._move(
             "task/give_back", task_id, token, reason[:MOST_TEXT], "1" if counts else "0"
         )
         _check(reply, task_id, "fail" if counts else "release", ", ".join(HELD_STATES))
-        return State(reply[1])
+        return TaskState(reply[1])
 
     def stop_waiting(self, agent: Agent, stage: str) -> None:
         """Give up the agent's place among those that wait for a claim."""

@@ -11,7 +11,7 @@ import time
 
 from octet.base.errors import NothingToClaim, NotYourTurn
 from octet.core.agents.registry import Agent
-from octet.core.tasks.tasks import Task, Tasks, Turn
+from octet.core.tasks.tasks import ClaimOrder, Task, Tasks
 from octet.store.scripts import Store
 from octet.store.subscription import Wakeups
 
@@ -40,7 +40,7 @@ def claim_when_there(store: Store, agent: Agent, stage: str, wait_s: float) -> T
 
 
 def _claim(store: Store, wakeups: Wakeups, agent: Agent, stage: str, end: float) -> Task:
-    tasks, turn = Tasks(store), Turn.WAIT
+    tasks, turn = Tasks(store), ClaimOrder.WAIT
     while True:
         try:
             return tasks.claim(agent, stage, turn=turn)
@@ -51,4 +51,4 @@ def _claim(store: Store, wakeups: Wakeups, agent: Agent, stage: str, end: float)
             offered_s = nothing.offer_ms / 1000 or LOOK_EVERY_S
             late = isinstance(nothing, NotYourTurn)
             woken = wakeups.wait(min(left_s, GRACE_S if late else LOOK_EVERY_S, offered_s))
-            turn = Turn.NOW if late and not woken else Turn.WAIT
+            turn = ClaimOrder.NOW if late and not woken else ClaimOrder.WAIT

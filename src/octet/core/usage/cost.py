@@ -17,7 +17,7 @@ from octet.base.errors import AgentGone
 from octet.core.agents.registry import Agent
 from octet.core.agents.work_state import Standings
 from octet.core.messaging.events import Events
-from octet.core.usage.transcripts import Place, Spent, Tokens, read, unpack
+from octet.core.usage.transcripts import ReadPosition, Spent, Tokens, read, unpack
 from octet.project.config import Config
 from octet.store.scripts import Reply, Store
 
@@ -82,7 +82,7 @@ class Cost:
             seconds = int(self._store.client.time()[0])
         return datetime.fromtimestamp(seconds, UTC).date().isoformat()
 
-    def begin(self, transcript: Path, place: Place, since_ms: int) -> None:
+    def begin(self, transcript: Path, place: ReadPosition, since_ms: int) -> None:
         """Count what is written behind `place`, from `since_ms` on; nothing changes where the
         transcript has been read already.
         """
@@ -236,11 +236,11 @@ def _by_task(
     return parts
 
 
-def _unpacked(known: str) -> tuple[Place, dict[str, str]]:
+def _unpacked(known: str) -> tuple[ReadPosition, dict[str, str]]:
     try:
-        return unpack(known) if known else (Place(), {})
+        return unpack(known) if known else (ReadPosition(), {})
     except ValueError:  # somebody wrote it by hand: what may have been counted is not counted again
-        return Place(offset=1 << 62), {}
+        return ReadPosition(offset=1 << 62), {}
 
 
 def _tokens(text: str | None) -> Tokens:

@@ -69,7 +69,7 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class Place:
+class ReadPosition:
     """How far a transcript was read: bytes, whether that is inside a line that was too long, and
     the last messages counted.
     """
@@ -84,7 +84,7 @@ class Place:
         return to_json({"offset": self.offset, "inside": self.inside, "recent": recent, **more})
 
 
-def unpack(text: str) -> tuple[Place, dict[str, str]]:
+def unpack(text: str) -> tuple[ReadPosition, dict[str, str]]:
     """A place and what else was packed with it.
 
     Raises:
@@ -95,29 +95,31 @@ def unpack(text: str) -> tuple[Place, dict[str, str]]:
         recent = tuple(
             (str(message), Tokens(*map(int, figures))) for message, *figures in found.pop("recent")
         )
-        place = Place(max(0, int(found.pop("offset"))), bool(found.pop("inside")), recent)
+        place = ReadPosition(max(0, int(found.pop("offset"))), bool(found.pop("inside")), recent)
         return place, {str(name): str(value) for name, value in found.items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("no place in a transcript") from error
 
 
-def end_of(path: Path) -> Place:
+def end_of(path: Path) -> ReadPosition:
     """The end of a transcript as it is now: what is written later is read from there. Its beginning
     where it is not there yet.
     """
     descriptor = _open(path)
     if descriptor is None:
-        return Place()
+        return ReadPosition()
     try:
         size = os.fstat(descriptor).st_size
-        return Place(size, inside=size > 0 and os.pread(descriptor, 1, size - 1) != b"\n")
+        return ReadPosition(size, inside=size > 0 and os.pread(descriptor, 1, size - 1) != b"\n")
     except OSError:
-        return Place()
+        return ReadPosition()
     finally:
         os.close(descriptor)
 
 
-def read(path: Path, place: Place, most: int = MOST_READ_BYTES) -> tuple[list[Spent], Place]:
+def read(
+    path: Path, place: ReadPosition, most: int = MOST_READ_BYTES
+) -> tuple[list[Spent], ReadPosition]:
     """What was used since `place`, of at most `most` bytes, and the place after it; the same place
     again where nothing could be read.
     """
@@ -130,7 +132,7 @@ def read(path: Path, place: Place, most: int = MOST_READ_BYTES) -> tuple[list[Sp
         for line in lines:
             if found := _spent(line, recent):
                 spent.append(found)
-        return spent, Place(lines.offset, lines.inside, tuple(recent.items())[-RECENT:])
+        return spent, ReadPosition(lines.offset, lines.inside, tuple(recent.items())[-RECENT:])
     except OSError:
         return [], place
     finally:
@@ -158,7 +160,7 @@ class _Lines:
     that were given out.
     """
 
-    def __init__(self, descriptor: int, place: Place, most: int) -> None:
+    def __init__(self, descriptor: int, place: ReadPosition, most: int) -> None:
         self._descriptor = descriptor
         size = os.fstat(descriptor).st_size
         # One that was cut off goes on from its new end: what it had was counted.

@@ -15,7 +15,7 @@ from dataclasses import replace
 from octet.base.errors import NotFound, OctetError, StoreUnreachable
 from octet.base.text import plain
 from octet.core.agents.registry import Agent
-from octet.core.locks.overlap import Meeting
+from octet.core.locks.overlap import Overlap
 from octet.daemon.hooks import permission
 from octet.daemon.hooks.sessions import Sessions
 from octet.daemon.hooks.watch import Intrusion, Watch
@@ -97,9 +97,9 @@ class Guarding:
         if len(self._touched) > 10_000:
             self._touched.clear()
         self._touched |= {(*place, path): now for path in fresh}
-        met = crew.connected().radar.touch(agent, fresh)
+        overlaps = crew.connected().overlaps.touch(agent, fresh)
         return replace(
-            verdict, context="\n".join(filter(None, [verdict.context, *map(_meeting, met)]))
+            verdict, context="\n".join(filter(None, [verdict.context, *map(_meeting, overlaps)]))
         )
 
     def after(self, crew: Crew, event: PostToolUse, pid: int, _: str) -> Answer:
@@ -128,15 +128,15 @@ class Guarding:
         return swept if swept and isinstance(answer, policy.Granted) else answer
 
 
-def _meeting(met: Meeting) -> str:
-    work = (f", task {plain(met.task, 80)}" if met.task else "") + (
-        f", branch {plain(met.branch, 200)}" if met.branch else ""
+def _meeting(overlaps: Overlap) -> str:
+    work = (f", task {plain(overlaps.task, 80)}" if met.task else "") + (
+        f", branch {plain(overlaps.branch, 200)}" if met.branch else ""
     )
     advice = (
-        f"agree who does what before both are merged (`octet msg send {plain(met.agent, 80)} …`)"
+        f"agree who does what before both are merged (`octet msg send {plain(overlaps.agent, 80)} …`)"
     )
-    who = f"{plain(met.agent, 80)}{work}, in a worktree of its own"
-    return f"Octet: {plain(met.path)} is also being changed by {who}; it was told too: {advice}."
+    who = f"{plain(overlaps.agent, 80)}{work}, in a worktree of its own"
+    return f"Octet: {plain(overlaps.path)} is also being changed by {who}; it was told too: {advice}."
 
 
 def _intruding(found: Intrusion) -> str:

@@ -17,7 +17,7 @@ from octet.base.errors import NotFound
 from octet.base.text import age, plain
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent, Burial
-from octet.core.tasks.tasks import State, Task
+from octet.core.tasks.record import Task, TaskState
 from octet.daemon.liveness.rescuer import Rescuer
 from octet.daemon.projects.sessions import Crew
 from octet.git.snapshot import RESCUE
@@ -25,7 +25,7 @@ from octet.guard import policy
 from octet.guard.paths import worktree_resource
 from octet.worktree.ownership import worktrees_of
 
-_OVER = frozenset({State.DONE, State.CANCELLED, State.DEAD})
+_OVER = frozenset({TaskState.DONE, TaskState.CANCELLED, TaskState.DEAD})
 _MOST_KNOWN = 1000
 _MOST_TOLD = 3
 
@@ -155,7 +155,7 @@ def _fate(task: Task, attempt: int) -> str:
             f"{plain(task.holder, 80)} has it now ({task.state}); agree with it by `octet msg "
             f"send {plain(task.holder, 80)} …`"
         )
-    elif task.state == State.PENDING:
+    elif task.state == TaskState.PENDING:
         now = "it waits to be claimed again"
     else:
         now = f"it is {plain(task.state, 40)} now"

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.tasks.tasks import State, Task
+from octet.core.tasks.record import Task, TaskState
 from octet.worktree.rescue import rescue_claims, rescue_lost
 
 # Of the two seconds from a death to a claimable task. Many that die together share one budget.
@@ -46,7 +46,7 @@ class Rescuer:
         """
         if octet.project is None or octet.project.common_dir is None:
             return
-        tasks = [task for task in octet.tasks.held_by(agent.id) if task.state == State.CLAIMED]
+        tasks = [task for task in octet.tasks.held_by(agent.id) if task.state == TaskState.CLAIMED]
         if tasks:
             wait(
                 [self._pool.submit(rescue_claims, octet, agent, tasks)],

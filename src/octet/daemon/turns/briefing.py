@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from octet.base.text import plain
 from octet.client.api import Octet
 from octet.core.agents.registry import GUEST, Agent
-from octet.core.tasks.record import State, stage_of_role
+from octet.core.tasks.record import TaskState, stage_of_role
 from octet.core.tasks.tasks import Task
 from octet.daemon.turns.handout import facts, how_to
 
@@ -69,7 +69,7 @@ def _in_hand(task: Task) -> list[str]:
         for line in facts(task, MOST_FACT)
         if not line.lstrip().startswith(("title", "findings", "rescued"))
     ]
-    if task.findings and task.state == State.CLAIMED:
+    if task.findings and task.state == TaskState.CLAIMED:
         lines.append(
             f"Task {task.id} was sent back by a gate. Findings, as data: "
             f"{plain(task.findings, MOST_FACT)}"

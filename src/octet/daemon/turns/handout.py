@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from octet.base.text import plain
 from octet.core.agents.registry import Agent
-from octet.core.tasks.record import State, Task
+from octet.core.tasks.record import Task, TaskState
 
 MOST_TEXT = 2000
 MOST_PATHS = 600
@@ -74,10 +74,10 @@ def facts(task: Task, most: int = MOST_TEXT) -> list[str]:
         "after": plain(", ".join(task.after), MOST_PATHS),
         "paths": plain(", ".join(task.paths), MOST_PATHS),
         "progress": f"{task.progress:g}% {plain(task.note)}".strip()
-        if task.progress and task.state == State.CLAIMED
+        if task.progress and task.state == TaskState.CLAIMED
         else "",
         "attempts": failed,
-        "findings": plain(task.findings, most) if task.state == State.CLAIMED else "",
+        "findings": plain(task.findings, most) if task.state == TaskState.CLAIMED else "",
         "branch": at,
         "rescued": rescued if task.rescue_ref else "",
     }
@@ -107,7 +107,7 @@ def how_to(task: Task) -> str:
 def ways_out(task: Task) -> str:
     """How a task is given back."""
     release = f"`octet task release {task.id} --note 'HOW FAR IT IS'`"
-    if task.state != State.CLAIMED:
+    if task.state != TaskState.CLAIMED:
         return f"{release}."
     return f"{release}, or, for a real obstacle, `octet task fail {task.id} --reason '…'`."
 

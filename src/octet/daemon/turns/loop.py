@@ -33,7 +33,7 @@ from octet.client.api import Octet
 from octet.core.agents.election import STANDBY
 from octet.core.agents.registry import Agent
 from octet.core.agents.work_state import CLEAN_SLATE, CREW_DOWN, Standing, packed
-from octet.core.tasks.record import GATES, WORK_STAGES, State, Task, stage_of_role
+from octet.core.tasks.record import GATES, WORK_STAGES, Task, TaskState, stage_of_role
 from octet.daemon.projects.sessions import Crew
 from octet.daemon.turns import handout, rules
 from octet.daemon.turns.rules import AT_WORK, IDLE, Step, Turn, decide
@@ -386,7 +386,7 @@ def _claim(octet: Octet, agent: Agent, stage: str, returned: str) -> Task:
         if not returned
         else octet.tasks.queued(stage)
         if stage in GATES
-        else octet.tasks.list(State.PENDING)
+        else octet.tasks.list(TaskState.PENDING)
     )
     for task in waiting:
         if task.work == stage or stage in GATES:

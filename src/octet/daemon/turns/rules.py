@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from octet.core.agents.work_state import CREW_DOWN, Standing, more_returns, packed
-from octet.core.tasks.record import State, Task
+from octet.core.tasks.record import Task, TaskState
 from octet.project.config import Config
 
 # So often an agent that does something for its task each time is told that it still holds it.
@@ -102,10 +102,10 @@ def settle(turn: Turn) -> dict[str, str]:
 def _fruit(turn: Turn) -> bool | None:
     """Whether the task that has ended came to something; None where that is not the agent's doing."""
     before, task = turn.standing, turn.ended
-    if task is None or task.state == State.CANCELLED:
+    if task is None or task.state == TaskState.CANCELLED:
         return None
     if before.stage in ("plan", "design"):
-        return task.state in (State.DONE, State.SUBMITTED) or (
+        return task.state in (TaskState.DONE, TaskState.SUBMITTED) or (
             task.author == turn.agent and task.commit != before.base
         )
     if before.stage in ("build", "docs"):

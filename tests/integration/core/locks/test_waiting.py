@@ -16,7 +16,7 @@ from tests.support.store_fixtures import contradictions, join
 from octet.base.errors import AgentGone, Deadlock, LockAwaited, LockHeld
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.locks.waiting import Place, give_up
+from octet.core.locks.waiting import QueuePlace, give_up
 
 Begin = Callable[..., "Future[Mapping[str, str]]"]
 
@@ -45,9 +45,9 @@ def waiting(octet: Octet) -> int:
     return int(octet.store.client.hlen(octet.store.keys.lock("waiting")))
 
 
-def queue_up(octet: Octet, agent: Agent, *resources: str) -> Place:
+def queue_up(octet: Octet, agent: Agent, *resources: str) -> QueuePlace:
     """A waiter that nobody runs, as one whose process was killed."""
-    place = Place()
+    place = QueuePlace()
     with pytest.raises(LockHeld):
         octet.locks.acquire_in_turn(agent, resources, place)
     return place

@@ -22,7 +22,7 @@ from octet.base.errors import (
 from octet.cli.task import describe
 from octet.client.api import Octet
 from octet.core.tasks.plans import MOST_TASKS, MOST_TEXT, MOST_TITLE, NewTask
-from octet.core.tasks.tasks import State, Task
+from octet.core.tasks.tasks import TaskState, Task
 
 
 def add_many(octet: Octet, priorities: list[float]) -> list[str]:
@@ -261,7 +261,7 @@ def test_work_with_a_branch_is_done_by_the_merge_only(octet: Octet) -> None:
     octet.tasks.complete(merge.id, merge.token, merge_commit="f00d")
     done = octet.tasks.get(merge.id)
     assert (done.state, done.holder, done.merge_commit, done.branch) == (
-        State.DONE,
+        TaskState.DONE,
         "",
         "f00d",
         "octet/1",
@@ -274,10 +274,10 @@ def test_attempts(octet: Octet) -> None:
     """
     octet.tasks.add("hard", max_attempts=3)
     task = octet.tasks.claim(join(octet))
-    assert octet.tasks.fail(task.id, task.token, "first") == State.PENDING
+    assert octet.tasks.fail(task.id, task.token, "first") == TaskState.PENDING
     agent = join(octet)
     task = octet.tasks.claim(agent)
-    assert octet.tasks.release(task.id, task.token) == State.PENDING
+    assert octet.tasks.release(task.id, task.token) == TaskState.PENDING
     task = octet.tasks.claim(agent)
     octet.agents.leave(agent)
     assert octet.tasks.get(task.id).attempts == 1
@@ -286,7 +286,7 @@ def test_attempts(octet: Octet) -> None:
     octet.agents.bury(agent)
     assert (octet.tasks.get(task.id).attempts, octet.tasks.get(task.id).last_reason) == (2, "died")
     task = octet.tasks.claim(join(octet))
-    assert octet.tasks.fail(task.id, task.token, "last") == State.DEAD
+    assert octet.tasks.fail(task.id, task.token, "last") == TaskState.DEAD
     dead = octet.tasks.get(task.id)
     assert dead.last_reason == "last"
     why = [(1, "first"), (2, "died"), (3, "last")]
@@ -296,7 +296,7 @@ def test_attempts(octet: Octet) -> None:
         octet.tasks.claim(join(octet))
     with pytest.raises(IllegalTransition, match="dead"):
         octet.tasks.claim(join(octet), task_id=task.id)
-    assert octet.tasks.retry(task.id) == State.PENDING
+    assert octet.tasks.retry(task.id) == TaskState.PENDING
     assert octet.tasks.get(task.id).ended == dead.ended, "who takes it up again should know"
     assert contradictions(octet) == []
 
@@ -316,7 +316,7 @@ def test_what_is_written_by_hand_where_attempts_are_noted(octet: Octet, text: st
         ).attempts == 1 else None
         assert octet.agents.bury(agent) is not None
     found = octet.tasks.get(task.id)
-    assert (found.state, found.attempts) == (State.PENDING, 25)
+    assert (found.state, found.attempts) == (TaskState.PENDING, 25)
     assert [ended.attempt for ended in found.ended][-3:] == [23, 24, 25]
 
 
@@ -328,7 +328,7 @@ def test_a_dead_agents_last_attempt(octet: Octet) -> None:
     estate = octet.agents.bury(agent)
     assert estate is not None
     assert estate.tasks == (task.id,)
-    assert octet.tasks.get(task.id).state == State.DEAD
+    assert octet.tasks.get(task.id).state == TaskState.DEAD
 
 
 @pytest.mark.parametrize("end", ["fail", "release", "bury", "leave"])
@@ -345,7 +345,7 @@ def test_a_merge_given_back_waits_for_the_merge_again(octet: Octet, end: str) ->
         )
     else:
         octet.agents.bury(guardian) if end == "bury" else octet.agents.leave(guardian)
-    assert octet.tasks.get(merge.id).state == State.SUBMITTED
+    assert octet.tasks.get(merge.id).state == TaskState.SUBMITTED
     again = octet.tasks.claim(join(octet, "repository-guardian"), "merge")
     assert (again.id, again.attempts, again.branch) == (merge.id, attempts, merge.branch)
     assert int(again.token) > int(merge.token)

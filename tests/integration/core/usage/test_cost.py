@@ -15,7 +15,7 @@ from tests.support.store_fixtures import join
 
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.usage.transcripts import Place, Tokens
+from octet.core.usage.transcripts import ReadPosition, Tokens
 from octet.project.config import Config
 from octet.store.scripts import load_script
 
@@ -135,8 +135,8 @@ def test_what_was_before_is_not_counted(octet: Octet, log: Log) -> None:
     agent = join(octet)
     log.answer()
     assert account(octet, agent, log, begun=False) == 0
-    octet.cost.begin(log.path, Place(log.path.stat().st_size), 0)
-    octet.cost.begin(log.path, Place(), 0)
+    octet.cost.begin(log.path, ReadPosition(log.path.stat().st_size), 0)
+    octet.cost.begin(log.path, ReadPosition(), 0)
     log.answer(30)
     assert account(octet, agent, log, begun=False) == 30
 

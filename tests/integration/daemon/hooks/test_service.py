@@ -16,7 +16,7 @@ from octet.base.errors import LockHeld
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent, Registration
 from octet.core.agents.work_state import LEFT
-from octet.core.locks.waiting import Place
+from octet.core.locks.waiting import QueuePlace
 from octet.core.tasks.verdicts import Finding, NewRecord
 from octet.daemon.hooks.service import HookService
 from octet.daemon.protocol.wire import Reply, Request
@@ -412,7 +412,7 @@ def test_a_denial_tells_who_waits_and_when_it_ends(clients: list[Client], octet:
         Registration(role="person", kind="person", name="person-ann")
     ).agent
     token = octet.locks.acquire(person, ["path:src/"], ttl_ms=250_000)["path:src/"]
-    place = Place()
+    place = QueuePlace()
     with pytest.raises(LockHeld):
         octet.locks.acquire_in_turn(agent(octet, "guest-2"), ["path:src/a.py"], place)
     denial = one.write("src/a.py")

@@ -15,7 +15,7 @@ from octet.core.usage.transcripts import (
     MOST_LINE_BYTES,
     MOST_TOKENS,
     RECENT,
-    Place,
+    ReadPosition,
     Tokens,
     end_of,
     read,
@@ -43,8 +43,8 @@ def line(message: str = "m1", /, *figures: Any, **fields: Any) -> str:
     return json.dumps({**entry, **fields}) + "\n"
 
 
-def total(path: Path, place: Place | None = None) -> tuple[Tokens, Place]:
-    spent, after = read(path, place or Place())
+def total(path: Path, place: ReadPosition | None = None) -> tuple[Tokens, ReadPosition]:
+    spent, after = read(path, place or ReadPosition())
     return sum((each.tokens for each in spent), Tokens()), after
 
 
@@ -73,7 +73,7 @@ def test_a_line_that_is_not_whole_waits(transcript: Path) -> None:
     """The client writes while we read: half a line is read when its end is there."""
     whole = line("a")
     transcript.write_text(whole[:40])
-    assert total(transcript) == (Tokens(), Place())
+    assert total(transcript) == (Tokens(), ReadPosition())
     transcript.write_text(whole + line("b")[:-1])
     tokens, place = total(transcript)
     assert (tokens, place.offset) == (Tokens(100, 10, messages=1), len(whole))
@@ -93,7 +93,7 @@ def test_a_session_that_goes_on_is_counted_from_there(transcript: Path) -> None:
     """From the end that it had, also where that was in the middle of a line; from the beginning
     where there was no file.
     """
-    assert end_of(transcript) == Place()
+    assert end_of(transcript) == ReadPosition()
     transcript.write_text(line("a") + line("b")[:30])
     place = end_of(transcript)
     with transcript.open("a") as file:
@@ -154,7 +154,7 @@ def test_odd_figures_do_not_take_the_good_ones_with_them(transcript: Path) -> No
 def test_a_moment_that_cannot_be(transcript: Path, moment: Any) -> None:
     """The tokens count, at no known time."""
     transcript.write_text(line("a", timestamp=moment))
-    ((spent,), _) = read(transcript, Place())
+    ((spent,), _) = read(transcript, ReadPosition())
     assert (spent.tokens.total, spent.at_ms <= 0) == (110, True)
 
 
@@ -167,7 +167,7 @@ def test_a_line_of_gigabytes(transcript: Path) -> None:
     assert tokens.messages == 1
     assert place.inside
     assert place.offset <= 64 << 20
-    place = Place((10 << 30) - 5, inside=True, recent=place.recent)
+    place = ReadPosition((10 << 30) - 5, inside=True, recent=place.recent)
     with transcript.open("ab") as file:
         file.write(b"\n" + line("b").encode())
     assert total(transcript, place)[0].messages == 1
@@ -177,7 +177,7 @@ def test_a_line_just_too_long(transcript: Path) -> None:
     """One byte more than may be is left out, whole or not, and the next line is read."""
     long = line("a", note="x" * MOST_LINE_BYTES)
     transcript.write_text(long + line("b"))
-    _, place = total(transcript, Place())
+    _, place = total(transcript, ReadPosition())
     assert place.offset == len(long) + len(line("b"))
     transcript.write_text(long[:-1])
     tokens, place = total(transcript)
@@ -205,8 +205,8 @@ def test_what_is_no_file(tmp_path: Path, kind: str) -> None:
             path.symlink_to(tmp_path / "f")
         case "forbidden name":
             path = tmp_path / ("x" * 5000)
-    assert total(path) == (Tokens(), Place())
-    assert end_of(path) == Place()
+    assert total(path) == (Tokens(), ReadPosition())
+    assert end_of(path) == ReadPosition()
 
 
 def test_a_place_is_kept_as_text(transcript: Path) -> None:

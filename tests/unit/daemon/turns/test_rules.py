@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from octet.core.agents.work_state import MOST_REMEMBERED, Standing, more_returns, packed
-from octet.core.tasks.record import State, Task
+from octet.core.tasks.record import Task, TaskState
 from octet.daemon.turns.rules import MOST_REMINDERS, Turn, decide, settle
 from octet.project.config import Config
 
 CONFIG = Config("shop")
 NOW_MS = 1_000_000_000
-TASK = Task("7", "work", State.CLAIMED, token="3")
+TASK = Task("7", "work", TaskState.CLAIMED, token="3")
 HANDED = Standing(begun=True, task="7", token="3", stage="build")
 
 
@@ -50,7 +50,7 @@ def test_a_person_who_talks_with_it_is_not_followed_by_new_work() -> None:
     assert (step.kind, step.changes["talked_ms"], step.changes["asked"]) == ("idle", "now", "")
     assert kind(Standing(begun=True, talked_ms=NOW_MS - 1000)) == "idle"
     assert kind(Standing(asked=True)) == "hand"
-    submitted = replace(TASK, state=State.SUBMITTED, author="developer-1", commit="c0ffee")
+    submitted = replace(TASK, state=TaskState.SUBMITTED, author="developer-1", commit="c0ffee")
     assert kind(replace(HANDED, asked=True), ended=submitted) == "hand"
 
 
@@ -90,26 +90,31 @@ def test_what_runs_in_the_background_wakes_it_by_itself() -> None:
 ENDS = [
     (
         "build",
-        replace(TASK, state=State.SUBMITTED, author="developer-1", commit="c0ffee"),
+        replace(TASK, state=TaskState.SUBMITTED, author="developer-1", commit="c0ffee"),
         False,
         True,
     ),
-    ("build", replace(TASK, state=State.SUBMITTED, author="developer-1", commit=""), False, False),
     (
         "build",
-        replace(TASK, state=State.SUBMITTED, author="developer-1", commit="old"),
+        replace(TASK, state=TaskState.SUBMITTED, author="developer-1", commit=""),
         False,
         False,
     ),
-    ("build", replace(TASK, state=State.PENDING), False, False),
-    ("build", replace(TASK, state=State.DONE), False, False),
-    ("build", replace(TASK, state=State.CANCELLED), False, None),
+    (
+        "build",
+        replace(TASK, state=TaskState.SUBMITTED, author="developer-1", commit="old"),
+        False,
+        False,
+    ),
+    ("build", replace(TASK, state=TaskState.PENDING), False, False),
+    ("build", replace(TASK, state=TaskState.DONE), False, False),
+    ("build", replace(TASK, state=TaskState.CANCELLED), False, None),
     ("build", None, False, None),
-    ("design", replace(TASK, state=State.DONE), False, True),
-    ("design", replace(TASK, state=State.PENDING, author=""), False, False),
-    ("review", replace(TASK, state=State.SUBMITTED, commit="old"), True, True),
-    ("review", replace(TASK, state=State.SUBMITTED, commit="old"), False, False),
-    ("review", replace(TASK, state=State.SUBMITTED, commit="new"), False, None),
+    ("design", replace(TASK, state=TaskState.DONE), False, True),
+    ("design", replace(TASK, state=TaskState.PENDING, author=""), False, False),
+    ("review", replace(TASK, state=TaskState.SUBMITTED, commit="old"), True, True),
+    ("review", replace(TASK, state=TaskState.SUBMITTED, commit="old"), False, False),
+    ("review", replace(TASK, state=TaskState.SUBMITTED, commit="new"), False, None),
 ]
 
 
@@ -129,7 +134,7 @@ def test_what_came_of_a_task(
 
 def test_tasks_without_a_commit_park() -> None:
     """The third in a row by default; the same one twice."""
-    back = replace(TASK, state=State.PENDING)
+    back = replace(TASK, state=TaskState.PENDING)
     assert kind(replace(HANDED, barren=1), ended=back) == "hand"
     assert (
         decide(turn(replace(HANDED, barren=2), ended=back), CONFIG).reason
@@ -142,7 +147,7 @@ def test_tasks_without_a_commit_park() -> None:
     assert (
         kind(
             replace(HANDED, barren=2),
-            ended=replace(TASK, state=State.SUBMITTED, author="developer-1", commit="c"),
+            ended=replace(TASK, state=TaskState.SUBMITTED, author="developer-1", commit="c"),
         )
         == "hand"
     )
