@@ -29,7 +29,7 @@ from octet.client.api import Octet, connect
 from octet.core.agents.identity import this_process
 from octet.core.agents.registry import Agent
 from octet.core.tasks.plans import NewTask
-from octet.core.tasks.record import State, Task
+from octet.core.tasks.record import TaskState, Task
 from octet.core.tasks.waiting import claim_when_there
 from octet.git.program import Git
 from octet.merge.queue import MergeQueue, how_to_merge, suite_of
@@ -158,12 +158,12 @@ def build_feature(directory: Path, size: Size, seed: int = SEED) -> Built:
                 _start(f"developer {n} {size.least_s} {size.most_s} {seed}", root, url, log)
                 for n in range(size.developers)
             ]
-            while octet.tasks.counts()[State.DONE] < size.tasks:
+            while octet.tasks.counts()[TaskState.DONE] < size.tasks:
                 if any(member.poll() for member in members):
                     raise RuntimeError("a member of the crew has failed")
                 time.sleep(0.05)
             makespan_s = time.monotonic() - began
-            records = octet.tasks.list(State.DONE, size.tasks)
+            records = octet.tasks.list(TaskState.DONE, size.tasks)
         for member in members:
             member.wait(60)
     finally:
@@ -271,7 +271,7 @@ def _next(octet: Octet, agent: Agent) -> Task | None:
 
 def _is_open(octet: Octet) -> bool:
     counts = octet.tasks.counts()
-    return sum(counts.values()) > counts[State.DONE]
+    return sum(counts.values()) > counts[TaskState.DONE]
 
 
 def _work(octet: Octet, agent: Agent, task: Task, seconds: float) -> None:

@@ -29,7 +29,9 @@ Judged = Mapping[Task, Sequence[Record]]
 def check_store(octet: Octet, sample: Sample, story: Chronicle) -> list[str]:
     """What is wrong in the store at the end: a task not done exactly once, a lock or an agent left."""
     tasks = {job.id: octet.tasks.get(job.id) for job in sample.jobs}
-    problems = [f"{task.id} is {task.state}" for task in tasks.values() if task.state != TaskState.DONE]
+    problems = [
+        f"{task.id} is {task.state}" for task in tasks.values() if task.state != TaskState.DONE
+    ]
     problems += [
         f"{work.id} was completed {work.completions} times"
         for work in story.work.values()

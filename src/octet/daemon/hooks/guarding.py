@@ -99,7 +99,8 @@ class Guarding:
         self._touched |= {(*place, path): now for path in fresh}
         overlaps = crew.connected().overlaps.touch(agent, fresh)
         return replace(
-            verdict, context="\n".join(filter(None, [verdict.context, *map(_meeting, overlaps)]))
+            verdict,
+            context="\n".join(filter(None, [verdict.context, *map(_overlap_notice, overlaps)])),
         )
 
     def after(self, crew: Crew, event: PostToolUse, pid: int, _: str) -> Answer:
@@ -128,15 +129,15 @@ class Guarding:
         return swept if swept and isinstance(answer, policy.Granted) else answer
 
 
-def _meeting(overlaps: Overlap) -> str:
-    work = (f", task {plain(overlaps.task, 80)}" if met.task else "") + (
-        f", branch {plain(overlaps.branch, 200)}" if met.branch else ""
+def _overlap_notice(overlap: Overlap) -> str:
+    work = (f", task {plain(overlap.task, 80)}" if overlap.task else "") + (
+        f", branch {plain(overlap.branch, 200)}" if overlap.branch else ""
     )
-    advice = (
-        f"agree who does what before both are merged (`octet msg send {plain(overlaps.agent, 80)} …`)"
+    advice = f"agree who does what before both are merged (`octet msg send {plain(overlap.agent, 80)} …`)"
+    who = f"{plain(overlap.agent, 80)}{work}, in a worktree of its own"
+    return (
+        f"Octet: {plain(overlap.path)} is also being changed by {who}; it was told too: {advice}."
     )
-    who = f"{plain(overlaps.agent, 80)}{work}, in a worktree of its own"
-    return f"Octet: {plain(overlaps.path)} is also being changed by {who}; it was told too: {advice}."
 
 
 def _intruding(found: Intrusion) -> str:

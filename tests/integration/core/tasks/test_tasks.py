@@ -22,7 +22,7 @@ from octet.base.errors import (
 from octet.cli.task import describe
 from octet.client.api import Octet
 from octet.core.tasks.plans import MOST_TASKS, MOST_TEXT, MOST_TITLE, NewTask
-from octet.core.tasks.tasks import TaskState, Task
+from octet.core.tasks.tasks import Task, TaskState
 
 
 def add_many(octet: Octet, priorities: list[float]) -> list[str]:
