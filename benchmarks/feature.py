@@ -29,7 +29,7 @@ from octet.client.api import Octet, connect
 from octet.core.agents.identity import this_process
 from octet.core.agents.registry import Agent
 from octet.core.tasks.plans import NewTask
-from octet.core.tasks.record import TaskState, Task
+from octet.core.tasks.record import Task, TaskState
 from octet.core.tasks.waiting import claim_when_there
 from octet.git.program import Git
 from octet.merge.queue import MergeQueue, how_to_merge, suite_of

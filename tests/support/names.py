@@ -41,8 +41,8 @@ def _names(statement: ast.stmt) -> list[str]:
             return [statement.name]
         case ast.Assign():
             return [target.id for target in statement.targets if isinstance(target, ast.Name)]
-        case ast.AnnAssign(target=ast.Name()):
-            return [statement.target.id]
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            return [name]
         case _:
             return []
 
