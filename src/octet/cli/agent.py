@@ -8,8 +8,9 @@ import click
 
 from octet.base.errors import Refused, UsageError
 from octet.base.text import age, plain
+from octet.cli._common.caller import caller
+from octet.cli._common.context import opened
 from octet.cli._common.output import emit, json_option, table
-from octet.cli._common.session import caller, opened
 from octet.client.api import Octet
 from octet.core.agents.election import standing as leading
 from octet.core.agents.registry import ROLES

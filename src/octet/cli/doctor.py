@@ -17,8 +17,8 @@ from octet import __version__
 from octet.base.dirs import state_dir
 from octet.base.errors import NoProject, OctetError
 from octet.base.text import plain
+from octet.cli._common.context import start_directory
 from octet.cli._common.output import emit, json_option
-from octet.cli._common.session import start_directory
 from octet.client import api
 from octet.daemon.process import control
 from octet.git.program import Git

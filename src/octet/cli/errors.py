@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from octet.base.text import plain
+from octet.cli._common.caller import caller
+from octet.cli._common.context import opened
 from octet.cli._common.output import emit, json_option
-from octet.cli._common.session import caller, opened
 from octet.cli.own_use import run_option, show, space, ttl_option
 from octet.patterns.errors import MOST_FAIL_FAST, ReportedError
 

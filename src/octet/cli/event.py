@@ -11,9 +11,9 @@ import click
 
 from octet.base.errors import UsageError
 from octet.base.text import plain
+from octet.cli._common.context import opened
 from octet.cli._common.durations import UNITS_S
 from octet.cli._common.output import emit, json_option
-from octet.cli._common.session import opened
 from octet.core.messaging.events import Event, Events, Since
 
 MOST_LOGGED = 50

@@ -6,9 +6,9 @@ import click
 
 from octet.base.errors import UsageError
 from octet.base.text import plain
+from octet.cli._common.context import opened
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option, to_data
-from octet.cli._common.session import opened
 from octet.client.api import Octet
 from octet.patterns.leftovers import Thing, collect, things
 

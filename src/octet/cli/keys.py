@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from octet.base.text import plain
+from octet.cli._common.context import opened
 from octet.cli._common.output import emit, json_option, table
-from octet.cli._common.session import opened
 from octet.patterns.leftovers import Key, keys_of
 
 MOST_LISTED = 1000

@@ -9,9 +9,10 @@ import click
 
 from octet.base.errors import LockAwaited, LockHeld, Refused
 from octet.base.text import age, plain
+from octet.cli._common.caller import caller
+from octet.cli._common.context import opened
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import confirmed, emit, json_option, table
-from octet.cli._common.session import caller, opened
 from octet.client.api import Octet
 from octet.core.agents.identity import NAMED_LEASE_MS, PERSON_LEASE_MS
 from octet.core.agents.registry import LOCK_TTL_MS, Agent

@@ -9,9 +9,10 @@ import click
 
 from octet.base.errors import NotFound, Refused
 from octet.base.text import age, plain
+from octet.cli._common.caller import by_an_agent, own_process
+from octet.cli._common.context import opened, project_of
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option, table
-from octet.cli._common.session import by_an_agent, opened, own_process, project_of
 from octet.client.api import Octet
 from octet.core.tasks.record import Task, TaskState
 from octet.git.program import Git

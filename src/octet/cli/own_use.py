@@ -14,8 +14,8 @@ import click
 
 from octet.base.errors import UsageError
 from octet.base.text import plain
+from octet.cli._common.context import opened
 from octet.cli._common.durations import Duration
-from octet.cli._common.session import opened
 from octet.patterns.runs import Space
 from octet.patterns.values import decode, encode
 

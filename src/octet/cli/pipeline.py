@@ -11,9 +11,10 @@ import click
 
 from octet.base.errors import NothingThere, UsageError
 from octet.base.text import age
+from octet.cli._common.caller import caller
+from octet.cli._common.context import opened
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option, table
-from octet.cli._common.session import caller, opened
 from octet.cli.own_use import (
     WAIT,
     read_result,

@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from octet.base.errors import NothingThere
+from octet.cli._common.caller import caller
+from octet.cli._common.context import opened
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option, table
-from octet.cli._common.session import caller, opened
 from octet.cli.own_use import (
     MOST_SHOWN,
     WAIT,

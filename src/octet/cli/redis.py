@@ -15,9 +15,9 @@ from redis.exceptions import ResponseError
 
 from octet.base.errors import Refused, UsageError
 from octet.base.text import plain
+from octet.cli._common.context import opened, store_of_directory
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option, table
-from octet.cli._common.session import opened, store_of_directory
 from octet.cli.redis_data import backup, fsync, repair, restore
 from octet.store import embedded
 from octet.store.activity import monitor, slow_commands

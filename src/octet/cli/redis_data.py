@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from octet.base.errors import Refused
+from octet.cli._common.context import store_of_directory
 from octet.cli._common.output import confirmed, emit, json_option
-from octet.cli._common.session import store_of_directory
 from octet.store import embedded
 from octet.store.address import parse_address
 from octet.store.embedded import backups

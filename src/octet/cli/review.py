@@ -8,11 +8,12 @@ import click
 
 from octet.base.errors import IllegalTransition, Refused, UsageError
 from octet.base.text import plain
+from octet.cli._common.caller import caller, own_token
+from octet.cli._common.context import opened
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option
-from octet.cli._common.session import caller, opened, own_token
-from octet.cli.records import full_lines, records_data
-from octet.cli.task import CHECK_S, describe, served_stage, take, token_option
+from octet.cli._common.records import full_lines, records_data
+from octet.cli._common.tasks import CHECK_S, describe, served_stage, take, token_option
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.tasks.record import Task, TaskState, stage_of_role

@@ -9,10 +9,10 @@ import click
 
 from octet.base.errors import NoProject
 from octet.base.text import age, plain
+from octet.cli._common.context import opened
+from octet.cli._common.cost import budget_lines, budgets_data, collect_cost, render_cost
+from octet.cli._common.crew import crew_data, crew_lines
 from octet.cli._common.output import emit, json_option, to_data
-from octet.cli._common.session import opened
-from octet.cli.cost import budget_lines, budgets_data, collect_cost, render_cost
-from octet.cli.crew import crew_data, crew_lines
 from octet.cli.progress import bar, facts
 from octet.client.api import Octet
 from octet.core.agents.registry import GUEST

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from octet.base.errors import Refused, UsageError
 from octet.base.text import age, plain
+from octet.cli._common.caller import caller, own_token
+from octet.cli._common.context import opened, start_directory
+from octet.cli._common.cost import tokens_data, tokens_line
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option, table
-from octet.cli._common.session import caller, opened, own_token, start_directory
-from octet.cli.cost import tokens_data, tokens_line
-from octet.cli.records import records_data, summary_lines, text_lines
+from octet.cli._common.records import records_data, summary_lines
+from octet.cli._common.tasks import CHECK_S, describe, served_stage, take, token_option
 from octet.cli.task_plan import graph, import_plan
 from octet.cli.task_rescue import rescue
-from octet.client.api import Octet
-from octet.core.agents.registry import Agent
 from octet.core.tasks.graph import stuck_on
-from octet.core.tasks.record import (
-    GATES,
-    STAGES,
-    WORK_STAGES,
-    FailedAttempt,
-    Task,
-    TaskState,
-    stage_of_role,
-)
+from octet.core.tasks.record import GATES, STAGES, WORK_STAGES, Task, TaskState
 from octet.core.tasks.verdicts import NewRecord, Verdict
-from octet.core.tasks.waiting import claim_when_there
 from octet.merge.submission import (
     check_fits,
     committed_work,
@@ -41,8 +30,6 @@ from octet.merge.submission import (
 )
 from octet.worktree.rescue import keep_work
 
-token_option = click.option("--token", help="Fencing token; default: that of your own claim.")
-CHECK_S = 5.0
 RENEWABLE = frozenset({TaskState.SUBMITTED, TaskState.IN_REVIEW, TaskState.TESTING})
 
 
@@ -193,38 +180,6 @@ def claim(task_id: str | None, stage: str | None, wait_s: float, as_json: bool) 
     emit(task, f"{agent.id} holds task {task.id} (token {task.token})\n{describe(task)}", as_json)
 
 
-def take(octet: Octet, agent: Agent, stage: str, task_id: str | None, wait_s: float) -> Task:
-    """Claim a task of a stage: the one named, or the first that fits, waited for at most `wait_s`
-    seconds.
-
-    Raises:
-        UsageError: both an id and a wait. The others are those of `Tasks.claim`.
-    """
-    if task_id and wait_s:
-        raise UsageError("--wait takes whatever comes first: leave out the task's id, or --wait")
-    return (
-        claim_when_there(octet.store, agent, stage, wait_s)
-        if wait_s
-        else octet.tasks.claim(agent, stage, task_id)
-    )
-
-
-def served_stage(agent: Agent, asked: str | None) -> str:
-    """The stage that an agent claims for.
-
-    Raises:
-        Refused: its role serves another, and it has not the capability for this one. A guest may
-            take any.
-    """
-    own = stage_of_role(agent.role)
-    if asked and own and asked not in {own, *agent.capabilities}:
-        raise Refused(
-            f"{agent.id} serves the {own} stage: `octet agent join {STAGES[asked].role}` to "
-            f"serve {asked}"
-        )
-    return asked or own or "build"
-
-
 @task_group.command("progress")
 @click.argument("task_id", metavar="ID")
 @click.argument("percent", type=float)
@@ -359,58 +314,3 @@ def retry(task_id: str, as_json: bool) -> None:
 task_group.add_command(import_plan)
 task_group.add_command(graph)
 task_group.add_command(rescue)
-
-
-def describe(task: Task) -> str:
-    """A task for people: what there is to say of it, a line each."""
-    now = int(time.time() * 1000)  # only an age for people; nothing is decided by it
-    lines = [
-        f"task {task.id}: {plain(task.title)}",
-        f"  state     {task.state} ({task.stage} stage), priority {task.priority:g}",
-    ]
-    facts = {
-        "holder": f"{task.holder}, token {task.token}, {age(task.claimed_ms, now)}, {task.progress:g}%"
-        if task.holder
-        else "",
-        "note": task.note,
-        "author": task.author,
-        "branch": f"{task.branch} {task.commit[:12]}" if task.branch else "",
-        "merged": task.merge_commit,
-        "last": _last(task),
-        "rescued": f"{task.rescue_ref} ({task.rescue_size}): `octet task rescue {task.id}` applies it"
-        if task.rescue_ref
-        else "",
-        "after": ", ".join(task.after),
-        "needs": ", ".join(task.needs),
-        "accept": task.accept,
-        "feature": task.feature,
-        "labels": ", ".join(task.labels),
-        "paths": ", ".join(task.paths),
-    }
-    lines += [f"  {name:<9} {plain(value, 1000)}" for name, value in facts.items() if value]
-    lines += [f"  ended     {_ended(ended, now)}" for ended in task.ended]
-    if task.result:
-        lines += ["  result", *(f"    {line}" for line in text_lines(task.result))]
-    if task.findings:
-        lines += ["  to change", *(f"    {line}" for line in text_lines(task.findings))]
-    lines += [f"  | {plain(line, 2000)}" for line in task.description.splitlines()]
-    return "\n".join(lines)
-
-
-def _ended(ended: FailedAttempt, now_ms: int) -> str:
-    who = f"{plain(ended.agent, 80)}, {age(ended.at_ms, now_ms)} ago"
-    return (
-        f"attempt {ended.attempt} at the {plain(ended.stage, 40)} stage ({who}): "
-        f"{plain(ended.reason, 300)}"
-    )
-
-
-def _last(task: Task) -> str:
-    if not task.last_reason:
-        return ""
-    if task.gate_attempts:
-        return (
-            f"attempt {task.gate_attempts} of {task.max_attempts} at the {task.stage} gate "
-            f"ended: {task.last_reason}"
-        )
-    return f"attempt {task.attempts} of {task.max_attempts} ended: {task.last_reason}"

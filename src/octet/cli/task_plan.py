@@ -9,8 +9,9 @@ import click
 
 from octet.base.errors import NotFound, UsageError
 from octet.base.text import plain
+from octet.cli._common.caller import caller
+from octet.cli._common.context import opened
 from octet.cli._common.output import emit, json_option
-from octet.cli._common.session import caller, opened
 from octet.core.tasks.graph import connected, render_dot, render_mermaid, render_tree, unfinished
 from octet.core.tasks.plan_files import Planned, read_plan
 from octet.core.tasks.plans import check_plan

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from octet.base.errors import NotFound, Refused
+from octet.cli._common.context import opened, project_of, start_directory
 from octet.cli._common.output import emit, json_option
-from octet.cli._common.session import opened, project_of, start_directory
 from octet.git.program import Git
 from octet.git.snapshot import RESCUE, list_snapshots
 from octet.project.repository import find_worktree

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from octet.base.errors import NothingToClaim, Refused, StaleToken
+from octet.cli._common.caller import own_process
+from octet.cli._common.context import opened, project_of
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option
-from octet.cli._common.session import opened, own_process, project_of
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.tasks.record import Task, TaskState

@@ -13,9 +13,10 @@ import click
 
 from octet.base.errors import Refused, UsageError
 from octet.base.text import plain
+from octet.cli._common.caller import by_an_agent, caller
+from octet.cli._common.context import given_url, opened, project_of
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option
-from octet.cli._common.session import by_an_agent, caller, given_url, opened, project_of
 from octet.client.api import Octet
 from octet.core.agents.registry import ROLES
 from octet.core.tasks.plans import MOST_TEXT

@@ -10,8 +10,9 @@ import click
 
 from octet.base.errors import NotFound, Refused, UsageError
 from octet.base.text import plain
+from octet.cli._common.caller import caller
+from octet.cli._common.context import opened, start_directory
 from octet.cli._common.output import emit, json_option, table
-from octet.cli._common.session import caller, opened, start_directory
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.tasks.record import Task, TaskState

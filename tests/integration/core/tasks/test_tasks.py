@@ -19,7 +19,7 @@ from octet.base.errors import (
     StaleToken,
     UsageError,
 )
-from octet.cli.task import describe
+from octet.cli._common.tasks import describe
 from octet.client.api import Octet
 from octet.core.tasks.plans import MOST_TASKS, MOST_TEXT, MOST_TITLE, NewTask
 from octet.core.tasks.tasks import Task, TaskState

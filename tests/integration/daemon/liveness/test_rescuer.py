@@ -16,7 +16,7 @@ import pytest
 from tests.integration.daemon.liveness.test_heartbeat import register
 from tests.support.redis_fixtures import wait_for
 
-from octet.cli.task import describe
+from octet.cli._common.tasks import describe
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.tasks.tasks import Task

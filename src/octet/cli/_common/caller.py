@@ -1,84 +1,21 @@
-"""What every command that touches the store begins with: the project's `Octet`, and who is asking."""
+"""The agent that a command acts for, and the claims that it holds."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
-import click
-
-from octet.base.errors import NoProject, OctetError, Refused, UsageError
-from octet.client.api import Octet, connect, open_project, store_url
+from octet.base.errors import OctetError, Refused
+from octet.client.api import Octet
 from octet.core.agents.identity import current_agent, this_process
 from octet.core.agents.registry import ROLES, Agent
 from octet.core.tasks.tasks import Task
-from octet.project.repository import Project
-from octet.store.connection import URL_VARIABLE, resolve_url
-
-
-@contextmanager
-def opened(wait_s: float = 0.0) -> Iterator[Octet]:
-    """The `Octet` of the directory that the command runs in, or that -C names."""
-    url = _given().get("redis_url")
-    with connect(start_directory(), url=url, wait_s=wait_s) as octet:
-        if octet.project and os.environ.get("OCTET_DAEMON") != "never":
-            _have_served(octet.project.root, url or os.environ.get(URL_VARIABLE, ""))
-        yield octet
-
-
-def _have_served(root: Path, url: str) -> None:
-    """Without a daemon a command works all the same; but nobody sweeps up after the dead until one
-    runs.
-    """
-    from octet.daemon.process import control
-
-    try:
-        control.serve(root, url)
-    except OctetError as error:
-        click.echo(f"octet: {error}", err=True)
-
-
-def start_directory() -> Path | None:
-    """The directory that -C names; None for the current one."""
-    directory = _given().get("directory")
-    return Path(directory) if directory else None
-
-
-def store_of_directory() -> str | None:
-    """The URL that is set for this directory; None for the embedded server. Needs no repository."""
-    explicit = _given().get("redis_url")
-    try:
-        return store_url(open_project(start_directory()), explicit)
-    except NoProject:
-        return resolve_url(explicit, os.environ, None)
-
-
-def given_url() -> str:
-    """The store's URL that --redis names; "" for none."""
-    return _given().get("redis_url") or ""
-
-
-def _given() -> dict[str, str | None]:
-    """The root command's own options."""
-    return click.get_current_context().find_root().obj or {}
 
 
 def caller(octet: Octet) -> Agent:
     """The agent that this command acts for."""
     return current_agent(octet.agents)
-
-
-def project_of(octet: Octet) -> Project:
-    """The project, which must be a git repository.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if octet.project is None or octet.project.common_dir is None:
-        raise UsageError("this needs a git repository: run `git init` and make a first commit")
-    return octet.project
 
 
 def by_an_agent() -> bool:
