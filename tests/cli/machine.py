@@ -20,7 +20,17 @@ PROJECT = Path(__file__).parent.parent.parent
 DEADLINE_S = 120.0
 PYTHON = Path(getattr(sys, "_base_executable", sys.executable))
 # All that stands between bin/octet and the command line.
-MODULES = ("__init__", "__main__", "bootstrap", "environment", "dirs", "errors")
+MODULES = (
+    "__init__.py",
+    "__main__.py",
+    "base/__init__.py",
+    "base/dirs.py",
+    "base/errors.py",
+    "runtime/__init__.py",
+    "runtime/bootstrap.py",
+    "runtime/environment.py",
+    "runtime/venv.py",
+)
 
 # In the place of octet.cli: tells how it was started.
 COMMAND = """
@@ -67,7 +77,9 @@ class Machine:
         (tree / "bin").mkdir()
         shutil.copy(PROJECT / "bin" / "octet", tree / "bin")
         for module in MODULES:
-            shutil.copy(PROJECT / "src" / "octet" / f"{module}.py", tree / "src" / "octet")
+            target = tree / "src" / "octet" / module
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(PROJECT / "src" / "octet" / module, target)
         (tree / "src" / "octet" / "cli" / "__init__.py").write_text(COMMAND)
         depend(tree, "octet-test-dependency")
         return tree

@@ -194,8 +194,8 @@ def test_monitor_shows_this_project_in_our_words(shop: Shop) -> None:
     out, err = process.communicate(timeout=20)
     texts = [json.loads(line)["text"] for line in out.decode().splitlines()]
     assert (process.returncode, err) == (0, b"")
-    assert texts[0] == 'queue_push queue:analysis -86400000 say "hi" \\ größer '
-    assert texts[1:] == ["LPUSH queue:raw x", "counter_add counter:c -86400000 5"]
+    assert texts[0] == 'queue/push queue:analysis -86400000 say "hi" \\ größer '
+    assert texts[1:] == ["LPUSH queue:raw x", "counter/add counter:c -86400000 5"]
 
 
 def test_slowlog(shop: Shop) -> None:
@@ -210,7 +210,7 @@ def test_slowlog(shop: Shop) -> None:
     finally:
         client.config_set("slowlog-log-slower-than", 10_000)
         client.slowlog_reset()
-    assert "counter_add counter:c -86400000 1" in found
+    assert "counter/add counter:c -86400000 1" in found
     assert not any("other" in text for text in found)
     assert shop.run("redis", "slowlog").out == "nothing was slow\n"
 
@@ -239,7 +239,7 @@ def test_who_may_not_is_told(shop: Shop) -> None:
         (["EVALSHA", "x", "many", "workflow:{p}:a"], "EVALSHA x many a"),
         (
             ["EVAL", load_script("counter/add").text, "1", "workflow:{p}:counter:c", "5"],
-            "counter_add counter:c 5",
+            "counter/add counter:c 5",
         ),
         (["EVALSHA", "unknown", "1", "workflow:{p}:a", "b"], "evalsha a b"),
         (["DEL", *(f"workflow:{{p}}:{n}" for n in range(20))], "DEL 0 1 2 3 4 5 6 7 8 9 10 11 …"),

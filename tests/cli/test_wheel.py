@@ -100,7 +100,7 @@ def test_hooks_are_told_of_the_wheels_command(installed: Path, clean_env: dict[s
     """The record for hooks names the package where it is installed, and a command and an
     interpreter that are there.
     """
-    script = "from octet import bootstrap; bootstrap.record_interpreter()"
+    script = "from octet.runtime import bootstrap; bootstrap.record_interpreter()"
     subprocess.run(
         [installed / "bin" / "python", "-c", script],
         env=clean_env,

