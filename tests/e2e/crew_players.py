@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.support.scripted_model import Block, Result, Tool
 
-from octet.core.agents.registry import ROLES
+from octet.base.vocabulary import ROLES
 
 from .crew_model import CrewModel, Told
 from .test_whole_flow import CHECKS, CODE, TEST, TESTS, shell, write

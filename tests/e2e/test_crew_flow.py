@@ -17,7 +17,7 @@ import pytest
 from tests.support.sandbox import Sandbox, git
 from tests.support.waiting import poll
 
-from octet.core.agents.registry import ROLES
+from octet.base.vocabulary import ROLES
 
 from .crew_model import CrewModel
 from .crew_players import COMMANDS, MANUAL, SETTLED, Frozen, Players

@@ -19,9 +19,10 @@ import pytest
 import redis
 from tests.support.redis_fixtures import PROGRAMS, Server
 
+from octet.base.vocabulary import GATES
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent, Registration
-from octet.core.tasks.record import GATES, HELD_STATES, TaskState
+from octet.core.tasks.record import HELD_STATES, TaskState
 from octet.store.connection import open_client
 from octet.store.scripts import load_script, script_names
 

@@ -8,12 +8,12 @@ import click
 
 from octet.base.errors import Refused, UsageError
 from octet.base.text import age, plain
+from octet.base.vocabulary import ROLES
 from octet.cli._common.caller import caller
 from octet.cli._common.context import opened
 from octet.cli._common.output import emit, json_option, table
 from octet.client.api import Octet
 from octet.core.agents.election import standing as leading
-from octet.core.agents.registry import ROLES
 from octet.core.agents.work_state import LEFT
 from octet.core.tasks.plans import check_capability
 from octet.worktree.rescue import keep_work

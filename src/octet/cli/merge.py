@@ -9,6 +9,7 @@ import click
 
 from octet.base.errors import NotFound, Refused
 from octet.base.text import age, plain
+from octet.base.vocabulary import MERGE, REPOSITORY_GUARDIAN
 from octet.cli._common.caller import by_an_agent, own_process
 from octet.cli._common.context import opened, project_of
 from octet.cli._common.durations import Duration
@@ -18,9 +19,8 @@ from octet.core.tasks.record import Task, TaskState
 from octet.git.program import Git
 from octet.merge.prediction import ahead_of
 from octet.merge.progress import why_waiting
-from octet.merge.queue import STAGE, How, MergeQueue, Report, how_to_merge, merging, suite_of
+from octet.merge.queue import How, MergeQueue, Report, how_to_merge, merging, suite_of
 
-GUARDIAN = "repository-guardian"
 CHECK_S = 5.0
 MOST_SHOWN = 1000
 
@@ -36,7 +36,7 @@ def queue(as_json: bool) -> None:
     """What waits for the merge, in order, what it conflicts with, and why nothing moves."""
     with opened() as octet:
         how = how_to_merge(project_of(octet), None)
-        tasks = [*octet.tasks.list(TaskState.MERGING), *octet.tasks.queued(STAGE, MOST_SHOWN)]
+        tasks = [*octet.tasks.list(TaskState.MERGING), *octet.tasks.queued(MERGE, MOST_SHOWN)]
         found = ahead_of(Git(how.root), how.target.branch, tasks)
         holder, why, now = _holder(octet, how), why_waiting(octet), octet.now_ms()
     rows = [
@@ -99,7 +99,7 @@ def run(
         if no_tests and by_an_agent():
             raise Refused("--no-tests is for a person to say, in a terminal of their own")
         with (
-            own_process(octet, GUARDIAN) as register,
+            own_process(octet, REPOSITORY_GUARDIAN) as register,
             merging(MergeQueue(octet, how, register)) as work,
         ):
             stuck = _tell(

@@ -10,11 +10,12 @@ import click
 
 from octet.base.errors import NotFound, UsageError
 from octet.base.text import age, plain, quoted
+from octet.base.vocabulary import GUEST, ROLES
 from octet.cli._common.caller import caller
 from octet.cli._common.context import opened
 from octet.cli._common.output import emit, json_option, table
 from octet.client.api import Octet
-from octet.core.agents.registry import GUEST, ROLES, Agent
+from octet.core.agents.registry import Agent
 from octet.core.messaging.messages import EVERYBODY, KINDS, MOST_TEXT, PRIORITIES, TASK, Message
 
 LISTED = 20

@@ -8,6 +8,7 @@ import click
 
 from octet.base.errors import IllegalTransition, Refused, UsageError
 from octet.base.text import plain
+from octet.base.vocabulary import REVIEW, SECURITY, stage_of_role
 from octet.cli._common.caller import caller, own_token
 from octet.cli._common.context import opened
 from octet.cli._common.durations import Duration
@@ -16,11 +17,11 @@ from octet.cli._common.records import full_lines, records_data
 from octet.cli._common.tasks import CHECK_S, describe, served_stage, take, token_option
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.tasks.record import Task, TaskState, stage_of_role
+from octet.core.tasks.record import Task, TaskState
 from octet.core.tasks.verdicts import Finding, NewRecord, Verdict
 from octet.merge.submission import change_of, decided_gates, moved_tip
 
-REVIEWS = ("review", "security")
+REVIEWS = (REVIEW, SECURITY)
 
 
 @click.group()

@@ -9,14 +9,14 @@ import click
 
 from octet.base.errors import NoProject
 from octet.base.text import age, plain
+from octet.base.vocabulary import GATES, GUEST, WORK_STAGES
 from octet.cli._common.context import opened
 from octet.cli._common.cost import budget_lines, budgets_data, collect_cost, render_cost
 from octet.cli._common.crew import crew_data, crew_lines
 from octet.cli._common.output import emit, json_option, to_data
 from octet.cli.progress import bar, facts
 from octet.client.api import Octet
-from octet.core.agents.registry import GUEST
-from octet.core.tasks.record import GATES, STAGES, WORK_STAGES
+from octet.core.tasks.record import STAGES
 from octet.daemon.process import control
 from octet.merge.progress import why_waiting
 from octet.patterns.running import running

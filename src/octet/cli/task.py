@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from octet.base.text import age, plain
+from octet.base.vocabulary import BUILD, GATES, WORK_STAGES
 from octet.cli._common.caller import caller, own_token
 from octet.cli._common.context import opened, start_directory
 from octet.cli._common.cost import tokens_data, tokens_line
@@ -19,7 +20,7 @@ from octet.cli._common.tasks import CHECK_S, describe, served_stage, take, token
 from octet.cli.task_plan import graph, import_plan
 from octet.cli.task_rescue import rescue
 from octet.core.tasks.graph import stuck_on
-from octet.core.tasks.record import GATES, STAGES, WORK_STAGES, Task, TaskState
+from octet.core.tasks.record import STAGES, Task, TaskState
 from octet.core.tasks.verdicts import NewRecord, Verdict
 from octet.merge.submission import (
     check_fits,
@@ -67,7 +68,7 @@ def task_group() -> None:
 @click.option(
     "--stage",
     type=click.Choice(WORK_STAGES),
-    default="build",
+    default=BUILD,
     show_default=True,
     help="Where its path begins.",
 )

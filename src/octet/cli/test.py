@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from octet.base.errors import NothingToClaim, Refused, StaleToken
+from octet.base.vocabulary import TEST, TEST_ORCHESTRATOR
 from octet.cli._common.caller import own_process
 from octet.cli._common.context import opened, project_of
 from octet.cli._common.durations import Duration
@@ -14,9 +15,8 @@ from octet.core.agents.registry import Agent
 from octet.core.tasks.record import Task, TaskState
 from octet.core.tasks.waiting import claim_when_there
 from octet.merge.queue import how_to_merge, suite_of
-from octet.merge.test_gate import STAGE, judge
+from octet.merge.test_gate import judge
 
-TESTER = "test-orchestrator"
 CHECK_S = 5.0
 
 
@@ -52,7 +52,7 @@ def run(task_id: str | None, everything: bool, wait_s: float, as_json: bool) -> 
     with opened(wait_s=CHECK_S if wait_s else 0.0) as octet:
         project = project_of(octet)
         how, failed = how_to_merge(project, suite_of(project)), ""
-        with own_process(octet, TESTER) as register:
+        with own_process(octet, TEST_ORCHESTRATOR) as register:
             agent = register()
             task: Task | None = _claim(octet, agent, task_id, wait_s)
             while task:
@@ -79,8 +79,8 @@ def _claim(octet: Octet, agent: Agent, task_id: str | None, wait_s: float) -> Ta
     if left and task_id in {None, left.id}:
         return left
     if wait_s and not task_id:
-        return claim_when_there(octet.store, agent, STAGE, wait_s)
-    return octet.tasks.claim(agent, STAGE, task_id)
+        return claim_when_there(octet.store, agent, TEST, wait_s)
+    return octet.tasks.claim(agent, TEST, task_id)
 
 
 def _next(octet: Octet, agent: Agent, wait_s: float) -> Task | None:

@@ -13,12 +13,12 @@ import click
 
 from octet.base.errors import Refused, UsageError
 from octet.base.text import plain
+from octet.base.vocabulary import ORCHESTRATOR, PLAN, ROLES
 from octet.cli._common.caller import by_an_agent, caller
 from octet.cli._common.context import given_url, opened, project_of
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option
 from octet.client.api import Octet
-from octet.core.agents.registry import ROLES
 from octet.core.tasks.plans import MOST_TEXT
 from octet.core.tasks.tasks import Task
 from octet.crew.client import denial, member_settings
@@ -27,7 +27,6 @@ from octet.crew.record import GIVEN_UP, TMUX, CrewDirectory, MemberReport, Repor
 from octet.crew.up import Asked, Prepared, Started, alone, prepare, shown_command, start
 from octet.project.config import MOST_DEVELOPERS
 
-ORCHESTRATOR = "orchestrator"
 MOST_HEADLINE = 120
 
 
@@ -151,7 +150,7 @@ def _add_feature(octet: Octet, text: str) -> Task:
     claims it.
     """
     headline = plain(text.splitlines()[0], MOST_HEADLINE)
-    return octet.tasks.add(headline, description=text, stage="plan", created_by=caller(octet).id)
+    return octet.tasks.add(headline, description=text, stage=PLAN, created_by=caller(octet).id)
 
 
 def _refuse_members(octet: Octet, report: Report | None) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from octet.base.errors import UsageError
 from octet.base.text import plain
+from octet.base.vocabulary import DEVELOPER, DOCUMENTATION_KEEPER
 from octet.install.plugin import plugin_root
 from octet.project import trust
 from octet.project.repository import Project, real_path
@@ -32,7 +33,7 @@ STREAMS = ("--input-format", "stream-json", "--output-format", "stream-json", "-
 MODE = "manual"
 # Whatever a member starts inherits this, and is found by it when the member has been killed.
 MARK = "OCTET_CREW_MEMBER"
-WRITERS = frozenset({"developer", "documentation-keeper"})
+WRITERS = frozenset({DEVELOPER, DOCUMENTATION_KEEPER})
 ANSWERS_WITHIN_S = 30.0
 # What a writer does in its worktree, one after the other. The guard looks at each of them all the
 # same.

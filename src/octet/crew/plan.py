@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from octet.base.errors import Refused
+from octet.base.vocabulary import DEVELOPER, GATES, ORCHESTRATOR, ROLE_OF_STAGE, SECURITY
 from octet.crew.capacity import Machine
 from octet.project.config import Config
 
-DEVELOPER = "developer"
 # A session of Claude Code 2.1 takes about 250 MB when it idles, and what it runs (tests, compilers)
 # comes on top.
 SESSION_MB = 400
@@ -52,14 +52,8 @@ def roles_of(config: Config) -> tuple[str, ...]:
     """
     if config.crew_roles:
         return config.crew_roles
-    serve = {
-        "review": "code-sentinel",
-        "security": "security-auditor",
-        "test": "test-orchestrator",
-        "merge": "repository-guardian",
-    }
-    gates = set(config.gates) | ({"security"} if config.security_paths else set())
-    return ("orchestrator", DEVELOPER, *(role for gate, role in serve.items() if gate in gates))
+    gates = set(config.gates) | ({SECURITY} if config.security_paths else set())
+    return (ORCHESTRATOR, DEVELOPER, *(ROLE_OF_STAGE[gate] for gate in GATES if gate in gates))
 
 
 def plan_crew(

@@ -28,6 +28,7 @@ from pathlib import Path
 from octet.base.errors import OctetError
 from octet.base.process import ProcessIdentity, host_id, identify, is_alive
 from octet.base.processes import kill_all
+from octet.base.vocabulary import ORCHESTRATOR
 from octet.crew import client
 from octet.crew.hosts import Ended, HeadlessHost, Host, Start
 from octet.crew.plan import Member
@@ -58,7 +59,7 @@ LOOK_EVERY_S = 0.5
 IDLE_S = 60.0
 # Whose conversation is worth going on with: it knows why the plan is as it is. For others a task
 # says everything, and is shorter.
-RESUMED = frozenset({"orchestrator"})
+RESUMED = frozenset({ORCHESTRATOR})
 
 
 @dataclass

@@ -24,11 +24,12 @@ from octet.base import dirs
 from octet.base.errors import OctetError, Refused, UsageError
 from octet.base.files import replace_file
 from octet.base.process import ProcessIdentity
+from octet.base.vocabulary import DEVELOPER
 from octet.client.api import Octet
 from octet.core.agents.work_state import CREW_DOWN
 from octet.crew import client
 from octet.crew.capacity import Machine, read_machine
-from octet.crew.plan import DEVELOPER, CrewPlan, Member, plan_crew, roles_of
+from octet.crew.plan import CrewPlan, Member, plan_crew, roles_of
 from octet.crew.record import (
     ENDED,
     GIVEN_UP,

@@ -12,8 +12,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from octet.base.vocabulary import (
+    CODE_SENTINEL,
+    DEVELOPER,
+    ORCHESTRATOR,
+    REPOSITORY_GUARDIAN,
+    TEST_ORCHESTRATOR,
+)
 from octet.demo.chronicle import Chronicle, Line, Member, Work
-from octet.demo.roles import DEVELOPER, GUARDIAN, ORCHESTRATOR, REVIEWER, TESTER
 
 COLOURS = {
     "working": "bold green",
@@ -47,7 +53,7 @@ STATE_ORDER = (
     "done",
     "dead",
 )
-ROLE_ORDER = (ORCHESTRATOR, DEVELOPER, REVIEWER, TESTER, GUARDIAN)
+ROLE_ORDER = (ORCHESTRATOR, DEVELOPER, CODE_SENTINEL, TEST_ORCHESTRATOR, REPOSITORY_GUARDIAN)
 BOARD_WIDTH = 110
 SHOWN_LINES = 9
 

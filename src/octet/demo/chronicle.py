@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from octet.base.text import plain
-from octet.demo.roles import DEVELOPER, GUARDIAN
+from octet.base.vocabulary import DEVELOPER, REPOSITORY_GUARDIAN
 
 KEPT_LINES = 200
 # task_released is what the death of a holder gives back.
@@ -302,7 +302,7 @@ def _completed(story: Chronicle, fields: Mapping[str, Any], at_s: float) -> None
         story.conflicts.append(f"{work.id} was completed twice")
     story.tell(
         at_s,
-        str(fields.get("agent", GUARDIAN)),
+        str(fields.get("agent", REPOSITORY_GUARDIAN)),
         f"merged {work.id} as {str(fields.get('commit', ''))[:10]}, tests passed",
         "good",
     )

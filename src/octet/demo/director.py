@@ -16,12 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from octet.base.errors import OctetError
+from octet.base.vocabulary import (
+    CODE_SENTINEL,
+    DEVELOPER,
+    ORCHESTRATOR,
+    REPOSITORY_GUARDIAN,
+    TEST_ORCHESTRATOR,
+)
 from octet.client.api import Octet, connect
 from octet.daemon.process import control
 from octet.demo.chronicle import Chronicle
 from octet.demo.crew import Part, ProcessCrew
 from octet.demo.report import Facts, Report, compose
-from octet.demo.roles import DEVELOPER, GUARDIAN, ORCHESTRATOR, PLAN, REVIEWER, TESTER
+from octet.demo.roles import PLAN
 from octet.demo.sample import BRANCH, Sample, load_sample, make_repository, test_command
 from octet.demo.sandbox import Sandbox, make_sandbox, watched
 from octet.demo.verdict import (
@@ -119,7 +126,7 @@ class Director:
         victim = random.Random(self._options.seed).randrange(1, developers) if developers > 1 else 0
         # The more developers there are, the fewer tasks are sure to come to each.
         lingers_at = 2 if developers <= 4 else 1
-        roles = [ORCHESTRATOR, REVIEWER, TESTER, GUARDIAN]
+        roles = [ORCHESTRATOR, CODE_SENTINEL, TEST_ORCHESTRATOR, REPOSITORY_GUARDIAN]
         crew = [self._part(role, role) for role in roles]
         for number in range(developers):
             lingers = lingers_at if victim and number == victim else 0

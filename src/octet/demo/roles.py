@@ -14,15 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from octet.base.vocabulary import (
+    CODE_SENTINEL,
+    DEVELOPER,
+    ORCHESTRATOR,
+    REPOSITORY_GUARDIAN,
+    TEST_ORCHESTRATOR,
+)
 from octet.demo import sample as steps
 from octet.demo.acts import Act, Answer, Bash, Behaviour, Edit, EndTurn, Linger, Read, Tool, Write
 from octet.demo.sample import BRANCH, Job, Sample
 
-ORCHESTRATOR = "orchestrator"
-DEVELOPER = "developer"
-REVIEWER = "code-sentinel"
-TESTER = "test-orchestrator"
-GUARDIAN = "repository-guardian"
 PLAN = "PLAN.md"
 NOTES = "Notes:\n"
 NOTHING_TO_CLAIM = "the build stage"
@@ -131,9 +133,9 @@ def guardian(_scene: Scene) -> Behaviour:
 BEHAVIOURS: Mapping[str, Callable[[Scene], Behaviour]] = {
     ORCHESTRATOR: orchestrator,
     DEVELOPER: developer,
-    REVIEWER: reviewer,
-    TESTER: tester,
-    GUARDIAN: guardian,
+    CODE_SENTINEL: reviewer,
+    TEST_ORCHESTRATOR: tester,
+    REPOSITORY_GUARDIAN: guardian,
 }
 
 

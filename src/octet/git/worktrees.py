@@ -11,7 +11,7 @@ from pathlib import Path
 from octet.base.errors import Refused, UsageError
 from octet.git.program import Git, GitFailed
 
-TASK_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 BRANCH_PREFIX = "octet/"
 SCRATCH = "octet-merge"
 TRIAL = f"{SCRATCH}-try"
@@ -51,7 +51,7 @@ def check_name(name: str) -> None:
     Raises:
         UsageError: with the characters that can.
     """
-    if not TASK_PATTERN.fullmatch(name) or ".." in name or name.endswith((".", ".lock")):
+    if not _NAME.fullmatch(name) or ".." in name or name.endswith((".", ".lock")):
         raise UsageError(f"{name!r} cannot name a branch: use letters, digits, '.', '_' and '-'")
 
 

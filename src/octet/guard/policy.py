@@ -12,7 +12,6 @@ asked: judge with `Granted()`.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from typing import Any, Literal
 
 from octet.base.globs import matches_any
 from octet.base.text import plain
+from octet.base.vocabulary import AGENT_NAME
 from octet.guard.git.script import Moves, git_effects
 from octet.guard.octet_command import approves, read_octet_command, runs_unasked
 from octet.guard.paths import (
@@ -54,7 +54,6 @@ from octet.project.repository import (
 )
 
 _WRITE_LIMIT = 100
-_AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -413,7 +412,7 @@ def _named_input(needs: Needs, agent: str) -> Mapping[str, Any] | None:
     session's.
     """
     command = needs.tool_input.get("command")
-    if not needs.names_agent or not isinstance(command, str) or not _AGENT_NAME.fullmatch(agent):
+    if not needs.names_agent or not isinstance(command, str) or not AGENT_NAME.fullmatch(agent):
         return None
     prefix = f"OCTET_AGENT={agent} " if needs.unasked else f"export OCTET_AGENT={agent}; "
     return {**needs.tool_input, "command": prefix + command.lstrip(" \t\n")}

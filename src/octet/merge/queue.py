@@ -29,6 +29,7 @@ from octet.base.errors import (
     StoreUnreachable,
 )
 from octet.base.text import plain
+from octet.base.vocabulary import MERGE
 from octet.client.api import Octet
 from octet.client.lease import Lease, LeaseLost
 from octet.core.agents.registry import Agent
@@ -60,7 +61,6 @@ from octet.project.repository import Project
 from octet.worktree.lifecycle import clean_up_merged
 from octet.worktree.rescue import base_branch
 
-STAGE = "merge"
 TESTS_LIMIT_S = 3600.0
 PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
 # How often a queue that waits for work for ever gives up its place among the waiters and takes it
@@ -183,7 +183,7 @@ class MergeQueue:
         Raises:
             NothingToClaim: nothing waits. The others are those of `Tasks.claim`.
         """
-        tasks = [self._octet.tasks.claim(self._agent, STAGE, task_id)] if task_id else self.claim()
+        tasks = [self._octet.tasks.claim(self._agent, MERGE, task_id)] if task_id else self.claim()
         if not tasks:
             raise NothingToClaim("nothing waits for the merge stage")
         while tasks:
@@ -204,7 +204,7 @@ class MergeQueue:
         with suppress(NothingToClaim):
             while len(tasks) < self._how.batch:
                 tasks.append(
-                    self._octet.tasks.claim(self._agent, STAGE, most=others + len(tasks) + 1)
+                    self._octet.tasks.claim(self._agent, MERGE, most=others + len(tasks) + 1)
                 )
         return tasks
 
@@ -246,7 +246,7 @@ class MergeQueue:
         try:
             return [
                 claim_when_there(
-                    self._octet.store, self._agent, STAGE, TURN_S if wait_s is None else wait_s
+                    self._octet.store, self._agent, MERGE, TURN_S if wait_s is None else wait_s
                 )
             ]
         except NothingToClaim:

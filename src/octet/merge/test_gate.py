@@ -16,8 +16,6 @@ from octet.merge.model import Conflict, TestsFailed, Unusable, Waiting
 from octet.merge.queue import How, work_of
 from octet.merge.test_command import Evidence
 
-STAGE = "test"
-
 
 @dataclass(frozen=True)
 class Judged:

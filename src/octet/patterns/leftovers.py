@@ -15,13 +15,14 @@ from redis.cluster import RedisCluster
 from redis.exceptions import ResponseError, WatchError
 
 from octet.base.errors import Refused
+from octet.base.vocabulary import RUN_NAME
 from octet.patterns.runs import KINDS
 from octet.store.scan import scan_keys
 from octet.store.scripts import Store
 
 STEP = 500
 MAP_QUEUE = "map:"
-_RUN = re.compile(r"run:([A-Za-z0-9][A-Za-z0-9._-]{0,63}):(.*)", re.DOTALL)
+_RUN = re.compile(rf"run:({RUN_NAME.pattern}):(.*)", re.DOTALL)
 _STARTS = {start: kind for kind, starts in KINDS.items() for start in starts}
 
 

@@ -19,28 +19,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from octet.base.errors import ConfigError
+from octet.base.vocabulary import GATES, MERGE, PROJECT_NAME, REMOTE_NAME, REVIEW, ROLES, TEST
 
 FILE = Path(".claude") / "octet.toml"
 
-# The same as `store.keys.PROJECT_PATTERN` (a test holds them together): the name stands in every
-# key's hash tag.
-PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-# The same as `task_record.GATES` (a test holds them together).
-GATE_NAMES = ("review", "security", "test", "merge")
-# A remote that git has by this name. `git push` would take a URL or a path as well, and run what
-# `ext::` names.
-REMOTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-# The same as `agents.ROLES` (a test holds them together).
-ROLE_NAMES = (
-    "orchestrator",
-    "architect",
-    "developer",
-    "code-sentinel",
-    "security-auditor",
-    "test-orchestrator",
-    "repository-guardian",
-    "documentation-keeper",
-)
 MOST_BATCH = 64
 # The store counts no further exactly.
 MOST_TOKENS = 10**15
@@ -87,7 +69,7 @@ class Config:
     worktree_setup: str = ""
     worktree_directory: str = ".claude/worktrees"
     worktree_ports: tuple[str, ...] = ()
-    gates: tuple[str, ...] = ("review", "test", "merge")
+    gates: tuple[str, ...] = (REVIEW, TEST, MERGE)
     security_labels: tuple[str, ...] = ("security",)
     security_paths: tuple[str, ...] = ()
     merge_strategy: MergeStrategy = "merge"
@@ -225,11 +207,8 @@ def _ports(value: Any) -> tuple[str, ...]:
 
 def _gates(value: Any) -> tuple[str, ...]:
     gates = _texts(value)
-    if (
-        list(gates) != [name for name in GATE_NAMES if name in gates]
-        or gates[-1:] != GATE_NAMES[-1:]
-    ):
-        raise ValueError(f"must be of {', '.join(GATE_NAMES)}, in this order, merge the last")
+    if list(gates) != [name for name in GATES if name in gates] or gates[-1:] != GATES[-1:]:
+        raise ValueError(f"must be of {', '.join(GATES)}, in this order, merge the last")
     return gates
 
 
@@ -250,8 +229,8 @@ def _flag(value: Any) -> bool:
 
 def _roles(value: Any) -> tuple[str, ...]:
     roles = _texts(value)
-    if len(set(roles)) < len(roles) or not set(roles) <= set(ROLE_NAMES):
-        raise ValueError(f"must be different roles of {', '.join(ROLE_NAMES)}")
+    if len(set(roles)) < len(roles) or not set(roles) <= set(ROLES):
+        raise ValueError(f"must be different roles of {', '.join(ROLES)}")
     return roles
 
 

@@ -77,12 +77,11 @@ and whose turn it is to let them leap (`leap.py`).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from octet.base.errors import UsageError
+from octet.base.vocabulary import PROJECT_NAME, RUN_NAME
 
-PROJECT_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SERVER_RUN = "octet:server-run"
 
 
@@ -104,11 +103,11 @@ class Keys:
     run: str = ""
 
     def __post_init__(self) -> None:
-        if not PROJECT_PATTERN.fullmatch(self.project):
+        if not PROJECT_NAME.fullmatch(self.project):
             raise UsageError(
                 f"project name {self.project!r}: use letters, digits, '.', '_' and '-' (64 at most)"
             )
-        if self.run and not PROJECT_PATTERN.fullmatch(self.run):
+        if self.run and not RUN_NAME.fullmatch(self.run):
             raise UsageError(
                 f"run {self.run[:80]!r}: use letters, digits, '.', '_' and '-' (64 at most)"
             )

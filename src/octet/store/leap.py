@@ -20,8 +20,9 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from octet.base.vocabulary import PROJECT_NAME
 from octet.store.embedded import flush_to_disk
-from octet.store.keys import PROJECT_PATTERN, SERVER_RUN, Keys, server_turn
+from octet.store.keys import SERVER_RUN, Keys, server_turn
 
 # A server does some 100,000 scripts a second and may forget two of them.
 LEAP = 1_000_000
@@ -73,7 +74,7 @@ def leap_all(client: Any, by: int) -> int:
 def projects(client: Any) -> set[str]:
     """The names of the projects that have or had agents or tasks on this server."""
     signs = (_SIGN.fullmatch(key) for key in client.scan_iter(_PATTERN, count=10_000))
-    return {sign[1] for sign in signs if sign and PROJECT_PATTERN.fullmatch(sign[1])}
+    return {sign[1] for sign in signs if sign and PROJECT_NAME.fullmatch(sign[1])}
 
 
 def _run_of(client: Any) -> str:

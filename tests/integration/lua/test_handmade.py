@@ -12,8 +12,8 @@ from tests.support.redis_fixtures import wait_for
 from tests.support.store_fixtures import contradictions, join
 
 from octet.base.errors import LockHeld, NotFound, NothingToClaim
+from octet.base.vocabulary import GUEST
 from octet.client.api import Octet
-from octet.core.agents.registry import GUEST
 
 DEEP = '{"title": "deep", "x": ' + "[" * 2000 + "]" * 2000 + "}"
 RAW_JSON = {

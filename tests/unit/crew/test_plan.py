@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from octet.base.errors import ConfigError, Refused
-from octet.core.agents.registry import ROLES
 from octet.crew.capacity import Machine, read_machine
 from octet.crew.plan import (
     RESERVE_MB,
@@ -71,10 +70,6 @@ class TestRoles:
         ):
             with pytest.raises(ConfigError, match=":3: crew"):
                 settings.parse(f'project = "shop"\n[crew]\n{line}\n', path)
-
-    def test_are_those_of_agents(self) -> None:
-        """The settings read no Redis, and so have the names once more."""
-        assert settings.ROLE_NAMES == ROLES
 
 
 class TestPlan:

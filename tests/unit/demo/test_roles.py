@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from octet.base.vocabulary import CODE_SENTINEL, REPOSITORY_GUARDIAN, TEST_ORCHESTRATOR
 from octet.core.tasks.verdicts import Finding
 from octet.demo.acts import Act, Answer, Bash, Behaviour, EndTurn, Linger, Read, Write
-from octet.demo.roles import BEHAVIOURS, GUARDIAN, REVIEWER, TESTER, Scene, Unexpected, find_faults
+from octet.demo.roles import BEHAVIOURS, Scene, Unexpected, find_faults
 from octet.demo.sample import load_sample
 
 
@@ -110,7 +111,7 @@ def test_the_reviewer_judges_what_it_has_read(scene: Scene) -> None:
     """It takes a task, reads the very change that the review names, and says what it found of
     that task.
     """
-    behaviour = BEHAVIOURS[REVIEWER](scene)
+    behaviour = BEHAVIOURS[CODE_SENTINEL](scene)
     next(behaviour)
     started = json.dumps({"task": {"id": "budgets"}, "change": {"command": "git diff a b"}})
     acts = [
@@ -130,7 +131,8 @@ def test_the_reviewer_judges_what_it_has_read(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "command"), [(TESTER, "octet test run"), (GUARDIAN, "octet merge run")]
+    ("role", "command"),
+    [(TEST_ORCHESTRATOR, "octet test run"), (REPOSITORY_GUARDIAN, "octet merge run")],
 )
 def test_tester_and_guardian_leave_it_to_the_queue(scene: Scene, role: str, command: str) -> None:
     """They run Octet's own command when something waits for them; one that fails stops the

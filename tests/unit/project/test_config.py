@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from octet.base.errors import ConfigError
-from octet.core.tasks.record import GATES
+from octet.base.vocabulary import PROJECT_NAME
 from octet.project import config
-from octet.store.keys import PROJECT_PATTERN
 
 FILE = Path("/home/ann/shop/.claude/octet.toml")
 
@@ -203,22 +202,12 @@ def test_the_fresh_file_reads_back(directory: str) -> None:
     """
     read = config.parse(config.fresh_text(directory), FILE)
     assert read.protected == ("main", "master")
-    assert PROJECT_PATTERN.fullmatch(read.project)
+    assert PROJECT_NAME.fullmatch(read.project)
 
 
 def test_two_fresh_files_are_two_projects() -> None:
     """Two people with a directory of the same name do not share a project by accident."""
     assert config.fresh_text("app") != config.fresh_text("app")
-
-
-def test_the_project_name_is_what_keys_take() -> None:
-    """The pattern here and the one of the key names are the same."""
-    assert config.PROJECT_NAME.pattern == PROJECT_PATTERN.pattern
-
-
-def test_the_gates_are_those_of_a_task() -> None:
-    """The names here and those of a task's path are the same."""
-    assert config.GATE_NAMES == GATES
 
 
 def test_dangerous_settings_are_those_that_run_or_connect() -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from octet.base.errors import UsageError
-from octet.store.keys import PROJECT_PATTERN, Keys
+from octet.base.vocabulary import PROJECT_NAME
+from octet.store.keys import Keys
 
 NAMES = [name for name, kind in inspect.getmembers(Keys) if isinstance(kind, property)]
 MAKERS = [
@@ -41,7 +42,7 @@ def test_the_hash_tag_is_the_project(project: str, rest: str) -> None:
     """Whatever a task or session is called, a cluster hashes the project alone; another project's
     keys are never met.
     """
-    if not PROJECT_PATTERN.fullmatch(project):
+    if not PROJECT_NAME.fullmatch(project):
         with pytest.raises(UsageError):
             Keys(project)
         return

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from octet.base.errors import OctetError, Refused
+from octet.base.vocabulary import ROLES
 from octet.client.api import Octet
 from octet.core.agents.identity import current_agent, this_process
-from octet.core.agents.registry import ROLES, Agent
+from octet.core.agents.registry import Agent
 from octet.core.tasks.tasks import Task
 
 

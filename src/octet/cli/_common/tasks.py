@@ -8,10 +8,11 @@ import click
 
 from octet.base.errors import Refused, UsageError
 from octet.base.text import age, plain
+from octet.base.vocabulary import stage_of_role
 from octet.cli._common.records import text_lines
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.tasks.record import STAGES, FailedAttempt, Task, stage_of_role
+from octet.core.tasks.record import STAGES, FailedAttempt, Task
 from octet.core.tasks.waiting import claim_when_there
 
 CHECK_S = 5.0

@@ -15,10 +15,10 @@ from typing import Any
 
 from octet.base.errors import NotLeading
 from octet.base.text import age
+from octet.base.vocabulary import ORCHESTRATOR
 from octet.core.agents.registry import Agent
 from octet.store.scripts import Store
 
-ORCHESTRATOR = "orchestrator"
 LEADS = "leads"
 STANDBY = "standby"
 

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 
 from octet.base.errors import UsageError
 from octet.base.process import ProcessIdentity, host_id, identify
-from octet.core.agents.registry import GUEST, Agent, Agents, Registration
+from octet.base.vocabulary import GUEST
+from octet.core.agents.registry import Agent, Agents, Registration
 
 # A person, or a script that named itself, has no process to watch: its lease is renewed by each
 # command.

@@ -7,27 +7,15 @@ scripts answer the old one with `GONE`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from redis.exceptions import NoScriptError
 
 from octet.base.errors import AgentGone, NotFound, Refused, UsageError
+from octet.base.vocabulary import AGENT_NAME, GUEST, ROLES
 from octet.store.scripts import Reply, Store, from_json, load_script, to_json
 
-ROLES = (
-    "orchestrator",
-    "architect",
-    "developer",
-    "code-sentinel",
-    "security-auditor",
-    "test-orchestrator",
-    "repository-guardian",
-    "documentation-keeper",
-)
-GUEST = "guest"
-NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 LEASE_MS = 30_000
 LOCK_TTL_MS = 60_000
 SESSION_MEMORY_MS = 30 * 24 * 3600 * 1000
@@ -436,8 +424,8 @@ def _entry(agent_id: str, text: str | None) -> Agent | None:
 
 
 def _check_registration(wanted: Registration) -> None:
-    if not NAME_PATTERN.fullmatch(wanted.role) or (
-        wanted.name and not NAME_PATTERN.fullmatch(wanted.name)
+    if not AGENT_NAME.fullmatch(wanted.role) or (
+        wanted.name and not AGENT_NAME.fullmatch(wanted.name)
     ):
         raise UsageError(
             f"agent name {wanted.name or wanted.role!r}: use letters, digits, '.', '_' and "

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from octet.base.errors import AgentGone, NotFound, Refused, UsageError
-from octet.core.agents.registry import NAME_PATTERN, Agent
+from octet.base.vocabulary import AGENT_NAME, TASK_ID
+from octet.core.agents.registry import Agent
 from octet.store.scripts import Reply, Store, as_mapping, from_json, to_json
 
 MOST_TEXT = 16 * 1024
@@ -323,12 +324,9 @@ def _address(to: str, everyone: bool) -> tuple[str, str]:
 
 
 def _check(to: str, text: str, kind: str, priority: str, reply_to: str) -> None:
-    named = (
-        NAME_PATTERN.fullmatch("t" + to.removeprefix(TASK))
-        if to.startswith(TASK)
-        else NAME_PATTERN.fullmatch(to)
-    )
-    if not named or to == TASK:
+    is_task = to.startswith(TASK)
+    named = TASK_ID.fullmatch(to.removeprefix(TASK)) if is_task else AGENT_NAME.fullmatch(to)
+    if not named:
         raise UsageError(f"{to!r} is no agent, role or task: `octet agent list` shows who is there")
     if not text.strip() or len(text) > MOST_TEXT:
         raise UsageError(

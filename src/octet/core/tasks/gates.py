@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from octet.base.globs import matches_any
-from octet.core.tasks.record import GATES, Task
+from octet.base.vocabulary import GATES, SECURITY
+from octet.core.tasks.record import Task
 from octet.project.config import Config
-
-SECURITY = "security"
 
 
 def gates_for(task: Task, changed_paths: Iterable[str], config: Config) -> tuple[str, ...]:

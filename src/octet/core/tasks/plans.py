@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from octet.base.errors import UsageError
-from octet.core.tasks.record import GATES, WORK_STAGES
+from octet.base.vocabulary import BUILD, GATES, TASK_ID, WORK_STAGES
 
-ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CAPABILITY_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 MOST_TITLE = 500
 MOST_TEXT = 64 * 1024
@@ -44,7 +43,7 @@ class NewTask:
     paths: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
-    stage: str = "build"
+    stage: str = BUILD
     gates: tuple[str, ...] = ()
     accept: str = ""
     feature: str = ""
@@ -119,7 +118,7 @@ def check_task(task: NewTask) -> None:
             )
     if not -MOST_PRIORITY <= task.priority <= MOST_PRIORITY:
         raise UsageError(f"priority is -{MOST_PRIORITY} to {MOST_PRIORITY}, not {task.priority:g}")
-    if task.id and not ID_PATTERN.fullmatch(task.id):
+    if task.id and not TASK_ID.fullmatch(task.id):
         raise UsageError(f"task id {task.id!r}: use letters, digits, '.', '_' and '-' (64 at most)")
     if task.max_attempts < 1:
         raise UsageError(f"max_attempts is 1 or more, not {task.max_attempts}")

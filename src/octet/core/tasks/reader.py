@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 
 from octet.base.errors import NotFound, UsageError
+from octet.base.vocabulary import BUILD
 from octet.core.tasks.record import HELD_STATES, STAGES, Stage, Task, TaskState
 from octet.core.tasks.verdicts import Record, read_records
 from octet.store.keys import Keys
@@ -163,12 +164,12 @@ class TaskReader:
             own = [
                 keys.stage(name.removesuffix(":")) for name in names if name.startswith(f"{stage}:")
             ]
-            queues = [keys.priority, *own] if stage == "build" else own
+            queues = [keys.priority, *own] if stage == BUILD else own
         pipe = self._store.client.pipeline(transaction=False)
         for queue in queues:
             pipe.zcard(queue)
             pipe.zrevrange(queue, 0, most - 1)
-        if stage == "build":
+        if stage == BUILD:
             pipe.llen(keys.pending)
             pipe.lrange(keys.pending, -most, -1)
         found = pipe.execute()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from octet.base.vocabulary import BUILD, GATES, MERGE, REVIEW, ROLE_OF_STAGE, SECURITY, TEST
 from octet.store.scripts import from_json
 
 
@@ -44,28 +45,19 @@ class Stage:
     role: str
 
 
-STAGES = {
-    stage.name: stage
-    for stage in (
-        Stage("plan", TaskState.PENDING, TaskState.CLAIMED, "orchestrator"),
-        Stage("design", TaskState.PENDING, TaskState.CLAIMED, "architect"),
-        Stage("build", TaskState.PENDING, TaskState.CLAIMED, "developer"),
-        Stage("docs", TaskState.PENDING, TaskState.CLAIMED, "documentation-keeper"),
-        Stage("review", TaskState.SUBMITTED, TaskState.IN_REVIEW, "code-sentinel"),
-        Stage("security", TaskState.SUBMITTED, TaskState.IN_REVIEW, "security-auditor"),
-        Stage("test", TaskState.SUBMITTED, TaskState.TESTING, "test-orchestrator"),
-        Stage("merge", TaskState.SUBMITTED, TaskState.MERGING, "repository-guardian"),
-    )
+_AT_GATE = {
+    REVIEW: TaskState.IN_REVIEW,
+    SECURITY: TaskState.IN_REVIEW,
+    TEST: TaskState.TESTING,
+    MERGE: TaskState.MERGING,
 }
-# Where a task's path begins, and what it may pass from there on. A task's own path is data: its
-# `work` stage and its `gates`.
-WORK_STAGES = tuple(stage.name for stage in STAGES.values() if stage.waiting == TaskState.PENDING)
-GATES = tuple(stage.name for stage in STAGES.values() if stage.waiting == TaskState.SUBMITTED)
-
-
-def stage_of_role(role: str) -> str:
-    """The stage that a role serves; "" for a guest or a role of somebody's own."""
-    return next((stage.name for stage in STAGES.values() if stage.role == role), "")
+# A task's own path is data: its `work` stage, where it begins, and its `gates`.
+STAGES = {
+    name: Stage(name, TaskState.SUBMITTED, _AT_GATE[name], role)
+    if name in GATES
+    else Stage(name, TaskState.PENDING, TaskState.CLAIMED, role)
+    for name, role in ROLE_OF_STAGE.items()
+}
 
 
 class FailedAttempt(NamedTuple):
@@ -93,8 +85,8 @@ class Task:
     id: str
     title: str
     state: str
-    stage: str = "build"
-    work: str = "build"
+    stage: str = BUILD
+    work: str = BUILD
     gates: tuple[str, ...] = ()
     priority: float = 0
     description: str = ""

@@ -22,17 +22,17 @@ from octet.base.errors import (
     UsageError,
     WorkMoved,
 )
+from octet.base.vocabulary import BUILD, PLAN, stage_of_role
 from octet.core.agents.election import as_orchestrator, refusal
 from octet.core.agents.registry import Agent
 from octet.core.tasks.plans import MOST_TEXT, MOST_TITLE, NewTask, check_gates, check_plan
 from octet.core.tasks.reader import TaskReader, stage_named
-from octet.core.tasks.record import HELD_STATES, STAGES, Stage, Task, TaskState, stage_of_role
+from octet.core.tasks.record import HELD_STATES, STAGES, Stage, Task, TaskState
 from octet.core.tasks.verdicts import NewRecord
 from octet.store.scripts import Reply, as_mapping, to_json
 
 # How long what a gate sent back is kept for its author.
 OFFER_MS = 120_000
-PLAN = "plan"
 
 __all__ = [
     "OFFER_MS",
@@ -71,7 +71,7 @@ class Tasks(TaskReader):
         paths: Sequence[str] = (),
         needs: Sequence[str] = (),
         after: Sequence[str] = (),
-        stage: str = "build",
+        stage: str = BUILD,
         gates: Sequence[str] = (),
         accept: str = "",
         feature: str = "",
@@ -165,7 +165,7 @@ class Tasks(TaskReader):
     def claim(
         self,
         agent: Agent,
-        stage: str = "build",
+        stage: str = BUILD,
         task_id: str | None = None,
         most: int = 1,
         turn: ClaimOrder = ClaimOrder.ANY,

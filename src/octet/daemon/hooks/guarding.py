@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from octet.base.errors import NotFound, OctetError, StoreUnreachable
 from octet.base.text import plain
+from octet.base.vocabulary import DEVELOPER
 from octet.core.agents.registry import Agent
 from octet.core.locks.overlap import Overlap
 from octet.daemon.hooks import permission
@@ -166,7 +167,7 @@ def _astray(crew: Crew, agent: Agent, needs: policy.Needs) -> policy.Verdict | N
     younger than what this process remembers.
     """
     if (
-        agent.role != "developer"
+        agent.role != DEVELOPER
         or not needs.shared
         or needs.refusals
         or crew.project.config.lock_paths != "enforce"

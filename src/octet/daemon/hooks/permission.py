@@ -10,14 +10,15 @@ import logging
 from collections.abc import Sequence
 
 from octet.base.errors import AgentGone, LockAwaited, LockHeld, NotFound, OctetError
+from octet.base.vocabulary import GUEST, REPOSITORY_GUARDIAN
 from octet.client.api import Octet
-from octet.core.agents.registry import GUEST, Agent
+from octet.core.agents.registry import Agent
 from octet.guard import policy
 
 log = logging.getLogger("octet.permission")
 
 # A guest commits where the person lets it, one at a time.
-MAY_MOVE_BRANCHES = frozenset({GUEST, "repository-guardian"})
+MAY_MOVE_BRANCHES = frozenset({GUEST, REPOSITORY_GUARDIAN})
 
 
 def acquire(octet: Octet, agent: Agent, resources: Sequence[str]) -> policy.Answer:

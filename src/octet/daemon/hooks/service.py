@@ -14,8 +14,9 @@ from typing import Any
 
 from octet.base.errors import AgentGone, NotTrusted, OctetError, StoreUnreachable
 from octet.base.text import plain
+from octet.base.vocabulary import GUEST
 from octet.client.api import Octet
-from octet.core.agents.registry import GUEST, Agent
+from octet.core.agents.registry import Agent
 from octet.daemon.hooks import fence
 from octet.daemon.hooks.dedupe import Twins
 from octet.daemon.hooks.failure import failure_reply

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from octet.base.errors import NotFound
 from octet.base.process import ProcessIdentity, identify, is_alive
+from octet.base.vocabulary import GUEST, ROLES
 from octet.client.api import Octet
 from octet.core.agents import identity
-from octet.core.agents.registry import GUEST, ROLES, Agent, Joined, Registration
+from octet.core.agents.registry import Agent, Joined, Registration
 from octet.core.agents.work_state import LEFT
 from octet.daemon.liveness.heartbeat import Vitals, local_process
 from octet.daemon.liveness.rescuer import LEAVE_S

@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from octet.base.text import plain
+from octet.base.vocabulary import BUILD, GUEST, stage_of_role
 from octet.client.api import Octet
-from octet.core.agents.registry import GUEST, Agent
-from octet.core.tasks.record import TaskState, stage_of_role
+from octet.core.agents.registry import Agent
+from octet.core.tasks.record import TaskState
 from octet.core.tasks.tasks import Task
 from octet.daemon.turns.handout import facts, how_to
 
@@ -128,7 +129,7 @@ def _named(octet: Octet, agent: Agent) -> str:
 
 
 def _waiting(octet: Octet, agent: Agent) -> str:
-    count = octet.tasks.waiting(stage_of_role(agent.role) or "build")
+    count = octet.tasks.waiting(stage_of_role(agent.role) or BUILD)
     return (
         f"{count} task{'s' if count != 1 else ''} wait{'s' if count == 1 else ''}." if count else ""
     )

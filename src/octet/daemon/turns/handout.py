@@ -7,6 +7,7 @@ The texts fit the client's 10,000 characters however long the task's own are.
 from __future__ import annotations
 
 from octet.base.text import plain
+from octet.base.vocabulary import DESIGN, MERGE, PLAN, REVIEW, SECURITY, TEST
 from octet.core.agents.registry import Agent
 from octet.core.tasks.record import Task, TaskState
 
@@ -14,8 +15,8 @@ MOST_TEXT = 2000
 MOST_PATHS = 600
 PAUSE = "If your person has asked you to stop or to wait: `octet agent pause`, and end your turn."
 COMMANDS = {
-    "test": "run `octet test run --all` (give the Bash call a timeout of 600000 ms)",
-    "merge": "look at `octet merge queue`, then run `octet merge run --once` (give the Bash call a "
+    TEST: "run `octet test run --all` (give the Bash call a timeout of 600000 ms)",
+    MERGE: "look at `octet merge queue`, then run `octet merge run --once` (give the Bash call a "
     "timeout of 600000 ms)",
 }
 
@@ -87,7 +88,7 @@ def facts(task: Task, most: int = MOST_TEXT) -> list[str]:
 def how_to(task: Task) -> str:
     """What is done with a task at the stage that it is at, by command."""
     end = f"`octet task submit {task.id} --note '…'` there"
-    if task.stage in ("review", "security"):
+    if task.stage in (REVIEW, SECURITY):
         return (
             f"`octet review start {task.id}` prints the change; read all of it, then `octet "
             f"review approve {task.id} --note '…'` "
@@ -95,7 +96,7 @@ def how_to(task: Task) -> str:
         )
     if task.stage in COMMANDS:
         return f"{COMMANDS[task.stage]}."
-    if task.stage in ("plan", "design"):
+    if task.stage in (PLAN, DESIGN):
         return f"as your role says; then `octet task complete {task.id} --result '…'`."
     again = f"`octet review show {task.id}` has all findings; " if task.findings else ""
     return (

@@ -29,11 +29,12 @@ from octet.base.errors import (
     StoreUnreachable,
 )
 from octet.base.text import plain
+from octet.base.vocabulary import GATES, MERGE, ORCHESTRATOR, TEST, WORK_STAGES, stage_of_role
 from octet.client.api import Octet
 from octet.core.agents.election import STANDBY
 from octet.core.agents.registry import Agent
 from octet.core.agents.work_state import CLEAN_SLATE, CREW_DOWN, Standing, packed
-from octet.core.tasks.record import GATES, WORK_STAGES, Task, TaskState, stage_of_role
+from octet.core.tasks.record import Task, TaskState
 from octet.daemon.projects.sessions import Crew
 from octet.daemon.turns import handout, rules
 from octet.daemon.turns.rules import AT_WORK, IDLE, Step, Turn, decide
@@ -52,7 +53,7 @@ OFFER_AT_LEAST_MS = 3_600_000
 # Who holds a task and was cut off by an error of the API is woken for it after so long.
 CUT_AGAIN_MS = 60_000
 # The stages whose command claims for itself.
-OFFERED = ("test", "merge")
+OFFERED = (TEST, MERGE)
 # A prompt that begins like this was typed by nobody: the client's own words for what ended or
 # arrived while the session was idle.
 NOT_A_PERSON = (
@@ -427,14 +428,14 @@ def _park(octet: Octet, agent: Agent, turn: Turn, step: Step, keep: Keep | None)
     octet.standings.note(agent, step.changes)
     octet.standings.park(agent, step.reason, given)
     log.warning("%s is parked: %s", agent.id, step.reason)
-    if agent.role != "orchestrator":
+    if agent.role != ORCHESTRATOR:
         back = f" Given back: {', '.join(given)}." if given else ""
         text = (
             f"{agent.id} is parked: {step.reason}.{back} It goes on after a prompt of its "
             f"person, or `octet agent resume {agent.id}`."
         )
         try:
-            octet.messages.send("orchestrator", text, sender=agent.id)
+            octet.messages.send(ORCHESTRATOR, text, sender=agent.id)
         except Refused as error:  # its inbox is full: `octet status` tells it all the same
             log.info("the orchestrator is not told: %s", error)
 

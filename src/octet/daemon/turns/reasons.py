@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from octet.base.text import plain
+from octet.base.vocabulary import AGENT_NAME, stage_of_role
 from octet.client.api import Octet
-from octet.core.agents.registry import NAME_PATTERN, Agent
+from octet.core.agents.registry import Agent
 from octet.core.agents.work_state import CREW_DOWN
-from octet.core.tasks.record import stage_of_role
+from octet.core.messaging.messages import EVERYBODY
 from octet.daemon.projects.news import News
 from octet.daemon.turns import loop
 from octet.store.scripts import Reply
@@ -19,7 +20,6 @@ from octet.store.scripts import Reply
 # How long one idle agent has to come for what is there for one of many, before the next is woken.
 GRACE_MS = 5000
 MOST_NAMED = 3
-EVERYBODY = frozenset({"all", "everybody"})
 
 
 @dataclass
@@ -130,7 +130,7 @@ def _is_elsewhere(inboxes: frozenset[str]) -> bool:
     """Whether a message went to what is neither agent nor role, and may be many: everybody, a
     task's holder.
     """
-    return any(name in EVERYBODY or not NAME_PATTERN.fullmatch(name) for name in inboxes)
+    return any(name in EVERYBODY or not AGENT_NAME.fullmatch(name) for name in inboxes)
 
 
 def _look_at_locks(

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from octet.base.vocabulary import BUILD, DESIGN, DOCS, PLAN
 from octet.core.agents.work_state import CREW_DOWN, Standing, more_returns, packed
 from octet.core.tasks.record import Task, TaskState
 from octet.project.config import Config
@@ -104,11 +105,11 @@ def _fruit(turn: Turn) -> bool | None:
     before, task = turn.standing, turn.ended
     if task is None or task.state == TaskState.CANCELLED:
         return None
-    if before.stage in ("plan", "design"):
+    if before.stage in (PLAN, DESIGN):
         return task.state in (TaskState.DONE, TaskState.SUBMITTED) or (
             task.author == turn.agent and task.commit != before.base
         )
-    if before.stage in ("build", "docs"):
+    if before.stage in (BUILD, DOCS):
         return task.author == turn.agent and task.commit not in ("", before.base)
     if task.commit != before.base:
         return None  # its author has put another commit there meanwhile

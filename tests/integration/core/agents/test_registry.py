@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tests.support.store_fixtures import contradictions, join, snapshot
 
 from octet.base.errors import AgentGone, NotFound, Refused, UsageError
+from octet.base.vocabulary import ROLES
 from octet.client.api import Octet
-from octet.core.agents.registry import LEASE_MS, LOCK_TTL_MS, ROLES, Agent, Registration
+from octet.core.agents.registry import LEASE_MS, LOCK_TTL_MS, Agent, Registration
 
 
 def register(octet: Octet, **facts: Any) -> tuple[Agent, str]:

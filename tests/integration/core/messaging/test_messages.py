@@ -170,6 +170,14 @@ def test_to_the_holder_of_a_task(octet: Octet) -> None:
         octet.messages.send("task:nine", "x", sender="x")
 
 
+def test_to_a_task_with_the_longest_name(octet: Octet) -> None:
+    """Every name that a task can have can be written to."""
+    agent, task = join(octet), octet.tasks.add("work", task_id="t" * 64)
+    octet.tasks.claim(agent)
+    octet.messages.send(f"task:{task.id}", "look", sender="x")
+    assert [message.text for message in octet.messages.read(agent)] == ["look"]
+
+
 def test_what_one_sends_to_ones_own_role_is_for_another(octet: Octet) -> None:
     """A developer that asks the developers does not answer itself."""
     first, second = join(octet), join(octet)

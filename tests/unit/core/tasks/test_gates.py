@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from octet.base.vocabulary import GATES
 from octet.core.tasks.gates import gates_for
-from octet.core.tasks.record import GATES, Task
+from octet.core.tasks.record import Task
 from octet.project.config import Config
 
 PROJECT = Config("shop", security_paths=("src/auth/**", "*.pem"))
