@@ -36,6 +36,7 @@ OWN = {
     "octet.base.process",
     "octet.project.repository",
     "octet.base.text",
+    "octet.base.vocabulary",
     "octet.guard",
     "octet.guard.failsafe",
     "octet.guard.git.script",
