@@ -51,7 +51,7 @@ class FakeService:
         return Reply(0, json.dumps(told).encode())
 
 
-class FakeVitals:
+class FakeLiveness:
     """As many live agents as the file `agents` in the state directory says."""
 
     def start(self) -> None: ...
@@ -87,5 +87,5 @@ def start() -> int:
 
 if __name__ == "__main__":
     if sys.argv[1] == "worker":
-        run_worker(lambda: (FakeService(), FakeVitals()))
+        run_worker(lambda: (FakeService(), FakeLiveness()))
     sys.exit(start())

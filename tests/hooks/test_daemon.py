@@ -347,7 +347,7 @@ def test_a_broken_update_leaves_the_old_one(newer: Path, machine: Machine) -> No
     old = machine.start_daemon()
     newer.write_text(
         newer.read_text().replace(
-            "class FakeVitals:", "import nothing_like_this\n\n\nclass FakeVitals:"
+            "class FakeLiveness:", "import nothing_like_this\n\n\nclass FakeLiveness:"
         )
     )
     broken = newer.with_name("worker.py")

@@ -1,4 +1,4 @@
-"""The daemon's working process: wires service, vitals and server together, and decides when to end.
+"""The daemon's working process: wires service, heartbeat and server together, and decides when to end.
 
 The supervisor runs this file as a script, with STATE LOCK LISTENER BEAT LIFE SUPERVISOR after it;
 see `supervisor`.
@@ -41,8 +41,8 @@ SUPERVISOR_RETRY_S = 1.0
 _log = logging.getLogger("octet.daemon.worker")  # by name: we run as `__main__`
 
 
-class Vitals(Protocol):
-    """Keeps this machine's agents alive; `octet.daemon.liveness.heartbeat.Vitals` is the real one."""
+class Liveness(Protocol):
+    """Keeps this machine's agents alive; `octet.daemon.liveness.heartbeat.Heartbeat` is the real one."""
 
     def start(self) -> None: ...
 
@@ -84,14 +84,14 @@ class Worker:
     """One worker's life."""
 
     def __init__(
-        self, handed: Handed, handler: Handler, vitals: Vitals, *, idle_s: float = IDLE_S
+        self, handed: Handed, handler: Handler, liveness: Liveness, *, idle_s: float = IDLE_S
     ) -> None:
         self._handed = handed
         self._beat = handed.beat
         self._life = handed.life
         self._supervisor = handed.supervisor
         self._supervise_again_at = 0.0
-        self._vitals = vitals
+        self._liveness = liveness
         self._idle_s = idle_s
         self._build = read_build() or Build("unknown", "", 0)
         self._started = time.time()
@@ -108,7 +108,7 @@ class Worker:
         """Serve until told to end, replaced, idle, or out of reach."""
         signal.signal(signal.SIGTERM, lambda *_: self.end(supervisor.QUIT))
         signal.signal(signal.SIGINT, lambda *_: self.end(supervisor.QUIT))
-        self._vitals.start()
+        self._liveness.start()
         self._write_record()
         _log.info("daemon %s serves as pid %d", self._build.version, os.getpid())
         self._tell_supervisor(b".")  # we are up: from here on silence means that we hang
@@ -146,7 +146,7 @@ class Worker:
             pass  # it was killed, which `life` says too, or stopped
 
     def _idle_left_s(self) -> float:
-        if self._vitals.live_agents() > 0 or self._server.in_flight:
+        if self._liveness.live_agents() > 0 or self._server.in_flight:
             return self._idle_s
         return self._server.last_request + self._idle_s - time.monotonic()
 
@@ -189,13 +189,13 @@ class Worker:
             # first the socket: whoever comes now shall start another daemon, not wait for our end
             self._remove_files()
         self._server.stop_accepting(leave_backlog=not for_good)
-        self._vitals.stop()
+        self._liveness.stop()
         self._tell_supervisor(self._last_words)
         if not for_good:
             os.close(self._beat)  # the successor starts while we finish what we have taken
         drained = self._server.drain(DRAIN_S)
         if self._idle:
-            self._vitals.rest()
+            self._liveness.rest()
         _log.info("daemon ends, %s", "all answered" if drained else "requests left unanswered")
 
     def _remove_files(self) -> None:
@@ -246,7 +246,7 @@ class Worker:
             modified_ns=self._build.modified_ns,
             started=self._started,
             uptime_s=time.time() - self._started,
-            agents=self._vitals.live_agents(),
+            agents=self._liveness.live_agents(),
             requests=self._server.requests,
             in_flight=max(0, self._server.in_flight - 1),  # without the one that asks
             memory_kb=_memory_kb(),
@@ -276,7 +276,7 @@ def _memory_kb() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
-def run_worker(assemble: Callable[[], tuple[Handler, Vitals]]) -> NoReturn:
+def run_worker(assemble: Callable[[], tuple[Handler, Liveness]]) -> NoReturn:
     """A worker process from its command line on; `assemble` makes what it serves. With `CHECK` as
     its last argument it ends there.
     """
@@ -287,9 +287,12 @@ def run_worker(assemble: Callable[[], tuple[Handler, Vitals]]) -> NoReturn:
     logger = log.configure(handed.state, level=os.environ.get("OCTET_LOG", "INFO").upper())
     status = 1
     try:
-        handler, vitals = assemble()
+        handler, heartbeat = assemble()
         Worker(
-            handed, handler, vitals, idle_s=float(os.environ.get("OCTET_DAEMON_IDLE_S") or IDLE_S)
+            handed,
+            handler,
+            heartbeat,
+            idle_s=float(os.environ.get("OCTET_DAEMON_IDLE_S") or IDLE_S),
         ).run()
         status = 0
     except (
@@ -301,18 +304,21 @@ def run_worker(assemble: Callable[[], tuple[Handler, Vitals]]) -> NoReturn:
     os._exit(status)  # no thread that hangs in a request can hold us
 
 
-def assemble() -> tuple[Handler, Vitals]:
-    """The real service and vitals."""
+def assemble() -> tuple[Handler, Liveness]:
+    """The real service and heartbeat."""
     from octet.daemon.hooks.service import HookService
-    from octet.daemon.liveness.heartbeat import Vitals
-    from octet.daemon.projects.sessions import Crews
+    from octet.daemon.liveness.heartbeat import Heartbeat
+    from octet.daemon.projects.sessions import Projects
+    from octet.daemon.turns.loop import give_back_untouched
 
-    crews = Crews()
-    vitals = Vitals(crews)
-    service = HookService(crews, vitals)
-    service.ledger.start()
-    vitals.at_stop.append(service.ledger.stop)
-    return service, vitals
+    projects = Projects()
+    heartbeat = Heartbeat(projects)
+    service = HookService(projects, heartbeat)
+    service.token_accounting.start()
+    save = heartbeat.rescuer.save
+    heartbeat.after_beat.append(lambda octet, living: give_back_untouched(octet, living, save))
+    heartbeat.at_stop.append(service.token_accounting.stop)
+    return service, heartbeat
 
 
 if __name__ == "__main__":

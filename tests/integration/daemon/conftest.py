@@ -1,4 +1,4 @@
-"""An approved repository, its crew on a real server, and processes to be agents."""
+"""An approved repository, its project on a real server, and processes to be agents."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from octet.client.api import Octet
 from octet.daemon.hooks.service import HookService
-from octet.daemon.liveness.heartbeat import Vitals
-from octet.daemon.projects.sessions import Crews
+from octet.daemon.liveness.heartbeat import Heartbeat
+from octet.daemon.projects.sessions import Projects
 from octet.project import trust
 from octet.project.config import FILE
 from octet.project.repository import load_project
@@ -27,28 +27,28 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def crews() -> Iterator[Crews]:
-    crews = Crews()
-    yield crews
-    for crew in crews.all():
-        if crew.octet:
-            crew.octet.close()
+def projects() -> Iterator[Projects]:
+    projects = Projects()
+    yield projects
+    for project in projects.all():
+        if project.octet:
+            project.octet.close()
 
 
 @pytest.fixture
-def service(crews: Crews) -> Iterator[HookService]:
+def service(projects: Projects) -> Iterator[HookService]:
     """What answers hooks, in this process; none of its threads outlives the test."""
-    vitals = Vitals(crews)
-    made = HookService(crews, vitals)
+    heartbeat = Heartbeat(projects)
+    made = HookService(projects, heartbeat)
     yield made
-    made.ledger.stop()
-    vitals._deaths.stop()
-    vitals.rescuer.stop()
+    made.token_accounting.stop()
+    heartbeat._watcher.stop()
+    heartbeat.rescuer.stop()
 
 
 @pytest.fixture
-def octet(crews: Crews, repository: Path, redis_url: str) -> Octet:
-    return crews.find(str(repository), redis_url).connected()
+def octet(projects: Projects, repository: Path, redis_url: str) -> Octet:
+    return projects.find(str(repository), redis_url).connected()
 
 
 @pytest.fixture

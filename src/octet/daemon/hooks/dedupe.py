@@ -16,14 +16,14 @@ KEPT_S = 30.0
 MOST_KEPT = 4096
 
 
-class Twins:
+class HookDedupe:
     """Remembers, for half a minute, events that the other source may still hand over."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def is_second(self, source: str, pid: int, payload: bytes) -> bool:
+    def is_duplicate(self, source: str, pid: int, payload: bytes) -> bool:
         """Whether the other source has handed this event over already. Two alike from one source
         are two events.
         """

@@ -23,7 +23,7 @@ from octet.core.locks.locks import Lock
 from octet.daemon.hooks import permission
 from octet.daemon.hooks.failure import failure_reply
 from octet.daemon.liveness.heartbeat import local_process
-from octet.daemon.projects.sessions import Crew, Crews
+from octet.daemon.projects.sessions import Projects, ProjectSession
 from octet.daemon.protocol.wire import Reply, Request
 from octet.fence import attempt as fence
 from octet.fence.attempt import EVENT, Attempt
@@ -56,38 +56,40 @@ class Asker:
         return next((by_name[name] for name in chosen if name in by_name), self.family[0])
 
 
-def answer(crews: Crews, request: Request) -> Reply:
+def answer(projects: Projects, request: Request) -> Reply:
     """The reply to one of git's hooks; never raises for anything that its input or a store can do."""
     try:
         attempt = fence.parse(request.payload)
-        crew = crews.find(request.root, request.redis_url)
-        if not crew.trusted.approved:
+        project = projects.find(request.root, request.redis_url)
+        if not project.trusted.approved:
             return Reply()  # `octet init --undo` since the hook looked
-        return Reply(*fence.render(_judge(crew, attempt)))
+        return Reply(*fence.render(_judge(project, attempt)))
     except (StoreUnreachable, NotTrusted) as error:
         if isinstance(error, StoreUnreachable):
-            crew.failed(error)
+            project.mark_down(error)
         log.warning("%s: %s", request.root, error)
         return failure_reply(request, str(error))
     except OctetError as error:
         return failure_reply(request, f"Octet: {error}")
 
 
-def _judge(crew: Crew, attempt: Attempt) -> policy.Verdict:
-    octet, project = crew.connected(), crew.project
-    needs = fence.fence_needs(attempt, project)
+def _judge(project: ProjectSession, attempt: Attempt) -> policy.Verdict:
+    octet, repository = project.connected(), project.repository
+    needs = fence.fence_needs(attempt, repository)
     locks = _locks(octet, needs.resources)
     asker = _find_asker(octet, attempt)
     if attempt.token and needs.resources and (verdict := _check_token(attempt.token, needs, locks)):
         return verdict
     if asker is None:
         return _tell_person(needs, locks)
-    if (elsewhere := _check_worktree(octet, crew, attempt, asker)).decision != "pass":
+    if (elsewhere := _check_worktree(octet, project, attempt, asker)).decision != "pass":
         return elsewhere
     if not needs.resources:
         return elsewhere
     agent = asker.holding(locks)
-    return policy.judge(needs, permission.acquire(octet, agent, needs.resources), project, agent.id)
+    return policy.judge(
+        needs, permission.acquire(octet, agent, needs.resources), repository, agent.id
+    )
 
 
 def _locks(octet: Octet, resources: Sequence[str]) -> list[Lock]:
@@ -129,11 +131,13 @@ def _tell_person(needs: policy.Needs, locks: Sequence[Lock]) -> policy.Verdict:
     )
 
 
-def _check_worktree(octet: Octet, crew: Crew, attempt: Attempt, asker: Asker) -> policy.Verdict:
+def _check_worktree(
+    octet: Octet, project: ProjectSession, attempt: Attempt, asker: Asker
+) -> policy.Verdict:
     """Another agent's worktree, by the lock that every write there needs. None is taken: git's
     worktrees come and go.
     """
-    needs = fence.worktree_needs(attempt, crew.project)
+    needs = fence.worktree_needs(attempt, project.repository)
     for lock in _locks(octet, needs.resources):
         if lock.holder not in asker.names:
             held = LockHeld(
@@ -144,7 +148,7 @@ def _check_worktree(octet: Octet, crew: Crew, attempt: Attempt, asker: Asker) ->
                 since_ms=lock.since_ms,
                 ttl_ms=lock.ttl_ms,
             )
-            return policy.judge(needs, permission.described(octet, held), crew.project)
+            return policy.judge(needs, permission.described(octet, held), project.repository)
     return policy.Verdict()
 
 

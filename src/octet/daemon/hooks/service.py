@@ -18,18 +18,18 @@ from octet.base.vocabulary import GUEST
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.daemon.hooks import fence
-from octet.daemon.hooks.dedupe import Twins
+from octet.daemon.hooks.dedupe import HookDedupe
 from octet.daemon.hooks.failure import failure_reply
 from octet.daemon.hooks.guarding import Guarding
 from octet.daemon.hooks.sessions import Sessions
-from octet.daemon.liveness.fenced_out import Returned
-from octet.daemon.liveness.heartbeat import Vitals
+from octet.daemon.liveness.fenced_out import FencedOut
+from octet.daemon.liveness.heartbeat import Heartbeat
 from octet.daemon.liveness.rescuer import LEAVE_S
-from octet.daemon.projects.sessions import Crew, Crews
+from octet.daemon.projects.sessions import Projects, ProjectSession
 from octet.daemon.protocol.wire import SERVE, WAKE, Reply, Request
 from octet.daemon.turns import loop, mail
 from octet.daemon.turns.briefing import brief
-from octet.daemon.turns.token_accounting import Ledger, paused_by_budget
+from octet.daemon.turns.token_accounting import TokenAccounting, paused_by_budget
 from octet.daemon.turns.transcripts import transcript_of
 from octet.daemon.turns.wakes import Wakes
 from octet.guard import payload, policy
@@ -62,18 +62,18 @@ MOST_IN_A_ROW = 7
 class HookService:
     """Answers every hook of every project on this machine; thread-safe."""
 
-    def __init__(self, crews: Crews, vitals: Vitals) -> None:
-        self._crews = crews
-        self._vitals = vitals
-        self._sessions = Sessions(vitals)
-        self._returned = Returned(vitals.rescuer)
-        self._twins = Twins()
-        self._guarding = Guarding(self._sessions, self._returned)
-        self.ledger = Ledger(crews)
+    def __init__(self, projects: Projects, heartbeat: Heartbeat) -> None:
+        self._projects = projects
+        self._heartbeat = heartbeat
+        self._sessions = Sessions(heartbeat)
+        self._fenced_out = FencedOut(heartbeat.rescuer)
+        self._dedupe = HookDedupe()
+        self._guarding = Guarding(self._sessions, self._fenced_out)
+        self.token_accounting = TokenAccounting(projects)
         self._gone_on: dict[str, int] = {}
-        self.wakes = Wakes(crews)
+        self.wakes = Wakes(projects)
         self._notices: dict[tuple[int, str], float] = {}
-        self._handlers: dict[type[Event], Callable[[Crew, Any, int, str], Answer]] = {
+        self._handlers: dict[type[Event], Callable[[ProjectSession, Any, int, str], Answer]] = {
             SessionStart: self._session_start,
             SubagentStart: self._subagent_start,
             UserPromptSubmit: self._user_prompt_submit,
@@ -93,52 +93,52 @@ class HookService:
         if request.event == SERVE:
             return self._serve(request)
         if request.event == fence.EVENT:
-            return fence.answer(self._crews, request)
+            return fence.answer(self._projects, request)
         if request.event == WAKE:
             return self.wakes.answer(request)
-        if self._twins.is_second(request.source, request.pid, request.payload):
+        if self._dedupe.is_duplicate(request.source, request.pid, request.payload):
             return Reply()
         try:
             event = payload.parse(
                 request.payload,
                 {"event": request.event, "source": request.source, "pid": str(request.pid)},
             )
-            crew = self._crews.find(request.root, request.redis_url)
+            project = self._projects.find(request.root, request.redis_url)
         except OctetError as error:
             return failure_reply(request, f"Octet: {error}")
-        if not crew.trusted.approved:
+        if not project.trusted.approved:
             return Reply()  # `octet init --undo` since the session began
         if begins_turn(event):
             self.wakes.begins(request.pid)
-        answer = self._answer(crew, event, request)
+        answer = self._answer(project, event, request)
         if ends_turn(event, answer):
             self.wakes.ends(request.pid)
         return Reply(*answer)
 
-    def _answer(self, crew: Crew, event: Event, request: Request) -> Answer:
+    def _answer(self, project: ProjectSession, event: Event, request: Request) -> Answer:
         try:
-            return self._handlers[type(event)](crew, event, request.pid, request.source)
+            return self._handlers[type(event)](project, event, request.pid, request.source)
         except (StoreUnreachable, NotTrusted) as error:
             if isinstance(error, StoreUnreachable):
-                crew.failed(error)
-            return self._without_store(crew, event, request, error)
+                project.mark_down(error)
+            return self._without_store(project, event, request, error)
 
     def _serve(self, request: Request) -> Reply:
         try:
-            self._crews.find(request.root, request.redis_url)
+            self._projects.find(request.root, request.redis_url)
         except OctetError as error:
             return Reply(2, b"", f"{error}\n".encode("utf-8", "replace"))
-        self._vitals.hasten()
+        self._heartbeat.hasten()
         return Reply()
 
     def _without_store(
-        self, crew: Crew, event: Event, request: Request, error: OctetError
+        self, project: ProjectSession, event: Event, request: Request, error: OctetError
     ) -> Answer:
-        log.warning("%s %s: %s", crew.project.name, request.event, error)
+        log.warning("%s %s: %s", project.name, request.event, error)
         if isinstance(event, PreToolUse):
-            needs = policy.needs(event, crew.project)
+            needs = policy.needs(event, project.repository)
             return render_verdict(
-                policy.judge(needs, policy.StoreDown(str(error)), crew.project), event
+                policy.judge(needs, policy.StoreDown(str(error)), project.repository), event
             )
         return self._notice(request.pid, f"Octet: {error}")
 
@@ -157,151 +157,173 @@ class HookService:
 
     # Sessions
 
-    def _session_start(self, crew: Crew, event: SessionStart, pid: int, source: str) -> Answer:
-        agent = self._sessions.register(crew, event, pid).agent
-        self.ledger.begin(crew, agent, event.transcript_path)
-        loop.began(crew.connected(), agent, event.source)
-        return render_context("SessionStart", self._welcome(crew, agent, event, pid, source))
+    def _session_start(
+        self, project: ProjectSession, event: SessionStart, pid: int, source: str
+    ) -> Answer:
+        agent = self._sessions.register(project, event, pid).agent
+        self.token_accounting.begin(project, agent, event.transcript_path)
+        loop.began(project.connected(), agent, event.source)
+        return render_context("SessionStart", self._welcome(project, agent, event, pid, source))
 
-    def _subagent_start(self, crew: Crew, event: SubagentStart, pid: int, source: str) -> Answer:
-        agent = self._sessions.register(crew, event, pid).agent
-        return render_context("SubagentStart", self._welcome(crew, agent, event, pid, source))
+    def _subagent_start(
+        self, project: ProjectSession, event: SubagentStart, pid: int, source: str
+    ) -> Answer:
+        agent = self._sessions.register(project, event, pid).agent
+        return render_context("SubagentStart", self._welcome(project, agent, event, pid, source))
 
-    def _welcome(self, crew: Crew, agent: Agent, event: Event, pid: int, source: str) -> str:
-        lost = self._returned.tell(crew, agent, type(event).__name__)
+    def _welcome(
+        self, project: ProjectSession, agent: Agent, event: Event, pid: int, source: str
+    ) -> str:
+        lost = self._fenced_out.tell(project, agent, type(event).__name__)
         told = "\n".join(
-            filter(None, [brief(crew.connected(), agent, _claim_command(source)), lost])
+            filter(None, [brief(project.connected(), agent, _claim_command(source)), lost])
         )
         room = min(mail.ROOM, TEXT_LIMIT - 1000 - len(told))
-        news = self._mail(crew, agent, event, pid, room)
+        news = self._mail(project, agent, event, pid, room)
         if (
             news and isinstance(event, SessionStart) and agent.role != GUEST
         ):  # nobody may be there to begin the turn that would read it
             self.wakes.left_unread(pid)
         return "\n".join(filter(None, [told, news]))
 
-    def _user_prompt_submit(self, crew: Crew, event: UserPromptSubmit, pid: int, _: str) -> Answer:
-        agent = self._sessions.agent(crew, event, pid)
-        news = self._mail(crew, agent, event, pid)
+    def _user_prompt_submit(
+        self, project: ProjectSession, event: UserPromptSubmit, pid: int, _: str
+    ) -> Answer:
+        agent = self._sessions.agent(project, event, pid)
+        news = self._mail(project, agent, event, pid)
         if news:
             self.wakes.progresses(pid)
         told = [
-            self._returned.tell(crew, agent, "UserPromptSubmit"),
-            loop.heard(crew, agent, event),
-            news or loop.woken(crew, agent, event),
+            self._fenced_out.tell(project, agent, "UserPromptSubmit"),
+            loop.heard(project, agent, event),
+            news or loop.woken(project, agent, event),
         ]
         return self._notice(
-            pid, _over_budget(crew, agent), "UserPromptSubmit", "\n".join(filter(None, told))
+            pid, _over_budget(project, agent), "UserPromptSubmit", "\n".join(filter(None, told))
         )
 
-    def _post_tool_batch(self, crew: Crew, event: PostToolBatch, pid: int, _: str) -> Answer:
-        agent = self._sessions.cached(crew, event, pid)
+    def _post_tool_batch(
+        self, project: ProjectSession, event: PostToolBatch, pid: int, _: str
+    ) -> Answer:
+        agent = self._sessions.cached(project, event, pid)
         self._gone_on.pop(agent.id, None)  # the client begins to count anew, too
-        return render_context("PostToolBatch", self._mail(crew, agent, event, pid))
+        return render_context("PostToolBatch", self._mail(project, agent, event, pid))
 
-    def _mail(self, crew: Crew, agent: Agent, event: Event, pid: int, room: int = mail.ROOM) -> str:
+    def _mail(
+        self, project: ProjectSession, agent: Agent, event: Event, pid: int, room: int = mail.ROOM
+    ) -> str:
         try:
-            return mail.deliver(crew, agent, event, room)
+            return mail.deliver(project, agent, event, room)
         except (
             AgentGone
         ):  # it took another role, and with it another name, or was buried by mistake
             self._sessions.forget(agent)
         with suppress(AgentGone):
-            return mail.deliver(crew, self._sessions.agent(crew, event, pid), event, room)
+            return mail.deliver(project, self._sessions.agent(project, event, pid), event, room)
         return ""
 
-    def _session_end(self, crew: Crew, event: SessionEnd, pid: int, _: str) -> Answer:
-        agent = self._sessions.agent(crew, event, pid)
-        self.ledger.account(crew, agent, event.transcript_path)
+    def _session_end(self, project: ProjectSession, event: SessionEnd, pid: int, _: str) -> Answer:
+        agent = self._sessions.agent(project, event, pid)
+        self.token_accounting.account(project, agent, event.transcript_path)
         if event.reason in {"clear", "resume"}:  # the process goes on with another session
-            crew.connected().locks.end_turn(agent)
+            project.connected().locks.end_turn(agent)
         else:
-            self._sessions.leave(crew, agent)
+            self._sessions.leave(project, agent)
         return Answer()
 
     # Turns
 
-    def _stop(self, crew: Crew, event: Stop, pid: int, _: str) -> Answer:
-        agent = self._sessions.agent(crew, event, pid)
-        self.ledger.account(crew, agent, event.transcript_path)
-        self._retire_ended_subagents(crew, agent, event)
-        if more := self._go_on(crew, agent, event, pid):
+    def _stop(self, project: ProjectSession, event: Stop, pid: int, _: str) -> Answer:
+        agent = self._sessions.agent(project, event, pid)
+        self.token_accounting.account(project, agent, event.transcript_path)
+        self._retire_ended_subagents(project, agent, event)
+        if more := self._go_on(project, agent, event, pid):
             return render_context("Stop", more)
-        if over := _over_budget(crew, agent):
+        if over := _over_budget(project, agent):
             return self._notice(pid, over)
-        return render_context(None, notice=loop.notice(crew.connected(), agent))
+        return render_context(None, notice=loop.notice(project.connected(), agent))
 
-    def _subagent_stop(self, crew: Crew, event: SubagentStop, pid: int, _: str) -> Answer:
-        agent = self._sessions.registered(crew, event, pid)
+    def _subagent_stop(
+        self, project: ProjectSession, event: SubagentStop, pid: int, _: str
+    ) -> Answer:
+        agent = self._sessions.registered(project, event, pid)
         if agent is None:  # compaction ends sub-agents that never began
             return Answer()
         transcript = event.agent_transcript_path or transcript_of(
             event.transcript_path, event.agent_id
         )
-        self.ledger.account(crew, agent, transcript, subagent=True)
-        if more := self._go_on(crew, agent, event, pid):
+        self.token_accounting.account(project, agent, transcript, subagent=True)
+        if more := self._go_on(project, agent, event, pid):
             return render_context("SubagentStop", more)
-        self._sessions.leave(crew, agent)
+        self._sessions.leave(project, agent)
         return Answer()
 
-    def _go_on(self, crew: Crew, agent: Agent, event: TurnEnd, pid: int) -> str:
+    def _go_on(self, project: ProjectSession, agent: Agent, event: TurnEnd, pid: int) -> str:
         """Why the turn does not end: what its agent has lost, mail, else the next task of its role;
         "" where it ends.
         """
         in_a_row = self._gone_on.get(agent.id, 0) if event.stop_hook_active else 0
         may = in_a_row < MOST_IN_A_ROW
-        more = self._news(crew, agent, event, pid) if may else ""
+        more = self._news(project, agent, event, pid) if may else ""
         if not more:
-            self._end_turn(crew, agent, event)
-            more = loop.next_step(crew, agent, event, self._keep) if may else ""
+            self._end_turn(project, agent, event)
+            more = loop.next_step(project, agent, event, self._keep) if may else ""
         if more:
             self._gone_on[agent.id] = in_a_row + 1
         else:
             self._gone_on.pop(agent.id, None)
         return more
 
-    def _news(self, crew: Crew, agent: Agent, event: TurnEnd, pid: int) -> str:
+    def _news(self, project: ProjectSession, agent: Agent, event: TurnEnd, pid: int) -> str:
         lost = (
-            "" if event.stop_hook_active else self._returned.tell(crew, agent, type(event).__name__)
+            ""
+            if event.stop_hook_active
+            else self._fenced_out.tell(project, agent, type(event).__name__)
         )
         news = (
-            "" if loop.is_stopped(crew.connected(), agent) else self._mail(crew, agent, event, pid)
+            ""
+            if loop.is_stopped(project.connected(), agent)
+            else self._mail(project, agent, event, pid)
         )
         return "\n".join(filter(None, [lost, news]))
 
     @staticmethod
-    def _end_turn(crew: Crew, agent: Agent, event: TurnEnd) -> None:
+    def _end_turn(project: ProjectSession, agent: Agent, event: TurnEnd) -> None:
         if isinstance(event, Stop):  # a sub-agent that ends leaves
-            crew.connected().locks.end_turn(agent)
-        _publish_turn(crew.connected(), agent, "turn_completed", event.last_assistant_message)
+            project.connected().locks.end_turn(agent)
+        _publish_turn(project.connected(), agent, "turn_completed", event.last_assistant_message)
 
     def _keep(self, octet: Octet, agent: Agent) -> None:
-        self._vitals.rescuer.save(octet, agent, LEAVE_S)
+        self._heartbeat.rescuer.save(octet, agent, LEAVE_S)
 
-    def _stop_failure(self, crew: Crew, event: payload.StopFailure, pid: int, _: str) -> Answer:
-        agent = self._sessions.agent(crew, event, pid)
-        octet = crew.connected()
+    def _stop_failure(
+        self, project: ProjectSession, event: payload.StopFailure, pid: int, _: str
+    ) -> Answer:
+        agent = self._sessions.agent(project, event, pid)
+        octet = project.connected()
         octet.locks.end_turn(agent)
         loop.went_idle(octet, agent, cut=True)
         _publish_turn(octet, agent, "turn_failed", event.last_assistant_message or event.error)
         return Answer()
 
-    def _notification(self, crew: Crew, event: Notification, pid: int, _: str) -> Answer:
+    def _notification(
+        self, project: ProjectSession, event: Notification, pid: int, _: str
+    ) -> Answer:
         # Esc ends a turn without a Stop. A session that has been idle for a while is in no turn.
         if event.kind == "idle_prompt":
-            agent = self._sessions.agent(crew, event, pid)
-            crew.connected().locks.end_turn(agent)
-            loop.went_idle(crew.connected(), agent)
+            agent = self._sessions.agent(project, event, pid)
+            project.connected().locks.end_turn(agent)
+            loop.went_idle(project.connected(), agent)
         return Answer()
 
-    def _retire_ended_subagents(self, crew: Crew, agent: Agent, event: Stop) -> None:
+    def _retire_ended_subagents(self, project: ProjectSession, agent: Agent, event: Stop) -> None:
         """SubagentStop does not come for one that is stopped by TaskStop; the list of what still
         runs tells.
         """
         running = {task.task_id for task in event.background_tasks}
-        for other in crew.connected().agents.list():
+        for other in project.connected().agents.list():
             if other.parent == agent.id and other.process.partition("#")[2] not in running:
-                self._sessions.leave(crew, other)
+                self._sessions.leave(project, other)
 
 
 def begins_turn(event: Event) -> bool:
@@ -343,8 +365,8 @@ def _publish_turn(octet: Octet, agent: Agent, kind: str, message: str) -> None:
     octet.events.publish(kind, fields)
 
 
-def _over_budget(crew: Crew, agent: Agent) -> str:
-    reason = paused_by_budget(crew, agent)
+def _over_budget(project: ProjectSession, agent: Agent) -> str:
+    reason = paused_by_budget(project, agent)
     return f"Octet: {agent.id} is paused: {reason}." if reason else ""
 
 

@@ -13,9 +13,9 @@ from octet.client.api import Octet
 from octet.core.agents import identity
 from octet.core.agents.registry import Agent, Joined, Registration
 from octet.core.agents.work_state import LEFT
-from octet.daemon.liveness.heartbeat import Vitals, local_process
+from octet.daemon.liveness.heartbeat import Heartbeat, local_process
 from octet.daemon.liveness.rescuer import LEAVE_S
-from octet.daemon.projects.sessions import Crew
+from octet.daemon.projects.sessions import ProjectSession
 from octet.guard.payload import Event
 from octet.project.repository import current_branch, find_worktree
 
@@ -25,44 +25,44 @@ class Sessions:
     the store decides.
     """
 
-    def __init__(self, vitals: Vitals) -> None:
-        self._vitals = vitals
+    def __init__(self, heartbeat: Heartbeat) -> None:
+        self._heartbeat = heartbeat
         self._known: dict[tuple[str, str, str], Agent] = {}
         self._lock = threading.Lock()
 
-    def agent(self, crew: Crew, event: Event, pid: int) -> Agent:
+    def agent(self, project: ProjectSession, event: Event, pid: int) -> Agent:
         """The agent that an event comes from. One that is not registered (its session began before
         Octet did) is, as a guest.
         """
-        return self.registered(crew, event, pid) or self.register(crew, event, pid).agent
+        return self.registered(project, event, pid) or self.register(project, event, pid).agent
 
-    def registered(self, crew: Crew, event: Event, pid: int) -> Agent | None:
+    def registered(self, project: ProjectSession, event: Event, pid: int) -> Agent | None:
         """The agent that an event comes from, if it is registered, as the store has it."""
         process = identify(pid)
         return (
-            crew.connected().agents.find(identity.process_key(process, event.agent_id))
+            project.connected().agents.find(identity.process_key(process, event.agent_id))
             if process
             else None
         )
 
-    def cached(self, crew: Crew, event: Event, pid: int) -> Agent:
+    def cached(self, project: ProjectSession, event: Event, pid: int) -> Agent:
         """Like `agent`, from memory where it is known: the store refuses an agent that is no more,
         so that this may be old.
         """
         with self._lock:
-            agent = self._known.get(_cache_key(crew, event, pid))
-        return agent or self._remember(crew, event, pid, self.agent(crew, event, pid))
+            agent = self._known.get(_cache_key(project, event, pid))
+        return agent or self._remember(project, event, pid, self.agent(project, event, pid))
 
-    def known(self, crew: Crew, event: Event, pid: int) -> Agent | None:
+    def known(self, project: ProjectSession, event: Event, pid: int) -> Agent | None:
         """The agent that an event comes from, from memory alone."""
         with self._lock:
-            return self._known.get(_cache_key(crew, event, pid))
+            return self._known.get(_cache_key(project, event, pid))
 
-    def register(self, crew: Crew, event: Event, pid: int) -> Joined:
+    def register(self, project: ProjectSession, event: Event, pid: int) -> Joined:
         """Register the agent of an event, or find it registered, with its directory and branch as
         they are now.
         """
-        octet = crew.connected()
+        octet = project.connected()
         process = identify(pid)
         name = octet.agents.name_of_session(_session_key(event))
         self._bury_predecessor(octet, name)
@@ -70,16 +70,16 @@ class Sessions:
         if process:
             wanted = _as_before(octet, wanted, name)
         if event.agent_id:
-            parent = self.agent(crew, replace(event, agent_id="", agent_type=""), pid)
+            parent = self.agent(project, replace(event, agent_id="", agent_type=""), pid)
             wanted = replace(wanted, parent=parent.id)
         joined = octet.agents.register(wanted)
-        self._remember(crew, event, pid, joined.agent)
+        self._remember(project, event, pid, joined.agent)
         return joined
 
-    def _remember(self, crew: Crew, event: Event, pid: int, agent: Agent) -> Agent:
+    def _remember(self, project: ProjectSession, event: Event, pid: int, agent: Agent) -> Agent:
         with self._lock:
-            self._known[_cache_key(crew, event, pid)] = agent
-        self._vitals.noticed(agent)
+            self._known[_cache_key(project, event, pid)] = agent
+        self._heartbeat.noticed(agent)
         return agent
 
     def forget(self, agent: Agent) -> None:
@@ -88,9 +88,9 @@ class Sessions:
             for key in [key for key, known in self._known.items() if known.id == agent.id]:
                 del self._known[key]
 
-    def leave(self, crew: Crew, agent: Agent) -> None:
+    def leave(self, project: ProjectSession, agent: Agent) -> None:
         """Take an agent off the registry, and with a session its sub-agents."""
-        octet = crew.connected()
+        octet = project.connected()
         for other in octet.agents.list():
             if other.parent == agent.id:
                 self._part(octet, other)
@@ -98,7 +98,7 @@ class Sessions:
 
     def _part(self, octet: Octet, agent: Agent) -> None:
         self.forget(agent)
-        self._vitals.rescuer.save(octet, agent, LEAVE_S)
+        self._heartbeat.rescuer.save(octet, agent, LEAVE_S)
         octet.agents.leave(agent)
 
     def _bury_predecessor(self, octet: Octet, name: str) -> None:
@@ -116,7 +116,7 @@ class Sessions:
             return
         process = local_process(before)
         if process and not is_alive(process):
-            self._vitals.rescuer.save(octet, before, LEAVE_S)
+            self._heartbeat.rescuer.save(octet, before, LEAVE_S)
             octet.agents.bury(before)
 
 
@@ -171,5 +171,5 @@ def _session_key(event: Event) -> str:
     return f"{event.session_id}#{event.agent_id}" if event.agent_id else event.session_id
 
 
-def _cache_key(crew: Crew, event: Event, pid: int) -> tuple[str, str, str]:
-    return (crew.project.name, crew.url or "", f"{pid}:{_session_key(event)}")
+def _cache_key(project: ProjectSession, event: Event, pid: int) -> tuple[str, str, str]:
+    return (project.name, project.url or "", f"{pid}:{_session_key(event)}")

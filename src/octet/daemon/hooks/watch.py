@@ -23,7 +23,7 @@ from octet.base.errors import OctetError
 from octet.base.globs import matches
 from octet.core.agents.registry import Agent
 from octet.core.locks.locks import Lock
-from octet.daemon.projects.sessions import Crew
+from octet.daemon.projects.sessions import ProjectSession
 
 log = logging.getLogger("octet.watch")
 
@@ -61,7 +61,11 @@ class Watch:
         self._lock = threading.Lock()
 
     def wrote(
-        self, crew: Crew, agent: Agent, resources: Sequence[str], call: Call | None = None
+        self,
+        project: ProjectSession,
+        agent: Agent,
+        resources: Sequence[str],
+        call: Call | None = None,
     ) -> None:
         """The agent writes these now; until `call` ends where it is a shell command."""
         now = time.monotonic()
@@ -69,29 +73,29 @@ class Watch:
             if len(self._written) > MOST_FILES:
                 self._written = {key: at for key, at in self._written.items() if now - at < 3600}
             if call:
-                self._running[call] = (crew.project.name, agent.id, frozenset(resources))
+                self._running[call] = (project.name, agent.id, frozenset(resources))
                 if len(self._running) > MOST_RUNNING:
                     self._running.pop(
                         next(iter(self._running))
                     )  # one that was interrupted: its end was never told
             else:
                 self._written |= {
-                    (crew.project.name, agent.id, resource): now + SLACK_S for resource in resources
+                    (project.name, agent.id, resource): now + SLACK_S for resource in resources
                 }
 
-    def begin(self, crew: Crew, agent: Agent, call: Call) -> None:
+    def begin(self, project: ProjectSession, agent: Agent, call: Call) -> None:
         """A shell command of the agent is about to run; returns at once."""
         with self._lock:
             if (
                 len(self._looks) < MOST_RUNNING
-                and crew.octet
-                and time.monotonic() >= crew.down_until
+                and project.octet
+                and time.monotonic() >= project.down_until
             ):
-                self._looks[call] = self._pool.submit(_look, crew, agent)
+                self._looks[call] = self._pool.submit(_look, project, agent)
             elif len(self._looks) >= MOST_RUNNING:
                 self._looks.clear()  # interrupted commands never end
 
-    def end(self, crew: Crew, call: Call) -> Sequence[Intrusion]:
+    def end(self, project: ProjectSession, call: Call) -> Sequence[Intrusion]:
         """The command has ended: what it changed of others'; () where the look before was not ready
         in time.
         """
@@ -110,17 +114,17 @@ class Watch:
         changed = [
             (path, lock)
             for path, (stamp, lock) in before.files.items()
-            if _stamp(crew.root / path) != stamp
+            if _stamp(project.root / path) != stamp
         ]
         return [
             Intrusion(path, lock)
             for path, lock in changed
-            if not self._own(crew, lock, before.began_s)
+            if not self._own(project, lock, before.began_s)
         ]
 
-    def _own(self, crew: Crew, lock: Lock, since_s: float) -> bool:
+    def _own(self, project: ProjectSession, lock: Lock, since_s: float) -> bool:
         """Whether the holder may have written it itself."""
-        name = crew.project.name
+        name = project.name
         with self._lock:
             if self._written.get((name, lock.holder, lock.resource), 0.0) > since_s:
                 return True
@@ -134,9 +138,9 @@ class Watch:
         )
 
 
-def _look(crew: Crew, agent: Agent) -> _Look:
+def _look(project: ProjectSession, agent: Agent) -> _Look:
     began_s = time.monotonic()
-    locks = crew.connected().locks.list()
+    locks = project.connected().locks.list()
     held = [
         lock
         for lock in locks
@@ -144,10 +148,10 @@ def _look(crew: Crew, agent: Agent) -> _Look:
     ]
     files: dict[str, tuple[Stamp, Lock]] = {}
     for lock in held:
-        for path in _files(crew.root, lock.resource.removeprefix("path:")):
+        for path in _files(project.root, lock.resource.removeprefix("path:")):
             if len(files) >= MOST_FILES:
                 return _Look(began_s, files)
-            files[path] = (_stamp(crew.root / path), lock)
+            files[path] = (_stamp(project.root / path), lock)
     return _Look(began_s, files)
 
 

@@ -21,11 +21,11 @@ from octet.runtime.bootstrap import write_if_changed
 
 FILE = "fence"
 
-log = logging.getLogger("octet.hints")
+log = logging.getLogger("octet.entries")
 
 
 @dataclass
-class Hints:
+class FenceEntries:
     """What one project contributes."""
 
     pids: set[int] = field(default_factory=set)
@@ -33,7 +33,7 @@ class Hints:
     trees: set[tuple[str, str]] = field(default_factory=set)
 
 
-class HintFile:
+class FenceCache:
     """The file in the state directory; thread-safe."""
 
     def __init__(self, state: Path) -> None:
@@ -45,9 +45,9 @@ class HintFile:
         """Whether a process stands in it."""
         return pid in self._pids
 
-    def write(self, hints: Iterable[Hints]) -> None:
+    def write(self, entries: Iterable[FenceEntries]) -> None:
         """Replace it as a whole, where it differs."""
-        found = list(hints)
+        found = list(entries)
         pids = set().union(*(part.pids for part in found))
         held = set().union(*(part.held for part in found))
         trees = set().union(*(part.trees for part in found))
@@ -61,13 +61,13 @@ class HintFile:
                 log.warning("cannot write %s: %s", self._path, error)
 
 
-def add_agent(hints: Hints, agent: Agent, process: ProcessIdentity | None) -> None:
+def add_agent(entries: FenceEntries, agent: Agent, process: ProcessIdentity | None) -> None:
     """An agent of this machine, and the worktree it is registered with."""
     if process:
-        hints.pids.add(process.pid)
+        entries.pids.add(process.pid)
     who = str(process.pid) if process else agent.id
     if agent.worktree and agent.host in ("", host_id()):
-        hints.trees.add((who, agent.worktree))
+        entries.trees.add((who, agent.worktree))
 
 
 def _assign(name: str, separator: str, words: Iterable[str]) -> str:

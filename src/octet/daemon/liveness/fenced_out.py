@@ -19,7 +19,7 @@ from octet.client.api import Octet
 from octet.core.agents.registry import Agent, Burial
 from octet.core.tasks.record import Task, TaskState
 from octet.daemon.liveness.rescuer import Rescuer
-from octet.daemon.projects.sessions import Crew
+from octet.daemon.projects.sessions import ProjectSession
 from octet.git.snapshot import RESCUE
 from octet.guard import policy
 from octet.guard.paths import worktree_resource
@@ -41,7 +41,7 @@ class _Loss:
     told: Counter[str] = field(default_factory=Counter)
 
 
-class Returned:
+class FencedOut:
     """Knows of the agents of this daemon which of them has come back from the dead; thread-safe."""
 
     def __init__(self, rescuer: Rescuer) -> None:
@@ -49,39 +49,41 @@ class Returned:
         self._losses: dict[tuple[str, ...], _Loss | None] = {}
         self._lock = threading.Lock()
 
-    def refuse(self, crew: Crew, agent: Agent, needs: policy.Needs) -> policy.Verdict | None:
+    def refuse(
+        self, project: ProjectSession, agent: Agent, needs: policy.Needs
+    ) -> policy.Verdict | None:
         """A denial for a write in the worktree of a task that was lost; None for anything else."""
-        loss = self._find(crew, agent)
+        loss = self._find(project, agent)
         if loss is None or not loss.worktrees.keys() & set(needs.resources):
             return None
-        said = self._say(crew, agent, loss)
+        said = self._say(project, agent, loss)
         return policy.Verdict("deny", said) if said else None
 
-    def tell(self, crew: Crew, agent: Agent, event: str) -> str:
+    def tell(self, project: ProjectSession, agent: Agent, event: str) -> str:
         """What became of its work, a few times at each kind of event; "" for an agent that lost
         nothing.
 
         Once is too little: a link that has just come back is slow, and a client does not wait long
         for what a hook says.
         """
-        loss = self._find(crew, agent)
+        loss = self._find(project, agent)
         if loss is None or loss.told[event] >= _MOST_TOLD:
             return ""
         loss.told[event] += 1
-        return self._say(crew, agent, loss)
+        return self._say(project, agent, loss)
 
-    def _find(self, crew: Crew, agent: Agent) -> _Loss | None:
+    def _find(self, project: ProjectSession, agent: Agent) -> _Loss | None:
         """From memory after the first time: what an incarnation lost before it began does not
         change.
         """
         if not agent.process:
             return None
-        key = (crew.project.name, crew.url or "", agent.process, agent.incarnation)
+        key = (project.name, project.url or "", agent.process, agent.incarnation)
         with self._lock:
             if key in self._losses:
                 return self._losses[key]
-        burial = crew.connected().agents.burial(agent.process)
-        loss = self._take_stock(crew.connected(), burial) if burial else None
+        burial = project.connected().agents.burial(agent.process)
+        loss = self._take_stock(project.connected(), burial) if burial else None
         with self._lock:
             if len(self._losses) > _MOST_KNOWN:
                 self._losses.clear()
@@ -99,11 +101,11 @@ class Returned:
         self._rescuer.save_lost(octet, burial.agent, lost)
         return _Loss(burial, worktrees)
 
-    def _say(self, crew: Crew, agent: Agent, loss: _Loss) -> str:
+    def _say(self, project: ProjectSession, agent: Agent, loss: _Loss) -> str:
         """What it is told; "" for one that lost nothing, or holds a task again, or whose work is
         over: it is past this.
         """
-        octet, burial = crew.connected(), loss.burial
+        octet, burial = project.connected(), loss.burial
         lost = list(_tasks(octet, burial))
         tasks = [task for task, _ in lost]
         nothing = not tasks and not burial.locks

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from octet.base.dirs import state_dir
@@ -20,16 +20,16 @@ from octet.base.errors import OctetError, StoreUnreachable
 from octet.base.process import ProcessIdentity, host_id, is_alive
 from octet.client.api import Octet
 from octet.core.agents.registry import LEASE_MS, Agent
-from octet.daemon.liveness.fence_cache import HintFile, Hints, add_agent
-from octet.daemon.liveness.process_watcher import DeathWatch
+from octet.daemon.liveness.fence_cache import FenceCache, FenceEntries, add_agent
+from octet.daemon.liveness.process_watcher import ProcessWatcher
 from octet.daemon.liveness.rescuer import Rescuer
-from octet.daemon.liveness.sweep import Ear, is_stranger, log_estate, sweep
-from octet.daemon.projects.sessions import Crew, Crews
-from octet.daemon.turns.loop import give_back_untouched
+from octet.daemon.liveness.sweep import ExpirySubscriber, is_stranger, log_estate, sweep
+from octet.daemon.projects.sessions import Projects, ProjectSession
 from octet.store import embedded
 
-log = logging.getLogger("octet.vitals")
+log = logging.getLogger(__name__)
 
+AfterBeat = Callable[[Octet, Sequence[Agent]], None]
 RETRY_EVERY_S = 1.0
 FLUSH_EVERY_S = 1.0
 
@@ -58,18 +58,20 @@ class Pace:
         return self.lease_ms * 5 // 6
 
 
-class Vitals:
+class Heartbeat:
     """The daemon's clockwork; `start` and `stop` once each."""
 
-    def __init__(self, crews: Crews, pace: Pace | None = None) -> None:
-        self._crews = crews
+    def __init__(self, projects: Projects, pace: Pace | None = None) -> None:
+        self._projects = projects
         self._pace = pace or Pace.of_environment()
         self.rescuer = Rescuer()
-        self._deaths = DeathWatch(self._bury_process)
-        self._hints = HintFile(state_dir())
-        self._ear = Ear(self._expired)
-        self._expiring: list[Crew] = []
+        self._watcher = ProcessWatcher(self._bury_process)
+        self._fence_cache = FenceCache(state_dir())
+        self._expiry = ExpirySubscriber(self._expired)
+        self._expiring: list[ProjectSession] = []
         self._wake = threading.Event()
+        # What else follows the heartbeat of a project's living agents, and what ends with us.
+        self.after_beat: list[AfterBeat] = []
         self.at_stop: list[Callable[[], None]] = []
         self._stopping = False
         self._hastened = False
@@ -79,7 +81,7 @@ class Vitals:
 
     def start(self) -> None:
         """Take up the projects of an earlier daemon and begin."""
-        self._crews.recall()
+        self._projects.recall()
         self._thread.start()
 
     def stop(self) -> None:
@@ -87,8 +89,8 @@ class Vitals:
         self._stopping = True
         self._wake.set()
         self._thread.join(timeout=5)
-        self._ear.stop()
-        self._deaths.stop()
+        self._expiry.stop()
+        self._watcher.stop()
         self.rescuer.stop()
         for stop in self.at_stop:
             stop()
@@ -106,9 +108,9 @@ class Vitals:
         """The daemon ends for want of agents: let the embedded server end too, unless somebody else
         is connected to it.
         """
-        for crew in self._crews.all():
-            if crew.octet:
-                crew.octet.close()
+        for project in self._projects.all():
+            if project.octet:
+                project.octet.close()
         try:
             embedded.stop_when_unused()
         except OctetError as error:
@@ -118,8 +120,8 @@ class Vitals:
         """A hook has just registered an agent: watch its process from now on."""
         self._live = max(self._live, 1)
         if process := local_process(agent):
-            self._deaths.watch(process)
-            if not self._hints.knows(process.pid):
+            self._watcher.watch(process)
+            if not self._fence_cache.knows(process.pid):
                 self.hasten()
 
     def _run(self) -> None:
@@ -140,37 +142,39 @@ class Vitals:
         again soon.
         """
         complete, live, busy, listen = True, 0, [], []
-        for crew in self._crews.all():
+        for project in self._projects.all():
             try:
-                found = beat(crew.connected(), self._deaths, self.rescuer, self._pace)
+                found = beat(
+                    project.connected(), self._watcher, self.rescuer, self._pace, self.after_beat
+                )
                 count = found.here
                 if found.strangers:
-                    listen.append(crew)
+                    listen.append(project)
             except StoreUnreachable as error:
-                crew.failed(error)
-                log.warning("%s: %s", crew.project.name, error)
+                project.mark_down(error)
+                log.warning("%s: %s", project.name, error)
                 complete, count = False, 1  # who cannot be asked may be alive: the daemon stays
             except OctetError as error:
-                log.warning("%s: %s", crew.project.name, error)
+                log.warning("%s: %s", project.name, error)
                 count = 0
             if count:
-                busy.append(crew)
+                busy.append(project)
             live += count
         self._live = live
-        self._ear.listen(listen)
-        self._crews.remember(busy)
+        self._expiry.listen(listen)
+        self._projects.remember(busy)
         if complete:
             self._publish(busy)
         return complete
 
-    def _expired(self, crew: Crew) -> None:
+    def _expired(self, project: ProjectSession) -> None:
         """A heartbeat of the project has run out, as its server says."""
-        self._expiring.append(crew)
+        self._expiring.append(project)
         self._wake.set()
 
-    def _sweep(self, crew: Crew) -> None:
+    def _sweep(self, project: ProjectSession) -> None:
         try:
-            octet = crew.connected()
+            octet = project.connected()
             alive = {
                 agent.id
                 for agent in octet.agents.list()
@@ -179,12 +183,12 @@ class Vitals:
             sweep(octet, self.rescuer, alive, self._pace.sweep_ms)
         except OctetError as error:
             log.warning(
-                "%s: a lease that ran out is left to the next round: %s", crew.project.name, error
+                "%s: a lease that ran out is left to the next round: %s", project.name, error
             )
 
-    def _publish(self, busy: list[Crew]) -> None:
+    def _publish(self, busy: list[ProjectSession]) -> None:
         try:
-            self._hints.write([hints_of(crew) for crew in busy])
+            self._fence_cache.write([fence_entries(project) for project in busy])
         except OctetError as error:
             log.warning("git's hooks are not told who is here: %s", error)
 
@@ -200,12 +204,12 @@ class Vitals:
             log.warning("the embedded server's data cannot be flushed to disk: %s", error)
 
     def _bury_process(self, process: ProcessIdentity) -> None:
-        for crew in self._crews.all():
+        for project in self._projects.all():
             try:
-                bury_process(crew, process, self.rescuer)
+                bury_process(project, process, self.rescuer)
             except OctetError as error:
                 log.warning(
-                    "%s: the end of %s is left to the sweep: %s", crew.project.name, process, error
+                    "%s: the end of %s is left to the sweep: %s", project.name, process, error
                 )
 
 
@@ -221,14 +225,14 @@ def local_process(agent: Agent) -> ProcessIdentity | None:
         return None
 
 
-def hints_of(crew: Crew) -> Hints:
+def fence_entries(project: ProjectSession) -> FenceEntries:
     """What git's hooks need to know of a project."""
-    octet, hints = crew.connected(), Hints()
+    octet, entries = project.connected(), FenceEntries()
     for agent in octet.agents.list():
-        add_agent(hints, agent, local_process(agent))
+        add_agent(entries, agent, local_process(agent))
     if any(lock.resource.startswith("repository:") for lock in octet.locks.list()):
-        hints.held.add(str(crew.root))
-    return hints
+        entries.held.add(str(project.root))
+    return entries
 
 
 @dataclass(frozen=True)
@@ -239,7 +243,13 @@ class Round:
     strangers: bool
 
 
-def beat(octet: Octet, deaths: DeathWatch, rescuer: Rescuer, pace: Pace) -> Round:
+def beat(
+    octet: Octet,
+    watcher: ProcessWatcher,
+    rescuer: Rescuer,
+    pace: Pace,
+    after_beat: Sequence[AfterBeat] = (),
+) -> Round:
     """Renew the living of this machine, then bury its dead and whose lease ran out.
 
     In this order, because a burial takes its time (the dead one's work is saved first) and may
@@ -259,11 +269,12 @@ def beat(octet: Octet, deaths: DeathWatch, rescuer: Rescuer, pace: Pace) -> Roun
             continue
         if is_alive(process):
             living.append(agent)
-            deaths.watch(process)
+            watcher.watch(process)
         else:
             dead.append(agent)
     octet.agents.beat(living, pace.lease_ms)
-    give_back_untouched(octet, living, rescuer.save)
+    for act in after_beat:
+        act(octet, living)
     for agent in dead:
         rescuer.save(octet, agent)
         log_estate(octet.agents.bury(agent))
@@ -271,9 +282,9 @@ def beat(octet: Octet, deaths: DeathWatch, rescuer: Rescuer, pace: Pace) -> Roun
     return Round(len(living) + named, strangers > 0)
 
 
-def bury_process(crew: Crew, process: ProcessIdentity, rescuer: Rescuer) -> None:
+def bury_process(project: ProjectSession, process: ProcessIdentity, rescuer: Rescuer) -> None:
     """Bury every agent (a session and its sub-agents) of a process that has ended."""
-    octet = crew.connected()
+    octet = project.connected()
     for agent in octet.agents.list():
         if local_process(agent) == process:
             rescuer.save(octet, agent)

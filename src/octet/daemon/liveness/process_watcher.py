@@ -17,7 +17,7 @@ log = logging.getLogger("octet.deaths")
 LOOK_EVERY_S = 0.5
 
 
-class DeathWatch:
+class ProcessWatcher:
     """Calls `died(process)` once for each watched process that has ended, in a thread of its own."""
 
     def __init__(self, died: Callable[[ProcessIdentity], None]) -> None:

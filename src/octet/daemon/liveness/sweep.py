@@ -21,7 +21,7 @@ from octet.base.process import host_id, identify
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent, Estate
 from octet.daemon.liveness.rescuer import Rescuer
-from octet.daemon.projects.sessions import Crew
+from octet.daemon.projects.sessions import ProjectSession
 from octet.store.subscription import Wakeups
 from octet.worktree.ownership import is_here
 
@@ -66,30 +66,32 @@ def log_estate(estate: Estate | None) -> None:
         )
 
 
-class Ear:
+class ExpirySubscriber:
     """Listens for heartbeats that run out, a thread for each project with agents elsewhere; calls
-    `heard(crew)`.
+    `heard(project)`.
 
     Only a server with `notify-keyspace-events` of `Ex` or more says anything. Octet's own does;
     nobody else's is changed for that.
     """
 
-    def __init__(self, heard: Callable[[Crew], None]) -> None:
+    def __init__(self, heard: Callable[[ProjectSession], None]) -> None:
         self._heard = heard
         self._stop = threading.Event()
-        self._listening: dict[tuple[str, str], Crew] = {}
+        self._listening: dict[tuple[str, str], ProjectSession] = {}
         self._threads: list[threading.Thread] = []
 
-    def listen(self, crews: Collection[Crew]) -> None:
+    def listen(self, projects: Collection[ProjectSession]) -> None:
         """Listen for these from now on, and for no others."""
-        wanted = {(str(crew.root), crew.url or ""): crew for crew in crews}
-        fresh = [crew for key, crew in wanted.items() if self._listening.get(key) is not crew]
+        wanted = {(str(project.root), project.url or ""): project for project in projects}
+        fresh = [
+            project for key, project in wanted.items() if self._listening.get(key) is not project
+        ]
         self._listening = wanted
         self._threads = [thread for thread in self._threads if thread.is_alive()]
-        for crew in fresh:
+        for project in fresh:
             self._threads.append(
                 threading.Thread(
-                    target=self._run, args=(crew,), name=f"ear {crew.project.name}", daemon=True
+                    target=self._run, args=(project,), name=f"ear {project.name}", daemon=True
                 )
             )
             self._threads[-1].start()
@@ -100,30 +102,32 @@ class Ear:
         for thread in self._threads:
             thread.join(timeout=2)
 
-    def _run(self, crew: Crew) -> None:
-        while self._wants(crew):
+    def _run(self, project: ProjectSession) -> None:
+        while self._wants(project):
             try:
-                self._hear(crew)
+                self._hear(project)
             except OctetError as error:
                 log.info(
                     "%s: not told of leases that run out, the sweep will see it: %s",
-                    crew.project.name,
+                    project.name,
                     error,
                 )
                 self._stop.wait(RETRY_S)
 
-    def _wants(self, crew: Crew) -> bool:
-        return not self._stop.is_set() and any(known is crew for known in self._listening.values())
+    def _wants(self, project: ProjectSession) -> bool:
+        return not self._stop.is_set() and any(
+            known is project for known in self._listening.values()
+        )
 
-    def _hear(self, crew: Crew) -> None:
-        store = crew.connected().store
+    def _hear(self, project: ProjectSession) -> None:
+        store = project.connected().store
         database = store.client.get_connection_kwargs().get("db") or 0
         prefix = store.keys.heartbeat("")
         with Wakeups(store, f"__keyevent@{database}__:expired", stop=self._stop) as wakeups:
-            self._heard(crew)  # what ran out before
-            while self._wants(crew):
+            self._heard(project)  # what ran out before
+            while self._wants(project):
                 if any(key.startswith(prefix) for key in wakeups.wait(LISTEN_S)):
-                    self._heard(crew)
+                    self._heard(project)
 
 
 def _me() -> str:

@@ -74,13 +74,13 @@ EVERYTHING = News(inboxes=None, tasks=True, locks=True, agents=True)
 
 
 class Source(Protocol):
-    """A project as the daemon has it at the moment; `octet.daemon.projects.sessions.Crew` by way of
-    `Crews.find`.
+    """A project as the daemon has it at the moment; `octet.daemon.projects.sessions.ProjectSession` by way of
+    `Projects.find`.
     """
 
     def connected(self) -> Octet: ...
 
-    def failed(self, error: StoreUnreachable) -> None: ...
+    def mark_down(self, error: StoreUnreachable) -> None: ...
 
 
 class Listener:
@@ -117,7 +117,7 @@ class Listener:
                 retry_s, said = FIRST_RETRY_S, ""
             except OctetError as error:
                 if isinstance(error, StoreUnreachable) and source:
-                    source.failed(error)
+                    source.mark_down(error)
                 if str(error) != said:
                     log.warning("idle sessions are not woken meanwhile: %s", error)
                 said = str(error)

@@ -1,9 +1,9 @@
 """The loop of a role: what an agent is told when its turn ends, so that it goes on without being
 asked.
 
-next_step(crew, agent, event)     # Stop, SubagentStop: the next task, claimed for it; or that it
+next_step(project, agent, event)     # Stop, SubagentStop: the next task, claimed for it; or that it
 still holds one; "" lets it idle has_work(octet, agent)            # whether an idle agent should be
-woken heard(crew, agent, event)         # UserPromptSubmit: a person comes first woken(crew, agent,
+woken heard(project, agent, event)         # UserPromptSubmit: a person comes first woken(project, agent,
 event)         # UserPromptSubmit that nobody typed: what it was woken for, claimed for it
 
 What follows the end of a turn is `turns.decide`'s to say; nothing here waits. What is remembered
@@ -35,7 +35,7 @@ from octet.core.agents.election import STANDBY
 from octet.core.agents.registry import Agent
 from octet.core.agents.work_state import CLEAN_SLATE, CREW_DOWN, Standing, packed
 from octet.core.tasks.record import Task, TaskState
-from octet.daemon.projects.sessions import Crew
+from octet.daemon.projects.sessions import ProjectSession
 from octet.daemon.turns import handout, rules
 from octet.daemon.turns.rules import AT_WORK, IDLE, Step, Turn, decide
 from octet.guard.payload import SubagentStop, TurnEnd, UserPromptSubmit
@@ -67,18 +67,20 @@ NOT_A_PERSON = (
 Keep = Callable[[Octet, Agent], None]
 
 
-def next_step(crew: Crew, agent: Agent, event: TurnEnd, keep: Keep | None = None) -> str:
+def next_step(
+    project: ProjectSession, agent: Agent, event: TurnEnd, keep: Keep | None = None
+) -> str:
     """What an agent is told whose turn ends; "" where it may end. `keep` saves the work of one that
     is parked, before its task goes back.
 
     Raises:
         StoreUnreachable: the store does not answer.
     """
-    octet, config = crew.connected(), crew.project.config
+    octet, config = project.connected(), project.config
     if not config.crew_loop or not stage_of_role(agent.role):
         return ""
     try:
-        turn = _look(crew, agent, event)
+        turn = _look(project, agent, event)
         step = decide(turn, config)
         if step.kind == "hand":
             return _hand(octet, agent, turn.standing, step.changes)
@@ -130,14 +132,14 @@ def is_stopped(octet: Octet, agent: Agent) -> bool:
     return bool(octet.standings.get(agent.id).stopped) or _parent_stopped(octet, agent)
 
 
-def heard(crew: Crew, agent: Agent, event: UserPromptSubmit) -> str:
+def heard(project: ProjectSession, agent: Agent, event: UserPromptSubmit) -> str:
     """Note that a person talks with the agent; what it holds, in a line, because an answer must not
     make it forget that.
 
     Raises:
         StoreUnreachable: the store does not answer.
     """
-    octet, config = crew.connected(), crew.project.config
+    octet, config = project.connected(), project.config
     if not config.crew_loop or not stage_of_role(agent.role) or not is_person(event.prompt):
         return ""
     standing = octet.standings.get(agent.id)
@@ -152,14 +154,14 @@ def heard(crew: Crew, agent: Agent, event: UserPromptSubmit) -> str:
     return handout.held(held[0]) if held else ""
 
 
-def woken(crew: Crew, agent: Agent, event: UserPromptSubmit) -> str:
+def woken(project: ProjectSession, agent: Agent, event: UserPromptSubmit) -> str:
     """The next task of an idle agent whose turn begins by itself, so that it need not ask the model
     what to claim; "" for none.
 
     Raises:
         StoreUnreachable: the store does not answer.
     """
-    octet = crew.connected()
+    octet = project.connected()
     if is_person(event.prompt) or not has_work(octet, agent):
         return ""
     if held := octet.tasks.held_by(agent.id):  # its last turn was cut off
@@ -270,8 +272,8 @@ def notice(octet: Octet, agent: Agent) -> str:
     )
 
 
-def _look(crew: Crew, agent: Agent, event: TurnEnd) -> Turn:
-    octet = crew.connected()
+def _look(project: ProjectSession, agent: Agent, event: TurnEnd) -> Turn:
+    octet = project.connected()
     standing = octet.standings.get(agent.id)
     if not standing.stopped and _parent_stopped(octet, agent):
         standing = replace(standing, paused=f"with {agent.parent}")
@@ -296,17 +298,17 @@ def _look(crew: Crew, agent: Agent, event: TurnEnd) -> Turn:
         held=held,
         ended=ended,
         judged=judged,
-        mark=_mark(crew, agent, held[0]) if held else "",
+        mark=_mark(project, agent, held[0]) if held else "",
         waits=not subagents
         and any(task.kind == "subagent" or held for task in event.background_tasks),
     )
 
 
-def _mark(crew: Crew, agent: Agent, task: Task) -> str:
+def _mark(project: ProjectSession, agent: Agent, task: Task) -> str:
     """What is the same as long as nobody did anything for the task: reports, commits, writes. It
     costs a stat, and no git process.
     """
-    return f"{task.token}:{task.updated_ms}:{_committed_ns(agent)}:{crew.writes[agent.id]}"
+    return f"{task.token}:{task.updated_ms}:{_committed_ns(agent)}:{project.writes[agent.id]}"
 
 
 def _committed_ns(agent: Agent) -> int:

@@ -18,7 +18,7 @@ from octet.base.text import CUT, OPENING, age, plain, quoted
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.messaging.messages import Given, Message, Taken
-from octet.daemon.projects.sessions import Crew
+from octet.daemon.projects.sessions import ProjectSession
 from octet.daemon.turns.transcripts import Evidence, look_for, size_of, transcript_of
 from octet.guard.payload import Event, PostToolBatch, TurnEnd
 from octet.guard.reply import TEXT_LIMIT
@@ -49,14 +49,14 @@ class Verdict(Enum):
 DECIDED = (Verdict.SHOWN, Verdict.LOST)
 
 
-def deliver(crew: Crew, agent: Agent, event: Event, room: int = ROOM) -> str:
+def deliver(project: ProjectSession, agent: Agent, event: Event, room: int = ROOM) -> str:
     """What waits for the agent, as quoted data of at most `room` characters and some lines; "" for
     none.
 
     Raises:
         AgentGone: it was declared dead.
     """
-    octet = crew.connected()
+    octet = project.connected()
     look = octet.messages.look(agent)
     back = _settle(octet, agent, event, look.given)
     if not look.fresh and not back:

@@ -23,9 +23,9 @@ from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.usage.cost import CREW_KINDS, PAUSED_BY
 from octet.core.usage.transcripts import end_of
-from octet.daemon.projects.sessions import Crew, Crews
+from octet.daemon.projects.sessions import Projects, ProjectSession
 
-log = logging.getLogger("octet.ledger")
+log = logging.getLogger("octet.token_accounting")
 
 WAIT_S = 0.3
 AGAIN_S = 2.0
@@ -39,7 +39,7 @@ SUBAGENT_FILE = re.compile(r"agent-([A-Za-z0-9_-]{1,64})\.jsonl")
 class _Job:
     """A transcript to be read; `whole`: those of the session's sub-agents too."""
 
-    crew: Crew
+    project: ProjectSession
     agent: Agent
     transcript: Path
     begun: bool
@@ -49,11 +49,11 @@ class _Job:
     done: threading.Event = field(default_factory=threading.Event)
 
 
-class Ledger:
+class TokenAccounting:
     """The accounts of every project of this machine; thread-safe."""
 
-    def __init__(self, crews: Crews) -> None:
-        self._crews = crews
+    def __init__(self, projects: Projects) -> None:
+        self._projects = projects
         self._jobs: dict[Path, _Job] = {}
         self._sizes: dict[Path, int] = {}
         self._changed = threading.Condition()
@@ -77,16 +77,16 @@ class Ledger:
         if thread:
             thread.join(timeout=2)
 
-    def begin(self, crew: Crew, agent: Agent, transcript: str) -> None:
+    def begin(self, project: ProjectSession, agent: Agent, transcript: str) -> None:
         """A session begins or goes on: what its transcript holds by now was used before, or by the
         session that it is a copy of.
         """
         if path := _named(transcript):
-            crew.connected().cost.begin(path, end_of(path), agent.joined_ms)
+            project.connected().cost.begin(path, end_of(path), agent.joined_ms)
 
     def account(
         self,
-        crew: Crew,
+        project: ProjectSession,
         agent: Agent,
         transcript: str,
         *,
@@ -99,7 +99,7 @@ class Ledger:
         path = _named(transcript)
         if path is None:
             return
-        job = _Job(crew, agent, path, begun=subagent, whole=not subagent, due=time.monotonic())
+        job = _Job(project, agent, path, begun=subagent, whole=not subagent, due=time.monotonic())
         with self._changed:
             if len(self._jobs) < MOST_JOBS:
                 self._jobs[path] = job
@@ -138,16 +138,16 @@ class Ledger:
         return None
 
     def _read(self, job: _Job) -> None:
-        octet, config = job.crew.connected(), job.crew.project.config
+        octet, config = job.project.connected(), job.project.config
         held = _held(octet, job.agent)
         octet.cost.account(job.agent, job.transcript, config, held, begun=job.begun)
         if job.whole:
             for path, agent in self._grown_subagents(octet, job):
                 octet.cost.account(agent, path, config, _held(octet, agent) or held, begun=True)
-        _settle(job.crew)
+        _settle(job.project)
         if not job.last:
             again = _Job(
-                job.crew,
+                job.project,
                 job.agent,
                 job.transcript,
                 job.begun,
@@ -174,30 +174,30 @@ class Ledger:
 
     def _settle_all(self) -> None:
         self._settle_at = time.monotonic() + SETTLE_EVERY_S
-        for crew in self._crews.all():
+        for project in self._projects.all():
             with suppress(
                 OctetError
             ):  # its settings cannot be read just now: those before are followed
-                self._crews.find(str(crew.root), crew.url or "")
-        for crew in self._crews.all():
+                self._projects.find(str(project.root), project.url or "")
+        for project in self._projects.all():
             try:
-                if crew.octet:
-                    _settle(crew)
+                if project.octet:
+                    _settle(project)
             except OctetError as error:
-                log.warning("%s: budgets are looked at later: %s", crew.project.name, error)
+                log.warning("%s: budgets are looked at later: %s", project.name, error)
 
 
-def paused_by_budget(crew: Crew, agent: Agent) -> str:
+def paused_by_budget(project: ProjectSession, agent: Agent) -> str:
     """Why a budget pauses the agent, "" when none does; costs nothing where no budget is set."""
-    config = crew.project.config
+    config = project.config
     if not (config.budget_day_tokens or config.budget_task_tokens):
         return ""
-    standing = crew.connected().standings.get(agent.id)
+    standing = project.connected().standings.get(agent.id)
     return standing.paused if standing.paused_by == PAUSED_BY else ""
 
 
-def _settle(crew: Crew) -> None:
-    octet, config = crew.connected(), crew.project.config
+def _settle(project: ProjectSession) -> None:
+    octet, config = project.connected(), project.config
     agents = [agent for agent in octet.agents.list() if agent.kind in CREW_KINDS]
     limited = config.budget_day_tokens or config.budget_task_tokens
     if limited or any(

@@ -31,7 +31,7 @@ from octet.client.api import Octet
 from octet.core.agents import identity
 from octet.core.agents.registry import Agent
 from octet.daemon.projects.news import EVERYTHING, Listener, News
-from octet.daemon.projects.sessions import Crew, Crews
+from octet.daemon.projects.sessions import Projects, ProjectSession
 from octet.daemon.protocol import wire
 from octet.daemon.protocol.wire import Reply, Request
 from octet.daemon.turns.reasons import Found, find_reasons, take_back
@@ -133,8 +133,8 @@ class Wakes:
     it waits.
     """
 
-    def __init__(self, crews: Crews) -> None:
-        self._crews = crews
+    def __init__(self, projects: Projects) -> None:
+        self._projects = projects
         self._acts: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._waiters: dict[int, Waiter] = {}
         self._turns: OrderedDict[int, Turn] = OrderedDict()
@@ -270,16 +270,18 @@ class Wakes:
         elif not turn.busy:
             waiter.look_at = now
 
-    def _ears(self, place: Place) -> tuple[Callable[[], Crew | None], Callable[[News], None]]:
-        return lambda: self._crew(place), lambda news: self._do(lambda: self._hear(place, news))
+    def _ears(
+        self, place: Place
+    ) -> tuple[Callable[[], ProjectSession | None], Callable[[News], None]]:
+        return lambda: self._project(place), lambda news: self._do(lambda: self._hear(place, news))
 
-    def _crew(self, place: Place) -> Crew | None:
+    def _project(self, place: Place) -> ProjectSession | None:
         """The project as it is now; None when it takes part no more."""
         try:
-            crew = self._crews.find(*place)
+            project = self._projects.find(*place)
         except NoProject:
             return None
-        return crew if crew.trusted.approved else None
+        return project if project.trusted.approved else None
 
     def _hear(self, place: Place, news: News) -> None:
         for pid, turn in list(self._turns.items()) if news.claimed else ():
@@ -359,17 +361,17 @@ class Wakes:
                 waiter.look_at = min(waiter.look_at, now + HELD_S)
             elif turn.rest_until > now:
                 waiter.look_at = turn.rest_until
-            elif (crew := self._crew(waiter.place)) is None:
+            elif (project := self._project(waiter.place)) is None:
                 del self._waiters[waiter.pid]
                 waiter.answer(Reply())
             else:
-                self._find(waiter, turn, news, crew)
+                self._find(waiter, turn, news, project)
         except OctetError as error:
             waiter.look_at = now + RETRY_S
             log.info("an idle session is looked at later: %s", error)
 
-    def _find(self, waiter: Waiter, turn: Turn, news: News, crew: Crew) -> None:
-        octet = crew.connected()
+    def _find(self, waiter: Waiter, turn: Turn, news: News, project: ProjectSession) -> None:
+        octet = project.connected()
         try:
             agent = self._agent(waiter, octet)
             if agent is None:  # its session's first hook has not come yet
@@ -377,7 +379,7 @@ class Wakes:
                 return
             found = find_reasons(octet, agent, news, waiter.denied)
         except StoreUnreachable as error:
-            crew.failed(error)
+            project.mark_down(error)
             raise
         waiter.denied = found.denied
         if turn.unread:

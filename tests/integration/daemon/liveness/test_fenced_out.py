@@ -19,8 +19,8 @@ from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.tasks.tasks import Task
 from octet.daemon.hooks.service import HookService
-from octet.daemon.liveness.heartbeat import Vitals
-from octet.daemon.projects.sessions import Crews
+from octet.daemon.liveness.heartbeat import Heartbeat
+from octet.daemon.projects.sessions import Projects
 from octet.git.program import Git
 
 
@@ -119,14 +119,14 @@ def test_the_first_hook_may_be_a_write(asleep: Sleeper, octet: Octet, repository
     assert octet.tasks.get(asleep.task.id).state == "pending"
 
 
-def test_a_successor_of_the_daemon_tells_it_too(asleep: Sleeper, crews: Crews) -> None:
+def test_a_successor_of_the_daemon_tells_it_too(asleep: Sleeper, projects: Projects) -> None:
     """Nothing of it is only in a daemon's memory."""
     assert "declared dead" in asleep.write()
-    vitals = Vitals(crews)
-    asleep.client.service = HookService(crews, vitals)
+    heartbeat = Heartbeat(projects)
+    asleep.client.service = HookService(projects, heartbeat)
     assert "waits to be claimed again" in asleep.write()
-    asleep.client.service.ledger.stop()
-    vitals._deaths.stop()
+    asleep.client.service.token_accounting.stop()
+    heartbeat._watcher.stop()
 
 
 def test_who_takes_work_again_is_past_it(asleep: Sleeper, octet: Octet) -> None:

@@ -16,18 +16,18 @@ from octet.base.errors import StaleToken, StoreUnreachable
 from octet.base.process import host_id, identify
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent, Registration
-from octet.daemon.liveness.heartbeat import Pace, Vitals
+from octet.daemon.liveness.heartbeat import Heartbeat, Pace
 from octet.daemon.liveness.rescuer import Rescuer
 from octet.daemon.liveness.sweep import sweep
-from octet.daemon.projects.sessions import Crews
+from octet.daemon.projects.sessions import Projects
 from octet.store import embedded
 
 
 @pytest.fixture
-def vitals(crews: Crews) -> Iterator[Vitals]:
-    vitals = Vitals(crews)
-    yield vitals
-    vitals.stop()
+def heartbeat(projects: Projects) -> Iterator[Heartbeat]:
+    heartbeat = Heartbeat(projects)
+    yield heartbeat
+    heartbeat.stop()
 
 
 def register(octet: Octet, process: subprocess.Popen[bytes], **more: str) -> Agent:
@@ -44,7 +44,7 @@ def register(octet: Octet, process: subprocess.Popen[bytes], **more: str) -> Age
 
 
 def test_a_killed_process_gives_its_work_back_within_two_seconds(
-    octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]
+    octet: Octet, heartbeat: Heartbeat, sleeper: subprocess.Popen[bytes]
 ) -> None:
     """SIGKILL: task claimable, locks free, sub-agent buried, the old token refused."""
     agent = register(octet, sleeper)
@@ -53,8 +53,8 @@ def test_a_killed_process_gives_its_work_back_within_two_seconds(
     task = octet.tasks.claim(agent)
     octet.locks.acquire(agent, ["path:a.py"])
     octet.locks.acquire(child, ["path:b.py"])
-    vitals.start()
-    wait_for(lambda: vitals.live_agents() == 2, "the first heartbeat")
+    heartbeat.start()
+    wait_for(lambda: heartbeat.live_agents() == 2, "the first heartbeat")
     sleeper.kill()
     began = time.monotonic()
     wait_for(lambda: not octet.agents.list(), "both agents are buried", deadline_s=2)
@@ -65,7 +65,9 @@ def test_a_killed_process_gives_its_work_back_within_two_seconds(
         octet.tasks.complete(task.id, task.token)
 
 
-def test_only_what_was_written_is_flushed(crews: Crews, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_was_written_is_flushed(
+    projects: Projects, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Once for each change, and again where the disk has failed: an idle machine is left alone."""
     looks = [frozenset({("log", size, 0)}) for size in (1, 1, 2, 2, 2)]
     flushed: list[int] = []
@@ -77,15 +79,15 @@ def test_only_what_was_written_is_flushed(crews: Crews, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(embedded, "written", lambda: looks.pop(0))
     monkeypatch.setattr(embedded, "flush_to_disk", flush)
-    vitals = Vitals(crews)
+    heartbeat = Heartbeat(projects)
     while looks:
-        vitals._flush()
-    vitals._deaths.stop()
+        heartbeat._flush()
+    heartbeat._watcher.stop()
     assert flushed == [4, 2, 1]
 
 
 def test_the_living_are_renewed_before_the_expired_are_buried(
-    octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]
+    octet: Octet, heartbeat: Heartbeat, sleeper: subprocess.Popen[bytes]
 ) -> None:
     """A daemon that comes back late finds a lease run out whose process lives: the agent keeps task
     and lock.
@@ -94,7 +96,7 @@ def test_the_living_are_renewed_before_the_expired_are_buried(
     octet.tasks.add("long work")
     task = octet.tasks.claim(agent)
     octet.store.client.delete(octet.store.keys.heartbeat(agent.id))
-    vitals.start()
+    heartbeat.start()
     wait_for(
         lambda: bool(octet.store.client.exists(octet.store.keys.heartbeat(agent.id))),
         "the lease is renewed",
@@ -102,7 +104,7 @@ def test_the_living_are_renewed_before_the_expired_are_buried(
     octet.tasks.complete(task.id, task.token)
 
 
-def test_an_expired_agent_of_another_machine_is_buried(octet: Octet, vitals: Vitals) -> None:
+def test_an_expired_agent_of_another_machine_is_buried(octet: Octet, heartbeat: Heartbeat) -> None:
     """Elsewhere only the lease can tell: one that has run out is the end."""
     octet.agents.register(
         Registration(
@@ -113,14 +115,14 @@ def test_an_expired_agent_of_another_machine_is_buried(octet: Octet, vitals: Vit
         Registration(role="developer", process="elsewhere-0:2:1", host="elsewhere-0", pid=2)
     ).agent
     wait_for(lambda: len(octet.agents.without_heartbeat()) == 1, "the lease runs out")
-    vitals.start()
+    heartbeat.start()
     wait_for(lambda: [agent.id for agent in octet.agents.list()] == [alive.id], "it is buried")
 
 
-def test_a_lease_that_runs_out_is_heard_of(octet: Octet, crews: Crews) -> None:
+def test_a_lease_that_runs_out_is_heard_of(octet: Octet, projects: Projects) -> None:
     """Where the server tells of it, no round is waited for."""
     octet.store.client.config_set("notify-keyspace-events", "Ex")
-    slow = Vitals(crews, Pace(lease_ms=600_000))
+    slow = Heartbeat(projects, Pace(lease_ms=600_000))
     elsewhere = Registration(
         role="developer", process="elsewhere-0:1:1", host="elsewhere-0", pid=1, lease_ms=2000
     )
@@ -172,43 +174,49 @@ def test_a_daemon_without_the_sweep_buries_its_own_only(octet: Octet) -> None:
 
 
 def test_a_successor_takes_up_the_projects_of_a_killed_daemon(
-    octet: Octet, crews: Crews, repository: Path, redis_url: str, sleeper: subprocess.Popen[bytes]
+    octet: Octet,
+    projects: Projects,
+    repository: Path,
+    redis_url: str,
+    sleeper: subprocess.Popen[bytes],
 ) -> None:
     """Nothing is kept only in a daemon's memory: the next one renews leases before any hook has
     come by.
     """
     agent = register(octet, sleeper)
-    first = Vitals(crews)
+    first = Heartbeat(projects)
     first.start()
     wait_for(lambda: first.live_agents() == 1, "the first heartbeat")
     first.stop()
     octet.store.client.delete(octet.store.keys.heartbeat(agent.id))
-    fresh = Crews()
-    second = Vitals(fresh)
+    fresh = Projects()
+    second = Heartbeat(fresh)
     second.start()
     wait_for(lambda: second.live_agents() == 1, "the successor's heartbeat")
     second.stop()
-    assert [(str(crew.root), crew.url) for crew in fresh.all()] == [(str(repository), redis_url)]
+    assert [(str(project.root), project.url) for project in fresh.all()] == [
+        (str(repository), redis_url)
+    ]
     assert octet.store.client.exists(octet.store.keys.heartbeat(agent.id))
-    for crew in fresh.all():
-        crew.connected().close()
+    for project in fresh.all():
+        project.connected().close()
 
 
 def test_a_store_that_is_back_is_asked_again(
-    octet: Octet, crews: Crews, repository: Path, redis_url: str
+    octet: Octet, projects: Projects, repository: Path, redis_url: str
 ) -> None:
     """However many hooks come by while it counts as down: each hears so, and none makes it last
     longer.
     """
     assert octet
-    crew = crews.find(str(repository), redis_url)
-    crew.failed(StoreUnreachable("it hangs"))
+    project = projects.find(str(repository), redis_url)
+    project.mark_down(StoreUnreachable("it hangs"))
 
     def answers() -> bool:
         try:
-            return bool(crew.connected())
+            return bool(project.connected())
         except StoreUnreachable as error:
-            crew.failed(error)
+            project.mark_down(error)
             return False
 
     assert not answers()
@@ -226,7 +234,7 @@ def test_fifty_agents_are_renewed_by_one_pipeline(octet: Octet) -> None:
 
 
 def test_a_killed_orchestrator_is_replaced_within_two_seconds_and_a_stopped_one_never(
-    octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]
+    octet: Octet, heartbeat: Heartbeat, sleeper: subprocess.Popen[bytes]
 ) -> None:
     """The second of this machine leads as soon as the first's process is dead; that it stands still
     is no reason.
@@ -235,11 +243,11 @@ def test_a_killed_orchestrator_is_replaced_within_two_seconds_and_a_stopped_one_
     try:
         first = octet.agents.join(register(octet, sleeper), "orchestrator")
         second = octet.agents.join(register(octet, second_process), "orchestrator")
-        vitals.start()
-        wait_for(lambda: vitals.live_agents() == 2, "the first heartbeat")
+        heartbeat.start()
+        wait_for(lambda: heartbeat.live_agents() == 2, "the first heartbeat")
         sleeper.send_signal(signal.SIGSTOP)
         octet.store.client.delete(octet.store.keys.heartbeat(first.id))
-        vitals.hasten()
+        heartbeat.hasten()
         wait_for(
             lambda: bool(octet.store.client.exists(octet.store.keys.heartbeat(first.id))),
             "a round that renews its lease",

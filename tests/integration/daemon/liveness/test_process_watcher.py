@@ -13,19 +13,19 @@ from tests.support.redis_fixtures import wait_for
 
 from octet.base.process import ProcessIdentity, identify
 from octet.daemon.liveness import process_watcher
-from octet.daemon.liveness.process_watcher import DeathWatch
+from octet.daemon.liveness.process_watcher import ProcessWatcher
 
 
 @pytest.fixture(params=["pidfd", "look"])
 def watch(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[DeathWatch, queue.Queue[ProcessIdentity]]]:
+) -> Iterator[tuple[ProcessWatcher, queue.Queue[ProcessIdentity]]]:
     if request.param == "look":
         monkeypatch.setattr(process_watcher, "_open_pid", lambda _: -1)
     elif not hasattr(os, "pidfd_open"):
         pytest.skip("no pidfd_open here")
     reports: queue.Queue[ProcessIdentity] = queue.Queue()
-    watch = DeathWatch(reports.put)
+    watch = ProcessWatcher(reports.put)
     yield watch, reports
     watch.stop()
 
@@ -38,7 +38,7 @@ def start() -> tuple[subprocess.Popen[bytes], ProcessIdentity]:
 
 
 def test_reports_the_end_of_a_process_within_a_second(
-    watch: tuple[DeathWatch, queue.Queue[ProcessIdentity]],
+    watch: tuple[ProcessWatcher, queue.Queue[ProcessIdentity]],
 ) -> None:
     """SIGKILL of a watched process is reported once, also while it is a zombie, and others stay
     unreported.
@@ -59,7 +59,7 @@ def test_reports_the_end_of_a_process_within_a_second(
 
 
 def test_reports_one_that_ended_before_it_was_watched(
-    watch: tuple[DeathWatch, queue.Queue[ProcessIdentity]],
+    watch: tuple[ProcessWatcher, queue.Queue[ProcessIdentity]],
 ) -> None:
     """A process that is gone, or whose pid somebody else has now, is reported at once."""
     me = identify(os.getpid())
@@ -78,7 +78,7 @@ def test_a_report_that_fails_does_not_end_the_watch() -> None:
         if len(seen) == 1:
             raise RuntimeError("the store is down")
 
-    watch = DeathWatch(report)
+    watch = ProcessWatcher(report)
     try:
         for number in (1, 2):
             process, identity = start()

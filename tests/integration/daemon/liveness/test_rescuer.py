@@ -21,8 +21,8 @@ from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.tasks.tasks import Task
 from octet.daemon.liveness import rescuer
-from octet.daemon.liveness.heartbeat import Vitals
-from octet.daemon.projects.sessions import Crews
+from octet.daemon.liveness.heartbeat import Heartbeat
+from octet.daemon.projects.sessions import Projects
 from octet.daemon.turns.briefing import brief
 from octet.git.program import REDIRECTIONS, Git
 from octet.worktree.lifecycle import move_in
@@ -46,11 +46,11 @@ def repository(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def vitals(crews: Crews) -> Iterator[Vitals]:
-    vitals = Vitals(crews)
-    vitals.start()
-    yield vitals
-    vitals.stop()
+def heartbeat(projects: Projects) -> Iterator[Heartbeat]:
+    heartbeat = Heartbeat(projects)
+    heartbeat.start()
+    yield heartbeat
+    heartbeat.stop()
     for thread in (
         threading.enumerate()
     ):  # what is still being kept must not be noted on the next test's task
@@ -71,10 +71,10 @@ def at_work(
     return octet.agents.get(agent.id), task, path
 
 
-def die(octet: Octet, vitals: Vitals, process: subprocess.Popen[bytes], task: Task) -> float:
+def die(octet: Octet, heartbeat: Heartbeat, process: subprocess.Popen[bytes], task: Task) -> float:
     """Kill the process; the seconds until its task can be claimed."""
-    vitals.hasten()
-    wait_for(lambda: vitals.live_agents() > 0, "the first heartbeat")
+    heartbeat.hasten()
+    wait_for(lambda: heartbeat.live_agents() > 0, "the first heartbeat")
     process.kill()
     began = time.monotonic()
     wait_for(lambda: octet.tasks.get(task.id).state == "pending", "the task goes back")
@@ -82,13 +82,13 @@ def die(octet: Octet, vitals: Vitals, process: subprocess.Popen[bytes], task: Ta
 
 
 def test_a_killed_developers_work_is_kept_before_its_task_goes_back(
-    octet: Octet, vitals: Vitals, repository: Path, sleeper: subprocess.Popen[bytes]
+    octet: Octet, heartbeat: Heartbeat, repository: Path, sleeper: subprocess.Popen[bytes]
 ) -> None:
     """SIGKILL: within two seconds the task waits, its ref has every byte, and the next to claim is
     told in claim and briefing.
     """
     _, task, path = at_work(octet, sleeper)
-    assert die(octet, vitals, sleeper, task) < 2
+    assert die(octet, heartbeat, sleeper, task) < 2
     found = octet.tasks.get(task.id)
     assert found.rescue_ref == f"refs/octet/rescue/{task.id}/1"
     git = Git(repository)
@@ -106,7 +106,7 @@ def test_a_killed_developers_work_is_kept_before_its_task_goes_back(
 
 def test_a_slow_git_does_not_hold_the_task_and_loses_nothing(
     octet: Octet,
-    vitals: Vitals,
+    heartbeat: Heartbeat,
     tmp_path: Path,
     sleeper: subprocess.Popen[bytes],
     monkeypatch: pytest.MonkeyPatch,
@@ -128,7 +128,7 @@ def test_a_slow_git_does_not_hold_the_task_and_loses_nothing(
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    assert die(octet, vitals, sleeper, task) < 2
+    assert die(octet, heartbeat, sleeper, task) < 2
     assert octet.tasks.get(task.id).rescue_ref == ""
     with subprocess.Popen(["sleep", "60"]) as process:
         other = register(octet, process)
@@ -143,13 +143,13 @@ def test_a_slow_git_does_not_hold_the_task_and_loses_nothing(
 
 
 def test_many_that_die_together_share_one_budget(
-    octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]
+    octet: Octet, heartbeat: Heartbeat, sleeper: subprocess.Popen[bytes]
 ) -> None:
     """Six sub-agents of one process: every task goes back without waiting for six budgets, and
     every snapshot is made.
     """
     tasks = [at_work(octet, sleeper, f"#{n}")[1].id for n in range(6)]
-    die(octet, vitals, sleeper, octet.tasks.get(tasks[-1]))
+    die(octet, heartbeat, sleeper, octet.tasks.get(tasks[-1]))
     wait_for(
         lambda: all(octet.tasks.get(task).state == "pending" for task in tasks),
         "all tasks go back",
@@ -159,28 +159,28 @@ def test_many_that_die_together_share_one_budget(
 
 
 def test_one_that_leaves_is_rescued_too(
-    octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]
+    octet: Octet, heartbeat: Heartbeat, sleeper: subprocess.Popen[bytes]
 ) -> None:
     """`agent leave` by the daemon: the same as a death, in the time that a hook has."""
     agent, task, _ = at_work(octet, sleeper)
-    vitals.rescuer.save(octet, agent, rescuer.LEAVE_S)
+    heartbeat.rescuer.save(octet, agent, rescuer.LEAVE_S)
     wait_for(lambda: octet.tasks.get(task.id).rescue_ref != "", "the snapshot")
 
 
 def test_the_same_death_seen_twice_is_kept_once(
-    octet: Octet, repository: Path, vitals: Vitals, sleeper: subprocess.Popen[bytes]
+    octet: Octet, repository: Path, heartbeat: Heartbeat, sleeper: subprocess.Popen[bytes]
 ) -> None:
     """Death watch and heartbeat round may both come upon it."""
     agent, task, _ = at_work(octet, sleeper)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: vitals.rescuer.save(octet, agent, 10), range(4)))
+        list(pool.map(lambda _: heartbeat.rescuer.save(octet, agent, 10), range(4)))
     wait_for(lambda: octet.tasks.get(task.id).rescue_ref != "", "the snapshot")
     refs = Git(repository).out("for-each-ref", "--format=%(refname)", "refs/octet/rescue/")
     assert refs == f"refs/octet/rescue/{task.id}/1"
 
 
 def test_without_a_worktree_nothing_is_kept(
-    octet: Octet, vitals: Vitals, sleeper: subprocess.Popen[bytes]
+    octet: Octet, heartbeat: Heartbeat, sleeper: subprocess.Popen[bytes]
 ) -> None:
     """An agent without a worktree of its own: the shared checkout's changes are not its alone, and
     stay where they are.
@@ -188,5 +188,5 @@ def test_without_a_worktree_nothing_is_kept(
     agent = register(octet, sleeper)
     octet.tasks.add("no worktree")
     task = octet.tasks.claim(agent)
-    assert die(octet, vitals, sleeper, task) < 2
+    assert die(octet, heartbeat, sleeper, task) < 2
     assert octet.tasks.get(task.id).rescue_ref == ""

@@ -338,7 +338,7 @@ def test_a_person_comes_first(one: Client, octet: Octet, repository: Path) -> No
 
 
 def crew_of(client: Client) -> Octet:
-    return client.service._crews.find(str(client.root), client.url).connected()
+    return client.service._projects.find(str(client.root), client.url).connected()
 
 
 def test_a_wake_brings_the_task_with_it(one: Client, octet: Octet) -> None:

@@ -26,7 +26,7 @@ from octet.core.agents.registry import Agent, Registration
 from octet.core.agents.work_state import CREW_DOWN
 from octet.daemon.projects import news
 from octet.daemon.projects.news import EVERYTHING, News
-from octet.daemon.projects.sessions import Crews
+from octet.daemon.projects.sessions import Projects
 from octet.daemon.protocol.wire import Later, Request, decode_reply
 from octet.daemon.turns import reasons, wakes
 from octet.daemon.turns.wakes import Wakes
@@ -109,9 +109,9 @@ class Session:
 
 
 class Bench:
-    def __init__(self, crews: Crews, octet: Octet, root: Path, url: str) -> None:
+    def __init__(self, projects: Projects, octet: Octet, root: Path, url: str) -> None:
         self.octet, self.root, self.url = octet, root, url
-        self.wakes = Wakes(crews)
+        self.wakes = Wakes(projects)
         self.sessions: list[Session] = []
         self.links: list[socket.socket] = []
 
@@ -141,10 +141,14 @@ class Bench:
 
 @pytest.fixture
 def bench(
-    crews: Crews, octet: Octet, repository: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    projects: Projects,
+    octet: Octet,
+    repository: Path,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Bench]:
     monkeypatch.setattr(news, "LISTEN_S", 0.2)
-    made = Bench(crews, octet, repository, redis_url)
+    made = Bench(projects, octet, repository, redis_url)
     yield made
     made.close()
 
@@ -409,7 +413,7 @@ def test_waking_in_vain_becomes_rare(bench: Bench, monkeypatch: pytest.MonkeyPat
 def test_after_an_outage_everything_is_looked_at(
     server_program: Path,
     short_directory: Path,
-    crews: Crews,
+    projects: Projects,
     repository: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -420,7 +424,7 @@ def test_after_an_outage_everything_is_looked_at(
         server_program, short_directory, "--appendonly", "yes", "--appendfsync", "always"
     ).start()
     bench = Bench(
-        crews, crews.find(str(repository), server.url).connected(), repository, server.url
+        projects, projects.find(str(repository), server.url).connected(), repository, server.url
     )
     try:
         first, second = bench.session(), bench.session("developer")
