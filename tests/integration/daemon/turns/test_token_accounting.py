@@ -170,7 +170,7 @@ def test_budgets_are_looked_at_though_nothing_happens(
 def test_a_hook_does_not_wait_for_a_slow_store_to_count(
     writers: list[Writer], octet: Octet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The ledger's wait is bounded, whatever counting takes; the tokens are counted when it goes
+    """The wait is bounded, whatever counting takes; the tokens are counted when it goes
     on.
     """
     one = writers[0]
