@@ -65,7 +65,9 @@ class TokenAccounting:
         """Begin, unless begun."""
         with self._changed:
             if self._thread is None and not self._stopping:
-                self._thread = threading.Thread(target=self._run, name="token-accounting", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, name="token-accounting", daemon=True
+                )
                 self._thread.start()
 
     def stop(self) -> None:
