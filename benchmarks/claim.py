@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.synchronize import Barrier as BarrierType
 from pathlib import Path
@@ -29,7 +29,8 @@ from octet.core.tasks.tasks import Task, Tasks
 from octet.store.connection import open_client
 from octet.store.embedded import program
 from octet.store.keys import Keys
-from octet.store.scripts import Reply, Store, from_json, load_script, to_json
+from octet.store.script_files import load_script
+from octet.store.scripts import Reply, Store, Value, from_json, to_json
 
 WORKERS = 50
 ROUNDS = 3
@@ -247,11 +248,9 @@ def sent_by(store: Store, *calls: Callable[[Tasks], object]) -> list[list[str]]:
     words: list[list[str]] = []
 
     class Recorder(Store):
-        def run(
-            self, name: str, keys: Sequence[str], args: Sequence[str | int | float]
-        ) -> list[str]:
-            words.append(["EVALSHA", load_script(name).sha, str(len(keys)), *keys, *map(str, args)])
-            return ["EMPTY", "0", "0"] if name == "task/claim" else ["OK"]
+        def run(self, script: str, /, **values: Value) -> list[str]:
+            words.append([*map(str, self.command(script, **values))])
+            return ["EMPTY", "0", "0"] if script == "task/claim" else ["OK"]
 
     for call in calls:
         with suppress(NothingToClaim, IndexError):  # what was added is nowhere

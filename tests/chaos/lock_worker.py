@@ -18,6 +18,7 @@ import os
 import random
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from octet.base.errors import Deadlock, LockHeld, NotFound, StaleToken
@@ -37,9 +38,8 @@ def use_broken_script() -> None:
     """The test of the detectors themselves names a script that lets everybody in."""
     if path := os.environ.get("OCTET_TEST_BROKEN"):
         real, text = scripts.load_script, Path(path).read_text()
-        broken = scripts.Script(
-            "lock/acquire", text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-        )
+        sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        broken = replace(real("lock/acquire"), text=text, sha=sha)
         scripts.load_script = lambda name: broken if name == "lock/acquire" else real(name)  # type: ignore[assignment]
 
 

@@ -24,8 +24,8 @@ from tests.chaos.lock_worker import PATHS, covered
 from tests.support.redis_fixtures import wait_for
 
 from octet.client.api import Octet
-from octet.store import scripts
 from octet.store.connection import open_client
+from octet.store.script_files import load_script
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 
@@ -189,7 +189,7 @@ def test_both_detectors_catch_a_script_that_does_not_look(
     """With the look at the holder taken out of the script, the marks and the log both show
     overlaps.
     """
-    text = scripts.load_script("lock/acquire").text
+    text = load_script("lock/acquire").text
     broken = text.replace("lock.holder ~= me.agent and lock.holder ~= me.parent", "false")
     assert broken != text
     (crowd.directory / "broken.lua").write_text(broken)

@@ -17,7 +17,7 @@ from octet.patterns.leftovers import Thing, collect, things
 from octet.store.activity import describe_command
 from octet.store.connection import open_client
 from octet.store.keys import Keys
-from octet.store.scripts import load_script
+from octet.store.script_files import load_script
 
 
 def fill(space: Any) -> None:

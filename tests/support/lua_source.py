@@ -12,7 +12,7 @@ from pathlib import Path
 from lupa import lua51
 
 import octet
-from octet.store.scripts import INCLUDE, load_script, script_names
+from octet.store.script_files import INCLUDE, load_script, script_names
 
 FOLDER = Path(octet.__file__).parent / "store" / "lua"
 NAMES = script_names()
@@ -45,17 +45,12 @@ def header(name: str) -> str:
 
 def declared(name: str) -> Declared:
     """What the header says."""
-    text = header(name).replace("\n--", "")
-    keys = {
-        int(number): kind
-        for number, kind in re.findall(
-            r"KEYS\[(\d+)\] .+?\b(STRING|HASH|SET|ZSET|LIST|STREAM|prefix)\b", text
-        )
-    }
-    args = {int(number) for number in re.findall(r"ARGV\[(\d+)(?:\.\.)?\]", text)}
+    signature = load_script(name).signature
+    keys = {n: "prefix" if key.prefix else key.type for n, key in enumerate(signature.keys, 1)}
+    count = len(signature.channels) + len(signature.args) + bool(signature.rest)
     returns = header(name).split("Returns", 1)[1].split(INCLUDE)[0]
     codes = set(re.findall(r"\{([A-Z]+)", returns))
-    return Declared(keys, args, "..]" in "".join(re.findall(r"ARGV\[\d+[^]]*\]", text)), codes)
+    return Declared(keys, set(range(1, count + 1)), bool(signature.rest), codes)
 
 
 def body(name: str) -> str:

@@ -24,7 +24,7 @@ from octet.client.api import Octet
 from octet.core.agents.registry import Agent, Registration
 from octet.core.tasks.record import HELD_STATES, TaskState
 from octet.store.connection import open_client
-from octet.store.scripts import load_script, script_names
+from octet.store.script_files import load_script, script_names
 
 SCRIPTS = script_names()
 Snapshot = dict[str, Any]

@@ -39,7 +39,7 @@ class Counter:
         Raises:
             UsageError: the sum needs more than 64 bits, or the counter holds no whole number.
         """
-        reply = self._store.run("counter/add", [self._key], [self._ttl_ms, _bounded(by)])
+        reply = self._store.run("counter/add", name=self.name, ttl_ms=self._ttl_ms, by=_bounded(by))
         if reply[0] == Reply.NUMBER:
             raise UsageError(
                 f"counter {self.name} holds {str(reply[1])[:40]!r}, to which {by} cannot be added"
@@ -67,7 +67,7 @@ class Counter:
 
     def set(self, value: int) -> None:
         """Set the number."""
-        self._store.run("counter/set", [self._key], [self._ttl_ms, _bounded(value)])
+        self._store.run("counter/set", name=self.name, ttl_ms=self._ttl_ms, value=_bounded(value))
 
     def reset(self) -> None:
         """Set it to 0."""

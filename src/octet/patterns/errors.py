@@ -126,9 +126,14 @@ class Errors:
                 f"{fail_fast} errors cannot stop the work: it is 1 to {MOST_FAIL_FAST}, or 0 "
                 "for never"
             )
-        limit = "" if fail_fast is None else fail_fast
         reply = self._store.run(
-            "errors/add", [self._key, self._policy], [self._ttl_ms, limit, by, item, *texts]
+            "errors/add",
+            name=self.name,
+            ttl_ms=self._ttl_ms,
+            fail_fast="" if fail_fast is None else fail_fast,
+            by=by,
+            item=item,
+            texts=texts,
         )
         return ErrorCount(int(reply[1]), bool(reply[2]))
 

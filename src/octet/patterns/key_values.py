@@ -47,12 +47,14 @@ class KeyValues:
             UsageError: the value is no JSON or larger than 64 KiB.
         """
         ttl = ttl_ms(DEFAULT_TTL_S if ttl_s is None else ttl_s)
-        return bool(
-            self._store.run("kv/put", [self._key(key)], [ttl, encode(value), "new" if new else ""])[
-                0
-            ]
-            == Reply.OK
+        reply = self._store.run(
+            "kv/put",
+            key=check_name("key", key),
+            ttl_ms=ttl,
+            value=encode(value),
+            new="new" if new else "",
         )
+        return bool(reply[0] == Reply.OK)
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value, which stays; `default` where there is none."""

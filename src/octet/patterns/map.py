@@ -39,7 +39,7 @@ from octet.patterns.queue import (
     Queue,
 )
 from octet.patterns.values import check_name, decode, encode, ttl_ms, whole_number
-from octet.store.scripts import Store
+from octet.store.scripts import Store, Value
 from octet.store.subscription import Wakeups, wait_until
 
 MOST_WORKERS = 64
@@ -120,9 +120,7 @@ class Map:
                 f"start a map with 1 to {MOST_VALUES} items at once, of {MOST_PUSHED} bytes "
                 "together at most"
             )
-        return int(
-            self._store.run("map/start", [*self._queue_keys, self._key], [self._ttl_ms, *texts])[1]
-        )
+        return int(self._run("map/start", items=texts)[1])
 
     def take(
         self,
@@ -163,9 +161,7 @@ class Map:
             UsageError: the result is no JSON or larger than 64 KiB.
         """
         token = item.token if isinstance(item, Item) else item
-        reply = self._store.run(
-            "map/done", [*self._queue_keys, self._key], [self._ttl_ms, token, encode(result)]
-        )
+        reply = self._run("map/done", token=token, result=encode(result))
         return int(self.queue.checked(reply, token)[1])
 
     def fail(self, item: Item | str, reason: str) -> int:
@@ -173,10 +169,7 @@ class Map:
         many are left. Raises as `done`.
         """
         token = item.token if isinstance(item, Item) else item
-        keys = [*self._queue_keys, *self._error_keys]
-        reply = self._store.run(
-            "map/fail", keys, [self._ttl_ms, token, plain(reason or "failed", 500)]
-        )
+        reply = self._run("map/fail", token=token, reason=plain(reason or "failed", 500))
         return int(self.queue.checked(reply, token)[1])
 
     def give_back(self, item: Item | str, reason: str = "", *, delay_s: float = 0.0) -> bool:
@@ -298,6 +291,11 @@ class Map:
         """Delete it with its items, results and errors; whether there was anything."""
         with self._store.errors():
             return bool(self._store.client.unlink(self._key, *self._queue_keys, *self._error_keys))
+
+    def _run(self, script: str, **values: Value) -> list[Any]:
+        return self._store.run(
+            script, name=self.name, queue=self.queue.name, ttl_ms=self._ttl_ms, **values
+        )
 
     def _records(self) -> dict[str, re.Match[str]]:
         with self._store.errors():

@@ -112,7 +112,7 @@ class Pipeline:
                     f"step {step[:80]!r}: use letters, digits and . : / @ _ + = ~ , % - (200 "
                     "at most, no - or : in front)"
                 )
-        reply = self._store.run("pipeline/start", [self._key], [self._ttl_ms, *steps])
+        reply = self._store.run("pipeline/start", name=self.name, ttl_ms=self._ttl_ms, steps=steps)
         if reply[0] == Reply.EXISTS:
             raise Refused(
                 f"pipeline {self.name} has other steps: `octet pipeline clear {self.name}` "
@@ -276,8 +276,15 @@ class Pipeline:
 
         def attempt(_: Sequence[str]) -> StepClaim | None:
             nonlocal why, back_s
-            args: list[str | int] = [self._ttl_ms, step, worker, lease_ms, "again" if again else ""]
-            reply = self._store.run("pipeline/begin", [self._key, self._store.keys.token], args)
+            reply = self._store.run(
+                "pipeline/begin",
+                name=self.name,
+                ttl_ms=self._ttl_ms,
+                step=step,
+                worker=worker,
+                lease_ms=lease_ms,
+                again="again" if again else "",
+            )
             if reply[0] == Reply.OK:
                 return self._turn(reply)
             why, left_ms = self._obstacle(step, reply)
@@ -356,7 +363,14 @@ class Pipeline:
 
     def _settle(self, turn: StepClaim | str, state: StepState, what: str | int) -> list[Any]:
         token = turn.token if isinstance(turn, StepClaim) else turn
-        reply = self._store.run("pipeline/settle", [self._key], [self._ttl_ms, token, state, what])
+        reply = self._store.run(
+            "pipeline/settle",
+            name=self.name,
+            ttl_ms=self._ttl_ms,
+            token=token,
+            state=state,
+            detail=what,
+        )
         if reply[0] == Reply.STALE:
             raise StaleToken(
                 f"token {token[:40]} of pipeline {self.name} is not in force: its step is "

@@ -137,14 +137,15 @@ class Progress:
             or not 0 <= (total or 0) <= MOST
         ):
             raise UsageError(f"progress is a whole number, 0 to {MOST}: not {number} of {total}")
-        args: list[str | int] = [
-            self._ttl_ms,
-            number,
-            how,
-            "" if total is None else total,
-            plain(note, MOST_NOTE),
-        ]
-        reply = self._store.run("progress/set", [self._key], args)
+        reply = self._store.run(
+            "progress/set",
+            name=self.name,
+            ttl_ms=self._ttl_ms,
+            number=number,
+            how=how,
+            total="" if total is None else total,
+            note=plain(note, MOST_NOTE),
+        )
         if reply[0] == Reply.NUMBER:
             raise UsageError(
                 f"progress {self.name} holds {str(reply[1])[:40]!r}, to which {number} "

@@ -27,7 +27,7 @@ from octet.base.text import plain
 from octet.base.threads import in_thread
 from octet.patterns.renewal import renewing
 from octet.patterns.values import WORKER_PATTERN, check_name, decode, encode, span_ms, ttl_ms
-from octet.store.scripts import Reply, Store, as_mapping
+from octet.store.scripts import Reply, Store, Value, as_mapping
 from octet.store.subscription import LOOK_EVERY_S, Wakeups, wait_until
 
 LEASE_S = 300.0
@@ -135,7 +135,7 @@ class Queue:
             raise UsageError(
                 f"push 1 to {MOST_VALUES} values at once, of {MOST_PUSHED} bytes together at most"
             )
-        return int(self._run("queue/push", *texts)[1])
+        return int(self._run("queue/push", values=texts)[1])
 
     def reserve(
         self,
@@ -225,12 +225,14 @@ class Queue:
             StaleToken: as `ack`.
         """
         delay_ms = span_ms("a delay", delay_s, least_ms=0)
-        return bool(
-            self._settle("queue/nack", item, delay_ms, plain(reason, 500), "dead" if dead else "")[
-                1
-            ]
-            == "returned"
+        reply = self._settle(
+            "queue/nack",
+            item,
+            delay_ms=delay_ms,
+            reason=plain(reason, 500),
+            dead="dead" if dead else "",
         )
+        return bool(reply[1] == "returned")
 
     def extend(self, item: Item | str, lease_s: float = LEASE_S) -> int:
         """The lease ends in `lease_s` seconds from now; returns when that is, in ms of server time.
@@ -238,11 +240,11 @@ class Queue:
         Raises:
             StaleToken: as `ack`.
         """
-        return int(self._settle("queue/extend", item, span_ms("a lease", lease_s))[1])
+        return int(self._settle("queue/extend", item, lease_ms=span_ms("a lease", lease_s))[1])
 
     def stats(self) -> Stats:
         """How the queue stands, at one instant."""
-        reply = self._store.run("queue/stats", self._keys, [])
+        reply = self._store.run("queue/stats", queue=self.name)
         ever = as_mapping(reply[6])
         counts = [
             int(text) if (text := ever.get(name, "")).isdecimal() else 0
@@ -272,7 +274,7 @@ class Queue:
         """Push dead letters again as if they were new, all by default; returns how many."""
         chosen = [kept.token for kept in self.dead()] if tokens is None else list(tokens)
         return sum(
-            len(self._run("queue/revive", *chosen[i : i + 1000])) - 1
+            len(self._run("queue/revive", tokens=chosen[i : i + 1000])) - 1
             for i in range(0, len(chosen), 1000)
         )
 
@@ -311,9 +313,8 @@ class Queue:
 
         def attempt(_: Sequence[str]) -> Item | None:
             nonlocal back_s
-            keys = [*self._keys, self._store.keys.token]
-            reply = self._store.run(
-                "queue/reserve", keys, [self._ttl_ms, worker, lease_ms, max_deliveries]
+            reply = self._run(
+                "queue/reserve", worker=worker, lease_ms=lease_ms, max_deliveries=max_deliveries
             )
             if reply[0] == Reply.EMPTY:
                 back_s = (
@@ -343,9 +344,9 @@ class Queue:
         if not wait_until(Wakeups(self._store, self._key, stop=stop), attempt, wait_s):
             raise NothingThere(f"queue {self.name} has {left} items left after {wait_s:g} s")
 
-    def _settle(self, script: str, item: Item | str, *args: str | int) -> list[Any]:
+    def _settle(self, script: str, item: Item | str, **values: Value) -> list[Any]:
         token = item.token if isinstance(item, Item) else item
-        return self.checked(self._run(script, token, *args), token)
+        return self.checked(self._run(script, token=token, **values), token)
 
     def checked(self, reply: list[Any], token: str) -> list[Any]:
         """The reply of a script that was shown a token.
@@ -360,8 +361,8 @@ class Queue:
             )
         return reply
 
-    def _run(self, script: str, *args: str | int) -> list[Any]:
-        return self._store.run(script, self._keys, [self._ttl_ms, *args])
+    def _run(self, script: str, **values: Value) -> list[Any]:
+        return self._store.run(script, queue=self.name, ttl_ms=self._ttl_ms, **values)
 
     def _kept(self, key: str) -> list[Kept]:
         with self._store.errors():

@@ -22,7 +22,7 @@ from typing import Any
 from octet.base.errors import NothingThere, UsageError, VersionConflict
 from octet.base.threads import in_thread, iterate_in_thread
 from octet.patterns.values import check_field, check_name, decode, encode, is_same, ttl_ms
-from octet.store.scripts import Reply, Store
+from octet.store.scripts import Reply, Store, Value
 from octet.store.subscription import LOOK_EVERY_S, Wakeups, wait_until
 
 ABSENT = "0"
@@ -50,7 +50,6 @@ class State:
         self._store = store
         self._ttl_ms = ttl_ms(ttl_s)
         self._key = store.keys.shared_state(name)
-        self._versions = store.keys.state_versions(name)
 
     def get(self, field: str, default: Any = None) -> Any:
         """The value of a field; `default` where it is not there."""
@@ -91,7 +90,7 @@ class State:
         pairs = [
             text for field, value in fields.items() for text in (check_field(field), encode(value))
         ]
-        return dict(zip(fields, self._run("state/set", "", *pairs)[1:], strict=True))
+        return dict(zip(fields, self._run("state/set", version="", fields=pairs)[1:], strict=True))
 
     def compare_and_set(self, field: str, value: Any, version: str) -> str:
         """Set a field if its version is still `version` ("0": if it is not there); returns its new
@@ -120,7 +119,7 @@ class State:
         Raises:
             UsageError: it holds something else, or the sum needs more than 64 bits.
         """
-        reply = self._run("state/incr", check_field(field), _whole(by))
+        reply = self._run("state/incr", field=check_field(field), by=_whole(by))
         if reply[0] == Reply.NUMBER:
             raise UsageError(
                 f"field {field} of state {self.name} holds {str(reply[1])[:40]!r}, to which "
@@ -139,11 +138,11 @@ class State:
             raise UsageError("name the fields to delete, one where a version is given")
         if version is not None:
             return int(self._checked("state/delete", fields[0], version)[1])
-        return int(self._run("state/delete", "", *map(check_field, fields))[1])
+        return int(self._run("state/delete", version="", fields=[*map(check_field, fields)])[1])
 
     def clear(self) -> int:
         """Delete every field; returns how many there were."""
-        return int(self._run("state/delete", "")[1])
+        return int(self._run("state/delete", version="", fields=[])[1])
 
     def watch(self, field: str | None = None, timeout_s: float | None = None) -> Iterator[Field]:
         """Every field (or one) that changes, as it is now, from the first `next()` on; ends after
@@ -220,7 +219,7 @@ class State:
                 wakeups.wait(min(left_s, LOOK_EVERY_S))
 
     def _read(self, *fields: str) -> dict[str, Field]:
-        rows = self._run("state/get", *fields)[1:]
+        rows = self._run("state/get", fields=fields)[1:]
         found = [Field(rows[i], decode(rows[i + 1]), rows[i + 2]) for i in range(0, len(rows), 3)]
         return {field.field: field for field in found}
 
@@ -229,7 +228,7 @@ class State:
             raise UsageError(
                 f"a version is a number, not {version[:40]!r}: `octet state get` shows it"
             )
-        reply = self._run(script, version, check_field(field), *value)
+        reply = self._run(script, version=version, fields=[check_field(field), *value])
         if reply[0] == Reply.STALE:
             now = (
                 "it is not there"
@@ -243,10 +242,8 @@ class State:
             )
         return reply
 
-    def _run(self, script: str, *args: str | int) -> list[Any]:
-        return self._store.run(
-            script, [self._key, self._versions, self._store.keys.token], [self._ttl_ms, *args]
-        )
+    def _run(self, script: str, **values: Value) -> list[Any]:
+        return self._store.run(script, name=self.name, ttl_ms=self._ttl_ms, **values)
 
 
 def _changes(before: Mapping[str, Field], now: Mapping[str, Field]) -> list[Field]:

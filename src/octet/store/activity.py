@@ -24,7 +24,8 @@ from octet.base.errors import Refused
 from octet.base.text import plain
 from octet.store.failures import translate_errors
 from octet.store.keys import Keys
-from octet.store.scripts import Store, load_script, script_names
+from octet.store.script_files import load_script, script_names
+from octet.store.scripts import Store
 
 MOST_WORD = 60
 MOST_WORDS = 12

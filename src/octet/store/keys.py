@@ -238,8 +238,8 @@ class Keys:
         """
         return self._key(f"touched:{path}")
 
-    def buried(self, process: str) -> str:
-        """STRING: what became of the agent that a process was; `buried("")` is the prefix."""
+    def expiry(self, process: str) -> str:
+        """STRING: the expiry record of the agent that a process was; `expiry("")` is the prefix."""
         return self._key(f"agents:buried:{process}")
 
     def session(self, session: str) -> str:
@@ -258,8 +258,8 @@ class Keys:
         """SET of an agent's resources; `agent_locks("")` is the prefix."""
         return self._key(f"agents:locks:{agent}")
 
-    def standing(self, agent: str) -> str:
-        """HASH of how an agent stands to its work."""
+    def work_state(self, agent: str) -> str:
+        """HASH of an agent's work state."""
         return self._key(f"agents:standing:{agent}")
 
     def heartbeat(self, agent: str) -> str:

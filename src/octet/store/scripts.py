@@ -1,20 +1,17 @@
-"""The Lua scripts: one file a transition, loaded from `octet/store/lua`, called by SHA.
+"""Running the Lua scripts: their keys and arguments by name, their replies by code.
 
-A line `-- include: NAME` is replaced by `lua/include/NAME.lua`. Every script answers with an array
-whose first element is a `Reply` code. Design: docs/architecture.md, "Script replies".
+Every script answers with an array whose first element is a `Reply` code. Design:
+docs/architecture.md, "Script replies". What a script takes is declared on top of its file
+(`script_files.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
-from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import redis
 from redis.exceptions import NoScriptError, ResponseError
@@ -23,9 +20,9 @@ from octet.base.errors import StoreSpoiled, UsageError
 from octet.store.connection import translate_errors
 from octet.store.keys import Keys
 from octet.store.leap import leap_in_new_run
+from octet.store.script_files import DeclaredKey, Script, load_script
 
-INCLUDE = "-- include: "
-_FOLDER = resources.files("octet.store") / "lua"
+Value = str | int | float | Sequence[str | int]
 
 
 class Reply(StrEnum):
@@ -62,46 +59,6 @@ class Reply(StrEnum):
     SPOILED = "SPOILED"  # a key (follows) is not of the type it should be; nothing was written
 
 
-@dataclass(frozen=True)
-class Script:
-    """A script's text with its includes in place, and its SHA-1."""
-
-    name: str
-    text: str
-    sha: str
-
-
-def _read(name: str) -> str:
-    return _FOLDER.joinpath(*f"{name}.lua".split("/")).read_text(encoding="utf-8")
-
-
-def script_names() -> list[str]:
-    """Every script as `load_script` names it: `subject/verb`."""
-    subjects = [
-        folder for folder in _FOLDER.iterdir() if folder.is_dir() and folder.name != "include"
-    ]
-    return sorted(
-        f"{subject.name}/{file.name.removesuffix('.lua')}"
-        for subject in subjects
-        for file in subject.iterdir()
-        if file.name.endswith(".lua")
-    )
-
-
-@cache
-def load_script(name: str) -> Script:
-    """Read `lua/<name>.lua` and put its includes in place, each once."""
-    lines: list[str] = []
-    for line in _read(name).splitlines():
-        if line.startswith(INCLUDE):
-            lines.append(_read("include/" + line.removeprefix(INCLUDE).strip()))
-        else:
-            lines.append(line)
-    text = "\n".join(lines)
-    # SHA-1 is what EVALSHA names scripts by; nothing is protected by it.
-    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
-
-
 class Store:
     """One project's keys on one Redis; every write goes through `run`."""
 
@@ -110,26 +67,38 @@ class Store:
         # once; ours are text.
         self.client: Any = client
         self.keys = keys
+        self._calls: dict[str, _Call] = {}
 
-    def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float]) -> list[Any]:
+    def run(self, script: str, /, **values: Value) -> list[Any]:
         """Run one script atomically; returns its array, `Reply` code first.
+
+        `values`: what the script's header names, and what its keys are made of.
 
         Raises:
             StoreUnreachable: the server does not answer, or answers that it cannot; `StoreSpoiled`
                 for a key of the wrong type.
             UsageError: a text is not valid Unicode.
+            TypeError: a value is missing, or none of the script's.
         """
-        script = load_script(name)
+        command = self.command(script, **values)
         try:
-            reply = self.client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
+            reply = self.client.execute_command(*command)
         except NoScriptError:  # a restarted or flushed server; EVAL caches the script again
             with self.errors():
                 leap_in_new_run(self.client, self.keys)
-                reply = self.client.execute_command("EVAL", script.text, len(keys), *keys, *args)
+                text = load_script(script).text
+                reply = self.client.execute_command("EVAL", text, *command[2:])
         except Exception:
             with self.errors():
                 raise
         return self.checked(reply)
+
+    def command(self, script: str, /, **values: Value) -> list[Any]:
+        """The command that runs the script, for a pipeline; arguments and errors as `run`."""
+        call = self._calls.get(script)
+        if call is None:
+            call = self._calls[script] = _Call(load_script(script), self.keys)
+        return call.command(values)
 
     def checked(self, reply: Sequence[Any]) -> list[Any]:
         """A script's reply as it came.
@@ -164,6 +133,48 @@ class Store:
                 "a text has characters in it that are not valid Unicode (lone surrogates): "
                 "remove them"
             ) from error
+
+
+class _MadeKey(NamedTuple):
+    """The place of a key that each call makes of one of its values."""
+
+    make: Callable[[Any], str]
+    of: str
+
+
+class _Call:
+    """The words of one script's command; what is the same at each call is made once."""
+
+    def __init__(self, script: Script, keys: Keys) -> None:
+        self._script = script
+        declared = script.signature
+        made = [_key(keys, key) for key in (*declared.keys, *declared.channels)]
+        self._words: list[Any] = ["EVALSHA", script.sha, len(declared.keys), *made]
+        self._made = [(n, key) for n, key in enumerate(self._words) if isinstance(key, _MadeKey)]
+        named = (*(key.of for _, key in self._made), *declared.args, declared.rest)
+        self._names = set(named) - {""}
+
+    def command(self, values: Mapping[str, Value]) -> list[Any]:
+        declared, words = self._script.signature, self._words.copy()
+        try:
+            for place, key in self._made:
+                words[place] = key.make(values[key.of])
+            words += [values[name] for name in declared.args]
+            if declared.rest:
+                words += cast(Sequence[Value], values[declared.rest])
+        except KeyError as missing:
+            raise TypeError(f"{self._script.name} needs the value {missing}") from None
+        if len(values) != len(self._names):
+            unknown = ", ".join(sorted(set(values) - self._names))
+            raise TypeError(f"{self._script.name} takes no value {unknown}")
+        return words
+
+
+def _key(keys: Keys, declared: DeclaredKey) -> str | _MadeKey:
+    found = getattr(keys, declared.name)
+    if declared.of:
+        return _MadeKey(found, declared.of)
+    return str(found("") if declared.prefix else found)
 
 
 def to_json(value: Any) -> str:

@@ -124,9 +124,9 @@ def note_rescue(octet: Octet, author: str, task_id: str, snapshot: Snapshot) -> 
     Raises:
         StoreUnreachable: the store does not answer; the snapshot is there all the same.
     """
-    keys = octet.store.keys
-    arguments = [task_id, snapshot.ref, snapshot.size, author, keys.channel("")]
-    reply = octet.store.run("task/rescued", [keys.task(task_id), keys.log], arguments)
+    reply = octet.store.run(
+        "task/rescued", id=task_id, ref=snapshot.ref, size=snapshot.size, agent=author
+    )
     if reply[0] == Reply.MISSING:
         return
     holder = reply[2]

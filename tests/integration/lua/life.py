@@ -237,9 +237,10 @@ def _locks(octet: Octet, developer: Agent, other: Agent) -> None:
     refuses(LockHeld, octet.locks.acquire, other, ["path:c", "path:b"])
     refuses(LockHeld, octet.locks.acquire, other, ["path:b"], scope="turn")
     assert octet.locks.freed(other) == (1, [])
-    keys = octet.store.keys
     offers = [
-        octet.store.run("task/offer", [keys.wakes("lock:path:b")], [agent.id, 1, 60_000])[0]
+        octet.store.run("task/offer", what="lock:path:b", agent=agent.id, count=1, offer_ms=60_000)[
+            0
+        ]
         for agent in (other, developer)
     ]
     assert offers == ["OK", "LATER"]

@@ -17,7 +17,7 @@ from octet.base.errors import StaleToken, StoreUnreachable
 from octet.client.api import Octet
 from octet.core.tasks.verdicts import NewRecord
 from octet.store.connection import open_client
-from octet.store.scripts import load_script
+from octet.store.script_files import load_script
 
 
 def test_a_whole_life(any_octet: Octet) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from tests.support import lua_source as source
 
-from octet.store.scripts import Reply, load_script
+from octet.store.script_files import load_script
+from octet.store.scripts import Reply
 
 # All of them in Redis 6.2; none is @dangerous, walks the keyspace, blocks, or gives what differs
 # between two servers.

@@ -14,7 +14,8 @@ from redis.exceptions import NoScriptError
 
 from octet.base.errors import AgentGone, NotFound, Refused, UsageError
 from octet.base.vocabulary import AGENT_NAME, GUEST, ROLES
-from octet.store.scripts import Reply, Store, from_json, load_script, to_json
+from octet.store.script_files import load_script
+from octet.store.scripts import Reply, Store, from_json, to_json
 
 LEASE_MS = 30_000
 LOCK_TTL_MS = 60_000
@@ -170,22 +171,18 @@ class Agents:
             for key, value in asdict(wanted).items()
             if key not in {"role", "name", "lease_ms", "replaces"} and (value or key == "kind")
         }
-        keys = self._keys
         before = wanted.replaces
         reply = self._store.run(
             "agent/register",
-            [*self._retire_keys(), keys.session(wanted.session), keys.agent_seq],
-            [
-                keys.channel(""),
-                wanted.name,
-                wanted.role,
-                wanted.process,
-                wanted.lease_ms,
-                to_json({"status": "active", **record}),
-                SESSION_MEMORY_MS if wanted.session else 0,
-                before.id if before else "",
-                before.incarnation if before else "",
-            ],
+            session=wanted.session,
+            name=wanted.name,
+            role=wanted.role,
+            process=wanted.process,
+            lease_ms=wanted.lease_ms,
+            record=to_json({"status": "active", **record}),
+            memory_ms=SESSION_MEMORY_MS if wanted.session else 0,
+            replaced=before.id if before else "",
+            replaced_incarnation=before.incarnation if before else "",
         )
         if reply[0] == Reply.EXISTS:
             raise Refused(
@@ -285,8 +282,9 @@ class Agents:
         changed = replace(agent, **changes)  # type: ignore[arg-type]
         reply = self._store.run(
             "agent/update",
-            [self._keys.incarnations, self._keys.registry],
-            [agent.id, agent.incarnation, to_json(asdict(changed))],
+            agent=agent.id,
+            incarnation=agent.incarnation,
+            entry=to_json(asdict(changed)),
         )
         if reply[0] == Reply.GONE:
             raise AgentGone(f"{agent.id} was declared dead and its work given back")
@@ -312,9 +310,7 @@ class Agents:
         """Be the one that looks for the dead of all machines, for so long; the sweep's epoch, ""
         while another daemon does it.
         """
-        reply = self._store.run(
-            "agent/take_sweep", [self._keys.sweeper, self._keys.token], [daemon, ttl_ms]
-        )
+        reply = self._store.run("agent/acquire_sweeper", daemon=daemon, ttl_ms=ttl_ms)
         return str(reply[1]) if reply[0] == Reply.OK else ""
 
     def burial(self, process: str) -> Burial | None:
@@ -322,13 +318,13 @@ class Agents:
         within the last week.
         """
         with self._store.errors():
-            text = self._store.client.get(self._keys.buried(process))
+            text = self._store.client.get(self._keys.expiry(process))
         return Burial.from_json(text) if text else None
 
     def forget_burial(self, process: str) -> None:
         """The process has been told, and is past it."""
         with self._store.errors():
-            self._store.client.delete(self._keys.buried(process))
+            self._store.client.delete(self._keys.expiry(process))
 
     def beat(self, agents: Sequence[Agent], lease_ms: int = LEASE_MS) -> Sequence[bool]:
         """Renew the leases of many agents, and their locks', in one pipeline; False for those that
@@ -340,30 +336,21 @@ class Agents:
             try:
                 replies = self._beat_all(agents, lease_ms)
             except NoScriptError:  # a restarted or flushed server; to beat twice does no harm
-                self._store.client.script_load(load_script("agent/beat").text)
+                self._store.client.script_load(load_script("agent/heartbeat").text)
                 replies = self._beat_all(agents, lease_ms)
         return [self._store.checked(reply)[0] == Reply.OK for reply in replies]
 
     def _beat_all(self, agents: Sequence[Agent], lease_ms: int) -> Sequence[Sequence[str]]:
-        keys, sha = self._keys, load_script("agent/beat").sha
         pipe = self._store.client.pipeline(transaction=False)
         for agent in agents:
-            own = [
-                keys.incarnations,
-                keys.heartbeat(agent.id),
-                keys.agent_locks(agent.id),
-                keys.lock(""),
-            ]
-            pipe.execute_command(
-                "EVALSHA",
-                sha,
-                4,
-                *own,
-                agent.id,
-                agent.incarnation,
-                lease_ms,
-                max(LOCK_TTL_MS, lease_ms),
+            command = self._store.command(
+                "agent/heartbeat",
+                agent=agent.id,
+                incarnation=agent.incarnation,
+                lease_ms=lease_ms,
+                lock_ms=max(LOCK_TTL_MS, lease_ms),
             )
+            pipe.execute_command(*command)
         replies: Sequence[Sequence[str]] = pipe.execute()
         return replies
 
@@ -378,38 +365,12 @@ class Agents:
         return [agent for agent, beats in zip(agents, beating, strict=True) if not beats]
 
     def _retire(self, agent: Agent, why: str, epoch: str = "") -> Estate | None:
-        keys = [*self._retire_keys(), self._keys.sweeper]
         reply = self._store.run(
-            "agent/retire", keys, [self._keys.channel(""), agent.id, agent.incarnation, why, epoch]
+            "agent/retire", agent=agent.id, incarnation=agent.incarnation, why=why, epoch=epoch
         )
         if reply[0] != Reply.OK:
             return None
         return Estate(agent.id, tuple(reply[1]), tuple(reply[2]))
-
-    def _retire_keys(self) -> Sequence[str]:
-        keys = self._keys
-        return [
-            keys.registry,
-            keys.incarnations,
-            keys.processes,
-            keys.heartbeat(""),
-            keys.claims(""),
-            keys.agent_locks(""),
-            keys.lock(""),
-            keys.locks_index,
-            keys.task(""),
-            keys.priority,
-            keys.stage(""),
-            keys.state(""),
-            keys.log,
-            keys.queues,
-            keys.scopes,
-            keys.buried(""),
-            keys.orchestrator,
-            keys.candidates,
-            keys.token,
-            keys.inbox(""),
-        ]
 
 
 def _entry(agent_id: str, text: str | None) -> Agent | None:

@@ -111,7 +111,7 @@ class Standings:
         with self._store.errors():
             pipe = self._store.client.pipeline(transaction=False)
             for agent_id in agent_ids:
-                pipe.hgetall(self._keys.standing(agent_id))
+                pipe.hgetall(self._keys.work_state(agent_id))
             found = pipe.execute(raise_on_error=False) if agent_ids else []
         # A key of another type was put there by hand: it says nothing of the agent.
         return {
@@ -132,20 +132,15 @@ class Standings:
         Raises:
             AgentGone: it was declared dead.
         """
-        keys = self._keys
         told = to_json({"agent": agent.id, "role": agent.role, **(fields or {})})
         reply = self._store.run(
-            "agent/stand",
-            [keys.incarnations, keys.standing(agent.id), keys.log],
-            [
-                keys.channel(""),
-                agent.id,
-                agent.incarnation,
-                _kept_ms(agent),
-                event,
-                told,
-                *(part for pair in changes.items() for part in pair),
-            ],
+            "agent/set_work_state",
+            agent=agent.id,
+            incarnation=agent.incarnation,
+            kept_ms=_kept_ms(agent),
+            event=event,
+            fields=told,
+            changes=[part for pair in changes.items() for part in pair],
         )
         if reply[0] == Reply.GONE:
             raise AgentGone(f"{agent.id} was declared dead and its work given back")

@@ -167,28 +167,16 @@ class Locks:
                 f"a lock's scope is turn or own and its TTL 1 ms or more, not {scope!r} and "
                 f"{ttl_ms}"
             )
-        keys, waiter = self._keys, (place.waiter, place.ticket) if place else ("", "")
         reply = self._store.run(
             "lock/acquire",
-            [
-                keys.incarnations,
-                keys.claims(agent.id),
-                keys.agent_locks(""),
-                keys.lock(""),
-                keys.locks_index,
-                keys.token,
-                keys.log,
-            ],
-            [
-                keys.channel(""),
-                agent.id,
-                agent.incarnation,
-                agent.parent,
-                int(ttl_ms),
-                scope,
-                *waiter,
-                *names,
-            ],
+            agent=agent.id,
+            incarnation=agent.incarnation,
+            parent=agent.parent,
+            ttl_ms=int(ttl_ms),
+            scope=scope,
+            waiter=place.waiter if place else "",
+            ticket=place.ticket if place else "",
+            resources=names,
         )
         if reply[0] == Reply.GONE:
             raise AgentGone(f"{agent.id} was declared dead and its work given back")
@@ -223,18 +211,7 @@ class Locks:
         """Free what the agent took for its turn and for no task; returns the resources, none for an
         agent that was buried.
         """
-        keys = self._keys
-        reply = self._store.run(
-            "lock/end_turn",
-            [
-                keys.agent_locks(agent.id),
-                keys.lock(""),
-                keys.locks_index,
-                keys.log,
-                keys.incarnations,
-            ],
-            [keys.channel(""), agent.id, agent.incarnation],
-        )
+        reply = self._store.run("lock/end_turn", agent=agent.id, incarnation=agent.incarnation)
         return reply[1:]
 
     def freed(self, agent: Agent, *, told: Sequence[str] = ()) -> tuple[int, Sequence[str]]:
@@ -243,12 +220,7 @@ class Locks:
 
         `told` are those that it has heard of: they are forgotten.
         """
-        keys = self._keys
-        reply = self._store.run(
-            "lock/freed",
-            [keys.denied(agent.id), keys.lock(""), keys.locks_index],
-            [agent.id, *told],
-        )
+        reply = self._store.run("lock/freed", agent=agent.id, told=told)
         return reply[1], reply[2:]
 
     def get(self, resource: str) -> Lock:
@@ -268,7 +240,7 @@ class Locks:
 
     def list(self) -> Sequence[Lock]:
         """Every lock in force, by resource, and who waits for it."""
-        reply = self._store.run("lock/list", [self._keys.locks_index, self._keys.lock("")], [])
+        reply = self._store.run("lock/list")
         rows = [reply[i : i + 4] for i in range(1, len(reply), 4)]
         found = [
             Lock.from_value(resource, value, ttl_ms, _waiting(flat))
@@ -277,12 +249,8 @@ class Locks:
         return sorted(found, key=lambda lock: lock.resource)
 
     def _release(self, resource: str, token: str, by: str) -> str:
-        resource, keys = canonical(resource), self._keys
-        reply = self._store.run(
-            "lock/release",
-            [keys.lock(""), keys.agent_locks(""), keys.locks_index, keys.log],
-            [keys.channel(""), resource, token, by],
-        )
+        resource = canonical(resource)
+        reply = self._store.run("lock/release", resource=resource, token=token, by=by)
         if reply[0] == Reply.MISSING:
             raise NotFound(f"{resource} is not locked")
         if reply[0] == Reply.STALE:

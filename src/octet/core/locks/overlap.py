@@ -39,25 +39,13 @@ class OverlapDetector:
         Raises:
             StoreUnreachable: the server does not answer.
         """
-        keys = self._store.keys
         reply = self._store.run(
             "lock/touch_path",
-            [
-                keys.touched(""),
-                keys.incarnations,
-                keys.claims(agent.id),
-                keys.task(""),
-                keys.inbox(""),
-                keys.log,
-            ],
-            [
-                keys.channel(""),
-                agent.id,
-                agent.incarnation,
-                branch or agent.branch,
-                KEPT_MS,
-                *paths,
-            ],
+            agent=agent.id,
+            incarnation=agent.incarnation,
+            branch=branch or agent.branch,
+            ttl_ms=KEPT_MS,
+            paths=paths,
         )
         if reply[0] == Reply.GONE:
             return ()

@@ -86,4 +86,4 @@ def _wait(store: Store, place: QueuePlace, until: float, stop: threading.Event) 
 
 def give_up(store: Store, place: QueuePlace) -> None:
     """Leave the queue; whoever stood behind is called."""
-    store.run("lock/give_up", [store.keys.lock("")], [place.waiter])
+    store.run("lock/leave_queue", waiter=place.waiter)

@@ -75,7 +75,7 @@ class LogReader:
         return gone - self._index
 
     def _ask(self, last: str, count: int) -> list[Any]:
-        return self._store.run("event/read_log", [self._store.keys.log], [last, count])
+        return self._store.run("event/read_log", last=last, max_entries=count)
 
 
 def _order(entry_id: str) -> tuple[int, int]:

@@ -76,9 +76,7 @@ class Events:
                 f"an event has at most {MOST_BYTES} bytes, not {len(body)}: store it in a "
                 "file and send its name"
             )
-        self._store.run(
-            "event/publish", [self._keys.log], [self._keys.channel(""), event_type, body]
-        )
+        self._store.run("event/publish", type=event_type, fields=body)
 
     def log(self, count: int = 50) -> list[Event]:
         """The last `count` events, oldest first."""

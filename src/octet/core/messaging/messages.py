@@ -136,32 +136,19 @@ class Messages:
         """
         _check(to, text, kind, priority, reply_to)
         how, target = _address(to, everyone)
-        keys = self._keys
         reply = self._store.run(
             "msg/send",
-            [
-                keys.inbox(""),
-                keys.inbox_high(""),
-                keys.incarnations,
-                keys.registry,
-                keys.task(""),
-                keys.log,
-                keys.sent(sender),
-            ],
-            [
-                keys.channel(""),
-                how,
-                target,
-                to,
-                sender,
-                text,
-                kind,
-                task,
-                priority,
-                reply_to,
-                MOST_KEPT,
-                KEPT_MS,
-            ],
+            how=how,
+            target=target,
+            to=to,
+            sender=sender,
+            text=text,
+            kind=kind,
+            task=task,
+            priority=priority,
+            reply_to=reply_to,
+            max_kept=MOST_KEPT,
+            kept_ms=KEPT_MS,
         )
         if reply[0] != Reply.OK:
             raise _refusal(to, target, reply)
@@ -189,7 +176,7 @@ class Messages:
         Raises:
             AgentGone: it was declared dead.
         """
-        reply = self._run("msg/look", agent, [UNSETTLED_MS])
+        reply = self._run("msg/snapshot", agent, unsettled_ms=UNSETTLED_MS)
         found = [_given(*reply[at : at + 3]) for at in range(3, len(reply), 3)]
         return Look(int(reply[1]), int(reply[2]), found)
 
@@ -212,7 +199,15 @@ class Messages:
             AgentGone: it was declared dead.
         """
         kept = to_json({"agent": agent.id, "incarnation": agent.incarnation, **record})
-        reply = self._run("msg/take", agent, [kept, most, room, shown, FRAME])
+        reply = self._run(
+            "msg/take",
+            agent,
+            record=kept,
+            max_messages=most,
+            room=room,
+            shown=shown,
+            frame=FRAME,
+        )
         rows = [reply[at : at + 4] for at in range(2, len(reply), 4)]
         messages = [
             _message(f"{name}/{entry}", entry, as_mapping(fields))
@@ -226,17 +221,12 @@ class Messages:
         """
         if not verdicts:
             return
-        keys = self._keys
         told = [
             text
             for given, shown in verdicts
             for text in ("shown" if shown else "back", given.inbox, given.id, given.record)
         ]
-        self._store.run(
-            "msg/settle",
-            [keys.inbox(""), keys.inbox_given(""), keys.inbox_high(""), keys.shown(""), keys.log],
-            [keys.channel(""), MOST_KEPT, KEPT_MS, *told],
-        )
+        self._store.run("msg/settle", max_kept=MOST_KEPT, kept_ms=KEPT_MS, verdicts=told)
 
     def read(self, agent: Agent, most: int = 20) -> Sequence[Message]:
         """Take and settle at once, for a reader that is a program: what an earlier read of its own
@@ -295,18 +285,13 @@ class Messages:
             lines: Sequence[str] = self._store.client.lrange(key, 0, most - 1)
         return lines
 
-    def _run(self, script: str, agent: Agent, more: Sequence[str | int]) -> list[Any]:
-        keys = self._keys
-        own = [
-            keys.inbox(""),
-            keys.inbox_given(""),
-            keys.inbox_high(""),
-            keys.incarnations,
-            keys.claims(agent.id),
-            keys.orchestrator,
-        ]
+    def _run(self, script: str, agent: Agent, **values: str | int) -> list[Any]:
         reply = self._store.run(
-            script, own, [agent.id, agent.incarnation, f"{agent.role} {agent.formerly}", *more]
+            script,
+            agent=agent.id,
+            incarnation=agent.incarnation,
+            names=f"{agent.role} {agent.formerly}",
+            **values,
         )
         if reply[0] == Reply.GONE:
             raise AgentGone(

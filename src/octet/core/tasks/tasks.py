@@ -122,10 +122,11 @@ class Tasks(TaskReader):
         check_plan(plan)
         if not plan:
             return []
-        keys = self._keys
         specs = [_spec(task, created_by or (by.id if by else "")) for task in plan]
-        more = [keys.task_seq, keys.orchestrator]
-        reply = self._move("task/add", *as_orchestrator(by), *specs, more_keys=more)
+        leader, incarnation = as_orchestrator(by)
+        reply = self._store.run(
+            "task/add", leader=leader, leader_incarnation=incarnation, tasks=specs
+        )
         if reply[0] == Reply.LED:
             raise refusal(reply)
         if reply[0] == Reply.EXISTS:
@@ -137,30 +138,6 @@ class Tasks(TaskReader):
         if reply[0] == Reply.MISSING:
             raise NotFound(f"no task {reply[1]} to depend on: `octet task list` shows them")
         return self._read(reply[1:])
-
-    def _task_keys(self) -> list[str]:
-        """KEYS of every script that moves a task: `lua/include/task_keys.lua`."""
-        keys = self._keys
-        return [
-            keys.task(""),
-            keys.priority,
-            keys.stage(""),
-            keys.state(""),
-            keys.queues,
-            keys.scopes,
-            keys.after(""),
-            keys.before(""),
-            keys.claims(""),
-            keys.agent_locks(""),
-            keys.lock(""),
-            keys.locks_index,
-            keys.log,
-        ]
-
-    def _move(self, script: str, *arguments: str | int, more_keys: Sequence[str] = ()) -> list[str]:
-        return self._store.run(
-            script, [*self._task_keys(), *more_keys], [self._keys.channel(""), *arguments]
-        )
 
     def claim(
         self,
@@ -189,32 +166,21 @@ class Tasks(TaskReader):
             UsageError: there is no such stage.
         """
         step = stage_named(stage)
-        keys = self._keys
         capabilities = capabilities_of(agent)
-        reply = self._move(
+        reply = self._store.run(
             "task/claim",
-            *(
-                agent.id,
-                agent.incarnation,
-                step.waiting,
-                step.working,
-                most,
-                task_id or "",
-                stage,
-                f",{capabilities},",
-                turn,
-                agent.process,
-                as_orchestrator(agent)[0] if stage == PLAN else "",
-            ),
-            more_keys=[
-                keys.pending,
-                keys.task_seq,
-                keys.incarnations,
-                keys.token,
-                keys.returned(agent.id),
-                keys.waiters(f"{stage}:{capabilities}"),
-                keys.orchestrator,
-            ],
+            agent=agent.id,
+            incarnation=agent.incarnation,
+            waiting=step.waiting,
+            working=step.working,
+            max_claims=most,
+            wanted=task_id or "",
+            stage=stage,
+            capabilities=f",{capabilities},",
+            fit=f"{stage}:{capabilities}",
+            turn=turn,
+            process=agent.process,
+            leader=as_orchestrator(agent)[0] if stage == PLAN else "",
         )
         if reply[0] in (Reply.OK, Reply.HAS):
             task = Task.from_hash({**as_mapping(reply[2]), "id": reply[1]})
@@ -248,11 +214,12 @@ class Tasks(TaskReader):
         """
         if not 0 <= percent <= 100:
             raise UsageError(f"progress is 0 to 100, not {percent:g}")
-        keys = self._keys
         reply = self._store.run(
             "task/progress",
-            [keys.task(task_id), keys.log],
-            [task_id, token, f"{percent:g}", note[:MOST_TITLE], keys.channel("")],
+            id=task_id,
+            token=token,
+            percent=f"{percent:g}",
+            note=note[:MOST_TITLE],
         )
         _check(reply, task_id, "report progress on", ", ".join(HELD_STATES))
 
@@ -273,11 +240,17 @@ class Tasks(TaskReader):
         and the merge alone for one without any.
         """
         check_gates(gates)
-        reply = self._move(
-            "task/submit", task_id, token, branch, commit, note[:MOST_TEXT], " ".join(gates)
+        reply = self._store.run(
+            "task/submit",
+            id=task_id,
+            token=token,
+            branch=branch,
+            commit=commit,
+            note=note[:MOST_TEXT],
+            gates=" ".join(gates),
         )
         _check(reply, task_id, "submit", TaskState.CLAIMED)
-        return reply[1]
+        return str(reply[1])
 
     def renew(
         self,
@@ -301,20 +274,17 @@ class Tasks(TaskReader):
                 as for every write.
         """
         check_gates(gates)
-        reply = self._move(
+        reply = self._store.run(
             "task/renew",
-            *(
-                task_id,
-                agent.id,
-                agent.incarnation,
-                agent.process,
-                token,
-                branch,
-                commit,
-                note[:MOST_TEXT],
-                " ".join(gates),
-            ),
-            more_keys=[self._keys.incarnations],
+            id=task_id,
+            agent=agent.id,
+            incarnation=agent.incarnation,
+            process=agent.process,
+            token=token,
+            branch=branch,
+            commit=commit,
+            note=note[:MOST_TEXT],
+            gates=" ".join(gates),
         )
         if reply[0] == Reply.AUTHOR:
             raise Refused(
@@ -322,7 +292,7 @@ class Tasks(TaskReader):
                 "gate gives it a new commit"
             )
         _check(reply, task_id, "renew", "submitted, in-review, testing")
-        return reply[1]
+        return str(reply[1])
 
     def pass_on(
         self,
@@ -340,18 +310,16 @@ class Tasks(TaskReader):
             WorkMoved: the task is at another commit than the one judged, `commit`.
             Refused: from review or security, by the agent that wrote it.
         """
-        kept = record.pack() if record else ""
-        reply = self._move(
-            "task/pass",
-            task_id,
-            token,
-            note[:MOST_TEXT],
-            commit,
-            kept,
-            more_keys=[self._keys.reviews("")],
+        reply = self._store.run(
+            "task/pass_on",
+            id=task_id,
+            token=token,
+            note=note[:MOST_TEXT],
+            commit=commit,
+            record=record.pack() if record else "",
         )
         _check(reply, task_id, "pass on", "in-review, testing")
-        return reply[1]
+        return str(reply[1])
 
     def complete(
         self,
@@ -367,15 +335,13 @@ class Tasks(TaskReader):
         One with a branch is done only from the merge stage. Repeating it with the same token is
         harmless.
         """
-        kept = record.pack() if record else ""
-        reply = self._move(
+        reply = self._store.run(
             "task/complete",
-            task_id,
-            token,
-            result[:MOST_TEXT],
-            merge_commit,
-            kept,
-            more_keys=[self._keys.reviews("")],
+            id=task_id,
+            token=token,
+            result=result[:MOST_TEXT],
+            merge_commit=merge_commit,
+            record=record.pack() if record else "",
         )
         _check(reply, task_id, "complete", TaskState.MERGING)
 
@@ -407,11 +373,15 @@ class Tasks(TaskReader):
         Raises:
             WorkMoved: the task is at another commit than the one judged, `commit`.
         """
-        keys = self._keys
-        text, kept = findings or (record.text() if record else ""), record.pack() if record else ""
-        more = [keys.returned(""), keys.reviews(""), keys.inbox("")]
-        reply = self._move(
-            "task/return", task_id, token, text[:MOST_TEXT], offer_ms, commit, kept, more_keys=more
+        text = findings or (record.text() if record else "")
+        reply = self._store.run(
+            "task/send_back",
+            id=task_id,
+            token=token,
+            findings=text[:MOST_TEXT],
+            offer_ms=offer_ms,
+            commit=commit,
+            record=record.pack() if record else "",
         )
         _check(reply, task_id, "send back", "in-review, testing, merging")
 
@@ -424,12 +394,13 @@ class Tasks(TaskReader):
             NotLeading: an orchestrator (`by`) cancels it, and another leads.
         """
         reason = reason[:MOST_TEXT] or "cancelled"
-        reply = self._move(
+        leader, incarnation = as_orchestrator(by)
+        reply = self._store.run(
             "task/cancel",
-            task_id,
-            reason,
-            *as_orchestrator(by),
-            more_keys=[self._keys.orchestrator],
+            id=task_id,
+            reason=reason,
+            leader=leader,
+            leader_incarnation=incarnation,
         )
         _check(
             reply,
@@ -437,7 +408,7 @@ class Tasks(TaskReader):
             "cancel",
             "blocked, pending, claimed, submitted, in-review, testing, dead",
         )
-        return reply[1]
+        return str(reply[1])
 
     def retry(self, task_id: str, *, by: Agent | None = None) -> TaskState:
         """Queue a dead or cancelled task again, with all its attempts. Returns its new state.
@@ -446,15 +417,16 @@ class Tasks(TaskReader):
             IllegalTransition: it is neither.
             NotLeading: an orchestrator (`by`) queues it, and another leads.
         """
-        reply = self._move(
-            "task/retry", task_id, *as_orchestrator(by), more_keys=[self._keys.orchestrator]
+        leader, incarnation = as_orchestrator(by)
+        reply = self._store.run(
+            "task/retry", id=task_id, leader=leader, leader_incarnation=incarnation
         )
         _check(reply, task_id, "retry", "dead, cancelled")
         return TaskState(reply[1])
 
     def _give_back(self, task_id: str, token: str, reason: str, *, counts: bool) -> TaskState:
-        reply = self._move(
-            "task/give_back", task_id, token, reason[:MOST_TEXT], "1" if counts else "0"
+        reply = self._store.run(
+            "task/requeue", id=task_id, token=token, reason=reason[:MOST_TEXT], counts=int(counts)
         )
         _check(reply, task_id, "fail" if counts else "release", ", ".join(HELD_STATES))
         return TaskState(reply[1])

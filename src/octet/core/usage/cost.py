@@ -193,29 +193,17 @@ class Cost:
         config: Config,
         parts: Mapping[str, Tokens],
     ) -> bool:
-        keys = self._keys
-        read_key = keys.cost_read(str(transcript))
         sums = [part for task, tokens in parts.items() for part in (task, *tokens.figures())]
         reply = self._store.run(
             "usage/add",
-            [
-                read_key,
-                keys.cost_agents,
-                keys.cost_tasks,
-                keys.cost_days,
-                keys.cost_budgets,
-                keys.log,
-            ],
-            [
-                keys.channel(""),
-                known,
-                packed,
-                MEMORY_MS,
-                agent.id,
-                config.budget_day_tokens,
-                config.budget_task_tokens,
-                *sums,
-            ],
+            transcript=str(transcript),
+            before=known,
+            after=packed,
+            memory_ms=MEMORY_MS,
+            agent=agent.id,
+            day_limit=config.budget_day_tokens,
+            task_limit=config.budget_task_tokens,
+            sums=sums,
         )
         return bool(reply[0] == Reply.OK)
 

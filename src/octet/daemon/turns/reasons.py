@@ -94,9 +94,8 @@ class _Offers:
         self._octet, self._agent, self._found = octet, agent, found
 
     def __call__(self, what: str, most: int = 1) -> bool:
-        keys = self._octet.store.keys
         reply = self._octet.store.run(
-            "task/offer", [keys.wakes(what)], [self._agent.id, most, GRACE_MS]
+            "task/offer", what=what, agent=self._agent.id, count=most, offer_ms=GRACE_MS
         )
         if reply[0] == Reply.OK:
             self._found.offers.append(what)

@@ -17,7 +17,7 @@ from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.usage.transcripts import ReadPosition, Tokens
 from octet.project.config import Config
-from octet.store.scripts import load_script
+from octet.store.script_files import load_script
 
 NO_LIMIT = Config("p")
 

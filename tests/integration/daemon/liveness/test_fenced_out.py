@@ -178,5 +178,5 @@ def test_one_that_lost_nothing_is_not_disturbed(
 )
 def test_a_burial_written_by_hand_is_none(octet: Octet, text: str) -> None:
     """Whatever stands there."""
-    octet.store.client.set(octet.store.keys.buried("h:1:1"), text)
+    octet.store.client.set(octet.store.keys.expiry("h:1:1"), text)
     assert octet.agents.burial("h:1:1") is None

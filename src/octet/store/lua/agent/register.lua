@@ -3,13 +3,11 @@
 -- process). A session that comes back in a new process gets its old name when nobody bears it now,
 -- and so does a process whose lease had run out, with its role. Anybody else gets the role's next
 -- number. An orchestrator leads where no other does.
--- KEYS[1..20] as in include/agent_keys.lua · KEYS[21] agents:session:<session> STRING · KEYS[22]
---   agents:seq HASH
--- ARGV[1] channel prefix · ARGV[2] name wanted, or '' · ARGV[3] role · ARGV[4] process, or '' ·
---   ARGV[5] lease, ms
--- ARGV[6] record, a JSON object with at least one field, without id, incarnation, role, joined_ms
--- ARGV[7] how long the session's name is kept, ms; '0' where there is no session
--- ARGV[8] agent replaced, or '' · ARGV[9] its incarnation
+-- KEYS session(session) STRING · agent_seq HASH
+-- ARGV name: the one wanted, or '' · role · process: or '' · lease_ms · record: a JSON object with
+--   at least one field, without id, incarnation, role, joined_ms · memory_ms: how long the
+--   session's name is kept, 0 where there is no session · replaced: an agent, or '' ·
+--   replaced_incarnation
 -- Returns {OK, agent, incarnation, 'known' | 'back' | 'new', role} · {EXISTS, agent} when the
 --   wanted name is borne by another
 -- · {GONE} when the agent replaced is not registered · {SPOILED, key}.

@@ -1,8 +1,8 @@
 -- agent/retire.lua: an agent leaves, or is dead: its claims go back to their queues, its locks are
 -- freed.
--- KEYS[1..20] as in include/agent_keys.lua · KEYS[21] agents:sweeper HASH
--- ARGV[1] channel prefix · ARGV[2] agent · ARGV[3] incarnation · ARGV[4] left | died | expired
--- ARGV[5] epoch of the sweep that buries it, '' for whom no sweep need be asked
+-- KEYS sweeper HASH
+-- ARGV agent · incarnation · why: left | died | expired · epoch: of the sweep that found it, ''
+--   where no sweep need be asked
 -- `expired` is believed only while there is no heartbeat; `died` comes from one who saw the process
 -- end.
 -- Returns {OK, tasks array, resources array} · {GONE} · {ALIVE} · {STALE, sweeper} when the sweep

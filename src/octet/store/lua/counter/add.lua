@@ -1,7 +1,7 @@
 -- counter/add.lua: add to a counter, which plain INCR counts up as well, and tell whoever waits for
 -- it.
--- KEYS[1] counter:<name> STRING
--- ARGV[1] TTL, ms · ARGV[2] by
+-- KEYS counter(name) STRING
+-- ARGV ttl_ms · by
 -- Returns {OK, value} · {NUMBER, value} that cannot be added to · {SPOILED, key}.
 -- include: expect
 -- include: lifetime

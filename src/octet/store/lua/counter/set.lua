@@ -1,6 +1,6 @@
 -- counter/set.lua: set a counter, and tell whoever waits for it.
--- KEYS[1] counter:<name> STRING
--- ARGV[1] TTL, ms · ARGV[2] value
+-- KEYS counter(name) STRING
+-- ARGV ttl_ms · value
 -- Returns {OK} · {SPOILED, key}.
 -- include: expect
 -- include: lifetime

@@ -1,8 +1,7 @@
 -- errors/add.lua: report errors, set how many of them stop the work, or ask whether they do.
--- KEYS[1] error:<name> LIST · KEYS[2] errors:policy:<name> HASH
--- ARGV[1] TTL, ms · ARGV[2] how many stop the work, 0: none does, '': as it was · ARGV[3] who
---   reports
--- ARGV[4] the item that it is about, or '' · ARGV[5..] texts
+-- KEYS errors(name) LIST · errors_policy(name) HASH
+-- ARGV ttl_ms · fail_fast: how many stop the work, 0: none does, '': as it was · by: who reports ·
+--   item: the one that it is about, or '' · texts…
 -- Returns {OK, how many there were, 1 if they stop the work} · {SPOILED, key}.
 -- include: clock
 -- include: expect

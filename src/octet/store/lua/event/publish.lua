@@ -1,6 +1,6 @@
 -- event/publish.lua: keep an event in the log and publish it to live watchers, as one step.
--- KEYS[1] log STREAM
--- ARGV[1] channel prefix · ARGV[2] type · ARGV[3] fields, a JSON object
+-- KEYS log STREAM · channel* PUBSUB
+-- ARGV type · fields: a JSON object
 -- Returns {OK} · {SPOILED, key}.
 -- include: clock
 -- include: expect

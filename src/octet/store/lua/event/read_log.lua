@@ -1,7 +1,7 @@
 -- event/read_log.lua: the entries of the log behind a place, with what tells how many were trimmed
 -- before them, at one moment.
--- KEYS[1] log STREAM
--- ARGV[1] id of the last entry read · ARGV[2] most entries
+-- KEYS log STREAM
+-- ARGV last: id of the last entry read · max_entries
 -- Returns {OK, entries ever added ('': the server does not count them, or there is no log), entries
 --   there are, id of the first, id of the last ever, {id, {field, value, …}}, …} · {SPOILED, key}.
 -- include: expect

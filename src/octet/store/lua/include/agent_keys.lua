@@ -1,16 +1,9 @@
 -- The keys that retire() needs, in the order in which `Agents` passes them, from KEYS[1] on; ends
 -- the script where one is spoiled.
--- KEYS[1] agents:registry HASH · KEYS[2] agents:incarnations HASH · KEYS[3] agents:processes HASH ·
---   KEYS[4] heartbeat: prefix
--- KEYS[5] agents:claims: prefix · KEYS[6] agents:locks: prefix · KEYS[7] locks: prefix · KEYS[8]
---   locks:names ZSET
--- KEYS[9] tasks:status: prefix · KEYS[10] tasks:priority ZSET · KEYS[11] tasks:stage: prefix ·
---   KEYS[12] tasks:state: prefix
--- KEYS[13] log STREAM · KEYS[14] tasks:queues SET · KEYS[15] tasks:scopes HASH · KEYS[16]
---   agents:buried: prefix
--- KEYS[17] orchestrator HASH · KEYS[18] orchestrator:candidates ZSET · KEYS[19] token STRING ·
---   KEYS[20] inbox: prefix
--- ARGV[1] channel prefix
+-- KEYS registry HASH · incarnations HASH · processes HASH · heartbeat* STRING · claims* SET ·
+--   agent_locks* SET · lock* STRING · locks_index ZSET · task* HASH · priority ZSET · stage* ZSET ·
+--   state* ZSET · log STREAM · queues SET · scopes HASH · expiry* STRING · orchestrator HASH ·
+--   candidates ZSET · token STRING · inbox* STREAM · channel* PUBSUB
 local K = {
   registry = KEYS[1], incarnations = KEYS[2], processes = KEYS[3], heartbeats = KEYS[4], claims = KEYS[5], all_locks = KEYS[6],
   locks = KEYS[7], index = KEYS[8], tasks = KEYS[9], priority = KEYS[10], stages = KEYS[11], states = KEYS[12], log = KEYS[13],

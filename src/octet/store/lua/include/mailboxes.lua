@@ -1,15 +1,8 @@
 -- The inboxes that an agent reads, and what waits in them; ends the script where one is spoiled, or
 -- the agent is gone.
--- KEYS[1] inbox: prefix · KEYS[2] inboxes:given: prefix · KEYS[3] inboxes:high: prefix · KEYS[4]
---   agents:incarnations HASH
--- KEYS[5] agents:claims:<agent> SET · KEYS[6] orchestrator HASH
--- ARGV[1] agent · ARGV[2] incarnation · ARGV[3] its role and former names, with spaces between The
---   orchestrators' is read by the one that leads. M.names: its own, its role's, those of its former
---   names and of the tasks that it holds. M.given: by name, id → record of who was given the
---   message and has not settled it; M.gifts: the same as flat lists. walk(M, name, visit): the
---   messages nobody was given, urgent ones first, then oldest first, until visit(id, fields) says
---   true. What the agent itself sent to its role or task is for another. field(fields, name): its
---   value, or nil.
+-- KEYS inbox* STREAM · inbox_given* HASH · inbox_high* ZSET · incarnations HASH · claims(agent) SET
+--   · orchestrator HASH
+-- ARGV agent · incarnation · names: its role and its former names, with spaces between
 local M = { inboxes = KEYS[1], given_in = KEYS[2], high = KEYS[3], agent = ARGV[1], names = { ARGV[1] }, given = {}, gifts = {} }
 local MOST_SEEN, PORTION = 2048, 32
 

@@ -1,10 +1,5 @@
 -- The keys of a shared state; ends the script where one is spoiled.
--- KEYS[1] state:<name> HASH · KEYS[2] states:versions:<name> HASH · KEYS[3] token STRING A field's
---   version is a token, so that it only grows and none comes twice, also after the field was
---   deleted. states:versions has `<version> <the value that has it>` for each field: another value,
---   HSET by hand, gets a version of its own when it is read; the same one, put there again, is not
---   told from it. new_version(field, value); version_of(field, value): '0' for no value;
---   renew(ttl): both keys live on.
+-- KEYS shared_state(name) HASH · state_versions(name) HASH · token STRING
 local state, versions = KEYS[1], KEYS[2]
 local spoiled = expect('HLEN', state, versions) or expect_number(KEYS[3])
 if spoiled then return spoiled end

@@ -1,7 +1,6 @@
 -- kv/put.lua: leave a value under a key, and tell whoever waits for it.
--- KEYS[1] kv:<key> STRING
--- ARGV[1] TTL, ms, 0: for ever · ARGV[2] value · ARGV[3] new: only where none is; '': whatever
---   there is
+-- KEYS kv(key) STRING
+-- ARGV ttl_ms: 0: for ever · value · new: 'new': only where there is none, '' for any
 -- Returns {OK} · {EXISTS} · {SPOILED, key}.
 -- include: expect
 -- include: lifetime

@@ -4,15 +4,11 @@
 -- locks:denied:<agent>, for lock/freed.lua to tell the agent of it when it is idle. Who is to wait
 -- gets a place in the queue, and keeps it by asking again as the same waiter; nobody passes a place
 -- (include/standoff.lua).
--- KEYS[1] agents:incarnations HASH · KEYS[2] agents:claims:<agent> SET · KEYS[3] agents:locks:
---   prefix · KEYS[4] locks: prefix
--- KEYS[5] locks:names ZSET · KEYS[6] token STRING · KEYS[7] log STREAM
--- ARGV[1] channel prefix · ARGV[2] agent · ARGV[3] incarnation · ARGV[4] parent, or '' · ARGV[5]
---   TTL, ms
--- ARGV[6] scope turn | own (turn becomes task while the agent has one; of two scopes asked for, the
---   longer-lived holds)
--- ARGV[7] waiter, '' for one that does not wait · ARGV[8] its ticket, '' when it comes · ARGV[9..]
---   resources
+-- KEYS incarnations HASH · claims(agent) SET · agent_locks* SET · lock* STRING · locks_index ZSET ·
+--   token STRING · log STREAM · channel* PUBSUB
+-- ARGV agent · incarnation · parent: or '' · ttl_ms · scope: turn | own (turn becomes task while
+--   the agent has one; of two scopes asked for, the longer-lived holds) · waiter: '' for one that
+--   does not wait · ticket: the waiter's, '' when it comes · resources…
 -- Returns {OK, token, …} in the order asked · {HELD, resource in the way, value, PTTL in ms,
 --   resource asked, others waiting, ticket} {BEHIND, agent that is first, since when in ms,
 --   resource asked, others waiting, ticket} · {DEADLOCK, resource, agent, …}: for whom it would

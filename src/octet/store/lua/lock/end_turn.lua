@@ -1,8 +1,7 @@
 -- lock/end_turn.lua: free the locks that an agent took for its turn and for no task.
--- KEYS[1] agents:locks:<agent> SET · KEYS[2] locks: prefix · KEYS[3] locks:names ZSET · KEYS[4] log
---   STREAM
--- KEYS[5] agents:incarnations HASH
--- ARGV[1] channel prefix · ARGV[2] agent · ARGV[3] incarnation
+-- KEYS agent_locks(agent) SET · lock* STRING · locks_index ZSET · log STREAM · incarnations HASH ·
+--   channel* PUBSUB
+-- ARGV agent · incarnation
 -- Returns {OK, resource, …} · {GONE} · {SPOILED, key}.
 -- include: clock
 -- include: expect

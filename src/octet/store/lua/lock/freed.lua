@@ -1,6 +1,6 @@
 -- lock/freed.lua: of what an agent was denied lately, what it could have now.
--- KEYS[1] locks:denied:<agent> SET · KEYS[2] locks: prefix · KEYS[3] locks:names ZSET
--- ARGV[1] agent · ARGV[2..] resources that it has been told of, to be forgotten
+-- KEYS denied(agent) SET · lock* STRING · locks_index ZSET
+-- ARGV agent · told…: resources that it has been told of, to be forgotten
 -- Returns {OK, how many it was denied, resource that is free, …} · {SPOILED, key}.
 -- include: clock
 -- include: expect

@@ -1,6 +1,6 @@
 -- lock/list.lua: every lock in force, with its TTL and who waits for it; forgets the names of those
 -- that ran out.
--- KEYS[1] locks:names ZSET · KEYS[2] locks: prefix
+-- KEYS locks_index ZSET · lock* STRING
 -- Returns {OK, resource, value, PTTL in ms, waiting array, …}; of each that waits, oldest first:
 --   agent, since when in ms.
 -- include: clock

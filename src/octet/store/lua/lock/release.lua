@@ -1,9 +1,7 @@
 -- lock/release.lua: free one lock, shown its token; or any lock, by a person's word. Who waits for
 -- it is called.
--- KEYS[1] locks: prefix · KEYS[2] agents:locks: prefix · KEYS[3] locks:names ZSET · KEYS[4] log
---   STREAM
--- ARGV[1] channel prefix · ARGV[2] resource · ARGV[3] token · ARGV[4] who breaks it, or '' where
---   the token is shown
+-- KEYS lock* STRING · agent_locks* SET · locks_index ZSET · log STREAM · channel* PUBSUB
+-- ARGV resource · token · by: the person that breaks it, or '' where the token is shown
 -- Returns {OK, holder} · {MISSING} · {STALE, holder} · {SPOILED, key}.
 -- include: clock
 -- include: expect

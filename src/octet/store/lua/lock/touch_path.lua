@@ -1,11 +1,9 @@
 -- lock/touch_path.lua: note that an agent changes paths in its own worktree; each pair of agents
 -- that touches the same one is told once. An earlier toucher counts while its task is unfinished,
 -- or, without a task, while it lives.
--- KEYS[1] touched: prefix · KEYS[2] agents:incarnations HASH · KEYS[3] agents:claims:<agent> SET ·
---   KEYS[4] tasks:status: prefix
--- KEYS[5] inbox: prefix · KEYS[6] log STREAM
--- ARGV[1] channel prefix · ARGV[2] agent · ARGV[3] incarnation · ARGV[4] branch · ARGV[5] TTL, ms ·
---   ARGV[6..] paths, relative to a checkout
+-- KEYS touched* HASH · incarnations HASH · claims(agent) SET · task* HASH · inbox* STREAM · log
+--   STREAM · channel* PUBSUB
+-- ARGV agent · incarnation · branch · ttl_ms · paths…: relative to a checkout
 -- Returns {OK, path, agent, task, branch, …} of the others, where this pair was not told of that
 --   path before · {GONE} · {SPOILED, key}.
 -- include: clock

@@ -1,8 +1,8 @@
 -- map/done.lua: an item of a parallel analysis is done: its result is kept and its lease ended, in
 -- one step, so that a worker that is killed leaves both or neither. A lease that has run out still
 -- counts until somebody else has the item.
--- KEYS[1..6] as in include/queue_keys.lua · KEYS[7] map:<name> HASH, as in include/map_record.lua
--- ARGV[1] TTL, ms · ARGV[2] token · ARGV[3] result
+-- KEYS map(name) HASH
+-- ARGV ttl_ms · token · result
 -- Returns {OK, how many are left} · {STALE} · {SPOILED, key}.
 -- include: clock
 -- include: expect

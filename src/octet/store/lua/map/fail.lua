@@ -1,8 +1,7 @@
 -- map/fail.lua: an item of a parallel analysis failed for good: it becomes a dead letter, and the
 -- reason goes to the errors of the same name, whose fail-fast limit may stop the others.
--- KEYS[1..6] as in include/queue_keys.lua · KEYS[7] error:<name> LIST · KEYS[8]
---   errors:policy:<name> HASH
--- ARGV[1] TTL, ms · ARGV[2] token · ARGV[3] reason, one line
+-- KEYS errors(name) LIST · errors_policy(name) HASH
+-- ARGV ttl_ms · token · reason: one line
 -- Returns {OK, how many items are left, how many errors there are, 1 if they stop the work} ·
 --   {STALE} · {SPOILED, key}.
 -- include: clock

@@ -1,7 +1,7 @@
 -- map/start.lua: the items of a parallel analysis: each that is new goes into its queue, all in one
 -- step and in their order.
--- KEYS[1..6] as in include/queue_keys.lua · KEYS[7] map:<name> HASH, as in include/map_record.lua
--- ARGV[1] TTL, ms, as in include/lifetime.lua · ARGV[2..] items
+-- KEYS map(name) HASH
+-- ARGV ttl_ms: as in include/lifetime.lua · items…
 -- Returns {OK, how many were new, how many there are} · {SPOILED, key}.
 -- include: clock
 -- include: expect

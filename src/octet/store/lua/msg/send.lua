@@ -1,13 +1,10 @@
 -- msg/send.lua: store a message for one inbox, for every member of a role, or for everybody; it is
 -- there before the sender has its answer.
--- KEYS[1] inbox: prefix · KEYS[2] inboxes:high: prefix · KEYS[3] agents:incarnations HASH · KEYS[4]
---   agents:registry HASH
--- KEYS[5] tasks:status: prefix · KEYS[6] log STREAM · KEYS[7] inboxes:sent:<sender> LIST
--- ARGV[1] channel prefix · ARGV[2] inbox | task | members | all · ARGV[3] the inbox, the task, the
---   role · ARGV[4] to, as it was asked
--- ARGV[5] from · ARGV[6] text · ARGV[7] kind · ARGV[8] task it is about, or '' · ARGV[9] priority ·
---   ARGV[10] what it answers, or ''
--- ARGV[11] how many the sender can look back on · ARGV[12] for how long, ms
+-- KEYS inbox* STREAM · inbox_high* ZSET · incarnations HASH · registry HASH · task* HASH · log
+--   STREAM · sent(sender) LIST · channel* PUBSUB
+-- ARGV how: inbox | task | members | all · target: the inbox, the task, the role · to: as it was
+--   asked · sender · text · kind · task: the one it is about, or '' · priority · reply_to: or '' ·
+--   max_kept: how many the sender can look back on · kept_ms
 -- Returns {OK, {inbox, id, …}, {inbox that is full, …}} · {FULL, inbox} · {MISSING} no such task ·
 --   {STATE, state} it is over
 -- · {EMPTY} nobody is there · {SPOILED, key}.

@@ -1,11 +1,10 @@
 -- msg/settle.lua: what became of messages that were given out: shown, and they are gone from the
 -- inbox, or not, and they wait again. A record that is another one by now was settled by somebody
 -- else, and stays.
--- KEYS[1] inbox: prefix · KEYS[2] inboxes:given: prefix · KEYS[3] inboxes:high: prefix · KEYS[4]
---   inboxes:shown: prefix · KEYS[5] log STREAM
--- ARGV[1] channel prefix · ARGV[2] how many shown ones are kept for each agent · ARGV[3] for how
---   long, ms
--- ARGV[4..] shown | back, inbox, id, record, of each
+-- KEYS inbox* STREAM · inbox_given* HASH · inbox_high* ZSET · shown* LIST · log STREAM · channel*
+--   PUBSUB
+-- ARGV max_kept: how many shown ones are kept for each agent · kept_ms · verdicts…: shown | back,
+--   inbox, id, record, of each
 -- Returns {OK, how many were settled} · {SPOILED, key}.
 -- include: clock
 -- include: expect

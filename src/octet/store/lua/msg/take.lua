@@ -1,11 +1,9 @@
 -- msg/take.lua: give an agent the messages that nobody was given, urgent ones first, then oldest
 -- first, as many as there is room for. They stay in their inboxes, marked as given, until
 -- msg/settle.lua says what became of them.
--- KEYS[1..6] and ARGV[1..3] as in include/mailboxes.lua
--- ARGV[4] record, a JSON object with at least one field; `at_ms` is spliced in front · ARGV[5] most
---   messages
--- ARGV[6] room, characters · ARGV[7] most characters of a text that are shown · ARGV[8] what a
---   message costs besides its text, characters
+-- ARGV record: a JSON object with at least one field; `at_ms` is spliced in front · max_messages ·
+--   room: characters · shown: the most characters of a text that are shown · frame: what a message
+--   costs besides its text, characters
 -- Returns {OK, how many are left, inbox, id, record, {field, value, …}, …} · {GONE} · {SPOILED,
 --   key}.
 -- include: clock

@@ -1,10 +1,9 @@
 -- pipeline/begin.lua: one worker begins a step, when all before it are done and nobody else has it.
 -- A worker that died is seen here: when its lease has run out, the step is anyone's. A failed step
 -- stops what follows until it is begun again.
--- KEYS[1] pipeline:<name> HASH · KEYS[2] token STRING
--- ARGV[1] TTL, ms · ARGV[2] step, '': the first that is not done · ARGV[3] worker · ARGV[4] lease,
---   ms
--- ARGV[5] again: also if it failed, or ''
+-- KEYS pipeline(name) HASH · token STRING
+-- ARGV ttl_ms · step: '' for the first that is not done · worker · lease_ms · again: 'again' also
+--   begins one that failed, or ''
 -- Returns {OK, step, token, result of the step before, end of the lease (ms), tries} · {MISSING}
 --   pipeline or step · {EMPTY}, all are done · {LATER, the step that comes first, ms until it may
 --   be begun, -1: when it is done} · {HELD, step, worker, ms that are left} · {STATE, step that is

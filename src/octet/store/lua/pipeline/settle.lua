@@ -1,8 +1,7 @@
 -- pipeline/settle.lua: the worker of a step says that it is done, that it failed, or that it goes
 -- on (running). A lease that has run out still counts until somebody else has begun the step.
--- KEYS[1] pipeline:<name> HASH
--- ARGV[1] TTL, ms · ARGV[2] token · ARGV[3] done, failed or running · ARGV[4] result, reason, or
---   the new lease, ms
+-- KEYS pipeline(name) HASH
+-- ARGV ttl_ms · token · state: done | failed | running · detail: result, reason, or new lease in ms
 -- Returns {OK, step, how many steps are left} · {STALE} · {SPOILED, key}.
 -- include: clock
 -- include: expect

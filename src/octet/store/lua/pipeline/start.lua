@@ -1,7 +1,7 @@
 -- pipeline/start.lua: a pipeline with its steps, none of them begun; one that has the same steps
 -- goes on as it is.
--- KEYS[1] pipeline:<name> HASH
--- ARGV[1] TTL, ms · ARGV[2..] the steps' names, each another
+-- KEYS pipeline(name) HASH
+-- ARGV ttl_ms · steps…: their names, each another
 -- Returns {OK, 1 if it is new} · {EXISTS} with other steps · {SPOILED, key}.
 -- include: clock
 -- include: expect

@@ -1,8 +1,8 @@
 -- progress/set.lua: how far a piece of work is. The rate is counted from where it began, and anew
 -- from where it was set back to.
--- KEYS[1] progress:<name> HASH
--- ARGV[1] TTL, ms · ARGV[2] number · ARGV[3] by: add it, to: it is that · ARGV[4] of how many, '':
---   as it was · ARGV[5] note, '': as it was
+-- KEYS progress(name) HASH
+-- ARGV ttl_ms · number · how: by (add it) | to (it is that) · total: '' leaves it · note: '' leaves
+--   it
 -- Returns {OK, field, value, …} · {NUMBER, value} that cannot be added to · {SPOILED, key}.
 -- include: clock
 -- include: expect

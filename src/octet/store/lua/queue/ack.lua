@@ -1,7 +1,6 @@
 -- queue/ack.lua: an item is done. A lease that has run out still counts until somebody else has the
 -- item.
--- KEYS[1..6] as in include/queue_keys.lua
--- ARGV[1] TTL, ms · ARGV[2] token
+-- ARGV ttl_ms · token
 -- Returns {OK, how many are left: ready, leased or coming back} · {STALE} · {SPOILED, key}.
 -- include: expect
 -- include: lifetime

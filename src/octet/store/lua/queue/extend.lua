@@ -1,7 +1,6 @@
 -- queue/extend.lua: a worker goes on with its item: the lease ends so long from now. One that ran
 -- out is revived if nobody has the item.
--- KEYS[1..6] as in include/queue_keys.lua
--- ARGV[1] TTL, ms · ARGV[2] token · ARGV[3] lease, ms
+-- ARGV ttl_ms · token · lease_ms
 -- Returns {OK, end of the lease (ms)} · {STALE} · {SPOILED, key}.
 -- include: clock
 -- include: expect

@@ -1,8 +1,6 @@
 -- queue/nack.lua: an item is given back by its worker: it is the next, after a delay; or a dead
 -- letter, at once or after its last delivery.
--- KEYS[1..6] as in include/queue_keys.lua
--- ARGV[1] TTL, ms · ARGV[2] token · ARGV[3] delay, ms · ARGV[4] reason, one line · ARGV[5] dead, or
---   '' to try again
+-- ARGV ttl_ms · token · delay_ms · reason: one line · dead: 'dead', or '' to try again
 -- Returns {OK, returned | dead} · {STALE} · {SPOILED, key}.
 -- include: clock
 -- include: expect

@@ -1,7 +1,6 @@
 -- queue/push.lua: put values at the end of a work queue, all in one step and in their order; plain
 -- LPUSH does the same for one.
--- KEYS[1..6] as in include/queue_keys.lua
--- ARGV[1] TTL, ms, as in include/lifetime.lua · ARGV[2..] values
+-- ARGV ttl_ms: as in include/lifetime.lua · values…
 -- Returns {OK, how many are ready now} · {SPOILED, key}.
 -- include: expect
 -- include: lifetime

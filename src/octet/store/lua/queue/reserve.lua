@@ -1,9 +1,8 @@
 -- queue/reserve.lua: give one item to one worker for a time: first one that came back, then the
 -- oldest. A worker that died is seen here: when its lease has run out, its item is the next, or a
 -- dead letter when it was given out as often as it may be.
--- KEYS[1..6] as in include/queue_keys.lua · KEYS[7] token STRING
--- ARGV[1] TTL, ms · ARGV[2] worker · ARGV[3] lease, ms; 0: the item is the worker's for good ·
---   ARGV[4] most deliveries
+-- KEYS token STRING
+-- ARGV ttl_ms · worker · lease_ms: 0: the item is the worker's for good · max_deliveries
 -- Returns {OK, token, value, deliveries, end of the lease (ms)} · {EMPTY, ms until an item may come
 --   back, -1: none will} · {SPOILED, key}.
 -- include: clock

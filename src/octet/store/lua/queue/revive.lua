@@ -1,6 +1,5 @@
 -- queue/revive.lua: dead letters are pushed again, as if they were new.
--- KEYS[1..6] as in include/queue_keys.lua
--- ARGV[1] TTL, ms · ARGV[2..] tokens; one that is no dead letter is passed over
+-- ARGV ttl_ms · tokens…: one that is no dead letter is passed over
 -- Returns {OK, token, …} of those revived · {SPOILED, key}.
 -- include: clock
 -- include: expect

@@ -1,5 +1,4 @@
 -- queue/stats.lua: how a work queue stands, at one instant.
--- KEYS[1..6] as in include/queue_keys.lua
 -- Returns {OK, ready, leased, of those run out, coming back, dead, {field, value, …} of all there
 --   ever were} · {SPOILED, key}.
 -- include: clock

@@ -1,8 +1,6 @@
 -- state/delete.lua: delete fields of a shared state, or all of it; or one field, if its version is
 -- still the one that was read.
--- KEYS[1..3] as in include/state_keys.lua
--- ARGV[1] TTL, ms · ARGV[2] version that the first field must have, '': whatever there is ·
---   ARGV[3..] fields; none: all
+-- ARGV ttl_ms · version: the one that the first field must have, '' for any · fields…: none: all
 -- Returns {OK, how many there were} · {STALE, version, value} as they are, version 0 for no value ·
 --   {SPOILED, key}.
 -- include: expect

@@ -1,7 +1,6 @@
 -- state/get.lua: fields of a shared state with their versions, at one instant. Looking renews its
 -- life.
--- KEYS[1..3] as in include/state_keys.lua
--- ARGV[1] TTL, ms · ARGV[2..] fields; none: all
+-- ARGV ttl_ms · fields…: none: all
 -- Returns {OK, field, value, version, …} of those that are there · {SPOILED, key}.
 -- include: expect
 -- include: lifetime

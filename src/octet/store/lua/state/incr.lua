@@ -1,6 +1,5 @@
 -- state/incr.lua: add to a field of a shared state that holds a whole number, or nothing yet.
--- KEYS[1..3] as in include/state_keys.lua
--- ARGV[1] TTL, ms · ARGV[2] field · ARGV[3] by
+-- ARGV ttl_ms · field · by
 -- Returns {OK, value, version} · {NUMBER, value} that cannot be added to · {SPOILED, key}.
 -- include: expect
 -- include: lifetime

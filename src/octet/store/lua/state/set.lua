@@ -1,9 +1,7 @@
 -- state/set.lua: set fields of a shared state, all in one step; or one, if its version is still the
 -- one that was read.
--- KEYS[1..3] as in include/state_keys.lua
--- ARGV[1] TTL, ms · ARGV[2] version that the first field must have, 0: that it must not be there,
---   '': whatever there is
--- ARGV[3..] field, value, …
+-- ARGV ttl_ms · version: the one that the first field must have, 0: it must not be there, '' for
+--   any · fields…: field, value, …
 -- Returns {OK, version, …} in the order given · {STALE, version, value} as they are, version 0 for
 --   no value · {SPOILED, key}.
 -- include: expect

@@ -1,9 +1,9 @@
 -- task/add.lua: store tasks and queue them, all of them or none. One whose dependencies are not all
 -- done is blocked.
--- KEYS[1..13] as in include/task_keys.lua · KEYS[14] tasks:seq STRING · KEYS[15] orchestrator HASH
--- ARGV[2] agent that adds them as orchestrator, or '' · ARGV[3] its incarnation · ARGV[4..] a task
---   each: JSON with id ('' for the next number), title, priority, stage, needs (sorted, commas
---   between), after (ids, of this call or before), fields (field, value, …)
+-- KEYS task_seq STRING · orchestrator HASH
+-- ARGV leader: the agent that adds them as orchestrator, or '' · leader_incarnation · tasks…: a
+--   JSON object each, with id ('' for the next number), title, priority, stage, needs (sorted,
+--   commas between), after (ids, of this call or before), fields (field, value, …)
 -- Returns {OK, id, …} in the order given · {EXISTS, id} · {MISSING, id} of a dependency · {FULL}
 --   {LED, agent, epoch, ms}: another orchestrator leads · {SPOILED, key}.
 -- include: clock

@@ -1,8 +1,7 @@
 -- task/cancel.lua: a task is not wanted any more; whoever holds it holds it no longer. What depends
 -- on it stays blocked.
--- KEYS[1..13] as in include/task_keys.lua · KEYS[14] orchestrator HASH
--- ARGV[2] id · ARGV[3] reason · ARGV[4] agent that cancels it as orchestrator, or '' · ARGV[5] its
---   incarnation
+-- KEYS orchestrator HASH
+-- ARGV id · reason · leader: the agent that cancels it as orchestrator, or '' · leader_incarnation
 -- Returns {OK, holder, or ''} · {MISSING} · {STATE, state} · {LED, agent, epoch, ms}: another
 --   orchestrator leads · {SPOILED, key}.
 -- include: clock

@@ -1,17 +1,13 @@
 -- task/claim.lua: give an agent the first task of a stage that fits it, with a new fencing token.
 -- First comes what was sent back to the agent itself, then the highest priority, then the oldest;
 -- but now and then the one that was overtaken most (include/choose.lua).
--- KEYS[1..13] as in include/task_keys.lua · KEYS[14] tasks:pending LIST · KEYS[15] tasks:seq STRING
---   · KEYS[16] agents:incarnations HASH
--- KEYS[17] token STRING · KEYS[18] agents:returned:<agent> SET · KEYS[19] tasks:waiters:<who fits
---   alike> ZSET
--- KEYS[20] orchestrator HASH
--- ARGV[2] agent · ARGV[3] incarnation · ARGV[4] waiting state · ARGV[5] working state · ARGV[6]
---   most claims at once
--- ARGV[7] id wanted, or '' · ARGV[8] stage · ARGV[9] capabilities, a comma before and behind each
--- ARGV[10] '' | wait (leave it to those who wait longer) | now (has waited, and those did not come)
---   · ARGV[11] its process, or ''
--- ARGV[12] the agent again where it claims as orchestrator, else ''
+-- KEYS pending LIST · task_seq STRING · incarnations HASH · token STRING · returned(agent) SET ·
+--   waiters(fit) ZSET · orchestrator HASH
+-- ARGV agent · incarnation · waiting: the state of a task that waits · working: its state when
+--   claimed · max_claims: how many the agent may hold · wanted: the id asked for, or '' · stage ·
+--   capabilities: a comma before and behind each · turn: '' | wait (leave it to those who wait
+--   longer) | now (has waited, and those did not come) · process: the agent's, or '' · leader: the
+--   agent where it claims as orchestrator, else ''
 -- Returns {OK, id, HGETALL} · {HAS, id, HGETALL} of one it holds · {EMPTY, tasks that overlap
 --   others in flight, ms until an offer to somebody else ends, tasks that are its own work} ·
 --   {LATER} · {MISSING} · {STATE, state} · {NEEDS, capability} · {SCOPE, other task} {OWN} · {GONE}

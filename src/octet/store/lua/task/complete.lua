@@ -1,8 +1,7 @@
 -- task/complete.lua: the task is done, and what waited for it may begin. One that has a branch is
 -- done only from the merge stage.
--- KEYS[1..13] as in include/task_keys.lua · KEYS[14] reviews: prefix
--- ARGV[2] id · ARGV[3] token · ARGV[4] result · ARGV[5] merge commit, or '' · ARGV[6] record, a
---   JSON object, or ''
+-- KEYS reviews* HASH
+-- ARGV id · token · result · merge_commit: or '' · record: a JSON object, or ''
 -- Returns {OK} (also when this very token completed it before) · {MISSING} · {STALE, state, holder}
 --   · {STATE, state} · {SPOILED, key}.
 -- include: clock

@@ -1,7 +1,7 @@
 -- task/offer.lua: may this idle agent be woken for something that is there for one, or a few, of
 -- many? If so nobody else is, for a while.
--- KEYS[1] wakes:<what> ZSET
--- ARGV[1] agent · ARGV[2] how many there are · ARGV[3] for how long it is offered, ms
+-- KEYS wakes(what) ZSET
+-- ARGV agent · count: how many there are · offer_ms: for how long it is offered
 -- Returns {OK} · {LATER, ms until an offer runs out} · {SPOILED, key}.
 -- include: clock
 -- include: expect

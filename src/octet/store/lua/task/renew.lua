@@ -1,11 +1,10 @@
 -- task/renew.lua: submitted work has a new commit: what was found out about the one before counts
 -- no more, and the task goes to its first gate again. Its author may do that until it is being
 -- merged; who holds it at a gate, always. Whoever held it holds it no longer.
--- KEYS[1..13] as in include/task_keys.lua · KEYS[14] agents:incarnations HASH
--- ARGV[2] id · ARGV[3] agent · ARGV[4] incarnation · ARGV[5] its process, or '' · ARGV[6] token of
---   a gate's claim, '' for the author
--- ARGV[7] branch · ARGV[8] commit · ARGV[9] note, '' to leave the one before · ARGV[10] gates,
---   spaces between; '' for the task's own
+-- KEYS incarnations HASH
+-- ARGV id · agent · incarnation · process: the agent's, or '' · token: of a gate's claim, '' for
+--   the author · branch · commit · note: '' leaves the one before · gates: spaces between, '' for
+--   the task's own
 -- Returns {OK, gate, who held it} (that commit already: where it is, and nothing is changed) ·
 --   {MISSING} · {GONE} {STALE, state, holder} · {STATE, state} · {AUTHOR, who it is} · {SPOILED,
 --   key}.

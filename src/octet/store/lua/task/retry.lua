@@ -1,7 +1,7 @@
 -- task/retry.lua: a dead or cancelled task waits again, with all its attempts before it; blocked
 -- where its dependencies are not done.
--- KEYS[1..13] as in include/task_keys.lua · KEYS[14] orchestrator HASH
--- ARGV[2] id · ARGV[3] agent that retries it as orchestrator, or '' · ARGV[4] its incarnation
+-- KEYS orchestrator HASH
+-- ARGV id · leader: the agent that retries it as orchestrator, or '' · leader_incarnation
 -- Returns {OK, new state} · {MISSING} · {STATE, state} · {LED, agent, epoch, ms}: another
 --   orchestrator leads · {SPOILED, key}.
 -- include: clock

@@ -1,8 +1,6 @@
 -- task/submit.lua: the holder hands built work on to its first gate; its claim and the locks of the
 -- task end.
--- KEYS[1..13] as in include/task_keys.lua
--- ARGV[2] id · ARGV[3] token · ARGV[4] branch · ARGV[5] commit · ARGV[6] note · ARGV[7] gates,
---   spaces between; '' for the task's own
+-- ARGV id · token · branch · commit · note · gates: spaces between, '' for the task's own
 -- Returns {OK, first gate} · {MISSING} · {STALE, state, holder} · {STATE, state} · {SPOILED, key}.
 -- include: clock
 -- include: expect

@@ -1,13 +1,11 @@
 -- usage/add.lua: what an agent's transcript says it has used since it was last read, added to the
 -- sums of agent, tasks and day; once, whoever reads it. A budget that is reached is noted with its
 -- limit, and said once for that limit.
--- KEYS[1] cost:read:<transcript> STRING · KEYS[2] cost:agents HASH · KEYS[3] cost:tasks HASH ·
---   KEYS[4] cost:days HASH
--- KEYS[5] cost:budgets HASH · KEYS[6] log STREAM
--- ARGV[1] channel prefix · ARGV[2] how far it was read, '' for not yet · ARGV[3] how far now ·
---   ARGV[4] how long that is kept, ms
--- ARGV[5] agent · ARGV[6] tokens a day, 0: no limit · ARGV[7] tokens a task, 0: no limit
--- ARGV[8..] task ('' for none), input, output, cache writes, cache reads, messages; the same of the
+-- KEYS cost_read(transcript) STRING · cost_agents HASH · cost_tasks HASH · cost_days HASH ·
+--   cost_budgets HASH · log STREAM · channel* PUBSUB
+-- ARGV before: how far it was read, '' for not yet · after: how far now · memory_ms: how long that
+--   is kept · agent · day_limit: tokens, 0 for no limit · task_limit: tokens, 0 for no limit ·
+--   sums…: task ('' for none), input, output, cache writes, cache reads, messages; the same of the
 --   next task
 -- Returns {OK, day} · {STALE} when it was read by somebody else meanwhile · {SPOILED, key}.
 -- include: clock

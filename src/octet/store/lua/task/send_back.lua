@@ -1,10 +1,9 @@
--- task/return.lua: a gate sends submitted work back to be built again, with what is to change. For
+-- task/send_back.lua: a gate sends submitted work back to be built again, with what is to change. For
 -- a while it is offered to its author alone, as long as that lives; its scope stays taken, because
 -- the branch with the work is still there. The author is told in the same step, in its inbox.
--- KEYS[1..13] as in include/task_keys.lua · KEYS[14] agents:returned: prefix · KEYS[15] reviews:
---   prefix · KEYS[16] inbox: prefix
--- ARGV[2] id · ARGV[3] token · ARGV[4] findings · ARGV[5] how long it is on offer to its author, ms
--- ARGV[6] commit that was judged, '' for whichever it is · ARGV[7] record, a JSON object, or ''
+-- KEYS returned* SET · reviews* HASH · inbox* STREAM
+-- ARGV id · token · findings · offer_ms: how long it is on offer to its author · commit: the one
+--   judged, '' for any · record: a JSON object, or ''
 -- Returns {OK} · {MISSING} · {STALE, state, holder} · {STATE, state} · {MOVED, commit} · {SPOILED,
 --   key}.
 -- include: clock

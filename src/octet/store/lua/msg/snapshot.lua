@@ -1,7 +1,6 @@
--- msg/look.lua: how many messages wait for an agent, and which were given but are not settled: to
+-- msg/snapshot.lua: how many messages wait for an agent, and which were given but are not settled: to
 -- itself, or to one that is no more.
--- KEYS[1..6] and ARGV[1..3] as in include/mailboxes.lua
--- ARGV[4] from how long after it was given an unsettled message counts as waiting again, ms
+-- ARGV unsettled_ms: how long after it was given an unsettled message counts as waiting again
 -- Returns {OK, waiting, of those that nobody was given, inbox, id, record, …} · {GONE} · {SPOILED,
 --   key}.
 -- include: clock

@@ -1,6 +1,6 @@
--- lock/give_up.lua: a waiter waits no more; whoever stood behind it is called.
--- KEYS[1] locks: prefix
--- ARGV[1] waiter
+-- lock/leave_queue.lua: a waiter waits no more; whoever stood behind it is called.
+-- KEYS lock* STRING
+-- ARGV waiter
 -- Returns {OK} · {SPOILED, key}.
 -- include: clock
 -- include: expect

@@ -1,7 +1,7 @@
--- agent/take_sweep.lua: take or renew the sweep for dead agents: one daemon of all does it, and a
+-- agent/acquire_sweeper.lua: take or renew the sweep for dead agents: one daemon of all does it, and a
 -- new one each time has a greater epoch.
--- KEYS[1] agents:sweeper HASH {holder, epoch}, with a TTL · KEYS[2] token STRING
--- ARGV[1] daemon that asks · ARGV[2] for how long, ms
+-- KEYS sweeper HASH · token STRING
+-- ARGV daemon · ttl_ms
 -- Returns {OK, epoch} · {HELD, holder, TTL in ms} · {SPOILED, key}.
 -- include: expect
 local spoiled = expect('HLEN', KEYS[1]) or expect_number(KEYS[2])

@@ -1,8 +1,7 @@
--- task/pass.lua: a gate (review, security, test) lets submitted work through to the next one.
--- KEYS[1..13] as in include/task_keys.lua · KEYS[14] reviews: prefix
--- ARGV[2] id · ARGV[3] token · ARGV[4] note, '' to leave the author's · ARGV[5] commit that was
---   judged, '' for whichever it is
--- ARGV[6] record, a JSON object, or ''
+-- task/pass_on.lua: a gate (review, security, test) lets submitted work through to the next one.
+-- KEYS reviews* HASH
+-- ARGV id · token · note: '' leaves the author's · commit: the one judged, '' for any · record: a
+--   JSON object, or ''
 -- Returns {OK, next stage} · {MISSING} · {STALE, state, holder} · {STATE, state} · {MOVED, commit}
 --   · {OWN} · {SPOILED, key}.
 -- include: clock

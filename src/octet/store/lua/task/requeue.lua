@@ -1,7 +1,6 @@
--- task/give_back.lua: end a claim without a result: released (no attempt counted) or failed
+-- task/requeue.lua: end a claim without a result: released (no attempt counted) or failed
 -- (counted; dead after max_attempts).
--- KEYS[1..13] as in include/task_keys.lua
--- ARGV[2] id · ARGV[3] token · ARGV[4] reason · ARGV[5] '1' when the attempt counts
+-- ARGV id · token · reason · counts: 1 where the attempt counts, else 0
 -- Returns {OK, new state} · {MISSING} · {STALE, state, holder} · {SPOILED, key}.
 -- include: clock
 -- include: expect

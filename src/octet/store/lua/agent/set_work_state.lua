@@ -1,12 +1,9 @@
--- agent/stand.lua: note how an agent stands to its work (paused, parked, what it was handed last),
+-- agent/set_work_state.lua: note how an agent stands to its work (paused, parked, what it was handed last),
 -- and tell of it.
--- KEYS[1] agents:incarnations HASH · KEYS[2] agents:standing:<agent> HASH · KEYS[3] log STREAM
--- ARGV[1] channel prefix · ARGV[2] agent · ARGV[3] incarnation · ARGV[4] how long the record is
---   kept, ms
--- ARGV[5] type of the event to tell, or '' · ARGV[6] its fields, a JSON object with at least one
---   field
--- ARGV[7..] field and value, in turn: '' deletes the field, and 'now' in one whose name ends in _ms
---   is the server's time, ms
+-- KEYS incarnations HASH · work_state(agent) HASH · log STREAM · channel* PUBSUB
+-- ARGV agent · incarnation · kept_ms: how long the record is kept · event: its type, or '' ·
+--   fields: of the event, a JSON object with at least one field · changes…: field, value, …: ''
+--   deletes the field, and 'now' in one whose name ends in _ms is the server's time
 -- Returns {OK} · {GONE} · {SPOILED, key}.
 -- include: clock
 -- include: expect

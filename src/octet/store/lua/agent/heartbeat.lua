@@ -1,8 +1,6 @@
--- agent/beat.lua: renew an agent's lease, and with it every lock it holds.
--- KEYS[1] agents:incarnations HASH · KEYS[2] heartbeat:<agent> STRING · KEYS[3]
---   agents:locks:<agent> SET · KEYS[4] locks: prefix
--- ARGV[1] agent · ARGV[2] incarnation · ARGV[3] lease, ms · ARGV[4] least TTL of a lock after the
---   renewal, ms
+-- agent/heartbeat.lua: renew an agent's lease, and with it every lock it holds.
+-- KEYS incarnations HASH · heartbeat(agent) STRING · agent_locks(agent) SET · lock* STRING
+-- ARGV agent · incarnation · lease_ms · lock_ms: the least TTL of a lock after the renewal
 -- Returns {OK} · {GONE}.
 -- include: read_lock
 local agent, least_ms = ARGV[1], tonumber(ARGV[4])
