@@ -21,7 +21,8 @@ from octet.store.connection import connect, open_client
 from octet.store.embedded.connection import Line
 from octet.store.health import COMMANDS, Trouble, examine
 from octet.store.keys import Keys
-from octet.store.scripts import Store, load_script, script_names
+from octet.store.script_files import load_script, script_names
+from octet.store.scripts import Store
 
 StartServer = Callable[..., Server]
 
