@@ -23,7 +23,7 @@ from octet.client.api import Octet
 from octet.core.agents.registry import LEASE_MS, Agent, Registration
 from octet.project.repository import load_project
 from octet.store.connection import open_client
-from octet.worktree.lifecycle import move_in
+from octet.worktree.creation import prepare_worktree
 
 ROUNDS = 40
 SEED = 20261122
@@ -93,7 +93,7 @@ def kill_each(found: Octet, place: Sandbox, rounds: int, *, work: bool) -> list[
             agent = next(agent for agent in found.agents.list() if agent.pid == client.pid)
             task = claim(found, agent)
             if work:
-                worktree = Path(move_in(found, agent, found.tasks.get(task)).path)
+                worktree = Path(prepare_worktree(found, agent, found.tasks.get(task)).path)
                 for number in range(50):
                     (worktree / f"file{number}.txt").write_text("changed\n")
             killed[task] = found.now_ms()

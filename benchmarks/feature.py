@@ -35,7 +35,7 @@ from octet.git.program import Git
 from octet.merge.queue import MergeQueue, how_to_merge, suite_of
 from octet.project import trust
 from octet.project.repository import load_project
-from octet.worktree.lifecycle import move_in
+from octet.worktree.creation import prepare_worktree
 
 SEED = 7
 LOOK_S = 2.0
@@ -275,14 +275,14 @@ def _is_open(octet: Octet) -> bool:
 
 
 def _work(octet: Octet, agent: Agent, task: Task, seconds: float) -> None:
-    moved = move_in(octet, agent, task)
+    prepared = prepare_worktree(octet, agent, task)
     for path in task.paths:
-        _take_step(Path(moved.path, path), task.id)
+        _take_step(Path(prepared.path, path), task.id)
     time.sleep(seconds)  # the model thinks
-    git = Git(Path(moved.path))
+    git = Git(Path(prepared.path))
     git.out("commit", "--quiet", "--all", "-m", task.title)
     with suppress(StaleToken, AgentGone):
-        octet.tasks.submit(task.id, task.token, branch=moved.branch, commit=git.commit("HEAD"))
+        octet.tasks.submit(task.id, task.token, branch=prepared.branch, commit=git.commit("HEAD"))
 
 
 def _take_step(path: Path, task: str) -> None:

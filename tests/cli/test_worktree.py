@@ -29,9 +29,14 @@ class Crew:
 
     def start(self, agent: str, *words: str, cwd: Path | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "octet", *words], cwd=cwd or self.root, text=True, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**self.environment, "OCTET_AGENT": agent, "OCTET_ROLE": "developer"},
-        )  # fmt: skip
+            [sys.executable, "-m", "octet", *words],
+            cwd=cwd or self.root,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**self.environment, "OCTET_AGENT": agent, "OCTET_ROLE": "developer"},
+        )
 
     def __call__(self, agent: str, *words: str, code: int = 0, cwd: Path | None = None) -> str:
         process = self.start(agent, *words, cwd=cwd)

@@ -16,7 +16,7 @@ from octet.client.api import Octet
 from octet.core.agents.election import standing as leading
 from octet.core.agents.work_state import LEFT
 from octet.core.tasks.plans import check_capability
-from octet.worktree.rescue import keep_work
+from octet.worktree.rescue import rescue_held_task
 
 
 @click.group()
@@ -124,7 +124,7 @@ def leave(agent_id: str | None, as_json: bool) -> None:
     with opened() as octet:
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
         for task in octet.tasks.held_by(agent.id):
-            keep_work(octet, task.id)
+            rescue_held_task(octet, task.id)
         if (
             agent.process and agent.role in ROLES
         ):  # its session may register again, under the same name, and then wants no work

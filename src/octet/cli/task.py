@@ -29,7 +29,7 @@ from octet.merge.submission import (
     decided_gates,
     publish,
 )
-from octet.worktree.rescue import keep_work
+from octet.worktree.rescue import rescue_held_task
 
 RENEWABLE = frozenset({TaskState.SUBMITTED, TaskState.IN_REVIEW, TaskState.TESTING})
 
@@ -261,7 +261,7 @@ def fail(task_id: str, reason: str, token: str | None, as_json: bool) -> None:
     """
     with opened() as octet:
         shown = own_token(octet, task_id, token)
-        keep_work(octet, task_id)
+        rescue_held_task(octet, task_id)
         gate = octet.tasks.get(task_id).state
         if gate in {TaskState.IN_REVIEW, TaskState.TESTING, TaskState.MERGING}:
             verdict = Verdict.CHANGES if gate == TaskState.IN_REVIEW else Verdict.FAIL
@@ -281,7 +281,7 @@ def release(task_id: str, note: str, token: str | None, as_json: bool) -> None:
     """Give a task back untried; no attempt is counted."""
     with opened() as octet:
         shown = own_token(octet, task_id, token)
-        keep_work(octet, task_id)
+        rescue_held_task(octet, task_id)
         state = octet.tasks.release(task_id, shown, note)
     emit({"task": task_id, "state": str(state)}, f"task {task_id} is {state} again", as_json)
 

@@ -20,10 +20,11 @@ from octet.crew.up import await_end, clear, supervise, tell
 from octet.git.program import Git
 from octet.git.snapshot import take_snapshot
 from octet.project.repository import Project
-from octet.worktree.inventory import Standing, survey
-from octet.worktree.lifecycle import move_out
-from octet.worktree.ownership import linked_checkouts, worktrees_of
-from octet.worktree.rescue import base_branch, keep_work, note_rescue, rescue_claims
+from octet.worktree.inventory import WorktreeStatus, take_inventory
+from octet.worktree.ownership import claim_worktrees, list_linked_worktrees
+from octet.worktree.removal import remove_worktree
+from octet.worktree.repository import base_branch
+from octet.worktree.rescue import record_rescue, rescue_claims, rescue_held_task
 
 log = logging.getLogger("octet.crew")
 
@@ -45,7 +46,7 @@ class Farewell:
     members: list[str] = field(default_factory=list)
     given_back: dict[str, str] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
-    kept: list[Standing] = field(default_factory=list)
+    kept: list[WorktreeStatus] = field(default_factory=list)
 
 
 def end_crew(
@@ -205,7 +206,7 @@ def _give_back(
         return []
     held = [(agent, task) for agent in known.values() for task in octet.tasks.held_by(agent.id)]
     for agent, task in held:
-        keep_work(octet, task.id)
+        rescue_held_task(octet, task.id)
         try:
             octet.tasks.release(task.id, task.token, NOTE)
         except OctetError as error:  # it has just passed on
@@ -221,7 +222,7 @@ def _keep_last_changes(octet: Octet, held: Sequence[tuple[Agent, Task]]) -> None
     """
     for agent, task in held:
         try:
-            for worktree in worktrees_of(_project(octet), agent, task):
+            for worktree in claim_worktrees(_project(octet), agent, task):
                 kept = take_snapshot(
                     Git(worktree.path),
                     task.id,
@@ -229,7 +230,7 @@ def _keep_last_changes(octet: Octet, held: Sequence[tuple[Agent, Task]]) -> None
                     base=base_branch(_project(octet)),
                 )
                 if kept and kept.ref:
-                    note_rescue(octet, agent.id, task.id, kept)
+                    record_rescue(octet, agent.id, task.id, kept)
         except OctetError as error:
             log.warning(
                 "the last changes of %s on %s are only in its worktree: %s",
@@ -254,15 +255,15 @@ def _tidy(octet: Octet, farewell: Farewell) -> None:
     them are named.
     """
     project = _project(octet)
-    trees = {str(tree.path): tree for tree in linked_checkouts(project)}
-    for found in survey(octet, project, sizes=False):
+    trees = {str(tree.path): tree for tree in list_linked_worktrees(project)}
+    for found in take_inventory(octet, project, sizes=False):
         if not found.ours or not found.stale:
             continue
         if found.changed or found.unmerged or found.broken:
             farewell.kept.append(found)
             continue
         try:
-            move_out(octet, trees[found.path], by=None)
+            remove_worktree(octet, trees[found.path], by=None)
         except OctetError as error:
             log.warning("%s stays: %s", found.path, error)
             farewell.kept.append(found)

@@ -13,12 +13,12 @@ from octet.git.program import Git, GitFailed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 BRANCH_PREFIX = "octet/"
-SCRATCH = "octet-merge"
-TRIAL = f"{SCRATCH}-try"
+MERGE_WORKTREE = "octet-merge"
+TEST_WORKTREE_PREFIX = f"{MERGE_WORKTREE}-try"
 
 
 @dataclass(frozen=True)
-class Worktree:
+class ListedWorktree:
     """One checkout; `branch` is "" where HEAD is detached, `head` "" where there is no commit yet,
     `reason` why it is locked.
     """
@@ -31,7 +31,7 @@ class Worktree:
     reason: str = ""
 
 
-def list_worktrees(git: Git) -> list[Worktree]:
+def list_worktrees(git: Git) -> list[ListedWorktree]:
     """All worktrees that git knows, the main checkout first; some may no longer be on disk.
 
     Raises:
@@ -69,7 +69,9 @@ def branch_of(task: str, attempt: int = 1) -> str:
     return f"{BRANCH_PREFIX}{task}" if attempt == 1 else f"{BRANCH_PREFIX}{task}-{attempt}"
 
 
-def add_worktree(git: Git, directory: Path, task: str, *, base: str, attempt: int = 1) -> Worktree:
+def add_worktree(
+    git: Git, directory: Path, task: str, *, base: str, attempt: int = 1
+) -> ListedWorktree:
     """Check a task's branch out in a directory of its own, from the tip of branch `base`.
 
     Safe at any number of processes at once. An agent that asks again gets the worktree it already
@@ -99,10 +101,10 @@ def add_worktree(git: Git, directory: Path, task: str, *, base: str, attempt: in
     ran = git.patient("worktree", "add", "--quiet", str(path), branch)
     if ran.status != 0:
         raise GitFailed(f"no worktree for {branch}: {ran.complaint}")
-    return Worktree(path, git.commit(f"refs/heads/{branch}"), branch)
+    return ListedWorktree(path, git.commit(f"refs/heads/{branch}"), branch)
 
 
-def remove_worktree(git: Git, worktree: Worktree, *, merged_into: str) -> None:
+def remove_worktree(git: Git, worktree: ListedWorktree, *, merged_into: str) -> None:
     """Remove a worktree and its branch, if nothing in it would be lost by that.
 
     Files that git ignores do not count as work.
@@ -128,7 +130,7 @@ def remove_worktree(git: Git, worktree: Worktree, *, merged_into: str) -> None:
         git.patient("update-ref", "-d", f"refs/heads/{current.branch}", current.head)
 
 
-def _unfinished(git: Git, worktree: Worktree, merged_into: str) -> str:
+def _unfinished(git: Git, worktree: ListedWorktree, merged_into: str) -> str:
     if worktree.locked:
         return "it is locked"
     if not worktree.path.is_dir():
@@ -144,7 +146,7 @@ def _unfinished(git: Git, worktree: Worktree, merged_into: str) -> str:
     return ""
 
 
-def _reuse(present: Worktree, path: Path) -> Worktree:
+def _reuse(present: ListedWorktree, path: Path) -> ListedWorktree:
     if present.path == path and path.is_dir():
         return present
     if present.path == path:
@@ -152,11 +154,11 @@ def _reuse(present: Worktree, path: Path) -> Worktree:
     raise Refused(f"{present.branch} is checked out in {present.path}")
 
 
-def _read_block(block: str) -> Worktree:
+def _read_block(block: str) -> ListedWorktree:
     lines = block.splitlines()
     fields = {key: value for key, _, value in (line.partition(" ") for line in lines)}
     head = fields.get("HEAD", "")
-    return Worktree(
+    return ListedWorktree(
         path=Path(fields["worktree"]),
         head="" if set(head) == {"0"} else head,
         branch=fields.get("branch", "").removeprefix("refs/heads/"),
@@ -166,6 +168,6 @@ def _read_block(block: str) -> Worktree:
     )
 
 
-def is_scratch(path: Path) -> bool:
+def is_merge_worktree(path: Path) -> bool:
     """Whether a worktree is one of these, from its name."""
-    return path.name == SCRATCH or path.name.startswith(TRIAL)
+    return path.name == MERGE_WORKTREE or path.name.startswith(TEST_WORKTREE_PREFIX)

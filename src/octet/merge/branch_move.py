@@ -23,7 +23,7 @@ from pathlib import Path
 
 from octet.base.text import plain
 from octet.git.program import NO_HOOKS, Git
-from octet.git.worktrees import Worktree, list_worktrees
+from octet.git.worktrees import ListedWorktree, list_worktrees
 from octet.merge.recovery import (
     INDEX_LOCK,
     Move,
@@ -49,7 +49,7 @@ class Place:
     checkout: Git | None
 
 
-def find_place(git: Git, branch: str, known: list[Worktree]) -> Place | str:
+def find_place(git: Git, branch: str, known: list[ListedWorktree]) -> Place | str:
     """Where `branch` is checked out, or why it cannot move under its checkouts."""
     checkouts = _checkouts(git, branch, known)
     if len(checkouts) > 1:
@@ -98,7 +98,7 @@ def move(
         raise
 
 
-def mend(git: Git, common: Path, known: list[Worktree]) -> str:
+def mend(git: Git, common: Path, known: list[ListedWorktree]) -> str:
     """Bring the checkout of a move that was killed to where its branch is; why that cannot be done
     now, or "".
     """
@@ -249,7 +249,7 @@ def _git_dir(checkout: Git) -> Path:
     return Path(checkout.out("rev-parse", "--absolute-git-dir"))
 
 
-def _checkouts(git: Git, branch: str, known: list[Worktree]) -> list[Git]:
+def _checkouts(git: Git, branch: str, known: list[ListedWorktree]) -> list[Git]:
     return [git.at(tree.path) for tree in known if tree.branch == branch and not tree.bare]
 
 

@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 
 from octet.git.program import BUSY, Git, GitFailed
 from octet.git.remote import is_crowded
-from octet.git.worktrees import SCRATCH, TRIAL, list_worktrees
+from octet.git.worktrees import MERGE_WORKTREE, TEST_WORKTREE_PREFIX, list_worktrees
 from octet.merge.branch import Branch, Hold
 from octet.merge.branch_move import Place, find_place, find_untracked, mend, move
 from octet.merge.combination import Builder, Chain, Submitted, Tip, merge_flags
@@ -83,11 +83,11 @@ def land(
         GitFailed: git is missing, or the directory is in no repository.
     """
     common = git.common_dir()
-    with _only_one(common, SCRATCH) as alone:
+    with _only_one(common, MERGE_WORKTREE) as alone:
         if not alone:
             yield Waiting("another merge is running in this repository: wait for it")
             return
-        with Scratch(git, common, scratch.resolve() / SCRATCH) as room:
+        with Scratch(git, common, scratch.resolve() / MERGE_WORKTREE) as room:
             yield from _Landing(common, Branch(git, target), strategy, suite, room, fence).run(
                 works
             )
@@ -328,7 +328,7 @@ def _only_one(common: Path, name: str) -> Iterator[bool]:
 @contextmanager
 def _trial(git: Git, common: Path, directory: Path) -> Iterator[Scratch]:
     for number in range(1, TRIALS + 1):
-        path = directory / f"{TRIAL}{number}"
+        path = directory / f"{TEST_WORKTREE_PREFIX}{number}"
         with _only_one(common, path.name) as alone:
             if not alone:
                 continue

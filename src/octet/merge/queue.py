@@ -58,8 +58,8 @@ from octet.merge.progress import WAITING
 from octet.merge.test_command import Suite
 from octet.project import trust
 from octet.project.repository import Project
-from octet.worktree.lifecycle import clean_up_merged
-from octet.worktree.rescue import base_branch
+from octet.worktree.removal import clean_up_merged
+from octet.worktree.repository import base_branch
 
 TESTS_LIMIT_S = 3600.0
 PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0

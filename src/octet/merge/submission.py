@@ -18,7 +18,7 @@ from octet.git.program import Git
 from octet.git.remote import Remote
 from octet.git.worktrees import BRANCH_PREFIX
 from octet.merge.combination import conflicts_between
-from octet.worktree.rescue import base_branch
+from octet.worktree.repository import base_branch
 
 MOST_STAT_LINES = 40
 MOST_NAMED = 20

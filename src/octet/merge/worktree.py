@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from octet.git.program import NO_HOOKS, Git, GitFailed
-from octet.git.worktrees import Worktree
+from octet.git.worktrees import ListedWorktree
 from octet.merge.recovery import STILL_AT_WORK
 
 # A person's settings that would change the files that are tested.
@@ -61,7 +61,7 @@ class Scratch:
             os.close(self._lock)
             self._lock = None
 
-    def clear(self, known: list[Worktree]) -> str:
+    def clear(self, known: list[ListedWorktree]) -> str:
         """Throw away what a killed process left at the path; why that cannot be, or "". Done once,
         before the first `show`.
 

@@ -1,1 +1,1 @@
-"""The life of an agent's worktree, and the rescue of work in it."""
+"""An agent's worktree: creation, set-up, ports, ownership, inventory, removal, rescued work."""

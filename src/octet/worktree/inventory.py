@@ -1,6 +1,4 @@
-"""The worktrees of a repository as they are: whose, how big, with what work in them; and what may
-be tidied up.
-"""
+"""The linked worktrees of a repository: owner, size, work in them, and problems to clean up."""
 
 from __future__ import annotations
 
@@ -13,49 +11,42 @@ from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.git.program import Git
 from octet.git.snapshot import read_changes
-from octet.git.worktrees import Worktree as Checkout
-from octet.git.worktrees import is_scratch
+from octet.git.worktrees import ListedWorktree, is_merge_worktree
 from octet.project.repository import Project, is_within, real_path
 from octet.worktree.ownership import (
+    Ownership,
+    find_linked_worktree,
+    find_owner,
     is_lock_dead,
-    linked_checkouts,
-    linked_worktree,
-    owner_of,
-    read_tenancy,
+    list_linked_worktrees,
+    read_ownership,
 )
-from octet.worktree.rescue import base_branch
+from octet.worktree.repository import base_branch
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One worktree. `changed` counts files that are not committed, `unmerged` commits that the
-    protected branch lacks.
+class WorktreeStatus:
+    """One linked worktree as it is now."""
 
-    `owner` is the agent registered with it, "" when that is nobody or is gone; `made_for` whom it
-    was made for. `ours` is false for one that a person made in a place of their own. `lock` is why
-    git keeps it, `lock_dead` whether the process named there has ended. `bytes` is what it takes on
-    disk, -1 where that was not counted.
-    """
-
-    name: str
+    name: str  # last part of its path
     path: str
-    branch: str
-    head: str
-    task: str = ""
-    owner: str = ""
-    made_for: str = ""
-    changed: int = 0
-    unmerged: int = 0
-    ours: bool = True
-    missing: bool = False
-    broken: bool = False
-    lock: str = ""
-    lock_dead: bool = False
-    bytes: int = -1
+    branch: str  # "" if HEAD is detached
+    head: str  # its commit, "" if there is none yet
+    task: str = ""  # that it was made for
+    owner: str = ""  # the living agent that works in it, "" if there is none
+    made_for: str = ""  # the agent that it was made for
+    changed: int = 0  # files that are not committed
+    unmerged: int = 0  # commits that the protected branch lacks
+    ours: bool = True  # false if a person made it elsewhere
+    missing: bool = False  # its directory is gone
+    broken: bool = False  # its `.git` file is gone
+    lock: str = ""  # why git keeps it
+    lock_dead: bool = False  # the process named there has ended
+    bytes: int = -1  # on disk; -1 if not counted
 
     @property
     def stale(self) -> bool:
-        """Nobody works in it any more."""
+        """Whether it is unused: it has no owner and no valid lock."""
         return not self.owner and not (self.lock and not self.lock_dead)
 
     @property
@@ -70,8 +61,8 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something to tidy up. `safe` says that `--fix` does it, by `act` (unlock, remove)."""
+class WorktreeProblem:
+    """Something to clean up. `act` is what `--fix` does about it: unlock, remove, or "" (nothing)."""
 
     name: str
     what: str
@@ -80,86 +71,96 @@ class Finding:
 
     @property
     def safe(self) -> bool:
+        """Whether `--fix` handles it."""
         return bool(self.act)
 
 
-def survey(octet: Octet, project: Project, *, sizes: bool = True) -> Sequence[Standing]:
-    """All linked worktrees but those in which merges are tested."""
+def take_inventory(
+    octet: Octet, project: Project, *, sizes: bool = True
+) -> Sequence[WorktreeStatus]:
+    """All linked worktrees except those of the merge queue and the test gate."""
     base, agents = base_branch(project), octet.agents.list()
-    trees = [tree for tree in linked_checkouts(project) if not is_scratch(tree.path)]
-    return [_stand(project, tree, base, agents, sizes) for tree in trees]
+    return [
+        _status(project, listed, base, agents, sizes)
+        for listed in list_linked_worktrees(project)
+        if not is_merge_worktree(listed.path)
+    ]
 
 
-def diagnose(standings: Sequence[Standing], base: str) -> Iterator[Finding]:
-    """What to tidy up, and how; a person's own worktrees are theirs to tidy."""
-    for found in (standing for standing in standings if standing.ours):
-        if found.lock_dead:
-            yield Finding(
-                found.name,
+def find_problems(inventory: Sequence[WorktreeStatus], base: str) -> Iterator[WorktreeProblem]:
+    """What to clean up, and how; a person's own worktrees are left to that person."""
+    for status in inventory:
+        if status.ours and status.lock_dead:
+            what, advice = (
                 "is locked by a process that has ended",
-                f"git worktree unlock {found.name}",
-                "unlock",
+                f"git worktree unlock {status.name}",
             )
-        if found.broken:
-            yield Finding(found.name, "has lost its .git file", f"git worktree repair {found.path}")
-        elif found.missing and not (found.lock and not found.lock_dead):
-            yield Finding(
-                found.name,
-                "is not on disk any more",
-                f"octet worktree remove {found.name}",
-                "remove",
-            )
-        elif found.stale and not (found.changed or found.unmerged):
-            yield Finding(
-                found.name,
-                f"is nobody's, and all of it is in {base}",
-                f"octet worktree remove {found.name}",
-                "remove",
-            )
-        elif found.stale:
-            work = f"{found.changed} changed files and {found.unmerged} commits"
-            advice = f"octet worktree remove {found.name} (keeps them under refs/octet/rescue/)"
-            yield Finding(found.name, f"is nobody's and has {work}", advice)
+            yield WorktreeProblem(status.name, what, advice, "unlock")
+        if status.ours and (problem := _problem(status, base)):
+            yield problem
 
 
-def disk_use(directory: Path) -> int:
-    """Bytes on disk below a directory; what cannot be read counts as nothing."""
+def _problem(status: WorktreeStatus, base: str) -> WorktreeProblem | None:
+    remove = f"octet worktree remove {status.name}"
+    if status.broken:
+        repair = f"git worktree repair {status.path}"
+        return WorktreeProblem(status.name, "has lost its .git file", repair)
+    if status.missing and not (status.lock and not status.lock_dead):
+        return WorktreeProblem(status.name, "is not on disk any more", remove, "remove")
+    if not status.stale:
+        return None
+    if status.changed or status.unmerged:
+        work = f"{status.changed} changed files and {status.unmerged} commits"
+        keeping = f"{remove} (keeps them under refs/octet/rescue/)"
+        return WorktreeProblem(status.name, f"is unused and has {work}", keeping)
+    return WorktreeProblem(status.name, f"is unused, and all of it is in {base}", remove, "remove")
+
+
+def measure_disk_use(directory: Path) -> int:
+    """Bytes on disk below a directory; unreadable files count as nothing."""
     total = 0
     for place, _, names in os.walk(directory):
         for name in names:
             try:
                 total += Path(place, name).lstat().st_blocks * 512
             except OSError:
-                continue  # it went while we looked
+                continue  # removed since it was listed
     return total
 
 
-def _stand(
-    project: Project, tree: Checkout, base: str, agents: Sequence[Agent], sizes: bool
-) -> Standing:
-    worktree = linked_worktree(project, tree.path)
-    tenancy = read_tenancy(worktree.git_dir) if worktree else None
-    owner = owner_of(agents, tree.path, tenancy)
+def _status(
+    project: Project, listed: ListedWorktree, base: str, agents: Sequence[Agent], sizes: bool
+) -> WorktreeStatus:
+    worktree = find_linked_worktree(project, listed.path)
+    ownership = read_ownership(worktree)
+    owner = find_owner(agents, listed.path, ownership)
     git = Git(project.root)
-    changes = read_changes(git.at(tree.path)) if worktree else None
-    unmerged = (
-        git.run("rev-list", "--count", tree.head, f"^refs/heads/{base}").out if tree.head else ""
-    )
-    return Standing(
-        name=tree.path.name,
-        path=str(tree.path),
-        branch=tree.branch,
-        head=tree.head,
-        task=tenancy.task if tenancy else "",
+    changes = read_changes(git.at(listed.path)) if worktree else None
+    return WorktreeStatus(
+        name=listed.path.name,
+        path=str(listed.path),
+        branch=listed.branch,
+        head=listed.head,
+        task=ownership.task if ownership else "",
         owner=owner.id if owner else "",
-        made_for=tenancy.agent if tenancy else "",
+        made_for=ownership.agent if ownership else "",
         changed=len(changes.paths) + len(changes.foreign) if changes else 0,
-        unmerged=int(unmerged or 0),
-        ours=tenancy is not None
-        or is_within(tree.path, real_path(project.root / project.config.worktree_directory)),
-        missing=not tree.path.is_dir(),
-        broken=tree.path.is_dir() and worktree is None,
-        lock=(tree.reason or "locked") if tree.locked else "",
-        lock_dead=tree.locked and is_lock_dead(tree.reason),
-        bytes=disk_use(tree.path) if sizes and worktree else -1,
+        unmerged=_count_unmerged(git, listed.head, base),
+        ours=_is_ours(project, listed, ownership),
+        missing=not listed.path.is_dir(),
+        broken=listed.path.is_dir() and worktree is None,
+        lock=(listed.reason or "locked") if listed.locked else "",
+        lock_dead=listed.locked and is_lock_dead(listed.reason),
+        bytes=measure_disk_use(listed.path) if sizes and worktree else -1,
     )
+
+
+def _count_unmerged(git: Git, head: str, base: str) -> int:
+    if not head:
+        return 0
+    return int(git.run("rev-list", "--count", head, f"^refs/heads/{base}").out or 0)
+
+
+def _is_ours(project: Project, listed: ListedWorktree, ownership: Ownership | None) -> bool:
+    directory = real_path(project.root / project.config.worktree_directory)
+    return ownership is not None or is_within(listed.path, directory)

@@ -1,83 +1,74 @@
-"""Ports of worktrees: unique over all live worktrees of this machine, kept in one file of the state
-directory.
+"""Ports of worktrees, unique over all live worktrees of this machine; recorded in one file of the
+state directory.
 
-An entry belongs to a worktree's directory. One whose directory is no worktree any more counts as
-free.
+A port belongs to a worktree's directory. It counts as free once that directory is no longer a
+worktree.
 """
 
 from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from octet.base import dirs
 from octet.base.errors import Refused, UsageError
 from octet.base.files import read_file, replace_file
+from octet.worktree.locking import file_lock
 
-# Below the range from which systems take ports for outgoing connections (32768 on Linux, 49152 on
+# Below the ports that systems use for outgoing connections (32768 and up on Linux, 49152 and up on
 # macOS).
 FIRST, LAST = 20_000, 29_999
 LOCK_TIMEOUT_S = 30.0
 
 
 def allocate_ports(worktree: Path, names: Sequence[str]) -> Mapping[str, int]:
-    """A port for each name, the same ones when asked again; those of names that are no longer
-    wanted are free again.
+    """A port for each name, the same as before for a name that has one; ports of names that are no
+    longer given are released.
 
     Raises:
         Refused: all ports of the range are taken.
-        UsageError: the state directory cannot be written.
+        UsageError: the state directory is not writable.
     """
     with _locked():
         taken = _read()
-        before = {name: port for port, (place, name) in taken.items() if place == str(worktree)}
+        before = {name: port for port, (path, name) in taken.items() if path == str(worktree)}
         others = {
-            port for port, (place, _) in taken.items() if place != str(worktree) and _lives(place)
+            port for port, (path, _) in taken.items() if path != str(worktree) and _is_live(path)
         }
         found: dict[str, int] = {}
         for name in names:
             kept = before.get(name, 0)
-            found[name] = (
-                kept
-                if kept and kept not in others
-                else _free_port(others | set(found.values()) | set(before.values()))
-            )
+            if not kept or kept in others:
+                kept = _find_port(others | set(found.values()) | set(before.values()))
+            found[name] = kept
         entries = {port: entry for port, entry in taken.items() if port in others}
         _write({**entries, **{port: (str(worktree), name) for name, port in found.items()}})
     return found
 
 
-def free_ports(worktree: Path) -> Sequence[int]:
-    """Give a worktree's ports back; which they were."""
+def release_ports(worktree: Path) -> Sequence[int]:
+    """Release a worktree's ports; returns them."""
+    return _release(lambda path: path == str(worktree))
+
+
+def release_orphaned_ports() -> Sequence[int]:
+    """Release the ports of directories that are no longer worktrees; returns them."""
+    return _release(lambda path: not _is_live(path))
+
+
+def _release(is_wanted: Callable[[str], bool]) -> Sequence[int]:
     with _locked():
         taken = _read()
-        freed = [port for port, (place, _) in taken.items() if place == str(worktree)]
-        if freed:
-            _write({port: entry for port, entry in taken.items() if port not in freed})
-    return freed
+        released = [port for port, (path, _) in taken.items() if is_wanted(path)]
+        if released:
+            _write({port: entry for port, entry in taken.items() if port not in released})
+    return released
 
 
-def free_dead_ports() -> Sequence[int]:
-    """Give back the ports of directories that are no worktrees any more."""
-    with _locked():
-        taken = _read()
-        freed = [port for port, (place, _) in taken.items() if not _lives(place)]
-        if freed:
-            _write({port: entry for port, entry in taken.items() if port not in freed})
-    return freed
-
-
-def ports_of(worktree: Path) -> Mapping[str, int]:
-    """The ports that a worktree has."""
-    return {name: port for port, (place, name) in _read().items() if place == str(worktree)}
-
-
-def _free_port(taken: set[int]) -> int:
+def _find_port(taken: set[int]) -> int:
     for port in range(FIRST, LAST + 1):
         if port not in taken and _is_unused(port):
             return port
@@ -88,7 +79,7 @@ def _free_port(taken: set[int]) -> int:
 
 
 def _is_unused(port: int) -> bool:
-    """Whether nobody listens there now; a program that is not ours does not ask us."""
+    """Whether no program listens there now; programs other than Octet's are not in the record."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -98,20 +89,14 @@ def _is_unused(port: int) -> bool:
     return True
 
 
-def _lives(place: str) -> bool:
-    return Path(place, ".git").exists()
+def _is_live(path: str) -> bool:
+    return Path(path, ".git").exists()
 
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    path = dirs.make_private(dirs.state_dir()) / "ports.lock"
-    try:
-        with FileLock(path, timeout=LOCK_TIMEOUT_S):
-            yield
-    except Timeout as error:
-        raise Refused(
-            f"another process has held {path} for {LOCK_TIMEOUT_S:.0f} s: end it, then try again"
-        ) from error
+    with file_lock(dirs.make_private(dirs.state_dir()) / "ports.lock", LOCK_TIMEOUT_S):
+        yield
 
 
 def _record() -> Path:
@@ -119,14 +104,17 @@ def _record() -> Path:
 
 
 def _read() -> dict[int, tuple[str, str]]:
-    """Port → worktree and name. What cannot be read is a damaged file: worktrees keep their
-    `.env.octet`, new ones would clash.
+    """Port → path and name.
+
+    Raises:
+        UsageError: the file is damaged. Starting afresh would be wrong: worktrees keep their
+            `.env.octet`, and new ones would clash with them.
     """
     raw = read_file(_record())
     try:
         return {
-            int(port): (str(place), str(name))
-            for port, (place, name) in json.loads(raw or b"{}").items()
+            int(port): (str(path), str(name))
+            for port, (path, name) in json.loads(raw or b"{}").items()
         }
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
@@ -136,8 +124,5 @@ def _read() -> dict[int, tuple[str, str]]:
 
 
 def _write(entries: Mapping[int, tuple[str, str]]) -> None:
-    replace_file(
-        _record(),
-        (json.dumps({str(port): entry for port, entry in sorted(entries.items())}) + "\n").encode(),
-        0o600,
-    )
+    record = json.dumps({str(port): entry for port, entry in sorted(entries.items())}) + "\n"
+    replace_file(_record(), record.encode(), 0o600)

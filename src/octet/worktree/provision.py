@@ -1,8 +1,8 @@
-"""What a new worktree gets besides the branch's files: gitignored files that `.worktreeinclude`
-names, and ports of its own.
+"""What a new worktree gets besides the branch's files: gitignored files named by
+`.worktreeinclude`, and ports of its own.
 
-Nothing is read from or written to a place outside of the repository: the branch or
-`.worktreeinclude` may be a stranger's.
+Nothing outside of the repository is read or written, because the branch or `.worktreeinclude` may
+come from a stranger.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ PORTS_FILE = ".env.octet"
 
 def copy_included(root: Path, tree: Path) -> Sequence[str]:
     """Copy the gitignored files of the main checkout that its `.worktreeinclude` (patterns as in
-    .gitignore) names.
+    .gitignore) names. An existing file stays as it is.
 
-    A file that is there already stays. Returns what was left out, with the reason.
+    Returns:
+        The files that were left out, each with the reason.
     """
     if not (root / INCLUDE).is_file() or (root / INCLUDE).is_symlink():
         return []
     git = Git(root)
     listed = git.out("ls-files", "--others", "--ignored", f"--exclude-from={root / INCLUDE}", "-z")
-    named = {
-        path for path in listed.split("\0") if path and not path.endswith("/")
-    }  # with a slash: another repository
+    # A path that ends in a slash is another repository.
+    named = {path for path in listed.split("\0") if path and not path.endswith("/")}
     ignored = git.out("ls-files", "--others", "--ignored", "--exclude-standard", "-z").split("\0")
     left_out = []
     for path in sorted(named.intersection(ignored)):
@@ -52,7 +52,7 @@ def write_ports(tree: Path, ports: Mapping[str, int]) -> None:
 
     Raises:
         Refused: the branch has a file of that name.
-        UsageError: it cannot be written.
+        UsageError: the file is not writable.
     """
     git = Git(tree)
     if git.out("ls-files", "-z", "--", PORTS_FILE):
@@ -60,7 +60,7 @@ def write_ports(tree: Path, ports: Mapping[str, int]) -> None:
             f"{PORTS_FILE} is committed on this branch, and Octet writes each worktree's "
             "ports there: `git rm` it"
         )
-    _exclude(git.common_dir())
+    _exclude_from_git(git.common_dir())
     with suppress(FileNotFoundError):
         if (tree / PORTS_FILE).is_symlink():
             (tree / PORTS_FILE).unlink()
@@ -71,7 +71,7 @@ def write_ports(tree: Path, ports: Mapping[str, int]) -> None:
     replace_file(tree / PORTS_FILE, "".join(lines).encode(), 0o644)
 
 
-def _exclude(common_dir: Path) -> None:
+def _exclude_from_git(common_dir: Path) -> None:
     path = exclude.path_in(common_dir)
     with FileLock(common_dir / "octet-exclude.lock", timeout=30):
         before = (read_file(path) or b"").decode("utf-8", "surrogateescape")
@@ -81,7 +81,7 @@ def _exclude(common_dir: Path) -> None:
 
 
 def _copy(root: Path, tree: Path, path: str) -> str:
-    """Copy one file or link; why not, or ""."""
+    """Copy one file or link; returns why it was left out, or ""."""
     source, target = root / path, tree / path
     if not is_within(real_path(source), root):
         return "it leads out of the repository"
@@ -104,7 +104,7 @@ def _copy(root: Path, tree: Path, path: str) -> str:
 
 
 def _copy_file(source: Path, target: Path, mode: int) -> None:
-    # O_NOFOLLOW and O_EXCL: neither end may have become a link since it was looked at.
+    # O_NOFOLLOW and O_EXCL: neither path may have become a link since it was checked.
     reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(reading, "rb") as reader, os.fdopen(_create(target, mode), "wb") as writer:
         shutil.copyfileobj(reader, writer)

@@ -1,5 +1,5 @@
-"""`[worktree] setup`: the repository's command for a new worktree (dependencies), run once, if this
-machine approved it.
+"""`[worktree] setup`: the repository's command for a new worktree (dependencies), run once if this
+machine's person has approved it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ LOG = "octet-setup.log"
 
 
 @dataclass(frozen=True)
-class Setup:
-    """How it went: `ran` is whether it was started, `failure` one line, "" when it succeeded or
-    there is none to run.
-    """
+class SetupResult:
+    """`ran`: whether it was started. `failure`: one line, "" if it succeeded or there is none."""
 
     ran: bool = False
     failure: str = ""
@@ -32,27 +30,33 @@ class Setup:
 
 def run_setup(
     project: Project, tree: Path, git_dir: Path, ports: Mapping[str, int], limit_s: float = LIMIT_S
-) -> Setup:
-    """Run the set-up command in a worktree, with its ports in the environment and its output in
-    git's directory of the worktree.
+) -> SetupResult:
+    """Run the set-up command in a worktree, with its ports in the environment. The output goes to
+    a file in git's directory of the worktree.
     """
     command = project.config.worktree_setup
     if not command:
-        return Setup()
+        return SetupResult()
     if refusal := trust.check(project).command_refusal("worktree.setup"):
-        return Setup(failure=f"the set-up command did not run: {refusal}")
+        return SetupResult(failure=f"the set-up command did not run: {refusal}")
     log = git_dir / LOG
     environment = {**clean_environment(), **{name: str(port) for name, port in ports.items()}}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, shell=True, cwd=tree, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            start_new_session=True, env=environment,
-        )  # fmt: skip
+            command,
+            shell=True,
+            cwd=tree,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=environment,
+        )
         status = _wait(process, limit_s)
     if status == 0:
-        return Setup(True, "", str(log))
+        return SetupResult(True, "", str(log))
     how = f"was ended after {limit_s:g} s" if status is None else f"ended with status {status}"
-    return Setup(
+    return SetupResult(
         True, f"the set-up command {how}; the worktree stays, its output is in {log}", str(log)
     )
 

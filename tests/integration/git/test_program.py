@@ -11,7 +11,13 @@ from tests.support.repositories import commit, make_repository, work
 
 from octet.base.errors import Refused, UsageError
 from octet.git.program import Git, GitFailed
-from octet.git.worktrees import Worktree, add_worktree, branch_of, list_worktrees, remove_worktree
+from octet.git.worktrees import (
+    ListedWorktree,
+    add_worktree,
+    branch_of,
+    list_worktrees,
+    remove_worktree,
+)
 
 
 class TestGit:
@@ -61,7 +67,7 @@ class TestWorktrees:
         git.out("checkout", "--quiet", "-b", "elsewhere")
         commit(git, {"b.txt": "b\n"})
         tree = add_worktree(git, tmp_path / "trees", "t-1", base="main")
-        assert tree == Worktree(tmp_path / "trees" / "t-1", tip, "octet/t-1")
+        assert tree == ListedWorktree(tmp_path / "trees" / "t-1", tip, "octet/t-1")
         assert git.at(tree.path).commit("HEAD") == tip
 
     def test_the_same_task_again_gets_the_same_worktree(self, git: Git, tmp_path: Path) -> None:
@@ -166,4 +172,6 @@ class TestWorktrees:
         with pytest.raises(Refused, match="main checkout"):
             remove_worktree(git, list_worktrees(git)[0], merged_into="main")
         with pytest.raises(Refused, match="no worktree"):
-            remove_worktree(git, Worktree(git.directory.parent / "nothing"), merged_into="main")
+            remove_worktree(
+                git, ListedWorktree(git.directory.parent / "nothing"), merged_into="main"
+            )

@@ -42,7 +42,7 @@ from octet.core.tasks.verdicts import NewRecord
 from octet.core.usage import transcripts
 from octet.git.snapshot import Snapshot
 from octet.project.config import Config
-from octet.worktree.rescue import note_rescue
+from octet.worktree.rescue import record_rescue
 
 Call = tuple[Any, ...]
 
@@ -120,8 +120,8 @@ def _build(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> Non
     refuses(IllegalTransition, tasks.claim, other, task_id="named")
     tasks.progress(task.id, task.token, 50, "half")
     snapshot = Snapshot("refs/octet/rescue/t/1", "c0ffee", "1 file changed")
-    note_rescue(octet, developer.id, task.id, snapshot)
-    note_rescue(octet, developer.id, "nothing", snapshot)
+    record_rescue(octet, developer.id, task.id, snapshot)
+    record_rescue(octet, developer.id, "nothing", snapshot)
     assert tasks.get(task.id).rescue_size == "1 file changed"
     refuses(StaleToken, tasks.progress, task.id, "0", 51)
     refuses(NotFound, tasks.complete, "nothing", "0")

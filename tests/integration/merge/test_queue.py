@@ -28,7 +28,7 @@ from octet.merge.test_gate import judge
 from octet.project import trust
 from octet.project.config import FILE
 from octet.project.repository import load_project
-from octet.worktree.lifecycle import move_in
+from octet.worktree.creation import prepare_worktree
 
 SETTINGS = 'project = "shop"\n[test]\ncommand = "sh check.sh"\n'
 # Passes where the files of two works that exclude each other are not both there.
@@ -83,9 +83,9 @@ def built(
     author = author or join(octet, host=host_id())
     added = octet.tasks.add("work", gates=gates, **fields)
     task = octet.tasks.claim(author, task_id=added.id)
-    moved = move_in(octet, author, task)
-    head = commit(Git(Path(moved.path)), files)
-    octet.tasks.submit(task.id, task.token, branch=moved.branch, commit=head)
+    prepared = prepare_worktree(octet, author, task)
+    head = commit(Git(Path(prepared.path)), files)
+    octet.tasks.submit(task.id, task.token, branch=prepared.branch, commit=head)
     return octet.tasks.get(task.id)
 
 
@@ -230,7 +230,7 @@ def test_conflicts_are_foreseen(octet: Octet, guardian: Agent) -> None:
     builder = join(octet, host=host_id())
     added = octet.tasks.add("in work")
     task = octet.tasks.claim(builder, task_id=added.id)
-    commit(Git(Path(move_in(octet, builder, task).path)), {"a.txt": "in work\n"})
+    commit(Git(Path(prepare_worktree(octet, builder, task).path)), {"a.txt": "in work\n"})
     first = built(octet, {"a.txt": "first\n"})
     assert kinds(queue_of(octet, guardian).merge_once(first.id)) == [
         "merged",

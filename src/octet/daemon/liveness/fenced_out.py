@@ -23,7 +23,7 @@ from octet.daemon.projects.sessions import ProjectSession
 from octet.git.snapshot import RESCUE
 from octet.guard import policy
 from octet.guard.paths import worktree_resource
-from octet.worktree.ownership import worktrees_of
+from octet.worktree.ownership import claim_worktrees
 
 _OVER = frozenset({TaskState.DONE, TaskState.CANCELLED, TaskState.DEAD})
 _MOST_KNOWN = 1000
@@ -96,7 +96,7 @@ class FencedOut:
             for task, _ in lost:
                 worktrees |= {
                     worktree_resource(found): str(found.path)
-                    for found in worktrees_of(octet.project, burial.agent, task)
+                    for found in claim_worktrees(octet.project, burial.agent, task)
                 }
         self._rescuer.save_lost(octet, burial.agent, lost)
         return _Loss(burial, worktrees)

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.tasks.record import Task, TaskState
-from octet.worktree.rescue import rescue_claims, rescue_lost
+from octet.worktree.rescue import rescue_claims, rescue_lost_claims
 
 # Of the two seconds from a death to a claimable task. Many that die together share one budget.
 BURIAL_S = 1.2
@@ -62,7 +62,7 @@ class Rescuer:
     ) -> None:
         """The same for an agent that has come back from the dead, whose tasks are others' by now."""
         if lost:
-            wait([self._pool.submit(rescue_lost, octet, agent, lost)], timeout=budget_s)
+            wait([self._pool.submit(rescue_lost_claims, octet, agent, lost)], timeout=budget_s)
 
     def stop(self) -> None:
         """Take no more; what has begun goes on."""

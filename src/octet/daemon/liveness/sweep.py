@@ -23,7 +23,7 @@ from octet.core.agents.registry import Agent, Estate
 from octet.daemon.liveness.rescuer import Rescuer
 from octet.daemon.projects.sessions import ProjectSession
 from octet.store.subscription import Wakeups
-from octet.worktree.ownership import is_here
+from octet.worktree.ownership import is_this_host
 
 log = logging.getLogger("octet.sweep")
 
@@ -41,7 +41,7 @@ def sweep(octet: Octet, rescuer: Rescuer, alive: Collection[str], ttl_ms: int) -
     for agent in octet.agents.without_heartbeat():
         if agent.id in alive:
             continue
-        if is_here(
+        if is_this_host(
             agent.host
         ):  # one without a process; its work is here, and nobody else can save it
             rescuer.save(octet, agent)

@@ -25,7 +25,7 @@ from octet.daemon.liveness.heartbeat import Heartbeat
 from octet.daemon.projects.sessions import Projects
 from octet.daemon.turns.briefing import brief
 from octet.git.program import REDIRECTIONS, Git
-from octet.worktree.lifecycle import move_in
+from octet.worktree.creation import prepare_worktree
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def at_work(
     agent = register(octet, process, suffix=name)
     octet.tasks.add("contested")
     task = octet.tasks.claim(agent)
-    path = Path(move_in(octet, agent, task).path)
+    path = Path(prepare_worktree(octet, agent, task).path)
     (path / "a.txt").write_bytes(b"half\r\nof \xff it")
     (path / "new\nfile").write_text("untracked")
     return octet.agents.get(agent.id), task, path
