@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from octet.base.errors import LockHeld, Refused
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.tasks.tasks import Task
+from octet.core.tasks.record import Task
 from octet.git.program import Git
 from octet.git.snapshot import has_work
 from octet.git.worktrees import add_worktree, branch_of

@@ -17,7 +17,7 @@ from pathlib import Path
 from octet.base.files import read_file, replace_file
 from octet.base.process import host_id, identify
 from octet.core.agents.registry import Agent
-from octet.core.tasks.tasks import Task
+from octet.core.tasks.record import Task
 from octet.git.program import Git
 from octet.git.worktrees import ListedWorktree, list_worktrees
 from octet.project.repository import Project, Worktree, find_worktree

@@ -12,7 +12,7 @@ from tests.support.store_fixtures import join
 from octet.base.process import host_id
 from octet.client.api import Octet, connect
 from octet.core.agents.registry import Agent
-from octet.core.tasks.tasks import Task
+from octet.core.tasks.record import Task
 from octet.git.program import REDIRECTIONS, Git
 from octet.git.worktrees import ListedWorktree
 from octet.project import trust
