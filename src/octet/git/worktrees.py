@@ -1,6 +1,4 @@
-"""The worktrees of a repository: one for each attempt at a task, never removed while it holds work
-that is nowhere else.
-"""
+"""The worktrees of a repository as git lists them; one is added for each attempt at a task."""
 
 from __future__ import annotations
 
@@ -102,48 +100,6 @@ def add_worktree(
     if ran.status != 0:
         raise GitFailed(f"no worktree for {branch}: {ran.complaint}")
     return ListedWorktree(path, git.commit(f"refs/heads/{branch}"), branch)
-
-
-def remove_worktree(git: Git, worktree: ListedWorktree, *, merged_into: str) -> None:
-    """Remove a worktree and its branch, if nothing in it would be lost by that.
-
-    Files that git ignores do not count as work.
-
-    Raises:
-        Refused: it is the main checkout, is locked, has changes or untracked files, or commits that
-            `merged_into` lacks.
-        GitFailed: git could not do it.
-    """
-    known = list_worktrees(git)
-    if worktree.path == known[0].path:
-        raise Refused(f"{worktree.path} is the main checkout: it stays")
-    current = next((tree for tree in known if tree.path == worktree.path), None)
-    if current is None:
-        raise Refused(f"{worktree.path} is no worktree of this repository")
-    if why := _unfinished(git, current, merged_into):
-        raise Refused(f"{current.path} stays: {why}")
-    # Without --force: git looks again for changes at the moment it removes.
-    ran = git.patient("worktree", "remove", str(current.path))
-    if ran.status != 0:
-        raise Refused(f"{current.path} stays: {ran.complaint}")
-    if current.branch.startswith(BRANCH_PREFIX):
-        git.patient("update-ref", "-d", f"refs/heads/{current.branch}", current.head)
-
-
-def _unfinished(git: Git, worktree: ListedWorktree, merged_into: str) -> str:
-    if worktree.locked:
-        return "it is locked"
-    if not worktree.path.is_dir():
-        return "it is not on disk; `git worktree prune` forgets it"
-    changes = git.at(worktree.path).out("status", "--porcelain", "--untracked-files=all")
-    if changes:
-        return (
-            f"{len(changes.splitlines())} changed or untracked files; commit them or throw them "
-            "away"
-        )
-    if not git.contains(f"refs/heads/{merged_into}", worktree.head):
-        return f"its commits are not in {merged_into}"
-    return ""
 
 
 def _reuse(present: ListedWorktree, path: Path) -> ListedWorktree:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.support.repositories import commit, make_repository, work
+from tests.support.repositories import commit, make_repository
 
 from octet.base.errors import Refused, UsageError
 from octet.git.program import Git, GitFailed
@@ -16,7 +16,6 @@ from octet.git.worktrees import (
     add_worktree,
     branch_of,
     list_worktrees,
-    remove_worktree,
 )
 
 
@@ -128,50 +127,3 @@ class TestWorktrees:
         """A base that does not exist is a usage error."""
         with pytest.raises(UsageError, match="no branch trunk"):
             add_worktree(git, tmp_path / "trees", "t", base="trunk")
-
-    @pytest.mark.parametrize(
-        "make", ["changed", "staged", "untracked", "unmerged", "detached", "locked"]
-    )
-    def test_work_that_is_nowhere_else_keeps_its_worktree(
-        self, git: Git, tmp_path: Path, make: str
-    ) -> None:
-        """Removal is refused while anything in the worktree would be lost by it."""
-        tree = add_worktree(git, tmp_path / "trees", "t", base="main")
-        there = git.at(tree.path)
-        if make in {"changed", "staged"}:
-            (tree.path / "base.txt").write_text("new")
-        if make == "staged":
-            there.out("add", "base.txt")
-        if make == "untracked":
-            (tree.path / "new.txt").write_text("new")
-        if make == "unmerged":
-            commit(there, {"new.txt": "new"})
-        if make == "detached":
-            there.out("checkout", "--quiet", "--detach")
-            commit(there, {"new.txt": "new"})
-        if make == "locked":
-            git.out("worktree", "lock", str(tree.path))
-        with pytest.raises(Refused, match="stays"):
-            remove_worktree(git, tree, merged_into="main")
-        assert tree.path.is_dir()
-
-    def test_merged_work_lets_its_worktree_go(self, git: Git) -> None:
-        """A clean worktree whose commits are in main goes, with its branch; files that git ignores
-        do not hold it.
-        """
-        work(git, "t", {"t.txt": "t\n", ".gitignore": "*.log\n"})
-        git.out("merge", "--quiet", "octet/t")
-        tree = next(tree for tree in list_worktrees(git) if tree.branch == "octet/t")
-        (tree.path / "noise.log").write_text("noise")
-        remove_worktree(git, tree, merged_into="main")
-        assert not tree.path.exists()
-        assert git.commit("octet/t") == ""
-
-    def test_the_main_checkout_is_never_removed(self, git: Git) -> None:
-        """The first worktree, and a directory that is none, are refused."""
-        with pytest.raises(Refused, match="main checkout"):
-            remove_worktree(git, list_worktrees(git)[0], merged_into="main")
-        with pytest.raises(Refused, match="no worktree"):
-            remove_worktree(
-                git, ListedWorktree(git.directory.parent / "nothing"), merged_into="main"
-            )

@@ -71,6 +71,35 @@ def test_cleanup_after_a_merge_takes_only_what_is_unused(octet: Octet, root: Pat
     (Path(prepared.path) / "late").write_text("x")
     assert "not in main" in clean_up_merged(octet, prepared.branch)
     (Path(prepared.path) / "late").unlink()
+    (Path(prepared.path) / "ignored.log").write_text("noise")
     assert clean_up_merged(octet, prepared.branch) == ""
     assert not Path(prepared.path).exists()
     assert Git(root).commit(prepared.branch) == ""
+
+
+@pytest.mark.parametrize(
+    "make", ["changed", "staged", "untracked", "unmerged", "detached", "locked"]
+)
+def test_cleanup_keeps_work_that_is_nowhere_else(octet: Octet, root: Path, make: str) -> None:
+    """The task is done and its worktree has something that main lacks, or a lock: it stays."""
+    _, task, prepared = prepare(octet)
+    octet.tasks.release(task.id, task.token)
+    path = Path(prepared.path)
+    tree = Git(path)
+    if make in {"changed", "staged"}:
+        (path / "a.txt").write_text("new")
+    if make == "staged":
+        tree.out("add", "a.txt")
+    if make == "untracked":
+        (path / "new.txt").write_text("new")
+    if make == "detached":
+        tree.out("checkout", "--quiet", "--detach")
+    if make in {"unmerged", "detached"}:
+        tree.out("commit", "--quiet", "--allow-empty", "-m", "new")
+    if make == "locked":
+        Git(root).out("worktree", "lock", prepared.path)
+    assert make == "detached" or "stays" in clean_up_merged(octet, prepared.branch)
+    assert clean_up_merged(octet, prepared.branch, "0" * 40) == clean_up_merged(
+        octet, prepared.branch
+    )
+    assert path.is_dir()
