@@ -77,7 +77,7 @@ def _cost_ms(project: Project, command: str) -> float:
     best = float("inf")
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        policy.needs(event, project)
+        policy.find_needs(event, project)
         best = min(best, time.perf_counter() - began)
     return best * 1000
 

@@ -16,7 +16,7 @@ from tests.cli.conftest import Shop
 from tests.unit.install.test_assets import resolve
 
 import octet as package
-from octet.guard.octet_command import read_octet_command, runs_unasked
+from octet.guard.octet_command import is_prompt_free, read_octet_command
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "patterns.md").read_text()
@@ -69,7 +69,7 @@ def test_prompts_name_what_exists_and_needs_no_permission(name: str) -> None:
         for call in re.findall(r"`(octet [^`]*)`", text):
             words = read_octet_command(call)
             assert words is not None, call
-            assert runs_unasked(words), call
+            assert is_prompt_free(words), call
             command, rest = resolve(list(words[1:]))
             options = {option for parameter in command.params for option in parameter.opts}
             assert {word for word in rest if word.startswith("--")} <= options, call

@@ -36,11 +36,15 @@ def age(since_ms: int, now_ms: int) -> str:
     """How long ago, for people: 5 s, 3 min, 2 h, 4 d; empty for never."""
     if not since_ms:
         return ""
-    seconds = max(0, now_ms - since_ms) // 1000
+    return duration((now_ms - since_ms) / 1000)
+
+
+def duration(seconds: float) -> str:
+    """A time span for people, in its largest unit: 5 s, 3 min, 2 h, 4 d."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(max(0.0, seconds))} s"
 
 
 def quoted(text: str, most: int) -> str:

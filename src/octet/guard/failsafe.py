@@ -44,7 +44,7 @@ def _decide(raw: bytes, root: str | Path, why: str) -> Reply:
     except ConfigError as error:
         project, why = unread_project(root), str(error)
     return render_verdict(
-        policy.judge(policy.needs(event, project), policy.StoreDown(why), project)
+        policy.judge(policy.find_needs(event, project), policy.StoreDown(why), project)
     )
 
 

@@ -3,7 +3,7 @@ asking.
 
     read_octet_command("octet msg send dev-2 'it is free; go on'")     # ("octet", "msg", "send",
     "dev-2", "it is free; go on") read_octet_command("octet status; rm -rf x")
-    # None runs_unasked(("octet", "task", "claim"))                           # True
+    # None is_prompt_free(("octet", "task", "claim"))                           # True
 
 The tolerant parser of `shell.py` answers "what might this do?". Here the question is "is it certain
 to do only this?", so this reader knows plain words and quoted text, and gives up at anything else.
@@ -28,7 +28,7 @@ _ESCAPED = re.compile(r"\\([\"\\])")
 # approves something, takes another's lock, deletes what others may need, or runs another command is
 # left to the usual permission: init, up, down, daemon, redis, gc, map run, pipeline run, lock
 # break.
-_UNASKED: dict[str, frozenset[str] | None] = {
+_PROMPT_FREE: dict[str, frozenset[str] | None] = {
     "agent": frozenset({"list", "show", "join", "leave"}),
     "counter": None,
     "doctor": None,
@@ -93,13 +93,13 @@ def read_octet_command(text: str) -> tuple[str, ...] | None:
     return read if read[:1] == ("octet",) else None
 
 
-def runs_unasked(words: Sequence[str]) -> bool:
+def is_prompt_free(words: Sequence[str]) -> bool:
     """Whether that call may run without asking the user."""
     noun = words[1] if len(words) > 1 else ""
-    verbs = _UNASKED.get(noun, frozenset())
+    verbs = _PROMPT_FREE.get(noun, frozenset())
     return verbs is None or (len(words) > 2 and words[2] in verbs and _PERSONAL.isdisjoint(words))
 
 
-def approves(words: Sequence[str]) -> bool:
+def gives_approval(words: Sequence[str]) -> bool:
     """Whether that call gives a person's approval, which no agent may give."""
     return any(word in _APPROVING for word in words[1:2])

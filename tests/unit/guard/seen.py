@@ -17,7 +17,7 @@ def seen(needs: Needs) -> str:
     if needs.question:
         return "asks"
     found = [_named(resource) for resource in needs.resources]
-    return ", ".join([*found, *(path.replace(UNKNOWN, "…") for path in needs.swept)]) or "-"
+    return ", ".join([*found, *(path.replace(UNKNOWN, "…") for path in needs.partial_paths)]) or "-"
 
 
 def _named(resource: str) -> str:

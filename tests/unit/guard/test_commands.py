@@ -49,7 +49,7 @@ Edit = tuple[int, str, int]
 def needs_of(command: str, shop: Project, where: str = "main") -> policy.Needs:
     """What a command needs in the shop's main checkout, or in the worktree dev-1."""
     cwd = shop.root if where == "main" else shop.root / ".claude/worktrees" / where
-    return policy.needs(
+    return policy.find_needs(
         PreToolUse("s", str(cwd), Client(), "", "", "", "", "", "Bash", {"command": command}, "t"),
         shop,
     )
@@ -171,6 +171,6 @@ def test_looks_at_the_disk_are_bounded(
         looks += 1
         return paths.classify(project, path)
 
-    monkeypatch.setattr(policy, "classify", counted)
+    monkeypatch.setattr(policy.needs, "classify", counted)
     needs_of(command, shop)
-    assert looks <= 2 * policy._WRITE_LIMIT
+    assert looks <= 2 * policy.needs.WRITE_LIMIT

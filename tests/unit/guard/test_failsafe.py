@@ -48,13 +48,18 @@ OWN = {
     "octet.guard.paths",
     "octet.guard.payload",
     "octet.guard.policy",
+    "octet.guard.policy.answers",
+    "octet.guard.policy.judgement",
+    "octet.guard.policy.needs",
+    "octet.guard.policy.removals",
+    "octet.guard.policy.wording",
     "octet.guard.reply",
     "octet.guard.shell.script",
     "octet.guard.shell.run",
     "octet.guard.shell.words",
     "octet.guard.shell.writes",
     "octet.guard.shell.wrappers",
-    "octet.guard.shell.sweeps",
+    "octet.guard.shell.partial_paths",
     "octet.guard.shell.programs",
 }
 SLOW = {
@@ -152,7 +157,7 @@ def test_an_error_of_our_own_blocks(
     def fail(*_: object) -> None:
         raise broken("no")
 
-    monkeypatch.setattr(policy, "needs", fail)
+    monkeypatch.setattr(policy, "find_needs", fail)
     denied, reason = decision(event(shop.root, file_path="/a"), shop.root)
     assert denied == "deny"
     assert broken.__name__ in reason

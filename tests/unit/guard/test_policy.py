@@ -36,7 +36,7 @@ def needs_of(shop: Project, tool_use: Build) -> Callable[..., Needs]:
             if bash
             else None
         )
-        return policy.needs(
+        return policy.find_needs(
             event
             or tool_use(
                 "Write", {"file_path": f"{project.root}/{path}"}, cwd or project.root, **more
@@ -63,7 +63,7 @@ def test_outside_nothing_is_needed(needs_of: Callable[..., Needs], shop: Project
     """Another repository's files and events other than a tool's start."""
     assert needs_of("../other/a.py") == Needs()
     stop = parse(b'{"session_id": "s", "cwd": "/", "hook_event_name": "Stop"}', {"event": "Stop"})
-    assert policy.needs(stop, shop) == Needs()
+    assert policy.find_needs(stop, shop) == Needs()
 
 
 def test_gits_and_octets_own_files_are_refused(
@@ -102,8 +102,8 @@ def test_a_command_needs_all_that_it_does(needs_of: Callable[..., Needs]) -> Non
 @pytest.mark.parametrize("command", [None, 3, ["git", "push"], {}])
 def test_a_command_that_is_none_is_refused(shop: Project, tool_use: Build, command: object) -> None:
     """What cannot be checked is not let through."""
-    assert policy.needs(tool_use("Bash", {"command": command}), shop).refusals
-    assert policy.needs(tool_use("Bash", {}), shop).refusals
+    assert policy.find_needs(tool_use("Bash", {"command": command}), shop).refusals
+    assert policy.find_needs(tool_use("Bash", {}), shop).refusals
 
 
 def test_a_command_too_long_to_check_is_refused(

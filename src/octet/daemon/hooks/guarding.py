@@ -44,9 +44,9 @@ class Guarding:
 
     def before(self, project: ProjectSession, event: PreToolUse, pid: int, _: str) -> Answer:
         """PreToolUse: what the call needs is taken, or the call is denied."""
-        needs = policy.needs(event, project.repository)
+        needs = policy.find_needs(event, project.repository)
         agent: Agent | None
-        if needs.resources or needs.swept or needs.names_agent:
+        if needs.resources or needs.partial_paths or needs.names_agent:
             agent, verdict = self._guarded(project, event, pid, needs)
         else:
             agent, verdict = (
@@ -54,7 +54,7 @@ class Guarding:
                 policy.judge(needs, policy.Granted(), project.repository),
             )
         if agent and verdict.decision != "deny":
-            if needs.resources or needs.apart:
+            if needs.resources or needs.worktree_paths:
                 project.writes.update({agent.id, agent.parent})
             call = (pid, event.tool_use_id) if event.tool_name == "Bash" else None
             self._watch.wrote(project, agent, needs.resources, call)
@@ -92,7 +92,7 @@ class Guarding:
         place = (project.name, project.url or "", agent.id)
         fresh = [
             path
-            for path in needs.apart
+            for path in needs.worktree_paths
             if self._touched.get((*place, path), -TOUCH_EVERY_S) + TOUCH_EVERY_S <= now
         ]
         if not fresh:
@@ -172,7 +172,7 @@ def _astray(project: ProjectSession, agent: Agent, needs: policy.Needs) -> polic
     """
     if (
         agent.role != DEVELOPER
-        or not needs.shared
+        or not needs.checkout_paths
         or needs.refusals
         or project.config.lock_paths != "enforce"
     ):

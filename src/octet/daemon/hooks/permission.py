@@ -39,14 +39,14 @@ def in_the_way(octet: Octet, agent: Agent, needs: policy.Needs) -> policy.Held |
     """A lock of another agent on what a call may change, where its paths are known in part only;
     None for none.
     """
-    if not needs.swept:
+    if not needs.partial_paths:
         return None
     others = {
         lock.resource: lock
         for lock in octet.locks.list()
         if lock.holder not in (agent.id, agent.parent)
     }
-    found = policy.swept_lock(needs, others)
+    found = policy.match_partial(needs, others)
     if found is None:
         return None
     lock = others[found]

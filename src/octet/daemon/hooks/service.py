@@ -136,7 +136,7 @@ class HookService:
     ) -> Answer:
         log.warning("%s %s: %s", project.name, request.event, error)
         if isinstance(event, PreToolUse):
-            needs = policy.needs(event, project.repository)
+            needs = policy.find_needs(event, project.repository)
             return render_verdict(
                 policy.judge(needs, policy.StoreDown(str(error)), project.repository), event
             )

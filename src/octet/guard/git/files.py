@@ -15,8 +15,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from octet.guard.git.call import Call, options
+from octet.guard.git.call import Call
 from octet.guard.git.checkout import Checkout
+from octet.guard.shell.options import parse_options
 from octet.guard.shell.words import UNKNOWN
 from octet.guard.shell.writes import Write
 
@@ -98,7 +99,9 @@ def _paths(
 
 
 def _checkout(call: Call, checkout: Checkout) -> Iterator[Write]:
-    flags, operands = options(call.words, {"b", "B", "orphan", "conflict", "pathspec-from-file"})
+    flags, operands = parse_options(
+        call.words, {"b", "B", "orphan", "conflict", "pathspec-from-file"}
+    )
     if {"b", "B", "orphan"} & flags.keys() and not {"f", "force"} & flags.keys():
         return  # a new branch at this commit, or git refuses
     if "pathspec-from-file" in flags or {"p", "patch"} & flags.keys():
@@ -118,7 +121,7 @@ def _checkout(call: Call, checkout: Checkout) -> Iterator[Write]:
 
 def _switch(call: Call, checkout: Checkout) -> Iterator[Write]:
     """The files of everybody become another branch's; making a new branch here changes none."""
-    flags, operands = options(
+    flags, operands = parse_options(
         call.words, {"c", "C", "create", "force-create", "orphan", "conflict"}
     )
     forced = {"f", "force", "discard-changes"} & flags.keys()
@@ -131,7 +134,7 @@ def _switch(call: Call, checkout: Checkout) -> Iterator[Write]:
 
 
 def _restore(call: Call, checkout: Checkout) -> Iterator[Write]:
-    flags, operands = options(call.words, {"s", "source", "conflict", "pathspec-from-file"})
+    flags, operands = parse_options(call.words, {"s", "source", "conflict", "pathspec-from-file"})
     if {"S", "staged"} & flags.keys() and not {"W", "worktree"} & flags.keys():
         return
     yield from _paths(operands, checkout)
@@ -145,13 +148,13 @@ def _reset(call: Call, checkout: Checkout) -> Iterator[Write]:
 
 
 def _remove(call: Call, checkout: Checkout) -> Iterator[Write]:
-    flags, operands = options(call.words, {"pathspec-from-file"})
+    flags, operands = parse_options(call.words, {"pathspec-from-file"})
     if not {"cached", "n", "dry-run"} & flags.keys():
         yield from _paths(operands, checkout, removes=True)
 
 
 def _move(call: Call, checkout: Checkout) -> Iterator[Write]:
-    flags, operands = options(call.words)
+    flags, operands = parse_options(call.words)
     if {"n", "dry-run"} & flags.keys() or len(operands) < 2:
         return
     yield from _paths(operands[:-1], checkout, removes=True)
@@ -166,7 +169,7 @@ def _move(call: Call, checkout: Checkout) -> Iterator[Write]:
 
 
 def _clean(call: Call, checkout: Checkout) -> Iterator[Write]:
-    flags, operands = options(call.words, {"e", "exclude"})
+    flags, operands = parse_options(call.words, {"e", "exclude"})
     if {"n", "dry-run"} & flags.keys():
         return
     if operands:
@@ -183,7 +186,7 @@ def _stash(call: Call, checkout: Checkout) -> Iterator[Write]:
 
 def _commit(call: Call, checkout: Checkout) -> Iterator[Write]:
     """`-a` takes the unfinished changes of others along."""
-    flags, _ = options(
+    flags, _ = parse_options(
         call.words,
         {
             "m",
@@ -205,18 +208,20 @@ def _commit(call: Call, checkout: Checkout) -> Iterator[Write]:
 
 
 def _apply(call: Call, checkout: Checkout) -> Iterator[Write]:
-    flags, _ = options(call.words, {"p", "C", "directory", "exclude", "include", "whitespace"})
+    flags, _ = parse_options(
+        call.words, {"p", "C", "directory", "exclude", "include", "whitespace"}
+    )
     if not {"check", "stat", "numstat", "summary", "cached"} & flags.keys():
         yield _everything(checkout)
 
 
 def _read_tree(call: Call, checkout: Checkout) -> Iterator[Write]:
-    if options(call.words)[0].keys() & {"u", "reset"}:
+    if parse_options(call.words)[0].keys() & {"u", "reset"}:
         yield _everything(checkout)
 
 
 def _checkout_index(call: Call, checkout: Checkout) -> Iterator[Write]:
-    flags, operands = options(call.words, {"prefix", "stage"})
+    flags, operands = parse_options(call.words, {"prefix", "stage"})
     if {"f", "force"} & flags.keys() and "prefix" not in flags:
         yield from _paths(operands, checkout)
         if {"a", "all", "stdin"} & flags.keys():

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from octet.guard.git.call import Call, options
+from octet.guard.git.call import Call
 from octet.guard.git.checkout import Checkout
+from octet.guard.shell.options import parse_options
 from octet.guard.shell.words import UNKNOWN
 
 
@@ -141,14 +142,14 @@ def _fetched(call: Call, checkout: Checkout) -> Iterator[Effect]:
         "s",
         "X",
     }
-    for refspec in options(call.words, valued)[1][1:]:
+    for refspec in parse_options(call.words, valued)[1][1:]:
         _, colon, target = refspec.partition(":")
         if colon:
             yield from _branch(_ref(target), checkout)
 
 
 def _rebase(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = options(
+    flags, operands = parse_options(
         call.words,
         {"onto", "x", "exec", "s", "strategy", "X", "strategy-option", "C", "whitespace", "empty"},
     )
@@ -165,7 +166,7 @@ def _reset(call: Call, checkout: Checkout) -> Iterator[Effect]:
     """With paths it only unstages; without a commit it moves nothing, but `--hard` throws
     everybody's changes away.
     """
-    flags, operands = options(call.words, {"pathspec-from-file"})
+    flags, operands = parse_options(call.words, {"pathspec-from-file"})
     mode = {"hard", "soft", "mixed", "merge", "keep"} & flags.keys()
     if {"p", "patch", "pathspec-from-file"} & flags.keys() or (
         not mode and _only_paths(flags, operands, checkout)
@@ -183,7 +184,9 @@ def _only_paths(flags: Mapping[str, str], operands: list[str], checkout: Checkou
 
 
 def _push(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = options(call.words, {"o", "push-option", "repo", "receive-pack", "exec"})
+    flags, operands = parse_options(
+        call.words, {"o", "push-option", "repo", "receive-pack", "exec"}
+    )
     if {"n", "dry-run"} & flags.keys():
         return
     if "mirror" in flags:
@@ -232,7 +235,7 @@ def _pushed(refspec: str, checkout: Checkout, *, force: bool, delete: bool) -> I
 
 
 def _branch_command(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = options(
+    flags, operands = parse_options(
         call.words,
         {"u", "set-upstream-to", "contains", "no-contains", "points-at", "format", "sort"},
     )
@@ -280,7 +283,9 @@ def _taken_up(name: str, checkout: Checkout) -> Iterator[Effect]:
 
 
 def _checkout_command(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = options(call.words, {"b", "B", "orphan", "conflict", "pathspec-from-file"})
+    flags, operands = parse_options(
+        call.words, {"b", "B", "orphan", "conflict", "pathspec-from-file"}
+    )
     if "B" in flags:
         yield from _others(_ref(flags["B"]), checkout, "make a branch of your own")
         yield from _branch(_ref(flags["B"]), checkout)
@@ -312,7 +317,7 @@ def _switch_to(call: Call, operands: list[str], checkout: Checkout) -> None:
 
 
 def _switch(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = options(
+    flags, operands = parse_options(
         call.words, {"c", "C", "create", "force-create", "orphan", "conflict"}
     )
     if forced := flags.get("C") or flags.get("force-create"):
@@ -334,7 +339,7 @@ def _worktree(call: Call, checkout: Checkout) -> Iterator[Effect]:
         yield Refused(_WORKTREE)
     elif verb == "add":
         yield from _branch(
-            _ref(options(call.words[1:], {"b", "B", "reason"})[0].get("B", "")), checkout
+            _ref(parse_options(call.words[1:], {"b", "B", "reason"})[0].get("B", "")), checkout
         )
 
 
@@ -359,7 +364,7 @@ def _stash(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 
 def _update_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = options(call.words, {"m"})
+    flags, operands = parse_options(call.words, {"m"})
     if "stdin" in flags:
         yield Refused(
             "it can move any branch: give `git update-ref` the ref and the commit as words"
@@ -373,7 +378,7 @@ def _update_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 
 def _symbolic_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = options(call.words, {"m"})
+    flags, operands = parse_options(call.words, {"m"})
     if len(operands) < 2 and not {"d", "delete"} & flags.keys():
         return
     if operands and operands[0] == "HEAD":
@@ -389,7 +394,7 @@ def _filter(_call: Call, _checkout: Checkout) -> Iterator[Effect]:
 
 
 def _clean(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = options(call.words, {"e", "exclude"})
+    flags, operands = parse_options(call.words, {"e", "exclude"})
     twice = sum(word.count("f") for word in call.words if word[:1] == "-" and word[:2] != "--") > 1
     dry = {"n", "dry-run"} & flags.keys()
     if (
@@ -403,7 +408,7 @@ def _clean(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 
 def _repack(call: Call, _checkout: Checkout) -> Iterator[Effect]:
-    flags, _ = options(call.words, {"f", "window", "depth", "threads"})
+    flags, _ = parse_options(call.words, {"f", "window", "depth", "threads"})
     if "d" in flags and {"a", "A"} & flags.keys() and not {"k", "keep-unreachable"} & flags.keys():
         yield Refused(_REPACK)
 
@@ -413,7 +418,7 @@ def _fast_import(_call: Call, _checkout: Checkout) -> Iterator[Effect]:
 
 
 def _subtree(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    _, operands = options(call.words, {"P", "prefix", "m", "message", "b", "branch", "onto"})
+    _, operands = parse_options(call.words, {"P", "prefix", "m", "message", "b", "branch", "onto"})
     if operands[:1] == ["push"]:
         yield from _branch(_ref(operands[-1].rpartition(":")[2]), checkout)
     elif operands[:1] != ["split"]:
@@ -421,7 +426,9 @@ def _subtree(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 
 def _config(call: Call, _checkout: Checkout) -> Iterator[Effect]:
-    _, operands = options(call.words, {"f", "file", "blob", "type", "default", "value", "comment"})
+    _, operands = parse_options(
+        call.words, {"f", "file", "blob", "type", "default", "value", "comment"}
+    )
     operands = operands[1:] if operands[:1] == ["set"] else operands
     if len(operands) > 1 and operands[0].lower() == "core.hookspath":
         yield Refused(_HOOKS_PATH)

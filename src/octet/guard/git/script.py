@@ -19,11 +19,12 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 
-from octet.guard.git.call import Call, expand_alias, options, read_call
+from octet.guard.git.call import Call, expand_alias, read_call
 from octet.guard.git.checkout import Checkout
 from octet.guard.git.files import file_changes
 from octet.guard.git.rules import Effect, Moves, Refused, effects
 from octet.guard.shell import script as shell
+from octet.guard.shell.options import parse_options
 from octet.guard.shell.words import UNKNOWN, quoted
 from octet.guard.shell.writes import Write, shell_writes
 from octet.project.repository import (
@@ -137,7 +138,7 @@ class _Follower:
         """Commands that git runs: `rebase --exec`, `bisect run`."""
         text = ""
         if call.subcommand == "rebase":
-            flags, _ = options(call.words, {"x", "exec", "onto", "s", "X"})
+            flags, _ = parse_options(call.words, {"x", "exec", "onto", "s", "X"})
             text = flags.get("x") or flags.get("exec") or ""
         elif call.subcommand == "bisect" and call.words[:1] == ("run",):
             text = quoted(call.words[1:])
@@ -210,7 +211,7 @@ class _Follower:
         """`git init` and `git clone` make another repository, whose commands are none of the
         project's business.
         """
-        _, operands = options(call.words, _INIT_VALUED)
+        _, operands = parse_options(call.words, _INIT_VALUED)
         if call.subcommand == "clone":
             operands = operands[1:] or [
                 re.sub(r"(/?\.git)?/*$", "", operand).rpartition("/")[2] for operand in operands

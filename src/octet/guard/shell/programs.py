@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from octet.guard.git.call import options
+from octet.guard.shell.options import parse_options
 from octet.guard.shell.words import UNKNOWN
 from octet.guard.shell.wrappers import found_by
 
@@ -46,7 +46,7 @@ def _each(*valued: str, removes: bool = False, skip: int = 0) -> Program:
     """Every operand behind the first `skip`; `valued` are options that take the next word."""
 
     def find(words: Sequence[str]) -> Found:
-        for operand in options(words, valued)[1][skip:]:
+        for operand in parse_options(words, valued)[1][skip:]:
             yield Operand(operand, removes)
 
     return find
@@ -56,7 +56,7 @@ def _output(*names: str) -> Program:
     """Only what an option names: `sort -o FILE`."""
 
     def find(words: Sequence[str]) -> Found:
-        flags, _ = options(words, names)
+        flags, _ = parse_options(words, names)
         for name in names:
             if name in flags:
                 yield Operand(flags[name])
@@ -68,18 +68,18 @@ def _changes_attributes(words: Sequence[str]) -> Found:
     """`chmod`, `chown` and their like: the first operand is what to set, unless `--reference` says
     it.
     """
-    flags, operands = options(words, {"reference", "from"})
+    flags, operands = parse_options(words, {"reference", "from"})
     for operand in operands if "reference" in flags else operands[1:]:
         yield Operand(f"{operand}{BELOW}" if "R" in flags or "recursive" in flags else operand)
 
 
 def _make_directory(words: Sequence[str]) -> Found:
-    for operand in options(words, {"m", "mode"})[1]:
+    for operand in parse_options(words, {"m", "mode"})[1]:
         yield Operand(operand, makes=True)
 
 
 def _sed(words: Sequence[str]) -> Found:
-    flags, operands = options(words, {"e", "f", "expression", "file", "l", "line-length"})
+    flags, operands = parse_options(words, {"e", "f", "expression", "file", "l", "line-length"})
     if "i" in flags or "in-place" in flags:
         for operand in (
             operands if {"e", "f", "expression", "file"} & flags.keys() else operands[1:]
@@ -88,14 +88,14 @@ def _sed(words: Sequence[str]) -> Found:
 
 
 def _perl(words: Sequence[str]) -> Found:
-    flags, operands = options(words, {"e", "E", "I", "M", "m"})
+    flags, operands = parse_options(words, {"e", "E", "I", "M", "m"})
     if "i" in flags:
         for operand in operands if {"e", "E"} & flags.keys() else operands[1:]:
             yield Operand(operand)
 
 
 def _awk(words: Sequence[str]) -> Found:
-    flags, operands = options(words, {"f", "file", "v", "assign", "F", "i", "include"})
+    flags, operands = parse_options(words, {"f", "file", "v", "assign", "F", "i", "include"})
     if "inplace" in (flags.get("i"), flags.get("include")):
         for operand in operands if {"f", "file"} & flags.keys() else operands[1:]:
             yield Operand(operand)
@@ -124,7 +124,7 @@ def _link(words: Sequence[str]) -> Found:
 
 
 def _install(words: Sequence[str]) -> Found:
-    flags, operands = options(
+    flags, operands = parse_options(
         words, {"m", "mode", "o", "owner", "g", "group", "t", "target-directory", "S", "suffix"}
     )
     if "d" in flags or "directory" in flags:
@@ -136,7 +136,7 @@ def _install(words: Sequence[str]) -> Found:
 
 def _transfer(words: Sequence[str]) -> tuple[list[str], str]:
     """Sources and target of `mv`, `cp`, `ln` and `install`."""
-    flags, operands = options(
+    flags, operands = parse_options(
         words, {"t", "target-directory", "S", "suffix", "m", "mode", "o", "owner", "g", "group"}
     )
     if directory := flags.get("t") or flags.get("target-directory"):
@@ -172,7 +172,7 @@ def _rsync(words: Sequence[str]) -> Found:
         "temp-dir",
         "port",
     }
-    flags, operands = options(
+    flags, operands = parse_options(
         words,
         {
             *valued,
@@ -207,7 +207,7 @@ def _tar(words: Sequence[str]) -> Found:
         if words and re.fullmatch(r"[A-Za-z]+", words[0])
         else list(words)
     )
-    flags, _ = options(
+    flags, _ = parse_options(
         words,
         {
             "f",
@@ -239,20 +239,20 @@ def _tar(words: Sequence[str]) -> Found:
 
 
 def _unzip(words: Sequence[str]) -> Found:
-    flags, operands = options(words, {"d", "x", "P"})
+    flags, operands = parse_options(words, {"d", "x", "P"})
     if operands and not {"l", "p", "t", "v", "z", "Z"} & flags.keys():
         yield Operand(f"{flags.get('d', '.').rstrip('/') or '/'}{BELOW}")
 
 
 def _zip(words: Sequence[str]) -> Found:
-    operands = options(words, {"x", "i", "b", "n", "t", "P"})[1]
+    operands = parse_options(words, {"x", "i", "b", "n", "t", "P"})[1]
     for operand in operands[:1]:
         yield Operand(operand if operand.endswith((".zip", UNKNOWN)) else f"{operand}.zip")
 
 
 def _patch(words: Sequence[str]) -> Found:
     """The file that is named, else whatever the patch names."""
-    flags, operands = options(
+    flags, operands = parse_options(
         words,
         {
             "p",
@@ -286,7 +286,7 @@ def _packed(ending: str) -> Program:
     """`gzip FILE`: FILE goes, FILE.gz comes."""
 
     def find(words: Sequence[str]) -> Found:
-        flags, operands = options(words, {"S", "suffix", "T", "threads"})
+        flags, operands = parse_options(words, {"S", "suffix", "T", "threads"})
         if {"c", "stdout", "to-stdout", "t", "test", "l", "list"} & flags.keys():
             return
         unpacks = {"d", "decompress", "uncompress"} & flags.keys()
@@ -329,7 +329,7 @@ def _curl(words: Sequence[str]) -> Found:
         "m",
         "w",
     ]
-    flags, operands = options(
+    flags, operands = parse_options(
         words,
         {
             *valued,
@@ -375,7 +375,7 @@ def _wget(words: Sequence[str]) -> Found:
         "R",
         "D",
     }
-    flags, operands = options(
+    flags, operands = parse_options(
         words, {*valued, "user-agent", "post-data", "tries", "timeout", "user", "password", "level"}
     )
     directory = flags.get("P") or flags.get("directory-prefix") or ""
@@ -420,7 +420,7 @@ def _find(words: Sequence[str]) -> Found:
 
 
 def _split(words: Sequence[str]) -> Found:
-    operands = options(
+    operands = parse_options(
         words,
         {
             "a",
@@ -440,7 +440,7 @@ def _split(words: Sequence[str]) -> Found:
 
 
 def _ruby(words: Sequence[str]) -> Found:
-    flags, operands = options(words, {"e", "I", "r"})
+    flags, operands = parse_options(words, {"e", "I", "r"})
     if "i" in flags:
         for operand in operands if "e" in flags else operands[1:]:
             yield Operand(operand)
