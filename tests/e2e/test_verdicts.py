@@ -27,7 +27,7 @@ NOTEBOOK = {
     "nbformat": 4,
     "nbformat_minor": 5,
 }
-HELD = "has been held by guest-1"
+HELD = "is held by guest-1"
 Case = tuple[Tool, str]
 
 

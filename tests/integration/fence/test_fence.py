@@ -268,7 +268,7 @@ def test_an_agent_without_a_trace_above_it_is_known_by_its_environment(fenced: F
         in fenced.person(*commit, code=128, CLAUDE_PID=str(developer.pid)).said
     )
     assert (
-        "not by a developer"
+        "not a developer"
         in fenced.person(*commit, code=128, OCTET_AGENT="dev-x", OCTET_ROLE="developer").said
     )
     fenced.person(*commit, CLAUDE_PID="4194305")

@@ -54,6 +54,7 @@ OWN = {
     "octet.guard.policy.removals",
     "octet.guard.policy.wording",
     "octet.guard.reply",
+    "octet.guard.shell.options",
     "octet.guard.shell.script",
     "octet.guard.shell.run",
     "octet.guard.shell.words",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from octet.guard.octet_command import approves, read_octet_command, runs_unasked
+from octet.guard.octet_command import gives_approval, is_prompt_free, read_octet_command
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_anything_else_is_not(text: str) -> None:
     assert read_octet_command(text) is None
 
 
-def test_work_runs_unasked_and_power_does_not() -> None:
-    """An agent's own commands need no permission; what starts, stops, breaks or approves does."""
+def test_work_is_prompt_free_and_power_does_not() -> None:
+    """An agent's own commands need no permission; what starts, stops, breaks or gives_approval does."""
     work = (
         "task claim",
         "task submit T1",
@@ -93,7 +93,7 @@ def test_work_runs_unasked_and_power_does_not() -> None:
         "keys",
     )
     for text in (*work, *own, "msg send a b", "lock acquire name:x", "status"):
-        assert runs_unasked(("octet", *text.split())), text
+        assert is_prompt_free(("octet", *text.split())), text
     refused = (
         "",
         "init",
@@ -114,9 +114,9 @@ def test_work_runs_unasked_and_power_does_not() -> None:
         "hook",
     )
     for text in (*refused, "nosuch"):
-        assert not runs_unasked(("octet", *text.split())), text
-    assert approves(("octet", "init"))
-    assert not approves(("octet", "task", "init"))
+        assert not is_prompt_free(("octet", *text.split())), text
+    assert gives_approval(("octet", "init"))
+    assert not gives_approval(("octet", "task", "init"))
 
 
 @example("a'")  # a reader with possessive groups is fooled by it in Python 3.11.2

@@ -13,7 +13,6 @@ import time
 from dataclasses import replace
 
 from octet.base.errors import NotFound, OctetError, StoreUnreachable
-from octet.base.text import plain
 from octet.base.vocabulary import DEVELOPER
 from octet.core.agents.registry import Agent
 from octet.core.locks.overlap import Overlap
@@ -24,6 +23,7 @@ from octet.daemon.liveness.fenced_out import FencedOut
 from octet.daemon.projects.sessions import ProjectSession
 from octet.guard import policy
 from octet.guard.payload import PostToolUse, PreToolUse
+from octet.guard.policy import wording
 from octet.guard.reply import Reply as Answer
 from octet.guard.reply import render_context, render_verdict
 
@@ -115,7 +115,9 @@ class Guarding:
         for intrusion in found:
             try:
                 project.connected().messages.send(
-                    intrusion.lock.holder, _intruded(agent, intrusion), sender=agent.id
+                    intrusion.lock.holder,
+                    wording.intruded(intrusion.path, agent.id),
+                    sender=agent.id,
                 )
             except StoreUnreachable:
                 raise
@@ -135,35 +137,11 @@ class Guarding:
 
 
 def _overlap_notice(overlap: Overlap) -> str:
-    work = (f", task {plain(overlap.task, 80)}" if overlap.task else "") + (
-        f", branch {plain(overlap.branch, 200)}" if overlap.branch else ""
-    )
-    advice = f"agree who does what before both are merged (`octet msg send {plain(overlap.agent, 80)} …`)"
-    who = f"{plain(overlap.agent, 80)}{work}, in a worktree of its own"
-    return (
-        f"Octet: {plain(overlap.path)} is also being changed by {who}; it was told too: {advice}."
-    )
+    return wording.overlap(overlap.path, overlap.agent, overlap.task, overlap.branch)
 
 
 def _intruding(found: Intrusion) -> str:
-    holder, work = (
-        plain(found.lock.holder, 80),
-        f" (task {plain(found.lock.task, 80)})" if found.lock.task else "",
-    )
-    return (
-        f"Octet: {plain(found.path)} changed while this command ran, and {holder} holds "
-        f"it{work}; it was told. "
-        f"If it was this command, agree with {holder} (`octet msg send {holder} …`) and do "
-        "not write it again."
-    )
-
-
-def _intruded(agent: Agent, found: Intrusion) -> str:
-    path = plain(found.path)
-    return (
-        f"{path}, which you hold, changed while a shell command of {agent.id} ran: look at it "
-        f"(`git diff -- {path}`) before you go on."
-    )
+    return wording.intruding(found.path, found.lock.holder, found.lock.task)
 
 
 def _astray(project: ProjectSession, agent: Agent, needs: policy.Needs) -> policy.Verdict | None:

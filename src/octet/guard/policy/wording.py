@@ -98,23 +98,21 @@ def held_notice(lock: Held, name: str) -> str:
 
 def held_warning(lock: Held, name: str) -> str:
     """The same for the model."""
-    return (
-        f"{held_notice(lock, name)} Agree on it first: `octet msg send {plain(lock.holder, 80)} …`."
-    )
+    return f"{held_notice(lock, name)} Agree with it first: `octet msg send {plain(lock.holder, 80)} …`."
 
 
 def _holder(lock: Held, name: str) -> str:
     holder, age = plain(lock.holder, 80), duration(lock.age_s)
     if lock.awaited:
-        return f"{name} goes to {holder} first, which has waited for {age}{_others(lock)}"
+        return f"{name} goes to {holder} first (waiting for {age}{_queued(lock)})"
     title = f' "{_quoted(lock.title)}"' if lock.title else ""
     task = f"task {plain(lock.task, 80)}{title}, " if lock.task else ""
     covering = f", with all of {plain(lock.by, 120)}" if lock.by not in ("", lock.resource) else ""
-    return f"{name} is held by {holder}{covering} ({task}for {age}{_others(lock)}) {_until(lock)}"
+    return f"{name} is held by {holder}{covering} ({task}for {age}{_queued(lock)}) {_until(lock)}"
 
 
-def _others(lock: Held) -> str:
-    return f", {lock.waiting} waiting" if lock.waiting else ""
+def _queued(lock: Held) -> str:
+    return f", {lock.waiting} queued" if lock.waiting else ""
 
 
 def _until(lock: Held) -> str:
@@ -135,10 +133,46 @@ def _wait_command(lock: Held, wanted: Sequence[str]) -> str:
     """The command that waits for all that the call needs; for the held resource alone where that
     would be a long line, and for "…" where the names cannot be typed.
     """
-    resources = wanted if 0 < len(wanted) <= 3 else (lock.resource,)
+    is_wanted = lock.resource in wanted and len(wanted) <= 3
+    resources = wanted if is_wanted else (lock.resource,)
     typed = " ".join(shlex.quote(resource) for resource in resources)
     is_short = typed.isprintable() and len(typed) <= 300
     return f"octet lock wait {typed if is_short else '…'} --wait 5m"
+
+
+# Files that several agents change.
+
+
+def overlap(path: str, agent: str, task: str, branch: str) -> str:
+    """For an agent whose file another one changes in its own worktree."""
+    other = plain(agent, 80)
+    facts = [("task", plain(task, 80)), ("branch", plain(branch))]
+    known = ", ".join(f"{name} {value}" for name, value in facts if value)
+    work = f" ({known})" if known else ""
+    return (
+        f"Octet: {other}{work} also changes {plain(path)}, in its own worktree, and was told. "
+        f"Agree who does what before either is merged (`octet msg send {other} …`)."
+    )
+
+
+def intruding(path: str, holder: str, task: str) -> str:
+    """For an agent during whose command a file changed that another one holds."""
+    other = plain(holder, 80)
+    task = f" (task {plain(task, 80)})" if task else ""
+    return (
+        f"Octet: {plain(path)} changed while this command ran; its holder {other}{task} was told. "
+        f"If the command did it, agree with {other} (`octet msg send {other} …`) and do not write "
+        "it again."
+    )
+
+
+def intruded(path: str, agent: str) -> str:
+    """For the holder of that file, as a message."""
+    name = plain(path)
+    return (
+        f"{name}, which you hold, changed while {agent} ran a shell command: look at "
+        f"`git diff -- {name}` before you go on."
+    )
 
 
 # Agents that are in the wrong place, or not known any more.
@@ -147,15 +181,18 @@ def _wait_command(lock: Held, wanted: Sequence[str]) -> str:
 def reserved(branch: Reserved, name: str) -> str:
     """A protected branch that the agent's role does not move."""
     return (
-        f"Octet: only the repository-guardian moves {name}, after the tests; a {branch.role} does "
-        "not. Commit on your own branch, in your own worktree, then `octet task submit`."
+        f"Octet: only the repository-guardian moves {name}, after tests, not a {branch.role}. "
+        "Commit on your own branch in your own worktree, then run `octet task submit`."
     )
 
 
 def misplaced(paths: Sequence[str]) -> str:
     """A write in the main checkout by an agent with a worktree; `paths` are those it meant."""
     meant = ", ".join(map(plain, paths))
-    return f"Octet: all agents share this checkout, and you have your own worktree: write {meant}."
+    return (
+        "Octet: all agents share this checkout, and you have your own worktree: "
+        f"write {meant} instead."
+    )
 
 
 def gone(agent: str) -> str:

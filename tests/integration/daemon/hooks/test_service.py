@@ -417,10 +417,10 @@ def test_a_denial_tells_who_waits_and_when_it_ends(clients: list[Client], octet:
         octet.locks.acquire_in_turn(agent(octet, "guest-2"), ["path:src/a.py"], place)
     denial = one.write("src/a.py")
     for part in (
-        "src/a.py has been held by person-ann",
+        "src/a.py is held by person-ann",
         "with all of path:src/",
-        "1 other waits",
-        "or in 4 min",
+        "1 queued",
+        "or for 4 min",
         "octet lock wait path:src/a.py",
     ):
         assert part in denial
@@ -454,7 +454,7 @@ def test_an_agent_that_was_counted_dead_is_told_before_it_writes(
     one.start()
     one.write("a.py")
     octet.agents.bury(agent(octet, "guest-1"))
-    assert "counted this agent as dead" in one.write("a.py")
+    assert "declared this agent dead" in one.write("a.py")
     assert one.write("a.py") == ""
 
 
@@ -623,7 +623,7 @@ def test_a_command_whose_paths_are_known_in_part_waits_for_whoever_holds_one(
     two.start()
     one.write("src/a.py")
     told = two.shell("find src -name '*.py' -exec sed -i s/a/b/ {} +")
-    assert "src/a.py (which this may change) has been held by guest-1" in told
+    assert "src/a.py (which this may change) is held by guest-1" in told
     assert two.shell("find docs -name '*.py' -exec sed -i s/a/b/ {} +") == ""
     assert two.shell("find src -name '*.txt' -delete") == ""
     assert one.shell("find src -name '*.py' -exec sed -i s/a/b/ {} +") == ""
