@@ -19,6 +19,7 @@ from octet.guard.shell.partial_paths import may_overlap
 from octet.project.config import FILE
 from octet.project.repository import Project
 
+
 @dataclass(frozen=True)
 class Verdict:
     """What the client is told. `reason` goes to the model with deny and ask, `context` to the
