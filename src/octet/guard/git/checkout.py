@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from octet.guard.git.call import Call
-from octet.guard.shell.partial_paths import matches
+from octet.guard.shell.partial_paths import may_equal
 from octet.guard.shell.words import UNKNOWN
 from octet.project import git_config
 from octet.project.repository import Project, Worktree, branch_exists, current_branch, worktrees_of
@@ -152,7 +152,7 @@ def _may_match(template: str, pattern: str) -> bool:
     if _is_pattern(pattern):  # two patterns: they meet unless their literal beginnings differ
         mine, other = template.partition(UNKNOWN)[0], re.split(r"[*?\[]", pattern, maxsplit=1)[0]
         return mine.startswith(other) or other.startswith(mine)
-    return matches(template, pattern)
+    return may_equal(template, pattern)
 
 
 def _is_pattern(name: str) -> bool:

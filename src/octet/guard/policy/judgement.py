@@ -44,12 +44,12 @@ def judge(needs: Needs, answer: Answer, project: Project, agent: str = "") -> Ve
     if isinstance(answer, StoreDown):
         return _without_store(needs, plain(answer.why, 300), project)
     if isinstance(answer, Gone):
-        return Verdict("deny", wording.gone(agent))
+        return Verdict("deny", wording.gone_denial(agent))
     if isinstance(answer, Held):
         return _held(needs, answer, project)
     if isinstance(answer, Reserved):
         name = needs.names.get(answer.resource) or plain(answer.resource)
-        return Verdict("deny", wording.reserved(answer, name))
+        return Verdict("deny", wording.reserved_denial(answer, name))
     return _passed(needs, _named_input(needs, agent))
 
 
@@ -72,7 +72,7 @@ def misplaced(needs: Needs, worktree: str) -> Verdict | None:
     if not worktree or not needs.checkout_paths:
         return None
     meant = [f"{worktree}/{path}" for path in needs.checkout_paths[:3]]
-    return Verdict("deny", wording.misplaced(meant))
+    return Verdict("deny", wording.misplaced_denial(meant))
 
 
 def _passed(needs: Needs, updated_input: Mapping[str, Any] | None = None) -> Verdict:
@@ -94,7 +94,7 @@ def _held(needs: Needs, lock: Held, project: Project) -> Verdict:
         return Verdict(
             context=wording.held_warning(lock, name), notice=wording.held_notice(lock, name)
         )
-    return Verdict("deny", wording.held(lock, name, needs.resources))
+    return Verdict("deny", wording.held_denial(lock, name, needs.resources))
 
 
 def _without_store(needs: Needs, why: str, project: Project) -> Verdict:

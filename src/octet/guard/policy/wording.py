@@ -82,7 +82,7 @@ def perhaps_changed(resource: str) -> str:
 # Locks of other agents.
 
 
-def held(lock: Held, name: str, wanted: Sequence[str]) -> str:
+def held_denial(lock: Held, name: str, wanted: Sequence[str]) -> str:
     """The denial: `name` is the resource as people call it, `wanted` all that the call needs."""
     holder = plain(lock.holder, 80)
     return (
@@ -178,7 +178,7 @@ def intruded(path: str, agent: str) -> str:
 # Agents that are in the wrong place, or not known any more.
 
 
-def reserved(branch: Reserved, name: str) -> str:
+def reserved_denial(branch: Reserved, name: str) -> str:
     """A protected branch that the agent's role does not move."""
     return (
         f"Octet: only the repository-guardian moves {name}, after tests, not a {branch.role}. "
@@ -186,7 +186,7 @@ def reserved(branch: Reserved, name: str) -> str:
     )
 
 
-def misplaced(paths: Sequence[str]) -> str:
+def misplaced_denial(paths: Sequence[str]) -> str:
     """A write in the main checkout by an agent with a worktree; `paths` are those it meant."""
     meant = ", ".join(map(plain, paths))
     return (
@@ -195,7 +195,7 @@ def misplaced(paths: Sequence[str]) -> str:
     )
 
 
-def gone(agent: str) -> str:
+def gone_denial(agent: str) -> str:
     """The agent had been declared dead; `agent` is its name now, "" when unknown."""
     name = f" as {plain(agent, 80)}" if agent else ""
     return (

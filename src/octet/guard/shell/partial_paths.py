@@ -25,10 +25,10 @@ def may_overlap(path: str, resource: str) -> bool:
     if glob := _PATTERN.search(held):  # two patterns overlap unless their literal beginnings differ
         begin = held[: glob.start()]
         return begin.startswith(literal) or literal.startswith(begin)
-    return held in ("", ".") or literal.startswith(f"{held}/") or matches(path, held)
+    return held in ("", ".") or literal.startswith(f"{held}/") or may_equal(path, held)
 
 
-def matches(template: str, text: str) -> bool:
+def may_equal(template: str, text: str) -> bool:
     """Whether the template may stand for the text."""
     # No regular expression: a template with hundreds of unknown parts would backtrack.
     first, *rest = template.split(UNKNOWN)
