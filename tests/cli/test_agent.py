@@ -104,7 +104,7 @@ def test_pause_and_resume(shop: Shop) -> None:
         (e.type, e.fields["by"]) for e in shop.octet.events.log() if e.type == "agent_paused"
     ] == [("agent_paused", "person-ann")]
     assert "it was paused: lunch" in shop.run("agent", "resume", agent.id).out
-    shop.octet.standings.park(agent, "it stopped twice", [])
+    shop.octet.work_states.park(agent, "it stopped twice", [])
     assert f"stopped {agent.id} is parked: it stopped twice" in shop.run("status").out
     assert shop.json("agent", "resume", agent.id) == {
         "agent": agent.id,
@@ -123,7 +123,9 @@ def test_who_has_left_wants_no_work_until_it_joins_again(shop: Shop) -> None:
     shop.run("agent", "leave", **env)
     again = join(shop.octet, session="s1")
     assert again.id == name
-    assert "it has left" in shop.octet.standings.get(name).stopped
+    assert "it has left" in shop.octet.work_states.get(name).stopped
     shop.octet.agents.leave(again)
     assert shop.json("agent", "join", "developer", **env)["role"] == "developer"
-    assert shop.octet.standings.get(shop.json("agent", "show", **env)["agent"]["id"]).stopped == ""
+    assert (
+        shop.octet.work_states.get(shop.json("agent", "show", **env)["agent"]["id"]).stopped == ""
+    )

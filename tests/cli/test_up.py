@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -409,9 +410,8 @@ class TestDown:
         crew.up(*SMALL)
         poll(lambda: crew.shop.octet.tasks.get("pay").holder, "the claim")
         developer = crew.shop.octet.agents.get("developer-1")
-        crew.shop.octet.standings.note(
-            developer, {"idle_ms": str(crew.shop.octet.now_ms() - 60_000)}
-        )
+        idle_ms = crew.shop.octet.now_ms() - 60_000
+        crew.shop.octet.work_states.change(developer, lambda state: replace(state, idle_ms=idle_ms))
         assert "task pay waits again" in crew.down()
         assert crew.shop.octet.tasks.get("pay").state == "pending"
         assert crew.processes() == {}

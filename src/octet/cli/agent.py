@@ -14,7 +14,7 @@ from octet.cli._common.context import opened
 from octet.cli._common.output import emit, json_option, table
 from octet.client.api import Octet
 from octet.core.agents.election import standing as leading
-from octet.core.agents.work_state import LEFT
+from octet.core.agents.work_states import LEFT
 from octet.core.tasks.plans import check_capability
 from octet.worktree.rescue import rescue_held_task
 
@@ -32,8 +32,8 @@ def list_agents(as_json: bool) -> None:
         agents = octet.agents.list()
         held = {agent.id: octet.tasks.held_by(agent.id) for agent in agents}
         stopped = {
-            agent_id: standing.stopped
-            for agent_id, standing in octet.standings.of([agent.id for agent in agents]).items()
+            agent_id: state.stopped
+            for agent_id, state in octet.work_states.of([agent.id for agent in agents]).items()
         }
         now, leader = octet.now_ms(), octet.election.leader()
     stands = {agent.id: leading(agent, leader) for agent in agents}
@@ -69,7 +69,7 @@ def show(agent_id: str | None, as_json: bool) -> None:
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
         tasks = octet.tasks.held_by(agent.id)
         locks = [lock for lock in octet.locks.list() if lock.holder == agent.id]
-        stopped, stands = octet.standings.get(agent.id).stopped, octet.election.standing(agent)
+        stopped, stands = octet.work_states.get(agent.id).stopped, octet.election.standing(agent)
     lines = [
         f"{agent.id} ({', '.join(filter(None, [agent.role, stands, agent.kind]))}) in "
         f"{plain(agent.worktree or agent.cwd)}"
@@ -106,8 +106,8 @@ def join(role: str, capabilities: tuple[str, ...], as_json: bool) -> None:
         agent = octet.agents.join(
             before, role, capabilities=tuple(map(check_capability, capabilities))
         )
-        if octet.standings.get(agent.id).stopped:
-            octet.standings.resume(agent)
+        if octet.work_states.get(agent.id).stopped:
+            octet.work_states.resume(agent)
         stands, told = octet.election.standing(agent), octet.election.explain(agent)
     emit(
         {**asdict(agent), "standing": stands},
@@ -128,7 +128,7 @@ def leave(agent_id: str | None, as_json: bool) -> None:
         if (
             agent.process and agent.role in ROLES
         ):  # its session may register again, under the same name, and then wants no work
-            octet.standings.pause(agent, LEFT, caller(octet).id)
+            octet.work_states.pause(agent, LEFT, caller(octet).id)
         estate = octet.agents.leave(agent)
     tasks, freed = (estate.tasks, estate.resources) if estate else ((), ())
     given = f"; gave back {', '.join(tasks)}" if tasks else ""
@@ -149,7 +149,7 @@ def pause(agent_id: str | None, reason: str, as_json: bool) -> None:
     """
     with opened() as octet:
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
-        octet.standings.pause(agent, reason, caller(octet).id)
+        octet.work_states.pause(agent, reason, caller(octet).id)
         held = [task.id for task in octet.tasks.held_by(agent.id)]
     keeps = f"; it still holds {', '.join(held)}" if held else ""
     emit(
@@ -177,8 +177,8 @@ def resume(agent_id: str | None, everybody: bool, as_json: bool) -> None:
             _resume_all(octet, as_json)
             return
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
-        before = octet.standings.get(agent.id).stopped
-        octet.standings.resume(agent)
+        before = octet.work_states.get(agent.id).stopped
+        octet.work_states.resume(agent)
     emit(
         {"agent": agent.id, "was": before},
         f"{agent.id} is handed work again" + (f" (it was {before})" if before else ""),
@@ -191,13 +191,13 @@ def _resume_all(octet: Octet, as_json: bool) -> None:
     octet.cost.lift()
     agents = octet.agents.list()
     before = {
-        name: standing.stopped
-        for name, standing in octet.standings.of([agent.id for agent in agents]).items()
-        if standing.stopped
+        name: state.stopped
+        for name, state in octet.work_states.of([agent.id for agent in agents]).items()
+        if state.stopped
     }
     for agent in agents:
         if agent.id in before:
-            octet.standings.resume(agent)
+            octet.work_states.resume(agent)
     emit(
         {"agents": before},
         f"handed work again: {', '.join(before) or 'nobody was paused or parked'}",

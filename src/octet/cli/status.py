@@ -53,12 +53,12 @@ def _show_project(watch: bool, cost: bool, as_json: bool) -> None:
 def collect(octet: Octet) -> dict[str, Any]:
     """One reading of the project, ready for JSON."""
     registered = octet.agents.list()
-    standings = octet.standings.of([agent.id for agent in registered])
+    states = octet.work_states.of([agent.id for agent in registered])
     agents = [
         {
             **to_data(agent),
             "tasks": [t.id for t in octet.tasks.held_by(agent.id)],
-            "stopped": standings[agent.id].stopped,
+            "stopped": states[agent.id].stopped,
         }
         for agent in registered
     ]

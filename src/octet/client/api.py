@@ -20,7 +20,7 @@ import redis
 from octet.base.errors import NoProject, NotTrusted
 from octet.core.agents.election import Election
 from octet.core.agents.registry import Agent, Agents
-from octet.core.agents.work_state import Standings
+from octet.core.agents.work_states import WorkStates
 from octet.core.locks.locks import Locks
 from octet.core.locks.overlap import OverlapDetector
 from octet.core.messaging.events import Events
@@ -50,7 +50,7 @@ class Octet(Space):
         self.agents = Agents(self.store)
         self.election = Election(self.store)
         self.cost = Cost(self.store)
-        self.standings = Standings(self.store)
+        self.work_states = WorkStates(self.store)
         self.locks = Locks(self.store)
         self.events = Events(self.store)
         self.messages = Messages(self.store)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from octet.base.errors import AgentGone, NotFound, OctetError
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.agents.work_state import CREW_DOWN
+from octet.core.agents.work_states import CREW_DOWN
 from octet.core.tasks.tasks import Task
 from octet.crew.record import TMUX, UP, CrewDirectory, Wanted, agents_of, without
 from octet.crew.up import await_end, clear, supervise, tell
@@ -109,7 +109,7 @@ def _paused(octet: Octet, directory: CrewDirectory, known: dict[str, Agent]) -> 
         yield
     except BaseException:
         for agent in known.values():
-            octet.standings.lift(agent, CREW_DOWN)
+            octet.work_states.lift(agent, CREW_DOWN)
         raise
 
 
@@ -124,9 +124,9 @@ def _hold_back(
         if agent.id in known and known[agent.id].incarnation == agent.incarnation:
             continue
         known[agent.id] = agent
-        if not octet.standings.get(agent.id).paused:  # by a person, who will end that
+        if not octet.work_states.get(agent.id).paused:  # by a person, who will end that
             with suppress(AgentGone):
-                octet.standings.pause(agent, "its crew is going down", CREW_DOWN)
+                octet.work_states.pause(agent, "its crew is going down", CREW_DOWN)
     return found
 
 
@@ -173,7 +173,7 @@ def _all_idle(octet: Octet, agents: Sequence[Agent]) -> bool:
     now_ms = octet.now_ms()
     return all(
         0 < one.idle_ms <= now_ms - IDLE_MS
-        for one in octet.standings.of([agent.id for agent in agents]).values()
+        for one in octet.work_states.of([agent.id for agent in agents]).values()
     )
 
 
@@ -245,7 +245,7 @@ def _dismiss(octet: Octet, agent: Agent) -> None:
     with suppress(NotFound):
         there = octet.agents.get(agent.id)
         if there.process == agent.process:
-            octet.standings.lift(there, CREW_DOWN)  # it may come back under its name
+            octet.work_states.lift(there, CREW_DOWN)  # it may come back under its name
             rescue_claims(octet, there, list(octet.tasks.held_by(there.id)))
             octet.agents.leave(there)
 

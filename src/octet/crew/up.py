@@ -26,7 +26,7 @@ from octet.base.files import replace_file
 from octet.base.process import ProcessIdentity
 from octet.base.vocabulary import DEVELOPER
 from octet.client.api import Octet
-from octet.core.agents.work_state import CREW_DOWN
+from octet.core.agents.work_states import CREW_DOWN
 from octet.crew import client
 from octet.crew.capacity import Machine, read_machine
 from octet.crew.plan import CrewPlan, Member, plan_crew, roles_of
@@ -241,7 +241,7 @@ def start(octet: Octet, prepared: Prepared, url: str = "") -> Started:
         raise
     for agents in agents_of(octet.agents.list(), started.report.members).values():
         for agent in agents:  # an `octet down` that was killed has left it so
-            octet.standings.lift(agent, CREW_DOWN)
+            octet.work_states.lift(agent, CREW_DOWN)
     return started
 
 

@@ -33,7 +33,9 @@ from octet.base.errors import (
     WorkMoved,
 )
 from octet.client.api import Octet
+from octet.core.agents import work_changes
 from octet.core.agents.registry import Agent, Registration
+from octet.core.agents.work_state import WorkState
 from octet.core.locks.waiting import QueuePlace, give_up
 from octet.core.messaging.event_log import LogReader
 from octet.core.tasks.plans import NewTask
@@ -389,10 +391,10 @@ def _costs(octet: Octet, developer: Agent) -> None:
 
 def _ends(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None:
     octet.agents.update(developer, branch="topic")
-    octet.standings.pause(developer, "lunch", by="person-ann")
-    octet.standings.resume(developer)
-    octet.standings.park(developer, "it stopped", ["1"])
-    octet.standings.note(developer, {"parked": ""})
+    octet.work_states.pause(developer, "lunch", by="person-ann")
+    octet.work_states.resume(developer)
+    octet.work_states.park(developer, "it stopped", ["1"])
+    octet.work_states.change(developer, work_changes.hear_person, known=WorkState(version=1))
     assert list(octet.agents.beat([developer, guardian])) == [True, True]
     epoch = octet.agents.take_sweep("h:1:1", 1000)
     assert octet.agents.bury_expired(other, epoch) is None
@@ -401,7 +403,7 @@ def _ends(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None
     refuses(AgentGone, octet.tasks.renew, "1", agent=other, branch="b", commit="c")
     refuses(AgentGone, octet.locks.acquire, other, ["path:a"])
     refuses(AgentGone, octet.agents.update, other)
-    refuses(AgentGone, octet.standings.pause, other)
+    refuses(AgentGone, octet.work_states.pause, other)
     refuses(AgentGone, octet.agents.join, other, "architect")
     assert list(octet.agents.beat([other])) == [False]
     assert octet.locks.end_turn(other) == []

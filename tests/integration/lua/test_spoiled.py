@@ -245,7 +245,7 @@ STEPS: dict[str, Step] = {
     "read the log": lambda w: LogReader(w.octet.store, "0-0").read(),
     "beat": lambda w: w.octet.agents.beat([w.developer, w.idle]),
     "update": lambda w: w.octet.agents.update(w.developer, branch="x"),
-    "pause": lambda w: w.octet.standings.pause(w.developer, "lunch"),
+    "pause": lambda w: w.octet.work_states.pause(w.developer, "lunch"),
     "expired": lambda w: w.octet.agents.bury_expired(w.idle),
     "agents": lambda w: (
         w.octet.agents.list(),

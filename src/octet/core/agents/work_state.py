@@ -1,208 +1,231 @@
-"""How an agent stands to its work: paused by a person, parked by the runaway guard, what it was
-handed last and what came of that.
+"""What an agent's loop knows of it between turns: the record, and the phase that follows from it.
 
-octet.standings.pause(agent, "lunch")       # nothing is handed to it until `resume`; survives
-daemon, /clear, compaction and resume octet.standings.get(agent.id).stopped       # "paused: lunch"
+    octet.work_states.get("developer-1").phase       # Phase.HANDED
 
-One HASH an agent, written by one script, read by the loop of its role (`daemon.loop`).
+The record is kept as one HASH an agent (`agents:standing:<agent>`), written by `work_states` alone;
+`work_changes` has the transitions. Each part is complete or absent, so that every combination of
+parts is legal:
+
+| phase | pause | park | cut_off | asked | task | idle_ms |
+|---|---|---|---|---|---|---|
+| paused | yes | any | any | any | any | any |
+| parked | no | yes | any | any | no | any |
+| cut off | no | no | yes | any | any | set |
+| answering | no | no | no | yes | any | any |
+| handed | no | no | no | no | yes | any |
+| idle | no | no | no | no | no | set |
+| working | no | no | no | no | no | 0 |
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from enum import StrEnum
 
-from octet.base.errors import AgentGone
 from octet.base.text import plain
-from octet.core.agents.registry import SESSION_MEMORY_MS, Agent
-from octet.store.scripts import Reply, Store, from_json, to_json
+from octet.store.scripts import from_json
 
-MOST_REASON = 300
-# Who has paused an agent whose crew goes down.
-CREW_DOWN = "octet down"
-# Why one is paused that has given up its role.
-LEFT = "it has left; `octet agent join ROLE` takes it on again"
-SUBAGENT_MEMORY_MS = 24 * 3600 * 1000
-# Of so many tasks it is remembered how often the agent gave them back.
-MOST_REMEMBERED = 16
-NOT_PAUSED = {"paused": "", "paused_by": "", "paused_ms": ""}
-# What the runaway guard counts; a person's prompt to one that is parked, and `resume`, begin anew,
-# and so does the loop.
-CLEAN_SLATE = {"parked": "", "parked_ms": "", "barren": "", "returns": "", "begun": ""}
+MAX_REASON = 300
+# In a time of a changed record: the server's time when it is written.
+NOW = -1
+# Since when an agent is cut off whose record, of the version before, does not say it.
+LONG_AGO_MS = 1
+
+
+class Phase(StrEnum):
+    """What an agent's loop does with it, the first that applies."""
+
+    PAUSED = "paused"  # by a person, a budget or `octet down`: it is handed nothing
+    PARKED = "parked"  # by the runaway guard: it is handed nothing
+    CUT_OFF = "cut off"  # its last turn ended in an error of the API
+    ANSWERING = "answering"  # a person's prompt came since it last went on by itself
+    HANDED = "handed"  # it has the task that it was handed
+    IDLE = "idle"  # its turn has ended, and nothing is in its hands
+    WORKING = "working"  # in a turn, with no task from the loop
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One agent's record. Times are server time in ms, 0 for never.
+class Pause:
+    """Nothing is handed to the agent until `resume`."""
 
-    `paused` and `parked` are reasons, "" where it is not. `asked`: a person's prompt has come since
-    it last went on with its task; `begun`: a turn has ended since its session began; `cut`: the
-    last one ended in an error of the API. `task`, `token`, `stage`, `base` (its commit then) and
-    `given_ms` are of the task that it was handed last; `told` is the mark (what had been done for
-    it) at which it was last told that it still holds that, `reminders` how often. `barren` tasks in
-    a row came to no commit; `returns` counts how often it gave a task back. `vain` is what waited
-    when there was nothing for it in that, which is true until `vain_until_ms` (0: until something
-    changes); `offers` in a row.
+    reason: str
+    by: str = ""
+    at_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Park:
+    """The runaway guard has stopped the agent; a person's prompt or `resume` lets it go on."""
+
+    reason: str
+    at_ms: int = 0
+
+
+@dataclass(frozen=True)
+class HandedTask:
+    """The task that the agent was handed last, or took up by itself."""
+
+    id: str
+    token: str
+    stage: str = ""
+    base: str = ""  # the task's commit when it was handed out
+    at_ms: int = 0  # when it was handed out
+    mark: str = ""  # what had been done for it at the last reminder; "": none since the last prompt
+    reminders: int = 0
+
+
+@dataclass(frozen=True)
+class Unclaimable:
+    """What waited when nothing of it could be handed to the agent, which is true until `until_ms`
+    (0: until something changes).
     """
 
-    paused: str = ""
-    paused_by: str = ""
-    paused_ms: int = 0
-    parked: str = ""
-    parked_ms: int = 0
-    begun: bool = False
-    asked: bool = False
-    talked_ms: int = 0
-    idle_ms: int = 0
-    cut: bool = False
-    task: str = ""
-    token: str = ""
-    stage: str = ""
-    base: str = ""
-    given_ms: int = 0
-    told: str = ""
-    reminders: int = 0
-    barren: int = 0
-    returns: Mapping[str, int] = field(default_factory=dict, hash=False)
-    vain: str = ""
-    vain_until_ms: int = 0
-    offers: int = 0
+    picture: str
+    until_ms: int = 0
+    offers: int = 0  # in a row, of work that the agent's own command claims
 
-    @classmethod
-    def from_hash(cls, fields: Mapping[str, str]) -> Standing:
-        """From its Redis hash; a field that somebody spoiled by hand falls back to its default."""
-        values: dict[str, Any] = {}
-        for name, kind in cls.__annotations__.items():
-            text = fields.get(name, "")
-            if kind == "int":
-                values[name] = (
-                    int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
-                )
-            elif kind == "bool":
-                values[name] = bool(text)
-            else:
-                values[name] = _counts(text) if name == "returns" else text
-        return cls(**values)
+
+@dataclass(frozen=True)
+class WorkState:
+    """One agent's record. Times are server time in ms, 0 for never."""
+
+    pause: Pause | None = None
+    park: Park | None = None
+    begun: bool = False  # a turn has ended since the loop began: with the session, or by `resume`
+    asked: bool = False  # a person's prompt came since the agent last went on with its task
+    talked_ms: int = 0  # when the last turn that was a person's ended
+    idle_ms: int = 0  # since when it is idle; 0 in a turn
+    cut_off: bool = False  # it is idle by an error of the API
+    task: HandedTask | None = None
+    fruitless: int = 0  # tasks in a row that came to no commit
+    returned: Mapping[str, int] = field(default_factory=dict, hash=False)  # how often, by task
+    unclaimable: Unclaimable | None = None
+    version: int = field(default=0, compare=False)  # grows with every change
+
+    def __post_init__(self) -> None:
+        if self.cut_off and not self.idle_ms:
+            raise ValueError("an agent that was cut off is idle")
+
+    @property
+    def phase(self) -> Phase:
+        """The one state that says what comes next."""
+        if self.pause:
+            return Phase.PAUSED
+        if self.park:
+            return Phase.PARKED
+        if self.cut_off:
+            return Phase.CUT_OFF
+        if self.asked:
+            return Phase.ANSWERING
+        if self.task:
+            return Phase.HANDED
+        return Phase.IDLE if self.idle_ms else Phase.WORKING
 
     @property
     def stopped(self) -> str:
         """Why it is handed nothing, "" when it is: `paused: lunch`, `parked: …`."""
-        if self.paused:
-            return f"paused: {plain(self.paused, MOST_REASON)}"
-        return f"parked: {plain(self.parked, MOST_REASON)}" if self.parked else ""
+        stop = self.pause or self.park
+        return f"{self.phase}: {plain(stop.reason, MAX_REASON)}" if stop else ""
+
+    @property
+    def paused(self) -> str:
+        """Why it is paused; "" where it is not."""
+        return self.pause.reason if self.pause else ""
+
+    @property
+    def paused_by(self) -> str:
+        """Who paused it; "" where it is not paused, or nobody is known."""
+        return self.pause.by if self.pause else ""
+
+    @property
+    def parked(self) -> str:
+        """Why it is parked; "" where it is not."""
+        return self.park.reason if self.park else ""
 
 
-class Standings:
-    """The records of one project's agents."""
+def from_fields(fields: Mapping[str, str]) -> WorkState:
+    """The record of a Redis hash. What was spoiled by hand, or is only part of something, counts as
+    absent.
+    """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._keys = store.keys
+    def text(name: str) -> str:
+        return fields.get(name, "")
 
-    def get(self, agent_id: str) -> Standing:
-        """How one agent stands."""
-        return self.of([agent_id])[agent_id]
+    def number(name: str) -> int:
+        found = text(name)
+        return int(found) if found.isascii() and found.isdigit() and len(found) < 16 else 0
 
-    def of(self, agent_ids: Sequence[str]) -> dict[str, Standing]:
-        """How many agents stand, by id."""
-        with self._store.errors():
-            pipe = self._store.client.pipeline(transaction=False)
-            for agent_id in agent_ids:
-                pipe.hgetall(self._keys.work_state(agent_id))
-            found = pipe.execute(raise_on_error=False) if agent_ids else []
-        # A key of another type was put there by hand: it says nothing of the agent.
-        return {
-            one: Standing.from_hash(fields if isinstance(fields, dict) else {})
-            for one, fields in zip(agent_ids, found, strict=True)
-        }
-
-    def note(
-        self,
-        agent: Agent,
-        changes: Mapping[str, str],
-        event: str = "",
-        fields: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Write fields of an agent's record ("" deletes one, "now" is the server's time in one that
-        ends in `_ms`), and publish an event.
-
-        Raises:
-            AgentGone: it was declared dead.
-        """
-        told = to_json({"agent": agent.id, "role": agent.role, **(fields or {})})
-        reply = self._store.run(
-            "agent/set_work_state",
-            agent=agent.id,
-            incarnation=agent.incarnation,
-            kept_ms=_kept_ms(agent),
-            event=event,
-            fields=told,
-            changes=[part for pair in changes.items() for part in pair],
+    cut_off, idle_ms = bool(text("cut")), number("idle_ms")
+    return WorkState(
+        pause=Pause(text("paused"), text("paused_by"), number("paused_ms"))
+        if text("paused")
+        else None,
+        park=Park(text("parked"), number("parked_ms")) if text("parked") else None,
+        begun=bool(text("begun")),
+        asked=bool(text("asked")),
+        talked_ms=number("talked_ms"),
+        idle_ms=idle_ms or (LONG_AGO_MS if cut_off else 0),
+        cut_off=cut_off,
+        task=HandedTask(
+            text("task"),
+            text("token"),
+            text("stage"),
+            text("base"),
+            number("given_ms"),
+            text("told"),
+            number("reminders"),
         )
-        if reply[0] == Reply.GONE:
-            raise AgentGone(f"{agent.id} was declared dead and its work given back")
-
-    def pause(self, agent: Agent, reason: str = "", by: str = "") -> None:
-        """Hand the agent nothing more until `resume`; what it holds it keeps.
-
-        Raises:
-            AgentGone: it was declared dead.
-        """
-        why = plain(reason.strip(), MOST_REASON) or "until `octet agent resume`"
-        self.note(
-            agent,
-            {"paused": why, "paused_by": by, "paused_ms": "now"},
-            "agent_paused",
-            {"reason": why, "by": by},
-        )
-
-    def resume(self, agent: Agent) -> None:
-        """It is handed work again, whether it was paused or parked, and what the runaway guard has
-        counted is forgotten.
-
-        Raises:
-            AgentGone: it was declared dead.
-        """
-        free = {"talked_ms": "", "asked": "", "vain": "", "vain_until_ms": ""}
-        self.note(agent, {**NOT_PAUSED, **free, **CLEAN_SLATE}, "agent_resumed")
-
-    def lift(self, agent: Agent, by: str) -> None:
-        """End the agent's pause if it is by that; harmless where it is not, or where the agent is
-        gone.
-        """
-        if self.get(agent.id).paused_by == by:
-            with suppress(AgentGone):
-                self.note(agent, NOT_PAUSED, "agent_resumed")
-
-    def park(self, agent: Agent, reason: str, tasks: Sequence[str]) -> None:
-        """The runaway guard stops the agent; a person's prompt or `resume` lets it go on.
-
-        Raises:
-            AgentGone: it was declared dead.
-        """
-        why = plain(reason, MOST_REASON)
-        ended = dict.fromkeys(("task", "token", "told", "reminders"), "")
-        changes = {"parked": why, "parked_ms": "now", "idle_ms": "now", **ended}
-        self.note(agent, changes, "agent_parked", {"reason": why, "tasks": " ".join(tasks)})
+        if text("task") and text("token")
+        else None,
+        fruitless=number("barren"),
+        returned=_counts(text("returns")),
+        unclaimable=Unclaimable(text("vain"), number("vain_until_ms"), number("offers"))
+        if text("vain")
+        else None,
+        version=number("version"),
+    )
 
 
-def _kept_ms(agent: Agent) -> int:
-    # A session comes back under its name; a sub-agent never does.
-    return SUBAGENT_MEMORY_MS if agent.kind == "subagent" else SESSION_MEMORY_MS
+def to_fields(state: WorkState) -> dict[str, str]:
+    """The fields of the hash, `version` aside; "" for one that is absent, `now` for a time that is
+    `NOW`.
+    """
+    pause, park = state.pause or Pause(""), state.park or Park("")
+    task = state.task or HandedTask("", "")
+    unclaimable = state.unclaimable or Unclaimable("")
+    values: dict[str, str | int | bool] = {
+        "paused": pause.reason,
+        "paused_by": pause.by,
+        "paused_ms": pause.at_ms,
+        "parked": park.reason,
+        "parked_ms": park.at_ms,
+        "begun": state.begun,
+        "asked": state.asked,
+        "talked_ms": state.talked_ms,
+        "idle_ms": state.idle_ms,
+        "cut": state.cut_off,
+        "task": task.id,
+        "token": task.token,
+        "stage": task.stage,
+        "base": task.base,
+        "given_ms": task.at_ms,
+        "told": task.mark,
+        "reminders": task.reminders,
+        "barren": state.fruitless,
+        "returns": json.dumps(dict(state.returned)) if state.returned else "",
+        "vain": unclaimable.picture,
+        "vain_until_ms": unclaimable.until_ms,
+        "offers": unclaimable.offers,
+    }
+    return {name: _packed(value) for name, value in values.items()}
 
 
-def more_returns(before: Mapping[str, int], task: str) -> dict[str, int]:
-    """The counts with one more of a task; the longest unchanged is forgotten."""
-    counted = {name: count for name, count in before.items() if name != task}
-    return dict(list({**counted, task: before.get(task, 0) + 1}.items())[-MOST_REMEMBERED:])
-
-
-def packed(counts: Mapping[str, int]) -> str:
-    """Counts as they are kept."""
-    return json.dumps(dict(counts)) if counts else ""
+def _packed(value: str | int | bool) -> str:
+    if isinstance(value, str):
+        return value
+    return "now" if value == NOW else str(int(value)) if value else ""
 
 
 def _counts(text: str) -> dict[str, int]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from octet.base.errors import AgentGone
 from octet.core.agents.registry import Agent
-from octet.core.agents.work_state import Standings
+from octet.core.agents.work_states import WorkStates
 from octet.core.messaging.events import Events
 from octet.core.usage.transcripts import ReadPosition, Spent, Tokens, read, unpack
 from octet.project.config import Config
@@ -153,16 +153,14 @@ class Cost:
         day = next((budget for budget in reached if budget.kind == "day"), None)
         of_task = {budget.of: budget for budget in reached if budget.kind == "task"}
         crew = [agent for agent in agents if agent.kind in CREW_KINDS]
-        standings = Standings(self._store)
-        for agent, now in zip(
-            crew, standings.of([agent.id for agent in crew]).values(), strict=True
-        ):
+        states = WorkStates(self._store)
+        for agent, now in zip(crew, states.of([agent.id for agent in crew]).values(), strict=True):
             budget = day or of_task.get(tasks.get(agent.id, ""))
             with suppress(AgentGone):  # it has ended meanwhile
                 if budget and not now.paused:
-                    standings.pause(agent, budget.reason(), PAUSED_BY)
+                    states.pause(agent, budget.reason(), PAUSED_BY)
                 elif not budget and now.paused and now.paused_by == PAUSED_BY:
-                    standings.resume(agent)
+                    states.resume(agent)
 
     def _sums(self, key: str) -> dict[str, Tokens]:
         with self._store.errors():

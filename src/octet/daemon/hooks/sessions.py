@@ -12,7 +12,7 @@ from octet.base.vocabulary import GUEST, ROLES
 from octet.client.api import Octet
 from octet.core.agents import identity
 from octet.core.agents.registry import Agent, Joined, Registration
-from octet.core.agents.work_state import LEFT
+from octet.core.agents.work_states import LEFT
 from octet.daemon.liveness.heartbeat import Heartbeat, local_process
 from octet.daemon.liveness.rescuer import LEAVE_S
 from octet.daemon.projects.sessions import ProjectSession
@@ -164,7 +164,7 @@ def _as_before(octet: Octet, wanted: Registration, name: str) -> Registration:
 def _role_of_name(octet: Octet, name: str) -> str:
     """The role of the agent of that name, which has none where it has left it."""
     role = role_of(name.rpartition("-")[0])
-    return GUEST if role == GUEST or octet.standings.get(name).paused == LEFT else role
+    return GUEST if role == GUEST or octet.work_states.get(name).paused == LEFT else role
 
 
 def _session_key(event: Event) -> str:

@@ -36,7 +36,7 @@ def brief(octet: Octet, agent: Agent, command: str) -> str:
         f"{octet.name}{_role(agent)}{octet.election.explain(agent)}. "
         f"{_company(octet, others)}"
     ]
-    if stopped := octet.standings.get(agent.id).stopped:
+    if stopped := octet.work_states.get(agent.id).stopped:
         lines.append(
             f"You are {stopped}: you are handed no work. `octet agent resume` ends that, "
             "when your person wants it."

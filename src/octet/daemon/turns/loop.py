@@ -7,14 +7,13 @@ woken heard(project, agent, event)         # UserPromptSubmit: a person comes fi
 event)         # UserPromptSubmit that nobody typed: what it was woken for, claimed for it
 
 What follows the end of a turn is `turns.decide`'s to say; nothing here waits. What is remembered
-from turn to turn is the agent's `Standing` in the store. A claim whose hand-out is lost on the way
+from turn to turn is the agent's `WorkState` in the store. A claim whose hand-out is lost on the way
 (Esc, a killed hook) is the agent's all the same: it is told at the next prompt and the next Stop,
 and `give_back_untouched` takes it from one that idles over it.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -31,13 +30,16 @@ from octet.base.errors import (
 from octet.base.text import plain
 from octet.base.vocabulary import GATES, MERGE, ORCHESTRATOR, TEST, WORK_STAGES, stage_of_role
 from octet.client.api import Octet
+from octet.core.agents import work_changes as work
 from octet.core.agents.election import STANDBY
 from octet.core.agents.registry import Agent
-from octet.core.agents.work_state import CLEAN_SLATE, CREW_DOWN, Standing, packed
+from octet.core.agents.work_changes import Change
+from octet.core.agents.work_state import Pause, Unclaimable, WorkState
+from octet.core.agents.work_states import CREW_DOWN
 from octet.core.tasks.record import Task, TaskState
 from octet.daemon.projects.sessions import ProjectSession
-from octet.daemon.turns import handout, rules
-from octet.daemon.turns.rules import AT_WORK, IDLE, Step, Turn, decide
+from octet.daemon.turns import handout
+from octet.daemon.turns.rules import Step, Turn, decide, in_hand
 from octet.guard.payload import SubagentStop, TurnEnd, UserPromptSubmit
 from octet.project.config import Config
 from octet.project.repository import find_worktree
@@ -83,16 +85,14 @@ def next_step(
         turn = _look(project, agent, event)
         step = decide(turn, config)
         if step.kind == "hand":
-            return _hand(octet, agent, turn.standing, step.changes)
+            return _hand(octet, agent, turn.state, step.change)
         if step.kind == "park":
             _park(octet, agent, turn, step, keep)
             return ""
-        octet.standings.note(agent, step.changes)
-        return (
-            handout.reminded(turn.held[0], rules.answers(turn.standing))
-            if step.kind == "remind"
-            else ""
-        )
+        octet.work_states.change(agent, step.change, known=turn.state)
+        if step.kind == "remind":
+            return handout.reminded(turn.held[0], work.is_asked(turn.state))
+        return ""
     except AgentGone:
         return ""
 
@@ -113,23 +113,23 @@ def has_work(octet: Octet, agent: Agent) -> bool:
     picture = octet.tasks.picture(
         stage
     )  # first: what is added after it was paused, or took a task, is not for it
-    standing = octet.standings.get(agent.id)
-    if standing.stopped or _parent_stopped(octet, agent):
+    state = octet.work_states.get(agent.id)
+    if state.stopped or _parent_stopped(octet, agent):
         return False
     now_ms = octet.now_ms()
     if octet.tasks.held_by(agent.id):
-        return standing.cut and now_ms - standing.idle_ms >= CUT_AGAIN_MS
+        return state.cut_off and now_ms - state.idle_ms >= CUT_AGAIN_MS
     if octet.election.standing(agent) == STANDBY:
         return False
-    talks = standing.asked or now_ms - standing.talked_ms < config.crew_quiet_s * 1000
-    if not picture or (standing.begun and talks):
+    talks = state.asked or now_ms - state.talked_ms < config.crew_quiet_s * 1000
+    if not picture or (state.begun and talks):
         return False
-    return not _in_vain(standing, picture, now_ms)
+    return not _in_vain(state, picture, now_ms)
 
 
 def is_stopped(octet: Octet, agent: Agent) -> bool:
     """Whether the agent, or the session that it is a sub-agent of, is paused or parked."""
-    return bool(octet.standings.get(agent.id).stopped) or _parent_stopped(octet, agent)
+    return bool(octet.work_states.get(agent.id).stopped) or _parent_stopped(octet, agent)
 
 
 def heard(project: ProjectSession, agent: Agent, event: UserPromptSubmit) -> str:
@@ -142,12 +142,8 @@ def heard(project: ProjectSession, agent: Agent, event: UserPromptSubmit) -> str
     octet, config = project.connected(), project.config
     if not config.crew_loop or not stage_of_role(agent.role) or not is_person(event.prompt):
         return ""
-    standing = octet.standings.get(agent.id)
-    fresh = CLEAN_SLATE if standing.parked else {}
     try:
-        octet.standings.note(
-            agent, {**fresh, "asked": "1", "told": "", "reminders": "", "idle_ms": "", "cut": ""}
-        )
+        octet.work_states.change(agent, work.hear_person)
     except AgentGone:
         return ""
     held = octet.tasks.held_by(agent.id)
@@ -167,7 +163,7 @@ def woken(project: ProjectSession, agent: Agent, event: UserPromptSubmit) -> str
     if held := octet.tasks.held_by(agent.id):  # its last turn was cut off
         return handout.reminded(held[0], asked=False)
     try:
-        return _hand(octet, agent, octet.standings.get(agent.id), {})
+        return _hand(octet, agent, octet.work_states.get(agent.id), work.unchanged)
     except AgentGone:
         return ""
 
@@ -178,25 +174,12 @@ def began(octet: Octet, agent: Agent, source: str) -> None:
     """
     if source not in ("startup", "resume", "fork"):
         return
-    names = (
-        "begun",
-        "asked",
-        "talked_ms",
-        "idle_ms",
-        "task",
-        "token",
-        "base",
-        "told",
-        "reminders",
-        "vain",
-        "vain_until_ms",
-        "offers",
-    )
-    if octet.standings.get(agent.id) != Standing():
-        octet.standings.lift(
+    state = octet.work_states.get(agent.id)
+    if state != WorkState():
+        octet.work_states.lift(
             agent, CREW_DOWN
         )  # that crew is down: a conversation that goes on has come back with the next one
-        octet.standings.note(agent, dict.fromkeys(names, ""))
+        octet.work_states.change(agent, work.begin_session)
 
 
 def went_idle(octet: Octet, agent: Agent, *, cut: bool = False) -> None:
@@ -204,12 +187,11 @@ def went_idle(octet: Octet, agent: Agent, *, cut: bool = False) -> None:
     saying that it is idle, or (`cut`) by an error of the API, after which it may be woken for the
     task that it holds.
     """
-    standing = octet.standings.get(agent.id)
-    if not stage_of_role(agent.role) or (standing.idle_ms and not cut):
+    state = octet.work_states.get(agent.id)
+    if not stage_of_role(agent.role) or (state.idle_ms and not cut):
         return
-    talk = {"asked": "", "talked_ms": "now"} if standing.asked and not standing.task else {}
     with suppress(AgentGone):
-        octet.standings.note(agent, {"idle_ms": "now", "cut": "1" if cut else "", **talk})
+        octet.work_states.change(agent, lambda now: work.break_off(now, cut_off=cut), known=state)
 
 
 def give_back_untouched(octet: Octet, agents: Sequence[Agent], keep: Keep) -> None:
@@ -218,40 +200,37 @@ def give_back_untouched(octet: Octet, agents: Sequence[Agent], keep: Keep) -> No
     """
     if not agents:
         return
-    standings, now_ms = octet.standings.of([agent.id for agent in agents]), octet.now_ms()
+    states, now_ms = octet.work_states.of([agent.id for agent in agents]), octet.now_ms()
     for agent in agents:
-        standing = standings[agent.id]
+        state = states[agent.id]
         if (
-            not standing.task
-            or not standing.idle_ms
-            or standing.stopped
-            or now_ms - standing.idle_ms < UNTOUCHED_MS
+            not state.task
+            or not state.idle_ms
+            or state.stopped
+            or now_ms - state.idle_ms < UNTOUCHED_MS
         ):
             continue
+        handed = state.task
         held = tuple(
             task
             for task in octet.tasks.held_by(agent.id)
-            if task.token == standing.token and not _is_touched(agent, task, standing)
+            if task.token == handed.token and not _is_touched(agent, task, handed.at_ms)
         )
         if held:
-            turn = Turn(standing, standing.stage, agent.id, now_ms, held)
+            turn = Turn(state, handed.stage, agent.id, now_ms, held)
             with suppress(AgentGone):
                 _park(
                     octet,
                     agent,
                     turn,
-                    Step("park", {}, f"it idled over task {held[0].id} and never began it"),
+                    Step("park", reason=f"it idled over task {held[0].id} and never began it"),
                     keep,
                 )
 
 
-def _is_touched(agent: Agent, task: Task, standing: Standing) -> bool:
-    """Whether the task was reported on, or a worktree made or committed to, since it was handed
-    out.
-    """
-    return (
-        task.updated_ms > standing.given_ms or _committed_ns(agent) // 1_000_000 > standing.given_ms
-    )
+def _is_touched(agent: Agent, task: Task, since_ms: int) -> bool:
+    """Whether the task was reported on, or a worktree made or committed to, since then."""
+    return task.updated_ms > since_ms or _committed_ns(agent) // 1_000_000 > since_ms
 
 
 def is_person(prompt: str) -> bool:
@@ -263,7 +242,7 @@ def notice(octet: Octet, agent: Agent) -> str:
     """For the person at the terminal: that the agent is parked, and how it goes on; "" where it is
     not.
     """
-    parked = octet.standings.get(agent.id).parked
+    parked = octet.work_states.get(agent.id).parked
     return (
         f"Octet: {agent.id} is parked: {plain(parked)}. Your next prompt, or `octet agent "
         "resume`, lets it go on."
@@ -274,24 +253,21 @@ def notice(octet: Octet, agent: Agent) -> str:
 
 def _look(project: ProjectSession, agent: Agent, event: TurnEnd) -> Turn:
     octet = project.connected()
-    standing = octet.standings.get(agent.id)
-    if not standing.stopped and _parent_stopped(octet, agent):
-        standing = replace(standing, paused=f"with {agent.parent}")
+    state = octet.work_states.get(agent.id)
+    if not state.stopped and _parent_stopped(octet, agent):
+        state = replace(state, pause=Pause(f"with {agent.parent}"))
     held = tuple(sorted(octet.tasks.held_by(agent.id), key=lambda task: task.claimed_ms))
     ended, judged = None, False
-    if standing.task and all(task.token != standing.token for task in held):
-        ended = _read(octet, standing.task)
+    handed = state.task
+    if handed and all(task.token != handed.token for task in held):
+        ended = _read(octet, handed.id)
         records = (
-            octet.tasks.records(standing.task)
-            if ended and standing.stage not in WORK_STAGES
-            else ()
+            octet.tasks.records(handed.id) if ended and handed.stage not in WORK_STAGES else ()
         )
-        judged = any(
-            record.by == agent.id and record.at_ms >= standing.given_ms for record in records
-        )
+        judged = any(record.by == agent.id and record.at_ms >= handed.at_ms for record in records)
     subagents = isinstance(event, SubagentStop)
     return Turn(
-        standing=standing,
+        state=state,
         stage=stage_of_role(agent.role),
         agent=agent.id,
         now_ms=octet.now_ms(),
@@ -330,54 +306,50 @@ def _read(octet: Octet, task_id: str) -> Task | None:
 
 
 def _parent_stopped(octet: Octet, agent: Agent) -> bool:
-    return bool(agent.parent and octet.standings.get(agent.parent).stopped)
+    return bool(agent.parent and octet.work_states.get(agent.parent).stopped)
 
 
-def _in_vain(standing: Standing, picture: str, now_ms: int) -> bool:
+def _in_vain(state: WorkState, picture: str, now_ms: int) -> bool:
     """Whether just this was there for the agent before, and nothing came of it."""
-    return standing.vain == picture and not 0 < standing.vain_until_ms <= now_ms
+    found = state.unclaimable
+    return found is not None and found.picture == picture and not 0 < found.until_ms <= now_ms
 
 
-def _hand(octet: Octet, agent: Agent, standing: Standing, settled: Mapping[str, str]) -> str:
+def _hand(octet: Octet, agent: Agent, state: WorkState, settled: Change) -> str:
     """Claim the next task of the agent's stage and say what it is; "" where there is none for it."""
+
+    def note(change: Change) -> None:
+        octet.work_states.change(agent, lambda now: change(settled(now)), known=state)
+
     stage = stage_of_role(agent.role)
     picture = octet.tasks.picture(stage)
-    idle = {**settled, **IDLE, "talked_ms": "", "asked": ""}
     if not picture:
-        octet.standings.note(agent, {**idle, "vain": "", "offers": ""})
+        note(work.find_nothing)
         return ""
     if stage in OFFERED:
-        return _offer(octet, agent, standing, settled, picture)
+        return _offer(octet, agent, state, note, picture)
     try:
-        task = _claim(octet, agent, stage, settled.get("returns", packed(standing.returns)))
+        task = _claim(octet, agent, stage, settled(state).returned)
     except NothingToClaim as nothing:
-        until_ms = str(octet.now_ms() + nothing.offer_ms) if nothing.offer_ms else ""
-        octet.standings.note(
-            agent, {**idle, "vain": octet.tasks.picture(stage), "vain_until_ms": until_ms}
-        )
+        until_ms = octet.now_ms() + nothing.offer_ms if nothing.offer_ms else 0
+        left = octet.tasks.picture(stage)
+        found = Unclaimable(left, until_ms) if left else None
+        note(lambda now: work.find_nothing(now, found))
         return ""
     except Refused:  # the agent itself has claimed another just now
-        octet.standings.note(agent, idle)
+        note(work.rest)
         return ""
     if is_stopped(
         octet, agent
     ):  # by a person, at this moment: whoever has been told that it is paused must see it paused
         octet.tasks.release(task.id, task.token, "not begun: its agent was paused")
-        octet.standings.note(agent, idle)
+        note(work.rest)
         return ""
-    known = {
-        "task": task.id,
-        "token": task.token,
-        "stage": stage,
-        "base": task.commit,
-        "given_ms": "now",
-    }
-    fresh = dict.fromkeys(("told", "reminders", "asked", "talked_ms", "vain", "vain_until_ms"), "")
-    octet.standings.note(agent, {**settled, **AT_WORK, **fresh, **known})
+    note(lambda now: work.hand_over(now, in_hand(task, stage)))
     return handout.handed(agent, task)
 
 
-def _claim(octet: Octet, agent: Agent, stage: str, returned: str) -> Task:
+def _claim(octet: Octet, agent: Agent, stage: str, returned: Mapping[str, int]) -> Task:
     """The next task of a stage. What the agent itself gave back comes last, because whatever kept
     it from that is likely still there.
 
@@ -392,30 +364,23 @@ def _claim(octet: Octet, agent: Agent, stage: str, returned: str) -> Task:
         else octet.tasks.list(TaskState.PENDING)
     )
     for task in waiting:
-        if task.work == stage or stage in GATES:
+        if (task.work == stage or stage in GATES) and task.id not in returned:
             with suppress(Refused):
-                if task.id not in json.loads(returned):
-                    return octet.tasks.claim(agent, stage, task.id)
+                return octet.tasks.claim(agent, stage, task.id)
     return octet.tasks.claim(agent, stage)
 
 
 def _offer(
-    octet: Octet, agent: Agent, standing: Standing, settled: Mapping[str, str], picture: str
+    octet: Octet, agent: Agent, state: WorkState, note: Callable[[Change], None], picture: str
 ) -> str:
     now_ms = octet.now_ms()
-    if _in_vain(standing, picture, now_ms):
-        octet.standings.note(agent, {**settled, **IDLE})
+    if _in_vain(state, picture, now_ms):
+        note(work.end_turn)
         return ""
-    offers = standing.offers + 1 if standing.vain == picture else 1
+    before = state.unclaimable
+    offers = before.offers + 1 if before and before.picture == picture else 1
     again_ms = now_ms + min(OFFER_AT_LEAST_MS, OFFER_AGAIN_MS << min(offers - 1, 10))
-    offer = {
-        "vain": picture,
-        "vain_until_ms": str(again_ms),
-        "offers": str(offers),
-        "asked": "",
-        "talked_ms": "",
-    }
-    octet.standings.note(agent, {**settled, **AT_WORK, **offer})
+    note(lambda now: work.offer(now, Unclaimable(picture, again_ms, offers)))
     stage = stage_of_role(agent.role)
     return handout.offered(stage, octet.tasks.waiting(stage))
 
@@ -427,8 +392,7 @@ def _park(octet: Octet, agent: Agent, turn: Turn, step: Step, keep: Keep | None)
     if keep and turn.held:
         keep(octet, agent)
     given = [task.id for task in turn.held if _released(octet, task, step.reason)]
-    octet.standings.note(agent, step.changes)
-    octet.standings.park(agent, step.reason, given)
+    octet.work_states.park(agent, step.reason, given, first=step.change)
     log.warning("%s is parked: %s", agent.id, step.reason)
     if agent.role != ORCHESTRATOR:
         back = f" Given back: {', '.join(given)}." if given else ""

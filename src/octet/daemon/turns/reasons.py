@@ -11,7 +11,7 @@ from octet.base.text import plain
 from octet.base.vocabulary import AGENT_NAME, stage_of_role
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.agents.work_state import CREW_DOWN
+from octet.core.agents.work_states import CREW_DOWN
 from octet.core.messaging.messages import EVERYBODY
 from octet.daemon.projects.news import News
 from octet.daemon.turns import loop
@@ -76,8 +76,8 @@ def _must_sleep(octet: Octet, agent: Agent) -> bool:
     """Whether nothing may wake it. Mail would cost tokens too: it waits for the person, or
     `resume`.
     """
-    standing = octet.standings.get(agent.id)
-    return bool(standing.stopped) and standing.paused_by != CREW_DOWN
+    state = octet.work_states.get(agent.id)
+    return bool(state.stopped) and state.paused_by != CREW_DOWN
 
 
 def take_back(octet: Octet, agent: Agent, offers: list[str]) -> None:

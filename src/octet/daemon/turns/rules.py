@@ -1,20 +1,22 @@
 """What follows the end of an agent's turn: pure rules over what is known of it.
 
-decide(Turn(standing, "build", "developer-2", now_ms, held=(task,), mark="…"), config)      #
-Step("remind", {…})
+    decide(Turn(state, "build", "developer-2", now_ms, held=(task,), mark="…"), config)
+    # Step("remind", change)
 
-In order: who is stopped stays so; the runaway guard; a task in hand goes on; a person who talks
-with the agent is left in peace; then comes the next task.
+In order: an agent that is stopped stays so; the runaway guard; a task in hand goes on; a person who
+talks with the agent is left in peace; then comes the next task.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from octet.base.vocabulary import BUILD, DESIGN, DOCS, PLAN
-from octet.core.agents.work_state import CREW_DOWN, Standing, more_returns, packed
+from octet.core.agents import work_changes as work
+from octet.core.agents.work_changes import Change
+from octet.core.agents.work_state import NOW, HandedTask, WorkState
+from octet.core.agents.work_states import CREW_DOWN
 from octet.core.tasks.record import Task, TaskState
 from octet.project.config import Config
 
@@ -34,7 +36,7 @@ class Turn:
     task. `waits`: something that runs in the background will wake the session.
     """
 
-    standing: Standing
+    state: WorkState
     stage: str
     agent: str
     now_ms: int
@@ -47,127 +49,95 @@ class Turn:
 
 @dataclass(frozen=True)
 class Step:
-    """What follows, and what is noted of it. `reason` is why an agent is parked."""
+    """What follows, and how the agent's record changes with it. `reason` is why it is parked."""
 
     kind: Literal["idle", "remind", "hand", "park"]
-    changes: Mapping[str, str] = field(default_factory=dict)
+    change: Change = work.unchanged
     reason: str = ""
-
-
-IDLE = {"begun": "1", "idle_ms": "now", "cut": ""}
-AT_WORK = {"begun": "1", "idle_ms": "", "cut": ""}
 
 
 def decide(turn: Turn, config: Config) -> Step:
     """What follows the end of a turn; pure."""
-    settled = settle(turn)
-    after = replace(turn.standing, barren=int(settled.get("barren", turn.standing.barren) or 0))
-    goes_down = turn.standing.paused_by == CREW_DOWN  # what it has in hand it is to finish
-    if after.stopped and not (goes_down and turn.held):
-        return Step("idle", {**settled, **IDLE})
-    if reason := _runs_away(turn, settled, config):
+    settled, before = settle(turn), turn.state
+    goes_down = before.paused_by == CREW_DOWN  # what it has in hand it is to finish
+    if before.stopped and not (goes_down and turn.held):
+        return Step("idle", _then(settled, work.end_turn))
+    if reason := _runs_away(before, settled(before), config):
         return Step("park", settled, reason)
     if turn.held:
         return _with_task(turn, settled)
     if turn.waits:
-        return Step("idle", {**settled, **IDLE})
-    if (
-        after.begun and after.asked and not after.task
-    ):  # this turn was the person's, from beginning to end
-        return Step("idle", {**settled, **IDLE, "asked": "", "talked_ms": "now"})
-    if after.talked_ms and turn.now_ms - after.talked_ms < config.crew_quiet_s * 1000:
-        return Step("idle", {**settled, **IDLE})
+        return Step("idle", _then(settled, work.end_turn))
+    if before.begun and before.asked and not before.task:  # the whole turn was the person's
+        return Step("idle", _then(settled, work.end_answer))
+    if before.talked_ms and turn.now_ms - before.talked_ms < config.crew_quiet_s * 1000:
+        return Step("idle", _then(settled, work.end_turn))
     return Step("hand", settled)
 
 
-def settle(turn: Turn) -> dict[str, str]:
+def settle(turn: Turn) -> Change:
     """What is noted of a task that the agent was handed and holds no more: whether something came
     of it.
     """
-    before = turn.standing
-    if not before.task or any(task.token == before.token for task in turn.held):
-        return {}
-    ended = dict.fromkeys(("task", "token", "base", "told", "reminders"), "")
-    fruit = _fruit(turn)
-    if fruit is None:
-        return ended
-    if fruit:
-        return {**ended, "barren": "", "returns": ""}
-    return {
-        **ended,
-        "barren": str(before.barren + 1),
-        "returns": packed(more_returns(before.returns, before.task)),
-    }
+    task = turn.state.task
+    if not task or any(held.token == task.token for held in turn.held):
+        return work.unchanged
+    fruitful = _fruit(turn, task)
+    return lambda state: work.end_task(state, task.token, fruitful)
 
 
-def _fruit(turn: Turn) -> bool | None:
+def _then(first: Change, second: Change) -> Change:
+    return lambda state: second(first(state))
+
+
+def _fruit(turn: Turn, handed: HandedTask) -> bool | None:
     """Whether the task that has ended came to something; None where that is not the agent's doing."""
-    before, task = turn.standing, turn.ended
+    task = turn.ended
     if task is None or task.state == TaskState.CANCELLED:
         return None
-    if before.stage in (PLAN, DESIGN):
+    if handed.stage in (PLAN, DESIGN):
         return task.state in (TaskState.DONE, TaskState.SUBMITTED) or (
-            task.author == turn.agent and task.commit != before.base
+            task.author == turn.agent and task.commit != handed.base
         )
-    if before.stage in (BUILD, DOCS):
-        return task.author == turn.agent and task.commit not in ("", before.base)
-    if task.commit != before.base:
+    if handed.stage in (BUILD, DOCS):
+        return task.author == turn.agent and task.commit not in ("", handed.base)
+    if task.commit != handed.base:
         return None  # its author has put another commit there meanwhile
     return turn.judged
 
 
-def _runs_away(turn: Turn, settled: Mapping[str, str], config: Config) -> str:
-    if not settled.get("barren"):
+def _runs_away(before: WorkState, after: WorkState, config: Config) -> str:
+    if not before.task or after.fruitless <= before.fruitless:
         return ""
-    times = turn.standing.returns.get(turn.standing.task, 0) + 1
+    times = after.returned[before.task.id]
     if times >= MOST_RETURNS:
-        return f"it ended task {turn.standing.task} without a result {times} times"
-    count = int(settled["barren"])
-    return (
-        f"{count} tasks in a row came to no commit"
-        if count >= config.crew_most_without_commit
-        else ""
-    )
+        return f"it ended task {before.task.id} without a result {times} times"
+    if after.fruitless >= config.crew_most_without_commit:
+        return f"{after.fruitless} tasks in a row came to no commit"
+    return ""
 
 
-def _with_task(turn: Turn, settled: Mapping[str, str]) -> Step:
-    task, before = turn.held[0], turn.standing
+def _with_task(turn: Turn, settled: Change) -> Step:
+    task, before = turn.held[0], turn.state
+
+    def taken_up(state: WorkState) -> WorkState:
+        return work.take_up(settled(state), in_hand(task, task.stage))
+
     if turn.waits:
-        return Step("idle", {**settled, **IDLE, **_of(task, before)})
-    if task.token == before.token and before.told == turn.mark:
-        if (
-            before.asked
-        ):  # its person talks with it, and it was told: whether it goes on is between the two
-            return Step("idle", {**settled, **IDLE})
-        return Step(
-            "park",
-            settled,
-            f"it stopped twice with task {task.id} in hand, and did nothing for it in between",
-        )
-    reminders = before.reminders + 1 if task.token == before.token else 1
+        return Step("idle", _then(taken_up, work.end_turn))
+    known = before.task if before.task and before.task.token == task.token else None
+    if known and known.mark == turn.mark:
+        if before.asked:  # it was told, and its person talks with it: whether it goes on is theirs
+            return Step("idle", _then(settled, work.end_turn))
+        reason = f"it stopped twice with task {task.id} in hand, and did nothing for it in between"
+        return Step("park", settled, reason)
+    reminders = known.reminders + 1 if known else 1
     if reminders > MOST_REMINDERS:
         return Step("park", settled, f"it stopped {reminders} times with task {task.id} in hand")
-    noted = {
-        "told": turn.mark,
-        "reminders": str(reminders),
-        "asked": "1" if answers(before) else "",
-    }
-    return Step("remind", {**settled, **AT_WORK, **_of(task, before), **noted})
+    asked = work.is_asked(before)
+    return Step("remind", lambda state: work.remind(taken_up(state), turn.mark, asked=asked))
 
 
-def answers(standing: Standing) -> bool:
-    """Whether a person's prompt has come since the agent last went on with its task."""
-    return standing.asked and not standing.told
-
-
-def _of(task: Task, before: Standing) -> dict[str, str]:
-    """Fields of a task in hand; nothing for the one that is known."""
-    if task.token == before.token:
-        return {}
-    return {
-        "task": task.id,
-        "token": task.token,
-        "stage": task.stage,
-        "base": task.commit,
-        "given_ms": "now",
-    }
+def in_hand(task: Task, stage: str) -> HandedTask:
+    """A task as it is handed out, or taken up, now."""
+    return HandedTask(task.id, task.token, stage, task.commit, NOW)

@@ -194,8 +194,8 @@ def paused_by_budget(project: ProjectSession, agent: Agent) -> str:
     config = project.config
     if not (config.budget_day_tokens or config.budget_task_tokens):
         return ""
-    standing = project.connected().standings.get(agent.id)
-    return standing.paused if standing.paused_by == PAUSED_BY else ""
+    state = project.connected().work_states.get(agent.id)
+    return state.paused if state.paused_by == PAUSED_BY else ""
 
 
 def _settle(project: ProjectSession) -> None:
@@ -203,8 +203,8 @@ def _settle(project: ProjectSession) -> None:
     agents = [agent for agent in octet.agents.list() if agent.kind in CREW_KINDS]
     limited = config.budget_day_tokens or config.budget_task_tokens
     if limited or any(
-        standing.paused_by == PAUSED_BY
-        for standing in octet.standings.of([agent.id for agent in agents]).values()
+        state.paused_by == PAUSED_BY
+        for state in octet.work_states.of([agent.id for agent in agents]).values()
     ):
         octet.cost.enforce(agents, config, {agent.id: _held(octet, agent) for agent in agents})
 

@@ -191,7 +191,7 @@ def enforce(octet: Octet, config: Config) -> dict[str, str]:
     octet.cost.enforce(agents, config, held)
     return {
         name: standing.paused
-        for name, standing in octet.standings.of([a.id for a in agents]).items()
+        for name, standing in octet.work_states.of([a.id for a in agents]).items()
         if standing.paused
     }
 
@@ -266,7 +266,7 @@ def test_a_tasks_budget_pauses_its_holder(octet: Octet, log: Log) -> None:
 def test_a_pause_of_somebody_elses_is_left_alone(octet: Octet) -> None:
     """Only what a budget has paused goes on when the budget allows it."""
     agent = join(octet)
-    octet.standings.pause(agent, "lunch")
+    octet.work_states.pause(agent, "lunch")
     assert enforce(octet, NO_LIMIT) == {agent.id: "lunch"}
-    octet.standings.resume(agent)
+    octet.work_states.resume(agent)
     assert enforce(octet, NO_LIMIT) == {}

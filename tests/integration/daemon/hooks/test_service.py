@@ -15,7 +15,7 @@ import pytest
 from octet.base.errors import LockHeld
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent, Registration
-from octet.core.agents.work_state import LEFT
+from octet.core.agents.work_states import LEFT
 from octet.core.locks.waiting import QueuePlace
 from octet.core.tasks.verdicts import Finding, NewRecord
 from octet.daemon.hooks.service import HookService
@@ -251,7 +251,7 @@ def test_a_resumed_session_has_its_role_again_unless_it_left_it(
     octet.agents.join(agent(octet, "guest-1"), "developer")
     one.write("a.py")
     if leaves:
-        octet.standings.pause(agent(octet, "developer-1"), LEFT)
+        octet.work_states.pause(agent(octet, "developer-1"), LEFT)
     one.fire("SessionEnd", reason="prompt_input_exit")
     two.session = one.session
     told = two.start("resume")

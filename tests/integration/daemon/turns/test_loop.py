@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tests.support.store_fixtures import join
 
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.agents.work_state import CREW_DOWN
+from octet.core.agents.work_states import CREW_DOWN
 from octet.core.tasks.record import Task
 from octet.core.tasks.verdicts import Finding, NewRecord
 from octet.daemon.hooks.service import HookService
@@ -145,7 +146,7 @@ def test_a_judge_is_handed_what_its_stage_has(sessions: list[Client], octet: Oct
     assert "`octet review approve 1" in feedback(one.stop())
     octet.tasks.pass_on("1", review.token, commit="c0ffee", record=NewRecord("approve", "read it"))
     assert one.stop() == Reply()
-    assert octet.standings.get("code-sentinel-1").barren == 0
+    assert octet.work_states.get("code-sentinel-1").fruitless == 0
     two.start(agent_type="octet:test-orchestrator")
     assert (
         "1 task waits for the test stage, which is yours: run `octet test run --all`"
@@ -189,9 +190,9 @@ def test_a_model_that_always_stops_is_parked_and_says_so(one: Client, octet: Oct
     assert "developer-1 is parked" in message.text
     assert not loop.has_work(octet, me(octet))
     prompt(one, WAKE)
-    assert octet.standings.get("developer-1").parked, "a machine wake is no person"
+    assert octet.work_states.get("developer-1").parked, "a machine wake is no person"
     prompt(one, "go on, please")
-    assert octet.standings.get("developer-1").stopped == ""
+    assert octet.work_states.get("developer-1").stopped == ""
 
 
 def test_progress_makes_it_a_new_stop(one: Client, octet: Octet) -> None:
@@ -207,7 +208,7 @@ def test_progress_makes_it_a_new_stop(one: Client, octet: Octet) -> None:
     assert one.write("a.py") == ""
     assert "still hold task 1" in feedback(one.stop())
     assert feedback(one.stop()) == ""
-    assert octet.standings.get("developer-1").parked
+    assert octet.work_states.get("developer-1").parked
 
 
 def test_a_task_that_it_gives_back_again_and_again_parks_it(one: Client, octet: Octet) -> None:
@@ -224,7 +225,7 @@ def test_a_task_that_it_gives_back_again_and_again_parks_it(one: Client, octet: 
     assert "1 earlier, the last: it does not work" in told
     octet.tasks.fail("1", octet.tasks.get("1").token, "still not")
     assert feedback(one.stop()) == ""
-    assert "task 1 without a result 2 times" in octet.standings.get("developer-1").parked
+    assert "task 1 without a result 2 times" in octet.work_states.get("developer-1").parked
 
 
 def test_tasks_without_a_commit_in_a_row_park_it(
@@ -243,7 +244,7 @@ def test_tasks_without_a_commit_in_a_row_park_it(
     assert "task is 4" in feedback(one.stop())
     octet.tasks.complete("4", octet.tasks.get("4").token)
     assert feedback(one.stop()) == ""
-    assert octet.standings.get("developer-1").parked == "2 tasks in a row came to no commit"
+    assert octet.work_states.get("developer-1").parked == "2 tasks in a row came to no commit"
 
 
 def test_a_crew_that_goes_down_finishes_what_it_holds(one: Client, octet: Octet) -> None:
@@ -252,7 +253,7 @@ def test_a_crew_that_goes_down_finishes_what_it_holds(one: Client, octet: Octet)
     """
     octet.tasks.add("work")
     assert "task is 1" in feedback(one.stop())
-    octet.standings.pause(me(octet), "its crew is going down", CREW_DOWN)
+    octet.work_states.pause(me(octet), "its crew is going down", CREW_DOWN)
     assert "You still hold task 1" in feedback(one.stop())
     one.stop()
     assert octet.tasks.get("1").state == "pending"
@@ -264,12 +265,12 @@ def test_the_pause_of_a_crew_that_went_down_ends_with_its_session(
     one: Client, octet: Octet
 ) -> None:
     """A conversation that goes on in the next crew works; that a person has paused it stays so."""
-    octet.standings.pause(me(octet), "its crew is going down", CREW_DOWN)
+    octet.work_states.pause(me(octet), "its crew is going down", CREW_DOWN)
     octet.tasks.add("work")
     assert one.stop() == Reply()
     assert "paused" not in one.start("resume", agent_type=DEVELOPER)
     assert "task is 1" in feedback(one.stop())
-    octet.standings.pause(me(octet), "lunch", by="person-ann")
+    octet.work_states.pause(me(octet), "lunch", by="person-ann")
     assert "You are paused: lunch" in one.start("resume", agent_type=DEVELOPER)
 
 
@@ -280,7 +281,7 @@ def test_a_paused_agent_is_handed_nothing_until_it_is_resumed(one: Client, octet
     octet.tasks.add("first")
     octet.tasks.add("second")
     one.stop()
-    octet.standings.pause(me(octet), "lunch", by="person-ann")
+    octet.work_states.pause(me(octet), "lunch", by="person-ann")
     assert one.stop() == Reply()
     assert held(octet) == ["1"]
     submit(octet, "c0ffee")
@@ -295,7 +296,7 @@ def test_a_paused_agent_is_handed_nothing_until_it_is_resumed(one: Client, octet
         == Reply()
     )
     assert not loop.has_work(octet, me(octet))
-    octet.standings.resume(me(octet))
+    octet.work_states.resume(me(octet))
     assert loop.has_work(octet, me(octet))
     assert "task is 2" in feedback(one.stop())
 
@@ -310,7 +311,7 @@ def test_a_pause_at_the_moment_of_a_claim_wins(
     claim = octet.tasks.claim
 
     def paused_meanwhile(*given: object, **named: object) -> Task:
-        octet.standings.pause(me(octet))
+        octet.work_states.pause(me(octet))
         return claim(*given, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(octet.tasks, "claim", paused_meanwhile)
@@ -347,9 +348,9 @@ def test_a_wake_brings_the_task_with_it(one: Client, octet: Octet) -> None:
     """
     assert one.stop() == Reply()
     octet.tasks.add("first")
-    octet.standings.pause(me(octet))
+    octet.work_states.pause(me(octet))
     assert prompt(one, WAKE) == ""
-    octet.standings.resume(me(octet))
+    octet.work_states.resume(me(octet))
     octet.messages.send("developer-1", "look at a.py", sender="developer-2")
     assert "look at a.py" in prompt(one, WAKE)
     assert held(octet) == []
@@ -403,7 +404,7 @@ def test_a_question_during_a_task_is_answered_and_the_task_goes_on(
     assert "you hold task 1 (work; token" in prompt(one, "Which file?")
     assert "answered your person; your task goes on" in feedback(one.stop())
     assert one.stop() == Reply()
-    assert octet.standings.get("developer-1").stopped == ""
+    assert octet.work_states.get("developer-1").stopped == ""
     prompt(one, "All right, go on.")
     submit(octet, "c0ffee")
     assert "task is 2" in feedback(one.stop())
@@ -470,14 +471,14 @@ def test_a_claim_that_an_idle_agent_never_touched_is_given_back(
     octet.tasks.progress("1", octet.tasks.get("1").token, 10)
     assert sweep() == ["1"], "it was begun"
     octet.tasks.release("1", octet.tasks.get("1").token)
-    octet.standings.note(me(octet), {"task": "", "token": ""})
+    octet.work_states.change(me(octet), lambda state: replace(state, task=None))
     prompt(one, "Begin.")
-    octet.standings.note(me(octet), {"asked": ""})
+    octet.work_states.change(me(octet), lambda state: replace(state, asked=False))
     one.stop()
     one.fire("Notification", notification_type="idle_prompt", message="m")
     assert sweep() == []
     assert kept == ["developer-1"]
-    assert "never began it" in octet.standings.get("developer-1").parked
+    assert "never began it" in octet.work_states.get("developer-1").parked
 
 
 def test_a_turn_that_was_cut_off_leaves_nobody_asleep(
@@ -490,9 +491,9 @@ def test_a_turn_that_was_cut_off_leaves_nobody_asleep(
     octet.tasks.add("work")
     prompt(one, "What is it?")
     one.fire("Notification", notification_type="idle_prompt", message="m")
-    standing = octet.standings.get("developer-1")
-    assert (standing.asked, standing.talked_ms > 0, standing.idle_ms > 0) == (False, True, True)
-    octet.standings.resume(me(octet))
+    state = octet.work_states.get("developer-1")
+    assert (state.asked, state.talked_ms > 0, state.idle_ms > 0) == (False, True, True)
+    octet.work_states.resume(me(octet))
     assert "task is 1" in feedback(one.stop())
     assert not loop.has_work(octet, me(octet))
     one.fire("StopFailure", error="overloaded")
@@ -576,7 +577,7 @@ def test_nothing_of_the_loop_is_on_the_guards_path(
     def never(*_: object) -> None:
         raise AssertionError
 
-    for name in ("get", "of", "note"):
-        monkeypatch.setattr(octet.standings, name, never)
+    for name in ("get", "of", "change"):
+        monkeypatch.setattr(octet.work_states, name, never)
     assert one.write("a.py") == ""
     assert one.shell("git status") == ""

@@ -143,13 +143,13 @@ def test_the_days_budget_is_said_to_the_person(
     told = one.stop() or one.fire("UserPromptSubmit", prompt="and now?")
     for part in ("paused", "150 of 100 tokens", "day_tokens", "octet agent resume --all"):
         assert part in told
-    wait_for(lambda: bool(octet.standings.get("architect-1").paused), "the other is paused")
+    wait_for(lambda: bool(octet.work_states.get("architect-1").paused), "the other is paused")
     assert "150 of 100" in two.fire("UserPromptSubmit", prompt="go on")
     assert two.fire("UserPromptSubmit", prompt="go on") == ""
     set_budget(repository, "day_tokens = 1_000")
     one.stop()
-    wait_for(lambda: not octet.standings.get("architect-1").paused, "it goes on")
-    assert not octet.standings.get("developer-1").paused
+    wait_for(lambda: not octet.work_states.get("architect-1").paused, "it goes on")
+    assert not octet.work_states.get("developer-1").paused
 
 
 def test_budgets_are_looked_at_though_nothing_happens(
@@ -162,9 +162,9 @@ def test_budgets_are_looked_at_though_nothing_happens(
     one.start(agent_type="octet:developer")
     one.answer(150)
     one.stop()
-    wait_for(lambda: bool(octet.standings.get("developer-1").paused), "it is paused")
+    wait_for(lambda: bool(octet.work_states.get("developer-1").paused), "it is paused")
     set_budget(repository, "")
-    wait_for(lambda: not octet.standings.get("developer-1").paused, "it goes on")
+    wait_for(lambda: not octet.work_states.get("developer-1").paused, "it goes on")
 
 
 def test_a_hook_does_not_wait_for_a_slow_store_to_count(

@@ -23,7 +23,7 @@ from octet.base.process import identify
 from octet.client.api import Octet
 from octet.core.agents import identity
 from octet.core.agents.registry import Agent, Registration
-from octet.core.agents.work_state import CREW_DOWN
+from octet.core.agents.work_states import CREW_DOWN
 from octet.daemon.projects import news
 from octet.daemon.projects.news import EVERYTHING, News
 from octet.daemon.projects.sessions import Projects
@@ -227,7 +227,7 @@ def test_the_next_is_woken_for_a_task_that_the_first_does_not_take(
 def test_who_is_paused_or_has_a_task_is_not_woken_for_another(bench: Bench) -> None:
     """The next one is."""
     paused, busy, free = (bench.session("developer") for _ in range(3))
-    bench.octet.standings.pause(paused.agent)
+    bench.octet.work_states.pause(paused.agent)
     for session in (paused, busy):
         bench.wakes.ends(session.pid)
     bench.octet.tasks.add("held")
@@ -244,13 +244,13 @@ def test_who_is_paused_or_has_a_task_is_not_woken_for_another(bench: Bench) -> N
 def test_mail_waits_for_a_paused_agent_to_be_resumed(bench: Bench) -> None:
     """A pause costs no tokens, whoever writes; one whose crew goes down is told to finish."""
     paused, leaving = (bench.session("developer") for _ in range(2))
-    bench.octet.standings.pause(paused.agent, "budget")
-    bench.octet.standings.pause(leaving.agent, "", CREW_DOWN)
+    bench.octet.work_states.pause(paused.agent, "budget")
+    bench.octet.work_states.pause(leaving.agent, "", CREW_DOWN)
     for session in (paused, leaving):
         bench.octet.messages.send(session.agent.id, "hello", sender="x")
     assert "1 message" in leaving.woken()
     assert paused.sleeps(0.2)
-    bench.octet.standings.resume(paused.agent)
+    bench.octet.work_states.resume(paused.agent)
     assert "1 message" in paused.woken()
 
 
@@ -266,7 +266,7 @@ def test_a_pause_during_a_look_counts(
     waiting, picture = messages.waiting, tasks.picture
 
     def pause() -> None:
-        octet.standings.pause(agent)
+        octet.work_states.pause(agent)
 
     def look_at_mail(self: Any, asking: Agent) -> int:
         if what == "mail":
