@@ -1,15 +1,10 @@
-"""What every test may ask for: a home of its own, a clean environment for subprocesses, programs
-that may be missing.
-"""
+"""What every test gets: a home of its own, a clean environment for subprocesses."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from hypothesis import settings
@@ -19,6 +14,8 @@ settings.register_profile("octet", deadline=None)
 settings.load_profile("octet")
 
 pytest_plugins = (
+    "tests.support.leftovers",
+    "tests.support.programs",
     "tests.support.redis_fixtures",
     "tests.support.store_fixtures",
     "tests.support.repositories",
@@ -82,27 +79,3 @@ def registry_env() -> dict[str, str]:
         if (REAL_HOME / name).exists():
             env.setdefault("PIP_CONFIG_FILE", str(REAL_HOME / name))
     return env
-
-
-@pytest.fixture(scope="session")
-def missing() -> Callable[[str], NoReturn]:
-    """Ends a test for want of something: it is skipped, but fails in CI."""
-
-    def end(reason: str) -> NoReturn:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-        raise AssertionError
-
-    return end
-
-
-@pytest.fixture(scope="session")
-def require_program(missing: Callable[[str], NoReturn]) -> Callable[[str], Path]:
-    """Finds a program beside the tests' Python or on PATH; without it the test is skipped, but
-    fails in CI.
-    """
-
-    def find(name: str) -> Path:
-        found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-        return Path(found) if found else missing(f"{name} is not on PATH")
-
-    return find

@@ -25,10 +25,10 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 @pytest.fixture
 def namespaces(missing: Callable[[str], NoReturn]) -> None:
     if os.geteuid() != 0:
-        pytest.skip("network namespaces are root's")
+        pytest.skip("network namespaces need root")
     for program in ("ip", "unshare", "hostname"):
         if not shutil.which(program):
-            missing(f"{program} is not on PATH")
+            missing(f"needs {program}")
     if subprocess.run(
         ["unshare", "--net", "--uts", "true"], capture_output=True, check=False
     ).returncode:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.programs import skip_or_fail
 from tests.support.redis_fixtures import DEADLINE_S, find_program, kill_hard, wait_for
 
 from octet.base.errors import StoreUnreachable
@@ -188,9 +189,7 @@ def slow_fsync(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library that makes every fsync of a program take five seconds."""
     compiler = shutil.which("cc")
     if not compiler or sys.platform != "linux":
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
-            "no C compiler, or not Linux"
-        )
+        skip_or_fail("needs cc" if sys.platform == "linux" else "LD_PRELOAD is Linux's")
     home = tmp_path_factory.mktemp("slow")
     source = (
         "#include <unistd.h>\nint fsync(int fd) { sleep(5); return 0; }\nint fdatasync(int fd) { "

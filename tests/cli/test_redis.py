@@ -92,7 +92,7 @@ def test_cli_refusals(octet: Octet) -> None:
     octet("--redis", "db", "redis", "url", code=2)
 
 
-@pytest.mark.skipif(not REDIS_CLI, reason="redis-cli is missing")
+@pytest.mark.skipif(not REDIS_CLI, reason="needs redis-cli")
 def test_cli_becomes_redis_cli(octet: Octet, embedded_home: Path) -> None:
     """With redis-cli on PATH it is what runs, on our server, with all its own options."""
     assert REDIS_CLI

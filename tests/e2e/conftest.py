@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.claude import find_claude, unfit_because
+from tests.support.programs import skip_or_fail
 from tests.support.sandbox import DROP_IN, PLUGIN, PROJECT, Sandbox
 from tests.support.scripted_model import Model
 
@@ -39,7 +40,7 @@ def claude_binary() -> Path:
     """
     binary = find_claude()
     if reason := unfit_because(binary):
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+        skip_or_fail(reason)
     assert binary is not None
     return binary
 

@@ -163,7 +163,7 @@ def test_what_is_not_allowed_is_denied_with_a_reason(
     """
     if where == "tmux":
         if shutil.which("tmux") is None:
-            missing("no tmux")
+            missing("needs tmux")
         accept_first_run_questions(crew.sandbox.home, crew.sandbox.repository)
     task = crew.sandbox.add_task("Parse")
     worktree = crew.sandbox.repository / ".claude" / "worktrees" / task
@@ -196,7 +196,7 @@ def test_windows_of_tmux(crew: Crew, missing: Callable[[str], None]) -> None:
     supervisor's windows are taken over.
     """
     if shutil.which("tmux") is None:
-        missing("no tmux")
+        missing("needs tmux")
     accept_first_run_questions(crew.sandbox.home, crew.sandbox.repository)
     crew.up("--role", "code-sentinel", "--developers", "1")
     assert crew.windows() == ["board", "code-sentinel-1", "developer-1"]

@@ -34,7 +34,7 @@ OPTIONAL = {"busybox"}
 def shell(request: pytest.FixtureRequest, require_program: Callable[[str], Path]) -> list[str]:
     """Each shell that may be somebody's /bin/sh, and one that stops at unset variables."""
     if request.param in OPTIONAL and not shutil.which(request.param):
-        pytest.skip(f"{request.param} is not on PATH")
+        pytest.skip(f"needs {request.param}")
     command = SHELLS[request.param]
     return [str(require_program(command[0])), *command[1:], str(HOOKS / "launch")]
 

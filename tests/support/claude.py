@@ -43,7 +43,7 @@ def unfit_because(binary: Path | None) -> str:
     """Why `binary` cannot serve the tests, or ""."""
     if binary is None:
         return (
-            "no Claude Code: set OCTET_TEST_CLAUDE to the program of "
+            "needs claude: set OCTET_TEST_CLAUDE to the program of "
             f"@anthropic-ai/claude-code@{VERSION}"
         )
     try:
@@ -51,11 +51,11 @@ def unfit_because(binary: Path | None) -> str:
             [binary, "--version"], capture_output=True, text=True, timeout=DEADLINE_S, check=False
         ).stdout
     except OSError as error:
-        return f"{binary} does not start: {error.strerror}"
+        return f"needs claude: {binary} does not start: {error.strerror}"
     return (
         ""
         if shown.split()[:1] == [VERSION]
-        else f"{binary} is {shown.strip() or 'mute'}, the tests know {VERSION}"
+        else f"needs claude: {binary} is {shown.strip() or 'mute'}, the tests know {VERSION}"
     )
 
 

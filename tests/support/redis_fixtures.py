@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from tests.support.programs import skip_or_fail
 
 from octet.store import embedded
 from octet.store.connection import open_client
@@ -30,6 +31,9 @@ from octet.store.embedded.program import carried_program
 DEADLINE_S = 20.0
 PROGRAMS = ("redis", "valkey")
 PS = shutil.which("ps") or "ps"  # before any test empties PATH
+SESSION = dict(
+    os.environ
+)  # before any test has a home of its own, by which its processes are known
 
 
 def find_program(family: str) -> Path:
@@ -37,11 +41,7 @@ def find_program(family: str) -> Path:
     failed) where it is missing.
     """
     found = shutil.which(f"{family}-server") or (carried_program() if family == "valkey" else None)
-    if not found:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
-            f"{family}-server is missing"
-        )
-    return Path(found)
+    return Path(found) if found else skip_or_fail(f"needs {family}-server")
 
 
 def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
@@ -83,8 +83,16 @@ class Server:
     data it had, `stop()`.
     """
 
-    def __init__(self, binary: Path, directory: Path, *settings: str, config: str = "") -> None:
+    def __init__(
+        self,
+        binary: Path,
+        directory: Path,
+        *settings: str,
+        config: str = "",
+        env: dict[str, str] | None = None,
+    ) -> None:
         self.binary, self.directory, self.settings = binary, directory, settings
+        self.env = env
         self.config = directory / "config"  # Sentinel wants a file that it can write
         self.config.write_text(config)
         self.socket = directory / "s"
@@ -109,6 +117,7 @@ class Server:
             [str(self.binary), *own, *self.settings],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            env=self.env,
         )
         wait_for(self.answers, f"{self.binary} answers")
         return self
@@ -149,7 +158,7 @@ def redis_servers() -> Iterator[Callable[[str], Server]]:
         if family not in started:
             home = directory / family
             home.mkdir()
-            started[family] = Server(find_program(family), home).start()
+            started[family] = Server(find_program(family), home, env=SESSION).start()
         return started[family]
 
     yield get

@@ -26,7 +26,7 @@ def host(
 ) -> Iterator[TmuxHost]:
     """A crew's windows, on a tmux server of their own that nobody has started yet."""
     if shutil.which("tmux") is None:
-        missing("no tmux")
+        missing("needs tmux")
     monkeypatch.setenv("TMUX_TMPDIR", str(tmp_path))
     monkeypatch.delenv("TMUX", raising=False)
     yield TmuxHost("shop", tmp_path, str(tmp_path))

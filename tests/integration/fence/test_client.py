@@ -96,7 +96,7 @@ def hooks(
 ) -> Hooks:
     command = SHELLS[request.param]
     if request.param in ("busybox", "mksh") and not shutil.which(command[0]):
-        pytest.skip(f"{command[0]} is not on PATH")
+        pytest.skip(f"needs {command[0]}")
     return Hooks(tmp_path, [str(require_program(command[0])), *command[1:]], ODD)
 
 

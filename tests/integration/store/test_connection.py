@@ -334,7 +334,7 @@ def test_replica(start_server: StartServer) -> None:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a self-signed `cert.pem` for localhost and its `key.pem`."""
     if not shutil.which("openssl"):
-        pytest.skip("openssl is missing")
+        pytest.skip("needs openssl")
     home = tmp_path_factory.mktemp("tls")
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     command = [

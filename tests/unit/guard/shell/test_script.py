@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.programs import skip_or_fail
 from tests.unit.guard.scripts import Scripts
 
 from octet.guard.shell import script as shell
@@ -330,9 +331,7 @@ def test_no_sequence_of_tokens_raises(text: str) -> None:
 def bash(tmp_path_factory: pytest.TempPathFactory) -> Bash:
     found = shutil.which("bash")
     if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no bash")
-        pytest.skip("no bash")
+        skip_or_fail("needs bash")
     return Bash(found, tmp_path_factory.mktemp("bash").resolve())
 
 
