@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from tests.support.redis_fixtures import stop_hard
 
+from octet.base.processes import kill_all
 from octet.daemon.process import control
 
 from .machine import EVENTS, GUARD, PROJECT, Answer, Machine
@@ -286,6 +287,7 @@ def test_no_daemon_possible(command: str, machine: Machine) -> None:
         {**environment, "PATH": "/usr/bin:/bin"} if command == "never ends" else environment
     )
     assert_failure_policy(machine)
+    kill_all(machine.environment["HOME"])  # the command that never ends
 
 
 def test_while_octet_is_being_set_up_a_session_goes_on(machine: Machine) -> None:
