@@ -263,7 +263,7 @@ def guard(root: Path, url: str) -> None:
 
 def _next(octet: Octet, agent: Agent) -> Task | None:
     while _is_open(octet):
-        octet.agents.beat([agent])
+        octet.agents.heartbeat([agent])
         with suppress(NothingToClaim):
             return claim_when_there(octet.store, agent, "build", LOOK_S)
     return None

@@ -2,7 +2,7 @@
 and says what came of it.
 
 Usage: election_worker.py URL PROJECT HISTORY LEASE_MS
-SIGTERM lets it leave. When it was buried, it registers again, as a session's next hook does.
+SIGTERM lets it leave. Once it has expired, it registers again, as a session's next hook does.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
     try:
         while True:
             write(octet, recorder, agent)
-            if not octet.agents.beat([agent], int(lease_ms))[0]:
+            if not octet.agents.heartbeat([agent], int(lease_ms))[0]:
                 agent = octet.agents.register(wanted).agent
             time.sleep(0.01)
     except Leave:

@@ -313,7 +313,7 @@ WRONG = {
         op("beat", 10, 11, agent="a"),
         op("beat", 28, 29, "gone", agent="a"),
     ],
-    (4, "a dead one is never buried"): [
+    (4, "a dead one never expires"): [
         *LIVES,
         KILLED,
         op("registered", 90, 91, {"agents": ["a"]}),

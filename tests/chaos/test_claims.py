@@ -31,7 +31,7 @@ WORKER = Path(__file__).parent / "claim_worker.py"
 
 
 class Race:
-    """Workers of one project, started together; those that die are buried by pid, as the daemon
+    """Workers of one project, started together; those that die are expired by pid, as the daemon
     does it.
     """
 
@@ -86,7 +86,7 @@ class Race:
         worker.wait()
         for agent in self.agents.list():
             if agent.pid == worker.pid:
-                self.agents.bury(agent)
+                self.agents.expire(agent)
 
     def finish(self) -> list[Operation]:
         """What everybody did, and what became of each task."""

@@ -69,19 +69,19 @@ class Field:
         assert worker.stdout
         worker.stdout.close()
         if with_signal == signal.SIGKILL and (agent := self.agent(pid)):
-            self.octet.agents.bury(agent)
+            self.octet.agents.expire(agent)
 
     def oversleep(self, pid: int) -> None:
-        """Stop one until its lease has run out and it is buried; then let it go on."""
+        """Stop one until its lease has run out and it has expired; then let it go on."""
         agent = self.agent(pid)
         assert agent
         os.kill(pid, signal.SIGSTOP)
-        wait_for(lambda: self.octet.agents.bury_expired(agent) is not None, "its lease runs out")
+        wait_for(lambda: self.octet.agents.expire_silent(agent) is not None, "its lease runs out")
         successor = self.leader()
         assert successor.id != agent.id
         os.kill(pid, signal.SIGCONT)
         wait_for(lambda: self.agent(pid) is not None, "it is back")
-        assert self.octet.election.standing(self.octet.agents.get(agent.id)) == "standby"
+        assert self.octet.election.position(self.octet.agents.get(agent.id)) == "standby"
 
     def close(self) -> None:
         for pid in list(self.workers):
@@ -141,7 +141,7 @@ def test_never_two_that_lead(field: Field, tmp_path: Path, redis_url: str) -> No
             case _:
                 os.kill(pid, signal.SIGSTOP)  # slow, not dead: nobody is elected for that
                 field.launch()
-                assert field.octet.agents.bury_expired(before) is None
+                assert field.octet.agents.expire_silent(before) is None
                 os.kill(pid, signal.SIGCONT)
                 assert field.leader().id == before.id
         added = field.written()

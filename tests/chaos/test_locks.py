@@ -36,7 +36,7 @@ WORKER = Path(__file__).parent / "lock_worker.py"
 
 
 class Crowd:
-    """Workers of one project, started together; one that is killed is buried by its pid, as the
+    """Workers of one project, started together; one that is killed has expired by its pid, as the
     daemon does it.
     """
 
@@ -75,7 +75,7 @@ class Crowd:
                 mark.unlink(missing_ok=True)
         for agent in self.octet.agents.list():
             if agent.pid == pid:
-                self.octet.agents.bury(agent)
+                self.octet.agents.expire(agent)
 
     def finish(self) -> None:
         assert self.launcher is not None

@@ -49,7 +49,7 @@ def bury_the_dead(octet: Octet) -> None:
     for agent in octet.agents.list():
         process = ProcessIdentity.parse(agent.process)
         if process and process.host == host_id() and not is_alive(process):
-            octet.agents.bury(agent)
+            octet.agents.expire(agent)
 
 
 def test_killed_at_every_call_of_the_store(

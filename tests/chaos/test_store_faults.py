@@ -94,8 +94,8 @@ def test_a_clients_clock_is_wrong(
         claimed = octet.tasks.claim(agent)
         octet.locks.acquire(agent, ["name:deploy"])
         assert octet.agents.without_heartbeat() == []
-        assert octet.agents.bury_expired(other) is None
-        assert octet.agents.beat([agent, other]) == [True, True]
+        assert octet.agents.expire_silent(other) is None
+        assert octet.agents.heartbeat([agent, other]) == [True, True]
         lock = octet.locks.get("name:deploy")
     assert claimed.id == task.id
     for moment_ms in (claimed.claimed_ms, agent.joined_ms, lock.since_ms):

@@ -13,7 +13,7 @@ from octet.cli._common.caller import caller
 from octet.cli._common.context import opened
 from octet.cli._common.output import emit, json_option, table
 from octet.client.api import Octet
-from octet.core.agents.election import standing as leading
+from octet.core.agents.election import position as leading
 from octet.core.agents.work_states import LEFT
 from octet.core.tasks.plans import check_capability
 from octet.worktree.rescue import rescue_held_task
@@ -69,7 +69,7 @@ def show(agent_id: str | None, as_json: bool) -> None:
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
         tasks = octet.tasks.held_by(agent.id)
         locks = [lock for lock in octet.locks.list() if lock.holder == agent.id]
-        stopped, stands = octet.work_states.get(agent.id).stopped, octet.election.standing(agent)
+        stopped, stands = octet.work_states.get(agent.id).stopped, octet.election.position(agent)
     lines = [
         f"{agent.id} ({', '.join(filter(None, [agent.role, stands, agent.kind]))}) in "
         f"{plain(agent.worktree or agent.cwd)}"
@@ -108,7 +108,7 @@ def join(role: str, capabilities: tuple[str, ...], as_json: bool) -> None:
         )
         if octet.work_states.get(agent.id).stopped:
             octet.work_states.resume(agent)
-        stands, told = octet.election.standing(agent), octet.election.explain(agent)
+        stands, told = octet.election.position(agent), octet.election.explain(agent)
     emit(
         {**asdict(agent), "standing": stands},
         f"you are {agent.id} ({agent.role}) now{told}",
@@ -129,8 +129,8 @@ def leave(agent_id: str | None, as_json: bool) -> None:
             agent.process and agent.role in ROLES
         ):  # its session may register again, under the same name, and then wants no work
             octet.work_states.pause(agent, LEFT, caller(octet).id)
-        estate = octet.agents.leave(agent)
-    tasks, freed = (estate.tasks, estate.resources) if estate else ((), ())
+        released = octet.agents.leave(agent)
+    tasks, freed = (released.tasks, released.resources) if released else ((), ())
     given = f"; gave back {', '.join(tasks)}" if tasks else ""
     emit(
         {"agent": agent.id, "tasks": tasks, "locks": freed}, f"{agent.id} has left{given}", as_json

@@ -97,7 +97,7 @@ def _outlive(octet: Octet, agent: Agent, wait_s: float) -> None:
     """Nobody renews the lease of a person or a script while this command waits."""
     lease_ms = PERSON_LEASE_MS if agent.kind == "person" else NAMED_LEASE_MS
     if not agent.process and wait_s * 1000 >= lease_ms / 2:
-        octet.agents.beat([agent], int(wait_s * 1000) + lease_ms)
+        octet.agents.heartbeat([agent], int(wait_s * 1000) + lease_ms)
 
 
 def _refusal(octet: Octet, held: LockHeld) -> str:

@@ -145,6 +145,6 @@ class Lease:
     def _renew(self) -> None:
         while not self._ended.wait(RENEW_S):
             with suppress(OctetError):  # `check` tells
-                self._octet.agents.beat([self._agent])
+                self._octet.agents.heartbeat([self._agent])
                 if self._token and self._octet.locks.get(self._resource).token == self._token:
                     self._take()

@@ -73,6 +73,4 @@ def check_lives(operations: Sequence[Operation], lives: dict[str, Life]) -> Iter
         if op.name == "registered":
             for agent in op.answer.get("agents", []):
                 if agent in lives and lives[agent].ends is not None:
-                    yield Violation(
-                        4, f"agent {agent}", "is dead and was never buried", excerpt([op])
-                    )
+                    yield Violation(4, f"agent {agent}", "is dead and never expired", excerpt([op]))

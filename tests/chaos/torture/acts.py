@@ -86,7 +86,7 @@ class Acts:
 
     def beat(self, agent: Agent, lease_ms: int) -> Answer:
         def beat() -> Answer:
-            return {} if self.octet.agents.beat([agent], lease_ms)[0] else {"outcome": "gone"}
+            return {} if self.octet.agents.heartbeat([agent], lease_ms)[0] else {"outcome": "gone"}
 
         return self._do("beat", {"agent": agent.id}, beat)
 

@@ -277,9 +277,9 @@ def bury_the_dead(octet: Octet) -> None:
     for agent in octet.agents.list():
         process = local_process(agent)
         if process and not is_alive(process):
-            octet.agents.bury(agent)
+            octet.agents.expire(agent)
     for agent in octet.agents.without_heartbeat():
-        octet.agents.bury_expired(agent)
+        octet.agents.expire_silent(agent)
 
 
 def _make_repository(root: Path) -> Path:

@@ -217,21 +217,21 @@ class Machine(RuleBasedStateMachine):
             )
             assert joined.agent.incarnation == agent.incarnation
 
-    @rule(pick=PICK, how=st.sampled_from(["leave", "bury", "expire"]))
+    @rule(pick=PICK, how=st.sampled_from(["leave", "expire", "expire silently"]))
     def end(self, pick: int, how: str) -> None:
         agent = self.agent(pick)
-        if how == "expire":
-            assert self.octet.agents.bury_expired(agent) is None
+        if how == "expire silently":
+            assert self.octet.agents.expire_silent(agent) is None
             return
-        estate = (self.octet.agents.leave if how == "leave" else self.octet.agents.bury)(agent)
-        assert (estate is not None) == self.model.alive(agent)
-        if estate:
+        released = (self.octet.agents.leave if how == "leave" else self.octet.agents.expire)(agent)
+        assert (released is not None) == self.model.alive(agent)
+        if released:
             task = self.model.held_by(agent)
-            assert estate.tasks == ((task.id,) if task else ())
-            assert set(estate.resources) == {
+            assert released.tasks == ((task.id,) if task else ())
+            assert set(released.resources) == {
                 name for name, lock in self.model.locks.items() if lock.holder == agent.id
             }
-            self.model.end_agent(agent, counts=how == "bury")
+            self.model.end_agent(agent, counts=how == "expire")
 
     @rule(pick=PICK, role=st.sampled_from(["architect", *ROLES]))
     def join(self, pick: int, role: str) -> None:
@@ -249,7 +249,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pick=PICK)
     def beat(self, pick: int) -> None:
-        assert list(self.octet.agents.beat([self.agent(pick)])) == [
+        assert list(self.octet.agents.heartbeat([self.agent(pick)])) == [
             self.model.alive(self.agent(pick))
         ]
 
@@ -547,7 +547,7 @@ WALK: list[Walked] = [
     lambda m, c, pick: m.register(
         c.choice(ROLES), c.choice(["", "s1", "s2"]), c.random() < 0.3, pick
     ),
-    lambda m, c, pick: m.end(pick, c.choice(["leave", "bury", "expire"])),
+    lambda m, c, pick: m.end(pick, c.choice(["leave", "expire", "expire silently"])),
     lambda m, c, pick: m.join(pick, c.choice(["architect", *ROLES])),
     lambda m, _, pick: m.register_again(pick),
     lambda m, _, pick: m.beat(pick),

@@ -146,7 +146,7 @@ def test_a_stale_token_is_refused_whoever_shows_it(fenced: Field) -> None:
     assert old.git("update-ref", "refs/heads/main", "octet/t1", **shows(current)).code, (
         "another's token"
     )
-    fenced.octet.agents.bury(old.agent)
+    fenced.octet.agents.expire(old.agent)
     assert old.git("update-ref", "refs/heads/main", "octet/t1", **shows(stale)).code
     assert fenced.tips() == before
     assert new.git("update-ref", "refs/heads/main", "octet/t1", **shows(current)).code == 0

@@ -83,7 +83,7 @@ def refuses(kind: type[Exception], call: Callable[..., Any], *arguments: Any, **
 
 
 def live(octet: Octet) -> Agent:
-    """From the first task to the last burial; returns the developer that is left, with a claim and
+    """From the first task to the last expiry; returns the developer that is left, with a claim and
     a lock.
     """
     developer, guardian, other = (
@@ -361,7 +361,7 @@ def _elects(octet: Octet) -> None:
     refuses(NotLeading, octet.tasks.claim, second, "plan")
     refuses(NotLeading, octet.tasks.cancel, task.id, by=second)
     refuses(NotLeading, octet.tasks.retry, task.id, by=second)
-    octet.agents.bury(first)
+    octet.agents.expire(first)
     assert "plan it" in [message.text for message in octet.messages.read(second)]
     octet.tasks.cancel(octet.tasks.claim(second, "plan").id, by=second)
     octet.agents.leave(second)
@@ -395,17 +395,17 @@ def _ends(octet: Octet, developer: Agent, guardian: Agent, other: Agent) -> None
     octet.work_states.resume(developer)
     octet.work_states.park(developer, "it stopped", ["1"])
     octet.work_states.change(developer, work_changes.hear_person, known=WorkState(version=1))
-    assert list(octet.agents.beat([developer, guardian])) == [True, True]
-    epoch = octet.agents.take_sweep("h:1:1", 1000)
-    assert octet.agents.bury_expired(other, epoch) is None
-    assert octet.agents.bury(other) is not None
+    assert list(octet.agents.heartbeat([developer, guardian])) == [True, True]
+    epoch = octet.agents.acquire_sweeper("h:1:1", 1000)
+    assert octet.agents.expire_silent(other, epoch) is None
+    assert octet.agents.expire(other) is not None
     refuses(AgentGone, octet.tasks.claim, other)
     refuses(AgentGone, octet.tasks.renew, "1", agent=other, branch="b", commit="c")
     refuses(AgentGone, octet.locks.acquire, other, ["path:a"])
     refuses(AgentGone, octet.agents.update, other)
     refuses(AgentGone, octet.work_states.pause, other)
     refuses(AgentGone, octet.agents.join, other, "architect")
-    assert list(octet.agents.beat([other])) == [False]
+    assert list(octet.agents.heartbeat([other])) == [False]
     assert octet.locks.end_turn(other) == []
     refuses(Refused, octet.agents.register, Registration(role="developer", name=developer.id))
     architect = octet.agents.join(guardian, "architect")

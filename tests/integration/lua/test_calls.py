@@ -47,7 +47,7 @@ def test_scripts_survive_a_flush_of_their_cache(any_octet: Octet) -> None:
     """A restarted server knows no script; the next call brings it, heartbeats in a pipeline too."""
     developer = live(any_octet)
     any_octet.store.client.script_flush()
-    assert list(any_octet.agents.beat([developer, developer])) == [True, True]
+    assert list(any_octet.agents.heartbeat([developer, developer])) == [True, True]
     any_octet.store.client.script_flush()
     assert any_octet.tasks.claim(developer).holder == developer.id
 

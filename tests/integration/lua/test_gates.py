@@ -295,13 +295,13 @@ def test_a_gate_that_always_ends_badly_gives_up(any_octet: Octet) -> None:
     )
     died = join(any_octet)
     tasks.claim(died, "review")
-    any_octet.agents.bury(died)
+    any_octet.agents.expire(died)
     tasks.pass_on(task.id, tasks.claim(join(any_octet), "review").token)
     tester = join(any_octet)
     for _ in range(3):
         assert tasks.release(task.id, tasks.claim(tester, "test").token) == "submitted"
     tasks.claim(died := join(any_octet), "test")
-    any_octet.agents.bury(died)
+    any_octet.agents.expire(died)
     assert (tasks.get(task.id).state, tasks.get(task.id).gate_attempts) == ("submitted", 1)
     assert (
         tasks.fail(task.id, tasks.claim(tester, "test").token, "the test machine is on fire")

@@ -265,7 +265,7 @@ def test_returned_work_is_offered_to_its_author(octet: Octet) -> None:
     octet.tasks.submit(again.id, again.token, branch="b")
     task = octet.tasks.claim(guardian, "merge")
     octet.tasks.send_back(task.id, task.token, "still not", offer_ms=60_000)
-    octet.agents.bury(author)
+    octet.agents.expire(author)
     assert [octet.tasks.claim(join(octet)).title for _ in range(2)] == ["more urgent", "mine"]
     assert contradictions(octet) == []
 

@@ -94,7 +94,7 @@ def test_bytes_that_are_no_text(octet: Octet) -> None:
     assert octet.tasks.get(task.id).branch == "caf\udce9"
     assert octet.agents.get(agent.id).cwd == "/srv/\udcff\udcfe"
     assert [event.type for event in octet.events.log(2)] == ["task_progress", "task_submitted"]
-    assert octet.agents.bury(agent) is not None
+    assert octet.agents.expire(agent) is not None
     assert octet.store.client.hlen(octet.store.keys.processes) == 0
 
 
@@ -258,12 +258,12 @@ def test_lock_values_that_are_none(octet: Octet, value: str | bytes, mine: bool)
         with pytest.raises(LockHeld):
             octet.locks.acquire(agent, ["name:x"])
     assert [found.resource for found in octet.locks.list()] == ["name:x"]
-    assert list(octet.agents.beat([agent])) == [True]
+    assert list(octet.agents.heartbeat([agent])) == [True]
     octet.locks.end_turn(agent)
     octet.locks.acquire(agent, ["name:y"])
     if client.exists(keys.lock("name:x")):
         octet.locks.break_lock("name:x", "ann")
-    assert octet.agents.bury(agent) is not None
+    assert octet.agents.expire(agent) is not None
     assert octet.locks.list() == []
 
 
@@ -272,7 +272,7 @@ def test_a_lock_for_ever_stays_for_ever(octet: Octet) -> None:
     agent = join(octet)
     octet.locks.acquire(agent, ["name:x"])
     octet.store.client.persist(octet.store.keys.lock("name:x"))
-    octet.agents.beat([agent])
+    octet.agents.heartbeat([agent])
     octet.locks.acquire(agent, ["name:x"])
     assert octet.locks.get("name:x").ttl_ms == -1
 
@@ -288,10 +288,10 @@ def test_a_heartbeat_by_hand(any_octet: Octet) -> None:
     assert list(any_octet.agents.without_heartbeat()) == [agent]
     client.execute_command("SETEX", keys.heartbeat(agent.id), 30, "alive")
     assert list(any_octet.agents.without_heartbeat()) == []
-    assert any_octet.agents.bury_expired(agent) is None
+    assert any_octet.agents.expire_silent(agent) is None
     client.delete(keys.heartbeat(agent.id))
     client.lpush(keys.heartbeat(agent.id), "not even a string")
-    assert list(any_octet.agents.beat([agent])) == [True]
+    assert list(any_octet.agents.heartbeat([agent])) == [True]
     assert client.type(keys.heartbeat(agent.id)) == "string"
 
 
@@ -327,7 +327,7 @@ ENTRIES = [
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_registry_entries_that_are_none(octet: Octet, entry: str | bytes) -> None:
     """An entry that is no agent is not listed; the agent whose entry was spoiled goes on, registers
-    again, and can be buried.
+    again, and can be expired.
     """
     keys, client = octet.store.keys, octet.store.client
     client.hset(keys.registry, "agent:001", entry)
@@ -338,14 +338,14 @@ def test_registry_entries_that_are_none(octet: Octet, entry: str | bytes) -> Non
     client.hset(keys.registry, agent.id, entry)
     octet.agents.list()
     octet.agents.find(agent.process)
-    assert list(octet.agents.beat([agent])) == [True]
+    assert list(octet.agents.heartbeat([agent])) == [True]
     again = join(octet, process=agent.process)
     assert (again.id, again.incarnation) == (agent.id, agent.incarnation)
     assert octet.agents.find(agent.process) == again
     client.hset(keys.registry, agent.id, entry)
-    estate = octet.agents.bury(agent)
-    assert estate is not None
-    assert (estate.tasks, estate.resources) == (("1",), ("path:a",))
+    released = octet.agents.expire(agent)
+    assert released is not None
+    assert (released.tasks, released.resources) == (("1",), ("path:a",))
     assert client.hgetall(keys.processes) == {}
     assert "agent:001" not in [found.id for found in octet.agents.list()]
 

@@ -143,7 +143,7 @@ def _orchestrators(octet: Octet) -> None:
     """One that leads, one that waits, one whose lease ran out; and what an agent has used."""
     leads, _, slept = (join(octet, "orchestrator") for _ in range(3))
     octet.store.client.delete(octet.store.keys.heartbeat(slept.id))
-    octet.agents.bury_expired(slept)
+    octet.agents.expire_silent(slept)
     keys = octet.store.keys
     octet.store.client.set(keys.cost_read("/t"), "{}")
     for key in (keys.cost_agents, keys.cost_tasks, keys.cost_days):
@@ -198,7 +198,7 @@ TASK_STEPS: dict[str, Step] = {
         w.octet.tasks.held_by(w.developer.id),
         w.octet.tasks.get(w.task.id),
     ),
-    "bury": lambda w: w.octet.agents.bury(w.developer),
+    "expire": lambda w: w.octet.agents.expire(w.developer),
     "leave": lambda w: w.octet.agents.leave(w.developer),
 }
 MERGE_STEPS: dict[str, Step] = {
@@ -215,7 +215,7 @@ MERGE_STEPS: dict[str, Step] = {
     "merge renew": lambda w: w.octet.tasks.renew(
         w.merge.id, agent=w.guardian, token=w.merge.token, branch="b", commit="c1"
     ),
-    "merge bury": lambda w: w.octet.agents.bury(w.guardian),
+    "merge expire": lambda w: w.octet.agents.expire(w.guardian),
 }
 STEPS: dict[str, Step] = {
     **TASK_STEPS,
@@ -235,7 +235,7 @@ STEPS: dict[str, Step] = {
     "lead no more": lambda w: w.octet.agents.leave(leader(w)),
     "add as orchestrator": lambda w: w.octet.tasks.add("new", by=leader(w)),
     "cancel as orchestrator": lambda w: w.octet.tasks.cancel(w.task.id, by=leader(w)),
-    "who leads": lambda w: w.octet.election.standing(leader(w)),
+    "who leads": lambda w: w.octet.election.position(leader(w)),
     "cost": lambda w: (
         w.octet.cost.agents(),
         w.octet.cost.tasks(),
@@ -243,10 +243,10 @@ STEPS: dict[str, Step] = {
     ),
     "add cost": add_cost,
     "read the log": lambda w: LogReader(w.octet.store, "0-0").read(),
-    "beat": lambda w: w.octet.agents.beat([w.developer, w.idle]),
+    "beat": lambda w: w.octet.agents.heartbeat([w.developer, w.idle]),
     "update": lambda w: w.octet.agents.update(w.developer, branch="x"),
     "pause": lambda w: w.octet.work_states.pause(w.developer, "lunch"),
-    "expired": lambda w: w.octet.agents.bury_expired(w.idle),
+    "expired": lambda w: w.octet.agents.expire_silent(w.idle),
     "agents": lambda w: (
         w.octet.agents.list(),
         w.octet.agents.without_heartbeat(),
@@ -345,7 +345,7 @@ def attempt(world: World, step: Step) -> tuple[OctetError | None, bool]:
 
 
 @pytest.mark.parametrize(
-    "name", ["claim", "add", "bury", "complete", "acquire", "register", "publish"]
+    "name", ["claim", "add", "expire", "complete", "acquire", "register", "publish"]
 )
 def test_the_refusal_names_the_key_where_redis_would_not(world: World, name: str) -> None:
     """The log's spoiled key is named by whatever would write it."""
@@ -437,12 +437,12 @@ def test_what_was_spoiled_can_be_claimed_again(world: World) -> None:
 
 
 def test_a_task_deleted_by_hand_is_held_by_nobody(world: World) -> None:
-    """Its claim is forgotten, its holder takes another, and can be buried."""
+    """Its claim is forgotten, its holder takes another, and can be expired."""
     octet = world.octet
     octet.store.client.delete(octet.store.keys.task(world.task.id))
     assert list(octet.tasks.held_by(world.developer.id)) == []
     assert octet.tasks.claim(world.developer).title == "by hand"
-    assert octet.agents.bury(world.developer) is not None
+    assert octet.agents.expire(world.developer) is not None
     assert world.task.id not in [task.id for task in octet.tasks.list()]
 
 
@@ -460,7 +460,7 @@ def test_a_dead_agent_is_buried_whatever_stands_in_its_own_keys(world: World) ->
     ):
         world.restore()
         spoil(world, key)
-        assert octet.agents.bury(dead) is not None
+        assert octet.agents.expire(dead) is not None
         assert dead.id not in [agent.id for agent in octet.agents.list()]
 
 

@@ -366,7 +366,7 @@ class TaskMachine(RuleBasedStateMachine):
     @rule(who=PICK)
     def die(self, who: int) -> None:
         agent = list(self.agents.values())[who % 3]
-        assert self.octet.agents.bury(agent) is not None
+        assert self.octet.agents.expire(agent) is not None
         for task in [task for task in self.held() if task.holder == agent.id]:
             build, task.holder = task.state == "claimed", ""
             if not build:

@@ -319,7 +319,7 @@ def test_an_agent_that_was_buried_goes_on_as_another(octet: Octet, git: Git) -> 
     queue = MergeQueue(octet, how_to_merge(octet.project, suite_of(octet.project)), register)
     built(octet, {"b.txt": "x\n"})
     assert len(queue.claim()) == 1
-    octet.agents.bury(agents[0])
+    octet.agents.expire(agents[0])
     assert kinds(queue.serve(wait_s=0.2)) == ["merged"]
     assert len(agents) == 2
     assert_in_step(git)

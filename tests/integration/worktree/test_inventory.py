@@ -29,7 +29,7 @@ def test_the_inventory_tells_owner_work_and_staleness(octet: Octet) -> None:
     )
     assert found.bytes > 0
     assert list(find_problems([found], "main")) == []
-    octet.agents.bury(agent)
+    octet.agents.expire(agent)
     (found,) = take_inventory(octet, octet.project)
     assert (found.owner, found.made_for, found.stale) == ("", agent.id, True)
     assert [finding.safe for finding in find_problems([found], "main")] == [False]

@@ -1,10 +1,9 @@
-"""The project's one orchestrator: which of those that have the role leads, since when, and what
-only that one may write.
+"""The election of the one orchestrator that leads, and what only the leader may write.
 
-The scripts that register and bury agents elect: the leader is replaced in the same step that takes
-it off the registry, and never before. Each election has an *epoch*, a token that only grows. What
-an orchestrator writes as such (tasks added, cancelled and queued again, claims of the plan stage,
-its role's mail) is refused by the script that would write it, unless it leads.
+The scripts that register and retire agents elect: the leader is replaced in the step that takes it
+off the registry, and never before. Each election has an *epoch*, a token that only grows. An
+orchestrator's writes in its role (tasks added, cancelled and queued again, claims of the plan stage,
+its role's mail) are refused by the script that would make them, unless it leads.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ STANDBY = "standby"
 
 @dataclass(frozen=True)
 class Leader:
-    """Who leads; `epoch` is the token of its election, `since_ms` server time."""
+    """The leading orchestrator; `epoch` is the token of its election, `since_ms` server time."""
 
     agent: str
     incarnation: str
@@ -40,7 +39,7 @@ class Election:
         self._store = store
 
     def leader(self) -> Leader | None:
-        """Who leads now; None where nobody has the role."""
+        """The leader; None where no agent has the role."""
         with self._store.errors():
             found = self._store.client.hmget(
                 self._store.keys.orchestrator, "agent", "incarnation", "epoch", "since_ms"
@@ -57,16 +56,16 @@ class Election:
             else None
         )
 
-    def standing(self, agent: Agent) -> str:
-        """`leads` or `standby` for an orchestrator, "" for anybody else."""
-        return standing(agent, self.leader()) if agent.role == ORCHESTRATOR else ""
+    def position(self, agent: Agent) -> str:
+        """`leads` or `standby` for an orchestrator, "" for another role."""
+        return position(agent, self.leader()) if agent.role == ORCHESTRATOR else ""
 
     def explain(self, agent: Agent) -> str:
-        """What an orchestrator is told of it, to be put behind its role; "" for anybody else."""
+        """An orchestrator's position in words, to follow its role; "" for another role."""
         if agent.role != ORCHESTRATOR:
             return ""
         leader = self.leader()
-        if leader and standing(agent, leader) == LEADS:
+        if leader and position(agent, leader) == LEADS:
             return f", and you lead (epoch {leader.epoch})"
         with self._store.errors():
             now_ms = int(self._store.client.time()[0]) * 1000
@@ -81,8 +80,8 @@ class Election:
         )
 
 
-def standing(agent: Agent, leader: Leader | None) -> str:
-    """The same where it is known who leads."""
+def position(agent: Agent, leader: Leader | None) -> str:
+    """An agent's position where the leader is known."""
     if agent.role != ORCHESTRATOR:
         return ""
     return (
@@ -93,14 +92,14 @@ def standing(agent: Agent, leader: Leader | None) -> str:
 
 
 def as_orchestrator(agent: Agent | None) -> tuple[str, str]:
-    """What a script is told of who writes: id and incarnation of an orchestrator; two empty texts
-    for anybody else, who need not lead.
+    """The writer's id and incarnation where it must lead, as scripts take them: of an orchestrator;
+    two empty texts for another role.
     """
     return (agent.id, agent.incarnation) if agent and agent.role == ORCHESTRATOR else ("", "")
 
 
 def refusal(reply: Sequence[Any]) -> NotLeading:
-    """The error for a script's `LED`."""
+    """The error for a script's reply `LED`."""
     leader, epoch, for_ms = str(reply[1]), str(reply[2]), int(reply[3])
     now = f"{leader} has led for {age(1, for_ms + 1)} (epoch {epoch})" if leader else "nobody does"
     advice = (

@@ -1,4 +1,4 @@
-"""Who is asking: the agent that a command or a hook acts for.
+"""The agent that a command or a hook acts for.
 
 A Claude Code session is known by its process (CLAUDE_PID and that process's start time), because
 `/clear` and `/resume` change its session id and two terminals may resume one id. A sub-agent is its
@@ -17,8 +17,8 @@ from octet.base.process import ProcessIdentity, host_id, identify
 from octet.base.vocabulary import GUEST
 from octet.core.agents.registry import Agent, Agents, Registration
 
-# A person, or a script that named itself, has no process to watch: its lease is renewed by each
-# command.
+# A person, or a script with a name of its own, has no process to watch: each command renews its
+# lease.
 NAMED_LEASE_MS = 15 * 60 * 1000
 PERSON_LEASE_MS = 24 * 3600 * 1000
 LONGEST_LEASE_S = 30 * 24 * 3600
@@ -37,10 +37,10 @@ def claude_process(environ: Mapping[str, str]) -> ProcessIdentity | None:
 
 
 def current_agent(agents: Agents, environ: Mapping[str, str] | None = None) -> Agent:
-    """The agent that the command line acts for; registers it when it is new.
+    """The agent that the command line acts for, registered when it is new.
 
-    `OCTET_AGENT` names it outright (hooks put it before a sub-agent's commands); else the Claude
-    Code session around this process; else the person at the terminal.
+    It is the one that `OCTET_AGENT` names (hooks put that before a sub-agent's commands), else the
+    Claude Code session around this process, else the person at the terminal.
     """
     env = os.environ if environ is None else environ
     if name := env.get("OCTET_AGENT"):
@@ -57,8 +57,8 @@ def current_agent(agents: Agents, environ: Mapping[str, str] | None = None) -> A
 
 
 def this_process(role: str) -> Registration:
-    """A registration of the process that runs this, which is watched like a session's: when it is
-    killed, its claims go back at once.
+    """A registration of the calling process. It is watched like a session's: when it is killed, its
+    claims are requeued at once.
     """
     process = identify(os.getpid())
     assert process is not None, "this process lives"

@@ -1,8 +1,8 @@
-"""Agents: who takes part, what lives, and what happens to the work of those that end.
+"""The registry of agents: registration, heartbeats, and the release of an ended agent's work.
 
 An agent is a Claude Code session, a sub-agent in it, or anything else that registers. Its
-*incarnation* is the token of its registration: what was buried and came back has another one, and
-scripts answer the old one with `GONE`.
+*incarnation* is the token of its registration: an agent that expired and came back has another one,
+and scripts answer the old one with `GONE`.
 """
 
 from __future__ import annotations
@@ -24,29 +24,24 @@ SESSION_MEMORY_MS = 30 * 24 * 3600 * 1000
 
 @dataclass(frozen=True)
 class Agent:
-    """A registered agent. `process` is `host:pid:start`, with `#agent_id` for a sub-agent; empty
-    for one without a process.
+    """A registered agent."""
 
-    `formerly` are the names that it had in other roles, with spaces between: it reads their
-    inboxes.
-    """
-
-    id: str
+    id: str  # its name: `developer-2`
     role: str
-    incarnation: str
-    kind: str = "session"
-    process: str = ""
-    session: str = ""
-    parent: str = ""
+    incarnation: str  # the token of its registration
+    kind: str = "session"  # session, subagent, person or external
+    process: str = ""  # `host:pid:start`, with `#agent_id` for a sub-agent; "" without a process
+    session: str = ""  # Claude Code's session id
+    parent: str = ""  # of a sub-agent: its session's agent
     status: str = "active"
-    capabilities: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()  # what tasks may need: `frontend`
     host: str = ""
     pid: int = 0
     cwd: str = ""
-    worktree: str = ""
+    worktree: str = ""  # the checkout it works in
     branch: str = ""
-    formerly: str = ""
-    joined_ms: int = 0
+    formerly: str = ""  # its names in other roles, separated by spaces: it reads their inboxes
+    joined_ms: int = 0  # server time
 
     @classmethod
     def from_json(cls, text: str) -> Agent:
@@ -79,11 +74,11 @@ class Agent:
 
 @dataclass(frozen=True)
 class Registration:
-    """What an agent says of itself when it registers."""
+    """What an agent says of itself when it registers; fields as in `Agent`."""
 
     role: str = GUEST
     kind: str = "external"
-    name: str = ""
+    name: str = ""  # the name to register under; "": the role and the next number
     process: str = ""
     session: str = ""
     parent: str = ""
@@ -94,14 +89,14 @@ class Registration:
     worktree: str = ""
     branch: str = ""
     formerly: str = ""
-    lease_ms: int = LEASE_MS
-    replaces: Agent | None = field(default=None, compare=False)
+    lease_ms: int = LEASE_MS  # until its first heartbeat
+    replaces: Agent | None = field(default=None, compare=False)  # retired in the same step
 
 
 @dataclass(frozen=True)
 class Joined:
-    """A registration's outcome; `how` is known (it was registered), back (a session that returned)
-    or new.
+    """A registration's outcome; `how` is known (registered before), back (a returned session) or
+    new.
     """
 
     agent: Agent
@@ -109,8 +104,8 @@ class Joined:
 
 
 @dataclass(frozen=True)
-class Estate:
-    """What an agent left: tasks given back and resources freed."""
+class Released:
+    """What an ended agent's work became: the tasks requeued and the resources freed."""
 
     agent: str
     tasks: tuple[str, ...]
@@ -118,21 +113,17 @@ class Estate:
 
 
 @dataclass(frozen=True)
-class Burial:
-    """What became of an agent whose lease ran out: the tasks it lost, each with the number of its
-    attempt, and how many locks.
+class ExpiryRecord:
+    """What an agent lost when its lease ran out."""
 
-    `agent` is as it was registered, without an incarnation; `at_ms` is server time.
-    """
-
-    agent: Agent
-    at_ms: int
-    tasks: tuple[tuple[str, int], ...]
-    locks: int
+    agent: Agent  # as it was registered, without an incarnation
+    at_ms: int  # server time
+    tasks: tuple[tuple[str, int], ...]  # each with the number of its attempt
+    locks: int  # how many
 
     @classmethod
-    def from_json(cls, text: str) -> Burial | None:
-        """A burial from its key; None for text that somebody wrote by hand."""
+    def from_json(cls, text: str) -> ExpiryRecord | None:
+        """A record from its key; None for text that Octet did not write."""
         try:
             record = from_json(text)
             tasks = zip(record["tasks"].split(), map(int, record["attempts"].split()), strict=True)
@@ -157,12 +148,12 @@ class Agents:
         self._keys = store.keys
 
     def register(self, wanted: Registration) -> Joined:
-        """Register an agent, as the one it was before where process or session tell.
+        """Register an agent: as the one it was before, where its process or session is known.
 
         Raises:
-            UsageError: role or name have characters that cannot stand in a key, or the name is a
+            UsageError: role or name has characters that cannot stand in a key, or the name is a
                 role's.
-            Refused: the name asked for belongs to another process.
+            Refused: the name belongs to another process.
             AgentGone: the agent that it replaces was declared dead.
         """
         _check_registration(wanted)
@@ -194,12 +185,10 @@ class Agents:
         return Joined(self.get(reply[1]), reply[3])
 
     def join(self, agent: Agent, role: str, capabilities: Sequence[str] = ()) -> Agent:
-        """Change an agent's role, and with it its name; what it held is given back. Returns the new
-        agent.
+        """Change an agent's role, and its name with it; its work is released. Returns the new agent.
 
-        `capabilities`, where given, take the place of those that it has.
-
-        One without a process (a person, a script) is known by its name only, and keeps it.
+        `capabilities`, where given, replace its own. An agent without a process (a person, a
+        script) is known by its name only, and keeps it.
 
         Raises:
             UsageError: there is no such role.
@@ -237,7 +226,7 @@ class Agents:
         """Read one agent.
 
         Raises:
-            NotFound: nobody of that name is registered.
+            NotFound: no agent of that name is registered.
         """
         with self._store.errors():
             text = self._store.client.hget(self._keys.registry, agent_id)
@@ -247,23 +236,19 @@ class Agents:
         return found
 
     def find(self, process: str) -> Agent | None:
-        """The agent that a process (`host:pid:start`, with `#agent_id` for a sub-agent) is, if it
-        is registered.
-        """
+        """The registered agent of a process (`host:pid:start`, with `#agent_id` for a sub-agent)."""
         with self._store.errors():
             agent_id = self._store.client.hget(self._keys.processes, process)
             text = self._store.client.hget(self._keys.registry, agent_id) if agent_id else None
         return _entry(agent_id, text)
 
     def name_of_session(self, session: str) -> str:
-        """The agent that a session is or was; "" when that was never, or long ago."""
+        """The name of a session's agent, now or before; "" for none, or one of long ago."""
         with self._store.errors():
             return self._store.client.get(self._keys.session(session)) or ""
 
     def list(self) -> Sequence[Agent]:
-        """All agents, by role and number. An entry that somebody wrote by hand and that is no agent
-        is left out.
-        """
+        """All agents, by role and number; entries written by hand that are no agents are left out."""
         with self._store.errors():
             entries = self._store.client.hgetall(self._keys.registry)
         found = [
@@ -274,10 +259,10 @@ class Agents:
         return sorted(found, key=lambda agent: (agent.role, len(agent.id), agent.id))
 
     def update(self, agent: Agent, **changes: str) -> Agent:
-        """Write changed facts (cwd, worktree, branch, status) of a registered agent.
+        """Change facts (cwd, worktree, branch, status) of a registered agent.
 
         Raises:
-            AgentGone: it was buried.
+            AgentGone: it was declared dead.
         """
         changed = replace(agent, **changes)  # type: ignore[arg-type]
         reply = self._store.run(
@@ -290,57 +275,55 @@ class Agents:
             raise AgentGone(f"{agent.id} was declared dead and its work given back")
         return changed
 
-    def leave(self, agent: Agent) -> Estate | None:
-        """A clean end: claims go back uncounted, locks are freed. None when it was gone already."""
+    def leave(self, agent: Agent) -> Released | None:
+        """A clean end: claims are requeued uncounted, locks are freed. None when it was gone."""
         return self._retire(agent, "left")
 
-    def bury(self, agent: Agent) -> Estate | None:
-        """The agent's process was seen to end: claims go back, counted as attempts. None when it
-        was gone already.
+    def expire(self, agent: Agent) -> Released | None:
+        """The agent's process has ended: claims are requeued, counted as attempts, and locks are
+        freed. None when it was gone.
         """
         return self._retire(agent, "died")
 
-    def bury_expired(self, agent: Agent, epoch: str = "") -> Estate | None:
-        """Bury the agent if it has no heartbeat. None when it has one, was gone already, or the
-        sweep of this `epoch` has passed on.
+    def expire_silent(self, agent: Agent, epoch: str = "") -> Released | None:
+        """Expire the agent if it has no heartbeat. None when it has one, was gone, or another
+        sweeper has followed that of this `epoch`.
         """
         return self._retire(agent, "expired", epoch)
 
-    def take_sweep(self, daemon: str, ttl_ms: int) -> str:
-        """Be the one that looks for the dead of all machines, for so long; the sweep's epoch, ""
-        while another daemon does it.
+    def acquire_sweeper(self, daemon: str, ttl_ms: int) -> str:
+        """Acquire the sweeper lease, whose holder expires silent agents of all machines. Returns
+        its epoch; "" while another daemon holds it.
         """
         reply = self._store.run("agent/acquire_sweeper", daemon=daemon, ttl_ms=ttl_ms)
         return str(reply[1]) if reply[0] == Reply.OK else ""
 
-    def burial(self, process: str) -> Burial | None:
-        """What became of the agent that a process (as in `find`) was, if it was taken for dead
-        within the last week.
-        """
+    def expiry(self, process: str) -> ExpiryRecord | None:
+        """What the agent of a process (as in `find`) lost, if its lease ran out within a week."""
         with self._store.errors():
             text = self._store.client.get(self._keys.expiry(process))
-        return Burial.from_json(text) if text else None
+        return ExpiryRecord.from_json(text) if text else None
 
-    def forget_burial(self, process: str) -> None:
-        """The process has been told, and is past it."""
+    def forget_expiry(self, process: str) -> None:
+        """Delete the record: the process has been told."""
         with self._store.errors():
             self._store.client.delete(self._keys.expiry(process))
 
-    def beat(self, agents: Sequence[Agent], lease_ms: int = LEASE_MS) -> Sequence[bool]:
-        """Renew the leases of many agents, and their locks', in one pipeline; False for those that
-        are gone.
+    def heartbeat(self, agents: Sequence[Agent], lease_ms: int = LEASE_MS) -> Sequence[bool]:
+        """Renew the leases of many agents and their locks, in one pipeline; False for an agent that
+        is gone.
         """
         if not agents:
             return []
         with self._store.errors():
             try:
-                replies = self._beat_all(agents, lease_ms)
-            except NoScriptError:  # a restarted or flushed server; to beat twice does no harm
+                replies = self._heartbeat(agents, lease_ms)
+            except NoScriptError:  # a restarted or flushed server; a second heartbeat does no harm
                 self._store.client.script_load(load_script("agent/heartbeat").text)
-                replies = self._beat_all(agents, lease_ms)
+                replies = self._heartbeat(agents, lease_ms)
         return [self._store.checked(reply)[0] == Reply.OK for reply in replies]
 
-    def _beat_all(self, agents: Sequence[Agent], lease_ms: int) -> Sequence[Sequence[str]]:
+    def _heartbeat(self, agents: Sequence[Agent], lease_ms: int) -> Sequence[Sequence[str]]:
         pipe = self._store.client.pipeline(transaction=False)
         for agent in agents:
             command = self._store.command(
@@ -364,19 +347,17 @@ class Agents:
             beating = pipe.execute() if agents else []
         return [agent for agent, beats in zip(agents, beating, strict=True) if not beats]
 
-    def _retire(self, agent: Agent, why: str, epoch: str = "") -> Estate | None:
+    def _retire(self, agent: Agent, why: str, epoch: str = "") -> Released | None:
         reply = self._store.run(
             "agent/retire", agent=agent.id, incarnation=agent.incarnation, why=why, epoch=epoch
         )
         if reply[0] != Reply.OK:
             return None
-        return Estate(agent.id, tuple(reply[1]), tuple(reply[2]))
+        return Released(agent.id, tuple(reply[1]), tuple(reply[2]))
 
 
 def _entry(agent_id: str, text: str | None) -> Agent | None:
-    """The agent of a registry entry; None for one that is missing, or that somebody wrote by hand
-    and that is no agent.
-    """
+    """The agent of a registry entry; None for one that is missing, or that is no agent."""
     try:
         agent = Agent.from_json(text) if text else None
     except ValueError:
@@ -394,7 +375,7 @@ def _check_registration(wanted: Registration) -> None:
         )
     if wanted.name in (*ROLES, GUEST):
         raise UsageError(
-            f"{wanted.name} is a role, whose messages anyone of it may take: choose another "
+            f"{wanted.name} is a role, and every agent of a role takes its messages: choose another "
             f"name, such as {wanted.name}-x"
         )
     if wanted.lease_ms < 1:

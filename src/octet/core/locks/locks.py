@@ -123,7 +123,7 @@ class Locks:
         """Take all of `resources` as soon as all are free, first come first served, waiting at most
         `wait_s` seconds; holds none meanwhile.
 
-        The agent must be kept alive by somebody (its machine's daemon, or `Agents.beat`) where
+        The agent must be kept alive by somebody (its machine's daemon, or `Agents.heartbeat`) where
         `wait_s` is longer than its lease. `stop` ends the wait within a second; Ctrl-C too.
 
         Raises:

@@ -117,7 +117,7 @@ class Sessions:
         process = local_process(before)
         if process and not is_alive(process):
             self._heartbeat.rescuer.save(octet, before, LEAVE_S)
-            octet.agents.bury(before)
+            octet.agents.expire(before)
 
 
 def role_of(agent_type: str) -> str:
@@ -157,7 +157,7 @@ def _as_before(octet: Octet, wanted: Registration, name: str) -> Registration:
         return kept
     if wanted.role != GUEST or wanted.kind != "session":
         return wanted
-    burial = octet.agents.burial(wanted.process)
+    burial = octet.agents.expiry(wanted.process)
     return replace(wanted, role=burial.agent.role if burial else _role_of_name(octet, name))
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from octet.base.errors import NotFound
 from octet.base.text import age, plain
 from octet.client.api import Octet
-from octet.core.agents.registry import Agent, Burial
+from octet.core.agents.registry import Agent, ExpiryRecord
 from octet.core.tasks.record import Task, TaskState
 from octet.daemon.liveness.rescuer import Rescuer
 from octet.daemon.projects.sessions import ProjectSession
@@ -36,7 +36,7 @@ class _Loss:
     told it.
     """
 
-    burial: Burial
+    burial: ExpiryRecord
     worktrees: dict[str, str]  # lock → path
     told: Counter[str] = field(default_factory=Counter)
 
@@ -82,14 +82,14 @@ class FencedOut:
         with self._lock:
             if key in self._losses:
                 return self._losses[key]
-        burial = project.connected().agents.burial(agent.process)
+        burial = project.connected().agents.expiry(agent.process)
         loss = self._take_stock(project.connected(), burial) if burial else None
         with self._lock:
             if len(self._losses) > _MOST_KNOWN:
                 self._losses.clear()
             return self._losses.setdefault(key, loss)
 
-    def _take_stock(self, octet: Octet, burial: Burial) -> _Loss:
+    def _take_stock(self, octet: Octet, burial: ExpiryRecord) -> _Loss:
         lost = list(_tasks(octet, burial))
         worktrees: dict[str, str] = {}
         if octet.project and octet.project.common_dir:
@@ -115,7 +115,7 @@ class FencedOut:
             or (tasks and all(task.state in _OVER for task in tasks))
         ):
             loss.worktrees.clear()
-            octet.agents.forget_burial(agent.process)
+            octet.agents.forget_expiry(agent.process)
             return ""
         ago = age(burial.at_ms, octet.now_ms())
         said = [
@@ -141,7 +141,7 @@ class FencedOut:
         return " ".join(said)
 
 
-def _tasks(octet: Octet, burial: Burial) -> Iterator[tuple[Task, int]]:
+def _tasks(octet: Octet, burial: ExpiryRecord) -> Iterator[tuple[Task, int]]:
     """The tasks as they are now, each with the attempt that was lost."""
     for name, attempt in burial.tasks:
         try:

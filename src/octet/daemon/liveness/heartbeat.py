@@ -272,12 +272,12 @@ def beat(
             watcher.watch(process)
         else:
             dead.append(agent)
-    octet.agents.beat(living, pace.lease_ms)
+    octet.agents.heartbeat(living, pace.lease_ms)
     for act in after_beat:
         act(octet, living)
     for agent in dead:
         rescuer.save(octet, agent)
-        log_estate(octet.agents.bury(agent))
+        log_estate(octet.agents.expire(agent))
     sweep(octet, rescuer, {agent.id for agent in living}, pace.sweep_ms)
     return Round(len(living) + named, strangers > 0)
 
@@ -288,7 +288,7 @@ def bury_process(project: ProjectSession, process: ProcessIdentity, rescuer: Res
     for agent in octet.agents.list():
         if local_process(agent) == process:
             rescuer.save(octet, agent)
-            log_estate(octet.agents.bury(agent))
+            log_estate(octet.agents.expire(agent))
 
 
 def _clock_s() -> float:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection
 from octet.base.errors import OctetError
 from octet.base.process import host_id, identify
 from octet.client.api import Octet
-from octet.core.agents.registry import Agent, Estate
+from octet.core.agents.registry import Agent, Released
 from octet.daemon.liveness.rescuer import Rescuer
 from octet.daemon.projects.sessions import ProjectSession
 from octet.store.subscription import Wakeups
@@ -37,7 +37,7 @@ def sweep(octet: Octet, rescuer: Rescuer, alive: Collection[str], ttl_ms: int) -
 
     `alive` are agents of this machine that are known to live, whatever their leases say.
     """
-    epoch = octet.agents.take_sweep(_me(), ttl_ms)
+    epoch = octet.agents.acquire_sweeper(_me(), ttl_ms)
     for agent in octet.agents.without_heartbeat():
         if agent.id in alive:
             continue
@@ -45,9 +45,9 @@ def sweep(octet: Octet, rescuer: Rescuer, alive: Collection[str], ttl_ms: int) -
             agent.host
         ):  # one without a process; its work is here, and nobody else can save it
             rescuer.save(octet, agent)
-            log_estate(octet.agents.bury_expired(agent))
+            log_estate(octet.agents.expire_silent(agent))
         elif epoch:
-            log_estate(octet.agents.bury_expired(agent, epoch))
+            log_estate(octet.agents.expire_silent(agent, epoch))
 
 
 def is_stranger(agent: Agent) -> bool:
@@ -55,7 +55,7 @@ def is_stranger(agent: Agent) -> bool:
     return not agent.process or agent.host != host_id()
 
 
-def log_estate(estate: Estate | None) -> None:
+def log_estate(estate: Released | None) -> None:
     """What a burial gave back, if there was one."""
     if estate:
         log.info(

@@ -119,7 +119,7 @@ def has_work(octet: Octet, agent: Agent) -> bool:
     now_ms = octet.now_ms()
     if octet.tasks.held_by(agent.id):
         return state.cut_off and now_ms - state.idle_ms >= CUT_AGAIN_MS
-    if octet.election.standing(agent) == STANDBY:
+    if octet.election.position(agent) == STANDBY:
         return False
     talks = state.asked or now_ms - state.talked_ms < config.crew_quiet_s * 1000
     if not picture or (state.begun and talks):

@@ -53,27 +53,27 @@ def test_the_first_leads_and_the_second_waits(octet: Octet) -> None:
     first = join(octet, "orchestrator")
     second = join(octet, "orchestrator")
     task = octet.tasks.add("x", by=first)
-    assert [octet.election.standing(agent) for agent in (first, second)] == [LEADS, STANDBY]
+    assert [octet.election.position(agent) for agent in (first, second)] == [LEADS, STANDBY]
     assert [name for name, _ in elected(octet)] == [first.id]
     for told in refused(octet, second, task.id):
         assert f"{first.id} has led for" in told
         assert f"(epoch {elected(octet)[0][1]})" in told
-    assert octet.election.standing(join(octet)) == ""
+    assert octet.election.position(join(octet)) == ""
 
 
-@pytest.mark.parametrize("end", ["bury", "leave", "expire", "join", "rejoin"])
+@pytest.mark.parametrize("end", ["expire", "leave", "expire silently", "join", "rejoin"])
 def test_whoever_goes_is_replaced_in_the_same_step(octet: Octet, end: str) -> None:
     """By death, leave, lease or another role: the longest waiter leads under a greater epoch, and
     has a message that wakes it.
     """
     first, second, third = (join(octet, "orchestrator") for _ in range(3))
-    if end == "expire":
+    if end == "expire silently":
         octet.store.client.delete(octet.store.keys.heartbeat(first.id))
-        octet.agents.bury_expired(first)
+        octet.agents.expire_silent(first)
     elif end in ("join", "rejoin"):
         changed = octet.agents.join(first, "developer")
         if end == "rejoin":
-            assert octet.election.standing(octet.agents.join(changed, "orchestrator")) == STANDBY
+            assert octet.election.position(octet.agents.join(changed, "orchestrator")) == STANDBY
     else:
         getattr(octet.agents, end)(first)
     assert leader(octet) == second.id
@@ -105,24 +105,24 @@ def test_the_last_one_leaves_nobody(octet: Octet) -> None:
 def test_an_end_of_somebody_else_elects_nobody(octet: Octet) -> None:
     """Developers, guests and waiting orchestrators come and go under the same leader."""
     first, second = join(octet, "orchestrator"), join(octet, "orchestrator")
-    octet.agents.bury(join(octet))
-    octet.agents.bury(second)
+    octet.agents.expire(join(octet))
+    octet.agents.expire(second)
     octet.agents.register(Registration(role="guest", process=first.process, session="after-clear"))
     assert [name for name, _ in elected(octet)] == [first.id] == [leader(octet)]
 
 
 def test_a_slow_one_is_not_dead(octet: Octet) -> None:
-    """Without a heartbeat it leads until it is buried, and a candidate without one waits behind
+    """Without a heartbeat it leads until it has expired, and a candidate without one waits behind
     those that have one.
     """
     first, silent, third = (join(octet, "orchestrator") for _ in range(3))
     octet.store.client.delete(
         octet.store.keys.heartbeat(first.id), octet.store.keys.heartbeat(silent.id)
     )
-    assert octet.agents.bury_expired(third) is None
+    assert octet.agents.expire_silent(third) is None
     join(octet, "orchestrator")
     assert leader(octet) == first.id
-    octet.agents.bury_expired(first)
+    octet.agents.expire_silent(first)
     assert leader(octet) == third.id
     octet.agents.leave(third)
     assert leader(octet) == "orchestrator-4"
@@ -138,18 +138,18 @@ def test_one_that_comes_back_from_the_dead_waits(octet: Octet) -> None:
     second = join(octet, "orchestrator")
     task = octet.tasks.add("x", by=first)
     octet.store.client.delete(octet.store.keys.heartbeat(first.id))
-    octet.agents.bury_expired(first)
+    octet.agents.expire_silent(first)
     *led, gone = refused(octet, first, task.id)
     assert all(second.id in told for told in led)
     assert "declared dead" in gone
     # As a command of its session does: it says no role, and another session after `/clear`.
     again = octet.agents.register(Registration(kind="session", process=first.process, session="s2"))
     assert (again.agent.id, again.agent.role, again.how) == (first.id, "orchestrator", "back")
-    assert octet.election.standing(again.agent) == STANDBY
+    assert octet.election.position(again.agent) == STANDBY
     for told in refused(octet, again.agent, task.id):
         assert second.id in told
-    octet.agents.bury(second)
-    assert octet.election.standing(again.agent) == LEADS
+    octet.agents.expire(second)
+    assert octet.election.position(again.agent) == LEADS
     with pytest.raises(NotLeading):
         octet.tasks.add("x", by=first)
 
@@ -187,7 +187,7 @@ def test_fifty_at_once_elect_one(octet: Octet) -> None:
     assert len(elected(octet)) == 1
     for agent in sorted(agents, key=lambda agent: int(agent.incarnation)):
         assert leader(octet) == agent.id
-        octet.agents.bury(agent)
+        octet.agents.expire(agent)
     epochs = [epoch for _, epoch in elected(octet)]
     assert len(epochs) == 50
     assert epochs == sorted(set(epochs))
@@ -203,7 +203,7 @@ def test_its_mail_goes_to_the_one_that_leads(octet: Octet) -> None:
     assert [message.text for message in octet.messages.read(second)] == ["to you"]
     assert [message.text for message in octet.messages.read(first)] == ["to the role"]
     octet.messages.send("orchestrator", "left behind", sender="ann")
-    octet.agents.bury(first)
+    octet.agents.expire(first)
     assert "left behind" in [message.text for message in octet.messages.read(second)]
     with pytest.raises(AgentGone):
         octet.messages.read(first)
@@ -238,11 +238,11 @@ def test_people_and_other_roles_need_not_lead(octet: Octet) -> None:
     assert octet.tasks.claim(join(octet, "guest"), "plan").stage == "plan"
 
 
-def test_the_spoiled_inbox_of_the_next_one_stops_no_burial(octet: Octet) -> None:
+def test_the_spoiled_inbox_of_the_next_one_stops_no_expiry(octet: Octet) -> None:
     """A key of another type in the inbox's place: it leads all the same, only untold."""
     first, second = join(octet, "orchestrator"), join(octet, "orchestrator")
     octet.store.client.set(octet.store.keys.inbox(second.id), "spoiled")
-    assert octet.agents.bury(first) is not None
+    assert octet.agents.expire(first) is not None
     assert leader(octet) == second.id
 
 

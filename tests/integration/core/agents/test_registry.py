@@ -42,11 +42,11 @@ def test_a_process_stays_who_it_is(octet: Octet) -> None:
 
 
 def test_a_session_comes_back_as_who_it_was(octet: Octet) -> None:
-    """A resumed session in a new process gets its old name once its old process is buried, in a new
+    """A resumed session in a new process gets its old name once its old process has expired, in a new
     incarnation.
     """
     first, _ = register(octet, role="developer", process="h:1:1", session="s1")
-    octet.agents.bury(first)
+    octet.agents.expire(first)
     again, how = register(octet, role="developer", process="h:2:1", session="s1")
     assert (again.id, how) == (first.id, "back")
     assert int(again.incarnation) > int(first.incarnation)
@@ -55,7 +55,7 @@ def test_a_session_comes_back_as_who_it_was(octet: Octet) -> None:
 def test_a_session_in_another_role_is_somebody_new(octet: Octet) -> None:
     """A name tells its role, so a session that comes back in another role gets another name."""
     first, _ = register(octet, role="developer", process="h:1:1", session="s1")
-    octet.agents.bury(first)
+    octet.agents.expire(first)
     assert register(octet, role="architect", process="h:2:1", session="s1")[0].id == "architect-1"
 
 
@@ -142,7 +142,7 @@ def test_hostile_facts_stay_facts(
     single_octet: Octet, texts: list[str], capabilities: list[str]
 ) -> None:
     """Whatever session, process, directory or branch are called, the entry is that agent's, whole,
-    and can be changed and buried.
+    and can be changed and expired.
     """
     octet = single_octet
     octet.store.client.flushall()
@@ -175,7 +175,7 @@ def test_hostile_facts_stay_facts(
     if process:
         assert octet.agents.find(process) is not None
         assert octet.agents.register(wanted).how == "known"
-    assert octet.agents.bury(agent) is not None
+    assert octet.agents.expire(agent) is not None
     assert octet.store.client.hlen(octet.store.keys.processes) == 0
 
 
@@ -225,14 +225,14 @@ def test_join_without_a_process_keeps_the_name(octet: Octet) -> None:
 def test_expired_is_believed_without_heartbeat_only(octet: Octet) -> None:
     """`bury_expired` spares who has a heartbeat; `bury` comes from one who saw the process end."""
     agent = join(octet)
-    assert octet.agents.bury_expired(agent) is None
+    assert octet.agents.expire_silent(agent) is None
     octet.store.client.delete(octet.store.keys.heartbeat(agent.id))
     assert octet.agents.without_heartbeat() == [agent]
-    assert octet.agents.bury_expired(agent) is not None
-    assert octet.agents.bury_expired(agent) is None
+    assert octet.agents.expire_silent(agent) is not None
+    assert octet.agents.expire_silent(agent) is None
     other = join(octet)
-    assert octet.agents.bury(other) is not None
-    assert octet.agents.bury(other) is None
+    assert octet.agents.expire(other) is not None
+    assert octet.agents.expire(other) is None
     assert octet.agents.leave(other) is None
     assert [
         event.fields["reason"] for event in octet.events.log() if event.type == "agent_died"
@@ -242,13 +242,13 @@ def test_expired_is_believed_without_heartbeat_only(octet: Octet) -> None:
 def test_an_old_incarnation_cannot_bury_the_new(octet: Octet) -> None:
     """Word of a death that comes late does not touch the agent that bears the name again."""
     first, _ = register(octet, role="developer", process="h:1:1", session="s")
-    octet.agents.bury(first)
+    octet.agents.expire(first)
     again, _ = register(octet, role="developer", process="h:2:1", session="s")
     assert again.id == first.id
     before = snapshot(octet.store.client)
-    assert octet.agents.bury(first) is None
+    assert octet.agents.expire(first) is None
     assert octet.agents.leave(first) is None
-    assert list(octet.agents.beat([first])) == [False]
+    assert list(octet.agents.heartbeat([first])) == [False]
     with pytest.raises(AgentGone):
         octet.agents.update(first, branch="x")
     with pytest.raises(AgentGone):
@@ -258,19 +258,19 @@ def test_an_old_incarnation_cannot_bury_the_new(octet: Octet) -> None:
 
 
 def test_a_death_gives_everything_back(octet: Octet) -> None:
-    """Claims and locks of a dead agent are free in the same step, and the estate names them."""
+    """Claims and locks of a dead agent are free in the same step, and the released names them."""
     agent, other = join(octet), join(octet)
     for number in range(3):
         octet.tasks.add(str(number))
         octet.tasks.claim(agent, most=3)
     octet.locks.acquire(agent, ["path:a", "name:b", "repository:main"])
-    estate = octet.agents.bury(agent)
-    assert estate is not None
-    assert (sorted(estate.tasks), sorted(estate.resources)) == (
+    released = octet.agents.expire(agent)
+    assert released is not None
+    assert (sorted(released.tasks), sorted(released.resources)) == (
         ["1", "2", "3"],
         ["name:b", "path:a", "repository:main"],
     )
-    assert octet.locks.acquire(other, estate.resources)
+    assert octet.locks.acquire(other, released.resources)
     assert octet.tasks.claim(other).id == "1"
     assert contradictions(octet) == []
 
@@ -283,9 +283,9 @@ def test_an_agent_with_ten_thousand_locks_can_be_buried(single_octet: Octet) -> 
     octet.locks.acquire(agent, names, scope="turn")
     assert len(octet.locks.end_turn(agent)) == 10_000
     octet.locks.acquire(agent, names)
-    estate = octet.agents.bury(agent)
-    assert estate is not None
-    assert len(estate.resources) == 10_000
+    released = octet.agents.expire(agent)
+    assert released is not None
+    assert len(released.resources) == 10_000
 
 
 def test_beats_renew_leases_and_locks(octet: Octet) -> None:
@@ -301,7 +301,7 @@ def test_beats_renew_leases_and_locks(octet: Octet) -> None:
     octet.locks.break_lock("path:lost", "ann")
     octet.locks.acquire(other, ["path:lost"], ttl_ms=5000)
     client.sadd(keys.agent_locks(agent.id), "path:lost")
-    assert list(octet.agents.beat([agent])) == [True]
+    assert list(octet.agents.heartbeat([agent])) == [True]
     assert client.pttl(keys.heartbeat(agent.id)) > LEASE_MS - 5000
     assert client.pttl(keys.lock("path:short")) > LOCK_TTL_MS - 5000
     assert client.pttl(keys.lock("path:long")) > 9 * LOCK_TTL_MS
@@ -313,9 +313,9 @@ def test_beats_of_many_tell_who_is_gone(octet: Octet) -> None:
     """One pipeline answers for each agent in turn; none for nobody."""
     agents = [join(octet) for _ in range(50)]
     for dead in agents[::7]:
-        octet.agents.bury(dead)
-    assert list(octet.agents.beat(agents)) == [agent not in agents[::7] for agent in agents]
-    assert octet.agents.beat([]) == []
+        octet.agents.expire(dead)
+    assert list(octet.agents.heartbeat(agents)) == [agent not in agents[::7] for agent in agents]
+    assert octet.agents.heartbeat([]) == []
 
 
 def test_list_get_find(octet: Octet) -> None:

@@ -98,7 +98,7 @@ def test_other_locks_of_a_parent_are_shared(octet: Octet) -> None:
     token = octet.locks.acquire(parent, ["repository:main", "name:x"])
     assert octet.locks.acquire(child, ["repository:main", "name:x"]) == token
     assert holders(octet) == {"repository:main": parent.id, "name:x": parent.id}
-    octet.agents.bury(child)
+    octet.agents.expire(child)
     assert holders(octet) == {"repository:main": parent.id, "name:x": parent.id}
 
 
@@ -203,18 +203,18 @@ def test_a_lock_that_ran_out_is_free(octet: Octet) -> None:
     assert octet.locks.list() == []
     assert octet.store.client.zcard(octet.store.keys.locks_index) == 0
     octet.locks.acquire(other, ["path:a"])
-    estate = octet.agents.bury(agent)
-    assert estate is not None
-    assert estate.resources == ()
+    released = octet.agents.expire(agent)
+    assert released is not None
+    assert released.resources == ()
     assert holders(octet) == {"path:a": other.id}
 
 
 def test_an_ended_incarnation_takes_and_ends_nothing(octet: Octet) -> None:
-    """An agent that was buried gets no lock, and its late end of turn frees none of its
+    """An agent that has expired gets no lock, and its late end of turn frees none of its
     successor's.
     """
     agent = join(octet, session="s")
-    octet.agents.bury(agent)
+    octet.agents.expire(agent)
     again = join(octet, session="s")
     assert again.id == agent.id
     octet.locks.acquire(again, ["path:a"], scope="turn")

@@ -140,7 +140,7 @@ def test_it_takes_all_or_holds_nothing(octet: Octet, begin: Begin) -> None:
     assert set(found.result(timeout=5)) == {"path:a", "path:b"}
 
 
-@pytest.mark.parametrize("end", ["end_turn", "leave", "bury", "complete", "break"])
+@pytest.mark.parametrize("end", ["end_turn", "leave", "expire", "complete", "break"])
 def test_every_end_of_a_lock_calls(octet: Octet, begin: Begin, end: str) -> None:
     """Turn, task, departure, death and a person's word: the waiter is called at once."""
     agent, other = join(octet), join(octet)
@@ -152,7 +152,7 @@ def test_every_end_of_a_lock_calls(octet: Octet, begin: Begin, end: str) -> None
     ends = {
         "end_turn": lambda: octet.locks.end_turn(agent),
         "leave": lambda: octet.agents.leave(agent),
-        "bury": lambda: octet.agents.bury(agent),
+        "expire": lambda: octet.agents.expire(agent),
         "complete": lambda: octet.tasks.complete(task.id, task.token),
         "break": lambda: octet.locks.break_lock("path:a", "ann"),
     }
@@ -207,7 +207,7 @@ def test_a_dead_agent_waits_no_more(octet: Octet, begin: Begin) -> None:
     first, second, third = (join(octet) for _ in range(3))
     octet.locks.acquire(first, ["name:x"])
     gone, behind = begin(second, "name:x", "name:y"), begin(third, "name:y")
-    octet.agents.bury(second)
+    octet.agents.expire(second)
     assert behind.result(timeout=2)
     octet.agents.leave(first)
     with pytest.raises(AgentGone):

@@ -77,7 +77,7 @@ def test_an_agent_that_comes_back_reads_on(octet: Octet) -> None:
     agent = join(octet, session="s")
     octet.messages.send(agent.id, "before", sender="x")
     octet.messages.read(agent)
-    octet.agents.bury(agent)
+    octet.agents.expire(agent)
     octet.messages.send(agent.id, "while gone", sender="x")
     assert texts(octet.messages.read(join(octet, session="s"))) == ["while gone"]
 

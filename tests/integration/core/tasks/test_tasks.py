@@ -206,7 +206,7 @@ def test_a_stale_token_changes_nothing(octet: Octet, step: str, now: str) -> Non
     first, other, guardian = join(octet), join(octet), join(octet, "repository-guardian")
     added = octet.tasks.add("contested", max_attempts=2)
     task = octet.tasks.claim(first)
-    octet.tasks.fail(task.id, task.token, "no") if now == "dead" else octet.agents.bury(first)
+    octet.tasks.fail(task.id, task.token, "no") if now == "dead" else octet.agents.expire(first)
     if now != "pending":
         again = octet.tasks.claim(other if now != "claimed again" else join(octet, session="s"))
         if now == "done":
@@ -283,7 +283,7 @@ def test_attempts(octet: Octet) -> None:
     assert octet.tasks.get(task.id).attempts == 1
     agent = join(octet)
     octet.tasks.claim(agent)
-    octet.agents.bury(agent)
+    octet.agents.expire(agent)
     assert (octet.tasks.get(task.id).attempts, octet.tasks.get(task.id).last_reason) == (2, "died")
     task = octet.tasks.claim(join(octet))
     assert octet.tasks.fail(task.id, task.token, "last") == TaskState.DEAD
@@ -306,7 +306,7 @@ def test_attempts(octet: Octet) -> None:
     ["", "nonsense", "{}", '{"a": 1}', "[nan]", "[[[]]]", "7", '[{"attempt": "x"}]', "[" * 2000],
 )
 def test_what_is_written_by_hand_where_attempts_are_noted(octet: Octet, text: str) -> None:
-    """It reads as none, and stops no burial; what comes after it is noted."""
+    """It reads as none, and stops no expiry; what comes after it is noted."""
     task = octet.tasks.add("hard", max_attempts=50)
     for _ in range(25):
         agent = join(octet)
@@ -314,7 +314,7 @@ def test_what_is_written_by_hand_where_attempts_are_noted(octet: Octet, text: st
         octet.store.client.hset(octet.store.keys.task(task.id), "ended", text) if octet.tasks.get(
             task.id
         ).attempts == 1 else None
-        assert octet.agents.bury(agent) is not None
+        assert octet.agents.expire(agent) is not None
     found = octet.tasks.get(task.id)
     assert (found.state, found.attempts) == (TaskState.PENDING, 25)
     assert [ended.attempt for ended in found.ended][-3:] == [23, 24, 25]
@@ -325,13 +325,13 @@ def test_a_dead_agents_last_attempt(octet: Octet) -> None:
     octet.tasks.add("deadly", max_attempts=1)
     agent = join(octet)
     task = octet.tasks.claim(agent)
-    estate = octet.agents.bury(agent)
-    assert estate is not None
-    assert estate.tasks == (task.id,)
+    released = octet.agents.expire(agent)
+    assert released is not None
+    assert released.tasks == (task.id,)
     assert octet.tasks.get(task.id).state == TaskState.DEAD
 
 
-@pytest.mark.parametrize("end", ["fail", "release", "bury", "leave"])
+@pytest.mark.parametrize("end", ["fail", "release", "expire", "leave"])
 def test_a_merge_given_back_waits_for_the_merge_again(octet: Octet, end: str) -> None:
     """A merge that ends without a result goes back to the merge queue, to its old place, and costs
     no attempt.
@@ -344,7 +344,7 @@ def test_a_merge_given_back_waits_for_the_merge_again(octet: Octet, end: str) ->
             merge.id, merge.token
         )
     else:
-        octet.agents.bury(guardian) if end == "bury" else octet.agents.leave(guardian)
+        octet.agents.expire(guardian) if end == "expire" else octet.agents.leave(guardian)
     assert octet.tasks.get(merge.id).state == TaskState.SUBMITTED
     again = octet.tasks.claim(join(octet, "repository-guardian"), "merge")
     assert (again.id, again.attempts, again.branch) == (merge.id, attempts, merge.branch)
@@ -379,7 +379,7 @@ def test_a_buried_agent_gets_nothing(octet: Octet) -> None:
     """
     octet.tasks.add("x")
     agent = join(octet)
-    octet.agents.bury(agent)
+    octet.agents.expire(agent)
     with pytest.raises(AgentGone):
         octet.tasks.claim(agent)
     assert octet.tasks.counts()["pending"] == 1

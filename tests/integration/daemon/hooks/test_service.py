@@ -453,7 +453,7 @@ def test_an_agent_that_was_counted_dead_is_told_before_it_writes(
     one = clients[0]
     one.start()
     one.write("a.py")
-    octet.agents.bury(agent(octet, "guest-1"))
+    octet.agents.expire(agent(octet, "guest-1"))
     assert "declared this agent dead" in one.write("a.py")
     assert one.write("a.py") == ""
 

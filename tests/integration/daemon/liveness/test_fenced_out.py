@@ -43,7 +43,7 @@ class Sleeper:
 
     def sleep(self) -> None:
         self.octet.store.client.delete(self.octet.store.keys.heartbeat(self.agent.id))
-        assert self.octet.agents.bury_expired(self.agent) is not None
+        assert self.octet.agents.expire_silent(self.agent) is not None
 
     def write(self) -> str:
         return self.client.write(str(self.path / "a.txt"))
@@ -136,7 +136,7 @@ def test_who_takes_work_again_is_past_it(asleep: Sleeper, octet: Octet) -> None:
     task = octet.tasks.claim(found, task_id=asleep.task.id)
     assert task.attempts == 2
     assert "Stop that work" not in asleep.write()
-    assert octet.agents.burial(found.process) is None
+    assert octet.agents.expiry(found.process) is None
     octet.tasks.complete(task.id, task.token)
     assert asleep.write() == ""
 
@@ -159,7 +159,7 @@ def test_one_that_lost_nothing_is_not_disturbed(
     """An idle session whose laptop slept is registered anew, without a word."""
     agent = register(octet, sleeper)
     octet.store.client.delete(octet.store.keys.heartbeat(agent.id))
-    assert octet.agents.bury_expired(agent) is not None
+    assert octet.agents.expire_silent(agent) is not None
     client = Client(service, repository, redis_url, sleeper.pid, "s")
     assert client.told(client.fire("UserPromptSubmit", prompt="x")) == ""
     assert client.write(str(repository / "a.txt")) == ""
@@ -179,4 +179,4 @@ def test_one_that_lost_nothing_is_not_disturbed(
 def test_a_burial_written_by_hand_is_none(octet: Octet, text: str) -> None:
     """Whatever stands there."""
     octet.store.client.set(octet.store.keys.expiry("h:1:1"), text)
-    assert octet.agents.burial("h:1:1") is None
+    assert octet.agents.expiry("h:1:1") is None

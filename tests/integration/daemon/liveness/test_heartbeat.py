@@ -150,22 +150,22 @@ def test_one_daemon_of_all_has_the_sweep(octet: Octet) -> None:
     )
     agent = octet.agents.register(elsewhere).agent
     wait_for(lambda: len(octet.agents.without_heartbeat()) == 1, "the lease runs out")
-    first = octet.agents.take_sweep("one:1:1", 60_000)
-    assert octet.agents.take_sweep("one:1:1", 200) == first
-    assert octet.agents.take_sweep("two:1:1", 200) == ""
-    wait_for(lambda: octet.agents.take_sweep("two:1:1", 60_000) != "", "the sweep passes on")
-    second = octet.agents.take_sweep("two:1:1", 60_000)
+    first = octet.agents.acquire_sweeper("one:1:1", 60_000)
+    assert octet.agents.acquire_sweeper("one:1:1", 200) == first
+    assert octet.agents.acquire_sweeper("two:1:1", 200) == ""
+    wait_for(lambda: octet.agents.acquire_sweeper("two:1:1", 60_000) != "", "the sweep passes on")
+    second = octet.agents.acquire_sweeper("two:1:1", 60_000)
     assert int(second) > int(first)
-    assert octet.agents.bury_expired(agent, first) is None
-    octet.agents.beat([agent])
-    assert octet.agents.bury_expired(agent, second) is None, "it has come back"
+    assert octet.agents.expire_silent(agent, first) is None
+    octet.agents.heartbeat([agent])
+    assert octet.agents.expire_silent(agent, second) is None, "it has come back"
     octet.store.client.delete(octet.store.keys.heartbeat(agent.id))
-    assert octet.agents.bury_expired(agent, second) is not None
+    assert octet.agents.expire_silent(agent, second) is not None
 
 
 def test_a_daemon_without_the_sweep_buries_its_own_only(octet: Octet) -> None:
     """What lies on its machine nobody else can save; others' dead are another daemon's business."""
-    assert octet.agents.take_sweep("two:1:1", 60_000)
+    assert octet.agents.acquire_sweeper("two:1:1", 60_000)
     for name, host in (("own", host_id()), ("other", "elsewhere-0")):
         octet.agents.register(Registration(name=name, host=host, lease_ms=1))
     wait_for(lambda: len(octet.agents.without_heartbeat()) == 2, "the leases run out")
@@ -229,7 +229,7 @@ def test_fifty_agents_are_renewed_by_one_pipeline(octet: Octet) -> None:
         octet.agents.register(Registration(role="developer", name=f"d{n}")).agent for n in range(50)
     ]
     before = int(octet.store.client.info("stats")["total_net_input_bytes"])
-    assert octet.agents.beat(agents) == [True] * 50
+    assert octet.agents.heartbeat(agents) == [True] * 50
     assert int(octet.store.client.info("stats")["total_net_input_bytes"]) - before < 50 * 600
 
 
@@ -252,10 +252,10 @@ def test_a_killed_orchestrator_is_replaced_within_two_seconds_and_a_stopped_one_
             lambda: bool(octet.store.client.exists(octet.store.keys.heartbeat(first.id))),
             "a round that renews its lease",
         )
-        assert octet.election.standing(first) == "leads"
+        assert octet.election.position(first) == "leads"
         killed = time.monotonic()
         sleeper.kill()
-        wait_for(lambda: octet.election.standing(second) == "leads", "the second leads")
+        wait_for(lambda: octet.election.position(second) == "leads", "the second leads")
         assert time.monotonic() - killed < 2
     finally:
         second_process.kill()

@@ -262,7 +262,7 @@ def test_a_role_s_message_given_to_one_that_died(
     if answered:
         one.transcript.answer()
     two = sessions("s2")
-    octet.agents.bury(octet.agents.get("developer-1"))
+    octet.agents.expire(octet.agents.get("developer-1"))
     assert ("> for anyone" in two.start(agent_type="octet:developer")) == again
     two.prompt()
     assert two.batch() == ""
