@@ -22,9 +22,10 @@ from octet.client.api import Octet
 from octet.core.tasks.plans import MOST_TEXT
 from octet.core.tasks.tasks import Task
 from octet.crew.client import denial, member_settings
-from octet.crew.down import Farewell, end_crew
-from octet.crew.record import GIVEN_UP, TMUX, CrewDirectory, MemberReport, Report, agents_of
-from octet.crew.up import Asked, Prepared, Started, alone, prepare, shown_command, start
+from octet.crew.control import exclusive
+from octet.crew.down import EndedCrew, end_crew
+from octet.crew.record import GIVEN_UP, TMUX, CrewDirectory, CrewReport, MemberReport, agents_of
+from octet.crew.up import CrewRequest, PreparedCrew, StartedCrew, prepare, shown_command, start
 from octet.project.config import MOST_DEVELOPERS
 
 MOST_HEADLINE = 120
@@ -75,12 +76,12 @@ def up_command(
     text = _read_feature(feature)
     with opened() as octet:
         project_of(octet)
-        asked = Asked(developers, roles, headless, force)
+        asked = CrewRequest(developers, roles, headless, force)
         if dry_run:
             prepared = prepare(octet, asked)
             emit(_plan_data(octet, prepared), _plan_text(octet, prepared), as_json)
             return
-        with alone(CrewDirectory.of(octet.name)):
+        with exclusive(CrewDirectory.of(octet.name)):
             prepared = prepare(octet, asked)
             if text and not any(member.role == ORCHESTRATOR for member in prepared.wanted.members):
                 raise UsageError(
@@ -117,15 +118,15 @@ def down_command(now: bool, timeout_s: float, as_json: bool) -> None:
     with opened() as octet:
         project_of(octet)
         directory = CrewDirectory.of(octet.name)
-        with alone(directory):
+        with exclusive(directory):
             wanted, report = directory.read_wanted(), directory.read_report()
             if wanted is None or not (wanted.members or directory.is_supervised()):
                 emit({"ended": []}, "no crew is up", as_json)
                 return
             _refuse_members(octet, report)
             say = (lambda _line: None) if as_json else (lambda line: click.echo(plain(line, 500)))
-            farewell = end_crew(octet, directory, wanted, 0.0 if now else timeout_s, say)
-    emit(_farewell_data(farewell), _farewell_text(farewell), as_json)
+            ended = end_crew(octet, directory, wanted, 0.0 if now else timeout_s, say)
+    emit(_ended_data(ended), _ended_text(ended), as_json)
 
 
 def _read_feature(feature: str | None) -> str:
@@ -153,7 +154,7 @@ def _add_feature(octet: Octet, text: str) -> Task:
     return octet.tasks.add(headline, description=text, stage=PLAN, created_by=caller(octet).id)
 
 
-def _refuse_members(octet: Octet, report: Report | None) -> None:
+def _refuse_members(octet: Octet, report: CrewReport | None) -> None:
     """A member that ends its crew would wait for itself.
 
     Raises:
@@ -168,7 +169,7 @@ def _refuse_members(octet: Octet, report: Report | None) -> None:
         raise Refused(f"{me.id} is of this crew: only a person ends it, in a terminal of their own")
 
 
-def _plan_text(octet: Octet, prepared: Prepared) -> str:
+def _plan_text(octet: Octet, prepared: PreparedCrew) -> str:
     wanted, new = prepared.wanted, prepared.plan.new
     running = [member.name for member in wanted.members if member not in new]
     where = f"in the tmux session {wanted.tmux}" if wanted.mode == TMUX else "without terminals"
@@ -193,7 +194,7 @@ def _plan_text(octet: Octet, prepared: Prepared) -> str:
     return "\n".join(lines)
 
 
-def _plan_data(octet: Octet, prepared: Prepared) -> dict[str, Any]:
+def _plan_data(octet: Octet, prepared: PreparedCrew) -> dict[str, Any]:
     roles = dict.fromkeys(member.role for member in prepared.plan.new)
     return {
         "mode": prepared.wanted.mode,
@@ -210,13 +211,12 @@ def _plan_data(octet: Octet, prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _settings(octet: Octet, prepared: Prepared, role: str) -> dict[str, Any]:
-    directory = prepared.directory
-    answer: Path = directory.path / "settings" / f"denied-{role}.json"
+def _settings(octet: Octet, prepared: PreparedCrew, role: str) -> dict[str, Any]:
+    answer = prepared.directory.denial(role)
     return member_settings(project_of(octet), role, Path(prepared.wanted.scratch) / role, answer)
 
 
-def _started_text(prepared: Prepared, started: Started, task: Task | None) -> str:
+def _started_text(prepared: PreparedCrew, started: StartedCrew, task: Task | None) -> str:
     wanted, new = prepared.wanted, started.new
     lines = [*prepared.plan.notices]
     if new:
@@ -233,7 +233,7 @@ def _started_text(prepared: Prepared, started: Started, task: Task | None) -> st
     return "\n".join([*lines, f"{look}; `octet status` who does what; `octet down` ends them"])
 
 
-def _why(prepared: Prepared, one: MemberReport) -> str:
+def _why(prepared: PreparedCrew, one: MemberReport) -> str:
     if one.state == GIVEN_UP:
         return f"does not start: {plain(one.reason)}"
     place = (
@@ -247,7 +247,9 @@ def _why(prepared: Prepared, one: MemberReport) -> str:
     )
 
 
-def _started_data(prepared: Prepared, started: Started, task: Task | None) -> dict[str, Any]:
+def _started_data(
+    prepared: PreparedCrew, started: StartedCrew, task: Task | None
+) -> dict[str, Any]:
     return {
         "mode": prepared.wanted.mode,
         "tmux": prepared.wanted.tmux,
@@ -261,13 +263,13 @@ def _started_data(prepared: Prepared, started: Started, task: Task | None) -> di
     }
 
 
-def _farewell_text(farewell: Farewell) -> str:
-    lines = [f"ended: {', '.join(farewell.members) or 'nobody was left'}"]
+def _ended_text(ended: EndedCrew) -> str:
+    lines = [f"ended: {', '.join(ended.members) or 'nobody was left'}"]
     lines += [
         f"task {task} waits again, as far as {agent} came with it"
-        for task, agent in farewell.given_back.items()
+        for task, agent in ended.released.items()
     ]
-    for tree in farewell.kept:
+    for tree in ended.kept:
         lines.append(
             f"kept {plain(tree.path)} ({plain(tree.state)}): its task goes on with it, or "
             f"`octet worktree remove {plain(tree.name)}`"
@@ -275,10 +277,10 @@ def _farewell_text(farewell: Farewell) -> str:
     return "\n".join([*lines, "`octet up` goes on"])
 
 
-def _farewell_data(farewell: Farewell) -> dict[str, Any]:
+def _ended_data(ended: EndedCrew) -> dict[str, Any]:
     return {
-        "ended": farewell.members,
-        "given_back": farewell.given_back,
-        "removed": farewell.removed,
-        "kept": [asdict(tree) for tree in farewell.kept],
+        "ended": ended.members,
+        "given_back": ended.released,
+        "removed": ended.removed,
+        "kept": [asdict(tree) for tree in ended.kept],
     }

@@ -1,5 +1,5 @@
-"""What this machine has left for a crew: cores, load and memory, as a container's limits (cgroup v1
-or v2) leave them.
+"""What this machine has left for a crew: cores, load and memory, within a container's limits
+(cgroup v1 or v2).
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MB = 1 << 20
-NO_LIMIT = 1 << 60  # how cgroup v1 says that there is none
+NO_LIMIT = 1 << 60  # cgroup v1 writes a number beyond this one when there is no limit
+
+# The limit, the use, and the field of memory.stat with the file cache.
+_V1_MEMORY = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_V2_MEMORY = ("memory.max", "memory.current", "inactive_file")
 
 
 @dataclass(frozen=True)
 class Machine:
-    """`cores` may be a fraction of one; `load` is the average of the last minute; `memory_mb` can
-    be had now, None: not known.
+    """`cores` may be a fraction; `load` is the average of the last minute; `memory_mb` is what can
+    still be allocated, None if unknown.
     """
 
     cores: float
@@ -24,11 +28,11 @@ class Machine:
     memory_mb: int | None
 
 
-def read_machine(top: Path = Path("/")) -> Machine:
-    """The machine, or the container, that this process is in. `top` is where proc and sys lie."""
-    groups = dict(_groups(top))
-    cores = [float(_cores()), *_quotas(groups)]
-    memory = [room for room in (_available(top), *_rooms(groups)) if room is not None]
+def read_machine(root: Path = Path("/")) -> Machine:
+    """The machine or container of this process. `root` is the directory with proc and sys."""
+    groups = dict(_groups(root))
+    cores = [float(_cores()), *_cpu_limits(groups)]
+    memory = [free for free in (_available(root), *_free_memory(groups)) if free is not None]
     return Machine(min(cores), _load(), min(memory) // MB if memory else None)
 
 
@@ -45,63 +49,56 @@ def _load() -> float:
         return 0.0
 
 
-def _groups(top: Path) -> Iterator[tuple[Path, str]]:
-    """Every cgroup that limits this process, up to the top: its directory, and the controller (""
-    in v2).
+def _groups(root: Path) -> Iterator[tuple[Path, str]]:
+    """Each cgroup that limits this process, up to the top: its directory and its controller ("" in
+    v2).
     """
-    for line in _read(top / "proc/self/cgroup").splitlines():
+    for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = ["", "", "", *line.split(":", 2)][-3:]
-        names = (
-            [name for name in controllers.split(",") if name in ("memory", "cpu")]
-            if controllers
-            else [""]
-        )
-        for name in names:
-            mount = top / "sys/fs/cgroup" / name
-            # In a container the path is often the host's, and is not there: the mount itself is the
-            # container's group then.
-            places = [mount / Path(path.lstrip("/")), *(mount / Path(path.lstrip("/"))).parents]
-            yield from (
-                (place, name) for place in places if place == mount or mount in place.parents
-            )
+        for name in _controllers(controllers):
+            mount = root / "sys/fs/cgroup" / name
+            # In a container the path is often the host's and does not exist: the mount itself is
+            # then the container's group.
+            directory = mount / Path(path.lstrip("/"))
+            for group in (directory, *directory.parents):
+                if group == mount or mount in group.parents:
+                    yield group, name
 
 
-def _quotas(groups: dict[Path, str]) -> Iterator[float]:
-    for place, controller in groups.items():
+def _controllers(listed: str) -> list[str]:
+    if not listed:
+        return [""]
+    return [name for name in listed.split(",") if name in ("memory", "cpu")]
+
+
+def _cpu_limits(groups: dict[Path, str]) -> Iterator[float]:
+    for group, controller in groups.items():
         if controller == "":
-            quota, period = [*_read(place / "cpu.max").split(), "", ""][:2]
+            quota, period = [*_read(group / "cpu.max").split(), "", ""][:2]
         else:
-            quota, period = (
-                _read(place / "cpu.cfs_quota_us").strip(),
-                _read(place / "cpu.cfs_period_us").strip(),
-            )
+            quota = _read(group / "cpu.cfs_quota_us").strip()
+            period = _read(group / "cpu.cfs_period_us").strip()
         if quota.isdigit() and period.isdigit() and int(quota) and int(period):
             yield int(quota) / int(period)
 
 
-def _rooms(groups: dict[Path, str]) -> Iterator[int]:
-    """What each group that has a limit leaves, in bytes; what only caches files is given back on
-    demand.
-    """
-    for place, controller in groups.items():
-        names = (
-            ("memory.max", "memory.current", "inactive_file") if controller == "" else _V1_MEMORY
-        )
-        limit, used = _read(place / names[0]).strip(), _read(place / names[1]).strip()
+def _free_memory(groups: dict[Path, str]) -> Iterator[int]:
+    """The bytes that each limited group has left; the kernel drops its file cache on demand."""
+    for group, controller in groups.items():
+        limit_file, used_file, cache_field = _V2_MEMORY if controller == "" else _V1_MEMORY
+        limit, used = _read(group / limit_file).strip(), _read(group / used_file).strip()
         if limit.isdigit() and used.isdigit() and int(limit) < NO_LIMIT:
-            yield max(0, int(limit) - int(used) + _field(_read(place / "memory.stat"), names[2]))
+            cache = _field(_read(group / "memory.stat"), cache_field)
+            yield max(0, int(limit) - int(used) + cache)
 
 
-_V1_MEMORY = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-
-
-def _available(top: Path) -> int | None:
-    found = _field(_read(top / "proc/meminfo"), "MemAvailable:")
+def _available(root: Path) -> int | None:
+    found = _field(_read(root / "proc/meminfo"), "MemAvailable:")
     return found * 1024 if found else None
 
 
 def _field(text: str, name: str) -> int:
-    """The number behind a name in lines such as `MemAvailable:  4711 kB`; 0 where there is none."""
+    """The number behind a name in lines such as `MemAvailable:  4711 kB`; 0 without such a line."""
     for line in text.splitlines():
         words = line.split()
         if len(words) > 1 and words[0] == name and words[1].isdigit():

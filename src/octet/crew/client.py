@@ -1,11 +1,9 @@
-"""A session of Claude Code as a member of a crew: the program, its options, what it may do without
-being asked, its environment.
+"""A session of Claude Code as a member of a crew: its program, options, permissions, environment.
 
-Nobody sits in front of a member. So whatever the client would ask a person is denied at once, by a
-hook of the member's own settings, with a reason that its model can act on. That holds for a
-terminal and without one, and keeps every rule of the user's, the project's and the guard's: only
-who answers the question is another. (`dontAsk` denies too, but tells the model to find another way,
-and never which.)
+A member has no person in front of it. A hook in its settings therefore denies at once whatever the
+client would ask a person, with a reason that its model can act on. This works with and without a
+terminal, and all rules of the user, the project and the guard stay in force. (The client's mode
+`dontAsk` denies too, but only tells the model to find another way.)
 """
 
 from __future__ import annotations
@@ -29,45 +27,44 @@ from octet.runtime.bootstrap import own_command
 
 VARIABLE = "OCTET_CLAUDE"
 STREAMS = ("--input-format", "stream-json", "--output-format", "stream-json", "--verbose")
-# Not bypassPermissions, and not acceptEdits: where a member writes is said by rules.
+# Not bypassPermissions and not acceptEdits: rules say where a member may write.
 MODE = "manual"
-# Whatever a member starts inherits this, and is found by it when the member has been killed.
+# The member's child processes inherit this variable; by it they are found once the member is dead.
 MARK = "OCTET_CREW_MEMBER"
 WRITERS = frozenset({DEVELOPER, DOCUMENTATION_KEEPER})
 ANSWERS_WITHIN_S = 30.0
-# What a writer does in its worktree, one after the other. The guard looks at each of them all the
-# same.
+# The git commands of a writer in its worktree. The guard checks each call all the same.
 GIT = ("add", "commit", "merge", "mv", "rm")
-# What tells a session whose it is: a member must not take itself for the session in which `octet
-# up` was called.
+# The variables that identify a session: a member must not take itself for the session around
+# `octet up`.
 OF_A_SESSION = re.compile(
-    r"CLAUDECODE|AI_AGENT|OCTET_CREW_MEMBER|CLAUDE_(PID|EFFORT|ENV_FILE|PROJECT_DIR|PLUGIN_ROOT|PLUGIN_DATA|PLUGIN_OPTION_\w+)|OCTET_(AGENT|ROLE)"
+    r"CLAUDECODE|AI_AGENT|OCTET_CREW_MEMBER|OCTET_(AGENT|ROLE)"
+    r"|CLAUDE_(PID|EFFORT|ENV_FILE|PROJECT_DIR|PLUGIN_ROOT|PLUGIN_DATA|PLUGIN_OPTION_\w+)"
     r"|CLAUDE_CODE_(SESSION_ID|SESSION_ATTENDED|CHILD_SESSION|ENTRYPOINT|MESSAGING_(SOCKET|TOKEN))"
 )
 DENIAL = (
-    "Octet: nobody is here to be asked, so this is not allowed in the crew. Change directory "
-    "in a call of its own (`cd DIR`), then run one"
-    " plain command a call, without variables: `octet ...` as your role says it{git}. Files "
-    "go into {place}. What else the task needs, the"
-    " project has to allow (permissions.allow in .claude/settings.json): say so with `octet "
-    "msg send orchestrator TEXT`, and release it."
+    "Octet: the crew has no person to ask, so this is not allowed. Change directory in a call of "
+    "its own (`cd DIR`), then run one plain command a call, without variables: `octet ...` as your "
+    "role says it{git}. Write files in {place}. Anything else has to be allowed by the project "
+    "(permissions.allow in .claude/settings.json): say so with `octet msg send orchestrator TEXT`, "
+    "and release the task."
 )
 PROMPT = "You are in the crew of this repository, as {role}: work as your role says."
 RESTARTED = (
-    "Octet has started this session again after it ended. What you held was given back: look "
+    "Octet has restarted this session after it ended. Your tasks and locks were released: look "
     "with `octet status`, then go on as {role}."
 )
 BRIEF = (
-    "You work in a crew that nobody watches. A tool call that would need a person's "
-    "permission is denied. Change directory in a call of its"
-    " own, run one plain command a call, and write files that belong to no task below {scratch}."
+    "You work in a crew without a person. A tool call that needs a person's permission is denied. "
+    "Change directory in a call of its own, run one plain command a call, and write files that "
+    "belong to no task below {scratch}."
 )
 
 
 def find_claude() -> Path:
     """Claude Code's program: `$OCTET_CLAUDE`, else `claude` on PATH.
 
-    A repository cannot name it: what runs on a machine is its person's choice.
+    A repository cannot name it: a machine runs only what its person chose.
 
     Raises:
         UsageError: there is none.
@@ -81,67 +78,46 @@ def find_claude() -> Path:
 
 
 def read_version(claude: Path) -> str:
-    """The version of the program, which must be Claude Code.
+    """The version of the program.
 
     Raises:
-        UsageError: it is something else, or does not run.
+        UsageError: it does not run, or is not Claude Code.
     """
     try:
-        command = [str(claude), "--version"]
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=ANSWERS_WITHIN_S,
-            check=False,
-        )
-        said = done.stdout.decode(errors="replace").strip()
+        said = _ask(claude, "--version").decode(errors="replace").strip()
     except (OSError, subprocess.TimeoutExpired) as error:
         said = getattr(error, "strerror", None) or "no answer"
     version, _, name = said.partition(" ")
     if name != "(Claude Code)":
+        first_line = plain(said.partition("\n")[0], 80)
         raise UsageError(
-            f"{claude} is not Claude Code (--version: "
-            f"{plain(said.partition(chr(10))[0], 80)!r}): set {VARIABLE} to its program"
+            f"{claude} is not Claude Code (--version: {first_line!r}): set {VARIABLE} to its "
+            "program"
         )
     return version
 
 
 def has_drop_in(project: Project) -> bool:
     """Whether the repository itself brings Octet's hooks and roles into a session."""
+    directory = project.root / ".claude"
     try:
-        settings = (project.root / ".claude" / "settings.json").read_text(
-            encoding="utf-8", errors="replace"
-        )
+        settings = (directory / "settings.json").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-    return (
-        ".claude/octet/launch" in settings
-        and (project.root / ".claude" / "octet" / "launch").is_file()
-    )
+    return ".claude/octet/launch" in settings and (directory / "octet" / "launch").is_file()
 
 
 def plugin_directory(claude: Path, project: Project) -> str:
-    """The directory to load as a plugin; "" where the drop-in or an installed plugin does it
-    already.
-    """
+    """The directory to load as a plugin; "" if the drop-in or an installed plugin is there."""
     return "" if has_drop_in(project) or _is_installed(claude) else str(plugin_root())
 
 
 def _is_installed(claude: Path) -> bool:
-    """Whether the person has the plugin installed and on. Where that cannot be told it is loaded
-    once more, which does no harm.
+    """Whether the person has the plugin installed and enabled. Where the client does not say, the
+    plugin is loaded once more, which does no harm.
     """
     try:
-        command = [str(claude), "plugin", "list", "--json"]
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=ANSWERS_WITHIN_S,
-            check=False,
-        )
-        listed = json.loads(done.stdout)
+        listed = json.loads(_ask(claude, "plugin", "list", "--json"))
     except (OSError, subprocess.TimeoutExpired, ValueError):
         return False
     entries = listed if isinstance(listed, list) else []
@@ -152,88 +128,82 @@ def _is_installed(claude: Path) -> bool:
     )
 
 
-def member_settings(project: Project, role: str, scratch: Path, answer: Path) -> dict[str, Any]:
-    """The settings that a member is given beside the user's and the project's own.
+def _ask(claude: Path, *arguments: str) -> bytes:
+    """The output of the program, whatever its exit status."""
+    done = subprocess.run(
+        [str(claude), *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=ANSWERS_WITHIN_S,
+        check=False,
+    )
+    return done.stdout
 
-    Octet's own commands are not among the rules: the guard's hook allows them, each by what it
-    does.
+
+def member_settings(project: Project, role: str, scratch: Path, answer: Path) -> dict[str, Any]:
+    """The settings that a member gets in addition to those of the user and the project.
+
+    Octet's own commands need no rule: the guard's hook allows each by its effect.
     """
-    allowed = [_writing(scratch)]
+    allowed = [_write_rule(scratch)]
     if role in WRITERS:
         allowed += [
-            _writing(real_path(project.root / project.config.worktree_directory)),
+            _write_rule(real_path(project.root / project.config.worktree_directory)),
             *(f"Bash(git {verb}:*)" for verb in GIT),
         ]
         command = project.config.test_command
         if command and not trust.check(project).command_refusal("test.command"):
             allowed.append(f"Bash({command}:*)")
-    asked = {"type": "command", "command": "/bin/cat", "args": [str(answer)], "timeout": 10}
+    hook = {"type": "command", "command": "/bin/cat", "args": [str(answer)], "timeout": 10}
     return {
         "permissions": {"allow": allowed, "additionalDirectories": [str(scratch)]},
-        "hooks": {"PermissionRequest": [{"hooks": [asked]}]},
+        "hooks": {"PermissionRequest": [{"hooks": [hook]}]},
     }
 
 
 def denial(role: str, scratch: Path) -> dict[str, Any]:
-    """What that hook answers."""
-    git = (
-        f", `git {'`, `git '.join(GIT[:3])}`, the project's test command" if role in WRITERS else ""
-    )
-    place = f"your worktree or {scratch}" if role in WRITERS else str(scratch)
-    message = DENIAL.format(git=git, place=place)
-    return {
-        "hookSpecificOutput": {
-            "hookEventName": "PermissionRequest",
-            "decision": {"behavior": "deny", "message": message},
-        }
-    }
+    """The answer of that hook."""
+    git, place = "", str(scratch)
+    if role in WRITERS:
+        git = f", `git {'`, `git '.join(GIT[:3])}`, the project's test command"
+        place = f"your worktree or {scratch}"
+    decision = {"behavior": "deny", "message": DENIAL.format(git=git, place=place)}
+    return {"hookSpecificOutput": {"hookEventName": "PermissionRequest", "decision": decision}}
 
 
 def session_options(
     role: str, *, plugin: str, drop_in: bool, settings: Path, scratch: Path
 ) -> list[str]:
-    """The client's options for a member, in a terminal or without one; its session is named by the
-    caller.
+    """The client's options for a member, with or without a terminal. The caller adds the one that
+    names the conversation.
     """
-    loaded = ["--plugin-dir", plugin] if plugin else []
-    agent = role if drop_in else f"octet:{role}"
-    told = BRIEF.format(scratch=scratch)
-    return [
-        *loaded,
-        "--agent",
-        agent,
-        "--permission-mode",
-        MODE,
-        "--settings",
-        str(settings),
-        "--append-system-prompt",
-        told,
-    ]
+    options = ["--plugin-dir", plugin] if plugin else []
+    options += ["--agent", role if drop_in else f"octet:{role}"]
+    options += ["--permission-mode", MODE]
+    options += ["--settings", str(settings)]
+    return [*options, "--append-system-prompt", BRIEF.format(scratch=scratch)]
 
 
 def user_message(text: str) -> bytes:
-    """A prompt as the client reads it from its standard input with `STREAMS`."""
-    return (
-        json.dumps({"type": "user", "message": {"role": "user", "content": text}}).encode() + b"\n"
-    )
+    """A prompt in the form that the client reads from its standard input with `STREAMS`."""
+    message = {"type": "user", "message": {"role": "user", "content": text}}
+    return json.dumps(message).encode() + b"\n"
 
 
 def persons_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the person who called `octet up`, without what belongs to a session around
-    that call; `octet` is on its PATH.
+    """The environment of the person at `octet up`: without the variables of a session around that
+    call, and with `octet` on PATH.
     """
     kept = {name: value for name, value in environment.items() if not OF_A_SESSION.fullmatch(name)}
     path = kept.get("PATH", os.defpath)
-    return (
-        kept
-        if shutil.which("octet", path=path)
-        else {**kept, "PATH": f"{own_command().parent}:{path}"}
-    )
+    if shutil.which("octet", path=path):
+        return kept
+    return {**kept, "PATH": f"{own_command().parent}:{path}"}
 
 
-def _writing(directory: Path) -> str:
-    """The rule that lets a session write below a directory: `//` is the root, and a wildcard in a
-    name stands for itself.
+def _write_rule(directory: Path) -> str:
+    """The rule that lets a session write below a directory. `//` is the root; a wildcard in the
+    path is escaped, so that it stands for itself.
     """
-    plain = re.sub(r"([\[\]*?\\])", r"\\\1", str(directory))
-    return f"Edit(/{plain}/**)"
+    escaped = re.sub(r"([\[\]*?\\])", r"\\\1", str(directory))
+    return f"Edit(/{escaped}/**)"

@@ -1,5 +1,5 @@
-"""`octet down`: no new work; each session ends as soon as it holds nothing; what is held too long
-goes back, with its work kept.
+"""`octet down`: pause the crew, end each session once it holds nothing, and release what is held
+too long, with its work kept.
 """
 
 from __future__ import annotations
@@ -14,9 +14,14 @@ from octet.base.errors import AgentGone, NotFound, OctetError
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.agents.work_states import CREW_DOWN
-from octet.core.tasks.tasks import Task
-from octet.crew.record import TMUX, UP, CrewDirectory, Wanted, agents_of, without
-from octet.crew.up import await_end, clear, supervise, tell
+from octet.core.tasks.record import Task
+from octet.crew.control import (
+    await_end,
+    ensure_supervisor,
+    notify_supervisor,
+    remove_run_files,
+)
+from octet.crew.record import TMUX, UP, CrewDirectory, WantedCrew, agents_of, without
 from octet.git.program import Git
 from octet.git.snapshot import take_snapshot
 from octet.project.repository import Project
@@ -29,166 +34,134 @@ from octet.worktree.rescue import record_rescue, rescue_claims, rescue_held_task
 log = logging.getLogger("octet.crew")
 
 POLL_S = 0.25
-TELL_EVERY_S = 15.0
-# Between two turns a session may be waiting for something of its own that runs in the background.
+SAY_EVERY_S = 15.0
+# Between two turns a session may still wait for a background command of its own.
 IDLE_MS = 15_000
-NOTE = "handed over: its session ended by `octet down`"
+PAUSED = "its crew is going down"
+RELEASED = "handed over: its session ended by `octet down`"
 
 Say = Callable[[str], None]
 
 
 @dataclass
-class Farewell:
-    """What came of it. `given_back`: task → who held it; `kept`: worktrees that stay, because there
-    is work in them.
-    """
+class EndedCrew:
+    """The result of `end_crew`."""
 
     members: list[str] = field(default_factory=list)
-    given_back: dict[str, str] = field(default_factory=dict)
-    removed: list[str] = field(default_factory=list)
-    kept: list[WorktreeStatus] = field(default_factory=list)
+    released: dict[str, str] = field(default_factory=dict)  # task → the agent that held it
+    removed: list[str] = field(default_factory=list)  # paths of worktrees
+    kept: list[WorktreeStatus] = field(default_factory=list)  # worktrees with work in them
 
 
 def end_crew(
-    octet: Octet, directory: CrewDirectory, wanted: Wanted, timeout_s: float, say: Say
-) -> Farewell:
-    """End the crew: call it within `crew_start.alone`.
+    octet: Octet, directory: CrewDirectory, wanted: WantedCrew, timeout_s: float, say: Say
+) -> EndedCrew:
+    """End the crew. Call it within `control.exclusive`.
 
     Args:
-        timeout_s: how long those who hold a task may take to finish it; 0: no time at all.
-        say: told who is waited for.
+        timeout_s: how long agents that hold a task may take to finish it; 0 releases it at once.
+        say: receives a line for people while it waits.
 
     Raises:
         OctetError: a process does not end.
     """
-    farewell = Farewell([member.name for member in wanted.members])
-    left = _revive(directory, wanted)
-    known: dict[str, Agent] = {}
-    with _paused(octet, directory, known):
-        left = _let_finish(octet, directory, left, known, time.monotonic() + timeout_s, say)
-    held = _give_back(octet, left, known, farewell)
+    ended = EndedCrew([member.name for member in wanted.members])
+    left = _with_supervisor(directory, wanted)
+    paused: dict[str, Agent] = {}
+    with _resumed_on_failure(octet, paused):
+        end = time.monotonic() + timeout_s
+        left = _end_free_members(octet, directory, left, paused, end, say)
+    held = _release_tasks(octet, left, paused, ended)
     directory.write_wanted(replace(left, members=(), hurry=bool(left.members)))
-    tell(directory)
+    notify_supervisor(directory)
     await_end(directory)
     if (report := directory.read_report()) and any(member.alive for member in report.members):
-        supervise(directory)  # it was being killed as this began: its successor ends what it left
+        # The supervisor was killed as this began; its successor ends the members that it left.
+        ensure_supervisor(directory)
         await_end(directory)
     _keep_last_changes(octet, held)
-    for agent in known.values():
-        _dismiss(octet, agent)
-    clear(directory)
-    _tidy(octet, farewell)
-    return farewell
+    for agent in paused.values():
+        _deregister(octet, agent)
+    remove_run_files(directory)
+    _remove_worktrees(octet, ended)
+    return ended
 
 
-def _revive(directory: CrewDirectory, wanted: Wanted) -> Wanted:
-    """See that a supervisor lives. Where one was killed, only windows in tmux have outlived it; all
-    others were to end by themselves.
+def _with_supervisor(directory: CrewDirectory, wanted: WantedCrew) -> WantedCrew:
+    """The crew under a supervisor. If the supervisor was killed, only windows in tmux have outlived
+    it; all other members end by themselves.
     """
     if directory.is_supervised():
         return wanted
     report = directory.read_report()
-    alive = (
-        {one.name for one in report.members if one.alive}
-        if report and wanted.mode == TMUX
-        else set()
-    )
+    alive: set[str] = set()
+    if report and wanted.mode == TMUX:
+        alive = {member.name for member in report.members if member.alive}
     left = without(wanted, {member.name for member in wanted.members} - alive)
     directory.write_wanted(left)
-    supervise(directory)
+    ensure_supervisor(directory)
     return left
 
 
 @contextmanager
-def _paused(octet: Octet, directory: CrewDirectory, known: dict[str, Agent]) -> Iterator[None]:
-    """The crew's agents take no new work meanwhile; where that is interrupted, those that are left
-    do again.
-    """
-    _hold_back(octet, directory, known)
+def _resumed_on_failure(octet: Octet, paused: Mapping[str, Agent]) -> Iterator[None]:
+    """Lift the pause again if the body is interrupted: the remaining agents take work as before."""
     try:
         yield
     except BaseException:
-        for agent in known.values():
+        for agent in paused.values():
             octet.work_states.lift(agent, CREW_DOWN)
         raise
 
 
-def _hold_back(
-    octet: Octet, directory: CrewDirectory, known: dict[str, Agent]
+def _end_free_members(
+    octet: Octet,
+    directory: CrewDirectory,
+    left: WantedCrew,
+    paused: dict[str, Agent],
+    end: float,
+    say: Say,
+) -> WantedCrew:
+    """End each member when it holds nothing; return the members left when the time is over, or when
+    all of them idle over what they hold.
+    """
+    said = 0.0
+    while True:
+        agents = _pause(octet, directory, paused)
+        held = {name: tasks for name, found in agents.items() if (tasks := _held(octet, found))}
+        left = _end_members(directory, left, {m.name for m in left.members} - held.keys())
+        now = time.monotonic()
+        if not left.members or now >= end:
+            return left
+        if _all_idle(octet, [agent for name in held for agent in agents[name]]):
+            return left
+        if now >= said + SAY_EVERY_S:
+            said = now
+            say(_waiting_line(held))
+        time.sleep(POLL_S)
+
+
+def _pause(
+    octet: Octet, directory: CrewDirectory, paused: dict[str, Agent]
 ) -> Mapping[str, list[Agent]]:
-    """Pause whoever has come since the last call: a member that fell is started again even now.
-    Returns all by member.
+    """Pause the agents that have joined since the last call (the supervisor still restarts members
+    that fail); return all agents by member.
     """
     found = _agents(octet, directory)
     for agent in (agent for agents in found.values() for agent in agents):
-        if agent.id in known and known[agent.id].incarnation == agent.incarnation:
+        known = paused.get(agent.id)
+        if known and known.incarnation == agent.incarnation:
             continue
-        known[agent.id] = agent
-        if not octet.work_states.get(agent.id).paused:  # by a person, who will end that
+        paused[agent.id] = agent
+        if not octet.work_states.get(agent.id).paused:  # else a person paused it, and ends that
             with suppress(AgentGone):
-                octet.work_states.pause(agent, "its crew is going down", CREW_DOWN)
+                octet.work_states.pause(agent, PAUSED, CREW_DOWN)
     return found
-
-
-def _let_finish(
-    octet: Octet,
-    directory: CrewDirectory,
-    left: Wanted,
-    known: dict[str, Agent],
-    end: float,
-    say: Say,
-) -> Wanted:
-    """End each member when it holds nothing; who is left when the time is over, or when all of them
-    idle over what they hold.
-    """
-    told = 0.0
-    while left.members:
-        agents = _hold_back(octet, directory, known)
-        busy = {name: tasks for name, found in agents.items() if (tasks := _held(octet, found))}
-        left = _drop(directory, left, {member.name for member in left.members} - busy.keys())
-        now = time.monotonic()
-        if (
-            now >= end
-            or not left.members
-            or _all_idle(octet, [agent for name in busy for agent in agents[name]])
-        ):
-            return left
-        if now >= told + TELL_EVERY_S:
-            told = now
-            say(
-                "waiting for "
-                + ", ".join(
-                    f"{name} (task {', '.join(task.id for task in tasks)})"
-                    for name, tasks in busy.items()
-                )
-            )
-        time.sleep(POLL_S)
-    return left
-
-
-def _all_idle(octet: Octet, agents: Sequence[Agent]) -> bool:
-    """Whether none of them has been in a turn for a while: paused, they are woken for nothing that
-    they hold.
-    """
-    now_ms = octet.now_ms()
-    return all(
-        0 < one.idle_ms <= now_ms - IDLE_MS
-        for one in octet.work_states.of([agent.id for agent in agents]).values()
-    )
-
-
-def _drop(directory: CrewDirectory, left: Wanted, names: set[str]) -> Wanted:
-    if not names:
-        return left
-    left = without(left, names)
-    directory.write_wanted(left)
-    tell(directory)
-    return left
 
 
 def _agents(octet: Octet, directory: CrewDirectory) -> Mapping[str, list[Agent]]:
     report = directory.read_report()
-    up = [one for one in report.members if one.state == UP] if report else []
+    up = [member for member in report.members if member.state == UP] if report else []
     return agents_of(octet.agents.list(), up)
 
 
@@ -196,39 +169,60 @@ def _held(octet: Octet, agents: Sequence[Agent]) -> list[Task]:
     return [task for agent in agents for task in octet.tasks.held_by(agent.id)]
 
 
-def _give_back(
-    octet: Octet, left: Wanted, known: Mapping[str, Agent], farewell: Farewell
+def _end_members(directory: CrewDirectory, left: WantedCrew, names: set[str]) -> WantedCrew:
+    if not names:
+        return left
+    left = without(left, names)
+    directory.write_wanted(left)
+    notify_supervisor(directory)
+    return left
+
+
+def _all_idle(octet: Octet, agents: Sequence[Agent]) -> bool:
+    """Whether none of them has been in a turn for a while. Paused agents are not woken for the
+    tasks that they hold, so waiting for these would be in vain.
+    """
+    latest_ms = octet.now_ms() - IDLE_MS
+    states = octet.work_states.of([agent.id for agent in agents]).values()
+    return all(0 < state.idle_ms <= latest_ms for state in states)
+
+
+def _waiting_line(held: Mapping[str, Sequence[Task]]) -> str:
+    parts = [
+        f"{name} (task {', '.join(task.id for task in tasks)})" for name, tasks in held.items()
+    ]
+    return f"waiting for {', '.join(parts)}"
+
+
+def _release_tasks(
+    octet: Octet, left: WantedCrew, paused: Mapping[str, Agent], ended: EndedCrew
 ) -> list[tuple[Agent, Task]]:
-    """Hand over what is still held, with the work so far; a later write under the claim is refused
-    as stale.
+    """Release the tasks that are still held, with the work so far. A later write under such a claim
+    is refused as stale.
     """
     if not left.members:
         return []
-    held = [(agent, task) for agent in known.values() for task in octet.tasks.held_by(agent.id)]
+    held = [(agent, task) for agent in paused.values() for task in octet.tasks.held_by(agent.id)]
     for agent, task in held:
         rescue_held_task(octet, task.id)
         try:
-            octet.tasks.release(task.id, task.token, NOTE)
-        except OctetError as error:  # it has just passed on
+            octet.tasks.release(task.id, task.token, RELEASED)
+        except OctetError as error:  # its claim has just ended
             log.info("%s keeps %s: %s", agent.id, task.id, error)
             continue
-        farewell.given_back[task.id] = agent.id
+        ended.released[task.id] = agent.id
     return held
 
 
 def _keep_last_changes(octet: Octet, held: Sequence[tuple[Agent, Task]]) -> None:
-    """What a session still wrote between the hand-over and its end; the same work is not kept
-    twice.
-    """
+    """Keep what a session wrote between the release and its end; the same work is not kept twice."""
+    project = _project(octet)
     for agent, task in held:
+        attempt = str(max(1, task.attempts))
         try:
-            for worktree in claim_worktrees(_project(octet), agent, task):
-                kept = take_snapshot(
-                    Git(worktree.path),
-                    task.id,
-                    str(max(1, task.attempts)),
-                    base=base_branch(_project(octet)),
-                )
+            for worktree in claim_worktrees(project, agent, task):
+                git, base = Git(worktree.path), base_branch(project)
+                kept = take_snapshot(git, task.id, attempt, base=base)
                 if kept and kept.ref:
                     record_rescue(octet, agent.id, task.id, kept)
         except OctetError as error:
@@ -240,8 +234,8 @@ def _keep_last_changes(octet: Octet, held: Sequence[tuple[Agent, Task]]) -> None
             )
 
 
-def _dismiss(octet: Octet, agent: Agent) -> None:
-    """Take an agent off that has not done so itself, because it was killed."""
+def _deregister(octet: Octet, agent: Agent) -> None:
+    """Remove an agent that could not leave by itself, because it was killed."""
     with suppress(NotFound):
         there = octet.agents.get(agent.id)
         if there.process == agent.process:
@@ -250,25 +244,23 @@ def _dismiss(octet: Octet, agent: Agent) -> None:
             octet.agents.leave(there)
 
 
-def _tidy(octet: Octet, farewell: Farewell) -> None:
-    """Remove the worktrees that nobody has any more and in which all is merged; those with work in
-    them are named.
-    """
+def _remove_worktrees(octet: Octet, ended: EndedCrew) -> None:
+    """Remove the worktrees without an owner whose work is merged; list those with work in them."""
     project = _project(octet)
     trees = {str(tree.path): tree for tree in list_linked_worktrees(project)}
     for found in take_inventory(octet, project, sizes=False):
         if not found.ours or not found.stale:
             continue
         if found.changed or found.unmerged or found.broken:
-            farewell.kept.append(found)
+            ended.kept.append(found)
             continue
         try:
             remove_worktree(octet, trees[found.path], by=None)
         except OctetError as error:
             log.warning("%s stays: %s", found.path, error)
-            farewell.kept.append(found)
+            ended.kept.append(found)
         else:
-            farewell.removed.append(found.path)
+            ended.removed.append(found.path)
 
 
 def _project(octet: Octet) -> Project:

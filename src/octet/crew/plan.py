@@ -1,9 +1,9 @@
-"""Whom `octet up` starts: from the settings, what was asked for, who runs already and what the
-machine has left. Pure.
+"""Which sessions `octet up` starts: a pure function of the settings, the request, the running
+members and the machine's room.
 
-plan = plan_crew(machine, roles_of(config), 2, running=()) plan.new                        #
-(Member("orchestrator-1", "orchestrator"), Member("developer-1", "developer"), …) plan.notices
-# ("this machine has room for 1 developer of 2 (…)",)
+    plan = plan_crew(machine, roles_of(config), 2, running=())
+    plan.new        # (Member("orchestrator-1", "orchestrator"), Member("developer-1", …), …)
+    plan.notices    # ("1 developer in place of 2: more would overload this machine (…); …",)
 """
 
 from __future__ import annotations
@@ -16,21 +16,19 @@ from octet.base.vocabulary import DEVELOPER, GATES, ORCHESTRATOR, ROLE_OF_STAGE,
 from octet.crew.capacity import Machine
 from octet.project.config import Config
 
-# A session of Claude Code 2.1 takes about 250 MB when it idles, and what it runs (tests, compilers)
-# comes on top.
+# An idle session of Claude Code 2.1 takes about 250 MB; its tests and compilers come on top.
 SESSION_MB = 400
 RESERVE_MB = 768
-# A session waits for its model most of the time; its hooks, git and tests are what takes the
-# processor.
+# A session mostly waits for its model; hooks, git and tests take the processor.
 SESSIONS_PER_CORE = 4
-# Even on a machine that is busy with something else, this part of it is counted on: the load may be
-# a passing one.
-LEAST_SHARE = 0.25
+# The plan counts on this share of the cores even when the load is high: it may be short.
+MIN_SHARE = 0.25
+UNKNOWN_ROOM = 1000
 
 
 @dataclass(frozen=True)
 class Member:
-    """A place in the crew. `tries` grows when a person asks again for one that was given up."""
+    """A place in the crew. `tries` grows when a person asks again for a member that was given up."""
 
     name: str
     role: str
@@ -39,7 +37,7 @@ class Member:
 
 @dataclass(frozen=True)
 class CrewPlan:
-    """All members, those of them that do not run yet, and what is to be said about it."""
+    """All members, the new ones among them, and notices for the person."""
 
     members: tuple[Member, ...]
     new: tuple[Member, ...]
@@ -47,8 +45,8 @@ class CrewPlan:
 
 
 def roles_of(config: Config) -> tuple[str, ...]:
-    """The roles that the repository's crew has: those set, else who plans, who builds, and who
-    serves its gates.
+    """The roles of a repository's crew: those in its settings, else an orchestrator, developers and
+    a role for each gate.
     """
     if config.crew_roles:
         return config.crew_roles
@@ -64,71 +62,62 @@ def plan_crew(
     running: Sequence[Member] = (),
     force: bool = False,
 ) -> CrewPlan:
-    """The crew, in the order in which it is started: who plans first. Who runs stays.
+    """The crew, in the order of its start: the orchestrator first. Running members stay.
 
     Raises:
-        Refused: the machine has not even room for one session of each role.
+        Refused: the machine has no room for even one session of each role.
     """
-    there = {member.name for member in running}
-    asked = [name for role in roles for name in _places(role, developers)]
-    missing = [member for member in asked if member.name not in there]
+    names = {member.name for member in running}
+    wanted = [member for role in roles for member in _members_of(role, developers)]
+    missing = [member for member in wanted if member.name not in names]
     builders = [member for member in missing if member.role == DEVELOPER]
     others = len(missing) - len(builders)
     running_builders = sum(member.role == DEVELOPER for member in running)
-    least = others + (1 if builders and not running_builders else 0)
-    if not force and least > (room := _room_in_memory(machine)):
+    minimum = others + (1 if builders and not running_builders else 0)
+    if not force and minimum > (room := _room_in_memory(machine)):
         raise Refused(
-            f"this machine has {machine.memory_mb} MB to spare, room for {room} more "
-            f"sessions, and the crew needs {least}:"
-            " end something, name fewer roles with --role, or --force it"
+            f"this machine has {machine.memory_mb} MB of free memory, room for {room} more "
+            f"sessions, and the crew needs {minimum}: end something, name fewer roles with "
+            "--role, or --force it"
         )
-    most = len(builders) if force else max(least - others, _room(machine, len(running)) - others)
-    kept = builders[: max(0, most)]
+    room = len(missing) if force else max(minimum, _room(machine, len(running)))
+    kept = builders[: max(0, room - others)]
     new = tuple(member for member in missing if member.role != DEVELOPER or member in kept)
-    return CrewPlan(
-        (*running, *new), new, _notices(machine, builders, kept, running_builders, developers)
-    )
+    notices = _notices(machine, len(builders), len(kept), running_builders, developers)
+    return CrewPlan((*running, *new), new, notices)
 
 
-def _places(role: str, developers: int) -> list[Member]:
-    return [
-        Member(f"{role}-{number}", role)
-        for number in range(1, developers + 1 if role == DEVELOPER else 2)
-    ]
+def _members_of(role: str, developers: int) -> list[Member]:
+    count = developers if role == DEVELOPER else 1
+    return [Member(f"{role}-{number}", role) for number in range(1, count + 1)]
 
 
 def _room(machine: Machine, running: int) -> int:
-    """How many sessions more the machine can take."""
-    free = max(machine.cores - machine.load, machine.cores * LEAST_SHARE)
+    """The number of sessions that the machine can take in addition."""
+    free = max(machine.cores - machine.load, machine.cores * MIN_SHARE)
     return max(0, min(_room_in_memory(machine), int(free * SESSIONS_PER_CORE) - running))
 
 
 def _room_in_memory(machine: Machine) -> int:
-    return (
-        1000
-        if machine.memory_mb is None
-        else max(0, (machine.memory_mb - RESERVE_MB) // SESSION_MB)
-    )
+    if machine.memory_mb is None:
+        return UNKNOWN_ROOM
+    return max(0, (machine.memory_mb - RESERVE_MB) // SESSION_MB)
 
 
 def _notices(
-    machine: Machine,
-    builders: Sequence[Member],
-    kept: Sequence[Member],
-    running_builders: int,
-    developers: int,
+    machine: Machine, missing: int, kept: int, running: int, developers: int
 ) -> tuple[str, ...]:
-    if len(kept) < len(builders):
-        memory = "" if machine.memory_mb is None else f", {machine.memory_mb} MB to spare"
+    """What to tell a person about the number of developers."""
+    if kept < missing:
+        memory = "" if machine.memory_mb is None else f", {machine.memory_mb} MB of free memory"
         has = f"{machine.cores:g} cores, load {machine.load:.1f}{memory}"
-        count = len(kept) + running_builders
+        count = kept + running
         return (
             f"{count} developer{'s' if count != 1 else ''} in place of {developers}: more "
-            f"would drown this machine ({has}); --force",
+            f"would overload this machine ({has}); --force starts them all the same",
         )
-    if running_builders > developers:
+    if running > developers:
         return (
-            f"{running_builders} developers run already, and go on: `octet down`, then "
-            "`octet up` for fewer",
+            f"{running} developers run already and go on: for fewer, `octet down`, then `octet up`",
         )
     return ()

@@ -1,14 +1,16 @@
-"""What one machine keeps about the crew of one project: who shall run, written by `octet up` and
-`down`, and who does, by the supervisor.
+"""What one machine keeps about the crew of one project: the crew that is wanted, written by
+`octet up` and `octet down`, and the crew that runs, written by the supervisor.
 
-<state>/crews/<project>/
-    lock                 held by the supervisor as long as it lives
-    up.lock              one `octet up` or `octet down` at a time
-    wanted.json          Wanted
-    crew.json            Report
-    settings/<role>.json, denied-<role>.json      what a member is given
-    <member>.log, .log.1 what a member without a terminal said
-    supervisor.log
+    <state>/crews/<project>/
+        lock                              held by the supervisor while it lives
+        up.lock                           one `octet up` or `octet down` at a time
+        wanted.json                       WantedCrew
+        crew.json                         CrewReport
+        settings/<role>.json              the client's settings for members of the role
+        settings/denied-<role>.json       the answer of their permission hook
+        <member>.log, .log.1              output of a member without a terminal
+        <member>.env                      environment of a member in tmux, until its shell reads it
+        supervisor.log, supervisor.err
 """
 
 from __future__ import annotations
@@ -30,59 +32,54 @@ from octet.base.process import ProcessIdentity, ancestors, is_alive
 from octet.core.agents.registry import Agent
 from octet.crew.plan import Member
 
+# How the members run.
 HEADLESS, TMUX = "headless", "tmux"
+# The states of a member.
 UP, WAITING, GIVEN_UP, ENDED, ENDING = "up", "waiting", "given up", "ended", "ending"
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The crew as it shall be. `asked` are the roles and the number of developers that a person
-    named, kept for the next `octet up`.
+class WantedCrew:
+    """The crew that a person wants. The next `octet up` and the next supervisor read it."""
 
-    `sessions`: member → the conversation that it goes on with. `tmux` is the session's name,
-    `scratch` where roles may write. `hurry`: who leaves is not given time.
-    """
-
-    root: str
-    mode: str
-    claude: str
-    version: str = ""
-    plugin: str = ""
-    drop_in: bool = False
-    tmux: str = ""
-    scratch: str = ""
+    root: str  # the repository's main checkout
+    mode: str  # HEADLESS or TMUX
+    claude: str  # path of Claude Code's program
+    version: str = ""  # of that program
+    plugin: str = ""  # directory to load as a plugin; "" if the plugin is there by other means
+    drop_in: bool = False  # whether the repository's .claude is the drop-in
+    tmux: str = ""  # name of the tmux session
+    scratch: str = ""  # directory in which each role has one for notes
     members: tuple[Member, ...] = ()
-    sessions: Mapping[str, str] = field(default_factory=dict)
-    asked: Mapping[str, Any] = field(default_factory=dict)
-    hurry: bool = False
+    sessions: Mapping[str, str] = field(default_factory=dict)  # member → conversation to resume
+    asked: Mapping[str, Any] = field(default_factory=dict)  # roles and developers by option
+    hurry: bool = False  # whether a member that leaves gets SIGTERM at once
 
 
 @dataclass(frozen=True)
 class MemberReport:
-    """A member as it is: one of the states above. `process` is `host:pid:start`, `error` what its
-    model's service last said.
-    """
+    """A member as the supervisor sees it."""
 
     name: str
     role: str
-    state: str
-    tries: int = 0
-    process: str = ""
-    session: str = ""
+    state: str  # UP, WAITING (to be started), GIVEN_UP, ENDED (by a person) or ENDING
+    tries: int = 0  # those of `Member` that this state is about
+    process: str = ""  # host:pid:start; "" without a process
+    session: str = ""  # id of its conversation
     restarts: int = 0
-    reason: str = ""
-    error: str = ""
+    reason: str = ""  # how its last process ended
+    error: str = ""  # error of the model's service at the end of its last turn
 
     @property
     def alive(self) -> bool:
         """Whether its process runs."""
-        return _is_alive(self.process)
+        return _runs(self.process)
 
 
 @dataclass(frozen=True)
-class Report:
-    """The supervisor's last word. `sessions`: member → the conversation that is worth going on
-    with, also when it has ended.
+class CrewReport:
+    """The crew as the supervisor saw it last. `sessions`: member → conversation worth resuming,
+    also of members that have ended.
     """
 
     supervisor: str
@@ -92,11 +89,11 @@ class Report:
 
     @property
     def alive(self) -> bool:
-        """Whether that supervisor runs."""
-        return _is_alive(self.supervisor)
+        """Whether the supervisor that wrote it runs."""
+        return _runs(self.supervisor)
 
 
-def _is_alive(process: str) -> bool:
+def _runs(process: str) -> bool:
     try:
         return is_alive(ProcessIdentity.parse(process))
     except ValueError:
@@ -111,7 +108,7 @@ class CrewDirectory:
 
     @classmethod
     def of(cls, project: str) -> CrewDirectory:
-        """That of a project; not created here."""
+        """The directory of a project; not created here."""
         return cls(dirs.state_dir() / "crews" / project)
 
     def create(self) -> None:
@@ -124,57 +121,61 @@ class CrewDirectory:
         dirs.make_private(self.path)
 
     def mark(self, member: str) -> str:
-        """What the environment of a member's processes says; the end of the text is told from a
-        longer name's by its comma.
+        """The text in the environment of a member's processes by which they are found. The comma
+        keeps it from matching a longer name.
         """
         return f"{self.path / member},"
 
+    def settings(self, role: str) -> Path:
+        """The client's settings for members of a role."""
+        return self.path / "settings" / f"{role}.json"
+
+    def denial(self, role: str) -> Path:
+        """The answer of their permission hook."""
+        return self.path / "settings" / f"denied-{role}.json"
+
     def scratch(self) -> Path:
-        """Where its sessions may write what is no work, a directory for each role; not below ours,
+        """Where members write notes, a directory for each role. It lies outside Octet's state,
         which the guard keeps closed.
         """
         name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
         return Path(tempfile.gettempdir()).resolve() / f"octet-crew-{os.getuid()}-{name}"
 
-    def read_wanted(self) -> Wanted | None:
-        """What shall run; None where nothing is known, or what is there cannot be read."""
+    def read_wanted(self) -> WantedCrew | None:
+        """The crew that is wanted; None if there is no record, or none that can be read."""
         record = self._read("wanted.json")
+        if record is None:
+            return None
         try:
-            return (
-                Wanted(**{**record, "members": tuple(Member(**one) for one in record["members"])})
-                if record
-                else None
-            )
+            members = tuple(Member(**member) for member in record["members"])
+            return WantedCrew(**{**record, "members": members})
         except (TypeError, KeyError):
             return None
 
-    def write_wanted(self, wanted: Wanted | None) -> None:
-        """Replace it at once; None: nothing is known any more."""
+    def write_wanted(self, wanted: WantedCrew | None) -> None:
+        """Replace the record atomically; None removes it."""
         if wanted is None:
             remove_file(self.path / "wanted.json")
         else:
             self._write("wanted.json", asdict(wanted))
 
-    def read_report(self) -> Report | None:
-        """Who runs, as the supervisor said last; None where there never was one."""
+    def read_report(self) -> CrewReport | None:
+        """The supervisor's last report; None if there is none, or none that can be read."""
         record = self._read("crew.json")
+        if record is None:
+            return None
         try:
-            return (
-                Report(
-                    **{**record, "members": tuple(MemberReport(**one) for one in record["members"])}
-                )
-                if record
-                else None
-            )
+            members = tuple(MemberReport(**member) for member in record["members"])
+            return CrewReport(**{**record, "members": members})
         except (TypeError, KeyError):
             return None
 
-    def write_report(self, report: Report) -> None:
+    def write_report(self, report: CrewReport) -> None:
         self._write("crew.json", asdict(report))
 
     @contextmanager
     def try_lock(self) -> Iterator[int | None]:
-        """The supervisor's lock as a descriptor that it can inherit; None while a supervisor lives."""
+        """The supervisor's lock, as a descriptor to inherit; None while a supervisor lives."""
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             try:
@@ -198,17 +199,16 @@ class CrewDirectory:
             record = json.loads(read_file(self.path / name) or b"null")
         except (ValueError, RecursionError):
             return None
-        return record if isinstance(record, dict) else None
+        return record if isinstance(record, dict) and record else None
 
     def _write(self, name: str, record: Mapping[str, Any]) -> None:
         replace_file(self.path / name, (json.dumps(record, indent=1) + "\n").encode(), 0o600)
 
 
-def without(wanted: Wanted, names: set[str]) -> Wanted:
-    """`wanted` without some of its members."""
-    return replace(
-        wanted, members=tuple(member for member in wanted.members if member.name not in names)
-    )
+def without(wanted: WantedCrew, names: set[str]) -> WantedCrew:
+    """`wanted` without the members of these names."""
+    left = tuple(member for member in wanted.members if member.name not in names)
+    return replace(wanted, members=left)
 
 
 def agents_of(
@@ -221,10 +221,9 @@ def agents_of(
     for member in members:
         if member.state != UP and not member.process:
             continue
-        pid = int(member.process.split(":")[1]) if member.process.count(":") == 2 else 0
-        own = [one for one in agents if one.process.partition("#")[0] == member.process]
-        own = own or [
-            one for one in agents if one.pid and one.process and pid in ancestors(one.pid)
-        ]
-        found[member.name] = sorted(own, key=lambda one: "#" in one.process)
+        own = [agent for agent in agents if agent.process.partition("#")[0] == member.process]
+        if not own:
+            pid = int(member.process.split(":")[1]) if member.process.count(":") == 2 else 0
+            own = [a for a in agents if a.pid and a.process and pid in ancestors(a.pid)]
+        found[member.name] = sorted(own, key=lambda agent: "#" in agent.process)
     return found

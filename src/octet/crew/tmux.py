@@ -1,8 +1,7 @@
-"""Members of a crew in windows of a tmux session, where people can watch them and type. The only
-module that imports libtmux.
+"""Members in windows of a tmux session, where people can watch them and type. The only module that
+imports libtmux.
 
-The windows belong to the tmux server: they live on when this process is killed, and its successor
-takes them over.
+The windows belong to the tmux server: they outlive this process, and its successor adopts them.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from octet.base.errors import OctetError, Refused, UsageError
-from octet.crew.hosts import Ended, Start
+from octet.crew.hosts import Exit, Launch
 from octet.runtime.environment import module_command
 
 BOARD = "board"
 NOTICES_WITHIN_S = 3.0
-HOW_IT_ENDED, DEAD_SOMEHOW = "#{pane_dead}:#{pane_dead_status}:#{pane_dead_signal}", "1::"
-OWNER = "@octet_crew"  # an option of the session: the directory of the crew whose it is
-# The environment comes by a file that the shell removes at once, because a command line can be read
-# by everybody on the machine.
-ENTER = '. "$1"; rm -f "$1"; shift; exec "$@"'
+EXIT_FORMAT, EXIT_UNKNOWN = "#{pane_dead}:#{pane_dead_status}:#{pane_dead_signal}", "1::"
+OWNER = "@octet_crew"  # a session option: the directory of the crew that owns the session
+# All users of the machine can read a command line, so the environment goes through a file, which
+# the shell removes at once.
+LOAD_ENVIRONMENT = '. "$1"; rm -f "$1"; shift; exec "$@"'
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# What tmux says to the programs in its windows.
-OF_TMUX = frozenset(
+# The variables that tmux sets for the programs in its windows.
+SET_BY_TMUX = frozenset(
     {
         "TMUX",
         "TMUX_PANE",
@@ -48,34 +47,33 @@ OF_TMUX = frozenset(
 
 
 def require_tmux() -> None:
-    """See that there is a tmux.
+    """Check that tmux is installed.
 
     Raises:
-        UsageError: there is none.
+        UsageError: it is not.
     """
     if shutil.which("tmux") is None:
         raise UsageError(
-            "there is no tmux: install it (apt install tmux, brew install tmux), or `octet "
-            "up --headless`"
+            "tmux is not installed: install it (apt install tmux, brew install tmux), or use "
+            "`octet up --headless`"
         )
 
 
 def session_name(project: str) -> str:
-    """The tmux session of a project; tmux takes `.` and `:` for separators."""
+    """The name of a project's tmux session, without `.` and `:`, which tmux reads as separators."""
     return re.sub(r"[.:]", "-", project)
 
 
 class TmuxHost:
-    """Members as `claude` in a window each.
+    """Members as `claude`, each in a window of its own.
 
     Args:
-        name: of the tmux session.
-        directory: of the crew.
-        root: of the repository; the first window shows its state.
+        name: the tmux session's.
+        directory: the crew's.
+        root: the repository's; the first window shows its state.
 
     Raises:
-        Refused: there is a session of that name that is none of this crew's, or tmux does not do
-            what it is told.
+        Refused: another owner's session has that name, or tmux fails.
     """
 
     def __init__(self, name: str, directory: Path, root: str) -> None:
@@ -90,27 +88,25 @@ class TmuxHost:
         if session is not None and self._shown(session, OWNER) != str(directory):
             raise Refused(
                 f"tmux has a session {name} that is not this crew's: rename it (tmux "
-                f"rename-session -t {name} NAME), or --headless"
+                f"rename-session -t {name} NAME), or use --headless"
             )
 
-    def start(self, wanted: Start) -> int:
-        """Start a member in its window: a new one, or that in which it has ended."""
+    def start(self, launch: Launch) -> int:
+        """Start a member in a new window, or in the one in which it ended."""
         try:
-            return self._start(wanted)
+            return self._start(launch)
         except self._failure as error:
             raise OSError(0, f"tmux: {error}") from error
 
-    def _start(self, wanted: Start) -> int:
-        command = self._command(wanted)
+    def _start(self, launch: Launch) -> int:
+        command = self._command(launch)
         session = self._session() or self._new_session()
-        pane = self._panes.get(wanted.name) or self._new_window(session, wanted)
-        self._run("respawn-pane", "-k", "-t", pane, "-c", wanted.directory, command)
+        pane = self._panes.get(launch.name) or self._new_window(session, launch)
+        self._run("respawn-pane", "-k", "-t", pane, "-c", launch.directory, command)
         return int(self._tell(pane, "#{pane_pid}") or 0)
 
     def adopt(self, name: str, pid: int) -> bool:
-        """Take over the window in which a member of an earlier supervisor runs; whether there is
-        one.
-        """
+        """Take over the window in which a member of an earlier supervisor runs, if there is one."""
         listed = self._run(
             "list-panes", "-s", "-t", f"={self._name}", "-F", "#{pane_id} #{pane_pid}"
         )
@@ -119,7 +115,7 @@ class TmuxHost:
             self._panes[name] = found[0]
         return bool(found)
 
-    def hang_up(self, name: str) -> None:
+    def ask_to_end(self, name: str) -> None:
         self.send(name, signal.SIGTERM)
 
     def send(self, name: str, number: int) -> None:
@@ -128,33 +124,38 @@ class TmuxHost:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
 
-    def bury(self, name: str) -> Ended:
+    def reap(self, name: str) -> Exit:
         """How it ended. Its window stays for the next start, unless a person left it by /exit."""
         pane = self._panes.get(name, "")
-        end = time.monotonic() + NOTICES_WITHIN_S
-        # We may have seen it end before tmux did, and tmux sees the terminal closed before it knows
-        # how the process ended.
-        while (said := self._tell(pane, HOW_IT_ENDED)).startswith("0") or said == DEAD_SOMEHOW:
-            if time.monotonic() > end:
-                break
-            if said == DEAD_SOMEHOW:
-                self._run(
-                    "run-shell", "-b", ":"
-                )  # a tmux with libutempter may have missed SIGCHLD (tmux#311); with the next it looks
-            time.sleep(0.02)
-        dead, status, killed = (*said.split(":"), "", "")[:3]
+        state = self._await_exit(pane)
+        dead, status, killed = (*state.split(":"), "", "")[:3]
         if not dead:  # the window was closed
             self._panes.pop(name, None)
-            return Ended(0)
-        ended = Ended(
-            -int(killed) if killed.isdigit() else int(status) if status.isdigit() else None
-        )
-        if ended.status == 0:
-            self.forget(name)
-        return ended
+            return Exit(0)
+        if killed.isdigit():
+            return Exit(-int(killed))
+        if status == "0":
+            self._close_window(name)
+        return Exit(int(status) if status.isdigit() else None)
 
-    def forget(self, name: str) -> None:
-        """Close a member's window."""
+    def _await_exit(self, pane: str) -> str:
+        """The pane's exit in `EXIT_FORMAT`; "" if its window is closed.
+
+        We may see a process end before tmux does, and tmux sees the terminal close before it knows
+        the exit status.
+        """
+        end = time.monotonic() + NOTICES_WITHIN_S
+        while (state := self._tell(pane, EXIT_FORMAT)).startswith("0") or state == EXIT_UNKNOWN:
+            if time.monotonic() > end:
+                break
+            if state == EXIT_UNKNOWN:
+                # A tmux with libutempter may have missed SIGCHLD (tmux#311); the end of another
+                # child makes it look again.
+                self._run("run-shell", "-b", ":")
+            time.sleep(0.02)
+        return state
+
+    def _close_window(self, name: str) -> None:
         if pane := self._panes.pop(name, ""):
             self._run("kill-pane", "-t", pane)
 
@@ -180,12 +181,12 @@ class TmuxHost:
         self._run("set-option", "-t", f"={self._name}:", OWNER, str(self._directory))
         return session
 
-    def _new_window(self, session: Any, wanted: Start) -> str:
-        """The pane of a window that stays when what runs in it ends, however soon that is."""
+    def _new_window(self, session: Any, launch: Launch) -> str:
+        """The pane of a new window, which stays when its program ends, however soon that is."""
         window = session.new_window(
-            wanted.name, start_directory=wanted.directory, attach=False, window_shell="cat"
+            launch.name, start_directory=launch.directory, attach=False, window_shell="cat"
         )
-        pane = self._panes[wanted.name] = str(window.active_pane.pane_id)
+        pane = self._panes[launch.name] = str(window.active_pane.pane_id)
         self._run("set-option", "-w", "-t", pane, "remain-on-exit", "on")
         self._run("set-option", "-w", "-t", pane, "automatic-rename", "off")
         return pane
@@ -204,8 +205,8 @@ class TmuxHost:
         return "\n".join(self._run("display-message", "-p", "-t", pane, what)) if pane else ""
 
     def _run(self, *words: str) -> Sequence[str]:
-        """One command of tmux; what it printed, nothing where it failed: the window it is about may
-        just have been closed.
+        """Run one tmux command; its output, or nothing if it failed: its window may just have been
+        closed.
         """
         try:
             lines: Sequence[str] = self._server.cmd(*words).stdout
@@ -213,33 +214,33 @@ class TmuxHost:
             return ()
         return lines
 
-    def _command(self, wanted: Start) -> str:
-        path = self._directory / f"{wanted.name}.env"
+    def _command(self, launch: Launch) -> str:
+        path = self._directory / f"{launch.name}.env"
         path.unlink(missing_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            for name, value in wanted.environment.items():
-                if VARIABLE.fullmatch(name) and name not in OF_TMUX:
+            for name, value in launch.environment.items():
+                if VARIABLE.fullmatch(name) and name not in SET_BY_TMUX:
                     file.write(f"export {name}={shlex.quote(value)}\n")
         return "exec " + shlex.join(
             [
                 "/bin/sh",
                 "-c",
-                ENTER,
+                LOAD_ENVIRONMENT,
                 "sh",
                 str(path),
-                wanted.program,
-                *wanted.options,
-                wanted.prompt,
+                launch.program,
+                *launch.options,
+                launch.prompt,
             ]
         )
 
 
 def open_host(name: str, directory: Path, root: str) -> TmuxHost:
-    """The host, every failure of tmux as an error of ours.
+    """A host whose failures are errors of Octet.
 
     Raises:
-        Refused: as `TmuxHost`; or tmux is too old.
+        Refused: as `TmuxHost`, or tmux is too old.
     """
     try:
         return TmuxHost(name, directory, root)
@@ -247,5 +248,5 @@ def open_host(name: str, directory: Path, root: str) -> TmuxHost:
         raise
     except Exception as error:
         raise Refused(
-            f"tmux cannot be used ({error}): update it, or `octet up --headless`"
+            f"tmux cannot be used ({error}): update it, or use `octet up --headless`"
         ) from error

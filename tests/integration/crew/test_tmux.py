@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from octet.crew import tmux
-from octet.crew.hosts import Ended, Start
+from octet.crew.hosts import Exit, Launch
 from octet.crew.tmux import TmuxHost
 
 PANE = "%7"
@@ -36,17 +36,17 @@ def host(
 @pytest.mark.parametrize(
     ("looks", "ended", "window"),
     [
-        (["0::", "1::", "1::", "1:0:"], Ended(0), False),
-        (["1::", "1::9"], Ended(-9), True),
-        (["1:3:"], Ended(3), True),
-        ([""], Ended(0), False),
-        (["0::", ""], Ended(0), False),
-        (["1::"], Ended(None), True),
-        (["0::"], Ended(None), True),
+        (["0::", "1::", "1::", "1:0:"], Exit(0), False),
+        (["1::", "1::9"], Exit(-9), True),
+        (["1:3:"], Exit(3), True),
+        ([""], Exit(0), False),
+        (["0::", ""], Exit(0), False),
+        (["1::"], Exit(None), True),
+        (["0::"], Exit(None), True),
     ],
 )
 def test_how_a_member_ended(
-    host: TmuxHost, monkeypatch: pytest.MonkeyPatch, looks: list[str], ended: Ended, window: bool
+    host: TmuxHost, monkeypatch: pytest.MonkeyPatch, looks: list[str], ended: Exit, window: bool
 ) -> None:
     """tmux sees the terminal closed before it knows an exit status; a member that a person ended
     must not pass for one that crashed.
@@ -57,7 +57,7 @@ def test_how_a_member_ended(
     monkeypatch.setattr(
         host, "_run", lambda *words: [next(said)] if words[0] == "display-message" else []
     )
-    assert host.bury("developer-1") == ended
+    assert host.reap("developer-1") == ended
     assert ("developer-1" in host._panes) == window
 
 
@@ -68,7 +68,7 @@ def test_no_exit_status_is_missed(host: TmuxHost, tmp_path: Path) -> None:
     for number in range(10):
         code = number % 2 * 3
         name = f"developer-{number}"
-        host.start(Start(name, "/bin/sh", ["-c", f"exit {code}"], "", str(tmp_path), {}))
+        host.start(Launch(name, "/bin/sh", ["-c", f"exit {code}"], "", str(tmp_path), {}))
         begun = time.monotonic()
-        assert host.bury(name) == Ended(code)
+        assert host.reap(name) == Exit(code)
         assert time.monotonic() - begun < tmux.NOTICES_WITHIN_S

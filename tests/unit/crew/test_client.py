@@ -9,7 +9,7 @@ import pytest
 
 from octet.base.errors import UsageError
 from octet.crew import client
-from octet.crew.record import CrewDirectory, Report, Wanted
+from octet.crew.record import CrewDirectory, CrewReport, WantedCrew
 from octet.install.plugin import plugin_root
 from octet.project import trust
 from octet.project.config import Config
@@ -120,9 +120,9 @@ def test_records_that_cannot_be_read(tmp_path: Path, text: str) -> None:
 def test_records_come_back(tmp_path: Path) -> None:
     """What was written is read, and only its owner can read it."""
     directory = CrewDirectory(tmp_path)
-    wanted = Wanted("/shop", "headless", "/bin/claude", asked={"developers": 2})
+    wanted = WantedCrew("/shop", "headless", "/bin/claude", asked={"developers": 2})
     directory.write_wanted(wanted)
-    directory.write_report(Report("host:1:1", "headless"))
+    directory.write_report(CrewReport("host:1:1", "headless"))
     assert directory.read_wanted() == wanted
-    assert directory.read_report() == Report("host:1:1", "headless")
+    assert directory.read_report() == CrewReport("host:1:1", "headless")
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
