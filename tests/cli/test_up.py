@@ -306,7 +306,7 @@ class TestCrashes:
         )
         assert named(first)[0] == named(second)[0] == "--session-id"
         assert named(first)[1] != named(second)[1]
-        assert "again" in second["said"]["message"]["content"]
+        assert "has restarted this session" in second["said"]["message"]["content"]
 
     def test_a_killed_orchestrator_goes_on_with_its_conversation(self, crew: Crew) -> None:
         """It alone knows why the plan is as it is; after two quick ends its conversation is given

@@ -9,7 +9,6 @@ import pytest
 
 from octet.base.errors import UsageError
 from octet.crew import client
-from octet.crew.record import CrewDirectory, CrewReport, WantedCrew
 from octet.install.plugin import plugin_root
 from octet.project import trust
 from octet.project.config import Config
@@ -103,26 +102,3 @@ def test_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         program.write_text(text)
         with pytest.raises(UsageError, match="is not Claude Code"):
             client.read_version(program)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"members": 3}', '{"members": [{"name": 1}]}', "\0", '{"root": "/x"}']
-)
-def test_records_that_cannot_be_read(tmp_path: Path, text: str) -> None:
-    """A record that somebody spoiled is as good as none."""
-    directory = CrewDirectory(tmp_path)
-    for name in ("wanted.json", "crew.json"):
-        (tmp_path / name).write_text(text)
-    assert directory.read_wanted() is None
-    assert directory.read_report() is None
-
-
-def test_records_come_back(tmp_path: Path) -> None:
-    """What was written is read, and only its owner can read it."""
-    directory = CrewDirectory(tmp_path)
-    wanted = WantedCrew("/shop", "headless", "/bin/claude", asked={"developers": 2})
-    directory.write_wanted(wanted)
-    directory.write_report(CrewReport("host:1:1", "headless"))
-    assert directory.read_wanted() == wanted
-    assert directory.read_report() == CrewReport("host:1:1", "headless")
-    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}

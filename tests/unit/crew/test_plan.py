@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from octet.base.errors import ConfigError, Refused
-from octet.crew.capacity import Machine, read_machine
+from octet.crew.capacity import Machine
 from octet.crew.plan import (
     RESERVE_MB,
     SESSION_MB,
@@ -130,63 +130,3 @@ class TestPlan:
         plan = plan_crew(room_for(0), ("developer",), 2, running=running)
         assert (names(plan), plan.members) == ([], running)
         assert "1 developer in place of 2" in plan.notices[0]
-
-
-class TestMachine:
-    """What a container leaves, from files as the kernel writes them."""
-
-    @pytest.fixture
-    def top(self, tmp_path: Path) -> Path:
-        self.write(tmp_path, "proc/meminfo", "MemTotal:  8388608 kB\nMemAvailable:    4194304 kB\n")
-        return tmp_path
-
-    @staticmethod
-    def write(top: Path, name: str, text: str) -> None:
-        path = top / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def test_without_limits(self, top: Path) -> None:
-        """The machine's own numbers."""
-        assert read_machine(top).memory_mb == 4096
-
-    def test_cgroup_2(self, top: Path) -> None:
-        """The narrowest of all groups above the process counts, and what only caches files is free."""
-        self.write(top, "proc/self/cgroup", "0::/user/app\n")
-        self.write(top, "sys/fs/cgroup/user/memory.max", "2147483648\n")
-        self.write(top, "sys/fs/cgroup/user/memory.current", "1610612736\n")
-        self.write(top, "sys/fs/cgroup/user/memory.stat", "anon 5\ninactive_file 536870912\n")
-        self.write(top, "sys/fs/cgroup/user/app/memory.max", "max\n")
-        self.write(top, "sys/fs/cgroup/user/app/cpu.max", "50000 100000\n")
-        self.write(top, "sys/fs/cgroup/user/cpu.max", "max 100000\n")
-        machine = read_machine(top)
-        assert (machine.cores, machine.memory_mb) == (0.5, 1024)
-
-    def test_cgroup_2_in_a_container(self, top: Path) -> None:
-        """The process's path is the host's and is not there: the mount is the container's own
-        group.
-        """
-        self.write(top, "proc/self/cgroup", "0::/docker/1234\n")
-        self.write(top, "sys/fs/cgroup/memory.max", "1073741824\n")
-        self.write(top, "sys/fs/cgroup/memory.current", "0\n")
-        assert read_machine(top).memory_mb == 1024
-
-    def test_cgroup_1(self, top: Path) -> None:
-        """The older layout; its way of saying that there is no limit is no limit."""
-        self.write(top, "proc/self/cgroup", "9:cpu,cpuacct:/app\n4:memory:/app\n1:name=systemd:/\n")
-        self.write(top, "sys/fs/cgroup/memory/app/memory.limit_in_bytes", "1073741824\n")
-        self.write(top, "sys/fs/cgroup/memory/app/memory.usage_in_bytes", "536870912\n")
-        self.write(top, "sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")
-        self.write(top, "sys/fs/cgroup/memory/memory.usage_in_bytes", "1\n")
-        self.write(top, "sys/fs/cgroup/cpu/app/cpu.cfs_quota_us", "25000\n")
-        self.write(top, "sys/fs/cgroup/cpu/app/cpu.cfs_period_us", "100000\n")
-        machine = read_machine(top)
-        assert (machine.cores, machine.memory_mb) == (0.25, 512)
-
-    def test_nothing_to_read(self, tmp_path: Path) -> None:
-        """Where there is no /proc the memory is not known; garbage counts as nothing."""
-        assert read_machine(tmp_path).memory_mb is None
-        self.write(tmp_path, "proc/self/cgroup", "garbage\n::\n0::/../..\n")
-        self.write(tmp_path, "sys/fs/cgroup/cpu.max", "much\n")
-        self.write(tmp_path, "sys/fs/cgroup/memory.max", "\n")
-        assert read_machine(tmp_path).memory_mb is None
