@@ -59,7 +59,7 @@ class MemberRun:
         if self.resumed and not steady:
             self.session = ""  # the conversation itself may be the cause
         self.quick_ends = 1 if steady else self.quick_ends + 1
-        self.reason = ended.words or explain(ended.status)
+        self.reason = ended.words or describe_exit(ended.status)
         self.state = GIVEN_UP if self.quick_ends >= MAX_QUICK_ENDS else WAITING
         self.due = now + min(FIRST_DELAY_S * 2 ** (self.quick_ends - 1), MAX_DELAY_S)
         self.restarts += self.state == WAITING
@@ -87,7 +87,7 @@ class MemberRun:
         )
 
 
-def explain(status: int | None) -> str:
+def describe_exit(status: int | None) -> str:
     """How a process ended, for people."""
     if status is None:
         return "it ended"
