@@ -32,7 +32,8 @@ from octet.core.tasks.plans import NewTask
 from octet.core.tasks.record import Task, TaskState
 from octet.core.tasks.waiting import claim_when_there
 from octet.git.program import Git
-from octet.merge.queue import MergeQueue, how_to_merge, suite_of
+from octet.merge.queue import MergeQueue
+from octet.merge.settings import approved_test_command, read_merge_settings
 from octet.project import trust
 from octet.project.repository import load_project
 from octet.worktree.creation import prepare_worktree
@@ -253,7 +254,7 @@ def guard(root: Path, url: str) -> None:
         project = load_project(root)
         queue = MergeQueue(
             octet,
-            how_to_merge(project, suite_of(project)),
+            read_merge_settings(project, approved_test_command(project)),
             lambda: _register(octet, "repository-guardian"),
         )
         while _is_open(octet):

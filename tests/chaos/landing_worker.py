@@ -23,8 +23,8 @@ import git.cmd  # noqa: F401  (imported once, before the forks)
 from octet.git.program import Git
 from octet.merge import branch_move
 from octet.merge.landing import land
-from octet.merge.model import Strategy, Target, Work
-from octet.merge.test_command import Suite
+from octet.merge.model import MergeTarget, Strategy, Work
+from octet.merge.test_command import TestCommand
 
 TESTS = 'sh check.sh && git rev-parse "HEAD^{tree}" >> "$TESTED"'
 
@@ -66,15 +66,15 @@ def main(strategy: str, remote: str, repository: str, step: str, *works: str) ->
     for name in ("run", "fed", "within"):
         setattr(Git, name, killer.around(getattr(Git, name)))
     setattr(Git, "converse", killer.around_conversation(Git.converse))  # noqa: B010
-    setattr(Suite, "run", killer.around(Suite.run))  # noqa: B010
-    setattr(branch_move, "_say", killer.around(branch_move._say))  # noqa: B010
+    setattr(TestCommand, "run_in", killer.around(TestCommand.run_in))  # noqa: B010
+    setattr(branch_move, "_send", killer.around(branch_move._send))  # noqa: B010
     root = Path(repository)
     os.environ["TESTED"] = str(root.parent / f"tested-{root.name}")
     submitted = [
         Work(task, f"do {task}", commit, task)
         for task, _, commit in (word.partition("=") for word in works)
     ]
-    target = Target("main", remote.removeprefix("-"))
+    target = MergeTarget("main", remote.removeprefix("-"))
     (root.parent / f"started-{root.name}").touch()
     with open(root.parent / f"outcomes-{root.name}", "a") as log:
         for outcome in land(
@@ -82,8 +82,8 @@ def main(strategy: str, remote: str, repository: str, step: str, *works: str) ->
             submitted,
             target,
             strategy=Strategy(strategy),
-            suite=Suite(TESTS, 60),
-            scratch=root.parent / f"trees-{root.name}",
+            test_command=TestCommand(TESTS, 60),
+            directory=root.parent / f"trees-{root.name}",
         ):
             print(
                 outcome.work.task if hasattr(outcome, "work") else "-",

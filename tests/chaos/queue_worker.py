@@ -16,7 +16,8 @@ from octet.base.errors import NothingToClaim
 from octet.client.api import connect
 from octet.core.agents.identity import this_process
 from octet.core.agents.registry import Agent
-from octet.merge.queue import MergeQueue, how_to_merge, suite_of
+from octet.merge.queue import MergeQueue
+from octet.merge.settings import approved_test_command, read_merge_settings
 from octet.project.repository import load_project
 from octet.store.scripts import Store
 
@@ -43,7 +44,9 @@ def main(root: str, url: str, step: str) -> None:
         def register() -> Agent:
             return octet.agents.register(this_process("repository-guardian")).agent
 
-        queue = MergeQueue(octet, how_to_merge(project, suite_of(project)), register)
+        queue = MergeQueue(
+            octet, read_merge_settings(project, approved_test_command(project)), register
+        )
         try:
             for report in queue.merge_once():
                 print(report.kind, report.text, flush=True)

@@ -21,7 +21,8 @@ from tests.support.repositories import assert_in_step, commit, name_somebody, po
 
 import octet
 from octet.git.program import Git
-from octet.merge.model import COMMIT_TRAILER, Strategy
+from octet.merge.commits import COMMIT_TRAILER
+from octet.merge.model import Strategy
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600), pytest.mark.usefixtures("alone")]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -17,53 +17,40 @@ from octet.cli._common.output import emit, json_option, table
 from octet.client.api import Octet
 from octet.core.tasks.record import Task, TaskState
 from octet.git.program import Git
-from octet.merge.prediction import ahead_of
-from octet.merge.progress import why_waiting
-from octet.merge.queue import How, MergeQueue, Report, how_to_merge, merging, suite_of
+from octet.merge.prediction import queue_conflicts
+from octet.merge.queue import MergeQueue
+from octet.merge.records import MergeReport
+from octet.merge.settings import MergeSettings, approved_test_command, read_merge_settings
+from octet.merge.waiting_reason import waiting_reason
 
-CHECK_S = 5.0
-MOST_SHOWN = 1000
+STORE_WAIT_S = 5.0
+MAX_SHOWN = 1000
+HEADINGS = ["ID", "STATE", "PRIO", "COMMIT", "AUTHOR", "FOR", "CONFLICTS WITH", "TITLE"]
 
 
 @click.group()
 def merge_group() -> None:
-    """The merge queue: show it, work it off."""
+    """The merge queue: show it, merge what waits."""
 
 
 @merge_group.command("queue")
 @json_option
 def queue(as_json: bool) -> None:
-    """What waits for the merge, in order, what it conflicts with, and why nothing moves."""
+    """Show what waits for the merge, in order, what it conflicts with, and why nothing moves."""
     with opened() as octet:
-        how = how_to_merge(project_of(octet), None)
-        tasks = [*octet.tasks.list(TaskState.MERGING), *octet.tasks.queued(MERGE, MOST_SHOWN)]
-        found = ahead_of(Git(how.root), how.target.branch, tasks)
-        holder, why, now = _holder(octet, how), why_waiting(octet), octet.now_ms()
-    rows = [
-        [
-            t.id,
-            str(t.state),
-            f"{t.priority:g}",
-            t.commit[:12],
-            t.author,
-            age(t.updated_ms, now),
-            found.get(t.id, ""),
-            t.title,
-        ]
-        for t in tasks
-    ]
-    lines = [
-        table(["ID", "STATE", "PRIO", "COMMIT", "AUTHOR", "FOR", "CONFLICTS WITH", "TITLE"], rows)
-        if rows
-        else "nothing waits to be merged"
-    ]
-    lines += [f"{plain(how.resource)} is held by {plain(holder)}"] if holder else []
+        settings = read_merge_settings(project_of(octet), None)
+        branch = settings.target.branch
+        tasks = [*octet.tasks.list(TaskState.MERGING), *octet.tasks.queued(MERGE, MAX_SHOWN)]
+        conflicts = queue_conflicts(Git(settings.root), branch, tasks)
+        holder, why, now_ms = _holder(octet, settings), waiting_reason(octet), octet.now_ms()
+    lines = [_table(tasks, conflicts, now_ms) if tasks else "nothing waits to be merged"]
+    lines += [f"{plain(settings.resource)} is held by {plain(holder)}"] if holder else []
     lines += [f"waiting: {plain(why, 500)}"] if why and tasks else []
     data = {
-        "branch": how.target.branch,
+        "branch": branch,
         "holder": holder,
         "waiting": why,
-        "tasks": [{**_data(t), "conflicts": found.get(t.id, "")} for t in tasks],
+        "tasks": [{**_data(task), "conflicts": conflicts.get(task.id, "")} for task in tasks],
     }
     emit(data, "\n".join(lines), as_json)
 
@@ -76,7 +63,7 @@ def queue(as_json: bool) -> None:
     "wait_s",
     type=Duration(),
     metavar="TIME",
-    help="End when nothing has come for so long; default: go on for ever.",
+    help="End if no work comes for this long; default: never end.",
 )
 @click.option(
     "--no-tests",
@@ -93,40 +80,58 @@ def run(
     Work that conflicts or fails goes back to its developer. Ctrl-C ends it at any time: nothing is
     left half merged.
     """
-    with opened(wait_s=CHECK_S) as octet:
+    with opened(wait_s=STORE_WAIT_S) as octet:
         project = project_of(octet)
-        how = how_to_merge(project, suite_of(project, without=no_tests))
+        settings = read_merge_settings(
+            project, None if no_tests else approved_test_command(project)
+        )
         if no_tests and by_an_agent():
             raise Refused("--no-tests is for a person to say, in a terminal of their own")
         with (
             own_process(octet, REPOSITORY_GUARDIAN) as register,
-            merging(MergeQueue(octet, how, register)) as work,
+            MergeQueue(octet, settings, register) as merge_queue,
         ):
-            stuck = _tell(
-                work.merge_once(task_id or "") if once or task_id else work.serve(wait_s), as_json
-            )
-    if stuck:
-        raise Refused("the merge waits: see above") if not as_json else Refused(stuck)
+            if once or task_id:
+                reports = merge_queue.merge_once(task_id or "")
+            else:
+                reports = merge_queue.serve(wait_s)
+            blocked = _print_reports(reports, as_json)
+    if blocked:
+        raise Refused(blocked if as_json else "the merge waits: see above")
 
 
-def _tell(reports: Iterable[Report], as_json: bool) -> str:
-    """Print each as it happens; the text of the last one where it says that nothing can move, else
-    "".
-    """
+def _print_reports(reports: Iterable[MergeReport], as_json: bool) -> str:
+    """Print each as it comes; the text of the last one if it says that nothing can move, else ""."""
     last = ""
     for report in reports:
-        emit(
-            report, f"waiting: {report.text}" if report.kind == "waiting" else report.text, as_json
-        )
-        last = report.text if report.kind == "waiting" else ""
+        waits = report.kind == "waiting"
+        emit(report, f"waiting: {report.text}" if waits else report.text, as_json)
+        last = report.text if waits else ""
     return last
 
 
-def _holder(octet: Octet, how: How) -> str:
+def _holder(octet: Octet, settings: MergeSettings) -> str:
     try:
-        return octet.locks.get(how.resource).holder
+        return octet.locks.get(settings.resource).holder
     except NotFound:
         return ""
+
+
+def _table(tasks: Sequence[Task], conflicts: Mapping[str, str], now_ms: int) -> str:
+    rows = [
+        [
+            task.id,
+            str(task.state),
+            f"{task.priority:g}",
+            task.commit[:12],
+            task.author,
+            age(task.updated_ms, now_ms),
+            conflicts.get(task.id, ""),
+            task.title,
+        ]
+        for task in tasks
+    ]
+    return table(HEADINGS, rows)
 
 
 def _data(task: Task) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.tasks.record import Task, TaskState
 from octet.core.tasks.verdicts import Finding, NewRecord, Verdict
-from octet.merge.submission import change_of, decided_gates, moved_tip
+from octet.merge.submission import find_newer_tip, gates_of_commit, read_change
 
 REVIEWS = (REVIEW, SECURITY)
 
@@ -53,7 +53,7 @@ def start(task_id: str | None, stage: str | None, wait_s: float, as_json: bool) 
     with opened(wait_s=CHECK_S if wait_s else 0.0) as octet:
         agent = caller(octet)
         task = take(octet, agent, _stage(agent, stage), task_id, wait_s)
-        change, records = change_of(octet, task), octet.tasks.records(task.id)
+        change, records = read_change(octet, task), octet.tasks.records(task.id)
         now_ms = octet.now_ms()
     seen = (
         [
@@ -161,10 +161,10 @@ def _under_review(octet: Octet, task_id: str, token: str | None, step: str) -> t
     shown, task = own_token(octet, task_id, token), octet.tasks.get(task_id)
     if task.state != TaskState.IN_REVIEW:
         raise IllegalTransition(task.id, task.state, step, TaskState.IN_REVIEW)
-    tip = moved_tip(octet, task)
+    tip = find_newer_tip(octet, task)
     if not tip:
         return task, shown
-    gates = decided_gates(octet, task, tip)
+    gates = gates_of_commit(octet, task, tip)
     stage = octet.tasks.renew(
         task.id, agent=caller(octet), token=shown, branch=task.branch, commit=tip, gates=gates
     )

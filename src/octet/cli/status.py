@@ -18,7 +18,7 @@ from octet.cli.progress import bar, facts
 from octet.client.api import Octet
 from octet.core.tasks.record import STAGES
 from octet.daemon.process import control
-from octet.merge.progress import why_waiting
+from octet.merge.waiting_reason import waiting_reason
 from octet.patterns.running import running
 from octet.store import embedded
 
@@ -69,7 +69,7 @@ def collect(octet: Octet) -> dict[str, Any]:
         "tasks": octet.tasks.counts(),
         "stages": {stage: octet.tasks.waiting(stage) for stage in WORK_STAGES},
         "gates": {gate: octet.tasks.waiting(gate) for gate in GATES},
-        "merge_waits": why_waiting(octet),
+        "merge_waits": waiting_reason(octet),
         "budgets": budgets_data(octet),
         "agents": agents,
         "crew": crew_data(octet.name, registered),

@@ -23,11 +23,11 @@ from octet.core.tasks.graph import stuck_on
 from octet.core.tasks.record import STAGES, Task, TaskState
 from octet.core.tasks.verdicts import NewRecord, Verdict
 from octet.merge.submission import (
-    check_fits,
-    committed_work,
-    current_branch,
-    decided_gates,
-    publish,
+    checked_out_branch,
+    find_committed_work,
+    gates_of_commit,
+    push_task_branch,
+    refuse_conflicts,
 )
 from octet.worktree.rescue import rescue_held_task
 
@@ -211,14 +211,14 @@ def submit(task_id: str, branch: str, note: str, token: str | None, as_json: boo
         task, agent = octet.tasks.get(task_id), caller(octet)
         again = not token and task.author == agent.id and task.state in RENEWABLE
         shown = "" if again else own_token(octet, task_id, token)
-        if again and task.branch != current_branch(directory):
+        if again and task.branch != checked_out_branch(directory):
             branch = branch or task.branch
-        branch, commit = committed_work(
+        branch, commit = find_committed_work(
             directory, branch, octet.project.config.protected if octet.project else ()
         )
-        check_fits(octet, branch, commit)
-        gates = decided_gates(octet, task, commit)
-        publish(octet, branch, commit)
+        refuse_conflicts(octet, branch, commit)
+        gates = gates_of_commit(octet, task, commit)
+        push_task_branch(octet, branch, commit)
         if again:
             stage = octet.tasks.renew(
                 task_id, agent=agent, branch=branch, commit=commit, note=note, gates=gates

@@ -14,10 +14,10 @@ from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.tasks.record import Task, TaskState
 from octet.core.tasks.waiting import claim_when_there
-from octet.merge.queue import how_to_merge, suite_of
-from octet.merge.test_gate import judge
+from octet.merge.settings import MergeSettings, approved_test_command, read_merge_settings
+from octet.merge.test_gate import GateResult, run_test_gate
 
-CHECK_S = 5.0
+STORE_WAIT_S = 5.0
 
 
 @click.group()
@@ -31,7 +31,7 @@ def test_group() -> None:
     "--all",
     "everything",
     is_flag=True,
-    help="All that wait, one after the other, until nothing has come for --wait.",
+    help="All that wait, one after the other, until no work comes for --wait.",
 )
 @click.option(
     "--wait",
@@ -46,36 +46,41 @@ def run(task_id: str | None, everything: bool, wait_s: float, as_json: bool) -> 
     """Run the project's tests on submitted work (the first that waits, or ID) combined with the
     protected branch; keep the evidence.
 
-    What passes goes on to the next stage, what fails goes back to its developer. Exit code 1 where
-    it failed or could not be run.
+    Work that passes goes on to the next stage; work that fails goes back to its developer. Exit
+    code 1 if the last tests failed or could not be run.
     """
-    with opened(wait_s=CHECK_S if wait_s else 0.0) as octet:
+    failed = ""
+    with opened(wait_s=STORE_WAIT_S if wait_s else 0.0) as octet:
         project = project_of(octet)
-        how, failed = how_to_merge(project, suite_of(project)), ""
+        settings = read_merge_settings(project, approved_test_command(project))
         with own_process(octet, TEST_ORCHESTRATOR) as register:
             agent = register()
             task: Task | None = _claim(octet, agent, task_id, wait_s)
             while task:
-                try:
-                    verdict = judge(octet, how, task)
-                except StaleToken as stale:
-                    raise Refused(
-                        f"the claim on {task.id} was lost while its tests ran: run them again"
-                    ) from stale
-                except BaseException:
-                    octet.tasks.release(task.id, task.token, "the test run was ended")
-                    raise
-                emit(verdict, verdict.text, as_json)
-                failed = "" if verdict.passed else verdict.text
-                task = _next(octet, agent, wait_s) if everything and not verdict.waiting else None
+                result = _run_gate(octet, settings, task)
+                emit(result, result.text, as_json)
+                failed = "" if result.passed else result.text
+                goes_on = everything and not result.waiting
+                task = _claim_next(octet, agent, wait_s) if goes_on else None
     if failed:
         raise Refused(failed)
 
 
+def _run_gate(octet: Octet, settings: MergeSettings, task: Task) -> GateResult:
+    try:
+        return run_test_gate(octet, settings, task)
+    except StaleToken as stale:
+        raise Refused(
+            f"the claim on {task.id} was lost while its tests ran: run them again"
+        ) from stale
+    except BaseException:
+        octet.tasks.release(task.id, task.token, "the test run was ended")
+        raise
+
+
 def _claim(octet: Octet, agent: Agent, task_id: str | None, wait_s: float) -> Task:
-    left = next(
-        (task for task in octet.tasks.held_by(agent.id) if task.state == TaskState.TESTING), None
-    )
+    held = octet.tasks.held_by(agent.id)
+    left = next((task for task in held if task.state == TaskState.TESTING), None)
     if left and task_id in {None, left.id}:
         return left
     if wait_s and not task_id:
@@ -83,7 +88,7 @@ def _claim(octet: Octet, agent: Agent, task_id: str | None, wait_s: float) -> Ta
     return octet.tasks.claim(agent, TEST, task_id)
 
 
-def _next(octet: Octet, agent: Agent, wait_s: float) -> Task | None:
+def _claim_next(octet: Octet, agent: Agent, wait_s: float) -> Task | None:
     try:
         return _claim(octet, agent, None, wait_s)
     except NothingToClaim:

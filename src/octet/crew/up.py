@@ -41,7 +41,7 @@ from octet.crew.record import (
     WantedCrew,
     agents_of,
 )
-from octet.merge.queue import suite_of
+from octet.merge.settings import approved_test_command
 from octet.project.repository import Project
 
 # From the start of a supervisor to the registration of the last session, on a busy machine.
@@ -184,7 +184,7 @@ def _next_try(member: Member, known: Mapping[str, Member]) -> Member:
 def _missing_tests(project: Project) -> tuple[str, ...]:
     """Said before a crew spends a day on work that it cannot merge."""
     try:
-        suite_of(project)
+        approved_test_command(project)
     except Refused as refused:
         return (f"nothing can be merged yet: {refused}",)
     return ()

@@ -40,7 +40,7 @@ from octet.demo.verdict import (
     read_moves,
 )
 from octet.git.program import Git
-from octet.merge.test_command import Suite
+from octet.merge.test_command import TestCommand
 
 LIMIT_S = 240.0
 FRAME_S = 0.1
@@ -221,7 +221,7 @@ class Director:
             for task in octet.tasks.read(job.id for job in self._sample.jobs)
         }
         problems += check_records(tasks)
-        problems += check_repository(git, tasks, Suite(self._command, TEST_LIMIT_S))
+        problems += check_repository(git, tasks, TestCommand(self._command, TEST_LIMIT_S))
         problems += check_plan(self._sandbox.root / PLAN, self._sample)
         if self._options.developers > 1 and self._story.failover is None:
             problems.append("no developer was killed")

@@ -15,8 +15,8 @@ from octet.demo.chronicle import Chronicle
 from octet.demo.roles import plan_text
 from octet.demo.sample import BRANCH, Sample
 from octet.git.program import Git
-from octet.merge.model import TASK_TRAILER
-from octet.merge.test_command import Suite
+from octet.merge.commits import TASK_TRAILER
+from octet.merge.test_command import TestCommand
 
 TEST_LIMIT_S = 120.0
 # What must be on record for the commit of each task that is done, and from another agent than its
@@ -83,7 +83,7 @@ def read_moves(git: Git) -> Sequence[Move]:
     return [Move(commit, tree, tuple(tasks)) for commit, tree, *tasks in map(str.split, moves)]
 
 
-def check_repository(git: Git, judged: Judged, suite: Suite) -> list[str]:
+def check_repository(git: Git, judged: Judged, test_command: TestCommand) -> list[str]:
     """What is wrong in the repository at the end: work that is not in main, a move that was not the
     queue's, failing tests.
     """
@@ -95,7 +95,7 @@ def check_repository(git: Git, judged: Judged, suite: Suite) -> list[str]:
     problems += check_moves(read_moves(git), judged)
     if git.out("status", "--porcelain", "--untracked-files=no"):
         problems.append(f"the checkout of {BRANCH} does not agree with its branch")
-    evidence = suite.run(git.directory)
+    evidence = test_command.run_in(git.directory)
     if not evidence.passed:
         problems.append(f"the tests of {BRANCH} fail: {evidence.tail[-300:]}")
     return problems

@@ -1,5 +1,5 @@
-"""A protected branch as its remote has it, or else this repository: where it is, and what has
-landed on it already.
+"""A protected branch, at its remote or else in this repository: where it is, and what has landed on
+it already.
 """
 
 from __future__ import annotations
@@ -10,87 +10,91 @@ from functools import cached_property
 
 from octet.git.program import Git
 from octet.git.remote import Remote, is_missing
-from octet.merge.combination import Submitted, Tip
-from octet.merge.model import COMMIT_TRAILER, Target, Unusable, Work
-
-
-class Hold(Exception):
-    """Nothing can move as things are; the message says what a person is to do."""
+from octet.merge.commits import COMMIT_TRAILER
+from octet.merge.model import CannotMerge, MergeTarget, Tip, Unusable, Work
+from octet.merge.strategy import ResolvedWork
 
 
 @dataclass(frozen=True)
-class Branch:
+class ProtectedBranch:
     """The branch that `target` names."""
 
     git: Git
-    target: Target
+    target: MergeTarget
 
     @cached_property
     def remote(self) -> Remote | None:
-        return (
-            Remote(self.git, self.target.remote, self.target.branch) if self.target.remote else None
-        )
+        name = self.target.remote
+        return Remote(self.git, name, self.target.branch) if name else None
 
     @property
-    def local(self) -> str:
+    def local_ref(self) -> str:
         return f"refs/heads/{self.target.branch}"
 
     @property
-    def truth(self) -> str:
-        """The reference that says where the branch is, once `fetch` has been called."""
-        return self.remote.tracking if self.remote else self.local
+    def authoritative_ref(self) -> str:
+        """The reference that says where the branch is, after `fetch`."""
+        return self.remote.tracking if self.remote else self.local_ref
 
     def fetch(self) -> None:
-        """Ask the remote, where there is one.
+        """Ask the remote, if there is one.
 
         Raises:
-            Hold: it does not answer.
+            CannotMerge: it does not answer.
         """
         if self.remote and (why := self.remote.fetch()):
-            raise Hold(why)
+            raise CannotMerge(why)
 
-    def refs(self, *names: str) -> dict[str, Tip]:
-        """Where the named references are; one that does not exist is left out."""
+    def read_tips(self) -> tuple[Tip, Tip | None]:
+        """Where the branch is, and where this repository's own branch of that name is, None if
+        there is none.
+
+        Raises:
+            CannotMerge: the branch does not exist.
+        """
+        names = dict.fromkeys((self.local_ref, self.authoritative_ref))
         lines = self.git.out(
             "for-each-ref", "--format=%(refname) %(objectname) %(tree)", *names
         ).splitlines()
         found = {
-            name: Tip(commit, tree) for name, commit, tree in (line.split(" ") for line in lines)
+            name: Tip(commit, tree)
+            for name, commit, tree in (line.split(" ") for line in lines)
+            if name in names
         }
-        return {name: found[name] for name in names if name in found}
+        if self.authoritative_ref not in found:
+            where = f"{self.target.remote} has no branch" if self.remote else "there is no branch"
+            raise CannotMerge(f"{where} {self.target.branch}: make its first commit")
+        return found[self.authoritative_ref], found.get(self.local_ref)
 
-    def tip(self, refs: dict[str, Tip]) -> Tip:
+    def read_tip(self) -> Tip:
         """Where the branch is.
 
         Raises:
-            Hold: nowhere.
+            CannotMerge: it does not exist.
         """
-        if self.truth in refs:
-            return refs[self.truth]
-        where = f"{self.target.remote} has no branch" if self.remote else "there is no branch"
-        raise Hold(f"{where} {self.target.branch}: make its first commit")
+        return self.read_tips()[0]
 
-    def find(self, works: Sequence[Work]) -> list[Submitted | Unusable]:
-        """The works' commits, fetched from the remote where this repository lacks them.
+    def resolve(self, works: Sequence[Work]) -> list[ResolvedWork | Unusable]:
+        """The works' commits, fetched from the remote if this repository lacks them.
 
         Raises:
-            Hold: the remote does not answer.
+            CannotMerge: the remote does not answer.
         """
-        names = self._resolve(work.commit for work in works)
+        names = self._resolve_commits(work.commit for work in works)
         for work in works:
             if self.remote and work.branch and not names[work.commit]:
                 why = self.remote.fetch_branch(work.branch)
                 if why and not is_missing(why):
-                    raise Hold(why)
-                names |= self._resolve([work.commit])
+                    raise CannotMerge(why)
+                names |= self._resolve_commits([work.commit])
         return [
-            Submitted(work, names[work.commit])
+            ResolvedWork(work, names[work.commit])
             if names[work.commit]
-            else Unusable(work, self._missing(work))
+            else Unusable(work, self._why_missing(work))
             for work in works
         ]
 
-    def unmerged(self, commits: Iterable[str], tip: Tip) -> set[str]:
+    def find_unmerged(self, commits: Iterable[str], tip: Tip) -> set[str]:
         """Those of `commits` that are not in the branch's history."""
         wanted = set(commits)
         lines = "".join(f"{commit}\n" for commit in wanted)
@@ -98,19 +102,20 @@ class Branch:
             self.git.fed(f"{lines}^{tip.commit}\n".encode(), "rev-list", "--stdin").split()
         )
 
-    def trace(self, commit: str, tip: Tip, *, merged: bool) -> str:
-        """The commit of Octet's that brought `commit` in since it was branched off, "" when there
-        is none.
+    def find_landing(self, commit: str, tip: Tip, *, merged: bool) -> str:
+        """Octet's commit that brought `commit` into the branch, "" if there is none.
 
-        What is `merged` has a merge of its own. Else the trailer is sought where nobody but Octet
-        writes, on the first-parent line: a developer's own commit might show another's.
+        Args:
+            merged: `commit` is in the branch's history, so it has a merge of its own. Otherwise the
+                trailer is looked for on the first-parent line only, where all commits are Octet's:
+                a developer's own commit might carry another's trailer.
         """
         line = ("--merges",) if merged else ("--first-parent", "--max-count=1")
         grep = ("--basic-regexp", f"--grep=^{COMMIT_TRAILER}: {commit}$")
         found = self.git.out("rev-list", *line, *grep, tip.commit, f"^{commit}").split()
         return found[-1] if found else ""
 
-    def _resolve(self, commits: Iterable[str]) -> dict[str, str]:
+    def _resolve_commits(self, commits: Iterable[str]) -> dict[str, str]:
         wanted = list(dict.fromkeys(commits))
         askable = [
             commit
@@ -128,7 +133,7 @@ class Branch:
         }
         return {commit: found.get(commit, "") for commit in wanted}
 
-    def _missing(self, work: Work) -> str:
+    def _why_missing(self, work: Work) -> str:
         if not self.remote:
             return f"there is no commit {work.commit} in this repository"
         return (

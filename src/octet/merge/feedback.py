@@ -1,19 +1,16 @@
-"""What a landing or a test run found out, put into words for the developer it goes back to, and
-into a record.
-"""
+"""The outcome of a landing or a test run in words for the developer, and as a record."""
 
 from __future__ import annotations
 
 from octet.base.text import plain
 from octet.core.tasks.verdicts import NewRecord, Verdict
-from octet.merge.model import Conflict, TestsFailed, Unusable
-from octet.merge.test_command import Evidence
+from octet.merge.model import Conflict, Evidence, TestsFailed, Unusable
 
-MOST_OUTPUT = 2000
+MAX_OUTPUT = 2000
 
 
-def evidence_of(evidence: Evidence | None) -> dict[str, object] | None:
-    """A run of the tests as it is kept in a record."""
+def evidence_data(evidence: Evidence | None) -> dict[str, object] | None:
+    """A run of the tests as a record keeps it."""
     if evidence is None:
         return None
     return {
@@ -29,14 +26,14 @@ def evidence_of(evidence: Evidence | None) -> dict[str, object] | None:
     }
 
 
-def findings_of(outcome: Conflict | TestsFailed | Unusable, branch: str) -> tuple[str, NewRecord]:
-    """Why a work goes back, for its developer, and the record of it."""
+def write_feedback(
+    outcome: Conflict | TestsFailed | Unusable, branch: str
+) -> tuple[str, NewRecord]:
+    """Why a work goes back: the text for its developer, and the record."""
     commit = outcome.work.commit
     if isinstance(outcome, Conflict):
-        found = (
-            f"conflicts with {branch} at {outcome.onto[:12]} in "
-            f"{', '.join(map(plain, outcome.paths))}"
-        )
+        paths = ", ".join(map(plain, outcome.paths))
+        found = f"conflicts with {branch} at {outcome.onto[:12]} in {paths}"
         text = f"{found}: `git merge {branch}` in your worktree, resolve, commit, submit again"
         return text, NewRecord(Verdict.CONFLICT, found)
     if isinstance(outcome, Unusable):
@@ -44,9 +41,8 @@ def findings_of(outcome: Conflict | TestsFailed | Unusable, branch: str) -> tupl
     ran = outcome.evidence
     how = "did not end in time" if ran.status is None else f"ended with {ran.status}"
     found = f"`{plain(ran.command)}` {how} on {branch} at {ran.onto[:12]} with {commit[:12]} merged"
-    return f"{found}:\n{ran.tail[-MOST_OUTPUT:]}", NewRecord(
-        Verdict.FAIL, found, evidence=evidence_of(ran)
-    )
+    record = NewRecord(Verdict.FAIL, found, evidence=evidence_data(ran))
+    return f"{found}:\n{ran.tail[-MAX_OUTPUT:]}", record
 
 
 def first_line(text: str) -> str:

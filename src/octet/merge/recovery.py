@@ -1,157 +1,129 @@
-"""What a landing leaves behind when it is killed while branch and checkout move, alone or with its
-git commands; and how that is mended.
+"""Crash recovery of a move of branch and checkout: what a killed landing left behind, alone or with
+its git commands, is completed or undone, so that the checkout is where its branch is.
 
-A record, `octet-merge.moving` in git's directory, says from where to where the branch is going. It
-is locked (flock) by the landing and by the git commands that it starts for the move, so whoever
-gets that lock knows that none of them lives. What they left is then known for theirs: a lock file
-that holds the new commit or, git's way at first, nothing; an index lock that Octet wrote; files
-that are as the branch was to have them. A file that is neither as before nor as after is a person's
-and stays.
+No process of that landing is running, so what it left can be recognized: a lock file with the new
+commit in it, or an empty one, as git creates it; an index lock with Octet's text; files that are as
+the branch was to have them. A file that is neither as before nor as after is a person's and stays.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from octet.git.program import Git
+from octet.git.worktrees import ListedWorktree
+from octet.merge.checkout import LOCK_TEXT, checkouts_of, git_dir, lock_exists, replaced_index
+from octet.merge.move_record import BranchMove, delete_record, read_record
 
-STILL_AT_WORK = "git commands of a landing that was killed are still at work: wait for them to end"
-RECORD = "octet-merge.moving"
-INDEX_LOCK = "octet: a landing is bringing this checkout along\n"
 _EMPTY_LOCK_S = 1.0
 
 
-@dataclass(frozen=True)
-class Move:
-    """A branch on its way from one commit to another."""
-
-    branch: str
-    old: str
-    new: str
-
-
-@contextmanager
-def recorded(common: Path, move: Move) -> Iterator[int]:
-    """Keep the record while the branch moves; yields its descriptor, for git commands to inherit.
-    It stays if this raises.
+def recover_move(git: Git, common: Path, known: list[ListedWorktree]) -> str:
+    """Bring the checkout of a killed move to where its branch is; returns why that is impossible
+    now, or "".
     """
-    # Opened and locked under another name: a record without its lock would be taken for a dead
-    # one's.
-    fresh = common / f"{RECORD}.new"
-    descriptor = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.write(descriptor, json.dumps(asdict(move)).encode())
-        fresh.replace(common / RECORD)
-        yield descriptor
-        (common / RECORD).unlink()
-    finally:
-        os.close(descriptor)
-
-
-def read_record(common: Path) -> Move | str | None:
-    """The move that a killed landing was making, None for none; a reason to wait while one of its
-    git commands lives.
-    """
-    try:
-        with open(common / RECORD, encoding="utf-8") as file:
+    move = read_record(common)
+    if not isinstance(move, BranchMove):
+        return move or ""
+    tip = git.commit(f"refs/heads/{move.branch}")
+    checkouts = [
+        checkout
+        for checkout in checkouts_of(git, move.branch, known)
+        if checkout.directory.is_dir()
+    ]
+    if why := _clear_locks(common, [git_dir(checkout) for checkout in checkouts], move):
+        return why
+    if tip in (move.old, move.new):
+        other = move.old if tip == move.new else move.new
+        for checkout in checkouts:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return STILL_AT_WORK
-            return _parse(file.read())
-    except FileNotFoundError:
-        return None
+                with replaced_index(checkout) as copied:
+                    _restore(copied, other, tip)
+            except FileExistsError as error:
+                return lock_exists(error.filename2 or error.filename)
+    delete_record(common)
+    return ""
 
 
-def forget(common: Path) -> None:
-    """Mended."""
-    (common / RECORD).unlink(missing_ok=True)
+def _restore(copied: Git, other: str, tip: str) -> None:
+    if copied.out("write-tree") == copied.out("rev-parse", f"{other}^{{tree}}"):
+        # Git refuses where a person has changed files since; `find_checkout` then says so.
+        copied.run("read-tree", "-m", "-u", other, tip)
+    else:
+        restore_files(copied, other, tip)
 
 
-def clear_locks(common: Path, checkouts: Sequence[Path], move: Move) -> str:
-    """Remove the lock files of a move none of whose processes lives; why that cannot be said of
-    one, or "".
+def restore_files(copied: Git, other: str, tip: str) -> None:
+    """The index is at `tip`, and files are at `other` or on their way there: bring these back.
 
     Args:
-        checkouts: git's directories of the worktrees that have the branch.
+        copied: git in the checkout, without hooks, with a copy of the index.
     """
-    for directory in checkouts:
+    paths = _paths(copied.out("diff-tree", "-r", "-z", "--name-only", "--no-renames", other, tip))
+    in_tip = _paths(copied.out("ls-tree", "-r", "-z", "--full-tree", "--name-only", tip)) & paths
+    ours = paths - _find_changed_by_people(copied, other, tip, paths)
+    for path in sorted(ours - in_tip):
+        _remove(copied.directory, path)
+    if back := sorted(ours & in_tip):
+        names = "".join(f"{path}\0" for path in back).encode("utf-8", "surrogateescape")
+        copied.fed(names, "checkout-index", "-q", "-f", "-z", "--stdin")
+    copied.run("update-index", "-q", "--refresh")
+
+
+def _clear_locks(common: Path, directories: Sequence[Path], move: BranchMove) -> str:
+    """Remove the move's lock files; returns why one of them may be another git's, or "".
+
+    Args:
+        directories: git's directories of the worktrees that have the branch.
+    """
+    for directory in directories:
         index_lock = directory / "index.lock"
-        if _content(index_lock) == INDEX_LOCK:
+        if _read(index_lock) == LOCK_TEXT:
             index_lock.unlink()
     locks = [
         common / "refs" / "heads" / f"{move.branch}.lock",
-        *(directory / "HEAD.lock" for directory in checkouts),
+        *(directory / "HEAD.lock" for directory in directories),
     ]
     for lock in locks:
-        if (content := _content(lock)) is None:
+        if (content := _read(lock)) is None:
             continue
-        if content.strip() != move.new and (
-            content or time.time() - lock.stat().st_mtime < _EMPTY_LOCK_S
-        ):
-            return f"Unable to create '{lock}': File exists; if no git is at work there, remove it"
+        is_fresh = time.time() - lock.stat().st_mtime < _EMPTY_LOCK_S
+        if content.strip() != move.new and (content or is_fresh):
+            return lock_exists(lock)
         lock.unlink()
     return ""
 
 
-def restore_files(quiet: Git, other: str, tip: str) -> None:
-    """Where the index is at `tip`, and files are at `other` or on their way there, bring these
-    files back.
-
-    Args:
-        quiet: git in the checkout, without hooks, and with an index that nobody else writes.
+def _find_changed_by_people(copied: Git, other: str, tip: str, paths: set[str]) -> set[str]:
+    """Those of `paths` whose file is neither what `other` has there, nor the beginning of what
+    `other` or `tip` has.
     """
-    paths = _paths(quiet.out("diff-tree", "-r", "-z", "--name-only", "--no-renames", other, tip))
-    in_tip = _paths(quiet.out("ls-tree", "-r", "-z", "--full-tree", "--name-only", tip)) & paths
-    gone_astray = paths - _strange(quiet, other, tip, paths)
-    for path in sorted(gone_astray - in_tip):
-        _remove(quiet.directory, path)
-    if back := sorted(gone_astray & in_tip):
-        quiet.fed(
-            "".join(f"{path}\0" for path in back).encode("utf-8", "surrogateescape"),
-            "checkout-index",
-            "-q",
-            "-f",
-            "-z",
-            "--stdin",
-        )
-    quiet.run("update-index", "-q", "--refresh")
-
-
-def _strange(quiet: Git, other: str, tip: str, paths: set[str]) -> set[str]:
-    """Those of `paths` whose file is not what `other` has there, nor the beginning of what one of
-    them has.
-    """
-    with tempfile.TemporaryDirectory(prefix="octet-mend-") as place:
-        there = quiet.having(GIT_INDEX_FILE=str(Path(place, "index")))
-        there.out("read-tree", other)
-        there.run("update-index", "-q", "--refresh")
-        differ = _paths(there.out("diff-files", "-z", "--name-only"))
-        held = _paths(there.out("ls-files", "-z"))
-    strange = {
+    with tempfile.TemporaryDirectory(prefix="octet-mend-") as directory:
+        at_other = copied.having(GIT_INDEX_FILE=str(Path(directory, "index")))
+        at_other.out("read-tree", other)
+        at_other.run("update-index", "-q", "--refresh")
+        differ = _paths(at_other.out("diff-files", "-z", "--name-only"))
+        in_other = _paths(at_other.out("ls-files", "-z"))
+    changed = {
         path
         for path in paths & differ
-        if not any(_is_beginning(quiet, end, path) for end in (other, tip))
+        if not any(_is_beginning(copied, commit, path) for commit in (other, tip))
     }
-    return strange | {path for path in paths - held if os.path.lexists(quiet.directory / path)}
+    root = copied.directory
+    return changed | {path for path in paths - in_other if os.path.lexists(root / path)}
 
 
-def _is_beginning(quiet: Git, commit: str, path: str) -> bool:
-    """Whether a file was being written when git was killed."""
-    file = quiet.directory / path
+def _is_beginning(copied: Git, commit: str, path: str) -> bool:
+    """Whether git was killed while it wrote the file."""
+    file = copied.directory / path
     if file.is_symlink() or not file.is_file():
         return not os.path.lexists(file)
     text = file.read_bytes().decode("utf-8", "surrogateescape")
-    blob = quiet.run("cat-file", "blob", f"{commit}:{path}")
+    blob = copied.run("cat-file", "blob", f"{commit}:{path}")
     return blob.status == 0 and f"{blob.out}\n".startswith(text)
 
 
@@ -168,15 +140,8 @@ def _paths(listed: str) -> set[str]:
     return {path for path in listed.split("\0") if path}
 
 
-def _content(path: Path) -> str | None:
+def _read(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
-
-
-def _parse(text: str) -> Move | None:
-    try:
-        return Move(**json.loads(text))
-    except (ValueError, TypeError):
-        return None  # not Octet's, or of another version: nothing can be told from it

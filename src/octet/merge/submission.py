@@ -1,5 +1,5 @@
-"""What is handed on to the gates: a branch, its commit, the paths that it touches, and whether the
-branch has moved on since.
+"""Work handed in to the gates: its branch and commit, the paths that it changes, and whether its
+branch has new commits since.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from octet.core.tasks.record import Task
 from octet.git.program import Git
 from octet.git.remote import Remote
 from octet.git.worktrees import BRANCH_PREFIX
-from octet.merge.combination import conflicts_between
+from octet.merge.tree_merge import conflicts_between
 from octet.worktree.repository import base_branch
 
-MOST_STAT_LINES = 40
-MOST_NAMED = 20
+MAX_STAT_LINES = 40
+MAX_NAMED = 20
 
 
 @dataclass(frozen=True)
-class Change:
-    """A submitted commit beside the protected branch: where they part (`base`, "" when nowhere),
-    the command that shows the difference, and the files it touches, counted for people.
+class SubmittedChange:
+    """A submitted commit compared with the protected branch: where they part (`base`, "" if
+    nowhere), the command that shows the difference, and the changed files with counts, for people.
     """
 
     base: str
@@ -35,20 +35,22 @@ class Change:
     stat: str
 
 
-def committed_work(directory: Path, branch: str, protected: Iterable[str] = ()) -> tuple[str, str]:
-    """The branch to submit and its commit: the named one, or the directory's, whose changes must
-    all be committed.
+def find_committed_work(
+    directory: Path, branch: str, protected: Iterable[str] = ()
+) -> tuple[str, str]:
+    """The branch to submit and its commit: the named branch, or the one checked out in the
+    directory, with nothing left to commit.
 
     Raises:
-        Refused: changes are not committed, there is no such branch, or it is one of the `protected`
-            (globs), which a merge moves.
+        Refused: changes are not committed, there is no such branch, or it matches one of the
+            `protected` globs, which only a merge moves.
     """
     git, named = Git(directory), branch
-    branch = branch or current_branch(directory)
+    branch = branch or checked_out_branch(directory)
     if any(fnmatchcase(branch, pattern) for pattern in protected):
         raise Refused(
-            f"{branch} is a protected branch and nobody's work: submit from your worktree, "
-            "or name your branch with --branch"
+            f"{branch} is a protected branch, which only a merge moves: submit from your "
+            "worktree, or name your branch with --branch"
         )
     if branch and not named and git.out("status", "--porcelain", "--untracked-files=no"):
         raise Refused(f"{branch} has changes that are not committed: commit them, then submit")
@@ -60,41 +62,38 @@ def committed_work(directory: Path, branch: str, protected: Iterable[str] = ()) 
     return branch, commit
 
 
-def current_branch(directory: Path) -> str:
+def checked_out_branch(directory: Path) -> str:
     """The branch checked out in a directory, "" for none."""
     return Git(directory).run("symbolic-ref", "--short", "--quiet", "HEAD").out
 
 
-def check_fits(octet: Octet, branch: str, commit: str) -> None:
-    """Before anybody else spends time on it: whether work can be combined with the protected branch
-    as it is known here.
+def refuse_conflicts(octet: Octet, branch: str, commit: str) -> None:
+    """Refuse work that conflicts with the protected branch as it is known here, before others spend
+    time on it.
 
     Raises:
-        Refused: it conflicts; says in which files, and what to do.
+        Refused: it conflicts; the message names the files and says what to do.
     """
     assert octet.project is not None
     git, remote = Git(octet.project.root), octet.project.config.merge_remote
     try:
         base = base_branch(octet.project)
     except UsageError:
-        return  # nothing to fit to; the merge says so
-    known = [
-        name
-        for name in (f"refs/remotes/{remote}/{base}" if remote else "", f"refs/heads/{base}")
-        if name and git.commit(name)
-    ]
-    if paths := conflicts_between(git, git.commit(known[0]), commit):
-        name = known[0].removeprefix("refs/heads/").removeprefix("refs/remotes/")
-        where = ", ".join(map(plain, paths[:MOST_NAMED]))
+        return  # the merge reports that
+    remote_ref, local_ref = f"refs/remotes/{remote}/{base}", f"refs/heads/{base}"
+    protected = remote_ref if remote and git.commit(remote_ref) else local_ref
+    if paths := conflicts_between(git, git.commit(protected), commit):
+        name = protected.removeprefix("refs/heads/").removeprefix("refs/remotes/")
+        where = ", ".join(map(plain, paths[:MAX_NAMED]))
         raise Refused(
             f"{branch} conflicts with {name} in {where}: `git merge {name}` in your "
             "worktree, resolve, commit, submit again"
         )
 
 
-def publish(octet: Octet, branch: str, commit: str) -> None:
-    """Where the project merges at a remote, put the branch there, so that whoever merges or reviews
-    on another machine has it.
+def push_task_branch(octet: Octet, branch: str, commit: str) -> None:
+    """If the project merges at a remote, push the branch there, so that reviewers and mergers on
+    other machines have it.
 
     Raises:
         Refused: the remote did not take it.
@@ -103,27 +102,26 @@ def publish(octet: Octet, branch: str, commit: str) -> None:
     config = octet.project.config
     if not config.merge_remote or not branch.startswith(BRANCH_PREFIX):
         return
-    if why := Remote(
-        Git(octet.project.root), config.merge_remote, base_branch(octet.project)
-    ).publish(branch, commit):
+    remote = Remote(Git(octet.project.root), config.merge_remote, base_branch(octet.project))
+    if why := remote.publish(branch, commit):
         raise Refused(f"{config.merge_remote} did not take {branch}: {why}")
 
 
-def decided_gates(octet: Octet, task: Task, commit: str) -> tuple[str, ...]:
-    """What a task's commit passes on its way to the merge, by the project's settings."""
+def gates_of_commit(octet: Octet, task: Task, commit: str) -> tuple[str, ...]:
+    """The gates that a task's commit passes before the merge, by the project's settings."""
     assert octet.project is not None
     return gates_for(task, changed_paths(octet, commit), octet.project.config)
 
 
 def changed_paths(octet: Octet, commit: str) -> Sequence[str]:
-    """The paths that a commit touches beside the protected branch, repository-relative; all of its
-    files where nothing tells them apart.
+    """The repository-relative paths that a commit changes compared with the protected branch; all
+    of its files if the two have no history in common.
     """
     assert octet.project is not None
     git = Git(octet.project.root)
     base = merge_base(octet, commit)
-    # The plumbing: settings such as diff.relative must hide nothing. A file that moves is touched
-    # where it was and where it is.
+    # By plumbing commands, so that settings such as diff.relative hide nothing. A renamed file is
+    # changed at its old and its new path.
     if base:
         listed = git.out("diff-tree", "-r", "-z", "--name-only", "--no-renames", base, commit)
     else:
@@ -132,8 +130,8 @@ def changed_paths(octet: Octet, commit: str) -> Sequence[str]:
 
 
 def merge_base(octet: Octet, commit: str) -> str:
-    """Where a commit parted from the protected branch; "" when there is no such branch, or they
-    have nothing in common.
+    """Where a commit parted from the protected branch; "" if there is no such branch, or they have
+    no history in common.
     """
     assert octet.project is not None
     try:
@@ -143,32 +141,32 @@ def merge_base(octet: Octet, commit: str) -> str:
     return Git(octet.project.root).run("merge-base", f"refs/heads/{branch}", commit).out
 
 
-def change_of(octet: Octet, task: Task) -> Change | None:
-    """A submitted task's change, as this repository sees it; None where it lacks the commit."""
+def read_change(octet: Octet, task: Task) -> SubmittedChange | None:
+    """A submitted task's change; None if this repository lacks the commit."""
     assert octet.project is not None
     git = Git(octet.project.root)
     if not task.commit or not git.commit(task.commit):
         return None
     base = merge_base(octet, task.commit)
     if not base:
-        return Change("", f"git show {task.commit[:12]}", "")
-    stat = git.out("diff-tree", "-r", f"--stat=100,60,{MOST_STAT_LINES}", base, task.commit)
-    return Change(base, f"git diff {base[:12]} {task.commit[:12]}", stat)
+        return SubmittedChange("", f"git show {task.commit[:12]}", "")
+    stat = git.out("diff-tree", "-r", f"--stat=100,60,{MAX_STAT_LINES}", base, task.commit)
+    return SubmittedChange(base, f"git diff {base[:12]} {task.commit[:12]}", stat)
 
 
-def moved_tip(octet: Octet, task: Task) -> str:
-    """The commit that a submitted task's branch has moved on to, "" when it has not, or is not
+def find_newer_tip(octet: Octet, task: Task) -> str:
+    """The commit to which a submitted task's branch has moved since, "" if it has not, or is not
     here.
 
-    A branch of this name may be an older copy, from before a fetch: what the submitted commit
-    contains, or was made before it, is not new.
+    A branch of this name may be an older copy, from before a fetch: a commit that the submitted one
+    contains, or that was made before it, is not newer.
     """
     assert octet.project is not None
     git = Git(octet.project.root)
     tip = git.commit(f"refs/heads/{task.branch}") if task.branch else ""
     if not tip or not task.commit or not git.commit(task.commit) or git.contains(task.commit, tip):
         return ""
-    made = [
+    submitted_s, tip_s = (
         int(git.out("show", "--no-patch", "--format=%ct", commit)) for commit in (task.commit, tip)
-    ]
-    return tip if made[0] <= made[1] else ""
+    )
+    return tip if submitted_s <= tip_s else ""

@@ -12,16 +12,19 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
 from octet.base.commands import end_watcher, watch_line
 from octet.git.program import clean_environment
+from octet.merge.combination import Combination
+from octet.merge.model import Evidence
+from octet.merge.worktree import MergeWorktree
 
 TAIL_BYTES = 4000
-# The watcher waits for the end of a socket that nobody writes to. That comes when the process that
-# runs the tests closes its side or is killed, and then nothing of the tests goes on in a directory
-# that the next run clears. The watcher is no child of the tests, whose shell or `make` would wait
-# for it.
+# The watcher waits for the end of a socket that nothing is written to. The end comes when the
+# process that runs the tests closes its side or is killed; then the watcher kills what is left of
+# the tests, so that nothing of them goes on in a directory that the next run clears. The watcher is
+# no child of the tests, because their shell or `make` would wait for it.
 _WATCHED = (
     "exec 3<&0 </dev/null; ( { read -r _ <&3; kill -9 0; } >/dev/null 2>&1 & ); exec 3<&-; exec "
     '/bin/sh -c "$1"'
@@ -29,40 +32,29 @@ _WATCHED = (
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """One run of the test command, to be kept with its task.
+class TestCommand:
+    """A line for the shell. The caller has checked that this machine's person approved it."""
 
-    Args:
-        commits: the submitted commits that were combined.
-        onto: where the branch was.
-        combined, tree: the commit that was tested, and its tree.
-        status: exit status; negative for a signal, None where the time ran out.
-        tail: the last bytes of the output, at most `TAIL_BYTES`.
-    """
-
-    command: str
-    commits: tuple[str, ...]
-    onto: str
-    combined: str
-    tree: str
-    status: int | None
-    started_ms: int
-    duration_ms: int
-    tail: str
-
-    @property
-    def passed(self) -> bool:
-        return self.status == 0
-
-
-@dataclass(frozen=True)
-class Suite:
-    """The test command, a line for the shell. The caller has checked that this machine trusts it."""
+    __test__: ClassVar[bool] = False  # pytest takes it for a class of tests by its name
 
     command: str
     timeout_s: float
 
-    def run(
+    def run_on(
+        self, worktree: MergeWorktree, combination: Combination, commits: tuple[str, ...]
+    ) -> Evidence:
+        """Test a combination of `commits` in the merge worktree."""
+        combined = combination.combined
+        worktree.check_out(combined.commit)
+        return self.run_in(
+            worktree.path_for_tests(),
+            commits=commits,
+            onto=combination.onto.commit,
+            combined=combined.commit,
+            tree=combined.tree,
+        )
+
+    def run_in(
         self,
         directory: Path,
         *,
@@ -71,11 +63,11 @@ class Suite:
         combined: str = "",
         tree: str = "",
     ) -> Evidence:
-        """Run it in `directory`. At its end, at the end of the time and on an interrupt, all that
-        it started is killed.
+        """Run it in `directory`. When it ends, times out or is interrupted, all processes that it
+        started are killed.
         """
         started_ms, start = time.time_ns() // 1_000_000, time.monotonic()
-        # Output goes to a file: a pipe would be held open by whatever the tests leave running.
+        # Output goes to a file: processes that the tests leave running would hold a pipe open.
         with tempfile.TemporaryFile() as output, watch_line() as (line, ours):
             process = subprocess.Popen(
                 ["/bin/sh", "-c", _WATCHED, "octet", self.command],
@@ -88,17 +80,16 @@ class Suite:
             )
             line.close()
             status = self._wait(process, ours)
-            duration_ms = round((time.monotonic() - start) * 1000)
             return Evidence(
-                self.command,
-                commits,
-                onto,
-                combined,
-                tree,
-                status,
-                started_ms,
-                duration_ms,
-                _tail(output),
+                command=self.command,
+                commits=commits,
+                onto=onto,
+                combined=combined,
+                tree=tree,
+                status=status,
+                started_ms=started_ms,
+                duration_ms=round((time.monotonic() - start) * 1000),
+                tail=_tail(output),
             )
 
     def _wait(self, process: subprocess.Popen[bytes], watcher: socket.socket) -> int | None:
@@ -107,9 +98,8 @@ class Suite:
         except subprocess.TimeoutExpired:
             return None
         finally:
-            if (
-                process.returncode is None
-            ):  # time-out or interrupt; not reaped, so the group is still its own
+            # After a time-out or an interrupt. It is not reaped yet, so the group is still its own.
+            if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             end_watcher(watcher)

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from tests.support.redis_fixtures import wait_for
+from tests.support.store_fixtures import join
 
 import octet as package
 from octet.base.errors import LockHeld, NothingThere, UsageError
 from octet.client.api import Octet
+from octet.client.lease import Lease, LeaseLost
 
 
 def listeners(octet: Octet) -> int:
@@ -208,3 +210,17 @@ def test_the_public_names() -> None:
         assert getattr(package, name)
     with pytest.raises(AttributeError):
         _ = package.nonsense
+
+
+def test_a_lease_tells_that_it_was_lost_for_a_while(octet: Octet) -> None:
+    """Broken and free again: it is taken anew with another token, and what was begun under the old
+    one must not go on.
+    """
+    agent = join(octet)
+    with Lease(octet, agent, "repository:main") as lease:
+        lease.check()
+        octet.locks.break_lock("repository:main", "person-ann")
+        with pytest.raises(LeaseLost):
+            lease.check()
+        lease.check()
+    assert octet.locks.list() == []

@@ -14,8 +14,8 @@ from octet.demo import sample
 from octet.demo.roles import NOTES, plan_text
 from octet.git.worktrees import add_worktree
 from octet.merge.landing import land
-from octet.merge.model import Landed, Strategy, Target, Work
-from octet.merge.test_command import Suite
+from octet.merge.model import Landed, MergeTarget, Strategy, Work
+from octet.merge.test_command import TestCommand
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +32,8 @@ def test_any_order_of_building_and_merging_passes(tmp_path: Path, seed: int) -> 
     """
     made = sample.load_sample()
     git = sample.make_repository(tmp_path / "pocket", made, sample.test_command(sys.executable))
-    suite = Suite(sample.test_command(sys.executable), 60)
-    assert suite.run(git.directory).passed
+    test_command = TestCommand(sample.test_command(sys.executable), 60)
+    assert test_command.run_in(git.directory).passed
     order = random.Random(seed).sample(made.jobs, len(made.jobs))
     for job in order:
         tree = add_worktree(git, tmp_path / "trees", job.id, base=sample.BRANCH)
@@ -42,12 +42,17 @@ def test_any_order_of_building_and_merging_passes(tmp_path: Path, seed: int) -> 
         git.at(tree.path).out("add", "--all")
         git.at(tree.path).out("commit", "--quiet", "-m", job.title)
     for job in random.Random(seed + 1).sample(made.jobs, len(made.jobs)):
-        works, target = [Work(job.id, job.title, f"octet/{job.id}")], Target(sample.BRANCH)
+        works, target = [Work(job.id, job.title, f"octet/{job.id}")], MergeTarget(sample.BRANCH)
         (outcome,) = land(
-            git, works, target, strategy=Strategy.MERGE, suite=None, scratch=tmp_path / "trees"
+            git,
+            works,
+            target,
+            strategy=Strategy.MERGE,
+            test_command=None,
+            directory=tmp_path / "trees",
         )
         assert isinstance(outcome, Landed), (job.id, outcome)
-    assert suite.run(git.directory).passed
+    assert test_command.run_in(git.directory).passed
 
 
 def test_each_job_brings_a_test_that_fails_without_it(tmp_path: Path) -> None:
@@ -57,8 +62,8 @@ def test_each_job_brings_a_test_that_fails_without_it(tmp_path: Path) -> None:
     for job in made.jobs:
         sample.apply_step(git.directory, job.tests)
         assert (
-            Suite(f"{sys.executable} -B -m unittest -q {job.tests.path}", 60)
-            .run(git.directory)
+            TestCommand(f"{sys.executable} -B -m unittest -q {job.tests.path}", 60)
+            .run_in(git.directory)
             .passed
             is False
         ), job.id

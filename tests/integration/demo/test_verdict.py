@@ -8,7 +8,8 @@ import pytest
 
 from octet.demo.sample import BRANCH, load_sample, make_repository
 from octet.demo.verdict import read_moves
-from octet.merge.model import Work, merge_message, rollup_message
+from octet.merge.commits import merge_message, rollup_message
+from octet.merge.model import Work
 
 
 def test_moves_are_read_from_the_trailers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.support.repositories import commit, make_repository
+from tests.support.repositories import alive, commit, make_repository, poll
 
 from octet.base.errors import Refused, UsageError
 from octet.git.program import Git, GitFailed
@@ -127,3 +129,24 @@ class TestWorktrees:
         """A base that does not exist is a usage error."""
         with pytest.raises(UsageError, match="no branch trunk"):
             add_worktree(git, tmp_path / "trees", "t", base="trunk")
+
+
+def test_a_git_past_its_time(git: Git, tmp_path: Path) -> None:
+    """It is killed with what it started."""
+    pid_file = tmp_path / "pid"
+    start = time.monotonic()
+    ran = git.at(git.directory, "-c", f"alias.hang=!sleep 300 & echo $! > {pid_file}; wait").within(
+        0.5, "hang"
+    )
+    assert ran.status < 0
+    assert time.monotonic() - start < 60
+    poll(lambda: not alive(int(pid_file.read_text())))
+
+
+def test_a_git_that_leaves_somebody_behind(git: Git) -> None:
+    """Its answer comes when it ends, though another process still holds its output."""
+    ran = git.at(git.directory, "-c", "alias.leave=!sleep 300 & echo $!; echo err >&2").within(
+        100, "leave"
+    )
+    os.kill(int(ran.out), signal.SIGKILL)  # it lives
+    assert (ran.status, ran.err) == (0, "err\n")

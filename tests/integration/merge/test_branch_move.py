@@ -10,7 +10,7 @@ from tests.support.repositories import commit
 
 from octet.git.program import Git
 from octet.git.worktrees import list_worktrees
-from octet.merge.branch_move import Place, find_place, find_untracked
+from octet.merge.branch_move import check_can_follow, find_checkout
 
 LONG_AGO = (1_000_000_000, 1_000_000_000)
 
@@ -27,7 +27,7 @@ def test_looking_takes_no_lock(git: Git) -> None:
     index = git.directory / ".git" / "index"
     before = index.read_bytes()
     (index.parent / "index.lock").write_text("another git's")
-    place = find_place(git, "main", list_worktrees(git))
-    assert isinstance(place, Place)
-    assert find_untracked(place, old, new) == ""
+    place = find_checkout(git, "main", list_worktrees(git))
+    assert place.checkout
+    check_can_follow(place, old, new)
     assert index.read_bytes() == before

@@ -1,34 +1,89 @@
-"""Landings on real repositories: what moves, what must stay, and what becomes of each work."""
+"""Landings on real repositories: what moves, what must stay, and the outcome of each work."""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.support.repositories import alive, assert_in_step, install_hook, poll, trees, work
+from tests.support.repositories import (
+    alive,
+    assert_in_step,
+    commit,
+    install_hook,
+    poll,
+    trees,
+    work,
+)
 
 from octet.git.program import Git
 from octet.git.worktrees import list_worktrees
-from octet.merge import model, recovery
+from octet.merge import move_record
 from octet.merge.landing import land
-from octet.merge.model import Conflict, Landed, Outcome, Strategy, Target, Unusable, Waiting, Work
-from octet.merge.test_command import TAIL_BYTES, Suite
+from octet.merge.model import (
+    Conflict,
+    Landed,
+    MergeBlocked,
+    MergeTarget,
+    Outcome,
+    Strategy,
+    TestsFailed,
+    Unusable,
+    Work,
+)
+from octet.merge.test_command import TestCommand
 
-PASSING = Suite("true", 30)
+PASSING = TestCommand("true", 30)
+NOT_BAD = TestCommand("! ls | grep -q bad", 30)
 
 
 def land_one(
-    git: Git, source: str, suite: Suite | None = PASSING, *, branch: str = "main"
+    git: Git, source: str, test_command: TestCommand | None = PASSING, *, branch: str = "main"
 ) -> Outcome:
     works = [Work("t", f"do {source}", source)]
     (outcome,) = land(
-        git, works, Target(branch), strategy=Strategy.MERGE, suite=suite, scratch=trees(git)
+        git,
+        works,
+        MergeTarget(branch),
+        strategy=Strategy.MERGE,
+        test_command=test_command,
+        directory=trees(git),
     )
     return outcome
+
+
+def start(git: Git, *tasks: str, test_command: TestCommand | None = PASSING) -> Iterator[Outcome]:
+    works = [Work(task, f"do {task}", git.commit(f"octet/{task}")) for task in tasks]
+    return land(
+        git,
+        works,
+        MergeTarget("main"),
+        strategy=Strategy.MERGE,
+        test_command=test_command,
+        directory=trees(git),
+    )
+
+
+def land_batch(
+    git: Git, *tasks: str, test_command: TestCommand | None = PASSING
+) -> dict[str, Outcome]:
+    outcomes = list(start(git, *tasks, test_command=test_command))
+    return {
+        "" if isinstance(outcome, MergeBlocked) else outcome.work.task: outcome
+        for outcome in outcomes
+    }
+
+
+def subjects(git: Git) -> list[str]:
+    return git.out("log", "--first-parent", "--format=%s", "main").splitlines()
+
+
+def trailers(git: Git, revision: str, key: str) -> list[str]:
+    return git.out("log", "-1", f"--format=%(trailers:key={key},valueonly)", revision).split()
 
 
 class TestOneWork:
@@ -47,7 +102,7 @@ class TestOneWork:
         assert_in_step(git)
 
     def test_nothing_is_left_behind(self, git: Git) -> None:
-        """After a merge there is no scratch worktree and no marker."""
+        """After a merge there is no merge worktree and no marker."""
         work(git, "t", {"t.txt": "t\n"})
         land_one(git, "octet/t")
         assert {tree.branch for tree in list_worktrees(git)} == {"main", "octet/t"}
@@ -67,7 +122,7 @@ class TestOneWork:
         work(git, "t", {"t.txt": "t\n"})
         land_one(git, "octet/t")
         tip = git.commit("main")
-        outcome = land_one(git, "octet/t", Suite("false", 30))
+        outcome = land_one(git, "octet/t", TestCommand("false", 30))
         assert isinstance(outcome, Landed)
         assert (outcome.commit, outcome.tip, outcome.evidence) == (tip, tip, None)
         assert git.commit("main") == tip
@@ -88,11 +143,11 @@ class TestOneWork:
         """Two branches that pass alone and fail together do not both get in."""
         work(git, "one", {"one.txt": "1\n"})
         work(git, "two", {"two.txt": "2\n"})
-        not_both = Suite("echo seen; ! { [ -e one.txt ] && [ -e two.txt ]; }", 30)
+        not_both = TestCommand("echo seen; ! { [ -e one.txt ] && [ -e two.txt ]; }", 30)
         assert isinstance(land_one(git, "octet/one", not_both), Landed)
         tip = git.commit("main")
         outcome = land_one(git, "octet/two", not_both)
-        assert isinstance(outcome, model.TestsFailed)
+        assert isinstance(outcome, TestsFailed)
         assert (outcome.evidence.status, outcome.evidence.tail) == (1, "seen\n")
         assert git.commit("main") == tip
 
@@ -103,24 +158,19 @@ class TestOneWork:
         work(git, "t", {"t.txt": "t\n"})
         pid_file = tmp_path / "pid"
         outcome = land_one(
-            git, "octet/t", Suite(f"sleep 60 & echo $! > {shlex.quote(str(pid_file))}; wait", 0.5)
+            git,
+            "octet/t",
+            TestCommand(f"sleep 60 & echo $! > {shlex.quote(str(pid_file))}; wait", 0.5),
         )
-        assert isinstance(outcome, model.TestsFailed)
+        assert isinstance(outcome, TestsFailed)
         assert outcome.evidence.status is None
         poll(lambda: not alive(int(pid_file.read_text())))
 
-    def test_a_long_output_is_cut_to_its_end(self, git: Git) -> None:
-        """Only the last bytes of the output are kept, undecodable ones replaced."""
-        failed = Suite("head -c 100000 /dev/zero; printf '\\377end'; exit 3", 30).run(git.directory)
-        assert failed.status == 3
-        assert failed.tail.endswith("\ufffdend")
-        assert len(failed.tail) <= TAIL_BYTES
-
     def test_what_the_tests_do_to_their_tree_is_not_merged(self, git: Git) -> None:
-        """A commit that the test command makes in the scratch worktree does not reach main."""
+        """A commit that the test command makes in the merge worktree does not reach main."""
         work(git, "t", {"t.txt": "t\n"})
-        suite = Suite("echo x > evil.txt; git add evil.txt; git commit -qm evil", 30)
-        assert isinstance(land_one(git, "octet/t", suite), Landed)
+        test_command = TestCommand("echo x > evil.txt; git add evil.txt; git commit -qm evil", 30)
+        assert isinstance(land_one(git, "octet/t", test_command), Landed)
         assert not (git.directory / "evil.txt").exists()
         assert_in_step(git)
 
@@ -132,8 +182,8 @@ class TestOneWork:
         if stage:
             git.out("add", "base.txt")
         tip = git.commit("main")
-        outcome = land_one(git, "octet/t", Suite("exit 9", 30))
-        assert isinstance(outcome, Waiting)
+        outcome = land_one(git, "octet/t", TestCommand("exit 9", 30))
+        assert isinstance(outcome, MergeBlocked)
         assert "uncommitted" in outcome.why
         assert git.commit("main") == tip
         assert (git.directory / "base.txt").read_text() == "mine\n"
@@ -143,7 +193,7 @@ class TestOneWork:
         work(git, "t", {"t.txt": "t\n"})
         work(git, "u", {"u.txt": "u\n"})
         git.out("merge", "--no-commit", "--no-ff", "--strategy=ours", "octet/u")
-        assert isinstance(land_one(git, "octet/t"), Waiting)
+        assert isinstance(land_one(git, "octet/t"), MergeBlocked)
 
     def test_an_untracked_file_in_the_way_refuses(self, git: Git) -> None:
         """A file that the merge would overwrite keeps its content, and the branch stays with the
@@ -153,7 +203,7 @@ class TestOneWork:
         (git.directory / "t.txt").write_text("mine\n")
         tip = git.commit("main")
         outcome = land_one(git, "octet/t")
-        assert isinstance(outcome, Waiting)
+        assert isinstance(outcome, MergeBlocked)
         assert "untracked files in the way: t.txt" in outcome.why
         assert git.commit("main") == tip
         assert (git.directory / "t.txt").read_text() == "mine\n"
@@ -175,7 +225,7 @@ class TestOneWork:
             f"cd {shlex.quote(str(git.directory))} && echo x > other.txt && git add other.txt && "
             "git commit -qm other"
         )
-        outcome = land_one(git, "octet/t", Suite(f"test -e other.txt || {{ {there}; }}", 30))
+        outcome = land_one(git, "octet/t", TestCommand(f"test -e other.txt || {{ {there}; }}", 30))
         assert isinstance(outcome, Landed)
         assert outcome.evidence is not None
         assert outcome.evidence.onto == git.commit("main^1")
@@ -186,8 +236,8 @@ class TestOneWork:
         """Somebody who commits to main during every test run is not raced for ever."""
         work(git, "t", {"t.txt": "t\n"})
         there = f"cd {shlex.quote(str(git.directory))} && git commit --allow-empty -qm other"
-        outcome = land_one(git, "octet/t", Suite(there, 30))
-        assert isinstance(outcome, Waiting)
+        outcome = land_one(git, "octet/t", TestCommand(there, 30))
+        assert isinstance(outcome, MergeBlocked)
         assert "moved main" in outcome.why
         assert git.out("log", "-1", "--format=%s", "main") == "other"
         assert_in_step(git)
@@ -203,7 +253,7 @@ class TestOneWork:
             '[ "$1" = prepared ] && grep -q refs/heads/main && exit 1; exit 0',
         )
         tip = git.commit("main")
-        assert isinstance(land_one(git, "octet/t"), Waiting)
+        assert isinstance(land_one(git, "octet/t"), MergeBlocked)
         assert git.commit("main") == tip
         assert_in_step(git)
         assert not (git.directory / "t.txt").exists()
@@ -226,10 +276,13 @@ class TestOneWork:
         os.mkfifo(fifo)
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(
-                land_one, git, "octet/one", Suite(f"echo > {fifo}; cat {fifo} > /dev/null", 30)
+                land_one,
+                git,
+                "octet/one",
+                TestCommand(f"echo > {fifo}; cat {fifo} > /dev/null", 30),
             )
             fifo.read_text()  # returns when the tests of the first have begun
-            assert isinstance(land_one(git, "octet/two"), Waiting)
+            assert isinstance(land_one(git, "octet/two"), MergeBlocked)
             fifo.write_text("go on")
             assert isinstance(first.result(30), Landed)
         assert isinstance(land_one(git, "octet/two"), Landed)
@@ -241,7 +294,7 @@ class TestOneWork:
         assert isinstance(outcome, Unusable)
         assert "no commit octet/nothing" in outcome.why
         work(git, "t", {"t.txt": "t\n"})
-        assert land_one(git, "octet/t", branch="trunk") == Waiting(
+        assert land_one(git, "octet/t", branch="trunk") == MergeBlocked(
             "there is no branch trunk: make its first commit"
         )
 
@@ -249,7 +302,7 @@ class TestOneWork:
         """A branch that two checkouts have cannot be brought along in both and is refused."""
         work(git, "t", {"t.txt": "t\n"})
         git.out("worktree", "add", "--force", str(tmp_path / "second"), "main")
-        assert isinstance(land_one(git, "octet/t"), Waiting)
+        assert isinstance(land_one(git, "octet/t"), MergeBlocked)
 
     def test_a_redirected_environment_does_not_reach_merge_or_tests(
         self, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -260,7 +313,9 @@ class TestOneWork:
             redirected.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
             redirected.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
             outcome = land_one(
-                git, "octet/t", Suite('test -z "$GIT_DIR$GIT_INDEX_FILE" && git rev-parse HEAD', 30)
+                git,
+                "octet/t",
+                TestCommand('test -z "$GIT_DIR$GIT_INDEX_FILE" && git rev-parse HEAD', 30),
             )
         assert isinstance(outcome, Landed)
         assert_in_step(git)
@@ -274,8 +329,177 @@ class TestOneWork:
         old = git.commit("main")
         ahead = git.out("commit-tree", "octet/one^{tree}", "-p", old, "-m", "combined")
         record = {"branch": "main", "old": old, "new": ahead}
-        (git.directory / ".git" / recovery.RECORD).write_text(json.dumps(record))
+        (git.directory / ".git" / move_record.RECORD).write_text(json.dumps(record))
         git.out("read-tree", "-m", "-u", old, ahead)
         assert isinstance(land_one(git, "octet/two"), Landed)
         assert not (git.directory / "one.txt").exists()
+        assert_in_step(git)
+
+
+class TestBatches:
+    def test_one_commit_on_the_line_for_all(self, git: Git) -> None:
+        """A batch is tested once and comes in by one merge, which names every task; each work's own
+        merge is behind it.
+        """
+        submitted = {
+            task: work(git, task, {f"{task}.txt": "x\n"}) for task in ("one", "two", "three")
+        }
+        before = git.commit("main")
+        outcomes = land_batch(git, *submitted)
+        tip = git.commit("main")
+        assert git.out("rev-list", "--first-parent", "main").split() == [tip, before]
+        assert subjects(git)[0] == "Merge 3 tasks: one, two, three"
+        assert trailers(git, "main", "Octet-Task") == ["one", "two", "three"]
+        assert trailers(git, "main", "Octet-Commit") == list(submitted.values())
+        for task, outcome in outcomes.items():
+            assert isinstance(outcome, Landed)
+            assert outcome.tip == tip
+            assert git.commit(f"{outcome.commit}^2") == submitted[task]
+            assert trailers(git, outcome.commit, "Octet-Task") == [task]
+            assert outcome.evidence is not None
+            assert (outcome.evidence.commits, outcome.evidence.onto) == (
+                tuple(submitted.values()),
+                before,
+            )
+            assert outcome.evidence.combined == tip
+            assert outcome.evidence.tree == git.out("rev-parse", "main^{tree}")
+        assert_in_step(git)
+
+    def test_a_single_merge_of_a_batch_can_be_reverted(self, git: Git) -> None:
+        """One task's work is taken out again and the others stay."""
+        for task in ("one", "two"):
+            work(git, task, {f"{task}.txt": "x\n"})
+        outcome = land_batch(git, "one", "two")["one"]
+        assert isinstance(outcome, Landed)
+        git.out("revert", "--no-edit", "-m", "1", outcome.commit)
+        assert sorted(path.name for path in git.directory.glob("*.txt")) == ["base.txt", "two.txt"]
+
+    @pytest.mark.parametrize("bad", [0, 2, 4])
+    def test_a_batch_that_fails_is_halved(self, git: Git, bad: int) -> None:
+        """The one that breaks the tests is found and goes back with its evidence; the others land,
+        tested.
+        """
+        tasks = [f"t{number}" for number in range(5)]
+        for number, task in enumerate(tasks):
+            work(git, task, {f"bad-{task}" if number == bad else task: "x\n"})
+        outcomes = land_batch(git, *tasks, test_command=NOT_BAD)
+        failed = outcomes.pop(f"t{bad}")
+        assert isinstance(failed, TestsFailed)
+        assert failed.evidence.commits == (git.commit(f"octet/t{bad}"),)
+        assert all(isinstance(outcome, Landed) for outcome in outcomes.values())
+        assert not list(git.directory.glob("bad*"))
+        assert_in_step(git)
+
+    def test_two_that_fail_only_together(self, git: Git) -> None:
+        """The first comes in, the second is refused on top of it."""
+        for task in ("one", "two"):
+            work(git, task, {task: "x\n"})
+        outcomes = land_batch(
+            git, "one", "two", test_command=TestCommand("! { [ -e one ] && [ -e two ]; }", 30)
+        )
+        assert isinstance(outcomes["one"], Landed)
+        assert isinstance(outcomes["two"], TestsFailed)
+
+    def test_a_conflict_with_the_branch_does_not_hold_up_the_others(self, git: Git) -> None:
+        """It is named at once, and the rest of the batch lands together."""
+        for task in ("one", "clash", "two"):
+            work(git, task, {("base.txt" if task == "clash" else task): f"{task}\n"})
+        tip = commit(git, {"base.txt": "moved on\n"})
+        outcomes = land_batch(git, "one", "clash", "two")
+        conflict = outcomes["clash"]
+        assert isinstance(conflict, Conflict)
+        assert (conflict.paths, conflict.onto) == (("base.txt",), tip)
+        assert subjects(git)[0] == "Merge 2 tasks: one, two"
+
+    def test_a_conflict_within_the_batch_is_settled_by_who_lands(self, git: Git) -> None:
+        """Where the earlier work lands, the later conflicts with the branch; where the earlier
+        fails its tests, the later lands.
+        """
+        work(git, "good", {"base.txt": "good\n"})
+        work(git, "late", {"base.txt": "late\n"})
+        outcomes = land_batch(git, "good", "late", test_command=NOT_BAD)
+        assert isinstance(outcomes["good"], Landed)
+        assert isinstance(outcomes["late"], Conflict)
+        work(git, "worse", {"new.txt": "worse\n", "bad": "x\n"})
+        work(git, "later", {"new.txt": "later\n"})
+        outcomes = land_batch(git, "worse", "later", test_command=NOT_BAD)
+        assert isinstance(outcomes["worse"], TestsFailed)
+        assert isinstance(outcomes["later"], Landed)
+
+    def test_one_that_is_in_another(self, git: Git) -> None:
+        """Work built on other work of the same batch, in either order, and the same commit twice,
+        land once.
+        """
+        work(git, "low", {"low": "x\n"})
+        git.out("branch", "octet/high", "octet/low")
+        git.out("checkout", "--quiet", "octet/high")
+        commit(git, {"high": "x\n"})
+        git.out("checkout", "--quiet", "main")
+        git.out("branch", "octet/same", "octet/high")
+        outcomes = land_batch(git, "high", "low", "same")
+        assert all(isinstance(outcome, Landed) for outcome in outcomes.values())
+        assert len(git.out("rev-list", "--merges", "main").split()) == 1
+
+    def test_each_is_given_before_the_next_is_begun(self, git: Git) -> None:
+        """A caller that stops after the first outcome of a halved batch finds the branch where that
+        outcome says, and nothing left.
+        """
+        for task in ("one", "bad"):
+            work(git, task, {task: "x\n"})
+        outcomes = start(git, "one", "bad", test_command=NOT_BAD)
+        first = next(outcomes)
+        assert isinstance(first, Landed)
+        assert git.commit("main") == first.tip
+        outcomes.close()  # type: ignore[attr-defined]
+        assert len(list_worktrees(git)) == 3
+        assert isinstance(land_batch(git, "bad", test_command=NOT_BAD)["bad"], TestsFailed)
+
+    def test_what_one_test_run_leaves_is_not_seen_by_the_next(self, git: Git) -> None:
+        """The worktree is used again within a landing, and clean each time: ignored files, branches
+        and all.
+        """
+        for task in ("one", "bad", "two"):
+            work(git, task, {task: "x\n"})
+        test_command = TestCommand(
+            "test -e left && exit 1; git checkout -qb mine; touch left; echo left > "
+            ".gitignore; echo x > base.txt; ! test -e bad",
+            30,
+        )
+        outcomes = land_batch(git, "one", "bad", "two", test_command=test_command)
+        assert {task for task, outcome in outcomes.items() if isinstance(outcome, Landed)} == {
+            "one",
+            "two",
+        }
+        assert git.commit("mine") not in git.out("rev-list", "--first-parent", "main").split()[:1]
+
+    @pytest.mark.parametrize(
+        "ruin",
+        [
+            "rm .git",
+            "rm .git && git init -q && git commit --allow-empty -qm x",
+            "cd .. && rm -rf octet-merge",
+        ],
+    )
+    def test_tests_that_ruin_their_worktree_reach_nothing_else(self, git: Git, ruin: str) -> None:
+        """With its `.git` gone, git would take the repository around it: the person's checkout
+        stays as it is.
+        """
+        inside = git.directory / "trees"
+        for task in ("one", "bad"):
+            work(git, task, {task: "x\n"})
+        (git.directory / "precious").write_text("untracked")
+        works = [Work(task, task, git.commit(f"octet/{task}")) for task in ("one", "bad")]
+        test_command = TestCommand(f"test -e bad; bad=$?; {{ {ruin}; }}; test $bad = 1", 30)
+        first, second = land(
+            git,
+            works,
+            MergeTarget("main"),
+            strategy=Strategy.MERGE,
+            test_command=test_command,
+            directory=inside,
+        )
+        assert isinstance(first, Landed)
+        assert isinstance(second, TestsFailed)
+        assert (git.directory / "precious").read_text() == "untracked"
+        assert git.out("symbolic-ref", "HEAD") == "refs/heads/main"
         assert_in_step(git)

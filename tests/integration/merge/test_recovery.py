@@ -19,12 +19,13 @@ from tests.support.repositories import assert_in_step, commit, poll, trees, work
 
 from octet.git.program import Git
 from octet.git.worktrees import list_worktrees
-from octet.merge import branch_move, landing, recovery
+from octet.merge import branch_move, landing, move_record
+from octet.merge.checkout import LOCK_TEXT
 from octet.merge.landing import land
-from octet.merge.model import Landed, Outcome, Strategy, Target, Waiting, Work
-from octet.merge.test_command import Suite
+from octet.merge.model import Landed, MergeBlocked, MergeTarget, Outcome, Strategy, Work
+from octet.merge.test_command import TestCommand
 
-SOURCES = str(Path(recovery.__file__).parents[2])
+SOURCES = str(Path(landing.__file__).parents[2])
 
 
 def land_one(git: Git, source: str) -> Outcome:
@@ -32,10 +33,10 @@ def land_one(git: Git, source: str) -> Outcome:
     (outcome,) = land(
         git,
         works,
-        Target("main"),
+        MergeTarget("main"),
         strategy=Strategy.MERGE,
-        suite=Suite("true", 30),
-        scratch=trees(git),
+        test_command=TestCommand("true", 30),
+        directory=trees(git),
     )
     return outcome
 
@@ -62,7 +63,7 @@ class Wreck:
         commit(tree, {})
         self.new = git.commit("octet/wreck")
         record = {"branch": "main", "old": self.old, "new": self.new}
-        (self.inside / recovery.RECORD).write_text(json.dumps(record))
+        (self.inside / move_record.RECORD).write_text(json.dumps(record))
         work(git, "t", {"t.txt": "t\n"})
 
     def files_ahead(self) -> None:
@@ -76,7 +77,7 @@ class Wreck:
         assert self.git.commit("main^1") == self.old
         assert self.git.out("status", "--porcelain") == ""
         assert not (self.git.directory / "new").exists()
-        assert not (self.inside / recovery.RECORD).exists()
+        assert not (self.inside / move_record.RECORD).exists()
         assert_in_step(self.git)
 
 
@@ -129,7 +130,7 @@ def test_what_a_person_changed_meanwhile_stays(wreck: Wreck) -> None:
     (wreck.git.directory / "changed.txt").write_text("a person's\n")
     (wreck.git.directory / "untracked.txt").write_text("a person's\n")
     outcome = land_one(wreck.git, "octet/t")
-    assert isinstance(outcome, Waiting)
+    assert isinstance(outcome, MergeBlocked)
     assert "uncommitted" in outcome.why
     assert wreck.git.out("status", "--porcelain").split() == [
         "M",
@@ -144,7 +145,7 @@ def test_locks_that_died_with_it(wreck: Wreck) -> None:
     """Those of the branch, its checkout's HEAD and its index are removed: none of the landing's
     processes lives.
     """
-    (wreck.inside / "index.lock").write_text(recovery.INDEX_LOCK)
+    (wreck.inside / "index.lock").write_text(LOCK_TEXT)
     (wreck.inside / "refs" / "heads" / "main.lock").write_text(f"{wreck.new}\n")
     for name in ("HEAD.lock", "octet-index.lock", "octet-index"):
         (wreck.inside / name).touch()
@@ -161,7 +162,7 @@ def test_a_lock_of_somebody_else_stays(wreck: Wreck, name: str) -> None:
     lock = wreck.inside / name
     lock.write_text("another")
     outcome = land_one(wreck.git, "octet/t")
-    assert isinstance(outcome, Waiting)
+    assert isinstance(outcome, MergeBlocked)
     assert lock.name in outcome.why
     assert lock.read_text() == "another"
     assert wreck.git.commit("main") == wreck.old
@@ -173,10 +174,10 @@ def test_a_lock_of_somebody_else_stays(wreck: Wreck, name: str) -> None:
 def test_a_git_that_outlived_its_landing(wreck: Wreck) -> None:
     """While one of the killed landing's git commands runs, nothing is mended under it."""
     wreck.files_ahead()
-    with open(wreck.inside / recovery.RECORD) as record:
+    with open(wreck.inside / move_record.RECORD) as record:
         fcntl.flock(record, fcntl.LOCK_EX)
         outcome = land_one(wreck.git, "octet/t")
-        assert isinstance(outcome, Waiting)
+        assert isinstance(outcome, MergeBlocked)
         assert "still at work" in outcome.why
         assert (wreck.git.directory / "new").exists()
     wreck.check()
@@ -191,7 +192,7 @@ def test_a_git_that_still_fills_the_worktree_of_its_landing(git: Git) -> None:
     with open(git.directory / ".git" / "octet-merge.busy", "w") as busy:
         fcntl.flock(busy, fcntl.LOCK_EX)
         outcome = land_one(git, "octet/t")
-        assert isinstance(outcome, Waiting)
+        assert isinstance(outcome, MergeBlocked)
         assert "still at work" in outcome.why
     assert isinstance(land_one(git, "octet/t"), Landed)
 
@@ -199,10 +200,10 @@ def test_a_git_that_still_fills_the_worktree_of_its_landing(git: Git) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"branch": 1}', '{"x": "y"}', "\0"])
 def test_a_record_that_cannot_be_read(git: Git, text: str) -> None:
     """It is put aside."""
-    (git.directory / ".git" / recovery.RECORD).write_text(text)
+    (git.directory / ".git" / move_record.RECORD).write_text(text)
     work(git, "t", {"t.txt": "t\n"})
     assert isinstance(land_one(git, "octet/t"), Landed)
-    assert not (git.directory / ".git" / recovery.RECORD).exists()
+    assert not (git.directory / ".git" / move_record.RECORD).exists()
 
 
 def test_a_fence_that_refuses(git: Git) -> None:
@@ -220,10 +221,10 @@ def test_a_fence_that_refuses(git: Git) -> None:
             land(
                 git,
                 works,
-                Target("main"),
+                MergeTarget("main"),
                 strategy=Strategy.MERGE,
-                suite=None,
-                scratch=trees(git),
+                test_command=None,
+                directory=trees(git),
                 fence=refuse,
             )
         )
@@ -241,14 +242,14 @@ def test_a_fence_that_refuses(git: Git) -> None:
 def test_an_interrupt_between_files_and_branch(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C when the checkout has followed and the branch has not moved: the checkout goes back."""
     work(git, "t", {"t.txt": "t\n", "base.txt": "t\n"})
-    bring, tip = branch_move._bring, git.commit("main")
+    bring, tip = branch_move._move_checkout, git.commit("main")
 
     def bring_and_interrupt(*args: object) -> str:
         assert bring(*args) == ""  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(branch_move, "_bring", bring_and_interrupt)
+        patched.setattr(branch_move, "_move_checkout", bring_and_interrupt)
         with pytest.raises(KeyboardInterrupt):
             land_one(git, "octet/t")
     assert git.commit("main") == tip
@@ -272,7 +273,7 @@ def test_git_stops_half_way_in_the_checkout(git: Git) -> None:
     work(git, "t", {"a.txt": "t\n", "base.txt": "t\n", "z.txt": "more\n"})
     tip = git.commit("main")
     outcome = land_one(git, "octet/t")
-    assert isinstance(outcome, Waiting)
+    assert isinstance(outcome, MergeBlocked)
     assert "filter" in outcome.why
     assert git.commit("main") == tip
     assert not (git.directory / "a.txt").exists()
@@ -290,16 +291,16 @@ def test_a_landing_ended_during_its_tests(git: Git, tmp_path: Path, how: signal.
     code = (
         "import sys; from pathlib import Path; from octet.git.program import Git; from "
         "octet.merge.model import *; from octet.merge.landing import land;"
-        "from octet.merge.test_command import Suite; root = Path(sys.argv[1]);"
-        "list(land(Git(root), [Work('t', 't', sys.argv[2])], Target('main'), "
-        "strategy=Strategy.MERGE, suite=Suite(sys.argv[3], 60),"
-        " scratch=root.parent / 'trees'))"
+        "from octet.merge.test_command import TestCommand; root = Path(sys.argv[1]);"
+        "list(land(Git(root), [Work('t', 't', sys.argv[2])], MergeTarget('main'), "
+        "strategy=Strategy.MERGE, test_command=TestCommand(sys.argv[3], 60),"
+        " directory=root.parent / 'trees'))"
     )
     running = tmp_path / "running"
-    suite = f"(while :; do date > {running}; sleep 0.05; done) & wait"
+    test_command = f"(while :; do date > {running}; sleep 0.05; done) & wait"
     environment = {**os.environ, "PYTHONPATH": SOURCES}
     lander = subprocess.Popen(
-        [sys.executable, "-c", code, str(git.directory), submitted, suite],
+        [sys.executable, "-c", code, str(git.directory), submitted, test_command],
         env=environment,
         stderr=subprocess.DEVNULL,
     )

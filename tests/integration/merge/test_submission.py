@@ -12,7 +12,7 @@ import pytest
 from octet.client.api import Octet
 from octet.core.tasks.record import Task
 from octet.git.program import REDIRECTIONS, Git
-from octet.merge.submission import change_of, changed_paths, moved_tip
+from octet.merge.submission import changed_paths, find_newer_tip, read_change
 from octet.project.config import FILE
 from octet.project.repository import load_project
 
@@ -76,7 +76,7 @@ def test_touched_is_what_differs_from_where_it_began(git: Git, octet: Octet) -> 
     ):
         git.out("config", key, value)
     assert sorted(changed_paths(octet, topic)) == ['odd "name"\nü.py', "src/new.py", "src/old.py"]
-    change = change_of(octet, work(topic))
+    change = read_change(octet, work(topic))
     assert change is not None
     assert change.base == git.commit("main~1")
     assert "src/new.py" in change.stat
@@ -96,7 +96,7 @@ def test_without_a_common_beginning_everything_is_touched(git: Git, octet: Octet
     (git.directory / "only.py").write_text("x")
     alone = commit(git, "alone")
     assert list(changed_paths(octet, alone)) == ["only.py"]
-    change = change_of(octet, work(alone))
+    change = read_change(octet, work(alone))
     assert change is not None
     assert (change.base, change.command) == ("", f"git show {alone[:12]}")
 
@@ -104,11 +104,11 @@ def test_without_a_common_beginning_everything_is_touched(git: Git, octet: Octet
 def test_the_tip_of_a_branch_that_moved(git: Git, octet: Octet) -> None:
     """A later commit and a rewritten one are new."""
     first = commit(git, "first")
-    assert moved_tip(octet, work(first)) == ""
+    assert find_newer_tip(octet, work(first)) == ""
     second = commit(git, "second", at=1_700_000_001)
-    assert moved_tip(octet, work(first)) == second
+    assert find_newer_tip(octet, work(first)) == second
     rewritten = commit(git, "other", "--amend", at=1_700_000_002)
-    assert moved_tip(octet, work(second)) == rewritten
+    assert find_newer_tip(octet, work(second)) == rewritten
 
 
 def test_an_older_copy_is_not_new(git: Git, octet: Octet) -> None:
@@ -118,11 +118,11 @@ def test_an_older_copy_is_not_new(git: Git, octet: Octet) -> None:
     first = commit(git, "first")
     second = commit(git, "second", "--amend", at=1_700_000_001)
     git.out("reset", "--quiet", "--hard", first)
-    assert moved_tip(octet, work(second)) == ""
+    assert find_newer_tip(octet, work(second)) == ""
     git.out("reset", "--quiet", "--hard", "main")
-    assert moved_tip(octet, work(second)) == ""
+    assert find_newer_tip(octet, work(second)) == ""
     git.out("switch", "--quiet", "main")
     git.out("branch", "--delete", "--force", "topic")
-    assert moved_tip(octet, work(first)) == ""
-    assert moved_tip(octet, work("0" * 40)) == ""
-    assert change_of(octet, work("0" * 40)) is None
+    assert find_newer_tip(octet, work(first)) == ""
+    assert find_newer_tip(octet, work("0" * 40)) == ""
+    assert read_change(octet, work("0" * 40)) is None

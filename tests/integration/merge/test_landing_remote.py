@@ -4,13 +4,11 @@ after it.
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
-import time
 from pathlib import Path
 
 import pytest
+from tests.integration.merge.conftest import push_from
 from tests.support.repositories import (
     alive,
     assert_in_step,
@@ -25,50 +23,35 @@ from tests.support.repositories import (
 from octet.git import remote
 from octet.git.program import Git
 from octet.git.worktrees import list_worktrees
-from octet.merge import model
-from octet.merge.landing import land, try_out
-from octet.merge.model import Landed, Outcome, Strategy, Target, Unusable, Waiting, Work
-from octet.merge.test_command import Evidence, Suite
+from octet.merge.landing import land
+from octet.merge.model import (
+    Landed,
+    MergeBlocked,
+    MergeTarget,
+    Outcome,
+    Strategy,
+    TestsFailed,
+    Unusable,
+    Work,
+)
+from octet.merge.test_command import TestCommand
 
-PASSING = Suite("true", 30)
-
-
-@pytest.fixture
-def bare(git: Git) -> Git:
-    """The bare repository that `git` and `other` have as origin."""
-    directory = git.directory.parent / "hub.git"
-    git.out("clone", "--quiet", "--bare", str(git.directory), str(directory))
-    git.out("remote", "add", "origin", str(directory))
-    return Git(directory)
-
-
-@pytest.fixture
-def other(bare: Git) -> Git:
-    """Somebody else's clone."""
-    directory = bare.directory.parent / "other"
-    bare.out("clone", "--quiet", str(bare.directory), str(directory))
-    clone = Git(directory)
-    name_somebody(clone)
-    return clone
+PASSING = TestCommand("true", 30)
 
 
-def land_one(git: Git, source: str, suite: Suite | None = PASSING, *, branch: str = "") -> Outcome:
+def land_one(
+    git: Git, source: str, test_command: TestCommand | None = PASSING, *, branch: str = ""
+) -> Outcome:
     works = [Work("t", "do it", git.commit(source) or source, branch)]
     (outcome,) = land(
         git,
         works,
-        Target("main", "origin"),
+        MergeTarget("main", "origin"),
         strategy=Strategy.MERGE,
-        suite=suite,
-        scratch=trees(git),
+        test_command=test_command,
+        directory=trees(git),
     )
     return outcome
-
-
-def push_from(clone: Git, files: dict[str, str]) -> str:
-    pushed = commit(clone, files)
-    clone.out("push", "--quiet", "origin", "main")
-    return pushed
 
 
 def test_remote_and_local_branch_both_move(git: Git, bare: Git) -> None:
@@ -84,7 +67,7 @@ def test_the_remote_branch_is_where_work_goes(git: Git, bare: Git, other: Git) -
     """What others have pushed comes first; the local branch, which was behind, is brought along."""
     theirs = push_from(other, {"theirs.txt": "x\n"})
     work(git, "t", {"t.txt": "t\n"})
-    outcome = land_one(git, "octet/t", Suite("test -e theirs.txt", 30))
+    outcome = land_one(git, "octet/t", TestCommand("test -e theirs.txt", 30))
     assert isinstance(outcome, Landed)
     assert bare.commit("main^1") == theirs
     assert (git.directory / "theirs.txt").exists()
@@ -114,7 +97,7 @@ def test_local_commits_that_the_remote_lacks(git: Git, bare: Git) -> None:
     work(git, "t", {"t.txt": "t\n"})
     mine, theirs = commit(git, {"mine.txt": "x\n"}), bare.commit("main")
     outcome = land_one(git, "octet/t")
-    assert isinstance(outcome, Waiting)
+    assert isinstance(outcome, MergeBlocked)
     assert "push them, or reset" in outcome.why
     assert (git.commit("main"), bare.commit("main")) == (mine, theirs)
 
@@ -124,8 +107,8 @@ def test_a_dirty_checkout_holds_the_push_back(git: Git, bare: Git) -> None:
     work(git, "t", {"t.txt": "t\n"})
     (git.directory / "base.txt").write_text("mine\n")
     tip = bare.commit("main")
-    outcome = land_one(git, "octet/t", Suite("exit 9", 30))
-    assert isinstance(outcome, Waiting)
+    outcome = land_one(git, "octet/t", TestCommand("exit 9", 30))
+    assert isinstance(outcome, MergeBlocked)
     assert str(git.directory) in outcome.why
     assert bare.commit("main") == tip
 
@@ -137,7 +120,7 @@ def test_somebody_else_was_faster(git: Git, bare: Git, other: Git) -> None:
         f"test -e raced.txt || (cd {shlex.quote(str(other.directory))} && touch raced.txt && git "
         "add . && git commit -qm r && git push -q)"
     )
-    outcome = land_one(git, "octet/t", Suite(race, 30))
+    outcome = land_one(git, "octet/t", TestCommand(race, 30))
     assert isinstance(outcome, Landed)
     assert bare.out("ls-tree", "--name-only", "main").split() == ["base.txt", "raced.txt", "t.txt"]
     assert outcome.evidence is not None
@@ -171,7 +154,7 @@ def test_a_remote_that_refuses(git: Git, bare: Git, hook: str) -> None:
     )
     tip = git.commit("main")
     outcome = land_one(git, "octet/t")
-    assert isinstance(outcome, Waiting)
+    assert isinstance(outcome, MergeBlocked)
     assert "only on Tuesdays" in outcome.why
     assert (git.commit("main"), bare.commit("main"), asked.read_text()) == (tip, tip, "x\n")
     assert_in_step(git)
@@ -182,7 +165,7 @@ def test_a_remote_that_is_gone(git: Git, bare: Git) -> None:
     work(git, "t", {"t.txt": "t\n"})
     bare.directory.rename(bare.directory.with_name("moved.git"))
     outcome = land_one(git, "octet/t")
-    assert isinstance(outcome, Waiting)
+    assert isinstance(outcome, MergeBlocked)
     assert "origin" in outcome.why
     assert "\n" not in outcome.why
 
@@ -193,7 +176,7 @@ def test_a_branch_that_the_remote_lacks(git: Git, bare: Git) -> None:
     git.out("push", "--quiet", "origin", "main:kept")
     bare.out("symbolic-ref", "HEAD", "refs/heads/kept")
     bare.out("update-ref", "-d", "refs/heads/main")
-    assert isinstance(land_one(git, "octet/t"), Waiting)
+    assert isinstance(land_one(git, "octet/t"), MergeBlocked)
 
 
 @pytest.mark.parametrize("how", ["ssh", "core"])
@@ -216,11 +199,11 @@ def test_a_network_that_hangs(
         git.out("config", "core.sshCommand", str(program))
     monkeypatch.setattr(remote, "LIMIT_S", 2.0)
     outcome = land_one(git, "octet/t")
-    assert isinstance(outcome, Waiting)
+    assert isinstance(outcome, MergeBlocked)
     assert "no answer within 2 s" in outcome.why
     assert "BatchMode=yes" in (tmp_path / "args").read_text()
-    for pid in (tmp_path / "pids").read_text().split():
-        poll(lambda pid=pid: not alive(int(pid)))
+    started = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    poll(lambda: not any(alive(pid) for pid in started))
 
 
 def test_a_commit_that_is_only_on_the_remote(git: Git, other: Git) -> None:
@@ -240,7 +223,7 @@ def test_a_commit_that_cannot_be_asked_for_now(
         remote.Remote, "fetch_branch", lambda _self, _branch: "origin: Could not resolve host"
     )
     outcome = land_one(git, "1" * 40, branch="octet/far")
-    assert outcome == Waiting("origin: Could not resolve host")
+    assert outcome == MergeBlocked("origin: Could not resolve host")
     assert bare.commit("main") == git.commit("main")
 
 
@@ -255,10 +238,10 @@ def test_a_commit_that_is_nowhere(git: Git, branch: str) -> None:
     lost, landed = land(
         git,
         works,
-        Target("main", "origin"),
+        MergeTarget("main", "origin"),
         strategy=Strategy.MERGE,
-        suite=None,
-        scratch=trees(git),
+        test_command=None,
+        directory=trees(git),
     )
     assert isinstance(lost, Unusable)
     assert isinstance(landed, Landed)
@@ -294,10 +277,10 @@ def test_the_fence_is_asked_before_the_push(git: Git, bare: Git) -> None:
             land(
                 git,
                 works,
-                Target("main", "origin"),
+                MergeTarget("main", "origin"),
                 strategy=Strategy.MERGE,
-                suite=PASSING,
-                scratch=trees(git),
+                test_command=PASSING,
+                directory=trees(git),
                 fence=refuse,
             )
         )
@@ -309,7 +292,7 @@ def test_a_failure_moves_nothing_anywhere(git: Git, bare: Git) -> None:
     """Work whose combination fails its tests is not pushed."""
     work(git, "t", {"t.txt": "t\n"})
     tip = bare.commit("main")
-    assert isinstance(land_one(git, "octet/t", Suite("false", 30)), model.TestsFailed)
+    assert isinstance(land_one(git, "octet/t", TestCommand("false", 30)), TestsFailed)
     assert bare.commit("main") == tip
 
 
@@ -322,42 +305,3 @@ def test_hooks_and_settings_of_the_person(git: Git, bare: Git) -> None:
     git.out("tag", "-a", "-m", "mine", "mine", "octet/t")
     assert isinstance(land_one(git, "octet/t"), Landed)
     assert bare.out("tag") == ""
-
-
-def test_try_out_on_the_remote_branch(git: Git, bare: Git, other: Git) -> None:
-    """It is tested on what the remote has, and nothing moves, not even the local branch."""
-    theirs, tip = push_from(other, {"theirs.txt": "x\n"}), git.commit("main")
-    submitted = Work("t", "t", work(git, "t", {"t.txt": "t\n"}))
-    target = Target("main", "origin")
-    evidence = try_out(
-        git,
-        submitted,
-        target,
-        strategy=Strategy.SQUASH,
-        suite=Suite("cat *.txt", 30),
-        scratch=trees(git),
-    )
-    assert isinstance(evidence, Evidence)
-    assert (evidence.onto, evidence.tail) == (theirs, "base\nt\nx\n")
-    assert (git.commit("main"), bare.commit("main")) == (tip, theirs)
-
-
-def test_a_git_past_its_time(git: Git, tmp_path: Path) -> None:
-    """It is killed with what it started."""
-    pid_file = tmp_path / "pid"
-    start = time.monotonic()
-    ran = git.at(git.directory, "-c", f"alias.hang=!sleep 300 & echo $! > {pid_file}; wait").within(
-        0.5, "hang"
-    )
-    assert ran.status < 0
-    assert time.monotonic() - start < 60
-    poll(lambda: not alive(int(pid_file.read_text())))
-
-
-def test_a_git_that_leaves_somebody_behind(git: Git) -> None:
-    """Its answer comes when it ends, though another process still holds its output."""
-    ran = git.at(git.directory, "-c", "alias.leave=!sleep 300 & echo $!; echo err >&2").within(
-        100, "leave"
-    )
-    os.kill(int(ran.out), signal.SIGKILL)  # it lives
-    assert (ran.status, ran.err) == (0, "err\n")

@@ -14,7 +14,7 @@ import pytest
 from tests.support.repositories import alive, poll
 
 from octet.merge import test_command
-from octet.merge.test_command import TAIL_BYTES, Suite
+from octet.merge.test_command import TAIL_BYTES, TestCommand
 
 SOURCES = str(Path(test_command.__file__).parents[2])
 
@@ -26,7 +26,7 @@ def leaving(pid_file: Path, then: str) -> str:
 def test_evidence_of_a_run(tmp_path: Path) -> None:
     """What was run, on what, for how long, and how it ended."""
     before = time.time_ns() // 1_000_000
-    evidence = Suite("pwd; exit 3", 30).run(
+    evidence = TestCommand("pwd; exit 3", 30).run_in(
         tmp_path, commits=("a", "b"), onto="o", combined="c", tree="t"
     )
     assert (
@@ -49,12 +49,12 @@ def test_evidence_of_a_run(tmp_path: Path) -> None:
 
 def test_a_signal_is_a_negative_status(tmp_path: Path) -> None:
     """A test command that is killed has not passed."""
-    assert Suite("kill -9 $$", 30).run(tmp_path).status == -signal.SIGKILL
+    assert TestCommand("kill -9 $$", 30).run_in(tmp_path).status == -signal.SIGKILL
 
 
 def test_a_long_output_is_cut_to_its_end(tmp_path: Path) -> None:
     """Only the last bytes of the output are kept, undecodable ones replaced."""
-    evidence = Suite("head -c 100000 /dev/zero; printf '\\377end'", 30).run(tmp_path)
+    evidence = TestCommand("head -c 100000 /dev/zero; printf '\\377end'", 30).run_in(tmp_path)
     assert evidence.tail.endswith("\ufffdend")
     assert len(evidence.tail) <= TAIL_BYTES
 
@@ -62,16 +62,16 @@ def test_a_long_output_is_cut_to_its_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("then", ["true", "false"])
 def test_what_the_tests_leave_running_ends_with_them(tmp_path: Path, then: str) -> None:
     """A server that the tests started and forgot does not go on in the directory of the next run."""
-    Suite(leaving(tmp_path / "pid", then), 30).run(tmp_path)
+    TestCommand(leaving(tmp_path / "pid", then), 30).run_in(tmp_path)
     poll(lambda: not alive(int((tmp_path / "pid").read_text())))
 
 
 def test_the_tests_have_no_child_that_they_did_not_start(tmp_path: Path) -> None:
     """A program that waits for all its children, as `make` does, ends."""
     wait_for_all = "import os\ntry:\n  os.wait()\nexcept ChildProcessError:\n  print('none')"
-    evidence = Suite(f"exec {shlex.quote(sys.executable)} -c {shlex.quote(wait_for_all)}", 30).run(
-        tmp_path
-    )
+    evidence = TestCommand(
+        f"exec {shlex.quote(sys.executable)} -c {shlex.quote(wait_for_all)}", 30
+    ).run_in(tmp_path)
     assert evidence.tail == "none\n"
 
 
@@ -79,8 +79,8 @@ def test_the_tests_have_no_child_that_they_did_not_start(tmp_path: Path) -> None
 def test_the_tests_end_with_the_process_that_runs_them(tmp_path: Path, how: signal.Signals) -> None:
     """However the merging process ends, the whole group of its tests ends too."""
     code = (
-        "from pathlib import Path; from octet.merge.test_command import Suite; "
-        f"Suite({leaving(tmp_path / 'pid', 'wait')!r}, 60).run(Path('.'))"
+        "from pathlib import Path; from octet.merge.test_command import TestCommand; "
+        f"TestCommand({leaving(tmp_path / 'pid', 'wait')!r}, 60).run_in(Path('.'))"
     )
     runner = subprocess.Popen(
         [sys.executable, "-c", code],
