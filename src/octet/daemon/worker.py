@@ -314,10 +314,10 @@ def assemble() -> tuple[Handler, Liveness]:
     projects = Projects()
     heartbeat = Heartbeat(projects)
     service = HookService(projects, heartbeat)
-    service.token_accounting.start()
+    service.context.token_accounting.start()
     save = heartbeat.rescuer.save
     heartbeat.after_beat.append(lambda octet, living: give_back_untouched(octet, living, save))
-    heartbeat.at_stop.append(service.token_accounting.stop)
+    heartbeat.at_stop.append(service.context.token_accounting.stop)
     return service, heartbeat
 
 

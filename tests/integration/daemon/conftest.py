@@ -7,23 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.integration.daemon.client import Client, opted_in
 
 from octet.client.api import Octet
 from octet.daemon.hooks.service import HookService
 from octet.daemon.liveness.heartbeat import Heartbeat
 from octet.daemon.projects.sessions import Projects
-from octet.project import trust
-from octet.project.config import FILE
-from octet.project.repository import load_project
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """An approved repository of project `shop`."""
-    (tmp_path / FILE).parent.mkdir()
-    (tmp_path / FILE).write_text('project = "shop"\n')
-    trust.approve(load_project(tmp_path))
-    return tmp_path
+    return opted_in(tmp_path, "shop")
 
 
 @pytest.fixture
@@ -41,7 +36,7 @@ def service(projects: Projects) -> Iterator[HookService]:
     heartbeat = Heartbeat(projects)
     made = HookService(projects, heartbeat)
     yield made
-    made.token_accounting.stop()
+    made.context.token_accounting.stop()
     heartbeat._watcher.stop()
     heartbeat.rescuer.stop()
 
@@ -57,3 +52,16 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     yield process
     process.kill()
     process.wait()
+
+
+@pytest.fixture
+def clients(service: HookService, repository: Path, redis_url: str) -> Iterator[list[Client]]:
+    """Three sessions, each a process of its own."""
+    processes = [subprocess.Popen(["sleep", "60"]) for _ in range(3)]
+    yield [
+        Client(service, repository, redis_url, process.pid, f"s{n}")
+        for n, process in enumerate(processes)
+    ]
+    for process in processes:
+        process.kill()
+        process.wait()

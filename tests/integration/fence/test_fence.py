@@ -119,7 +119,7 @@ def test_a_developer_with_the_lock_moves_it(fenced: Field) -> None:
     assert developer.git("commit", "--allow-empty", "-m", "x", **shows(token)).code == 0
     fenced.octet.locks.release("repository:main", token)
     assert developer.git("commit", "--allow-empty", "-m", "x").code
-    assert "passed on" in developer.git("commit", "--allow-empty", "-m", "x", **shows(token)).said
+    assert "is lost" in developer.git("commit", "--allow-empty", "-m", "x", **shows(token)).said
 
 
 def test_a_stale_token_is_refused_whoever_shows_it(fenced: Field) -> None:

@@ -1,10 +1,10 @@
 """Git's own hooks ask here: who moves this ref, and may they? Agents are held to the locks, people
 are only told.
 
-Who asks is found from the processes above git: the nearest that is a registered agent's. An agent's
-environment may lie, its ancestry does not; so CLAUDE_PID and OCTET_AGENT count where no ancestor is
-registered. Git cannot tell a session from the sub-agents in it, which share its process: what one
-of these holds, the process holds.
+The caller is found from the processes above git: the nearest that is a registered agent's. An
+agent's environment may lie, its ancestry does not; so CLAUDE_PID and OCTET_AGENT count only where no
+ancestor is registered. Git cannot tell a session from its sub-agents, which share its process: what
+one of these holds, the process holds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from octet.base.errors import LockHeld, NotFound, NotTrusted, OctetError, StoreUnreachable
+from octet.base.errors import NotFound, NotTrusted, OctetError, StoreUnreachable
 from octet.base.process import ancestors, is_alive
 from octet.base.text import plain
 from octet.client.api import Octet
@@ -29,34 +29,32 @@ from octet.fence import attempt as fence
 from octet.fence.attempt import EVENT, Attempt
 from octet.guard import policy
 
-__all__ = ["EVENT", "answer"]
+__all__ = ["EVENT", "answer_fence"]
 
-log = logging.getLogger("octet.fence")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Asker:
-    """The agents of the process that asks, its session first; `named` is the one that OCTET_AGENT
-    names.
-    """
+class GitCaller:
+    """The agents of the process that runs git, its session first."""
 
     family: tuple[Agent, ...]
-    named: str = ""
+    named: str = ""  # the agent that OCTET_AGENT names
 
     @property
     def names(self) -> frozenset[str]:
         return frozenset(agent.id for agent in self.family)
 
-    def holding(self, locks: Sequence[Lock]) -> Agent:
-        """Who of them is judged: the one that is named, else one that holds what is asked for, else
-        the session.
+    def judged(self, locks: Sequence[Lock]) -> Agent:
+        """The agent that is judged: the named one, else the holder of what is asked for, else the
+        session.
         """
         by_name = {agent.id: agent for agent in self.family}
         chosen = [self.named, *(lock.holder for lock in locks)]
         return next((by_name[name] for name in chosen if name in by_name), self.family[0])
 
 
-def answer(projects: Projects, request: Request) -> Reply:
+def answer_fence(projects: Projects, request: Request) -> Reply:
     """The reply to one of git's hooks; never raises for anything that its input or a store can do."""
     try:
         attempt = fence.parse(request.payload)
@@ -77,19 +75,18 @@ def _judge(project: ProjectSession, attempt: Attempt) -> policy.Verdict:
     octet, repository = project.connected(), project.repository
     needs = fence.fence_needs(attempt, repository)
     locks = _locks(octet, needs.resources)
-    asker = _find_asker(octet, attempt)
+    caller = _find_caller(octet, attempt)
     if attempt.token and needs.resources and (verdict := _check_token(attempt.token, needs, locks)):
         return verdict
-    if asker is None:
+    if caller is None:
         return _tell_person(needs, locks)
-    if (elsewhere := _check_worktree(octet, project, attempt, asker)).decision != "pass":
+    if (elsewhere := _check_worktree(project, attempt, caller)).decision != "pass":
         return elsewhere
     if not needs.resources:
         return elsewhere
-    agent = asker.holding(locks)
-    return policy.judge(
-        needs, permission.acquire(octet, agent, needs.resources), repository, agent.id
-    )
+    agent = caller.judged(locks)
+    answer = permission.acquire(octet, agent, needs.resources)
+    return policy.judge(needs, answer, repository, agent.id)
 
 
 def _locks(octet: Octet, resources: Sequence[str]) -> list[Lock]:
@@ -103,56 +100,47 @@ def _locks(octet: Octet, resources: Sequence[str]) -> list[Lock]:
 
 
 def _check_token(token: str, needs: policy.Needs, locks: Sequence[Lock]) -> policy.Verdict | None:
-    """A refusal for a token that is no longer its lock's. Whoever it is: a program that shows one
-    asks to be stopped by it.
+    """A refusal for a token that is no longer its lock's, for people too: a program that shows a
+    token asks to be stopped by it.
     """
     current = {lock.resource: lock for lock in locks}
     for resource in needs.resources:
         lock = current.get(resource)
         if lock and lock.token == token:
             continue
-        now = f"{plain(lock.holder, 80)} holds it now" if lock else "nobody holds it now"
-        reason = (
-            f"Octet: {needs.names[resource]} was locked with token {plain(token, 40)}, which has "
-            f"passed on ({now}): take the lock anew"
+        now = f"{plain(lock.holder, 80)} holds it now" if lock else "it is free now"
+        return policy.Verdict(
+            "deny",
+            f"Octet: the lock on {needs.names[resource]} with token {plain(token, 40)} is lost "
+            f"({now}): take the lock again, then repeat this.",
         )
-        return policy.Verdict("deny", f"{reason}, then do this again.")
     return None
 
 
 def _tell_person(needs: policy.Needs, locks: Sequence[Lock]) -> policy.Verdict:
-    """Nobody stops a person; what an agent is doing there is worth knowing."""
+    """A person is not stopped, but told what an agent is doing there."""
     held = [f"{plain(lock.holder, 80)} holds {needs.names[lock.resource]}" for lock in locks]
     if not held:
         return policy.Verdict()
     return policy.Verdict(
-        notice=f"Octet: {', '.join(held)}, perhaps in the midst of a merge. Yours goes ahead, and "
-        "that one starts over."
+        notice=f"Octet: {', '.join(held)}. A merge may be running; your push goes ahead and the "
+        "merge will start again."
     )
 
 
-def _check_worktree(
-    octet: Octet, project: ProjectSession, attempt: Attempt, asker: Asker
-) -> policy.Verdict:
-    """Another agent's worktree, by the lock that every write there needs. None is taken: git's
-    worktrees come and go.
+def _check_worktree(project: ProjectSession, attempt: Attempt, caller: GitCaller) -> policy.Verdict:
+    """A denial in another agent's worktree, by the lock that every write there needs. No lock is
+    taken: git's worktrees come and go.
     """
-    needs = fence.worktree_needs(attempt, project.repository)
+    octet, needs = project.connected(), fence.worktree_needs(attempt, project.repository)
     for lock in _locks(octet, needs.resources):
-        if lock.holder not in asker.names:
-            held = LockHeld(
-                lock.resource,
-                lock.holder,
-                scope=lock.scope,
-                task=lock.task,
-                since_ms=lock.since_ms,
-                ttl_ms=lock.ttl_ms,
-            )
-            return policy.judge(needs, permission.described(octet, held), project.repository)
+        if lock.holder not in caller.names:
+            answer = permission.describe(octet, permission.as_held(lock))
+            return policy.judge(needs, answer, project.repository)
     return policy.Verdict()
 
 
-def _find_asker(octet: Octet, attempt: Attempt) -> Asker | None:
+def _find_caller(octet: Octet, attempt: Attempt) -> GitCaller | None:
     """The agents behind an attempt; None for a person."""
     agents = [
         (agent, process) for agent in octet.agents.list() if (process := local_process(agent))
@@ -161,7 +149,7 @@ def _find_asker(octet: Octet, attempt: Attempt) -> Asker | None:
         if family := [
             agent for agent, process in agents if process.pid == pid and is_alive(process)
         ]:
-            return _asker(family, attempt)
+            return _caller(family, attempt)
     environ = {
         "CLAUDE_PID": str(attempt.claude_pid),
         "OCTET_AGENT": attempt.agent,
@@ -171,10 +159,9 @@ def _find_asker(octet: Octet, attempt: Attempt) -> Asker | None:
     if not process and not attempt.agent:
         return None
     named = current_agent(octet.agents, environ)
-    return _asker(
-        [agent for agent, of in agents if of == process and named.process] or [named], attempt
-    )
+    family = [agent for agent, known in agents if known == process and named.process]
+    return _caller(family or [named], attempt)
 
 
-def _asker(family: Sequence[Agent], attempt: Attempt) -> Asker:
-    return Asker(tuple(sorted(family, key=lambda agent: "#" in agent.process)), attempt.agent)
+def _caller(family: Sequence[Agent], attempt: Attempt) -> GitCaller:
+    return GitCaller(tuple(sorted(family, key=lambda agent: "#" in agent.process)), attempt.agent)

@@ -1,7 +1,7 @@
 """Whether an agent may have locks: one rule for the guard of tool calls and for git's fence.
 
-A crew's protected branches are moved by its guardian, or by a guest, which is a person's ordinary
-session; another role holds the branch's lock by its own `octet lock acquire`, or is refused.
+Protected branches are moved by the guardian, or by a guest, which is a person's ordinary session.
+Another role must hold the branch's lock by its own `octet lock acquire`, or is refused.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from octet.base.errors import AgentGone, LockAwaited, LockHeld, NotFound, OctetE
 from octet.base.vocabulary import GUEST, REPOSITORY_GUARDIAN
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
+from octet.core.locks.locks import Lock
 from octet.guard import policy
 
-log = logging.getLogger("octet.permission")
+log = logging.getLogger(__name__)
 
 # A guest commits where the person lets it, one at a time.
 MAY_MOVE_BRANCHES = frozenset({GUEST, REPOSITORY_GUARDIAN})
@@ -29,16 +30,14 @@ def acquire(octet: Octet, agent: Agent, resources: Sequence[str]) -> policy.Answ
         if resources:
             octet.locks.acquire(agent, resources, scope="turn")
     except LockHeld as held:
-        return described(octet, held)
+        return describe(octet, held)
     except AgentGone:
         return policy.Gone()
     return policy.Granted()
 
 
 def in_the_way(octet: Octet, agent: Agent, needs: policy.Needs) -> policy.Held | None:
-    """A lock of another agent on what a call may change, where its paths are known in part only;
-    None for none.
-    """
+    """Another agent's lock on what a call with partly known paths may change; None for none."""
     if not needs.partial_paths:
         return None
     others = {
@@ -47,10 +46,12 @@ def in_the_way(octet: Octet, agent: Agent, needs: policy.Needs) -> policy.Held |
         if lock.holder not in (agent.id, agent.parent)
     }
     found = policy.match_partial(needs, others)
-    if found is None:
-        return None
-    lock = others[found]
-    held = LockHeld(
+    return describe(octet, as_held(others[found])) if found else None
+
+
+def as_held(lock: Lock) -> LockHeld:
+    """A lock as the refusal that it means for others."""
+    return LockHeld(
         lock.resource,
         lock.holder,
         scope=lock.scope,
@@ -58,11 +59,10 @@ def in_the_way(octet: Octet, agent: Agent, needs: policy.Needs) -> policy.Held |
         since_ms=lock.since_ms,
         ttl_ms=lock.ttl_ms,
     )
-    return described(octet, held)
 
 
-def described(octet: Octet, held: LockHeld) -> policy.Held:
-    """A lock that another holds, or has waited for, with its task, its age and its end."""
+def describe(octet: Octet, held: LockHeld) -> policy.Held:
+    """A lock that another agent holds, or has waited for, with its task, its age and its end."""
     title = ""
     if held.task:
         try:
@@ -95,8 +95,8 @@ def _is_renewed(octet: Octet, holder: str) -> bool:
 
 
 def _reserved(octet: Octet, agent: Agent, resources: Sequence[str]) -> policy.Reserved | None:
-    """A crew's main moves by its guardian only; whoever took the branch's lock by its own command
-    knows what it does.
+    """A refusal for a role that does not move protected branches, unless the agent has taken the
+    branch's lock by command.
     """
     if agent.role in MAY_MOVE_BRANCHES:
         return None

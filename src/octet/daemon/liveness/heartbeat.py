@@ -99,7 +99,7 @@ class Heartbeat:
         """How many agents of this machine were alive at the last round."""
         return self._live
 
-    def hasten(self) -> None:
+    def beat_soon(self) -> None:
         """A project has come up: do a round now."""
         self._hastened = True
         self._wake.set()
@@ -116,13 +116,13 @@ class Heartbeat:
         except OctetError as error:
             log.warning("the embedded server does not end: %s", error)
 
-    def noticed(self, agent: Agent) -> None:
+    def watch(self, agent: Agent) -> None:
         """A hook has just registered an agent: watch its process from now on."""
         self._live = max(self._live, 1)
         if process := local_process(agent):
             self._watcher.watch(process)
             if not self._fence_cache.knows(process.pid):
-                self.hasten()
+                self.beat_soon()
 
     def _run(self) -> None:
         next_beat = 0.0

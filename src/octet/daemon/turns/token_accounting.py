@@ -189,13 +189,17 @@ class TokenAccounting:
                 log.warning("%s: budgets are looked at later: %s", project.name, error)
 
 
-def paused_by_budget(project: ProjectSession, agent: Agent) -> str:
-    """Why a budget pauses the agent, "" when none does; costs nothing where no budget is set."""
+def budget_notice(project: ProjectSession, agent: Agent) -> str:
+    """Says to the person that a budget pauses the agent; "" when none does. Costs nothing where no
+    budget is set.
+    """
     config = project.config
     if not (config.budget_day_tokens or config.budget_task_tokens):
         return ""
     state = project.connected().work_states.get(agent.id)
-    return state.paused if state.paused_by == PAUSED_BY else ""
+    if state.paused_by != PAUSED_BY:
+        return ""
+    return f"Octet: {agent.id} is paused: {state.paused}."
 
 
 def _settle(project: ProjectSession) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.daemon.hooks.test_service import Client
+from tests.integration.daemon.client import Client
 from tests.integration.daemon.liveness.test_heartbeat import register
 from tests.integration.daemon.liveness.test_rescuer import at_work
 from tests.integration.daemon.liveness.test_rescuer import repository as repository
@@ -125,7 +125,7 @@ def test_a_successor_of_the_daemon_tells_it_too(asleep: Sleeper, projects: Proje
     heartbeat = Heartbeat(projects)
     asleep.client.service = HookService(projects, heartbeat)
     assert "waits to be claimed again" in asleep.write()
-    asleep.client.service.token_accounting.stop()
+    asleep.client.service.context.token_accounting.stop()
     heartbeat._watcher.stop()
 
 

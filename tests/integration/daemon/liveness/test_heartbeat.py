@@ -247,7 +247,7 @@ def test_a_killed_orchestrator_is_replaced_within_two_seconds_and_a_stopped_one_
         wait_for(lambda: heartbeat.live_agents() == 2, "the first heartbeat")
         sleeper.send_signal(signal.SIGSTOP)
         octet.store.client.delete(octet.store.keys.heartbeat(first.id))
-        heartbeat.hasten()
+        heartbeat.beat_soon()
         wait_for(
             lambda: bool(octet.store.client.exists(octet.store.keys.heartbeat(first.id))),
             "a round that renews its lease",

@@ -73,7 +73,7 @@ def at_work(
 
 def die(octet: Octet, heartbeat: Heartbeat, process: subprocess.Popen[bytes], task: Task) -> float:
     """Kill the process; the seconds until its task can be claimed."""
-    heartbeat.hasten()
+    heartbeat.beat_soon()
     wait_for(lambda: heartbeat.live_agents() > 0, "the first heartbeat")
     process.kill()
     began = time.monotonic()

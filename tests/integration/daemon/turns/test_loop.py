@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.integration.daemon.hooks.test_service import Client
+from tests.integration.daemon.client import Client
 from tests.support.store_fixtures import join
 
 from octet.client.api import Octet
@@ -339,7 +339,7 @@ def test_a_person_comes_first(one: Client, octet: Octet, repository: Path) -> No
 
 
 def crew_of(client: Client) -> Octet:
-    return client.service._projects.find(str(client.root), client.url).connected()
+    return client.service.projects.find(str(client.root), client.url).connected()
 
 
 def test_a_wake_brings_the_task_with_it(one: Client, octet: Octet) -> None:

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.daemon.hooks.test_service import Client, clients
+from tests.integration.daemon.client import Client
 from tests.support.redis_fixtures import wait_for
 
 from octet.client.api import Octet
 from octet.daemon.turns import token_accounting
 from octet.project.config import FILE
-
-__all__ = ["clients"]
 
 
 class Writer:
