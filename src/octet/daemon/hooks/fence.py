@@ -135,7 +135,7 @@ def _check_worktree(project: ProjectSession, attempt: Attempt, caller: GitCaller
     octet, needs = project.connected(), fence.worktree_needs(attempt, project.repository)
     for lock in _locks(octet, needs.resources):
         if lock.holder not in caller.names:
-            answer = permission.describe(octet, permission.as_held(lock))
+            answer = permission.answer_held(octet, permission.as_held(lock))
             return policy.judge(needs, answer, project.repository)
     return policy.Verdict()
 

@@ -30,7 +30,7 @@ def acquire(octet: Octet, agent: Agent, resources: Sequence[str]) -> policy.Answ
         if resources:
             octet.locks.acquire(agent, resources, scope="turn")
     except LockHeld as held:
-        return describe(octet, held)
+        return answer_held(octet, held)
     except AgentGone:
         return policy.Gone()
     return policy.Granted()
@@ -46,7 +46,7 @@ def in_the_way(octet: Octet, agent: Agent, needs: policy.Needs) -> policy.Held |
         if lock.holder not in (agent.id, agent.parent)
     }
     found = policy.match_partial(needs, others)
-    return describe(octet, as_held(others[found])) if found else None
+    return answer_held(octet, as_held(others[found])) if found else None
 
 
 def as_held(lock: Lock) -> LockHeld:
@@ -61,7 +61,7 @@ def as_held(lock: Lock) -> LockHeld:
     )
 
 
-def describe(octet: Octet, held: LockHeld) -> policy.Held:
+def answer_held(octet: Octet, held: LockHeld) -> policy.Held:
     """A lock that another agent holds, or has waited for, with its task, its age and its end."""
     title = ""
     if held.task:

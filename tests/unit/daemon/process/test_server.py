@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.support.redis_fixtures import wait_for
 
 from octet.daemon.process import server
 from octet.daemon.process.server import Server, peer_uid
@@ -79,7 +78,9 @@ def test_each_of_many_gets_its_own_answer(running: Running) -> None:
     with ThreadPoolExecutor(50) as pool:
         assert [reply.stdout for reply in pool.map(running.ask, payloads)] == payloads
     assert running.server.requests == 200
-    wait_for(lambda: running.server.in_flight == 0, "the last is counted out, after its reply")
+    running.server.stop_accepting(leave_backlog=True)
+    assert running.server.drain(20)
+    assert running.server.in_flight == 0
 
 
 def test_one_that_takes_long_holds_up_nobody(running: Running) -> None:
