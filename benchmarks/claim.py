@@ -25,7 +25,8 @@ from typing import Any
 from benchmarks.table import Row, render
 from octet.base.errors import NothingToClaim
 from octet.core.agents.registry import Agent, Agents, Registration
-from octet.core.tasks.tasks import Task, Tasks
+from octet.core.tasks.record import Task
+from octet.core.tasks.tasks import Tasks
 from octet.store.connection import open_client
 from octet.store.embedded import program
 from octet.store.keys import Keys

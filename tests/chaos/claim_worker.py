@@ -18,7 +18,8 @@ from tests.chaos.history import Recorder
 from octet.base.errors import AgentGone, NothingToClaim, StaleToken
 from octet.base.process import identify
 from octet.core.agents.registry import Agent, Agents, Registration
-from octet.core.tasks.tasks import Task, Tasks
+from octet.core.tasks.record import Task
+from octet.core.tasks.tasks import Tasks
 from octet.store.connection import open_client
 from octet.store.keys import Keys
 from octet.store.scripts import Store

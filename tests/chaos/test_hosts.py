@@ -17,7 +17,7 @@ from tests.chaos.hosts import LEASE_S, Field, Host, ip, remove_leftovers, second
 from tests.support.redis_fixtures import wait_for
 
 from octet.base.errors import StaleToken
-from octet.core.tasks.tasks import Task
+from octet.core.tasks.record import Task
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 

@@ -36,7 +36,7 @@ WORKER = Path(__file__).parent / "lock_worker.py"
 
 
 class Crowd:
-    """Workers of one project, started together; one that is killed has expired by its pid, as the
+    """Workers of one project, started together; one that is killed expires by its pid, as the
     daemon does it.
     """
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +21,8 @@ from tests.support.redis_fixtures import PROGRAMS, Server
 
 from octet.base.vocabulary import GATES
 from octet.client.api import Octet
-from octet.core.agents.registry import Agent, Registration
+from octet.core.agents.registry import LOCK_TTL_MS, Agent, Registration
+from octet.core.locks.waiting import QueuePlace
 from octet.core.tasks.record import HELD_STATES, TaskState
 from octet.store.connection import open_client
 from octet.store.script_files import load_script, script_names
@@ -85,6 +86,13 @@ def only_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     for module in ("store.subscription", "patterns.queue", "patterns.state", "patterns.pipeline"):
         monkeypatch.setattr(f"octet.{module}.LOOK_EVERY_S", 600.0)
+
+
+def try_in_queue(
+    octet: Octet, agent: Agent, resources: Sequence[str], place: QueuePlace, scope: str = "own"
+) -> Mapping[str, str]:
+    """One try of a waiter for locks, which keeps its place when it is refused."""
+    return octet.locks._acquire(agent, resources, scope, LOCK_TTL_MS, place)
 
 
 def join(octet: Octet, role: str = "developer", **facts: Any) -> Agent:

@@ -9,7 +9,7 @@ from octet.cli._common.caller import caller
 from octet.cli._common.context import opened
 from octet.cli._common.output import emit, json_option
 from octet.cli.own_use import run_option, show, space, ttl_option
-from octet.patterns.errors import MOST_FAIL_FAST, ReportedError
+from octet.patterns.errors import MAX_FAIL_FAST, ReportedError
 
 name_argument = click.argument("name")
 
@@ -25,7 +25,7 @@ def errors_group() -> None:
 @click.option("--item", default="", help="What it is about.")
 @click.option(
     "--fail-fast",
-    type=click.IntRange(0, MOST_FAIL_FAST),
+    type=click.IntRange(0, MAX_FAIL_FAST),
     metavar="N",
     help="N errors stop the work; 0: however many.",
 )
@@ -93,7 +93,7 @@ def count_errors(name: str, run: str | None, as_json: bool) -> None:
 @name_argument
 @click.option(
     "--fail-fast",
-    type=click.IntRange(0, MOST_FAIL_FAST),
+    type=click.IntRange(0, MAX_FAIL_FAST),
     default=0,
     metavar="N",
     help="Stop at N, whatever was set.",
@@ -109,7 +109,7 @@ def check(name: str, fail_fast: int, run: str | None, as_json: bool) -> None:
 
 @errors_group.command("limit")
 @name_argument
-@click.argument("fail_fast", metavar="N", type=click.IntRange(0, MOST_FAIL_FAST))
+@click.argument("fail_fast", metavar="N", type=click.IntRange(0, MAX_FAIL_FAST))
 @ttl_option
 @run_option
 @json_option

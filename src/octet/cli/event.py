@@ -16,7 +16,7 @@ from octet.cli._common.durations import UNITS_S
 from octet.cli._common.output import emit, json_option
 from octet.core.messaging.events import Event, Events, Since
 
-MOST_LOGGED = 50
+MAX_LOGGED = 50
 
 
 class SinceParameter(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -120,9 +120,9 @@ def log(pattern: str, count: int | None, since: Since | None, as_json: bool) -> 
 
 def _logged(events: Events, pattern: str, since: Since | None, count: int | None) -> list[Event]:
     if since is None and pattern == "*":
-        return events.log(count or MOST_LOGGED)
+        return events.log(count or MAX_LOGGED)
     found = list(events.replay("0" if since is None else since, pattern))
-    return found[-count:] if count else found[-MOST_LOGGED:] if since is None else found
+    return found[-count:] if count else found[-MAX_LOGGED:] if since is None else found
 
 
 def line_of(event: Event) -> str:

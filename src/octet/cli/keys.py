@@ -13,7 +13,7 @@ from octet.cli._common.context import opened
 from octet.cli._common.output import emit, json_option, table
 from octet.patterns.leftovers import Key, keys_of
 
-MOST_LISTED = 1000
+MAX_LISTED = 1000
 
 
 @click.command("keys")
@@ -22,7 +22,7 @@ MOST_LISTED = 1000
     "-n",
     "most",
     type=click.IntRange(1, 100_000),
-    default=MOST_LISTED,
+    default=MAX_LISTED,
     show_default=True,
     help="With PREFIX: at most so many.",
 )

@@ -9,7 +9,7 @@ from octet.base.text import plain
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option, table
 from octet.cli.own_use import (
-    MOST_SHOWN,
+    MAX_SHOWN,
     WAIT,
     read_value,
     run_option,
@@ -96,7 +96,7 @@ def list_values(prefix: str, run: str | None, as_json: bool) -> None:
     with space(run) as where:
         found = where.kv.list(prefix)
     rows = [
-        [m.key, f"{m.ttl_ms // 1000} s" if m.ttl_ms >= 0 else "never", show(m.value, MOST_SHOWN)]
+        [m.key, f"{m.ttl_ms // 1000} s" if m.ttl_ms >= 0 else "never", show(m.value, MAX_SHOWN)]
         for m in found
     ]
     emit(found, table(["KEY", "EXPIRES", "VALUE"], rows) if rows else "no values", as_json)

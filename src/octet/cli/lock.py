@@ -17,7 +17,7 @@ from octet.client.api import Octet
 from octet.core.agents.identity import NAMED_LEASE_MS, PERSON_LEASE_MS
 from octet.core.agents.registry import LOCK_TTL_MS, Agent
 from octet.core.locks.locks import Lock
-from octet.core.locks.names import canonical, check
+from octet.core.locks.names import canonical, check_resource
 from octet.guard.paths import spoken_resource
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -113,7 +113,7 @@ def _refusal(octet: Octet, held: LockHeld) -> str:
 
 
 def _resource(octet: Octet, text: str) -> str:
-    check(text)
+    check_resource(text)
     return canonical(spoken_resource(octet.project, text) if octet.project else text)
 
 

@@ -27,7 +27,7 @@ from octet.cli.own_use import (
 from octet.cli.progress import bar, watch_readings
 from octet.patterns.map import (
     FOREVER_S,
-    MOST_WORKERS,
+    MAX_WORKERS,
     WORK_LEASE_S,
     ItemResult,
     Map,
@@ -302,7 +302,7 @@ def clear(name: str, run: str | None, as_json: bool) -> None:
     type=click.File(errors="surrogateescape"),
     help="Put its lines in first.",
 )
-@click.option("--workers", type=click.IntRange(1, MOST_WORKERS), default=3, show_default=True)
+@click.option("--workers", type=click.IntRange(1, MAX_WORKERS), default=3, show_default=True)
 @click.option(
     "--lease",
     "lease_s",

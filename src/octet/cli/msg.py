@@ -16,7 +16,7 @@ from octet.cli._common.context import opened
 from octet.cli._common.output import emit, json_option, table
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.messaging.messages import EVERYBODY, KINDS, MOST_TEXT, PRIORITIES, TASK, Message
+from octet.core.messaging.messages import EVERYBODY, KINDS, MAX_TEXT, PRIORITIES, TASK, Message
 
 LISTED = 20
 MOST_PRINTED = 4000
@@ -88,7 +88,7 @@ def _read_text() -> str:
     """Standard input, as far as a message may go and a little further, so that too much of it is
     refused and not cut.
     """
-    return sys.stdin.read(MOST_TEXT + 1)
+    return sys.stdin.read(MAX_TEXT + 1)
 
 
 def _check_recipient(octet: Octet, to: str, everyone: bool) -> None:
@@ -139,7 +139,7 @@ def inbox(ref: str | None, limit: int, recent: bool, sent: bool, as_json: bool) 
             ]
         )
         now, left = octet.now_ms(), 0 if ref else octet.messages.look(agent).fresh
-    most = MOST_TEXT * 2 if ref else MOST_PRINTED
+    most = MAX_TEXT * 2 if ref else MOST_PRINTED
     lines = [f"{_heading(message, now)}\n{quoted(message.text, most)}" for message in found] or [
         "no new messages"
     ]

@@ -20,7 +20,7 @@ from octet.patterns.runs import Space
 from octet.patterns.values import decode, encode
 
 WAIT = "10m"
-MOST_SHOWN = 300
+MAX_SHOWN = 300
 
 
 run_option = click.option(

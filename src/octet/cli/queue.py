@@ -13,7 +13,7 @@ from octet.cli._common.context import opened
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option, table
 from octet.cli.own_use import (
-    MOST_SHOWN,
+    MAX_SHOWN,
     WAIT,
     read_lines,
     read_value,
@@ -221,7 +221,7 @@ def peek(name: str, count: int, run: str | None, as_json: bool) -> None:
         values = where.queue(name).peek(count)
     emit(
         values,
-        "\n".join(show(value, MOST_SHOWN) for value in values)
+        "\n".join(show(value, MAX_SHOWN) for value in values)
         or f"queue {name} has nothing that nobody was given yet",
         as_json,
     )

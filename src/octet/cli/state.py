@@ -8,7 +8,7 @@ from octet.base.errors import NothingThere
 from octet.base.text import plain
 from octet.cli._common.output import emit, json_option, table
 from octet.cli.own_use import (
-    MOST_SHOWN,
+    MAX_SHOWN,
     WAIT,
     read_value,
     run_option,
@@ -79,7 +79,7 @@ def all_fields(name: str, run: str | None, as_json: bool) -> None:
     """Every field with its version."""
     with space(run) as where:
         found = where.state(name).read_all()
-    rows = [[field.field, field.version, show(field.value, MOST_SHOWN)] for field in found]
+    rows = [[field.field, field.version, show(field.value, MAX_SHOWN)] for field in found]
     emit(
         found,
         table(["FIELD", "VERSION", "VALUE"], rows) if rows else f"state {name} has no fields",
@@ -138,7 +138,7 @@ def watch(name: str, field: str | None, run: str | None, as_json: bool) -> None:
     """Show fields as they change, until Ctrl-C."""
     with space(run) as where:
         for change in where.state(name).watch(field):
-            shown = "deleted" if change.version == ABSENT else show(change.value, MOST_SHOWN)
+            shown = "deleted" if change.version == ABSENT else show(change.value, MAX_SHOWN)
             emit(change, f"{plain(change.field)}  {shown}", as_json)
 
 

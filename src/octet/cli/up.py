@@ -19,8 +19,8 @@ from octet.cli._common.context import given_url, opened, project_of
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option
 from octet.client.api import Octet
-from octet.core.tasks.plans import MOST_TEXT
-from octet.core.tasks.tasks import Task
+from octet.core.tasks.plans import MAX_TEXT
+from octet.core.tasks.record import Task
 from octet.crew.client import denial, member_settings
 from octet.crew.control import exclusive
 from octet.crew.down import EndedCrew, end_crew
@@ -137,10 +137,10 @@ def _read_feature(feature: str | None) -> str:
     """
     if feature is None:
         return ""
-    text = (sys.stdin.read(MOST_TEXT + 1) if feature == "-" else feature).strip()
-    if not text or len(text) > MOST_TEXT:
+    text = (sys.stdin.read(MAX_TEXT + 1) if feature == "-" else feature).strip()
+    if not text or len(text) > MAX_TEXT:
         raise UsageError(
-            f"a feature is a text of 1 to {MOST_TEXT} characters: write more into a file of "
+            f"a feature is a text of 1 to {MAX_TEXT} characters: write more into a file of "
             "the repository, and name that"
         )
     return text

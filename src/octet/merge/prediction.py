@@ -98,7 +98,7 @@ def _send_back_or_warn(
 
 def _send_back(octet: Octet, agent: Agent, task: Task, found: str) -> None:
     claims = len(octet.tasks.held_by(agent.id))
-    held = octet.tasks.claim(agent, task.stage, task.id, most=claims + 1)
+    held = octet.tasks.claim(agent, task.stage, task.id, max_claims=claims + 1)
     octet.tasks.send_back(
         task.id,
         held.token,

@@ -136,7 +136,7 @@ class MergeQueue:
         with suppress(NothingToClaim):
             while len(tasks) < self._settings.batch:
                 claims = others + len(tasks)
-                tasks.append(self._octet.tasks.claim(self._agent, MERGE, most=claims + 1))
+                tasks.append(self._octet.tasks.claim(self._agent, MERGE, max_claims=claims + 1))
         return tasks
 
     def merge_batch(self, tasks: Sequence[Task]) -> Iterator[MergeReport]:

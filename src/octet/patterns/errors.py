@@ -20,9 +20,9 @@ from octet.base.text import plain
 from octet.patterns.values import check_name, decode, ttl_ms
 from octet.store.scripts import Store
 
-MOST_TEXT = 4000
-MOST_ADDED = 1000
-MOST_FAIL_FAST = 1_000_000
+MAX_TEXT = 4000
+MAX_ADDED = 1000
+MAX_FAIL_FAST = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ class Errors:
         Raises:
             UsageError: a text is empty, or there are more than 1000.
         """
-        if not 0 < len(texts) <= MOST_ADDED or not all(map(str.strip, texts)):
-            raise UsageError(f"report 1 to {MOST_ADDED} errors at once, each with a text")
+        if not 0 < len(texts) <= MAX_ADDED or not all(map(str.strip, texts)):
+            raise UsageError(f"report 1 to {MAX_ADDED} errors at once, each with a text")
         return self._run(
             fail_fast,
             by or f"{host_id()}:{os.getpid()}",
             plain(item, 500),
-            *(plain(text, MOST_TEXT) for text in texts),
+            *(plain(text, MAX_TEXT) for text in texts),
         )
 
     def limit(self, fail_fast: int) -> ErrorCount:
@@ -121,9 +121,9 @@ class Errors:
             return int(pipe.execute()[0])
 
     def _run(self, fail_fast: int | None, by: str, item: str, *texts: str) -> ErrorCount:
-        if fail_fast is not None and not 0 <= fail_fast <= MOST_FAIL_FAST:
+        if fail_fast is not None and not 0 <= fail_fast <= MAX_FAIL_FAST:
             raise UsageError(
-                f"{fail_fast} errors cannot stop the work: it is 1 to {MOST_FAIL_FAST}, or 0 "
+                f"{fail_fast} errors cannot stop the work: it is 1 to {MAX_FAIL_FAST}, or 0 "
                 "for never"
             )
         reply = self._store.run(

@@ -20,7 +20,7 @@ from octet.base.commands import end_watcher, watch_line
 from octet.base.errors import CommandFailed, UsageError
 from octet.base.text import plain
 from octet.git.program import clean_environment
-from octet.patterns.values import MOST_BYTES, decode, encode
+from octet.patterns.values import MAX_BYTES, decode, encode
 
 LOOK_S = 0.5
 TAIL_BYTES = 2000
@@ -116,9 +116,9 @@ def _reason(status: int, err: IO[bytes]) -> str:
 
 def _value(out: IO[bytes]) -> Any:
     out.seek(0)
-    data = out.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
+    data = out.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
         raise CommandFailed(
-            f"it printed more than {MOST_BYTES} bytes: have it write a file and print the name"
+            f"it printed more than {MAX_BYTES} bytes: have it write a file and print the name"
         )
     return decode(data.decode("utf-8", "surrogateescape").rstrip("\n"))

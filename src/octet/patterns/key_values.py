@@ -21,7 +21,7 @@ from octet.store.scan import scan_keys
 from octet.store.scripts import Reply, Store
 from octet.store.subscription import Wakeups, wait_until
 
-MOST_DELETED = 1000
+MAX_DELETED = 1000
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class KeyValues:
 
     def delete(self, *keys: str) -> int:
         """Delete values; returns how many there were."""
-        if not 0 < len(keys) <= MOST_DELETED:
-            raise UsageError(f"delete 1 to {MOST_DELETED} keys at once, not {len(keys)}")
+        if not 0 < len(keys) <= MAX_DELETED:
+            raise UsageError(f"delete 1 to {MAX_DELETED} keys at once, not {len(keys)}")
         with self._store.errors():
             return int(self._store.client.unlink(*map(self._key, keys)))
 

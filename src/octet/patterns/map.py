@@ -32,8 +32,8 @@ from octet.patterns.progress import Reading
 from octet.patterns.queue import (
     LEASE_S,
     MAX_DELIVERIES,
-    MOST_PUSHED,
-    MOST_VALUES,
+    MAX_PUSHED,
+    MAX_VALUES,
     Item,
     Kept,
     Queue,
@@ -42,7 +42,7 @@ from octet.patterns.values import check_name, decode, encode, ttl_ms, whole_numb
 from octet.store.scripts import Store, Value
 from octet.store.subscription import Wakeups, wait_until
 
-MOST_WORKERS = 64
+MAX_WORKERS = 64
 WORK_LEASE_S = 30.0
 FOREVER_S = 1e9
 _RECORD = re.compile(r"(\d{1,15})(?: (\d{1,15}) (\S+)\n(.*))?", re.DOTALL)
@@ -115,9 +115,9 @@ class Map:
                 than 64 KiB.
         """
         texts = [encode(item) for item in items]
-        if not 0 < len(texts) <= MOST_VALUES or sum(map(len, texts)) > MOST_PUSHED:
+        if not 0 < len(texts) <= MAX_VALUES or sum(map(len, texts)) > MAX_PUSHED:
             raise UsageError(
-                f"start a map with 1 to {MOST_VALUES} items at once, of {MOST_PUSHED} bytes "
+                f"start a map with 1 to {MAX_VALUES} items at once, of {MAX_PUSHED} bytes "
                 "together at most"
             )
         return int(self._run("map/start", items=texts)[1])
@@ -278,8 +278,8 @@ class Map:
         processes, each with `work`. Whoever else works on the same map helps. Raises as `work` and
         `wait`.
         """
-        if not 1 <= workers <= MOST_WORKERS:
-            raise UsageError(f"work with 1 to {MOST_WORKERS} workers, not {workers}")
+        if not 1 <= workers <= MAX_WORKERS:
+            raise UsageError(f"work with 1 to {MAX_WORKERS} workers, not {workers}")
         if fail_fast is not None:
             self.errors.limit(fail_fast)
         if wanted := list(items):

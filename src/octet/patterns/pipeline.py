@@ -40,7 +40,7 @@ from octet.store.subscription import LOOK_EVERY_S, Wakeups, wait_until
 
 LEASE_S = 300.0
 RUN_LEASE_S = 15.0
-MOST_STEPS = 100
+MAX_STEPS = 100
 _AFTER_S = 0.002
 
 
@@ -104,8 +104,8 @@ class Pipeline:
             Refused: it has other steps.
             UsageError: there are none or more than 100, or two are called alike.
         """
-        if not 0 < len(steps) <= MOST_STEPS or len(set(steps)) < len(steps):
-            raise UsageError(f"a pipeline has 1 to {MOST_STEPS} steps, each with a name of its own")
+        if not 0 < len(steps) <= MAX_STEPS or len(set(steps)) < len(steps):
+            raise UsageError(f"a pipeline has 1 to {MAX_STEPS} steps, each with a name of its own")
         for step in steps:
             if not NAME_PATTERN.fullmatch(step):
                 raise UsageError(
@@ -128,7 +128,7 @@ class Pipeline:
         """
         with self._store.errors():
             fields = self._store.client.hgetall(self._key)
-        count = min(whole_number(fields.get("n", "")) or 0, MOST_STEPS)
+        count = min(whole_number(fields.get("n", "")) or 0, MAX_STEPS)
         if count < 1:
             raise NothingThere(
                 f"there is no pipeline {self.name}: `octet pipeline start {self.name} STEP…` "

@@ -19,7 +19,7 @@ from typing import Any
 from octet.base.errors import UsageError
 from octet.base.files import read_text
 
-MOST_BYTES = 256 * 1024
+MAX_BYTES = 256 * 1024
 _ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+([^\s:`][^:`]*?)\s*:\s*(`+)\s*(.+?)\s*\2\s*")
 
 
@@ -29,7 +29,7 @@ def read_steps(path: Path) -> dict[str, str]:
     Raises:
         UsageError: the file cannot be read, or has no steps, or one that is no text.
     """
-    text = read_text(path, MOST_BYTES)
+    text = read_text(path, MAX_BYTES)
     readers = {
         ".json": _from_json,
         ".toml": _from_toml,

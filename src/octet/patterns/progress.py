@@ -22,7 +22,7 @@ from octet.store.scripts import Reply, Store, as_mapping
 from octet.store.subscription import Wakeups, wait_until
 
 MOST = 2**53
-MOST_NOTE = 200
+MAX_NOTE = 200
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Progress:
             number=number,
             how=how,
             total="" if total is None else total,
-            note=plain(note, MOST_NOTE),
+            note=plain(note, MAX_NOTE),
         )
         if reply[0] == Reply.NUMBER:
             raise UsageError(

@@ -32,8 +32,8 @@ from octet.store.subscription import LOOK_EVERY_S, Wakeups, wait_until
 
 LEASE_S = 300.0
 MAX_DELIVERIES = 5
-MOST_VALUES = 10_000
-MOST_PUSHED = 16 * 1024 * 1024
+MAX_VALUES = 10_000
+MAX_PUSHED = 16 * 1024 * 1024
 _RECORD = re.compile(r"(\d+) (\d+) (\d+) (\S+)\n([^\n]*)\n(.*)", re.DOTALL)
 # A look at what is due must not come before it is.
 _AFTER_S = 0.002
@@ -131,9 +131,9 @@ class Queue:
                 them or 16 MiB.
         """
         texts = [encode(value) for value in values]
-        if not 0 < len(texts) <= MOST_VALUES or sum(map(len, texts)) > MOST_PUSHED:
+        if not 0 < len(texts) <= MAX_VALUES or sum(map(len, texts)) > MAX_PUSHED:
             raise UsageError(
-                f"push 1 to {MOST_VALUES} values at once, of {MOST_PUSHED} bytes together at most"
+                f"push 1 to {MAX_VALUES} values at once, of {MAX_PUSHED} bytes together at most"
             )
         return int(self._run("queue/push", values=texts)[1])
 

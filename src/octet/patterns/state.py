@@ -26,7 +26,7 @@ from octet.store.scripts import Reply, Store, Value
 from octet.store.subscription import LOOK_EVERY_S, Wakeups, wait_until
 
 ABSENT = "0"
-MOST_FIELDS = 1000
+MAX_FIELDS = 1000
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class State:
             UsageError: a value is no JSON or larger than 64 KiB, or there are more than 1000
                 fields.
         """
-        if not 0 < len(fields) <= MOST_FIELDS:
-            raise UsageError(f"set 1 to {MOST_FIELDS} fields at once, not {len(fields)}")
+        if not 0 < len(fields) <= MAX_FIELDS:
+            raise UsageError(f"set 1 to {MAX_FIELDS} fields at once, not {len(fields)}")
         pairs = [
             text for field, value in fields.items() for text in (check_field(field), encode(value))
         ]

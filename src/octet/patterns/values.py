@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 from octet.base.errors import UsageError
 from octet.store.scripts import to_json
 
-MOST_BYTES = 64 * 1024
-MOST_FIELD = 1024
+MAX_BYTES = 64 * 1024
+MAX_FIELD = 1024
 DEFAULT_TTL_S = 24 * 3600.0
 LONGEST_S = 10 * 365 * 86400.0
 # Nothing that a shell, a pattern of SCAN or another key's name would be changed by.
@@ -45,11 +45,11 @@ def check_field(field: str) -> str:
     Raises:
         UsageError: it is none.
     """
-    if not 0 < len(field) <= MOST_FIELD or any(
+    if not 0 < len(field) <= MAX_FIELD or any(
         ord(character) < 32 or character == "\x7f" for character in field
     ):
         raise UsageError(
-            f"field {field[:80]!r}: use 1 to {MOST_FIELD} characters, none of them a control "
+            f"field {field[:80]!r}: use 1 to {MAX_FIELD} characters, none of them a control "
             "character"
         )
     return field
@@ -70,9 +70,9 @@ def encode(value: Any) -> str:
         ) from error
     except (TypeError, ValueError) as error:
         raise UsageError(f"the value is not JSON: {error}") from error
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
         raise UsageError(
-            f"a value has at most {MOST_BYTES} bytes, not {size}: store it in a file and "
+            f"a value has at most {MAX_BYTES} bytes, not {size}: store it in a file and "
             "send its name"
         )
     return text

@@ -19,7 +19,7 @@ class Bug:
     """`patches`: what is replaced by what, by file of the package; each text is there exactly once.
 
     `mix`: what the workers do; `kills`: whether some are killed; `buries`: whether it shows only
-    where somebody has expired, which is done every quarter of a second.
+    where somebody expires, which is done every quarter of a second.
     """
 
     name: str

@@ -35,7 +35,7 @@ from octet.base.errors import (
 )
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent, Registration
-from octet.core.tasks.tasks import Task
+from octet.core.tasks.record import Task
 from octet.store.connection import open_client
 
 Claim = tuple[str, str]

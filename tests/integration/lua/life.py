@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.store_fixtures import join, merging
+from tests.support.store_fixtures import join, merging, try_in_queue
 
 from octet.base.errors import (
     AgentGone,
@@ -340,10 +340,10 @@ def _wait(octet: Octet, developer: Agent, other: Agent) -> None:
     """
     octet.locks.acquire(developer, ["path:c.py"])
     place = QueuePlace()
-    refuses(LockHeld, octet.locks.acquire_in_turn, developer, ["path:d/", "name:x"], place)
+    refuses(LockHeld, try_in_queue, octet, developer, ["path:d/", "name:x"], place)
     third = join(octet)
     refuses(LockAwaited, octet.locks.acquire, third, ["path:d/f"])
-    refuses(Deadlock, octet.locks.acquire_in_turn, other, ["path:*.py"], QueuePlace())
+    refuses(Deadlock, try_in_queue, octet, other, ["path:*.py"], QueuePlace())
     give_up(octet.store, place)
     tokens = octet.locks.acquire(third, ["path:d/"])
     octet.locks.release("path:d/", tokens["path:d/"])

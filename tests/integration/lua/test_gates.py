@@ -22,7 +22,7 @@ from octet.base.errors import (
 )
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.tasks.tasks import Task
+from octet.core.tasks.record import Task
 from octet.core.tasks.verdicts import Finding, NewRecord
 
 PATH = ("review", "security", "test", "merge")

@@ -14,7 +14,8 @@ from octet.base.globs import matches
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.tasks.plans import NewTask
-from octet.core.tasks.tasks import ClaimOrder, Task
+from octet.core.tasks.record import Task
+from octet.core.tasks.tasks import ClaimOrder
 from octet.core.tasks.waiting import claim_when_there
 
 
@@ -112,7 +113,7 @@ def test_capabilities(octet: Octet) -> None:
     octet.tasks.add("one", priority=5, needs=["sql"])
     octet.tasks.add("any", priority=1)
     assert octet.tasks.claim(plain).title == "any"
-    assert [octet.tasks.claim(expert, most=9).title for _ in range(2)] == ["both", "one"]
+    assert [octet.tasks.claim(expert, max_claims=9).title for _ in range(2)] == ["both", "one"]
     assert octet.tasks.counts()["pending"] == 0
     assert contradictions(octet) == []
 

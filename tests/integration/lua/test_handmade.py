@@ -77,7 +77,7 @@ def test_raw_values_come_in_order(any_octet: Octet) -> None:
         client.lpush(keys.pending, f"raw {number}")
     assert any_octet.tasks.counts()["pending"] == 250
     agent = join(any_octet)
-    titles = [any_octet.tasks.claim(agent, most=1000).title for _ in range(250)]
+    titles = [any_octet.tasks.claim(agent, max_claims=1000).title for _ in range(250)]
     assert titles == [f"raw {number}" for number in range(250)]
     assert client.llen(keys.pending) == 0
 
@@ -116,7 +116,7 @@ def test_a_name_put_into_the_priority_queue(any_octet: Octet) -> None:
     any_octet.tasks.add("less urgent", priority=99)
     client.zadd(keys.priority, {"task:critical:security-fix": 100, "later": 100})
     agent = join(any_octet)
-    tasks = [any_octet.tasks.claim(agent, most=9) for _ in range(4)]
+    tasks = [any_octet.tasks.claim(agent, max_claims=9) for _ in range(4)]
     assert [task.title for task in tasks][0::3] == ["more urgent", "less urgent"]
     assert {task.title for task in tasks[1:3]} == {"task:critical:security-fix", "later"}
     assert {task.priority for task in tasks[1:3]} == {100}

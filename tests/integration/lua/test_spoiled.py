@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.store_fixtures import contradictions, join, merging, snapshot
+from tests.support.store_fixtures import contradictions, join, merging, snapshot, try_in_queue
 
 from octet.base.errors import LockHeld, NothingToClaim, OctetError, StoreSpoiled
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent, Registration
 from octet.core.locks.waiting import QueuePlace, give_up
 from octet.core.messaging.event_log import LogReader
-from octet.core.tasks.tasks import Task
+from octet.core.tasks.record import Task
 from octet.core.tasks.verdicts import Finding, NewRecord
 from octet.core.usage.transcripts import Tokens
 from octet.patterns.pipeline import StepClaim
@@ -94,7 +94,7 @@ def world(single_octet: Octet) -> World:
     octet.locks.acquire(guardian, ["name:m", "path:docs/"])
     for waiter in (idle, guardian):
         with pytest.raises(LockHeld):
-            octet.locks.acquire_in_turn(waiter, ["path:a", "path:*.md"], QueuePlace(waiter.id))
+            try_in_queue(octet, waiter, ["path:a", "path:*.md"], QueuePlace(waiter.id))
     lock = octet.locks.acquire(developer, ["name:x"])["name:x"]
     octet.messages.send(developer.id, "first", sender="x")
     octet.messages.read(developer)
@@ -164,7 +164,7 @@ def add_cost(world: World) -> Any:
 
 def wait_for_b(world: World) -> None:
     with suppress(LockHeld):  # a refusal that keeps the place
-        world.octet.locks.acquire_in_turn(world.idle, ["path:b"], QueuePlace())
+        try_in_queue(world.octet, world.idle, ["path:b"], QueuePlace())
 
 
 RECORD = NewRecord("changes", "x", (Finding("a.py", 1, "note", "x"),))

@@ -24,7 +24,7 @@ from tests.support.store_fixtures import contradictions, join
 from octet.base.errors import IllegalTransition, NothingToClaim, Refused, StaleToken, WorkMoved
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.tasks.tasks import STAGES
+from octet.core.tasks.record import STAGES
 from octet.core.tasks.verdicts import Finding, NewRecord
 from octet.store.connection import open_client
 
@@ -154,9 +154,9 @@ class TaskMachine(RuleBasedStateMachine):
         wanted = self.expected(agent, stage)
         if wanted is None:
             with pytest.raises(NothingToClaim):
-                self.octet.tasks.claim(agent, stage, most=99)
+                self.octet.tasks.claim(agent, stage, max_claims=99)
             return
-        task = self.octet.tasks.claim(agent, stage, most=99)
+        task = self.octet.tasks.claim(agent, stage, max_claims=99)
         found = self.tasks[task.id]
         assert found is wanted or (wanted.offered_to == agent.id and found.offered_to == agent.id)
         assert int(task.token) > self.last_token

@@ -18,7 +18,7 @@ from octet.base.errors import NothingThere, OctetError, Refused, StaleToken, Sto
 from octet.client.api import Octet
 from octet.patterns.errors import Errors
 from octet.patterns.map import Map
-from octet.patterns.values import MOST_BYTES
+from octet.patterns.values import MAX_BYTES
 
 
 def outcome(call: Callable[[], Any]) -> Any:
@@ -80,7 +80,7 @@ def test_what_has_a_result_is_not_done_again(octet: Octet) -> None:
 
 def test_a_result_that_cannot_be_stored_is_the_items_error(octet: Octet) -> None:
     """Neither the item nor the other ones are lost by it."""
-    values = {"set": {1}, "large": "x" * (MOST_BYTES + 1), "nan": math.nan, "fine": 1}
+    values = {"set": {1}, "large": "x" * (MAX_BYTES + 1), "nan": math.nan, "fine": 1}
     results = octet.map("m").run(list(values), values.__getitem__, workers=2)
     assert [result.error is None for result in results] == [False, False, False, True]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from octet.core.tasks.tasks import Task
+from octet.core.tasks.record import Task
 from octet.core.tasks.verdicts import Record
 from octet.demo.verdict import Move, check_moves, check_records
 

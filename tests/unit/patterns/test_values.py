@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from octet.base.errors import UsageError
 from octet.patterns.values import (
-    MOST_BYTES,
+    MAX_BYTES,
     check_field,
     check_name,
     decode,
@@ -73,7 +73,7 @@ def test_plain_text_is_stored_as_it_is(text: str) -> None:
         object(),
         "\ud800",
         ["\ud800"],
-        "x" * (MOST_BYTES + 1),
+        "x" * (MAX_BYTES + 1),
         "é" * 40_000,
     ],
 )

@@ -11,7 +11,7 @@ from octet.base.vocabulary import ROLES
 from octet.client.api import Octet
 from octet.core.agents.identity import current_agent, this_process
 from octet.core.agents.registry import Agent
-from octet.core.tasks.tasks import Task
+from octet.core.tasks.record import Task
 
 
 def caller(octet: Octet) -> Agent:

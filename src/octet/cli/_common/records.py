@@ -10,8 +10,8 @@ from octet.base.text import age, plain
 from octet.core.tasks.record import Task
 from octet.core.tasks.verdicts import Record
 
-MOST_LINES = 40
-MOST_LINE = 500
+MAX_LINES = 40
+MAX_LINE = 500
 
 
 def records_data(task: Task, records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -38,18 +38,18 @@ def full_lines(task: Task, records: Sequence[Record], now_ms: int) -> list[str]:
             for line in text_lines("\n".join([*map(str, record.findings), record.note]))
         ]
         lines += [
-            f"   | {line}" for line in text_lines(_text(record.evidence, "output"))[-MOST_LINES:]
+            f"   | {line}" for line in text_lines(_text(record.evidence, "output"))[-MAX_LINES:]
         ]
     return lines
 
 
 def text_lines(text: str) -> list[str]:
     """Lines of a text that somebody else wrote, made plain; as many as fit."""
-    lines = [plain(line, MOST_LINE) for line in text.splitlines() if line.strip()]
+    lines = [plain(line, MAX_LINE) for line in text.splitlines() if line.strip()]
     return (
         lines
-        if len(lines) <= MOST_LINES
-        else [*lines[: MOST_LINES - 1], f"… and {len(lines) - MOST_LINES + 1} lines more"]
+        if len(lines) <= MAX_LINES
+        else [*lines[: MAX_LINES - 1], f"… and {len(lines) - MAX_LINES + 1} lines more"]
     )
 
 

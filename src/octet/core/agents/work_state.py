@@ -82,7 +82,7 @@ class Unclaimable:
     (0: until something changes).
     """
 
-    picture: str
+    fingerprint: str  # of the queue, as `TaskReader.fingerprint`
     until_ms: int = 0
     offers: int = 0  # in a row, of work that the agent's own command claims
 
@@ -215,7 +215,7 @@ def to_fields(state: WorkState) -> dict[str, str]:
         "reminders": task.reminders,
         "barren": state.fruitless,
         "returns": json.dumps(dict(state.returned)) if state.returned else "",
-        "vain": unclaimable.picture,
+        "vain": unclaimable.fingerprint,
         "vain_until_ms": unclaimable.until_ms,
         "offers": unclaimable.offers,
     }

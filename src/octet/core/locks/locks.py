@@ -1,9 +1,8 @@
-"""Locks: leases on named resources, all or nothing, re-entrant for the holder, released with their
-token only.
+"""Locks: leases on named resources, all or nothing, re-entrant, released only with their token.
 
-A lock lives as long as its agent (whose heartbeat renews it) and ends with its task, its turn, its
-release, or its TTL. Who waits for one gets it in the order of arrival; nobody passes, but for those
-for whom the first in the queue waits itself.
+A lock lives as long as its agent, whose heartbeat renews it, and ends with its task, its turn, its
+release or its TTL. Waiters get it in the order of arrival. An agent passes the first in the queue
+only where that one waits for it.
 """
 
 from __future__ import annotations
@@ -40,28 +39,23 @@ class LockWaiter:
 
 @dataclass(frozen=True)
 class Lock:
-    """One lock in force. `scope` is turn, task or own; `since_ms` is server time, `ttl_ms` what is
-    left (-1: for ever).
-
-    `waiting`, oldest first, are those that `Locks.list` finds waiting for it or for a path that it
-    covers; `wide`: whether it covers any.
-    """
+    """One lock in force."""
 
     resource: str
     holder: str
     token: str = ""
-    scope: str = "own"
+    scope: str = "own"  # turn, task or own: what it ends with
     task: str = ""
-    since_ms: int = 0
-    ttl_ms: int = -1
-    waiting: tuple[LockWaiter, ...] = ()
-    wide: bool = False
+    since_ms: int = 0  # server time
+    ttl_ms: int = -1  # what is left; -1: for ever
+    waiting: tuple[LockWaiter, ...] = ()  # for it or a path in it, oldest first (`Locks.list`)
+    wide: bool = False  # whether it covers other paths
 
     @classmethod
     def from_value(
         cls, resource: str, value: str, ttl_ms: int, waiting: tuple[LockWaiter, ...] = ()
     ) -> Lock:
-        """A lock from its Redis value; one set by hand holds nothing but the holder's name."""
+        """A lock from its Redis value; of one set by hand only the holder is known."""
         wide = is_wide(resource)
         try:
             record = from_json(value)
@@ -94,7 +88,7 @@ class Locks:
         scope: str = "own",
         ttl_ms: int = LOCK_TTL_MS,
     ) -> Mapping[str, str]:
-        """Take all of `resources` or none; returns resource → fencing token.
+        """Acquire all of `resources` or none; returns resource → fencing token.
 
         Args:
             resources: a directory (`path:src/`) or a glob (`path:src/*.py`) covers what lies in it.
@@ -103,10 +97,9 @@ class Locks:
             ttl_ms: how long the lock outlives its last renewal.
 
         Raises:
-            LockHeld: another agent holds one of them, or (`LockAwaited`) has waited for it; nothing
-                was taken.
-            AgentGone: the agent was declared dead in the meantime.
-            UsageError: a resource is not of a known kind, or the scope or TTL makes no sense.
+            LockHeld: another agent holds one of them, or (`LockAwaited`) has waited longer for it.
+            AgentGone: the agent was declared dead.
+            UsageError: a resource is of no known kind, or the scope or TTL is invalid.
         """
         return self._acquire(agent, resources, scope, ttl_ms, None)
 
@@ -120,15 +113,15 @@ class Locks:
         ttl_ms: int = LOCK_TTL_MS,
         stop: threading.Event | None = None,
     ) -> Mapping[str, str]:
-        """Take all of `resources` as soon as all are free, first come first served, waiting at most
-        `wait_s` seconds; holds none meanwhile.
+        """Acquire all of `resources` when all are free, in the order of arrival, within `wait_s`
+        seconds; holds none until then.
 
-        The agent must be kept alive by somebody (its machine's daemon, or `Agents.heartbeat`) where
-        `wait_s` is longer than its lease. `stop` ends the wait within a second; Ctrl-C too.
+        Where `wait_s` exceeds the agent's lease, its machine's daemon or `Agents.heartbeat` must
+        keep it alive. `stop` and Ctrl-C end the wait within a second.
 
         Raises:
-            Deadlock: who holds one of them waits, through whomever, for this agent.
-            LockHeld, AgentGone, UsageError: as `acquire`, at the end of the time.
+            Deadlock: waiting for one of them would close a wait cycle.
+            LockHeld, AgentGone, UsageError: as `acquire`, when the time is over.
         """
         if wait_s <= 0:
             return self._acquire(agent, resources, scope, ttl_ms, None)
@@ -138,20 +131,6 @@ class Locks:
             wait_s,
             stop,
         )
-
-    def acquire_in_turn(
-        self,
-        agent: Agent,
-        resources: Sequence[str],
-        place: QueuePlace,
-        *,
-        scope: str = "own",
-        ttl_ms: int = LOCK_TTL_MS,
-    ) -> Mapping[str, str]:
-        """One try of a waiter, which keeps its `place` in the queue when it is refused; otherwise
-        as `acquire_when_free`.
-        """
-        return self._acquire(agent, resources, scope, ttl_ms, place)
 
     def _acquire(
         self,
@@ -191,16 +170,16 @@ class Locks:
         return dict(zip(resources, reply[1:], strict=True))
 
     def release(self, resource: str, token: str) -> None:
-        """Free a lock.
+        """Release a lock.
 
         Raises:
             NotFound: it is not locked.
-            StaleToken: it has passed on to another holder, or was taken anew.
+            StaleToken: another agent holds it, or the same one acquired it anew.
         """
         self._release(resource, token, "")
 
     def break_lock(self, resource: str, by: str) -> str:
-        """A person frees another's lock; the log says who. Returns the holder that lost it.
+        """Release another's lock, on a person's word (`by`, for the log); returns its holder.
 
         Raises:
             NotFound: it is not locked.
@@ -208,23 +187,23 @@ class Locks:
         return self._release(resource, "", by or "?")
 
     def end_turn(self, agent: Agent) -> Sequence[str]:
-        """Free what the agent took for its turn and for no task; returns the resources, none for an
-        agent that was buried.
+        """Release the agent's locks of scope turn that belong to no task; returns the resources,
+        none for an agent that is gone.
         """
         reply = self._store.run("lock/end_turn", agent=agent.id, incarnation=agent.incarnation)
         return reply[1:]
 
     def freed(self, agent: Agent, *, told: Sequence[str] = ()) -> tuple[int, Sequence[str]]:
-        """Of what the agent's tool calls were denied in the last hour and it did not get since: how
-        many, and which it could have now.
+        """The resources that were denied to the agent's tool calls in the last hour and that it has
+        not acquired since: how many, and which are free now.
 
-        `told` are those that it has heard of: they are forgotten.
+        `told`: those that it has been told of, which are forgotten.
         """
         reply = self._store.run("lock/freed", agent=agent.id, told=told)
         return reply[1], reply[2:]
 
     def get(self, resource: str) -> Lock:
-        """One lock, also one that was set by hand.
+        """One lock, which may have been set by hand.
 
         Raises:
             NotFound: it is not locked.
@@ -239,7 +218,7 @@ class Locks:
         return Lock.from_value(resource, value, ttl_ms)
 
     def list(self) -> Sequence[Lock]:
-        """Every lock in force, by resource, and who waits for it."""
+        """Every lock in force with its waiters, by resource."""
         reply = self._store.run("lock/list")
         rows = [reply[i : i + 4] for i in range(1, len(reply), 4)]
         found = [
@@ -254,7 +233,7 @@ class Locks:
         if reply[0] == Reply.MISSING:
             raise NotFound(f"{resource} is not locked")
         if reply[0] == Reply.STALE:
-            raise StaleToken(f"{resource} has passed on: {reply[1]} holds it now")
+            raise StaleToken(f"this lock of {resource} is over: {reply[1]} holds it now")
         return str(reply[1])
 
 

@@ -1,9 +1,10 @@
-"""Names of resources, each written in one way only, so that one thing has one lock.
+"""Names of resources in their canonical form, so that one thing has one lock.
 
-canonical("path:src//auth/./a.py")     # "path:src/auth/a.py" canonical("path:src/auth/**")
-# "path:src/auth/": a directory, and all that lies in it canonical("path:**")                   #
-"path:**": the whole checkout is_wide("path:src/*.py")               # True: `*`, `**` and `?` are
-wildcards, brackets are not: file names have them
+canonical("path:src//auth/./a.py")     # "path:src/auth/a.py"
+canonical("path:src/auth/**")          # "path:src/auth/": the directory and all that lies in it
+canonical("path:**")                   # "path:**": the whole checkout
+is_wide("path:src/*.py")               # True: `*`, `**` and `?` are wildcards; brackets are not,
+                                       # because file names have them
 """
 
 from __future__ import annotations
@@ -13,25 +14,25 @@ import re
 from octet.base.errors import UsageError
 
 PATTERN = re.compile(r"(repository|worktree|path|task|name):[^\x00-\x1f\x7f]{1,4096}", re.DOTALL)
-MOST_PARTS = 64
+MAX_PARTS = 64
 EVERYTHING = "path:**"
 
 
 def canonical(resource: str) -> str:
-    """The resource's own name; paths are relative to the repository.
+    """The resource's canonical name; paths are relative to the repository.
 
     Raises:
         UsageError: it is of no known kind, or a path that leads out of the repository.
     """
-    check(resource)
+    check_resource(resource)
     return _path(resource) if resource.startswith("path:") else resource
 
 
-def check(resource: str) -> None:
-    """Refuse a resource that is of no known kind.
+def check_resource(resource: str) -> None:
+    """Refuse a resource of no known kind.
 
     Raises:
-        UsageError: with the kinds there are.
+        UsageError: the kinds there are.
     """
     if not PATTERN.fullmatch(resource):
         raise UsageError(
@@ -53,8 +54,8 @@ def _path(resource: str) -> str:
     for part in text.split("/"):
         if part == ".." and not parts:
             raise UsageError(
-                f"resource {resource[:80]!r} lies outside of the repository: a path is "
-                "relative to its root"
+                f"resource {resource[:80]!r} lies outside the repository: a path is relative to "
+                "its root"
             )
         if part == "..":
             parts.pop()
@@ -70,8 +71,8 @@ def _path(resource: str) -> str:
     anchored = (
         text.startswith("/") and "/" not in name.rstrip("/") and is_wide(f"path:{name.rstrip('/')}")
     )
-    if len(parts) > MOST_PARTS and is_wide(f"path:{name}"):
+    if len(parts) > MAX_PARTS and is_wide(f"path:{name}"):
         raise UsageError(
-            f"resource {resource[:80]!r}: a glob or directory has at most {MOST_PARTS} parts"
+            f"resource {resource[:80]!r}: a glob or directory has at most {MAX_PARTS} parts"
         )
     return f"path:{'/' * anchored}{name}"

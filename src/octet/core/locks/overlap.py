@@ -1,5 +1,5 @@
-"""Who changes which path in a worktree of its own: agents that will meet in a merge are told while
-it is still cheap.
+"""Detects agents that change the same path in worktrees of their own, and tells both of the
+conflict while it is still cheap.
 
 overlaps.touch(agent, ["src/a.py"])   # [Overlap("src/a.py", "developer-2", "T7", "octet/T7")],
                                       # once for each pair of agents and path
@@ -13,12 +13,12 @@ from typing import NamedTuple
 from octet.core.agents.registry import Agent
 from octet.store.scripts import Reply, Store
 
-# As long as work on a task may lie unfinished; renewed at each touch.
-KEPT_MS = 7 * 24 * 3600 * 1000
+# How long work on a task may lie unfinished; renewed at each touch.
+MEMORY_MS = 7 * 24 * 3600 * 1000
 
 
 class Overlap(NamedTuple):
-    """Another agent that changes the path too; `task` and `branch` are "" where it has none."""
+    """Another agent that changes the same path; `task` and `branch` are "" where it has none."""
 
     path: str
     agent: str
@@ -33,8 +33,8 @@ class OverlapDetector:
         self._store = store
 
     def touch(self, agent: Agent, paths: Sequence[str], branch: str = "") -> Sequence[Overlap]:
-        """Note that the agent changes `paths`, relative to its checkout; whom it was not told of
-        before, and they have a message.
+        """Note that the agent changes `paths`, relative to its checkout; returns the overlaps that
+        are new to it. The other agents get a message.
 
         Raises:
             StoreUnreachable: the server does not answer.
@@ -44,7 +44,7 @@ class OverlapDetector:
             agent=agent.id,
             incarnation=agent.incarnation,
             branch=branch or agent.branch,
-            ttl_ms=KEPT_MS,
+            ttl_ms=MEMORY_MS,
             paths=paths,
         )
         if reply[0] == Reply.GONE:

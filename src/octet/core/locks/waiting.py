@@ -1,9 +1,8 @@
-"""Waiting for locks: called when it is one's turn, in the order of arrival, without asking
-meanwhile.
+"""Waiting for locks without polling, in the order of arrival.
 
-Whoever frees a lock calls the first that waits for it, on a list that this waiter blocks on, and
-tells the next to look after it: should the first not come within a moment, its process is dead. A
-waiter is heard of every few seconds, or loses its place.
+The script that frees a lock calls its first waiter, on a list that this waiter blocks on, and tells
+the next one to look a moment later: if the first has not come by then, its process is dead. A
+waiter that is silent for some seconds loses its place.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ HEAR_EVERY_S = 1.0
 
 @dataclass
 class QueuePlace:
-    """A place in the queue: the waiter's name, and its ticket as soon as it has one."""
+    """A place in the queue: the waiter's name, and its ticket once it has one."""
 
     waiter: str = field(default_factory=lambda: uuid.uuid4().hex)
     ticket: str = ""
@@ -40,11 +39,11 @@ def wait_for_turn(
     wait_s: float,
     stop: threading.Event | None = None,
 ) -> T:
-    """What `acquire` returns when it no longer raises `LockHeld`; it is called at once, and
-    whenever it is the place's turn.
+    """Call `acquire` at once and at each turn of its place, until it no longer raises `LockHeld`;
+    returns its result.
 
     Raises:
-        LockHeld: the time is over, or somebody stopped it. Whatever else `acquire` raises.
+        LockHeld: the time is over, or `stop` is set. All other errors of `acquire`.
     """
     place, end, stop = QueuePlace(), time.monotonic() + wait_s, stop or threading.Event()
     queued = True
@@ -55,7 +54,7 @@ def wait_for_turn(
             except LockHeld as held:
                 if time.monotonic() >= end or stop.is_set():
                     raise
-                # A lock that nobody renews runs out unannounced.
+                # A lock that is not renewed runs out unannounced.
                 look_s = (
                     min(LOOK_EVERY_S, held.ttl_ms / 1000 + 0.01)
                     if held.ttl_ms > 0
@@ -72,7 +71,7 @@ def wait_for_turn(
 
 
 def _wait(store: Store, place: QueuePlace, until: float, stop: threading.Event) -> None:
-    """Until the place is called, or `until`, on the clock of `time.monotonic`."""
+    """Block until the place is called, or `until`, on the clock of `time.monotonic`."""
     while (left_s := until - time.monotonic()) > 0 and not stop.is_set():
         with store.errors():
             word = store.client.blpop(
@@ -85,5 +84,5 @@ def _wait(store: Store, place: QueuePlace, until: float, stop: threading.Event) 
 
 
 def give_up(store: Store, place: QueuePlace) -> None:
-    """Leave the queue; whoever stood behind is called."""
+    """Leave the queue; the next waiter is called."""
     store.run("lock/leave_queue", waiter=place.waiter)

@@ -22,7 +22,7 @@ from octet.store.subscription import LOOK_EVERY_S as LOOK_AT_LOG_EVERY_S
 from octet.store.subscription import Wakeups
 
 TYPE_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
-MOST_BYTES = 64 * 1024
+MAX_BYTES = 64 * 1024
 OWN_FIELDS = frozenset({"id", "type", "at_ms"})
 # A watcher without a time-out wakes this often, so that Ctrl-C is heard.
 LOOK_EVERY_S = 1.0
@@ -71,9 +71,9 @@ class Events:
             body = to_json(dict(fields or {}))
         except (TypeError, ValueError) as error:
             raise UsageError(f"event fields are not JSON: {error}") from error
-        if len(body) > MOST_BYTES:
+        if len(body) > MAX_BYTES:
             raise UsageError(
-                f"an event has at most {MOST_BYTES} bytes, not {len(body)}: store it in a "
+                f"an event has at most {MAX_BYTES} bytes, not {len(body)}: store it in a "
                 "file and send its name"
             )
         self._store.run("event/publish", type=event_type, fields=body)

@@ -18,7 +18,7 @@ from octet.base.vocabulary import AGENT_NAME, TASK_ID
 from octet.core.agents.registry import Agent
 from octet.store.scripts import Reply, Store, as_mapping, from_json, to_json
 
-MOST_TEXT = 16 * 1024
+MAX_TEXT = 16 * 1024
 KINDS = ("note", "question", "answer", "finding", "request", "warning", "handoff")
 PRIORITIES = ("low", "normal", "high")
 EVERYBODY = ("all", "everybody")
@@ -27,7 +27,7 @@ REFERENCE = re.compile(r"((?:task:)?[\w.-]{1,80})/(\d{1,20}-\d{1,20})", re.ASCII
 # What was given and not settled for so long counts as waiting again: whoever was to get it is idle,
 # or its hook's answer was lost.
 UNSETTLED_MS = 5_000
-MOST_KEPT = 50
+MAX_KEPT = 50
 KEPT_MS = 30 * 24 * 3600 * 1000
 # Quoting, sender, kind and age of one message, in characters.
 FRAME = 500
@@ -147,7 +147,7 @@ class Messages:
             task=task,
             priority=priority,
             reply_to=reply_to,
-            max_kept=MOST_KEPT,
+            max_kept=MAX_KEPT,
             kept_ms=KEPT_MS,
         )
         if reply[0] != Reply.OK:
@@ -187,7 +187,7 @@ class Messages:
         *,
         most: int = 20,
         room: int = 1 << 30,
-        shown: int = MOST_TEXT,
+        shown: int = MAX_TEXT,
     ) -> Taken:
         """Give the agent what waits, urgent ones first, then oldest first; to be settled.
 
@@ -226,7 +226,7 @@ class Messages:
             for given, shown in verdicts
             for text in ("shown" if shown else "back", given.inbox, given.id, given.record)
         ]
-        self._store.run("msg/settle", max_kept=MOST_KEPT, kept_ms=KEPT_MS, verdicts=told)
+        self._store.run("msg/settle", max_kept=MAX_KEPT, kept_ms=KEPT_MS, verdicts=told)
 
     def read(self, agent: Agent, most: int = 20) -> Sequence[Message]:
         """Take and settle at once, for a reader that is a program: what an earlier read of its own
@@ -237,11 +237,11 @@ class Messages:
         self.settle([(given, True) for given in taken.given])
         return list(taken.messages)
 
-    def shown(self, agent: Agent, most: int = MOST_KEPT) -> Sequence[Message]:
+    def shown(self, agent: Agent, most: int = MAX_KEPT) -> Sequence[Message]:
         """What the agent has read lately, the newest first."""
         return list(_kept(self._lines(self._keys.shown(agent.id), most)))
 
-    def sent(self, agent: Agent, most: int = MOST_KEPT) -> Sequence[tuple[str, str, str, int]]:
+    def sent(self, agent: Agent, most: int = MAX_KEPT) -> Sequence[tuple[str, str, str, int]]:
         """What the agent has sent lately, the newest first: reference, text (its beginning),
         `waits`, `given` or `read`, when.
         """
@@ -313,9 +313,9 @@ def _check(to: str, text: str, kind: str, priority: str, reply_to: str) -> None:
     named = TASK_ID.fullmatch(to.removeprefix(TASK)) if is_task else AGENT_NAME.fullmatch(to)
     if not named:
         raise UsageError(f"{to!r} is no agent, role or task: `octet agent list` shows who is there")
-    if not text.strip() or len(text) > MOST_TEXT:
+    if not text.strip() or len(text) > MAX_TEXT:
         raise UsageError(
-            f"a message has 1 to {MOST_TEXT} characters, not {len(text)}: put the rest into "
+            f"a message has 1 to {MAX_TEXT} characters, not {len(text)}: put the rest into "
             "a file and send its name"
         )
     if kind not in KINDS or priority not in PRIORITIES:

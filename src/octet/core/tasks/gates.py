@@ -1,7 +1,6 @@
-"""Which gates a task passes between the commit that is submitted and the merge; pure.
+"""The gates that a task passes between its submitted commit and the merge; pure.
 
-gates_for(task, ["src/auth/login.py"], config)      # ("review", "security", "test", "merge") where
-the project says so
+gates_for(task, ["src/auth/login.py"], config)      # ("review", "security", "test", "merge")
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from octet.project.config import Config
 
 
 def gates_for(task: Task, changed_paths: Iterable[str], config: Config) -> tuple[str, ...]:
-    """The task's own gates, else the project's; and security where a label or a touched path
+    """The task's own gates, else the project's; with security where a label or a touched path
     (repository-relative) calls for it.
 
-    What was once decided stays: a task that is submitted again never loses a gate.
+    A gate that was decided stays: a task that is submitted again never loses one.
     """
     wanted = set(task.gates or config.gates)
     if set(task.labels) & set(config.security_labels) or any(

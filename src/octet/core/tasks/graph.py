@@ -1,4 +1,4 @@
-"""Tasks and what they depend on, drawn: as a tree for the terminal, for Graphviz, for Mermaid."""
+"""The graph of tasks and their dependencies: as a tree for terminals, for Graphviz, for Mermaid."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from octet.core.tasks.record import Task, TaskState
 
 Graph = Mapping[str, Task]
 OVER = frozenset({TaskState.DONE, TaskState.CANCELLED})
-MOST_LABEL = 60
+MAX_LABEL = 60
 
 
 def connected(tasks: Graph, start: str) -> Graph:
-    """A task with all that it depends on and all that depends on it, at any distance."""
+    """A task with its dependencies and its dependents, at any distance."""
     children = _children(tasks)
     found = {start}
     for step in (lambda task_id: tasks[task_id].after, lambda task_id: children.get(task_id, ())):
@@ -31,7 +31,7 @@ def connected(tasks: Graph, start: str) -> Graph:
 
 
 def unfinished(tasks: Graph) -> Graph:
-    """Without what is over, unless something unfinished depends on it."""
+    """The graph without tasks that are over, unless an unfinished task depends on them."""
     needed = {other for task in tasks.values() if task.state not in OVER for other in task.after}
     return {
         task_id: task
@@ -41,9 +41,7 @@ def unfinished(tasks: Graph) -> Graph:
 
 
 def render_tree(tasks: Graph) -> str:
-    """A line for each task, below what it waits for; one that waits for several is written out
-    once.
-    """
+    """A line for each task, below its dependencies; a task with several is written out once."""
     children, lines, shown = _children(tasks), list[str](), set[str]()
     roots = [
         task_id
@@ -62,7 +60,7 @@ def render_tree(tasks: Graph) -> str:
 
 
 def render_dot(tasks: Graph) -> str:
-    """The graph in Graphviz' language; an arrow leads to what may begin after."""
+    """The graph in Graphviz's language; an arrow leads to a task that may begin after."""
     nodes = [f"  {_quoted(task.id)} [label={_quoted(_label(task))}];" for task in tasks.values()]
     edges = [f"  {_quoted(before)} -> {_quoted(after)};" for before, after in _edges(tasks)]
     return "\n".join(["digraph tasks {", "  rankdir=LR; node [shape=box];", *nodes, *edges, "}"])
@@ -82,7 +80,7 @@ def render_mermaid(tasks: Graph) -> str:
 
 
 def stuck_on(task: Task, tasks: Graph) -> Sequence[str]:
-    """The dependencies that will not be done unless somebody acts: dead, cancelled, or gone."""
+    """The dependencies that will never be done by themselves: dead, cancelled, or missing."""
     return [
         f"{other} ({tasks[other].state})" if other in tasks else f"{other} (missing)"
         for other in task.after
@@ -126,7 +124,7 @@ def _line(task: Task, tasks: Graph, again: bool) -> str:
 
 
 def _label(task: Task) -> str:
-    return f"{task.id}: {plain(task.title)[:MOST_LABEL]} ({task.state})"
+    return f"{task.id}: {plain(task.title)[:MAX_LABEL]} ({task.state})"
 
 
 def _quoted(text: str) -> str:
@@ -134,5 +132,5 @@ def _quoted(text: str) -> str:
 
 
 def _entities(text: str) -> str:
-    """Whatever Mermaid could take for its own syntax, by number."""
+    """The text with everything that Mermaid could take for syntax as numbered entities."""
     return re.sub(r"[^\w .,:()/+-]", lambda found: f"#{ord(found[0])};", text)

@@ -1,9 +1,8 @@
-"""A plan file → new tasks: JSON, Markdown, or YAML where PyYAML is installed. Every error names
-file and line.
+"""Plan files: JSON, Markdown, or YAML where PyYAML is installed. Every error names file and line.
 
 A JSON or YAML file is a list of tasks, or has one under `tasks`; a task has the fields of
-`NewTask`. In Markdown a task is a list item, with an id in brackets if it wants one; its fields and
-its description are indented below it, and a heading is its feature:
+`NewTask`. In Markdown a task is a list item, with its id, if it has one, in brackets; its fields and
+its description are indented below it, and the heading above is its feature:
 
     # Checkout
     - [schema] Add the address table
@@ -13,7 +12,7 @@ its description are indented below it, and a heading is its feature:
       after: schema
       needs: frontend
       accept: the form refuses an empty street
-      What is to be done, in as many lines as it takes.
+      The description, in any number of lines.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from octet.base.errors import UsageError
 from octet.base.files import read_text
 from octet.core.tasks.plans import NewTask, check_task
 
-MOST_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 4 * 1024 * 1024
 FIELDS = tuple(field.name for field in fields(NewTask))
 LISTS = frozenset({"labels", "paths", "needs", "after", "gates"})
 _ITEM = re.compile(r"[-*+]\s+(?:\[\s*([^\]]*?)\s*\]\s+)?(\S.*)")
@@ -49,9 +48,9 @@ def read_plan(path: Path) -> Sequence[Planned]:
     """The tasks of a file, each checked on its own.
 
     Raises:
-        UsageError: the file cannot be read, is no plan, or a field is out of its bounds.
+        UsageError: the file cannot be read, is no plan, or a field is out of bounds.
     """
-    text = read_text(path, MOST_BYTES, ": split the plan")
+    text = read_text(path, MAX_BYTES, ": split the plan")
     readers = {
         ".json": _from_json,
         ".yaml": _from_yaml,
@@ -61,12 +60,12 @@ def read_plan(path: Path) -> Sequence[Planned]:
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise UsageError(f"{path} is no plan that Octet can read: name it .json, .md or .yaml")
+        raise UsageError(f"{path}: Octet reads plans named .json, .md or .yaml")
     found = [
         Planned(_task(record, f"{path}:{line}"), line) for record, line in reader(text, str(path))
     ]
     if not found:
-        raise UsageError(f"{path} has no tasks in it")
+        raise UsageError(f"{path} has no tasks")
     return found
 
 
@@ -118,7 +117,7 @@ def _from_json(text: str, path: str) -> Records:
     except (json.JSONDecodeError, RecursionError) as error:
         line = getattr(error, "lineno", 1)
         raise UsageError(
-            f"{path}:{line}: this is no JSON: {getattr(error, 'msg', 'nested too deep')}"
+            f"{path}:{line}: not valid JSON: {getattr(error, 'msg', 'nested too deep')}"
         ) from error
     records = _records(whole, path)
     at = (
@@ -139,8 +138,8 @@ def _records(whole: object, path: str) -> Sequence[Mapping[str, Any]]:
     records = whole.get("tasks") if isinstance(whole, dict) and set(whole) == {"tasks"} else whole
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise UsageError(
-            f"{path}: a plan is a list of tasks, each an object with a title; or an object "
-            "that has it under `tasks`"
+            f"{path}: a plan is a list of tasks, each an object with a title, or an object with "
+            "such a list under `tasks`"
         )
     return records
 
@@ -150,15 +149,15 @@ def _from_yaml(text: str, path: str) -> Records:
         import yaml  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
         raise UsageError(
-            f"{path}: to read YAML Octet needs PyYAML, which is not installed: write the "
-            "plan as JSON or Markdown"
+            f"{path}: reading YAML needs PyYAML, which is not installed: write the plan as JSON "
+            "or Markdown"
         ) from None
     try:
         node, records = yaml.compose(text, yaml.SafeLoader), _records(yaml.safe_load(text), path)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise UsageError(
-            f"{path}:{mark.line + 1 if mark else 1}: this is no YAML: "
+            f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: "
             f"{getattr(error, 'problem', error)}"
         ) from error
     items = node.value[0][1].value if isinstance(node, yaml.MappingNode) else node.value

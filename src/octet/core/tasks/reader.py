@@ -1,4 +1,4 @@
-"""Tasks as they are read: one, many, by state, in order of claim; nothing here changes any."""
+"""Reading tasks: one, many, by state, in the order of claims. Nothing here changes a task."""
 
 from __future__ import annotations
 
@@ -22,19 +22,23 @@ _LISTED = (
     TaskState.DONE,
 )
 
-# So many of the first in each queue tell whether anything has changed there; how many there are in
-# all tells the rest.
-MOST_PICTURED = 20
+# How many of the first in each queue go into its fingerprint, beside its length.
+MAX_FINGERPRINTED = 20
 
 
 def stage_named(name: str) -> Stage:
+    """The stage of a name.
+
+    Raises:
+        UsageError: there is no such stage.
+    """
     if name not in STAGES:
         raise UsageError(f"no stage {name!r}: choose one of {', '.join(STAGES)}")
     return STAGES[name]
 
 
 class TaskReader:
-    """The tasks of one project, to be read."""
+    """The tasks of one project, read only."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -53,7 +57,7 @@ class TaskReader:
         return Task.from_hash({**fields, "id": task_id})
 
     def list(self, state: str | None = None, limit: int = 100) -> Sequence[Task]:
-        """At most `limit` tasks, those in work first, then the queues in order of claim, then the
+        """At most `limit` tasks: those in work, then the queues in the order of claims, then the
         finished, latest first.
 
         Raises:
@@ -61,13 +65,13 @@ class TaskReader:
         """
         if state is not None and state not in set(TaskState):
             raise UsageError(f"no state {state!r}: choose one of {', '.join(TaskState)}")
-        ids: dict[str, None] = {}  # in order; a task that moves on while this reads is met twice
+        ids: dict[str, None] = {}  # ordered; a task that moves while this reads is found twice
         for wanted in [TaskState(state)] if state else _LISTED:
             ids |= dict.fromkeys(self._ids(wanted, limit - len(ids)))
         return self._read(ids)
 
     def _read(self, ids: Iterable[str]) -> Sequence[Task]:
-        """The tasks of `ids`, without those that have no record."""
+        """The tasks of `ids` that have a record."""
         with self._store.errors():
             pipe = self._store.client.pipeline(transaction=False)
             for task_id in ids:
@@ -90,7 +94,7 @@ class TaskReader:
         return ids
 
     def _pending_ids(self, limit: int) -> Sequence[str]:
-        """Of all queues together, in order of claim."""
+        """The ids in all queues of the work stages, in the order of claims."""
         with self._store.errors():
             pipe = self._store.client.pipeline(transaction=False)
             for queue in self._pending_queues():
@@ -103,9 +107,7 @@ class TaskReader:
         return [self._keys.priority, *(self._keys.stage(name.removesuffix(":")) for name in names)]
 
     def counts(self) -> dict[str, int]:
-        """How many tasks are in each state; values that wait unread on the plain list count as
-        pending.
-        """
+        """The number of tasks by state; unread values of the plain list count as pending."""
         others = [state for state in TaskState if state != TaskState.PENDING]
         with self._store.errors():
             pipe = self._store.client.pipeline(transaction=False)
@@ -121,7 +123,7 @@ class TaskReader:
         return {str(state): counts[state] for state in TaskState}
 
     def queued(self, stage: str, limit: int = 100) -> Sequence[Task]:
-        """The tasks that wait for a gate, in order of claim.
+        """The tasks that wait for a gate, in the order of claims.
 
         Raises:
             UsageError: there is no such stage.
@@ -133,7 +135,7 @@ class TaskReader:
         return self._read(ids)
 
     def waiting(self, stage: str) -> int:
-        """How many tasks wait for a stage.
+        """The number of tasks that wait for a stage.
 
         Raises:
             UsageError: there is no such stage.
@@ -141,22 +143,22 @@ class TaskReader:
         with self._store.errors():
             return sum(count for count, _ in self._queued(stage, 1))
 
-    def picture(self, stage: str) -> str:
-        """What waits for a stage and how much is in flight, as a word that stays the same as long
-        as they do; "" when nothing waits.
+    def fingerprint(self, stage: str) -> str:
+        """A word for what waits for a stage and how much is in flight, which changes when they do;
+        "" when nothing waits.
 
         Raises:
             UsageError: there is no such stage.
         """
         with self._store.errors():
-            queued = self._queued(stage, MOST_PICTURED)
+            queued = self._queued(stage, MAX_FINGERPRINTED)
             in_flight = self._store.client.hlen(self._keys.scopes)
         if not sum(count for count, _ in queued):
             return ""
         return f"{stage}:{zlib.crc32(repr((queued, in_flight)).encode()):08x}"
 
-    def _queued(self, stage: str, most: int) -> Sequence[tuple[int, Sequence[str]]]:
-        """For each queue of a stage its length, and the first of what waits there."""
+    def _queued(self, stage: str, limit: int) -> Sequence[tuple[int, Sequence[str]]]:
+        """The length of each queue of a stage, and its first `limit` ids."""
         keys, step = self._keys, stage_named(stage)
         queues = [keys.stage(stage)]
         if step.waiting == TaskState.PENDING:
@@ -168,25 +170,25 @@ class TaskReader:
         pipe = self._store.client.pipeline(transaction=False)
         for queue in queues:
             pipe.zcard(queue)
-            pipe.zrevrange(queue, 0, most - 1)
+            pipe.zrevrange(queue, 0, limit - 1)
         if stage == BUILD:
             pipe.llen(keys.pending)
-            pipe.lrange(keys.pending, -most, -1)
+            pipe.lrange(keys.pending, -limit, -1)
         found = pipe.execute()
         return list(zip(found[::2], found[1::2], strict=True))
 
     def records(self, task_id: str) -> Sequence[Record]:
-        """What gates found out about the task, oldest first; the last hundred."""
+        """The gates' records of the task, oldest first; the last hundred."""
         with self._store.errors():
             return read_records(self._store.client.hgetall(self._keys.reviews(task_id)))
 
     def held_by(self, agent_id: str) -> Sequence[Task]:
-        """The tasks that an agent holds now."""
+        """The tasks that an agent holds."""
         with self._store.errors():
             ids = sorted(self._store.client.smembers(self._keys.claims(agent_id)))
         return [task for task in self._read(ids) if task.holder == agent_id] if ids else []
 
     def read(self, task_ids: Iterable[str]) -> Sequence[Task]:
-        """Those of the tasks that exist."""
+        """The tasks of these ids that exist."""
         wanted = list(task_ids)
         return self._read(wanted) if wanted else []

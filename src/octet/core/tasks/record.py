@@ -1,4 +1,4 @@
-"""A task's record: its states, the stages of its path, its fields as they are read from the store."""
+"""A task's record: its states, the stages of its path, and its fields."""
 
 from __future__ import annotations
 
@@ -12,21 +12,17 @@ from octet.store.scripts import from_json
 
 
 class TaskState(StrEnum):
-    """Where a task is in its life; `pending` and `submitted` wait in a queue, `blocked` waits for
-    other tasks.
+    """A task's place in its life. Failed work and requested changes are `pending` again."""
 
-    What was asked to be changed and what failed is `pending` again (after the last attempt `dead`).
-    """
-
-    BLOCKED = "blocked"
-    PENDING = "pending"
+    BLOCKED = "blocked"  # waits for other tasks
+    PENDING = "pending"  # waits to be claimed
     CLAIMED = "claimed"
-    SUBMITTED = "submitted"
+    SUBMITTED = "submitted"  # waits for a gate
     IN_REVIEW = "in-review"
     TESTING = "testing"
     MERGING = "merging"
     DONE = "done"
-    DEAD = "dead"
+    DEAD = "dead"  # its last attempt failed
     CANCELLED = "cancelled"
 
 
@@ -35,14 +31,12 @@ HELD_STATES = (TaskState.CLAIMED, TaskState.IN_REVIEW, TaskState.TESTING, TaskSt
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of the path from task to merge: what waits for it, and what a task is called while it
-    is worked on.
-    """
+    """A step of a task's path: the state of a task that waits for it, and of one in work there."""
 
     name: str
     waiting: TaskState
     working: TaskState
-    role: str
+    role: str  # that serves it
 
 
 _AT_GATE = {
@@ -51,7 +45,7 @@ _AT_GATE = {
     TEST: TaskState.TESTING,
     MERGE: TaskState.MERGING,
 }
-# A task's own path is data: its `work` stage, where it begins, and its `gates`.
+# A task's own path is data: its `work` stage, where it begins, and then its `gates`.
 STAGES = {
     name: Stage(name, TaskState.SUBMITTED, _AT_GATE[name], role)
     if name in GATES
@@ -61,12 +55,10 @@ STAGES = {
 
 
 class FailedAttempt(NamedTuple):
-    """How one attempt at a task, or at one of its gates, ended without a result: that gate or the
-    work's stage, by whom, why, when.
-    """
+    """An attempt at a task, or at one of its gates, that ended without a result."""
 
     attempt: int
-    stage: str
+    stage: str  # the work's stage, or the gate
     agent: str
     reason: str
     at_ms: int
@@ -74,44 +66,38 @@ class FailedAttempt(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """One task as it was when it was read. Times are server time in ms since the epoch, 0 when it
-    never happened.
-
-    `stage` is where it is on its path, which begins at `work` and leads through `gates` (empty
-    until they are decided, when the work is submitted); `gate_attempts` counts how often its
-    present gate ended badly; `after` are the tasks it depends on.
-    """
+    """One task when it was read. Times are server time in ms since the epoch, 0 for never."""
 
     id: str
     title: str
     state: str
-    stage: str = BUILD
-    work: str = BUILD
-    gates: tuple[str, ...] = ()
+    stage: str = BUILD  # where it is on its path
+    work: str = BUILD  # where its path begins
+    gates: tuple[str, ...] = ()  # the rest of its path; empty until it is submitted
     priority: float = 0
     description: str = ""
     labels: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
-    accept: str = ""
+    paths: tuple[str, ...] = ()  # globs of its scope
+    needs: tuple[str, ...] = ()  # capabilities that its agent must have
+    after: tuple[str, ...] = ()  # the tasks it depends on
+    accept: str = ""  # how to see that it is done
     feature: str = ""
-    holder: str = ""
-    token: str = ""
-    attempts: int = 0
+    holder: str = ""  # the agent of the current claim
+    token: str = ""  # of the current claim
+    attempts: int = 0  # at its work
     max_attempts: int = 3
-    gate_attempts: int = 0
-    progress: float = 0
+    gate_attempts: int = 0  # failed ones at its present gate
+    progress: float = 0  # percent
     note: str = ""
-    author: str = ""
+    author: str = ""  # the agent that submitted it
     branch: str = ""
     commit: str = ""
     merge_commit: str = ""
     result: str = ""
-    findings: str = ""
-    last_reason: str = ""
+    findings: str = ""  # the changes that a gate asked for
+    last_reason: str = ""  # why it was requeued
     ended: tuple[FailedAttempt, ...] = ()
-    rescue_ref: str = ""
+    rescue_ref: str = ""  # the snapshot of a dead agent's uncommitted work
     rescue_size: str = ""
     created_by: str = ""
     created_ms: int = 0
@@ -121,9 +107,7 @@ class Task:
 
     @classmethod
     def from_hash(cls, fields: dict[str, str]) -> Task:
-        """A task from its Redis hash; a field that somebody spoiled by hand falls back to its
-        default.
-        """
+        """A task from its Redis hash; a field that was spoiled by hand has its default."""
         known = {name: fields[name] for name in cls.__dataclass_fields__ if name in fields}
         values: dict[str, object] = dict(known)
         for name in (

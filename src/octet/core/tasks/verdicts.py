@@ -1,13 +1,11 @@
-"""What gates found out about a task's work: who judged which commit, with what outcome, and the
-evidence for it.
+"""The gates' records of a task: the judge, the commit, the verdict, and the evidence for it.
 
-A record is written by the same script as the step that it belongs to (`task/pass.lua`,
-`task/return.lua`, `task/complete.lua`), which adds its number, gate, judge, commit and time. The
-last hundred of a task stay, each of 64 KiB at most.
+A record is written by the script of its step (`task/pass_on.lua`, `task/send_back.lua`,
+`task/complete.lua`), which adds its number, gate, judge, commit and time. The last hundred of a task
+are kept, each at most 64 KiB long.
 
-`evidence` is a JSON object. What `octet task show` looks for in it: `command` (what was run),
-`exit_code`, `duration_ms`, `output` (its end). Whatever else a gate adds (base, tree, conflicting
-paths) is kept and shown as JSON.
+`evidence` is a JSON object. `octet task show` reads its fields `command`, `exit_code`, `duration_ms`
+and `output` (the end of it), and shows all others (base, tree, conflicting paths) as JSON.
 """
 
 from __future__ import annotations
@@ -22,22 +20,20 @@ from typing import Any
 from octet.base.errors import UsageError
 from octet.store.scripts import from_json, to_json
 
-MOST_BYTES = 63 * 1024  # the script's part is the rest of 64 KiB
-MOST_FINDINGS = 100
-MOST_FINDING = 2000
-MOST_FILE = 500
+MAX_BYTES = 63 * 1024  # the script's part is the rest of 64 KiB
+MAX_FINDINGS = 100
+MAX_FINDING = 2000
+MAX_FILE = 500
 
 
 class Verdict(StrEnum):
-    """How a gate's work on a task ended: reviews approve or ask for changes, tests pass or fail,
-    merges conflict or merge.
-    """
+    """A gate's judgement of a task."""
 
-    APPROVE = "approve"
+    APPROVE = "approve"  # of a review, as is the next
     CHANGES = "changes"
-    PASS = "pass"
+    PASS = "pass"  # of the tests, as is the next
     FAIL = "fail"
-    CONFLICT = "conflict"
+    CONFLICT = "conflict"  # of the merge, as is the next
     MERGED = "merged"
 
 
@@ -58,10 +54,10 @@ _FINDING = re.compile(
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to change: where (`line` 0 for the whole file), how much it matters, what it is."""
+    """One thing to change."""
 
     file: str
-    line: int
+    line: int  # 0 for the whole file
     severity: str
     text: str
 
@@ -70,10 +66,10 @@ class Finding:
 
     @classmethod
     def parse(cls, text: str) -> Finding:
-        """From `FILE:LINE: SEVERITY: TEXT`, or without the line.
+        """Parse `FILE:LINE: SEVERITY: TEXT`, or `FILE: SEVERITY: TEXT`.
 
         Raises:
-            UsageError: it is written in another way, or too long.
+            UsageError: it has another form, or is too long.
         """
         found = _FINDING.fullmatch(text.strip())
         if not found:
@@ -81,17 +77,17 @@ class Finding:
                 f"finding {text[:80]!r}: write it as FILE:LINE: SEVERITY: TEXT, severity one "
                 f"of {', '.join(Severity)}"
             )
-        if len(found["file"]) > MOST_FILE or len(found["text"]) > MOST_FINDING:
+        if len(found["file"]) > MAX_FILE or len(found["text"]) > MAX_FINDING:
             raise UsageError(
-                f"finding {text[:80]!r}: a file has at most {MOST_FILE} characters, a text "
-                f"{MOST_FINDING}"
+                f"finding {text[:80]!r}: a file has at most {MAX_FILE} characters, a text "
+                f"{MAX_FINDING}"
             )
         return cls(found["file"], int(found["line"] or 0), found["severity"], found["text"])
 
 
 @dataclass(frozen=True)
 class NewRecord:
-    """What a gate found out, to be kept; `evidence` is described on top of this module."""
+    """A gate's record to be stored; for `evidence` see the top of this module."""
 
     verdict: str
     note: str = ""
@@ -99,22 +95,22 @@ class NewRecord:
     evidence: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def text(self) -> str:
-        """Findings and note for whoever is to act on them, a line each."""
+        """The findings and the note, a line each."""
         return "\n".join([*map(str, self.findings), *filter(None, [self.note])])
 
     def pack(self) -> str:
-        """As JSON of at most `MOST_BYTES`: what is too long loses the beginning of its output
-        first, then its last findings, then its note.
+        """The record as JSON of at most `MAX_BYTES`; a longer one loses the beginning of its output,
+        then its last findings, then the end of its note.
 
         Raises:
             UsageError: there is no such verdict, there are too many findings, or the evidence is no
-                JSON or too long all the same.
+                JSON or still too long.
         """
         if self.verdict not in set(Verdict):
             raise UsageError(f"no verdict {self.verdict!r}: choose one of {', '.join(Verdict)}")
-        if len(self.findings) > MOST_FINDINGS:
+        if len(self.findings) > MAX_FINDINGS:
             raise UsageError(
-                f"a record has at most {MOST_FINDINGS} findings, not {len(self.findings)}: "
+                f"a record has at most {MAX_FINDINGS} findings, not {len(self.findings)}: "
                 "put the rest into its note"
             )
         try:
@@ -125,26 +121,26 @@ class NewRecord:
 
 @dataclass(frozen=True)
 class Record:
-    """One record as it was kept; `at_ms` is server time, `commit` what was judged."""
+    """One stored record."""
 
-    n: int
+    n: int  # its number
     gate: str
     verdict: str
-    by: str
-    commit: str
-    at_ms: int
+    by: str  # the judge
+    commit: str  # that was judged
+    at_ms: int  # server time
     note: str = ""
     findings: tuple[Finding, ...] = ()
     evidence: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def is_stale(self, commit: str) -> bool:
-        """Whether it is about another commit than this one, the task's."""
+        """Whether it judges another commit than this one."""
         return self.commit != commit
 
 
 def read_records(entries: Mapping[str, str]) -> Sequence[Record]:
-    """The records of a task's HASH, oldest first. What somebody spoiled by hand is left out, or has
-    its default where a field is.
+    """The records of a task's HASH, oldest first. One that was spoiled by hand is left out; a
+    spoiled field has its default.
     """
     found = [_record(int(n), text) for n, text in entries.items() if re.fullmatch("[0-9]{1,16}", n)]
     return sorted((record for record in found if record), key=lambda record: record.n)
@@ -211,17 +207,17 @@ def _fit(record: NewRecord) -> str:
         (len(record.note), lambda whole, n: replace(whole, note=whole.note[:n])),
     ]
     for length, cut in cuts:
-        if length and _bytes(_json(record)) > MOST_BYTES:
+        if length and _bytes(_json(record)) > MAX_BYTES:
             record = _cut_to_fit(record, length, cut)
-    if _bytes(packed := _json(record)) > MOST_BYTES:
-        raise UsageError(f"the evidence has at most {MOST_BYTES} bytes: put the rest into a file")
+    if _bytes(packed := _json(record)) > MAX_BYTES:
+        raise UsageError(f"the evidence has at most {MAX_BYTES} bytes: put the rest into a file")
     return packed
 
 
 def _cut_to_fit(record: NewRecord, length: int, cut: Cut) -> NewRecord:
-    """With as much of a part as fits beside the rest; without it when the rest alone is too long."""
+    """The record with as much of a part as fits beside the rest."""
     longest = (
-        bisect_right(range(length), MOST_BYTES, key=lambda n: _bytes(_json(cut(record, n)))) - 1
+        bisect_right(range(length), MAX_BYTES, key=lambda n: _bytes(_json(cut(record, n)))) - 1
     )
     return cut(record, max(0, longest))
 

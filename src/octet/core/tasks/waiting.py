@@ -1,8 +1,8 @@
-"""A claim that waits: woken by the project's events, in the order in which the waiters came.
+"""A claim that waits: woken by the project's events, in the order of arrival.
 
-Whoever waits subscribes first and then tries, so that nothing falls between. A task goes to the
-agent that has waited longest of those that fit the same tasks; should that one not come for it (its
-process was killed), the next takes it after `GRACE_S`.
+A waiter subscribes first and tries then, so that it misses nothing. A task goes to the agent that
+has waited longest among those with the same capabilities; if that one does not claim it (its process
+was killed), the next does after `GRACE_S`.
 """
 
 from __future__ import annotations
@@ -11,25 +11,26 @@ import time
 
 from octet.base.errors import NothingToClaim, NotYourTurn
 from octet.core.agents.registry import Agent
-from octet.core.tasks.tasks import ClaimOrder, Task, Tasks
+from octet.core.tasks.record import Task
+from octet.core.tasks.tasks import ClaimOrder, Tasks
 from octet.store.scripts import Store
 from octet.store.subscription import Wakeups
 
-# What may make a task claimable: it came, its dependencies or its scope came free, an earlier
-# waiter is served.
+# Events that may make a task claimable: it is new, its dependencies or its scope are free, an
+# earlier waiter is served.
 WAKING = ("task_*", "agent_*")
 GRACE_S = 0.25
-# A value that somebody LPUSHed by hand publishes nothing, and a subscription dies with its
-# connection: look this often all the same.
+# A value that was LPUSHed by hand publishes nothing, and a subscription ends with its connection:
+# look this often all the same.
 LOOK_EVERY_S = 30.0
 
 
 def claim_when_there(store: Store, agent: Agent, stage: str, wait_s: float) -> Task:
-    """Claim the first task of a stage that fits, waiting for one at most `wait_s` seconds; Ctrl-C
-    gives up the place in the queue.
+    """Claim the first task of a stage that fits, within `wait_s` seconds; Ctrl-C gives up the place
+    in the queue.
 
     Raises:
-        NothingToClaim: the time is over. The others are those of `Tasks.claim`.
+        NothingToClaim: the time is over. All other errors of `Tasks.claim`.
     """
     end = time.monotonic() + wait_s
     try:

@@ -24,7 +24,7 @@ from octet.store.scripts import Reply, Store
 MEMORY_MS = 30 * 24 * 3600 * 1000
 # A transcript is read again when somebody else was faster; who loses so often leaves it to the
 # others.
-MOST_TRIES = 5
+MAX_TRIES = 5
 PAUSED_BY = "budget"  # in an agent's standing
 LIFTED = " lifted"
 CREW_KINDS = frozenset({"session", "subagent"})
@@ -102,7 +102,7 @@ class Cost:
         now, a sub-agent through its session. A transcript that was never read is read from its
         beginning if it has `begun` with this agent, else from its end.
         """
-        for _ in range(MOST_TRIES):
+        for _ in range(MAX_TRIES):
             known = self._known(transcript)
             if not known and not begun:
                 return Tokens()

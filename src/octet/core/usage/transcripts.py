@@ -26,10 +26,10 @@ from octet.store.scripts import from_json, to_json
 
 CHUNK_BYTES = 1 << 20
 # A longer line is passed over; the client's own tools make none of such length.
-MOST_LINE_BYTES = 4 << 20
-MOST_READ_BYTES = 64 << 20
+MAX_LINE_BYTES = 4 << 20
+MAX_READ_BYTES = 64 << 20
 # More than any model takes at once: beyond it, a figure is no count of tokens.
-MOST_TOKENS = 1_000_000_000
+MAX_TOKENS = 1_000_000_000
 # Lines of one message stand close together; of so many messages before the place it is known what
 # was counted.
 RECENT = 32
@@ -118,7 +118,7 @@ def end_of(path: Path) -> ReadPosition:
 
 
 def read(
-    path: Path, place: ReadPosition, most: int = MOST_READ_BYTES
+    path: Path, place: ReadPosition, most: int = MAX_READ_BYTES
 ) -> tuple[list[Spent], ReadPosition]:
     """What was used since `place`, of at most `most` bytes, and the place after it; the same place
     again where nothing could be read.
@@ -181,7 +181,7 @@ class _Lines:
                 if not self.inside:
                     yield line
                 self.inside = False
-            if self.inside or len(rest) > MOST_LINE_BYTES:
+            if self.inside or len(rest) > MAX_LINE_BYTES:
                 self.offset, self.inside, rest = at, True, b""
 
 
@@ -212,7 +212,7 @@ def _spent(line: bytes, recent: dict[str, Tokens]) -> Spent | None:
 
 
 def _count(value: Any) -> int:
-    return value if type(value) is int and 0 <= value <= MOST_TOKENS else 0
+    return value if type(value) is int and 0 <= value <= MAX_TOKENS else 0
 
 
 def _moment(text: Any) -> int:

@@ -10,8 +10,7 @@ from octet.base.text import plain
 from octet.base.vocabulary import BUILD, GUEST, stage_of_role
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.tasks.record import TaskState
-from octet.core.tasks.tasks import Task
+from octet.core.tasks.record import Task, TaskState
 from octet.daemon.turns.handout import facts, how_to
 
 MOST_NAMED = 8

@@ -110,7 +110,7 @@ def has_work(octet: Octet, agent: Agent) -> bool:
     )
     if not stage or not config.crew_loop:
         return False
-    picture = octet.tasks.picture(
+    picture = octet.tasks.fingerprint(
         stage
     )  # first: what is added after it was paused, or took a task, is not for it
     state = octet.work_states.get(agent.id)
@@ -312,7 +312,7 @@ def _parent_stopped(octet: Octet, agent: Agent) -> bool:
 def _in_vain(state: WorkState, picture: str, now_ms: int) -> bool:
     """Whether just this was there for the agent before, and nothing came of it."""
     found = state.unclaimable
-    return found is not None and found.picture == picture and not 0 < found.until_ms <= now_ms
+    return found is not None and found.fingerprint == picture and not 0 < found.until_ms <= now_ms
 
 
 def _hand(octet: Octet, agent: Agent, state: WorkState, settled: Change) -> str:
@@ -322,7 +322,7 @@ def _hand(octet: Octet, agent: Agent, state: WorkState, settled: Change) -> str:
         octet.work_states.change(agent, lambda now: change(settled(now)), known=state)
 
     stage = stage_of_role(agent.role)
-    picture = octet.tasks.picture(stage)
+    picture = octet.tasks.fingerprint(stage)
     if not picture:
         note(work.find_nothing)
         return ""
@@ -332,7 +332,7 @@ def _hand(octet: Octet, agent: Agent, state: WorkState, settled: Change) -> str:
         task = _claim(octet, agent, stage, settled(state).returned)
     except NothingToClaim as nothing:
         until_ms = octet.now_ms() + nothing.offer_ms if nothing.offer_ms else 0
-        left = octet.tasks.picture(stage)
+        left = octet.tasks.fingerprint(stage)
         found = Unclaimable(left, until_ms) if left else None
         note(lambda now: work.find_nothing(now, found))
         return ""
@@ -378,7 +378,7 @@ def _offer(
         note(work.end_turn)
         return ""
     before = state.unclaimable
-    offers = before.offers + 1 if before and before.picture == picture else 1
+    offers = before.offers + 1 if before and before.fingerprint == picture else 1
     again_ms = now_ms + min(OFFER_AT_LEAST_MS, OFFER_AGAIN_MS << min(offers - 1, 10))
     note(lambda now: work.offer(now, Unclaimable(picture, again_ms, offers)))
     stage = stage_of_role(agent.role)

@@ -262,7 +262,7 @@ def test_a_death_gives_everything_back(octet: Octet) -> None:
     agent, other = join(octet), join(octet)
     for number in range(3):
         octet.tasks.add(str(number))
-        octet.tasks.claim(agent, most=3)
+        octet.tasks.claim(agent, max_claims=3)
     octet.locks.acquire(agent, ["path:a", "name:b", "repository:main"])
     released = octet.agents.expire(agent)
     assert released is not None

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from tests.support.redis_fixtures import wait_for
-from tests.support.store_fixtures import contradictions, join
+from tests.support.store_fixtures import contradictions, join, try_in_queue
 
 from octet.base.errors import AgentGone, Deadlock, LockAwaited, LockHeld
 from octet.client.api import Octet
@@ -49,7 +49,7 @@ def queue_up(octet: Octet, agent: Agent, *resources: str) -> QueuePlace:
     """A waiter that nobody runs, as one whose process was killed."""
     place = QueuePlace()
     with pytest.raises(LockHeld):
-        octet.locks.acquire_in_turn(agent, resources, place)
+        try_in_queue(octet, agent, resources, place)
     return place
 
 
@@ -196,9 +196,9 @@ def test_a_dead_waiter_does_not_hold_up_the_queue(octet: Octet, begin: Begin) ->
     assert 0.2 < time.monotonic() - began < 2
     late = queue_up(octet, join(octet), "name:x")
     with pytest.raises(LockHeld):
-        octet.locks.acquire_in_turn(dead, ["name:x"], place)
+        try_in_queue(octet, dead, ["name:x"], place)
     octet.locks.release("name:x", token)
-    assert octet.locks.acquire_in_turn(dead, ["name:x"], place)
+    assert try_in_queue(octet, dead, ["name:x"], place)
     give_up(octet.store, late)
 
 
@@ -279,7 +279,7 @@ def test_a_circle_that_closes_later(octet: Octet, begin: Begin) -> None:
         octet.store.keys.lock("name:b"), second.id
     )  # as if it had got it in a tool call
     with pytest.raises(Deadlock):
-        octet.locks.acquire_in_turn(first, ["name:b"], place)
+        try_in_queue(octet, first, ["name:b"], place)
 
 
 def test_no_circle_where_there_is_none(octet: Octet, begin: Begin) -> None:

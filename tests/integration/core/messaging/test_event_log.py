@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from octet.client.api import Octet
@@ -112,9 +114,9 @@ def test_a_server_that_does_not_count(octet: Octet, monkeypatch: pytest.MonkeyPa
     """
     real = octet.store.run
 
-    def old(*given: object) -> list[object]:
-        reply = real(*given)  # type: ignore[arg-type]
-        if given[0] == "event/read_log":
+    def old(script: str, **values: Any) -> list[object]:
+        reply = real(script, **values)
+        if script == "event/read_log":
             reply[1] = ""
         return reply
 

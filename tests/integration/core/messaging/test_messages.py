@@ -10,7 +10,7 @@ from tests.support.store_fixtures import join
 from octet.base.errors import NotFound, Refused, UsageError
 from octet.client.api import Octet
 from octet.core.agents.registry import Registration
-from octet.core.messaging.messages import MOST_TEXT, Look, Message
+from octet.core.messaging.messages import MAX_TEXT, Look, Message
 
 
 def texts(messages: object) -> list[str]:
@@ -118,7 +118,7 @@ def test_what_cannot_be_sent(octet: Octet, to: str, text: str) -> None:
         octet.messages.send(to, text, sender="x")
 
 
-@pytest.mark.parametrize("text", ["x" * (MOST_TEXT + 1), "\ud800"])
+@pytest.mark.parametrize("text", ["x" * (MAX_TEXT + 1), "\ud800"])
 def test_texts_that_cannot_be_sent(octet: Octet, text: str) -> None:
     """A text has a bound and is Unicode."""
     with pytest.raises(UsageError):

@@ -21,8 +21,8 @@ from octet.base.errors import (
 )
 from octet.cli._common.tasks import describe
 from octet.client.api import Octet
-from octet.core.tasks.plans import MOST_TASKS, MOST_TEXT, MOST_TITLE, NewTask
-from octet.core.tasks.tasks import Task, TaskState
+from octet.core.tasks.plans import MAX_TASKS, MAX_TEXT, MAX_TITLE, NewTask
+from octet.core.tasks.record import Task, TaskState
 
 
 def add_many(octet: Octet, priorities: list[float]) -> list[str]:
@@ -31,8 +31,8 @@ def add_many(octet: Octet, priorities: list[float]) -> list[str]:
         NewTask(f"task {number}", priority=priority) for number, priority in enumerate(priorities)
     ]
     batches = [
-        octet.tasks.add_many(plan[start : start + MOST_TASKS])
-        for start in range(0, len(plan), MOST_TASKS)
+        octet.tasks.add_many(plan[start : start + MAX_TASKS])
+        for start in range(0, len(plan), MAX_TASKS)
     ]
     return [task.id for batch in batches for task in batch]
 
@@ -56,7 +56,7 @@ def test_claims_come_by_priority_then_age(octet: Octet) -> None:
     ]
     assert octet.store.client.zrevrange(octet.store.keys.priority, 0, -1) == expected
     agent = join(octet)
-    assert [octet.tasks.claim(agent, most=10_000).id for _ in range(100)] == expected[:100]
+    assert [octet.tasks.claim(agent, max_claims=10_000).id for _ in range(100)] == expected[:100]
 
 
 def test_order_is_kept_far_into_a_projects_life(octet: Octet) -> None:
@@ -96,11 +96,11 @@ def test_priority_comes_back_as_given(octet: Octet, priority: float) -> None:
     [
         {"title": ""},
         {"title": " \n"},
-        {"title": "x" * (MOST_TITLE + 1)},
+        {"title": "x" * (MAX_TITLE + 1)},
         {"priority": 1000.001},
         {"priority": float("nan")},
         {"priority": float("-inf")},
-        {"description": "x" * (MOST_TEXT + 1)},
+        {"description": "x" * (MAX_TEXT + 1)},
         {"task_id": ""},
         {"task_id": "a b"},
         {"task_id": "../x"},
@@ -162,10 +162,10 @@ def test_several_claims_at_once(octet: Octet) -> None:
     for number in range(4):
         octet.tasks.add(str(number))
     agent = join(octet)
-    ids = [octet.tasks.claim(agent, most=3).id for _ in range(3)]
+    ids = [octet.tasks.claim(agent, max_claims=3).id for _ in range(3)]
     assert ids == ["1", "2", "3"]
-    assert octet.tasks.claim(agent, most=3).id in ids
-    assert octet.tasks.claim(agent, task_id="2", most=4).id == "2"
+    assert octet.tasks.claim(agent, max_claims=3).id in ids
+    assert octet.tasks.claim(agent, task_id="2", max_claims=4).id == "2"
     assert sorted(task.id for task in octet.tasks.held_by(agent.id)) == ids
 
 
@@ -454,8 +454,8 @@ def test_events_carry_long_texts_in_brief(octet: Octet) -> None:
     """
     octet.tasks.add("x")
     task = octet.tasks.claim(join(octet))
-    octet.tasks.complete(task.id, task.token, "aü" * MOST_TEXT)
-    assert len(octet.tasks.get(task.id).result) == MOST_TEXT
+    octet.tasks.complete(task.id, task.token, "aü" * MAX_TEXT)
+    assert len(octet.tasks.get(task.id).result) == MAX_TEXT
     told = octet.events.log(1)[0].fields["result"]
     assert told.startswith("aüaü")
     assert 400 < len(told.encode()) <= 500

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.daemon.client import Client, agent
+from tests.support.store_fixtures import try_in_queue
 
 from octet.base.errors import LockHeld
 from octet.client.api import Octet
@@ -49,7 +50,7 @@ def test_a_denial_tells_who_waits_and_when_it_ends(clients: list[Client], octet:
     token = octet.locks.acquire(person, ["path:src/"], ttl_ms=250_000)["path:src/"]
     place = QueuePlace()
     with pytest.raises(LockHeld):
-        octet.locks.acquire_in_turn(agent(octet, "guest-2"), ["path:src/a.py"], place)
+        try_in_queue(octet, agent(octet, "guest-2"), ["path:src/a.py"], place)
     denial = one.write("src/a.py")
     for part in (
         "src/a.py is held by person-ann",
@@ -61,7 +62,7 @@ def test_a_denial_tells_who_waits_and_when_it_ends(clients: list[Client], octet:
         assert part in denial
     octet.locks.release("path:src/", token)
     assert "src/a.py goes to guest-2 first" in one.write("src/a.py")
-    octet.locks.acquire_in_turn(agent(octet, "guest-2"), ["path:src/a.py"], place, scope="turn")
+    try_in_queue(octet, agent(octet, "guest-2"), ["path:src/a.py"], place, scope="turn")
     assert "guest-2" in one.write("src/a.py")
     two.stop()
     assert one.write("src/a.py") == ""

@@ -17,7 +17,7 @@ from tests.support.redis_fixtures import wait_for
 
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
-from octet.core.tasks.tasks import Task
+from octet.core.tasks.record import Task
 from octet.daemon.hooks.service import HookService
 from octet.daemon.liveness.heartbeat import Heartbeat
 from octet.daemon.projects.sessions import Projects

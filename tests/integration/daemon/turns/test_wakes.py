@@ -263,7 +263,7 @@ def test_a_pause_during_a_look_counts(
     """
     agent = bench.session("developer").agent
     messages, tasks = type(octet.messages), type(octet.tasks)
-    waiting, picture = messages.waiting, tasks.picture
+    waiting, picture = messages.waiting, tasks.fingerprint
 
     def pause() -> None:
         octet.work_states.pause(agent)
@@ -282,7 +282,7 @@ def test_a_pause_during_a_look_counts(
 
     bench.close()
     monkeypatch.setattr(messages, "waiting", look_at_mail)
-    monkeypatch.setattr(tasks, "picture", look_at_tasks)
+    monkeypatch.setattr(tasks, "fingerprint", look_at_tasks)
     assert reasons.find_reasons(octet, agent, EVERYTHING, None).line == ""
     assert octet.store.client.keys(octet.store.keys.wakes("*")) == []
 

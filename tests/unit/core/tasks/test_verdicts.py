@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from octet.base.errors import UsageError
-from octet.core.tasks.verdicts import MOST_BYTES, MOST_FINDINGS, Finding, NewRecord, read_records
+from octet.core.tasks.verdicts import MAX_BYTES, MAX_FINDINGS, Finding, NewRecord, read_records
 
 TEXT = st.text(st.characters(exclude_categories=[]), max_size=200)
 
@@ -56,14 +56,14 @@ def test_the_beginning_of_the_output_goes_first() -> None:
     )
     packed = record.pack()
     kept = json.loads(packed)
-    assert MOST_BYTES - 10 < len(packed.encode()) <= MOST_BYTES
+    assert MAX_BYTES - 10 < len(packed.encode()) <= MAX_BYTES
     assert kept["evidence"]["output"].endswith("the last line")
     assert (kept["note"], len(kept["findings"]), kept["evidence"]["exit_code"]) == ("note", 1, 1)
 
 
 def test_then_the_last_findings_and_the_note() -> None:
     """What still does not fit loses its last findings, then the end of its note."""
-    findings = tuple(Finding(str(number), 1, "note", "ü" * 2000) for number in range(MOST_FINDINGS))
+    findings = tuple(Finding(str(number), 1, "note", "ü" * 2000) for number in range(MAX_FINDINGS))
     kept = json.loads(NewRecord("changes", "n" * 1000, findings, evidence("x" * 9)).pack())
     assert kept["evidence"]["output"] == ""
     assert [finding["file"] for finding in kept["findings"]] == [
@@ -78,9 +78,9 @@ def test_then_the_last_findings_and_the_note() -> None:
     "record",
     [
         NewRecord("approved"),
-        NewRecord("fail", evidence={"x": "y" * MOST_BYTES}),
+        NewRecord("fail", evidence={"x": "y" * MAX_BYTES}),
         NewRecord("fail", evidence={"x": object()}),
-        NewRecord("changes", findings=(Finding("a", 1, "note", "x"),) * (MOST_FINDINGS + 1)),
+        NewRecord("changes", findings=(Finding("a", 1, "note", "x"),) * (MAX_FINDINGS + 1)),
     ],
 )
 def test_what_is_no_record_is_refused(record: NewRecord) -> None:
@@ -103,7 +103,7 @@ def test_every_record_fits_and_comes_back(
     """
     record = NewRecord("changes", note, tuple(findings), evidence(output * times))
     packed = record.pack()
-    assert len(packed.encode("utf-8", "surrogatepass")) <= MOST_BYTES
+    assert len(packed.encode("utf-8", "surrogatepass")) <= MAX_BYTES
     assert packed.startswith('{"')
     (found,) = read_records({"1": packed})
     assert (found.note, found.findings) == (record.note, record.findings)

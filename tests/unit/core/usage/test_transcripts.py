@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from octet.core.usage.transcripts import (
-    MOST_LINE_BYTES,
-    MOST_TOKENS,
+    MAX_LINE_BYTES,
+    MAX_TOKENS,
     RECENT,
     ReadPosition,
     Tokens,
@@ -123,7 +123,7 @@ def test_one_that_was_cut_off_goes_on_from_its_end(transcript: Path) -> None:
         line(["a"]),  # type: ignore[arg-type]
         line("x" * 300),
         line("a", -1, -5, None, "7"),
-        line("a", MOST_TOKENS + 1, 1e308, True, 0.5),
+        line("a", MAX_TOKENS + 1, 1e308, True, 0.5),
         line("a", 0, 0, 0, 0),
         line("a").replace("100", "9" * 5000),
         line("a", type="user"),
@@ -175,7 +175,7 @@ def test_a_line_of_gigabytes(transcript: Path) -> None:
 
 def test_a_line_just_too_long(transcript: Path) -> None:
     """One byte more than may be is left out, whole or not, and the next line is read."""
-    long = line("a", note="x" * MOST_LINE_BYTES)
+    long = line("a", note="x" * MAX_LINE_BYTES)
     transcript.write_text(long + line("b"))
     _, place = total(transcript, ReadPosition())
     assert place.offset == len(long) + len(line("b"))
