@@ -1,9 +1,9 @@
 """A hook's cold path: the daemon gave no valid answer. Start it and ask again, else apply the
 failure policy.
 
-Imported by `pipe` only then, on the bare interpreter. Two hundred hooks may come here at once while
-one of them starts the daemon, so what they all need imports little; `json` and the failure policy
-are for those that are left without an answer.
+Imported by `pipe` only then, on the bare interpreter; what it uses of `pipe` comes with the `Call`.
+Two hundred hooks may come here at once while one of them starts the daemon, so what they all need
+imports little; `json` and the failure policy are for those that are left without an answer.
 """
 
 # pathlib would cost more than all that is imported here.
@@ -17,22 +17,21 @@ import os
 import sys
 import time
 
-from pipe import GUARD, Alarm, Expired, Malformed, ask, header
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
-    from pipe import Answer
+    Answer = tuple[int, bytes, bytes]
 
-POLL_S = 0.015
-# How much of the time that is left goes into starting the daemon at most; the rest is for the
-# failure policy.
+GUARD = "PreToolUse"
+# The share of the time left that starting the daemon may take; the rest is for the failure policy.
 START_SHARE = 0.75
-NOT_READY = 75  # bin/octet's EX_TEMPFAIL: the virtual environment is being built
+POLL_S = 0.015
 # A daemon that takes the request and closes without a valid reply counts as broken after so many
 # times.
-ATTEMPTS = 3
+MAX_ATTEMPTS = 3
+NOT_READY = 75  # bin/octet's EX_TEMPFAIL: the virtual environment is being built
 GATE = "daemon.start"
 ERRORS = "daemon.start.err"
 FIRST_DELAY_S = 1.0
@@ -40,35 +39,40 @@ MAX_DELAY_S = 60.0
 
 
 class Call:
-    """One hook's run. `raw` is its standard input, None when that did not end in time; `end` is on
-    `time.monotonic`'s clock.
-    """
+    """One hook's run."""
 
     def __init__(
         self,
         hooks: str,
         event: str,
         root: str,
-        source: str,
         state: str,
         raw: bytes | None,
         end: float,
+        ask: Callable[[], Answer],
+        set_alarm: Callable[[float], None],
     ) -> None:
+        # The directory of the hooks, the event's name, the repository, the state directory.
         self.hooks = hooks
         self.event = event
         self.root = root
-        self.source = source
         self.state = state
+        # Standard input; None when it did not end in time.
         self.raw = raw
+        # When the answer has to be there, on the clock of `time.monotonic`.
         self.end = end
+        # Sends the request to the daemon; raises OSError or ValueError where no valid reply comes.
+        self.ask = ask
+        # After so many seconds, raises TimeoutError out of whatever runs then.
+        self.set_alarm = set_alarm
 
 
 class Unavailable(Exception):
-    """No daemon will answer this call; the message says why, to be shown to people."""
+    """No daemon will answer this call; the message says why, for people."""
 
 
 class SettingUp(Unavailable):
-    """Only because the virtual environment is still being built."""
+    """The virtual environment is still being built."""
 
 
 def answer(call: Call, error: Exception) -> Answer:
@@ -76,45 +80,43 @@ def answer(call: Call, error: Exception) -> Answer:
     try:
         if call.raw is None:
             raise Unavailable("Octet did not get the hook's input in time")
-        if isinstance(error, Expired):
+        if isinstance(error, TimeoutError):
             raise Unavailable("Octet's daemon does not answer in time: `octet daemon stop` ends it")
-        left_s = (call.end - time.monotonic()) * START_SHARE
-        Alarm.set(left_s)
-        return ask_started(
-            call, header(call.event, call.root, call.source) + call.raw, time.monotonic() + left_s
-        )
+        return ask_started(call, (call.end - time.monotonic()) * START_SHARE)
     except Unavailable as unavailable:
+        call.set_alarm(call.end - time.monotonic())
         return fail_safe(call, unavailable)
-    except Expired:
-        return fail_safe(
-            call, Unavailable("Octet's daemon is slow to start: see `octet daemon logs`")
-        )
 
 
-def ask_started(call: Call, request: bytes, give_up: float) -> Answer:
-    """Start the daemon unless another process is at it, and ask it as soon as its socket is there.
+def ask_started(call: Call, within_s: float) -> Answer:
+    """Start the daemon unless another process does, and ask it as soon as its socket is there.
 
     Raises:
-        Unavailable: it cannot be started, is not there in time, or talks nonsense.
+        Unavailable: it cannot be started, is not there in time, or sends no valid reply.
     """
-    attempts = 0
-    with Starter(call) as starter:
-        while time.monotonic() < give_up and attempts < ATTEMPTS:
-            try:
-                return ask(request)
-            except (FileNotFoundError, ConnectionRefusedError):
-                starter.look()
-            except (OSError, Malformed):  # it ended while it had our request: the next one gets it
-                attempts += 1
-            time.sleep(POLL_S)
-    if attempts == ATTEMPTS:
+    attempts, end = 0, time.monotonic() + within_s
+    call.set_alarm(within_s)
+    try:
+        with Starter(call) as starter:
+            while time.monotonic() < end and attempts < MAX_ATTEMPTS:
+                try:
+                    return call.ask()
+                except (FileNotFoundError, ConnectionRefusedError):
+                    starter.look()
+                except TimeoutError:
+                    break
+                except (OSError, ValueError):  # it ended with our request: the next one gets it
+                    attempts += 1
+                time.sleep(POLL_S)
+    except TimeoutError:
+        pass
+    if attempts == MAX_ATTEMPTS:
         raise Unavailable("Octet's daemon breaks off: see `octet daemon logs`")
     raise Unavailable("Octet's daemon does not come up in time: see `octet daemon logs`")
 
 
 class Starter:
-    """Runs `octet daemon start` once, however many hooks want it: whoever has the lock on `GATE`
-    does.
+    """Runs `octet daemon start` once, however many hooks want it: the one that locks `GATE` does.
 
     The file also remembers a failed start, so that a broken installation costs an attempt now and
     then, not one a hook.
@@ -139,7 +141,7 @@ class Starter:
         os.close(self._gate)
 
     def look(self) -> None:
-        """Start what nobody is starting, or learn how that went.
+        """Start the daemon unless another process does, or learn how that went.
 
         Raises:
             Unavailable: it failed, now or so recently that it is not tried again.
@@ -166,23 +168,20 @@ class Starter:
             return
         if note["setting_up"]:
             raise SettingUp(note["why"])
-        if self._call.event != "SessionStart":  # whoever opens a session may just have mended it
+        if self._call.event != "SessionStart":  # the person may just have repaired it
             raise Unavailable(note["why"])
 
     def _spawn(self) -> int:
-        """Run `octet daemon start` with nothing of ours open: a pipe of the hook kept open would
-        block the tool.
-        """
+        """Run `octet daemon start` without our streams: a pipe that stays open blocks the tool."""
         command = find_command(self._call)
         if command is None:
-            self._fail("Octet's command is not there: install it again, or put `octet` on PATH")
+            self._fail("Octet's command is missing: install it again, or put `octet` on PATH")
         pid = os.fork()
         if pid == 0:
             try:
                 os.setsid()
-                _signal.signal(
-                    _signal.SIGPIPE, _signal.SIG_DFL
-                )  # Python ignores it, and a program would inherit that
+                # Python ignores it, and a program would inherit that.
+                _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
                 os.dup2(os.open(os.devnull, os.O_RDWR), 0)
                 os.dup2(0, 1)
                 os.dup2(os.open(ERRORS, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 2)
@@ -208,25 +207,18 @@ class Starter:
         os.truncate(self._gate, 0)
 
     def _fail(self, why: str, *, setting_up: bool = False) -> NoReturn:
-        """Let the next attempt wait; twice as long as this one had to."""
+        """Delay the next attempt, twice as long as this one was."""
         import json
 
-        delay_s = (
-            FIRST_DELAY_S
-            if setting_up
-            else min(max(self._read_note()["delay_s"] * 2, FIRST_DELAY_S), MAX_DELAY_S)
-        )
-        note = {
-            "until": time.time() + delay_s,
-            "delay_s": delay_s,
-            "setting_up": setting_up,
-            "why": why,
-        }
+        before_s = 0.0 if setting_up else self._read_note()["delay_s"]
+        delay_s = min(max(before_s * 2, FIRST_DELAY_S), MAX_DELAY_S)
+        until = time.time() + delay_s
+        note = {"until": until, "delay_s": delay_s, "setting_up": setting_up, "why": why}
         try:
             os.truncate(self._gate, 0)
             os.pwrite(self._gate, json.dumps(note).encode(), 0)
         except OSError:
-            pass  # a full disk: then it is tried at each hook
+            pass  # a full disk: it is tried again at each hook
         raise SettingUp(why) if setting_up else Unavailable(why)
 
     def _read_note(self) -> dict[str, Any]:
@@ -238,11 +230,8 @@ class Starter:
 
         try:
             note = json.loads(text)
-            return (
-                note
-                if note.keys() == nothing.keys() and float(note["until"]) and float(note["delay_s"])
-                else nothing
-            )
+            is_note = note.keys() == nothing.keys()
+            return note if is_note and float(note["until"]) and float(note["delay_s"]) else nothing
         except (ValueError, TypeError, AttributeError):
             return nothing
 
@@ -290,12 +279,11 @@ def read_lines(path: str) -> list[str]:
 
 
 def fail_safe(call: Call, unavailable: Unavailable) -> Answer:
-    """The guard follows the repository's failure policy; no other event is held up by us."""
-    Alarm.set(call.end - time.monotonic())
+    """The guard follows the repository's failure policy; no other event is held up."""
     if call.event == GUARD:
         return decide(call, str(unavailable))
     if isinstance(unavailable, SettingUp) and call.event != "SessionStart":
-        return 0, b"", b""  # said once, when the session began
+        return 0, b"", b""  # the session was told when it began
     import json
 
     return 0, json.dumps({"systemMessage": f"{unavailable}."}).encode() + b"\n", b""

@@ -2,10 +2,11 @@
 
 `launch` runs `main()` as `python -c … HOOKS EVENT ROOT SOURCE STATE` at every guarded tool call, so
 the cost is the imports: C modules only here (`os` alone would be a tenth of a bare interpreter),
-everything else in `cold`, which is imported when the daemon gives no valid answer. Wire format:
-docs/architecture.md.
+and `cold` only when the daemon gives no valid answer. Wire format: docs/architecture.md.
 
 Whatever happens, the process ends within `TOTAL_S` with a valid answer and never with a traceback.
+
+This is also the client of the daemon's socket for `wake`, and for `octet.fence.client`.
 """
 
 import _signal  # type: ignore[import-not-found]
@@ -36,11 +37,11 @@ HEADER_ENVIRONMENT = (
 )
 
 
-class Expired(Exception):
+class Expired(TimeoutError):
     """The alarm: this stage's time is over."""
 
 
-class Malformed(Exception):
+class Malformed(ValueError):
     """What the daemon sent is no reply."""
 
 
@@ -74,10 +75,26 @@ def answer(hooks: str, event: str, root: str, source: str, state: str) -> "Answe
         posix.chdir(state)
         return ask(header(event, root, source) + raw)
     except Exception as error:  # noqa: BLE001  whatever it was, there is no answer yet
+        Alarm.set(end - monotonic())
         import cold
 
-        Alarm.set(end - monotonic())
-        return cold.answer(cold.Call(hooks, event, root, source, state, raw, end), error)
+        def ask_again() -> "Answer":
+            return ask(header(event, root, source) + (raw or b""))
+
+        call = cold.Call(hooks, event, root, state, raw, end, ask_again, Alarm.set)
+        return cold.answer(call, error)
+
+
+def last_resort(event: str, error: BaseException) -> "Answer":
+    """The failure policy without the policy: not even `cold` could be run."""
+    if event == GUARD:
+        return (
+            2,
+            b"",
+            b"Octet cannot check this call (%s), so it is blocked: run `octet doctor`.\n"
+            % encode(type(error).__name__),
+        )
+    return 0, b'{"systemMessage": "Octet does not answer: run `octet doctor`."}\n', b""
 
 
 class Alarm:
@@ -131,16 +148,36 @@ def ask(request: bytes) -> "Answer":
         OSError: there is no daemon, or it went away.
         Malformed: it sent no complete, valid reply.
     """
+    link = connect()
+    send(link, request)
+    reply = receive(link)
+    link.close()
+    return reply
+
+
+def connect(timeout_s: "float | None" = None) -> "_socket.socket":
     link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    link.connect("daemon.sock")  # the short name: a socket's path is bound to about 100 bytes
+    link.settimeout(timeout_s)
+    try:
+        link.connect("daemon.sock")  # the short name: a socket's path is bound to about 100 bytes
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+def send(link: "_socket.socket", request: bytes) -> None:
     link.sendall(request)
     link.shutdown(_socket.SHUT_WR)
+
+
+def receive(link: "_socket.socket") -> "Answer":
+    """The reply: all that comes up to the end of the stream."""
     reply = b""
     while chunk := link.recv(65536):
         reply += chunk
         if len(reply) > REPLY_LIMIT:
             raise Malformed("endless")
-    link.close()
     return parse(reply)
 
 
@@ -158,15 +195,3 @@ def parse(reply: bytes) -> "Answer":
     if code not in (0, 2) or len(body) != out + err:
         raise Malformed("length")
     return code, body[:out], body[out:]
-
-
-def last_resort(event: str, error: BaseException) -> "Answer":
-    """The failure policy without the policy: not even `cold` could be run."""
-    if event == GUARD:
-        return (
-            2,
-            b"",
-            b"Octet cannot check this call (%s), so it is blocked: run `octet doctor`.\n"
-            % encode(type(error).__name__),
-        )
-    return 0, b'{"systemMessage": "Octet does not answer: run `octet doctor`."}\n', b""

@@ -1,10 +1,10 @@
-"""Waits, in the background, until the daemon has a reason to wake an idle session; then ends with
-code 2 and the reason on standard error.
+"""Waits in the background for the daemon to wake an idle session; then ends with code 2 and the
+reason on standard error.
 
 `launch Wake SOURCE` runs `main()` as an `asyncRewake` hook at the beginning of a session and of
-each turn: one process a session, there for as long as the session is, so C modules only. All of the
-deciding is the daemon's (`octet.daemon.turns.wakes`): a newer waiter of the same client takes the
-place of this one, which then ends silently. Where nothing can be waited for, it ends at once.
+each turn: one process a session, alive as long as the session, so C modules only. The daemon
+decides everything (`octet.daemon.turns.wakes`): a newer waiter of the same client replaces this
+one, which then ends silently. Where there is nothing to wait for, it ends at once.
 """
 
 import _socket
@@ -14,7 +14,7 @@ import sys
 from itertools import pairwise
 from time import monotonic
 
-from pipe import REPLY_LIMIT, Malformed, encode, header, parse, read_all
+from pipe import Alarm, Malformed, ask, connect, encode, header, read_all, receive, send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,21 +26,22 @@ SILENT = 0, b"", b""
 EVENTS = (b"SessionStart", b"UserPromptSubmit", b"Notification")
 FIRST_DELAY_S = 0.05
 MAX_DELAY_S = 10.0
-SEND_WITHIN_S = 5.0
+# For connecting, sending, and a reply that has begun.
+TALK_WITHIN_S = 5.0
 # A daemon that is being replaced or restarted is back sooner.
 START_AFTER_S = 1.0
 START_WITHIN_S = 15.0
-# How often it is asked whether the client still runs, where the system does not tell.
+# How often the client is looked at, where the system does not tell of its end.
 LOOK_EVERY_S = 5.0
 LINUX = sys.platform == "linux"
 
 
 class ClientEnded(Exception):
-    """Nobody is left to be woken."""
+    """There is no session left to wake."""
 
 
 def main() -> "NoReturn":
-    """Wait and end the process; nothing that goes wrong here is worth a word to the session."""
+    """Wait and end the process; a failure here is not worth a word to the session."""
     try:
         code, _, err = wait(*sys.argv[1:6])
         while err:
@@ -51,8 +52,8 @@ def main() -> "NoReturn":
 
 
 def wait(hooks: str, _event: str, root: str, source: str, state: str) -> "Answer":
-    """The daemon's word: 2 and a line to wake the session, 0 when another waiter has taken over or
-    there is nothing to wait for.
+    """The daemon's answer: 2 and a line to wake the session, 0 when another waiter has taken over
+    or there is nothing to wait for.
     """
     since = monotonic()
     raw = read_all(0).replace(b'": "', b'":"')
@@ -73,13 +74,11 @@ def wait(hooks: str, _event: str, root: str, source: str, state: str) -> "Answer
 def ask_until_answered(
     client: "Client", request: bytes, place: "tuple[str, str, str, str]"
 ) -> "Answer":
-    """Ask whichever daemon there is, for as long as the client lives: it may be replaced, killed,
-    not be there.
-    """
+    """Ask for as long as the client lives: the daemon may be replaced, be killed, not be there."""
     delay, unheard_since = FIRST_DELAY_S, monotonic()
     while True:
         asked = monotonic()
-        if link := connect(place[3]):
+        if link := connect_to(place[3]):
             reply = client.listen(link, request)
             link.close()
             if reply:
@@ -93,22 +92,18 @@ def ask_until_answered(
         delay = min(delay * 2, MAX_DELAY_S)
 
 
-def connect(state: str) -> "_socket.socket | None":
+def connect_to(state: str) -> "_socket.socket | None":
     """A connection to the daemon; None where none listens."""
-    link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    link.settimeout(SEND_WITHIN_S)
     try:
         posix.chdir(state)
-        link.connect("daemon.sock")
+        return connect(TALK_WITHIN_S)
     except OSError:
-        link.close()
         return None
-    return link
 
 
 def start_daemon(hooks: str, root: str, source: str, state: str) -> bool:
-    """Start it as any hook does, unless another is at it; whether one answers. Without it nobody
-    renews the leases of an idle session.
+    """Start the daemon as any hook does; whether one answers. Without it the leases of an idle
+    session are not renewed.
 
     In a child, because what that imports would stay in memory for as long as the session is idle.
     """
@@ -119,8 +114,12 @@ def start_daemon(hooks: str, root: str, source: str, state: str) -> bool:
     try:
         import cold
 
-        call = cold.Call(hooks, "Wake", root, source, state, b"", monotonic() + START_WITHIN_S)
-        cold.ask_started(call, header("control.ping", root, source), call.end)
+        def ping() -> "Answer":
+            return ask(header("control.ping", root, source))
+
+        end = monotonic() + START_WITHIN_S
+        call = cold.Call(hooks, "control.ping", root, state, b"", end, ping, Alarm.set)
+        cold.ask_started(call, START_WITHIN_S)
         status = 0
     finally:
         posix._exit(status)
@@ -138,27 +137,24 @@ class Client:
             try:
                 self._watch_fd(posix.pidfd_open(pid), select.POLLIN)
             except OSError:
-                pass  # an old kernel, or it has just ended: `watch` asks
+                pass  # an old kernel, or the client has just ended: `watch` looks
         self._asks = not self._watched
 
     def can_be_woken(self) -> bool:
-        """Whether it runs and takes what a background hook says.
+        """Whether the client runs and takes what a background hook says.
 
-        Plain `claude -p` waits for the hook instead of going on. Fed by stream-json it goes on, but
-        waits half a minute for the hook when its input has ended: so it is waited for only where
-        that end can be seen, which is on a pipe under Linux.
+        Plain `claude -p` waits for the hook instead of going on. With stream-json as its input it
+        goes on, but waits half a minute for the hook when that input has ended: so it is waited for
+        only where that end can be seen, which is on a pipe under Linux.
         """
         words = self._command_line()
-        fed = b"--input-format=stream-json" in words or (
-            b"--input-format",
-            b"stream-json",
-        ) in pairwise(words)
-        if fed:
+        separate = (b"--input-format", b"stream-json")
+        if b"--input-format=stream-json" in words or separate in pairwise(words):
             return self._sees_end_of_input()
         return bool(words) and not any(map(asks_to_print, words[1:])) and self._draws()
 
     def status_file(self) -> bytes:
-        """Where the client writes down whether it is idle; not every version does."""
+        """The file in which the client says whether it is idle; not every version does."""
         directory = (
             posix.environ.get(b"CLAUDE_CONFIG_DIR") or posix.environ.get(b"HOME", b"") + b"/.claude"
         )
@@ -171,16 +167,9 @@ class Client:
             ClientEnded: the client has ended, or its input.
         """
         try:
-            link.sendall(request)
-            link.shutdown(_socket.SHUT_WR)
-            reply = b""
-            while (
-                self.watch(None, link.fileno())
-                and (chunk := link.recv(65536))
-                and len(reply) < REPLY_LIMIT
-            ):
-                reply += chunk
-            return parse(reply)
+            send(link, request)
+            self.watch(None, link.fileno())
+            return receive(link)
         except (OSError, Malformed):
             return None
 
@@ -188,7 +177,7 @@ class Client:
         """Wait until `fd` can be read, or the time is over; whether it can.
 
         Raises:
-            ClientEnded: as above.
+            ClientEnded: the client has ended, or its input.
         """
         end = monotonic() + timeout_s if timeout_s is not None else None
         if fd >= 0:
@@ -223,12 +212,12 @@ class Client:
                 f"/proc/{self._pid}/fd/0", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC
             )
         except OSError:
-            return False  # a socket cannot be opened by its name, and elsewhere there is no /proc
-        self._watch_fd(fd, 0)  # it is only ever asked whether the last writer has gone
+            return False  # a socket cannot be opened by its name, and other systems have no /proc
+        self._watch_fd(fd, 0)  # no events: poll tells of the last writer's end all the same
         return posix.fstat(fd).st_mode & 0o170000 == 0o010000 and not self._poll.poll(0)
 
     def _draws(self) -> bool:
-        """Whether its output is a terminal: without one it prints, as if by `-p`."""
+        """Whether its output is a terminal: without one the client prints, as if by `-p`."""
         if not LINUX:
             return not posix.environ.get(b"CLAUDE_CODE_ENTRYPOINT", b"").startswith(b"sdk")
         try:

@@ -1,14 +1,13 @@
 """What git's hooks run when they have to ask: their question to the daemon, its answer back to git.
 
-Imports C modules only, as `hooks/pipe.py` does and for the same reason; `octet.fence.cold` where
-the daemon gives no answer. The wire is that of docs/architecture.md. `main` ends the process with 0
-(go on) or 2 (refused) and one line on standard error at most; with `BROKEN`, silently, where it
-cannot tell: then the hook decides.
+Asks by `hooks/pipe.py`, the one client of the daemon's socket, and like it imports C modules only;
+`octet.fence.cold` where the daemon gives no answer. `main` ends the process with 0 (go on) or 2
+(refused) and one line on standard error at most; with `BROKEN`, silently, where it cannot tell:
+then the hook decides.
 """
 
-import _signal  # type: ignore[import-not-found]
-import _socket
 import posix
+import sys
 
 WITHIN_S = 3.0
 BROKEN = 3
@@ -18,9 +17,7 @@ _VARIABLES = (b"CLAUDE_PID", b"OCTET_AGENT", b"OCTET_ROLE", b"OCTET_FENCE_TOKEN"
 def main(arguments: list[str]) -> None:
     """`ROOT STATE PROTECTED PID NEAR`; git's lines on standard input."""
     try:
-        code, said = _answer(
-            [argument.encode("utf-8", "surrogateescape") for argument in arguments]
-        )
+        code, said = _answer(*arguments)
         while said:
             said = said[posix.write(2, said) :]
     except Exception:  # noqa: BLE001 - the process's edge: no trace in somebody's terminal
@@ -28,53 +25,33 @@ def main(arguments: list[str]) -> None:
     posix._exit(code)
 
 
-def _answer(arguments: list[bytes]) -> tuple[int, bytes]:
-    root, state, protected, pid, near = arguments
-    lines = b""
-    while chunk := posix.read(0, 65536):
-        lines += chunk
-    said = [posix.environ.get(name, b"") for name in _VARIABLES]
-    payload = b"\0".join([protected, pid, near, posix.getcwdb(), *said, lines])
-    header = [
-        b"v=1",
-        b"event=Fence",
-        b"root=" + root,
-        b"source=cli",
-        b"url=" + posix.environ.get(b"OCTET_REDIS_URL", b""),
-    ]
-    _signal.signal(_signal.SIGALRM, _ring)
-    _signal.setitimer(_signal.ITIMER_REAL, WITHIN_S)
+def _answer(root: str, state: str, protected: str, pid: str, near: str) -> tuple[int, bytes]:
+    hooks = _hooks_directory()
+    sys.path.insert(0, hooks)
+    import pipe
+
+    lines = pipe.read_all(0)
+    facts = [pipe.encode(fact) for fact in (protected, pid, near)]
+    variables = [posix.environ.get(name, b"") for name in _VARIABLES]
+    payload = b"\0".join([*facts, posix.getcwdb(), *variables, lines])
     try:
-        posix.chdir(state)  # the socket's short name: its path is bound to about 100 bytes
-        return _ask(b"\0".join(header) + b"\0\n" + payload)
-    except (OSError, ValueError):
-        _signal.setitimer(_signal.ITIMER_REAL, 0)
+        pipe.Alarm.set(WITHIN_S)
+        posix.chdir(state)
+        code, _, said = pipe.ask(pipe.header("Fence", root, "cli") + payload)
+        return code, said
+    except (OSError, pipe.Malformed):
+        pipe.Alarm.armed = False
         from octet.fence import cold
 
-        return cold.answer(payload, root, state)
+        return cold.answer(payload, hooks, root, state)
 
 
-def _ring(_signal_number: int, _frame: object) -> None:
-    raise TimeoutError
-
-
-def _ask(request: bytes) -> tuple[int, bytes]:
-    """Exit code and standard error that the daemon answers with.
-
-    Raises:
-        OSError: there is no daemon, it went away, or (TimeoutError) is too slow.
-        ValueError: it sent no valid reply.
-    """
-    link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    link.connect("daemon.sock")
-    link.sendall(request)
-    link.shutdown(_socket.SHUT_WR)
-    reply = b""
-    while chunk := link.recv(65536):
-        reply += chunk
-    link.close()
-    head, _, body = reply.partition(b"\n")
-    code, out, err = map(int, head.split(b" "))
-    if code not in (0, 2) or len(body) != out + err:
-        raise ValueError("not a reply")
-    return code, body[out:]
+def _hooks_directory() -> str:
+    """Inside the installed package, else in the checkout around it; see `install.plugin`."""
+    package = __file__.rpartition("/fence/")[0]
+    try:
+        inside = f"{package}/_plugin/hooks"
+        posix.stat(inside)
+        return inside
+    except OSError:
+        return f"{package}/../../hooks"
