@@ -191,6 +191,6 @@ class Field:
         return fence.examine(load_project(self.root))
 
 
-def shows(token: str) -> dict[str, str]:
+def shows(token: str) -> dict[str, Any]:
     """The environment of one who shows a token."""
     return {TOKEN_VARIABLE: token}

@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,8 @@ def test_with_nobody_to_ask_agents_follow_the_policy(
     developer = fenced.session("developer")
     fenced.serve(developer)
     stop_daemon(fenced)
-    for environment in ({"CLAUDE_PID": str(developer.pid)}, {}):
+    environments: list[dict[str, Any]] = [{"CLAUDE_PID": str(developer.pid)}, {}]
+    for environment in environments:
         ended = developer.git(*COMMIT, **environment)
         assert (ended.code == 0) == passes, ended
         assert ended.said

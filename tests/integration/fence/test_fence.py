@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -172,7 +173,7 @@ def test_it_says_what_the_guard_of_tool_calls_says(fenced: Field, role: str, hol
 
 def guard(field: Field, session: Session, command: str) -> str:
     """Why PreToolUse denies a command; "" when it does not."""
-    payload = {
+    payload: dict[str, Any] = {
         "session_id": "s",
         "transcript_path": "/x",
         "cwd": str(field.root),
@@ -279,12 +280,13 @@ def test_no_other_name_helps_an_agent(fenced: Field) -> None:
     """What an agent says of itself does not outweigh whose child it is."""
     developer, guardian = fenced.session("developer"), fenced.session("repository-guardian")
     fenced.serve(developer, guardian)
-    for lie in (
+    lies: list[dict[str, Any]] = [
         {"CLAUDE_PID": str(guardian.pid)},
         {"OCTET_AGENT": guardian.agent.id},
         {"CLAUDE_PID": "1"},
         {"OCTET_HOME": "/tmp/x"},
-    ):
+    ]
+    for lie in lies:
         assert developer.git("commit", "--allow-empty", "-m", "x", **lie).code, lie
 
 

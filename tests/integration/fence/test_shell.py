@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ class Hooks:
         self.said = done.stderr
         return self.asked.read_text() if self.asked.exists() else ""
 
-    def moved(self, ref: str, old: str = OLD, new: str = NEW, **settings: str) -> str:
+    def moved(self, ref: str, old: str = OLD, new: str = NEW, **settings: Any) -> str:
         return self.run(
             "reference-transaction", "prepared", stdin=f"{old} {new} {ref}\n", **settings
         )
@@ -102,7 +103,7 @@ def test_it_asks_about_agents_at_protected_branches_only(hooks: Hooks) -> None:
     """By builtins alone up to there: PATH leads nowhere. A superset of the patterns is asked about,
     nothing else.
     """
-    agent = {"CLAUDE_PID": "4242"}
+    agent: dict[str, Any] = {"CLAUDE_PID": "4242"}
     for ref in ("main", "release/1", "release/a/b", "v12", "a'b", "$(touch"):
         assert bool(hooks.moved(f"refs/heads/{ref}", **agent)) == (ref != "$(touch"), ref
     for ref in (
@@ -201,7 +202,7 @@ def test_the_hook_behind_gets_everything(hooks: Hooks) -> None:
     """
     names = sorted(set(re.findall(r"\b(\w+)=", (hooks.hooks / "pre-push").read_text())))
     plain = [name.removeprefix("octet_") for name in names if name.startswith("octet_")]
-    values = {name: f"mine {name}" for name in plain}
+    values: dict[str, Any] = {name: f"mine {name}" for name in plain}
     script = f'printf "%s|" "$@" > "{hooks.directory}/got"; /bin/cat >> "{hooks.directory}/got"\n'
     script += "".join(f'[ "${name}" = "mine {name}" ] || exit 9\n' for name in plain) + "exit 7"
     for hook, words in (
@@ -242,7 +243,7 @@ def test_a_commit_is_asked_about_by_the_branch_of_head(hooks: Hooks) -> None:
     """For agents. It is found in a worktree's directory, or GIT_DIR's; a detached or unreadable
     HEAD is left to the transaction.
     """
-    agent = {"CLAUDE_PID": "4242"}
+    agent: dict[str, Any] = {"CLAUDE_PID": "4242"}
     head = hooks.common / "HEAD"
     asked = {}
     for text in (
