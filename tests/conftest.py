@@ -21,6 +21,9 @@ pytest_plugins = (
     "tests.support.repositories",
 )
 
+# For the processes that tests start, where pytest was not started by scripts/test.
+os.environ.setdefault("PYTHONPATH", str(Path(__file__).resolve().parents[1] / "src"))
+
 REAL_HOME = Path.home()
 # What it takes to reach the package registry from here, and nothing else of whoever runs the tests.
 REGISTRY_SETTINGS = (

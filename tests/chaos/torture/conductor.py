@@ -21,8 +21,8 @@ from tests.chaos.torture.audit import audit
 from tests.chaos.torture.faults import Faults, Undo, send
 from tests.chaos.torture.nursery import Nursery, Tally
 from tests.chaos.torture.plan import FAULTS, faults
-from tests.chaos.torture.proxy import Proxy
 from tests.chaos.torture.worker import MIX, Setting
+from tests.support.fault_proxy import ProxyProcess
 
 from octet.base.errors import OctetError
 from octet.base.process import is_alive
@@ -139,7 +139,10 @@ class Conductor:
         """Server, daemon, wire and workers."""
         self.root = _make_repository(self.top / "repository")
         embedded.ensure_server()
-        self.proxy = Proxy(self.top / "wire.sock", embedded.server_directory() / "redis.sock")
+        self.proxy = ProxyProcess(
+            f"unix://{self.top / 'wire.sock'}",
+            f"unix://{embedded.server_directory() / 'redis.sock'}",
+        )
         setting = Setting(
             self.options.seed,
             PROJECT,

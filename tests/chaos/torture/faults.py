@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tests.chaos.torture.plan import Fault
+from tests.support.fault_proxy import Fault as Wire
 
 from octet.base.dirs import state_dir
 from octet.daemon.process.status import recorded_processes
@@ -51,9 +52,9 @@ class Faults:
             case "cut wires":
                 proxy.cut()
             case "swallow":
-                proxy.swallow("requests" if fault.number % 2 else "answers")
+                proxy.begin(Wire.DROP_REQUESTS if fault.number % 2 else Wire.DROP_ANSWERS)
                 self._note(fault)
-                return lambda: proxy.swallow("")
+                return proxy.mend
             case "slow wires":
                 proxy.slow(SLOW_S)
                 self._note(fault)
