@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 WRITER = """
 import itertools, sys, time
 from octet.client.api import Octet
-from octet.errors import StoreUnreachable
+from octet.base.errors import StoreUnreachable
 from octet.store.connection import open_client
 octet = Octet(open_client(sys.argv[1]), "p")
 def newest():

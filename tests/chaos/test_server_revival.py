@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 STARTER = """
 import signal, sys
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
-from octet import server
+from octet.store import embedded as server
 if sys.argv[1:]:
     print("ready", flush=True)
     sys.stdin.readline()

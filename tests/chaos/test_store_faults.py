@@ -126,7 +126,7 @@ def test_a_stopped_server(embedded_home: Path) -> None:
 ADDER = """
 import sys
 from octet.client.api import Octet
-from octet.errors import StoreUnreachable
+from octet.base.errors import StoreUnreachable
 from octet.store.connection import connect
 name, count, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 with Octet(connect(None), "p") as octet, open(path, "w") as log:

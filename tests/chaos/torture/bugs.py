@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import octet
+
+PACKAGE = Path(octet.__file__).parent
 Patch = tuple[str, str]
 
 
@@ -193,10 +196,11 @@ BUGS = (
         1,
         "queues",
         {
-            "queues.py": (
+            "patterns/queue.py": (
                 (
-                    "[self._ttl_ms, worker, lease_ms, max_deliveries]",
-                    "[self._ttl_ms, worker, lease_ms, max_deliveries, client_clock_ms()]",
+                    "lease_ms=lease_ms, max_deliveries=max_deliveries\n",
+                    "lease_ms=lease_ms, max_deliveries=max_deliveries, "
+                    "clock_ms=client_clock_ms()\n",
                 ),
                 (
                     "LEASE_S = 300.0\nMAX",
@@ -206,6 +210,7 @@ BUGS = (
             ),
             "store/lua/queue/reserve.lua": (
                 ("now_ms(), tonumber(ARGV[3]), nil", "tonumber(ARGV[5]), tonumber(ARGV[3]), nil"),
+                (" · max_deliveries\n", " · max_deliveries · clock_ms\n"),
             ),
         },
     ),
@@ -216,21 +221,27 @@ def plant(bug: Bug, directory: Path) -> Path:
     """A copy of the package with the bug in it; returns what goes in front of PYTHONPATH.
 
     Raises:
+        AssertionError: as `spoiled`.
+    """
+    texts = spoiled(bug)
+    shutil.copytree(PACKAGE, directory / "octet", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, text in texts.items():
+        (directory / "octet" / name).write_text(text, encoding="utf-8")
+    return directory
+
+
+def spoiled(bug: Bug) -> dict[str, str]:
+    """The text of each file with the bug in it.
+
+    Raises:
         AssertionError: the text to be replaced is not there exactly once: Octet has changed, and
             the bug must follow.
     """
-    import octet
-
-    shutil.copytree(
-        Path(octet.__file__).parent,
-        directory / "octet",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
+    texts = {}
     for name, patches in bug.patches.items():
-        file = directory / "octet" / name
-        text = file.read_text(encoding="utf-8")
+        text = (PACKAGE / name).read_text(encoding="utf-8")
         for old, new in patches:
             assert text.count(old) == 1, f"{name} has not exactly one {old!r}"
             text = text.replace(old, new)
-        file.write_text(text, encoding="utf-8")
-    return directory
+        texts[name] = text
+    return texts
