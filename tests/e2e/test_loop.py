@@ -11,7 +11,7 @@ from tests.support.sandbox import Sandbox
 from tests.support.scripted_model import Block, Gate, Model, Text, Tool, Turn, marker
 from tests.support.waiting import poll
 
-from octet.daemon.turns.rules import MOST_REMINDERS
+from octet.daemon.turns.rules import MAX_REMINDERS
 
 # The client itself ends a turn that hooks have kept going this often without a tool call in
 # between.
@@ -107,7 +107,7 @@ def test_a_model_that_always_stops_is_parked(team: Sandbox, model: Model) -> Non
     task = team.add_task("Parse")
     client = team.start(marker("A") + " begin", "--agent", team.name("developer"))
     client.finish()
-    assert len(model.requests_of("A")) <= min(CLIENT_CAP, MOST_REMINDERS + 2)
+    assert len(model.requests_of("A")) <= min(CLIENT_CAP, MAX_REMINDERS + 2)
     assert team.task(task)["state"] == "pending"
     assert "its agent was parked" in team.task(task)["last_reason"]
     assert "agent_parked" in [event["type"] for event in team.log()]

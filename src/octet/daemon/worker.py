@@ -309,14 +309,14 @@ def assemble() -> tuple[Handler, Liveness]:
     from octet.daemon.hooks.service import HookService
     from octet.daemon.liveness.heartbeat import Heartbeat
     from octet.daemon.projects.sessions import Projects
-    from octet.daemon.turns.loop import give_back_untouched
+    from octet.daemon.turns.parking import release_untouched
 
     projects = Projects()
     heartbeat = Heartbeat(projects)
     service = HookService(projects, heartbeat)
     service.context.token_accounting.start()
     save = heartbeat.rescuer.save
-    heartbeat.after_beat.append(lambda octet, living: give_back_untouched(octet, living, save))
+    heartbeat.after_beat.append(lambda octet, living: release_untouched(octet, living, save))
     heartbeat.at_stop.append(service.context.token_accounting.stop)
     return service, heartbeat
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from octet.daemon.hooks.call import HookCall
 from octet.daemon.hooks.context import HookContext
-from octet.daemon.turns import loop
+from octet.daemon.turns.turn_events import note_broken_turn
 from octet.guard.payload import Notification
 from octet.guard.reply import Reply as Answer
 
@@ -15,5 +15,5 @@ def answer_notification(context: HookContext, call: HookCall[Notification]) -> A
     if call.event.kind == IDLE:
         agent = context.agents.find_or_register(call)
         call.octet.locks.end_turn(agent)
-        loop.went_idle(call.octet, agent)
+        note_broken_turn(call.octet, agent)
     return Answer()

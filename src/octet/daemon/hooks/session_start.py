@@ -7,8 +7,9 @@ from octet.core.agents.registry import Agent
 from octet.daemon.hooks.call import HookCall
 from octet.daemon.hooks.context import HookContext
 from octet.daemon.hooks.delivery import deliver_mail
-from octet.daemon.turns import loop, mail
+from octet.daemon.turns import mail
 from octet.daemon.turns.briefing import brief
+from octet.daemon.turns.turn_events import note_session_start
 from octet.guard.payload import Event, SessionStart, SubagentStart
 from octet.guard.reply import TEXT_LIMIT, render_context
 from octet.guard.reply import Reply as Answer
@@ -21,7 +22,7 @@ def answer_session_start(context: HookContext, call: HookCall[SessionStart]) -> 
     """A session begins, or goes on after /clear, compaction or a resume."""
     agent = context.agents.register(call).agent
     context.token_accounting.begin(call.project, agent, call.event.transcript_path)
-    loop.began(call.octet, agent, call.event.source)
+    note_session_start(call.octet, agent, call.event.source)
     told, news = _welcome(context, call, agent)
     if news and agent.role != GUEST:
         # Mail in a session's context is read in its first turn, which nothing may begin.

@@ -5,13 +5,16 @@ from __future__ import annotations
 from octet.base.text import plain
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
+from octet.core.agents.work_state import WorkState
 from octet.daemon.hooks.call import HookCall
 from octet.daemon.hooks.context import HookContext
 from octet.daemon.hooks.delivery import deliver_mail
-from octet.daemon.liveness.rescuer import LEAVE_S
-from octet.daemon.turns import loop
-from octet.daemon.turns.token_accounting import budget_notice
+from octet.daemon.turns.next_step import NextStep, take_next_step
+from octet.daemon.turns.parking import parked_notice
+from octet.daemon.turns.token_accounting import budget_notice, has_budget
 from octet.daemon.turns.transcripts import transcript_of
+from octet.daemon.turns.turn_events import note_broken_turn
+from octet.daemon.turns.work import read_state
 from octet.guard.payload import Stop, StopFailure, SubagentStop, TurnEnd
 from octet.guard.reply import Reply as Answer
 from octet.guard.reply import render_context
@@ -21,12 +24,16 @@ def answer_stop(context: HookContext, call: HookCall[Stop]) -> Answer:
     """A session's turn ends."""
     agent = context.agents.find_or_register(call)
     context.token_accounting.account(call.project, agent, call.event.transcript_path)
+    state = read_state(call.octet, agent)
     _remove_ended_subagents(context, call, agent)
-    if more := _go_on(context, call, agent):
-        return render_context("Stop", more)
-    if over := budget_notice(call.project, agent):
+    step = _go_on(context, call, agent, state)
+    if step.text:
+        return render_context("Stop", step.text)
+    over = budget_notice(agent, state) if has_budget(call.project.config) else ""
+    if over:
         return render_context(None, notice=context.notices.once(call.pid, over))
-    return render_context(None, notice=loop.notice(call.octet, agent))
+    parked = step.parked or state.parked
+    return render_context(None, notice=parked_notice(agent, parked) if parked else "")
 
 
 def answer_subagent_stop(context: HookContext, call: HookCall[SubagentStop]) -> Answer:
@@ -37,8 +44,8 @@ def answer_subagent_stop(context: HookContext, call: HookCall[SubagentStop]) -> 
         return Answer()
     transcript = event.agent_transcript_path or transcript_of(event.transcript_path, event.agent_id)
     context.token_accounting.account(call.project, agent, transcript, subagent=True)
-    if more := _go_on(context, call, agent):
-        return render_context("SubagentStop", more)
+    if text := _go_on(context, call, agent, read_state(call.octet, agent)).text:
+        return render_context("SubagentStop", text)
     context.agents.leave(call.project, agent)
     return Answer()
 
@@ -48,39 +55,37 @@ def answer_stop_failure(context: HookContext, call: HookCall[StopFailure]) -> An
     event, octet = call.event, call.octet
     agent = context.agents.find_or_register(call)
     octet.locks.end_turn(agent)
-    loop.went_idle(octet, agent, cut=True)
+    note_broken_turn(octet, agent, cut_off=True)
     _publish_turn(octet, agent, "turn_failed", event.last_assistant_message or event.error)
     return Answer()
 
 
-def _go_on(context: HookContext, call: HookCall[TurnEnd], agent: Agent) -> str:
-    """Why the turn goes on: lost work, mail, else the next task of the agent's role; "" where it
-    ends.
-    """
+def _go_on(
+    context: HookContext, call: HookCall[TurnEnd], agent: Agent, state: WorkState
+) -> NextStep:
+    """Why the turn goes on: lost work, mail, else the next task of the agent's role."""
     project, event = call.project, call.event
-    more = ""
+    step = NextStep()
     may = context.continuations.may_go_on(project, agent, continued=event.stop_hook_active)
     if may:
-        more = _news(context, call, agent)
-    if not more:
+        step = NextStep(_news(context, call, agent, state))
+    if not step.text:
         _end_turn(call, agent)
         if may:
-            more = loop.next_step(
-                project, agent, event, lambda octet, one: context.rescuer.save(octet, one, LEAVE_S)
-            )
-    if more:
+            step = take_next_step(project, agent, event, state, context.save_work)
+    if step.text:
         context.continuations.count(project, agent)
     else:
         context.continuations.reset(project, agent)
-    return more
+    return step
 
 
-def _news(context: HookContext, call: HookCall[TurnEnd], agent: Agent) -> str:
+def _news(context: HookContext, call: HookCall[TurnEnd], agent: Agent, state: WorkState) -> str:
     """What the agent has lost, and its mail; a paused or parked agent's mail waits."""
     lost = mail = ""
     if not call.event.stop_hook_active:
         lost = context.fenced_out.tell(call.project, agent, call.event_name)
-    if not loop.is_stopped(call.octet, agent):
+    if not state.stopped:
         mail = deliver_mail(context, call, agent)
     return "\n".join(filter(None, [lost, mail]))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from octet.daemon.hooks.call import HookCall
 from octet.daemon.hooks.context import HookContext
 from octet.daemon.hooks.delivery import deliver_mail
-from octet.daemon.turns import loop
-from octet.daemon.turns.token_accounting import budget_notice
+from octet.daemon.turns.token_accounting import budget_notice, has_budget
+from octet.daemon.turns.turn_events import answer_wake, hear_prompt
 from octet.guard.payload import UserPromptSubmit
 from octet.guard.reply import Reply as Answer
 from octet.guard.reply import render_context
@@ -22,11 +22,14 @@ def answer_user_prompt(context: HookContext, call: HookCall[UserPromptSubmit]) -
         context.wakes.progresses(call.pid)
     told = [
         context.fenced_out.tell(call.project, agent, call.event_name),
-        loop.heard(call.project, agent, call.event),
-        mail or loop.woken(call.project, agent, call.event),
+        hear_prompt(call.project, agent, call.event.prompt),
+        mail or answer_wake(call.project, agent, call.event.prompt),
     ]
+    over = ""
+    if has_budget(call.project.config):
+        over = budget_notice(agent, call.octet.work_states.get(agent.id))
     return render_context(
         "UserPromptSubmit",
         "\n".join(filter(None, told)),
-        notice=context.notices.once(call.pid, budget_notice(call.project, agent)),
+        notice=context.notices.once(call.pid, over),
     )

@@ -21,9 +21,11 @@ from pathlib import Path
 from octet.base.errors import OctetError, StoreUnreachable
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
+from octet.core.agents.work_state import WorkState
 from octet.core.usage.cost import CREW_KINDS, PAUSED_BY
 from octet.core.usage.transcripts import end_of
 from octet.daemon.projects.sessions import Projects, ProjectSession
+from octet.project.config import Config
 
 log = logging.getLogger("octet.token_accounting")
 
@@ -189,24 +191,22 @@ class TokenAccounting:
                 log.warning("%s: budgets are looked at later: %s", project.name, error)
 
 
-def budget_notice(project: ProjectSession, agent: Agent) -> str:
-    """Says to the person that a budget pauses the agent; "" when none does. Costs nothing where no
-    budget is set.
-    """
-    config = project.config
-    if not (config.budget_day_tokens or config.budget_task_tokens):
-        return ""
-    state = project.connected().work_states.get(agent.id)
+def budget_notice(agent: Agent, state: WorkState) -> str:
+    """For the person at the terminal: that a budget pauses the agent; "" when none does."""
     if state.paused_by != PAUSED_BY:
         return ""
     return f"Octet: {agent.id} is paused: {state.paused}."
 
 
+def has_budget(config: Config) -> bool:
+    """Whether a budget is set, which alone makes it worth while to ask."""
+    return bool(config.budget_day_tokens or config.budget_task_tokens)
+
+
 def _settle(project: ProjectSession) -> None:
     octet, config = project.connected(), project.config
     agents = [agent for agent in octet.agents.list() if agent.kind in CREW_KINDS]
-    limited = config.budget_day_tokens or config.budget_task_tokens
-    if limited or any(
+    if has_budget(config) or any(
         state.paused_by == PAUSED_BY
         for state in octet.work_states.of([agent.id for agent in agents]).values()
     ):

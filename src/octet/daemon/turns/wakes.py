@@ -34,7 +34,7 @@ from octet.daemon.projects.news import EVERYTHING, Listener, News
 from octet.daemon.projects.sessions import Projects, ProjectSession
 from octet.daemon.protocol import wire
 from octet.daemon.protocol.wire import Reply, Request
-from octet.daemon.turns.reasons import Found, find_reasons, take_back
+from octet.daemon.turns.wake_reasons import Found, find_reasons, take_back
 from octet.store.scripts import from_json
 
 log = logging.getLogger("octet.wakes")

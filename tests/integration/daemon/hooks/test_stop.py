@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from tests.integration.daemon.client import Client, agent, agents, opted_in
 
 from octet.client.api import Octet
+from octet.core.agents.work_state import WorkState
 from octet.daemon.hooks.continuations import MAX_IN_A_ROW
 
 
@@ -68,3 +71,32 @@ def test_agents_of_the_same_name_in_two_projects_end_their_own_turns(
     assert went_on["shop"] == [True] * MAX_IN_A_ROW + [False]
     assert went_on["bank"] == [True] * (MAX_IN_A_ROW + 1), "a tool has run there"
     other.close()
+
+
+def test_the_work_state_is_read_once_a_stop(
+    clients: list[Client], octet: Octet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever follows; a second look after a claim only, for a pause at that moment."""
+    one, looks = clients[0], [0]
+    one.start(agent_type="octet:developer")
+    read = octet.work_states.of
+
+    def counted(names: Sequence[str]) -> dict[str, WorkState]:
+        looks[0] += 1
+        return read(names)
+
+    monkeypatch.setattr(octet.work_states, "of", counted)
+
+    def reads(told: str) -> int:
+        looks[0] = 0
+        assert told in one.told(one.stop())
+        return looks[0]
+
+    assert reads("") == 1
+    octet.messages.send("developer-1", "hello", sender="architect-1")
+    assert reads("hello") == 1
+    octet.tasks.add("work")
+    assert reads("task is 1") == 2
+    assert reads("still hold task 1") == 1
+    assert reads("is parked: it stopped twice") <= 2
+    assert reads("is parked: it stopped twice") == 1

@@ -21,7 +21,8 @@ from octet.core.tasks.record import Task
 from octet.core.tasks.verdicts import Finding, NewRecord
 from octet.daemon.hooks.service import HookService
 from octet.daemon.protocol.wire import Reply
-from octet.daemon.turns import loop
+from octet.daemon.turns import parking, work
+from octet.daemon.turns.work import has_work
 from octet.project.config import FILE
 
 DEVELOPER = "octet:developer"
@@ -153,7 +154,7 @@ def test_a_judge_is_handed_what_its_stage_has(sessions: list[Client], octet: Oct
         in feedback(two.stop())
     )
     assert two.stop() == Reply(), "nothing has changed: the same offer is not made again at once"
-    assert not loop.has_work(octet, me(octet, "test-orchestrator-1"))
+    assert not has_work(octet, me(octet, "test-orchestrator-1"))
     assert octet.tasks.get("1").state == "submitted"
 
 
@@ -188,7 +189,7 @@ def test_a_model_that_always_stops_is_parked_and_says_so(one: Client, octet: Oct
     orchestrator = octet.agents.join(somebody(octet), "orchestrator")
     (message,) = octet.messages.read(orchestrator)
     assert "developer-1 is parked" in message.text
-    assert not loop.has_work(octet, me(octet))
+    assert not has_work(octet, me(octet))
     prompt(one, WAKE)
     assert octet.work_states.get("developer-1").parked, "a machine wake is no person"
     prompt(one, "go on, please")
@@ -295,9 +296,9 @@ def test_a_paused_agent_is_handed_nothing_until_it_is_resumed(one: Client, octet
         one.fire("SubagentStop", agent_id="x1", agent_type=DEVELOPER, stop_hook_active=False)
         == Reply()
     )
-    assert not loop.has_work(octet, me(octet))
+    assert not has_work(octet, me(octet))
     octet.work_states.resume(me(octet))
-    assert loop.has_work(octet, me(octet))
+    assert has_work(octet, me(octet))
     assert "task is 2" in feedback(one.stop())
 
 
@@ -326,15 +327,15 @@ def test_a_person_comes_first(one: Client, octet: Octet, repository: Path) -> No
     """
     assert one.stop() == Reply()
     octet.tasks.add("work")
-    assert loop.has_work(octet, me(octet))
+    assert has_work(octet, me(octet))
     prompt(one, "How does the parser work?")
-    assert not loop.has_work(octet, me(octet))
+    assert not has_work(octet, me(octet))
     assert one.stop() == Reply()
-    assert not loop.has_work(octet, me(octet))
+    assert not has_work(octet, me(octet))
     prompt(one, WAKE)
     assert one.stop() == Reply(), "a machine wake in the middle of a talk brings no work either"
     quiet(repository, 0)
-    assert loop.has_work(crew_of(one), me(octet))
+    assert has_work(crew_of(one), me(octet))
     assert "task is 1" in prompt(one, WAKE)
 
 
@@ -372,9 +373,10 @@ def test_a_standby_orchestrator_is_not_handed_the_leaders_work(
         session.start(agent_type="octet:orchestrator")
         session.stop()
     octet.tasks.add("plan it", stage="plan")
-    assert [
-        loop.has_work(octet, me(octet, name)) for name in ("orchestrator-1", "orchestrator-2")
-    ] == [True, False]
+    assert [has_work(octet, me(octet, name)) for name in ("orchestrator-1", "orchestrator-2")] == [
+        True,
+        False,
+    ]
     assert prompt(sessions[1], WAKE) == ""
     assert "your next task is 1" in prompt(sessions[0], WAKE)
 
@@ -461,13 +463,13 @@ def test_a_claim_that_an_idle_agent_never_touched_is_given_back(
     kept: list[str] = []
 
     def sweep() -> list[str]:
-        loop.give_back_untouched(octet, [me(octet)], lambda _, agent: kept.append(agent.id))
+        parking.release_untouched(octet, [me(octet)], lambda _, agent: kept.append(agent.id))
         return held(octet)
 
     assert sweep() == ["1"], "its turn goes on"
     one.fire("Notification", notification_type="idle_prompt", message="m")
     assert sweep() == ["1"], "it has not been idle for long"
-    monkeypatch.setattr(loop, "UNTOUCHED_MS", 0)
+    monkeypatch.setattr(parking, "UNTOUCHED_MS", 0)
     octet.tasks.progress("1", octet.tasks.get("1").token, 10)
     assert sweep() == ["1"], "it was begun"
     octet.tasks.release("1", octet.tasks.get("1").token)
@@ -495,13 +497,13 @@ def test_a_turn_that_was_cut_off_leaves_nobody_asleep(
     assert (state.asked, state.talked_ms > 0, state.idle_ms > 0) == (False, True, True)
     octet.work_states.resume(me(octet))
     assert "task is 1" in feedback(one.stop())
-    assert not loop.has_work(octet, me(octet))
+    assert not has_work(octet, me(octet))
     one.fire("StopFailure", error="overloaded")
-    assert not loop.has_work(octet, me(octet)), "not at once"
-    monkeypatch.setattr(loop, "CUT_AGAIN_MS", 0)
-    assert loop.has_work(octet, me(octet))
+    assert not has_work(octet, me(octet)), "not at once"
+    monkeypatch.setattr(work, "CUT_AGAIN_MS", 0)
+    assert has_work(octet, me(octet))
     assert "still hold task 1" in feedback(one.stop())
-    assert not loop.has_work(octet, me(octet))
+    assert not has_work(octet, me(octet))
 
 
 def test_work_that_is_not_for_it_does_not_wake_it_again(
@@ -514,12 +516,12 @@ def test_work_that_is_not_for_it_does_not_wake_it_again(
     octet.tasks.add("first", paths=["src/**"])
     octet.tasks.add("second", paths=["src/a.py"])
     one.stop()
-    assert loop.has_work(octet, me(octet, "developer-2"))
+    assert has_work(octet, me(octet, "developer-2"))
     assert two.stop() == Reply()
-    assert not loop.has_work(octet, me(octet, "developer-2"))
+    assert not has_work(octet, me(octet, "developer-2"))
     octet.tasks.add("third", paths=["docs/**"])
-    assert loop.has_work(octet, me(octet, "developer-2"))
-    assert not loop.has_work(octet, me(octet)), "who holds a task is not woken for another"
+    assert has_work(octet, me(octet, "developer-2"))
+    assert not has_work(octet, me(octet)), "who holds a task is not woken for another"
     assert "task is 3" in feedback(two.stop())
 
 

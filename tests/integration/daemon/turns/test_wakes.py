@@ -28,7 +28,7 @@ from octet.daemon.projects import news
 from octet.daemon.projects.news import EVERYTHING, News
 from octet.daemon.projects.sessions import Projects
 from octet.daemon.protocol.wire import Later, Request, decode_reply
-from octet.daemon.turns import reasons, wakes
+from octet.daemon.turns import wake_reasons, wakes
 from octet.daemon.turns.wakes import Wakes
 
 SOON_S = 15.0
@@ -172,7 +172,7 @@ def test_mail_to_a_role_wakes_one_and_the_next_when_that_one_does_not_take_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the order in which they came to be idle."""
-    monkeypatch.setattr(reasons, "GRACE_MS", 700)
+    monkeypatch.setattr(wake_reasons, "GRACE_MS", 700)
     first, second = bench.session("developer"), bench.session("developer")
     bench.octet.messages.send("developer", "who has time?", sender="x")
     assert "1 message" in first.woken()
@@ -217,7 +217,7 @@ def test_the_next_is_woken_for_a_task_that_the_first_does_not_take(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have been ended, or told to do something else."""
-    monkeypatch.setattr(reasons, "GRACE_MS", 700)
+    monkeypatch.setattr(wake_reasons, "GRACE_MS", 700)
     first, second = bench.session("developer"), bench.session("developer")
     bench.octet.tasks.add("build it")
     assert first.woken()
@@ -283,7 +283,7 @@ def test_a_pause_during_a_look_counts(
     bench.close()
     monkeypatch.setattr(messages, "waiting", look_at_mail)
     monkeypatch.setattr(tasks, "fingerprint", look_at_tasks)
-    assert reasons.find_reasons(octet, agent, EVERYTHING, None).line == ""
+    assert wake_reasons.find_reasons(octet, agent, EVERYTHING, None).line == ""
     assert octet.store.client.keys(octet.store.keys.wakes("*")) == []
 
 
@@ -397,7 +397,7 @@ def test_waking_in_vain_becomes_rare(bench: Bench, monkeypatch: pytest.MonkeyPat
     """A session that never takes its mail is left alone after a few times, until something comes of
     waking it.
     """
-    monkeypatch.setattr(reasons, "GRACE_MS", 10)
+    monkeypatch.setattr(wake_reasons, "GRACE_MS", 10)
     session = bench.session()
     bench.octet.messages.send(session.agent.id, "hello", sender="x")
     for _ in range(wakes.FRUITLESS_MOST):

@@ -9,7 +9,7 @@ import pytest
 
 from octet.core.agents.work_state import NOW, HandedTask, Park, Pause, WorkState
 from octet.core.tasks.record import Task, TaskState
-from octet.daemon.turns.rules import MOST_REMINDERS, Turn, decide, settle
+from octet.daemon.turns.rules import MAX_REMINDERS, EndedTurn, decide, settle
 from octet.project.config import Config
 
 CONFIG = Config("shop")
@@ -19,8 +19,8 @@ WORK = HandedTask("7", "3", "build")
 HANDED = WorkState(begun=True, task=WORK)
 
 
-def turn(state: WorkState, **known: Any) -> Turn:
-    return Turn(state, "build", "developer-1", NOW_MS, **known)
+def turn(state: WorkState, **known: Any) -> EndedTurn:
+    return EndedTurn(state, "build", "developer-1", NOW_MS, **known)
 
 
 def kind(state: WorkState, **known: Any) -> str:
@@ -34,9 +34,9 @@ def after(state: WorkState, **known: Any) -> WorkState:
 
 def test_an_idle_agent_is_handed_work() -> None:
     """From its first turn on, and whatever was said long ago."""
-    assert kind(WorkState()) == "hand"
-    assert kind(WorkState(begun=True)) == "hand"
-    assert kind(WorkState(begun=True, talked_ms=NOW_MS - CONFIG.crew_quiet_s * 1000)) == "hand"
+    assert kind(WorkState()) == "assign"
+    assert kind(WorkState(begun=True)) == "assign"
+    assert kind(WorkState(begun=True, talked_ms=NOW_MS - CONFIG.crew_quiet_s * 1000)) == "assign"
 
 
 @pytest.mark.parametrize("stopped", [WorkState(Pause("lunch")), WorkState(park=Park("it stopped"))])
@@ -54,9 +54,9 @@ def test_a_person_who_talks_with_it_is_not_followed_by_new_work() -> None:
     assert kind(asked) == "idle"
     assert (after(asked).talked_ms, after(asked).asked) == (NOW, False)
     assert kind(WorkState(begun=True, talked_ms=NOW_MS - 1000)) == "idle"
-    assert kind(WorkState(asked=True)) == "hand"
+    assert kind(WorkState(asked=True)) == "assign"
     submitted = replace(TASK, state=TaskState.SUBMITTED, author="developer-1", commit="c0ffee")
-    assert kind(replace(HANDED, asked=True), ended=submitted) == "hand"
+    assert kind(replace(HANDED, asked=True), ended=submitted) == "assign"
 
 
 def test_a_task_in_hand_is_told_once_and_again_only_after_progress() -> None:
@@ -70,7 +70,7 @@ def test_a_task_in_hand_is_told_once_and_again_only_after_progress() -> None:
     assert decide(turn(told, held=(TASK,), mark="a"), CONFIG).reason.startswith(
         "it stopped twice with task 7"
     )
-    often = replace(HANDED, task=replace(WORK, mark="a", reminders=MOST_REMINDERS))
+    often = replace(HANDED, task=replace(WORK, mark="a", reminders=MAX_REMINDERS))
     assert kind(often, held=(TASK,), mark="b") == "park"
 
 
@@ -143,7 +143,7 @@ def test_what_came_of_a_task(
 def test_tasks_without_a_commit_park() -> None:
     """The third in a row by default; the same one twice."""
     back = replace(TASK, state=TaskState.PENDING)
-    assert kind(replace(HANDED, fruitless=1), ended=back) == "hand"
+    assert kind(replace(HANDED, fruitless=1), ended=back) == "assign"
     assert (
         decide(turn(replace(HANDED, fruitless=2), ended=back), CONFIG).reason
         == "3 tasks in a row came to no commit"
@@ -157,10 +157,10 @@ def test_tasks_without_a_commit_park() -> None:
             replace(HANDED, fruitless=2),
             ended=replace(TASK, state=TaskState.SUBMITTED, author="developer-1", commit="c"),
         )
-        == "hand"
+        == "assign"
     )
 
 
 def test_a_reason_to_park_is_counted_once() -> None:
     """A prompt clears the counts: the next stop hands out work again."""
-    assert kind(WorkState(begun=True, fruitless=0, returned={})) == "hand"
+    assert kind(WorkState(begun=True, fruitless=0, returned={})) == "assign"

@@ -14,7 +14,7 @@ from octet.core.agents.registry import Agent
 from octet.core.agents.work_states import CREW_DOWN
 from octet.core.messaging.messages import EVERYBODY
 from octet.daemon.projects.news import News
-from octet.daemon.turns import loop
+from octet.daemon.turns.work import has_work
 from octet.store.scripts import Reply
 
 # How long one idle agent has to come for what is there for one of many, before the next is woken.
@@ -57,7 +57,7 @@ def find_reasons(octet: Octet, agent: Agent, news: News, denied: int | None) -> 
     offered = _Offers(octet, agent, found)
     _look_at_mail(octet, agent, news, found, offered)
     stage = stage_of_role(agent.role)
-    if news.tasks and stage and loop.has_work(octet, agent):
+    if news.tasks and stage and has_work(octet, agent):
         found.waits = True
         if offered(f"task:{stage}", octet.tasks.waiting(stage)):
             found.texts.append(
