@@ -58,4 +58,6 @@ def has_work(octet: Octet, agent: Agent) -> bool:
 def was_unclaimable(state: WorkState, fingerprint: str, now_ms: int) -> bool:
     """Whether the agent has been shown just this before, and nothing came of it."""
     found = state.unclaimable
-    return found is not None and found.fingerprint == fingerprint and not 0 < found.until_ms <= now_ms
+    return (
+        found is not None and found.fingerprint == fingerprint and not 0 < found.until_ms <= now_ms
+    )
