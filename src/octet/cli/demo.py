@@ -13,9 +13,9 @@ import click
 
 from octet.base.errors import UsageError
 from octet.cli._common.output import emit, json_option
-from octet.demo.chronicle import Chronicle
-from octet.demo.director import Options, Show, run_demo
+from octet.demo.history import History
 from octet.demo.report import render_report
+from octet.demo.run import DemoOptions, Show, run_demo
 from octet.demo.sample import load_sample
 
 
@@ -25,26 +25,28 @@ from octet.demo.sample import load_sample
     type=click.IntRange(1, 8),
     default=4,
     show_default=True,
-    help="How many developers; four other roles join them.",
+    help="Number of developers; four other roles join them.",
 )
 @click.option(
     "--keep",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Leave the sample repository in DIR, which must not exist yet.",
+    help="Keep the sample repository in DIR, which must not exist yet.",
 )
 @click.option(
     "--plain",
     is_flag=True,
-    help="Print lines in place of the live board; so it is anyway where no terminal is.",
+    help="Print lines instead of the live board, as without a terminal.",
 )
 @click.option(
     "--picture",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write the board after the failover: SVG or text.",
+    help="Write the board after the failover to FILE: .svg or text.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Which developer is killed.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Chooses the developer to kill."
+)
 @json_option
 @click.pass_context
 def demo_command(
@@ -59,40 +61,36 @@ def demo_command(
     """Watch a crew of eight build a feature in a sample repository.
 
     Nothing of yours is touched: the crew, its server and its daemon live in a temporary directory
-    and end with the demo. One developer is killed half-way. Exit code 1 if anything was not as it
-    should be.
+    and end with the demo. One developer is killed half-way. The exit code is 1 if anything went
+    wrong.
     """
-    options = Options(
-        developers,
-        make_place(keep) if keep else None,
-        seed,
-    )
+    options = DemoOptions(developers, make_place(keep) if keep else None, seed)
     with interruptible(), audience(plain, as_json) as show:
-        report = run_demo(options, photographed(show, picture) if picture else show)
+        report = run_demo(options, pictured(show, picture) if picture else show)
     emit(asdict(report), render_report(report), as_json)
     if report.problems:
         ctx.exit(1)
 
 
 def make_place(keep: Path) -> Path:
-    """Make the directory for the repository that is kept; its real path.
+    """Make the directory for the repository that is kept, and return its real path.
 
     Raises:
-        UsageError: it is there already, or cannot be made.
+        UsageError: it exists already, or cannot be made.
     """
     try:
         keep.mkdir(parents=True)
     except OSError as error:
         raise UsageError(
-            f"--keep {keep}: {error.strerror}: name a directory that can be made and is not "
-            "there yet"
+            f"--keep {keep}: {error.strerror}: name a directory that does not exist yet and can "
+            "be made"
         ) from error
     return keep.resolve()
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """A `kill` ends the demo as Ctrl-C does, so that its crew ends with it."""
+    """Let SIGTERM and SIGHUP end the demo as Ctrl-C does, so that its crew ends with it."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -109,9 +107,9 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def audience(plain: bool, as_json: bool) -> Iterator[Show]:
-    """Where the story goes: the live board, lines, or nowhere when a program reads the report."""
+    """Show the history on the live board or as lines; with --json, only the report is printed."""
     if as_json:
-        yield lambda _story, _at_s: None
+        yield lambda _history, _at_s: None
         return
     from rich.console import Console
 
@@ -125,11 +123,11 @@ def audience(plain: bool, as_json: bool) -> Iterator[Show]:
 
     feature = load_sample().feature
     with Live(console=console, auto_refresh=False, transient=False) as live:
-        yield lambda story, at_s: live.update(render_board(story, feature, at_s), refresh=True)
+        yield lambda history, at_s: live.update(render_board(history, feature, at_s), refresh=True)
 
 
-def photographed(show: Show, picture: Path) -> Show:
-    """`show`, and the board written to a file as it is once a dead agent's task has passed on; for
+def pictured(show: Show, picture: Path) -> Show:
+    """`show`, which also writes the board to a file once the dead agent's task has a new holder, for
     the documentation.
     """
     from octet.demo.board import export_board
@@ -137,15 +135,13 @@ def photographed(show: Show, picture: Path) -> Show:
     feature = load_sample().feature
     taken = False
 
-    def show_and_write(story: Chronicle, at_s: float) -> None:
+    def show_and_write(history: History, at_s: float) -> None:
         nonlocal taken
-        show(story, at_s)
-        if not taken and story.failover and story.failover.heir:
+        show(history, at_s)
+        if not taken and history.failover and history.failover.heir:
             taken = True
-            picture.write_text(
-                export_board(story, feature, at_s, picture.suffix.removeprefix(".")),
-                encoding="utf-8",
-            )
+            kind = picture.suffix.removeprefix(".")
+            picture.write_text(export_board(history, feature, at_s, kind), encoding="utf-8")
 
     return show_and_write
 
@@ -155,11 +151,11 @@ def _lines() -> Show:
 
     shown = 0
 
-    def show(story: Chronicle, _at_s: float) -> None:
+    def show(history: History, _at_s: float) -> None:
         nonlocal shown
-        new = list(story.lines)[-(story.told - shown) :] if story.told > shown else []
-        shown = story.told
-        for line in new:
+        new = history.line_count - shown
+        shown = history.line_count
+        for line in list(history.lines)[-new:] if new else []:
             click.echo(plain_line(line))
 
     return show

@@ -215,7 +215,7 @@ def _release_tasks(
 
 
 def _keep_last_changes(octet: Octet, held: Sequence[tuple[Agent, Task]]) -> None:
-    """Keep what a session wrote between the release and its end; the same work is not kept twice."""
+    """Keep what a session wrote between the release and its end, if it is not kept yet."""
     project = _project(octet)
     for agent, task in held:
         attempt = str(max(1, task.attempts))

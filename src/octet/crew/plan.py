@@ -28,7 +28,7 @@ UNKNOWN_ROOM = 1000
 
 @dataclass(frozen=True)
 class Member:
-    """A place in the crew. `tries` grows when a person asks again for a member that was given up."""
+    """A place in the crew. `tries` grows when a person retries a member that was given up."""
 
     name: str
     role: str

@@ -1,6 +1,4 @@
-"""The live board: who does what, where each task is, what just happened. Drawn from the chronicle,
-with rich or as plain lines.
-"""
+"""The live board: what each agent does, where each task is, and what just happened."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from octet.base.vocabulary import (
     REPOSITORY_GUARDIAN,
     TEST_ORCHESTRATOR,
 )
-from octet.demo.chronicle import Chronicle, Line, Member, Work
+from octet.demo.history import History, HistoryLine, MemberState, TaskProgress
 
 COLOURS = {
     "working": "bold green",
@@ -55,26 +53,26 @@ STATE_ORDER = (
 )
 ROLE_ORDER = (ORCHESTRATOR, DEVELOPER, CODE_SENTINEL, TEST_ORCHESTRATOR, REPOSITORY_GUARDIAN)
 BOARD_WIDTH = 110
-SHOWN_LINES = 9
+BOARD_LINES = 9
 
 
 def render_board(
-    story: Chronicle, feature: str, at_s: float, lines: int = SHOWN_LINES
+    history: History, feature: str, at_s: float, lines: int = BOARD_LINES
 ) -> RenderableType:
-    """The whole board as it is `at_s` seconds after the beginning."""
+    """The whole board, `at_s` seconds after the beginning."""
     columns = Table.grid(expand=True, padding=(0, 1))
     columns.add_column(ratio=9)
     columns.add_column(ratio=10)
-    columns.add_row(_panel(_crew(story), "crew"), _panel(_tasks(story), "tasks"))
+    columns.add_row(_panel(_crew(history), "crew"), _panel(_tasks(history), "tasks"))
     return Group(
-        _headline(story, feature, at_s),
+        _headline(history, feature, at_s),
         columns,
-        _panel(_story(story, lines), "what happens"),
-        _counts(story),
+        _panel(_lines(history, lines), "events"),
+        _counts(history),
     )
 
 
-def export_board(story: Chronicle, feature: str, at_s: float, kind: str) -> str:
+def export_board(history: History, feature: str, at_s: float, kind: str) -> str:
     """The board as text or as an SVG picture, for the documentation."""
     console = Console(
         record=True,
@@ -83,12 +81,12 @@ def export_board(story: Chronicle, feature: str, at_s: float, kind: str) -> str:
         force_terminal=True,
         color_system="truecolor",
     )
-    console.print(render_board(story, feature, at_s))
+    console.print(render_board(history, feature, at_s))
     return console.export_svg(title="octet demo") if kind == "svg" else console.export_text()
 
 
-def plain_line(line: Line) -> str:
-    """One line of the story for a log or a pipe."""
+def plain_line(line: HistoryLine) -> str:
+    """One line for a log or a pipe."""
     return f"{line.at_s:6.1f} s  {line.who:<22} {line.text}"
 
 
@@ -98,31 +96,31 @@ def _panel(content: RenderableType, title: str) -> Panel:
     )
 
 
-def _headline(story: Chronicle, feature: str, at_s: float) -> RenderableType:
+def _headline(history: History, feature: str, at_s: float) -> RenderableType:
     row = Table.grid(expand=True, padding=(0, 1))
     row.add_column()
     row.add_column(ratio=1)
     row.add_column(justify="right")
     bar = ProgressBar(
-        total=max(story.total, 1),
-        completed=story.done,
+        total=max(history.total, 1),
+        completed=history.done,
         complete_style="green",
         finished_style="green",
     )
     row.add_row(
         Text.assemble(("octet demo ", "bold"), (feature, "italic")),
         bar,
-        f"{story.done}/{story.total} done   {at_s:4.0f} s",
+        f"{history.done}/{history.total} done   {at_s:4.0f} s",
     )
     return row
 
 
-def _crew(story: Chronicle) -> Table:
+def _crew(history: History) -> Table:
     table = Table.grid(expand=True, padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, ratio=1)
-    for member in sorted(story.members.values(), key=_place):
+    for member in sorted(history.members.values(), key=_place):
         style = COLOURS[member.state]
         table.add_row(
             Text(member.name, style=style),
@@ -132,46 +130,46 @@ def _crew(story: Chronicle) -> Table:
     return table
 
 
-def _place(member: Member) -> tuple[int, str]:
+def _place(member: MemberState) -> tuple[int, str]:
     return ROLE_ORDER.index(member.role) if member.role in ROLE_ORDER else len(
         ROLE_ORDER
     ), member.name
 
 
-def _occupation(member: Member) -> str:
+def _occupation(member: MemberState) -> str:
     return f"{member.task}: {member.doing}" if member.task and member.doing else member.task
 
 
-def _tasks(story: Chronicle) -> Table:
+def _tasks(history: History) -> Table:
     table = Table.grid(expand=True, padding=(0, 1))
     for ratio in (None, None, 1):
         table.add_column(no_wrap=True, ratio=ratio)
-    for work in sorted(story.work.values(), key=_rank):
-        style = COLOURS[work.state]
+    for task in sorted(history.tasks.values(), key=_rank):
+        style = COLOURS[task.state]
         table.add_row(
-            Text(work.id, style=style), Text(work.state, style=style), Text(_holder(work))
+            Text(task.id, style=style), Text(task.state, style=style), Text(_holder(task))
         )
     return table
 
 
-def _rank(work: Work) -> tuple[int, float]:
-    return STATE_ORDER.index(work.state), -work.priority
+def _rank(task: TaskProgress) -> tuple[int, float]:
+    return STATE_ORDER.index(task.state), -task.priority
 
 
-def _holder(work: Work) -> str:
+def _holder(task: TaskProgress) -> str:
     return (
-        f"{work.holder} {work.progress:g}%"
-        if work.holder and work.state == "claimed"
-        else work.holder
+        f"{task.holder} {task.progress:g}%"
+        if task.holder and task.state == "claimed"
+        else task.holder
     )
 
 
-def _story(story: Chronicle, lines: int) -> Table:
+def _lines(history: History, lines: int) -> Table:
     table = Table.grid(expand=True, padding=(0, 1))
     table.add_column(justify="right", style="dim", no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, ratio=1)
-    recent = list(story.lines)[-lines:]
+    recent = list(history.lines)[-lines:]
     for line in recent:
         style = COLOURS[line.weight]
         table.add_row(
@@ -184,17 +182,17 @@ def _story(story: Chronicle, lines: int) -> Table:
     return table
 
 
-def _counts(story: Chronicle) -> Text:
+def _counts(history: History) -> Text:
     facts = [
-        f"claims {story.builds}",
-        f"conflicts {len(story.conflicts)}",
-        f"denials {story.denials}",
+        f"claims {history.builds}",
+        f"conflicts {len(history.conflicts)}",
+        f"denials {history.denials}",
     ]
     facts += [
-        f"reviews {story.reviews} ({story.sent_back} sent back)",
-        f"test runs {story.test_runs}",
-        f"merges {story.merges}",
+        f"reviews {history.reviews} ({history.sent_back} sent back)",
+        f"test runs {history.test_runs}",
+        f"merges {history.merges}",
     ]
-    if story.failover and story.failover.heir:
-        facts.append(f"failover {story.failover.reclaimed_s - story.failover.killed_s:.2f} s")
+    if history.failover and history.failover.heir:
+        facts.append(f"failover {history.failover.reclaimed_s - history.failover.killed_s:.2f} s")
     return Text("   ".join(facts), style="bold")

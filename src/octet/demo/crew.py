@@ -1,6 +1,4 @@
-"""The crew as processes that stand for Claude Code sessions: started, listened to, killed, and gone
-at the end.
-"""
+"""The demo's crew: a process for each member, started, listened to, killed and ended."""
 
 from __future__ import annotations
 
@@ -14,59 +12,62 @@ from dataclasses import asdict, dataclass
 
 from octet.runtime.environment import module_command
 
-Listener = Callable[[str, Mapping[str, str]], None]
+OnRecord = Callable[[str, Mapping[str, str]], None]
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one member of the crew is told at its start; see `roles.Scene`."""
+class MemberSpec:
+    """What one member is told at its start; see `roles.Scene`."""
 
     name: str
     role: str
     root: str
     python: str
     careless: bool = False
-    lingers_at: int = 0
+    stalls_at: int = 0
 
 
 class ProcessCrew:
-    """Each member a process. `listen(name, record)` is called, from a thread of its own, for every
-    line that a member writes.
+    """The members' processes.
+
+    Args:
+        on_record: called with a member's name for each line that it writes, from a thread of the
+            member's own.
     """
 
-    def __init__(self, listen: Listener) -> None:
-        self._listen = listen
+    def __init__(self, on_record: OnRecord) -> None:
+        self._on_record = on_record
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._readers: list[threading.Thread] = []
 
-    def start(self, part: Part) -> None:
-        """Start one member; it registers itself."""
+    def start(self, member: MemberSpec) -> None:
+        """Start a member; it registers itself."""
         process = subprocess.Popen(
             module_command("octet.demo.session"),
-            cwd=part.root,
+            cwd=member.root,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         assert process.stdin is not None
-        process.stdin.write(json.dumps(asdict(part)).encode() + b"\n")
+        process.stdin.write(json.dumps(asdict(member)).encode() + b"\n")
         process.stdin.flush()
-        self._processes[part.name] = process
-        reader = threading.Thread(target=self._read, args=(part.name, process), daemon=True)
+        self._processes[member.name] = process
+        reader = threading.Thread(target=self._read, args=(member.name, process), daemon=True)
         reader.start()
         self._readers.append(reader)
 
     def running(self) -> list[str]:
-        """Who has not ended."""
+        """The members whose processes have not ended."""
         return [name for name, process in self._processes.items() if process.poll() is None]
 
     def kill(self, name: str) -> None:
-        """SIGKILL to one member's process, as when a terminal is torn away."""
+        """Send SIGKILL to a member's process, as when a terminal is closed by force."""
         self._processes[name].kill()
 
     def end(self) -> None:
-        """End whoever still runs, with the commands that it runs."""
+        """End the members that still run, and the commands that they run."""
         for process in self._processes.values():
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -83,10 +84,7 @@ class ProcessCrew:
         for line in process.stdout:
             try:
                 record = json.loads(line)
-            except ValueError:  # a traceback of Python's own start, say
-                record = {
-                    "kind": "failed",
-                    "agent": name,
-                    "reason": line.decode(errors="replace").strip(),
-                }
-            self._listen(name, record)
+            except ValueError:  # a traceback of Python, for example
+                reason = line.decode(errors="replace").strip()
+                record = {"kind": "failed", "agent": name, "reason": reason}
+            self._on_record(name, record)

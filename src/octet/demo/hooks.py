@@ -1,5 +1,5 @@
-"""Fires the plugin's hooks as Claude Code does: the commands of hooks.json, the event's JSON on
-standard input, its environment.
+"""Fires the plugin's hooks as Claude Code does: the commands of hooks.json, with the event's JSON
+on standard input and the client's environment.
 """
 
 from __future__ import annotations
@@ -18,28 +18,25 @@ LIMIT_S = 30.0
 
 @dataclass(frozen=True)
 class HookAnswer:
-    """What the hooks of one event said. `denied` only means something for PreToolUse, `feedback`
-    (why a turn goes on) for Stop.
-    """
+    """What the hooks of one event answered."""
 
-    denied: bool = False
+    denied: bool = False  # at PreToolUse
     reason: str = ""
-    input: Mapping[str, Any] | None = None
-    feedback: str = ""
+    input: Mapping[str, Any] | None = None  # of the tool, where a hook changed it
+    feedback: str = ""  # at Stop: why the turn goes on
 
 
-class Hooks:
+class PluginHooks:
     """The hooks of the plugin in `root`, for one session."""
 
     def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
         self._root = str(root)
         self._environment = {**environment, "CLAUDE_PLUGIN_ROOT": self._root}
-        self._groups: dict[str, list[dict[str, Any]]] = json.loads(
-            (root / "hooks" / "hooks.json").read_text(encoding="utf-8")
-        )["hooks"]
+        text = (root / "hooks" / "hooks.json").read_text(encoding="utf-8")
+        self._groups: dict[str, list[dict[str, Any]]] = json.loads(text)["hooks"]
 
     def fire(self, payload: Mapping[str, Any], cwd: Path) -> HookAnswer:
-        """Run every hook that the event concerns, one after the other; the first denial counts."""
+        """Run each matching hook, one after the other; the first denial counts."""
         answers = [self._run(hook, payload, cwd) for hook in self._matching(payload)]
         denials = [answer for answer in answers if answer.denied]
         changed = next((answer.input for answer in answers if answer.input is not None), None)
@@ -54,15 +51,13 @@ class Hooks:
             for group in self._groups.get(event, [])
             if _matches(group.get("matcher", ""), subject)
         ]
-        # A hook that wakes an idle session is for a session that has a model.
+        # The hook that wakes an idle session needs a session with a model.
         return [hook for group in groups for hook in group["hooks"] if not hook.get("asyncRewake")]
 
     def _run(self, hook: Mapping[str, Any], payload: Mapping[str, Any], cwd: Path) -> HookAnswer:
         words = [hook["command"], *hook.get("args", [])]
-        command = [word.replace("${CLAUDE_PLUGIN_ROOT}", self._root) for word in words]
-        event = payload["hook_event_name"]
         done = subprocess.run(
-            command,
+            [word.replace("${CLAUDE_PLUGIN_ROOT}", self._root) for word in words],
             input=json.dumps(payload).encode() + b"\n",
             capture_output=True,
             cwd=cwd,
@@ -71,35 +66,35 @@ class Hooks:
             check=False,
             start_new_session=True,
         )
+        event = payload["hook_event_name"]
         return read_answer(event, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def read_answer(event: str, status: int, out: str, err: str) -> HookAnswer:
-    """What a hook's exit status and output mean; a guard that fails in any other way blocks, as its
+    """The meaning of a hook's exit status and output. A guard that fails blocks the tool, as its
     `onFailure` says.
 
     Raises:
         ValueError: the output is neither empty nor JSON.
     """
     if status:
-        return HookAnswer(
-            denied=event == "PreToolUse",
-            reason=err.strip() or f"the hook ended with status {status}",
-        )
+        reason = err.strip() or f"the hook ended with status {status}"
+        return HookAnswer(denied=event == "PreToolUse", reason=reason)
     specific = json.loads(out).get("hookSpecificOutput", {}) if out.strip() else {}
     if event in {"Stop", "SubagentStop"}:
         return HookAnswer(feedback=specific.get("additionalContext", ""))
-    # Nobody is there to be asked, so that `ask` is a denial.
-    denied = specific.get("permissionDecision") in {"deny", "ask"}
     return HookAnswer(
-        denied, specific.get("permissionDecisionReason", ""), specific.get("updatedInput")
+        # The demo has no person to ask, so `ask` is a denial.
+        denied=specific.get("permissionDecision") in {"deny", "ask"},
+        reason=specific.get("permissionDecisionReason", ""),
+        input=specific.get("updatedInput"),
     )
 
 
 def session_environment(
     environment: Mapping[str, str], session: str, project: Path, env_file: Path
 ) -> dict[str, str]:
-    """The variables that Claude Code 2.1.330 gives to a hook, on top of a session's own."""
+    """The environment of a hook: a session's own, and what Claude Code 2.1.330 adds."""
     return {
         **environment,
         "CLAUDECODE": "1",
@@ -112,7 +107,7 @@ def session_environment(
 
 
 def _matches(matcher: str, subject: str) -> bool:
-    """Claude Code's rule: nothing or `*` is all, plain names are a list, anything else a pattern."""
+    """Claude Code's rule: "" and `*` match all, plain names are a list, the rest is a pattern."""
     if matcher in ("", "*"):
         return True
     if re.fullmatch(r"[A-Za-z0-9_|, -]+", matcher):

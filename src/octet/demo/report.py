@@ -1,54 +1,47 @@
-"""What a demo came to, in figures and for people."""
+"""The result of a demo, in figures and for people."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from octet.demo.chronicle import Chronicle
+from octet.demo.history import Failover, History
 from octet.demo.sample import BRANCH
 
 PROMISED_MS = 2000
 
 
 @dataclass(frozen=True)
-class Report:
-    """The figures of one demo; `problems` is empty where everything was right.
-
-    `claims` counts those to build; each gate's are claims of its own. `reviews` ended with an
-    approval, or with the work `sent_back`. `merges` counts tasks, `moves` those of the protected
-    branch: tasks that were tested together came with one. `claimable_ms`: from the kill to when the
-    dead agent's task could be claimed; `failover_ms`: to when another had claimed it. None where
-    nobody was killed.
-    """
+class DemoReport:
+    """The figures of one demo, as `--json` prints them."""
 
     feature: str
     agents: int
     tasks: int
     done: int
-    claims: int
+    claims: int  # of the build stage; each gate's are claims of its own
     conflicts: int
     denials: int
-    reviews: int
+    reviews: int  # that approved the work or sent it back
     sent_back: int
     test_runs: int
-    merges: int
-    moves: int
+    merges: int  # tasks
+    moves: int  # of the protected branch; tasks that were tested together came with one
     killed: str
-    heir: str
-    claimable_ms: int | None
-    failover_ms: int | None
-    main: str
+    heir: str  # the agent that claimed the dead agent's task
+    claimable_ms: int | None  # from the kill to a claimable task; None if no agent was killed
+    failover_ms: int | None  # from the kill to the heir's claim
+    main: str  # the commit of the protected branch
     tests: str
     duration_s: float
-    repository: str
-    problems: Sequence[str]
+    repository: str  # where the repository is kept; "" if it was removed
+    problems: Sequence[str]  # empty if everything was right
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What no event tells: where the protected branch is and how often it moved, the time it took,
-    and where the repository stays.
+    """What no event tells: commit and moves of the protected branch, the duration, and where the
+    repository is kept.
     """
 
     main: str
@@ -57,31 +50,26 @@ class Facts:
     repository: str = ""
 
 
-def compose(story: Chronicle, feature: str, facts: Facts, problems: Sequence[str]) -> Report:
+def compose(history: History, feature: str, facts: Facts, problems: Sequence[str]) -> DemoReport:
     """The report."""
-    failover = story.failover
-    reclaimed = failover is not None and bool(failover.heir)
-    return Report(
+    failover = history.failover
+    return DemoReport(
         feature=feature,
-        agents=len(story.members),
-        tasks=story.total,
-        done=story.done,
-        claims=story.builds,
-        conflicts=len(story.conflicts),
-        denials=story.denials,
-        reviews=story.reviews,
-        sent_back=story.sent_back,
-        test_runs=story.test_runs,
-        merges=story.merges,
+        agents=len(history.members),
+        tasks=history.total,
+        done=history.done,
+        claims=history.builds,
+        conflicts=len(history.conflicts),
+        denials=history.denials,
+        reviews=history.reviews,
+        sent_back=history.sent_back,
+        test_runs=history.test_runs,
+        merges=history.merges,
         moves=facts.moves,
         killed=failover.agent if failover else "",
         heir=failover.heir if failover else "",
-        claimable_ms=_ms(failover.claimable_s - failover.killed_s)
-        if failover and failover.claimable_s
-        else None,
-        failover_ms=_ms(failover.reclaimed_s - failover.killed_s)
-        if failover and reclaimed
-        else None,
+        claimable_ms=_claimable_ms(failover),
+        failover_ms=_failover_ms(failover),
         main=facts.main,
         tests="its tests pass" if not problems else "see the problems",
         duration_s=facts.duration_s,
@@ -90,13 +78,13 @@ def compose(story: Chronicle, feature: str, facts: Facts, problems: Sequence[str
     )
 
 
-def render_report(report: Report) -> str:
+def render_report(report: DemoReport) -> str:
     """The report for people."""
     lines = [
         f"{report.feature}: {report.done} of {report.tasks} tasks done by {report.agents} "
         f"agents in {report.duration_s:g} s",
         f"  claims     {report.claims}, conflicts {report.conflicts}, denials "
-        f"{report.denials} (all honoured)",
+        f"{report.denials} (all respected)",
         f"  reviews    {report.reviews} ({report.sent_back} sent back), test runs "
         f"{report.test_runs}",
         f"  merges     {report.merges} in {report.moves} moves of {BRANCH}, each tested "
@@ -110,17 +98,25 @@ def render_report(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _failover(report: Report) -> str:
+def _failover(report: DemoReport) -> str:
     if not report.killed:
-        return "nobody was killed"
+        return "no agent was killed"
     if report.failover_ms is None or report.claimable_ms is None:
-        return f"{report.killed} was killed, and nobody took its task over"
-    late = (
-        "" if report.claimable_ms <= PROMISED_MS else f" (more than the promised {PROMISED_MS} ms)"
-    )
-    free = f"its task free after {report.claimable_ms} ms{late}"
+        return f"{report.killed} was killed, and no other agent took over its task"
+    late = ""
+    if report.claimable_ms > PROMISED_MS:
+        late = f" (more than the promised {PROMISED_MS} ms)"
+    free = f"its task claimable after {report.claimable_ms} ms{late}"
     return f"{report.killed} killed; {free}, claimed by {report.heir} after {report.failover_ms} ms"
 
 
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
+def _claimable_ms(failover: Failover | None) -> int | None:
+    if failover is None or not failover.claimable_s:
+        return None
+    return round((failover.claimable_s - failover.killed_s) * 1000)
+
+
+def _failover_ms(failover: Failover | None) -> int | None:
+    if failover is None or not failover.heir:
+        return None
+    return round((failover.reclaimed_s - failover.killed_s) * 1000)

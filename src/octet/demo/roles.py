@@ -1,7 +1,7 @@
-"""How the roles of the demo's crew behave, as generators of acts; they follow the instructions in
+"""How the roles of the demo's crew behave: generators of actions, after the instructions in
 `agents/*.md`.
 
-What refuses them is honoured: a denied write is not tried in another way, only again later.
+They respect a refusal: a denied write is never tried in another way, only again later.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,50 +21,56 @@ from octet.base.vocabulary import (
     REPOSITORY_GUARDIAN,
     TEST_ORCHESTRATOR,
 )
-from octet.demo import sample as steps
-from octet.demo.acts import Act, Answer, Bash, Behaviour, Edit, EndTurn, Linger, Read, Tool, Write
-from octet.demo.sample import BRANCH, Job, Sample
+from octet.demo.actions import (
+    Action,
+    ActionResult,
+    Behaviour,
+    EditFile,
+    EndTurn,
+    ReadFile,
+    RunCommand,
+    Stall,
+    ToolCall,
+)
+from octet.demo.sample import BRANCH, Job, Sample, Step
 
 PLAN = "PLAN.md"
 NOTES = "Notes:\n"
 NOTHING_TO_CLAIM = "the build stage"
 NOTHING_TO_REVIEW = "the review stage"
-# How long a command waits for its next task before the turn ends: the queue knows best whose turn
-# it is and what has come free, and each new command costs the start of an interpreter. Not longer,
-# because at the end of the feature nothing comes.
+# How long a command waits for a task before the turn ends. The queue knows best whose turn it is,
+# and each new command costs the start of an interpreter. No longer than this, because at the end of
+# the feature no task comes.
 CLAIM_WAIT = "--wait 2s"
 GATE_WAIT = "--wait 1s"
-# A changed file in a diff, and the line where its first change is.
+# A changed file in a diff, and the line of its first change.
 CHANGED = re.compile(r"^\+\+\+ b/(?P<file>.+)\n@@ -\S+ \+(?P<line>\d+)", re.MULTILINE)
 
-Does = Generator[Act, Answer, Answer]
+# Parts of a behaviour: without a value, and with the result of its last action.
+Part = Generator[Action, ActionResult, None]
+PartWithResult = Generator[Action, ActionResult, ActionResult]
 
 
 class Unexpected(Exception):
-    """An act came to something that the demo has no answer for; says what was done and what came of
-    it.
-    """
+    """An action had a result that the demo does not expect; names the action and its result."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Where an agent works and on what.
-
-    `careless`: a developer that tries what endangers the others' work, and forgets the tests of its
-    first task. `lingers_at`: the claim, counted from 1, in whose middle a developer stands still; 0
-    for none.
-    """
+    """Where an agent works, and on what."""
 
     root: Path
     sample: Sample
     python: str
     name: str
+    # A developer that tries a forbidden command, and forgets the tests of its first task.
     careless: bool = False
-    lingers_at: int = 0
+    # The claim, counted from 1, in whose middle a developer stalls; 0 for none.
+    stalls_at: int = 0
 
     @property
     def plan(self) -> Path:
-        """A file of the shared checkout that everyone writes to; it is in no commit."""
+        """A file of the shared checkout that all agents write to; it is in no commit."""
         return self.root / PLAN
 
 
@@ -72,62 +78,56 @@ def orchestrator(scene: Scene) -> Behaviour:
     """Hold the plan's lock while the plan is written and its tasks are queued; then watch. The role
     has a shell and no editor.
     """
-    written = f"cat > {shlex.quote(str(scene.plan))} <<'END'\n{plan_text(scene.sample)}END\n"
-    yield from _must(Bash(f"octet lock acquire path:{PLAN} && {written}"))
-    yield from _must(Bash(f"octet task import {shlex.quote(str(scene.plan))}"))
-    yield from _must(Bash(f"octet lock release path:{PLAN}"))
+    write = f"cat > {shlex.quote(str(scene.plan))} <<'END'\n{plan_text(scene.sample)}END\n"
+    yield from _must(RunCommand(f"octet lock acquire path:{PLAN} && {write}"))
+    yield from _must(RunCommand(f"octet task import {shlex.quote(str(scene.plan))}"))
+    yield from _must(RunCommand(f"octet lock release path:{PLAN}"))
     yield EndTurn(f"{len(scene.sample.jobs)} tasks are queued.", until="complete")
 
 
 def developer(scene: Scene) -> Behaviour:
-    """Build task after task, what was sent back first; leave a note in the shared plan as soon as
-    nobody else is writing it.
+    """Build task after task, rejected work first; leave a note in the shared plan as soon as no
+    other agent is writing it.
     """
     noted = yield from _note(scene)
     claims, forgotten = 0, ""
     while True:
-        claimed = yield Bash(f"octet task claim {CLAIM_WAIT} --json")
+        claimed = yield RunCommand(f"octet task claim {CLAIM_WAIT} --json")
         if claimed.ok:
             claims += 1
             job = scene.sample.job(_read_json(claimed.text)["id"])
             forgets = scene.careless and claims == 1
-            # What was sent back is in its worktree, without the tests.
-            todo = (
-                job.steps
-                if forgets
-                else (job.tests,)
-                if job.id == forgotten
-                else (job.tests, *job.steps)
-            )
+            steps = _steps_of(job, forgets=forgets, again=job.id == forgotten)
             forgotten = job.id if forgets else forgotten
-            yield from _build(scene, job, todo, lingers=claims == scene.lingers_at, stashes=forgets)
+            stalls = claims == scene.stalls_at
+            yield from _build(scene, job, steps, stalls=stalls, stashes=forgets)
             yield EndTurn(f"Submitted {job.id}.")
             noted = noted or (yield from _note(scene))
         elif NOTHING_TO_CLAIM not in claimed.text:
             raise Unexpected(f"octet task claim: {claimed.text}")
-        elif not (yield EndTurn("Nothing waits to be built.", until="build")).ok:
+        elif not (yield EndTurn("No task waits for the build stage.", until="build")).ok:
             return
 
 
 def reviewer(scene: Scene) -> Behaviour:
-    """Read what was submitted: it must bring tests and keep to the task's paths."""
-    while (yield EndTurn("Nothing waits to be reviewed.", until="review")).ok:
-        while (started := (yield Bash(f"octet review start {GATE_WAIT} --json"))).ok:
+    """Review submitted work: it must bring tests and keep to the task's paths."""
+    while (yield EndTurn("No task waits for review.", until="review")).ok:
+        while (started := (yield RunCommand(f"octet review start {GATE_WAIT} --json"))).ok:
             yield from _review(scene, _read_json(started.text))
         if NOTHING_TO_REVIEW not in started.text:
             raise Unexpected(f"octet review start: {started.text}")
 
 
 def tester(_scene: Scene) -> Behaviour:
-    """Have the tests run on what was approved, combined with the protected branch."""
-    while (yield EndTurn("Nothing waits to be tested.", until="test")).ok:
-        yield from _must(Bash(f"octet test run --all {GATE_WAIT}"))
+    """Run the tests on approved work, combined with the protected branch."""
+    while (yield EndTurn("No task waits for the tests.", until="test")).ok:
+        yield from _must(RunCommand(f"octet test run --all {GATE_WAIT}"))
 
 
 def guardian(_scene: Scene) -> Behaviour:
-    """Have merged what passed its gates, together what waits at once."""
-    while (yield EndTurn("Nothing waits to be merged.", until="merge")).ok:
-        yield from _must(Bash(f"octet merge run {GATE_WAIT}"))
+    """Merge the tasks that have passed their gates; those that wait together come in one merge."""
+    while (yield EndTurn("No task waits for the merge.", until="merge")).ok:
+        yield from _must(RunCommand(f"octet merge run {GATE_WAIT}"))
 
 
 BEHAVIOURS: Mapping[str, Callable[[Scene], Behaviour]] = {
@@ -140,7 +140,7 @@ BEHAVIOURS: Mapping[str, Callable[[Scene], Behaviour]] = {
 
 
 def plan_text(sample: Sample) -> str:
-    """The plan as the orchestrator writes it and `octet task import` reads it; notes come after it."""
+    """The plan that the orchestrator writes and `octet task import` reads; notes come after it."""
     return f"# {sample.feature}\n\n{''.join(map(_plan_item, sample.jobs))}\n{NOTES}"
 
 
@@ -150,119 +150,108 @@ def _plan_item(job: Job) -> str:
         "after": ", ".join(job.after),
         "paths": ", ".join(job.scope),
     }
-    lines = [
-        f"- [{job.id}] {job.title}",
-        *(f"  {name}: {value}" for name, value in fields.items() if value),
-    ]
-    return "".join(f"{line}\n" for line in lines)
+    given = [f"  {name}: {value}" for name, value in fields.items() if value]
+    return "".join(f"{line}\n" for line in [f"- [{job.id}] {job.title}", *given])
 
 
 def find_faults(job: Job, diff: str) -> list[str]:
-    """A reviewer's findings, FILE:LINE: SEVERITY: TEXT: a change must bring tests, and touch
-    nothing else but the task's paths.
+    """A reviewer's findings, FILE:LINE: SEVERITY: TEXT. A change must bring tests and touch only
+    the task's paths.
     """
-    changed = {
-        found["file"]: f"{found['file']}:{found['line']}" for found in CHANGED.finditer(diff)
-    }
-    code = [file for file in changed if not file.startswith("tests/")]
-    beyond = [
-        f"{changed[file]}: major: this file is not among the task's paths"
+    places = {found["file"]: f"{found['file']}:{found['line']}" for found in CHANGED.finditer(diff)}
+    code = [file for file in places if not file.startswith("tests/")]
+    faults = [
+        f"{places[file]}: major: this file is not among the task's paths"
         for file in code
         if file not in job.paths
     ]
-    return (
-        [f"{changed[code[0]]}: major: no test shows this change", *beyond]
-        if code and code == [*changed]
-        else beyond
-    )
+    if code and len(code) == len(places):
+        faults.insert(0, f"{places[code[0]]}: major: no test shows this change")
+    return faults
 
 
 def _read_json(text: str) -> dict[str, Any]:
-    """The JSON object in a command's output; the client may have added lines of its own."""
-    found: dict[str, Any] = json.loads(
-        next(line for line in text.splitlines() if line.startswith("{"))
-    )
+    """The JSON object in a command's output, which may contain other lines."""
+    line = next(line for line in text.splitlines() if line.startswith("{"))
+    found: dict[str, Any] = json.loads(line)
     return found
 
 
-def _build(
-    scene: Scene,
-    job: Job,
-    todo: Sequence[steps.Write | steps.Edit],
-    *,
-    lingers: bool,
-    stashes: bool,
-) -> Generator[Act, Answer, None]:
-    made = yield from _must(Bash(f"octet worktree add {job.id} --json"))
+def _steps_of(job: Job, *, forgets: bool, again: bool) -> Sequence[Step]:
+    """The steps to do: all, all but the tests (`forgets`), or then, at the next attempt, the tests
+    alone, because the rest is in the worktree.
+    """
+    if forgets:
+        return job.steps
+    return (job.tests,) if again else (job.tests, *job.steps)
+
+
+def _build(scene: Scene, job: Job, steps: Sequence[Step], *, stalls: bool, stashes: bool) -> Part:
+    made = yield from _must(RunCommand(f"octet worktree add {job.id} --json"))
     tree = Path(_read_json(made.text)["path"])
-    for number, step in enumerate(todo, 1):
+    for number, step in enumerate(steps, 1):
         yield from _take_step(tree, step)
         if number == 1:
-            yield from _must(
-                Bash(
-                    f"octet task progress {job.id} 40 --note "
-                    f"{shlex.quote(f'{step.path} is written')}"
-                )
-            )
-            if lingers:
-                yield Linger()
+            note = shlex.quote(f"{step.path} is written")
+            yield from _must(RunCommand(f"octet task progress {job.id} 40 --note {note}"))
+            if stalls:
+                yield Stall()
     there = f"cd {shlex.quote(str(tree))}"
-    commit = (
-        f"git add --all && git commit --quiet -m {shlex.quote(job.title)} && git merge --quiet "
-        f"--no-edit {BRANCH}"
-    )
-    prove = f"{shlex.quote(scene.python)} -B -m unittest -q"
-    yield from _must(Bash(f"({there} && {commit} && {prove})"))
+    commit = f"git add --all && git commit --quiet -m {shlex.quote(job.title)}"
+    merge = f"git merge --quiet --no-edit {BRANCH}"
+    test = f"{shlex.quote(scene.python)} -B -m unittest -q"
+    yield from _must(RunCommand(f"({there} && {commit} && {merge} && {test})"))
     if stashes:
         yield from _try_to_stash(scene, tree)
-    yield from _must(
-        Bash(f"({there} && octet task submit {job.id} --note 'the tests pass: python -m unittest')")
-    )
+    submit = f"octet task submit {job.id} --note 'the tests pass: python -m unittest'"
+    yield from _must(RunCommand(f"({there} && {submit})"))
 
 
-def _review(scene: Scene, started: Mapping[str, Any]) -> Generator[Act, Answer, None]:
+def _review(scene: Scene, started: Mapping[str, Any]) -> Part:
     task = started["task"]["id"]
-    diff = yield from _must(Bash(started["change"]["command"]))
+    diff = yield from _must(RunCommand(started["change"]["command"]))
     findings = find_faults(scene.sample.job(task), diff.text)
-    reasons = [word for finding in findings for word in ("--finding", finding)] or [
-        "--note",
-        "all of it was read",
-    ]
-    yield from _must(
-        Bash(shlex.join(["octet", "review", "reject" if findings else "approve", task, *reasons]))
-    )
+    if findings:
+        reasons = [word for finding in findings for word in ("--finding", finding)]
+        words = ["octet", "review", "reject", task, *reasons]
+    else:
+        words = ["octet", "review", "approve", task, "--note", "all of it was read"]
+    yield from _must(RunCommand(shlex.join(words)))
 
 
-def _take_step(tree: Path, step: steps.Write | steps.Edit) -> Generator[Act, Answer, None]:
-    path = tree / step.path
-    if isinstance(step, steps.Write):
-        yield from _must(Write(path, step.text))
-        return
-    yield from _must(Read(path))
-    yield from _must(Edit(path, step.old, step.new))
+def _take_step(tree: Path, step: Step) -> Part:
+    if isinstance(step, EditFile):
+        yield from _must(ReadFile(tree / step.path))
+    yield from _must(replace(step, path=tree / step.path))
 
 
-def _note(scene: Scene) -> Generator[Act, Answer, bool]:
-    """Leave a note in the shared plan; False where another agent is writing there, has since it was
-    read, or is about to.
+def _note(scene: Scene) -> Generator[Action, ActionResult, bool]:
+    """Leave a note in the shared plan; False if another agent is writing it, has written it since
+    it was read, or is about to.
     """
-    if not (yield Read(scene.plan)).ok:
+    if not (yield ReadFile(scene.plan)).ok:
         return False
-    return (yield Edit(scene.plan, NOTES, f"{NOTES}- {scene.name} was here\n")).ok
+    return (yield EditFile(scene.plan, NOTES, f"{NOTES}- {scene.name} was here\n")).ok
 
 
-def _try_to_stash(scene: Scene, tree: Path) -> Generator[Act, Answer, None]:
-    """What a developer must not do: the stash is one for all worktrees, and another agent would get
-    what is put there.
+def _try_to_stash(scene: Scene, tree: Path) -> Part:
+    """What a developer must not do: all worktrees share one stash, and another agent would get its
+    content.
     """
-    answer = yield Bash(f"git -C {shlex.quote(str(tree))} stash")
-    if not answer.denied:
-        raise Unexpected(f"{scene.name} could stash: {answer.text}")
+    result = yield RunCommand(f"git -C {shlex.quote(str(tree))} stash")
+    if not result.denied:
+        raise Unexpected(f"{scene.name} was allowed to stash: {result.text}")
 
 
-def _must(act: Tool) -> Does:
-    answer = yield act
-    if not answer.ok:
-        done = act.command if isinstance(act, Bash) else f"{type(act).__name__} {act.path}"
-        raise Unexpected(f"{done}: {'denied: ' if answer.denied else ''}{answer.text}")
-    return answer
+def _must(call: ToolCall) -> PartWithResult:
+    """Do it; anything but success ends the demo."""
+    result = yield call
+    if not result.ok:
+        raise Unexpected(f"{_name(call)}: {'denied: ' if result.denied else ''}{result.text}")
+    return result
+
+
+def _name(call: ToolCall) -> str:
+    if isinstance(call, RunCommand):
+        return call.command
+    return f"{type(call).__name__} {call.path}"

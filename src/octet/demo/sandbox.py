@@ -21,17 +21,15 @@ from octet.daemon.process import control
 from octet.runtime.environment import module_command
 from octet.store import embedded
 
-# What a program needs to run, and nothing that would lead back to the person's own Octet, git or
+# The variables that a program needs to run, and none that leads to the person's own Octet, git or
 # Claude Code.
 PASSED_ON = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
-LEAVE_WITHIN_S = 20.0
+CLEANED_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True)
-class Sandbox:
-    """`base` holds everything and is removed at the end; `root` is where the sample repository
-    goes.
-    """
+class DemoSandbox:
+    """`base` holds everything, and is removed; `root` is the sample repository's place."""
 
     base: Path
     root: Path
@@ -39,7 +37,7 @@ class Sandbox:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """This process in the sandbox's environment, so that the library finds its state, server
+        """Give this process the sandbox's environment, so that the library uses its state, server
         and daemon.
         """
         before = dict(os.environ)
@@ -52,29 +50,26 @@ class Sandbox:
             os.environ.update(before)
 
     def stop_services(self) -> None:
-        """End daemon and server; to be called in the sandbox's environment."""
+        """End the daemon and the server. Call it in the sandbox's environment."""
         control.stop()
         embedded.stop_server()
 
     def processes(self, *, besides: Sequence[int] = ()) -> dict[int, str]:
-        """What runs in the sandbox: pid → command line."""
-        return {
-            pid: command for pid, command in processes_of(self.base).items() if pid not in besides
-        }
+        """The processes in the sandbox: pid → command line."""
+        found = processes_of(self.base)
+        return {pid: command for pid, command in found.items() if pid not in besides}
 
 
-def make_sandbox(base: Path, root: Path | None) -> Sandbox:
+def make_sandbox(base: Path, root: Path | None) -> DemoSandbox:
     """Make the directories, the commands and the environment.
 
     Args:
         base: an empty directory, which holds everything.
-        root: where the sample repository is to be kept; None: inside, to be removed with everything
-            else.
+        root: where the sample repository is kept; None: inside `base`, to be removed with it.
     """
     for name in ("home", "state", "bin"):
         (base / name).mkdir(mode=0o700)
-    # bin/octet finds its virtual environment by the cache: nothing shall be built or downloaded for
-    # a demo.
+    # bin/octet finds its virtual environment in the cache: a demo must not build or download one.
     cache = dirs.cache_dir()
     if cache.is_dir():
         (base / "state" / "cache").symlink_to(cache.resolve())
@@ -88,29 +83,27 @@ def make_sandbox(base: Path, root: Path | None) -> Sandbox:
         "TERM": os.environ.get("TERM", "dumb"),
         "GIT_CONFIG_NOSYSTEM": "1",
     }
-    return Sandbox(base, root or base / "pocket", environment)
+    return DemoSandbox(base, root or base / "pocket", environment)
 
 
 @contextmanager
-def watched(base: Path) -> Iterator[int]:
-    """Have a keeper clean up what belongs to `base`, whatever ends this process; yields the
-    keeper's pid.
-    """
-    # In a session of its own: Ctrl-C in the terminal must not end it before it has done its work.
-    keeper = subprocess.Popen(
-        module_command("octet.demo.keeper", str(base)),
+def cleaned_up(base: Path) -> Iterator[int]:
+    """Have a process clean up what belongs to `base`, whatever ends this one; yields its pid."""
+    # In a session of its own: Ctrl-C in the terminal must not end it before its work is done.
+    cleanup = subprocess.Popen(
+        module_command("octet.demo.cleanup", str(base)),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
-        yield keeper.pid
+        yield cleanup.pid
     finally:
-        assert keeper.stdin is not None
-        keeper.stdin.close()
+        assert cleanup.stdin is not None
+        cleanup.stdin.close()
         try:
-            keeper.wait(LEAVE_WITHIN_S)
+            cleanup.wait(CLEANED_WITHIN_S)
         except subprocess.TimeoutExpired as error:
             raise OctetError(
                 f"the demo cannot be cleaned up: see what runs in {base}, and remove it"
@@ -118,7 +111,6 @@ def watched(base: Path) -> Iterator[int]:
 
 
 def _write_command(path: Path, module: str) -> None:
-    path.write_text(
-        f'#!/bin/sh\nexec {shlex.join(module_command(module))} "$@"\n', encoding="utf-8"
-    )
+    line = f'exec {shlex.join(module_command(module))} "$@"'
+    path.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
     path.chmod(0o755)

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from octet.demo.hooks import Hooks
+from octet.demo.hooks import PluginHooks
 
 
 def test_only_matching_hooks_run_with_the_plugin_filled_in(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_only_matching_hooks_run_with_the_plugin_filled_in(tmp_path: Path) -> No
     idle = {"type": "command", "command": "/bin/false", "asyncRewake": True}
     groups = [{"matcher": "Write|Edit", "hooks": [hook, idle]}]
     (tmp_path / "hooks" / "hooks.json").write_text(json.dumps({"hooks": {"PreToolUse": groups}}))
-    hooks = Hooks(tmp_path, os.environ)
+    hooks = PluginHooks(tmp_path, os.environ)
     assert (
         hooks.fire({"hook_event_name": "PreToolUse", "tool_name": "Bash"}, tmp_path).denied is False
     )

@@ -10,7 +10,16 @@ import pytest
 
 from octet.base.vocabulary import CODE_SENTINEL, REPOSITORY_GUARDIAN, TEST_ORCHESTRATOR
 from octet.core.tasks.verdicts import Finding
-from octet.demo.acts import Act, Answer, Bash, Behaviour, EndTurn, Linger, Read, Write
+from octet.demo.actions import (
+    Action,
+    ActionResult,
+    Behaviour,
+    EndTurn,
+    ReadFile,
+    RunCommand,
+    Stall,
+    WriteFile,
+)
 from octet.demo.roles import BEHAVIOURS, Scene, Unexpected, find_faults
 from octet.demo.sample import load_sample
 
@@ -21,63 +30,65 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def test_a_developer_honours_a_denial(scene: Scene) -> None:
-    """A denied note is not written in any other way: the next act is the claim."""
+    """A denied note is not written in any other way: the next action is the claim."""
     behaviour = BEHAVIOURS["developer"](scene)
     next(behaviour)
-    behaviour.send(Answer("the plan"))
-    act = behaviour.send(Answer("held", ok=False, denied=True))
-    assert isinstance(act, Bash)
-    assert act.command.startswith("octet task claim")
+    behaviour.send(ActionResult("the plan"))
+    action = behaviour.send(ActionResult("held", ok=False, denied=True))
+    assert isinstance(action, RunCommand)
+    assert action.command.startswith("octet task claim")
 
 
 def test_a_developer_ends_with_the_feature(scene: Scene) -> None:
     """Nothing to claim: it waits, and ends when there will never be anything."""
     behaviour = BEHAVIOURS["developer"](scene)
     next(behaviour)
-    behaviour.send(Answer())
-    behaviour.send(Answer())
+    behaviour.send(ActionResult())
+    behaviour.send(ActionResult())
     assert isinstance(
-        behaviour.send(Answer("octet: nothing waits for the build stage", ok=False)), EndTurn
+        behaviour.send(ActionResult("octet: nothing waits for the build stage", ok=False)), EndTurn
     )
     with pytest.raises(StopIteration):
-        behaviour.send(Answer(ok=False))
+        behaviour.send(ActionResult(ok=False))
 
 
 def test_an_error_is_not_taken_for_an_empty_queue(scene: Scene) -> None:
     """A claim that fails for another reason stops the demo."""
     behaviour = BEHAVIOURS["developer"](scene)
     next(behaviour)
-    behaviour.send(Answer())
-    behaviour.send(Answer())
+    behaviour.send(ActionResult())
+    behaviour.send(ActionResult())
     with pytest.raises(Unexpected):
-        behaviour.send(Answer("octet: the server does not answer", ok=False))
+        behaviour.send(ActionResult("octet: the server does not answer", ok=False))
 
 
 def test_the_one_that_dies_stands_still_after_its_first_step(tmp_path: Path) -> None:
-    """A developer that lingers has claimed, has written, and has told how far it is."""
-    scene = Scene(tmp_path, load_sample(), sys.executable, "somebody", lingers_at=1)
-    acts = play(BEHAVIOURS["developer"](scene), tmp_path, [scene.sample.jobs[0].id])
-    assert any("task progress" in command for command in commands(acts))
-    assert not any("submit" in command for command in commands(acts))
+    """A developer that stalls has claimed, has written, and has told how far it is."""
+    scene = Scene(tmp_path, load_sample(), sys.executable, "somebody", stalls_at=1)
+    actions = play(BEHAVIOURS["developer"](scene), tmp_path, [scene.sample.jobs[0].id])
+    assert any("task progress" in command for command in commands(actions))
+    assert not any("submit" in command for command in commands(actions))
 
 
 def test_a_careless_developer_forgets_its_first_tests_and_adds_them(tmp_path: Path) -> None:
     """Its first submission brings no test; when that task comes back, the tests alone are
     written, and it is submitted again.
     """
-    scene = Scene(tmp_path, load_sample(), sys.executable, "somebody", careless=True, lingers_at=4)
+    scene = Scene(tmp_path, load_sample(), sys.executable, "somebody", careless=True, stalls_at=4)
     first, second, last = scene.sample.jobs[:3]
-    acts = play(BEHAVIOURS["developer"](scene), tmp_path, [first.id, second.id, first.id, last.id])
+    actions = play(
+        BEHAVIOURS["developer"](scene), tmp_path, [first.id, second.id, first.id, last.id]
+    )
     submitted = [
         number
-        for number, act in enumerate(acts)
-        if isinstance(act, Bash) and "task submit" in act.command
+        for number, action in enumerate(actions)
+        if isinstance(action, RunCommand) and "task submit" in action.command
     ]
     written = [
-        {act.path.relative_to(tmp_path).as_posix() for act in part if isinstance(act, Write)}
-        for part in split(acts, submitted)
+        {action.path.relative_to(tmp_path) for action in part if isinstance(action, WriteFile)}
+        for part in split(actions, submitted)
     ]
-    tests = [{path for path in paths if path.startswith("tests/")} for paths in written]
+    tests = [{path for path in paths if path.parts[0] == "tests"} for paths in written]
     assert tests[:3] == [set(), {second.tests.path}, {first.tests.path}]
     assert written[2] == tests[2]
 
@@ -114,17 +125,17 @@ def test_the_reviewer_judges_what_it_has_read(scene: Scene) -> None:
     behaviour = BEHAVIOURS[CODE_SENTINEL](scene)
     next(behaviour)
     started = json.dumps({"task": {"id": "budgets"}, "change": {"command": "git diff a b"}})
-    acts = [
+    actions = [
         behaviour.send(answer)
         for answer in (
-            Answer(),
-            Answer(started),
-            Answer("+++ b/pocket/budget.py\n@@ -0,0 +1 @@\n"),
+            ActionResult(),
+            ActionResult(started),
+            ActionResult("+++ b/pocket/budget.py\n@@ -0,0 +1 @@\n"),
         )
     ]
-    assert commands(acts)[1] == "git diff a b"
+    assert commands(actions)[1] == "git diff a b"
     assert (
-        commands(acts)[2]
+        commands(actions)[2]
         == "octet review reject budgets --finding 'pocket/budget.py:1: major: no test shows "
         "this change'"
     )
@@ -140,37 +151,39 @@ def test_tester_and_guardian_leave_it_to_the_queue(scene: Scene, role: str, comm
     """
     behaviour = BEHAVIOURS[role](scene)
     assert isinstance(next(behaviour), EndTurn)
-    act = behaviour.send(Answer())
-    assert isinstance(act, Bash)
-    assert act.command.startswith(command)
+    action = behaviour.send(ActionResult())
+    assert isinstance(action, RunCommand)
+    assert action.command.startswith(command)
     with pytest.raises(Unexpected):
-        behaviour.send(Answer("no", ok=False))
+        behaviour.send(ActionResult("no", ok=False))
 
 
-def play(behaviour: Behaviour, tree: Path, tasks: list[str]) -> list[Act]:
-    """What a developer does when it gets these tasks, one after the other, until it lingers; its
+def play(behaviour: Behaviour, tree: Path, tasks: list[str]) -> list[Action]:
+    """What a developer does when it gets these tasks, one after the other, until it stalls; its
     worktree is always `tree`.
     """
-    acts, left = [next(behaviour)], iter(tasks)
-    while not isinstance(acts[-1], Linger):
-        command = acts[-1].command if isinstance(acts[-1], Bash) else ""
+    actions, left = [next(behaviour)], iter(tasks)
+    while not isinstance(actions[-1], Stall):
+        command = actions[-1].command if isinstance(actions[-1], RunCommand) else ""
         if "task claim" in command:
-            answer = Answer(json.dumps({"id": next(left)}))
+            answer = ActionResult(json.dumps({"id": next(left)}))
         elif "worktree add" in command:
-            answer = Answer(json.dumps({"path": str(tree)}))
+            answer = ActionResult(json.dumps({"path": str(tree)}))
         else:
-            answer = Answer(
+            answer = ActionResult(
                 denied="stash" in command,
-                ok=not isinstance(acts[-1], Read) or acts[-1].path.name != "PLAN.md",
+                ok=not isinstance(actions[-1], ReadFile) or actions[-1].path.name != "PLAN.md",
             )
-        acts.append(behaviour.send(answer))
-    return acts
+        actions.append(behaviour.send(answer))
+    return actions
 
 
-def split(acts: list[Act], ends: list[int]) -> list[list[Act]]:
-    """The acts in parts, each up to one of `ends`, and what comes after the last."""
-    return [acts[start:end] for start, end in zip([0, *ends], [*ends, len(acts)], strict=True)]
+def split(actions: list[Action], ends: list[int]) -> list[list[Action]]:
+    """The actions in parts, each up to one of `ends`, and what comes after the last."""
+    return [
+        actions[start:end] for start, end in zip([0, *ends], [*ends, len(actions)], strict=True)
+    ]
 
 
-def commands(acts: list[Act]) -> list[str]:
-    return [act.command for act in acts if isinstance(act, Bash)]
+def commands(actions: list[Action]) -> list[str]:
+    return [action.command for action in actions if isinstance(action, RunCommand)]

@@ -1,9 +1,9 @@
 """Cleans up after a demo, however that ended: waits for the end of its standard input, then kills
 and removes what is left.
 
-    python -m octet.demo.keeper DIRECTORY
+    python -m octet.demo.cleanup DIRECTORY
 
-The demo holds the other end of the pipe, which closes when it exits, is interrupted, or is killed.
+The demo holds the other end of the pipe, which closes when the demo exits or is killed.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from octet.base.processes import kill_all
 
 
 def main() -> None:
-    """See the module's docstring."""
+    """Wait, kill, remove."""
     directory = Path(sys.argv[1])
     while os.read(0, 4096):
-        pass  # the demo says nothing
+        pass  # nothing is ever written
     kill_all(directory)
     shutil.rmtree(directory, ignore_errors=True)
 

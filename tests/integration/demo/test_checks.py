@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from octet.demo.checks import read_moves
 from octet.demo.sample import BRANCH, load_sample, make_repository
-from octet.demo.verdict import read_moves
 from octet.merge.commits import merge_message, rollup_message
 from octet.merge.model import Work
 
