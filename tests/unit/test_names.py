@@ -16,11 +16,9 @@ VERBS = """
 """
 # Still to be renamed; nothing may be added.
 DEBT = """
-    Answer Budget Call Change Command Edit Event Evidence Finding Found Hooks Judged Line Listener
-    Member Message Move Outcome Place Refused Reply Report Request Rule Run Script Setup Standing
-    State Step Supervisor Target Turn Verdict Vitals Watch Work Worker Worktree Write alone answer
-    check_name check_plan clean_environment connect current_branch has_work is_alive quoted
-    read_file read_status worktrees_of
+    Answer Budget Call Change Command Event Evidence Finding Found Move Outcome Place Refused
+    Reply Rule Script State Step Target Turn Verdict Worker answer check_name clean_environment
+    connect current_branch has_work is_alive quoted read_status
 """
 
 
