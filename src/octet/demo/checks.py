@@ -60,7 +60,7 @@ def check_records(records_by_task: RecordsByTask) -> list[str]:
 
 
 @dataclass(frozen=True)
-class BranchMove:
+class BranchStep:
     """A commit that the protected branch was moved to: its tree, and the tasks in its trailers."""
 
     commit: str
@@ -68,13 +68,13 @@ class BranchMove:
     tasks: tuple[str, ...]
 
 
-def read_moves(git: Git) -> Sequence[BranchMove]:
+def read_moves(git: Git) -> Sequence[BranchStep]:
     """The moves of the protected branch since its first commit, the last one first."""
     trailers = f"%(trailers:key={TASK_TRAILER},valueonly,separator=%x20)"
     log = git.out("log", "--first-parent", f"--format=%H %T {trailers}", BRANCH)
     *moves, _first = log.splitlines()
     return [
-        BranchMove(commit, tree, tuple(tasks)) for commit, tree, *tasks in map(str.split, moves)
+        BranchStep(commit, tree, tuple(tasks)) for commit, tree, *tasks in map(str.split, moves)
     ]
 
 
@@ -98,7 +98,7 @@ def check_repository(
     return problems
 
 
-def check_moves(moves: Sequence[BranchMove], records_by_task: RecordsByTask) -> list[str]:
+def check_moves(moves: Sequence[BranchStep], records_by_task: RecordsByTask) -> list[str]:
     """What is wrong with the moves: each task must have come once, each move with a tree that had
     passed the tests.
     """

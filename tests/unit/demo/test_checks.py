@@ -8,7 +8,7 @@ import pytest
 
 from octet.core.tasks.record import Task
 from octet.core.tasks.verdicts import Record
-from octet.demo.checks import BranchMove, check_moves, check_records
+from octet.demo.checks import BranchStep, check_moves, check_records
 
 TASK = Task("t", "A task", "done", author="developer-1", commit="c")
 
@@ -59,12 +59,12 @@ def test_what_is_missing_is_named(records: list[Record], missing: str) -> None:
 @pytest.mark.parametrize(
     ("moves", "status", "problems"),
     [
-        ([BranchMove("m", "tree", ("t",))], 0, 0),
-        ([BranchMove("m", "tree", ("t",))], 1, 1),
-        ([BranchMove("m", "other", ("t",))], 0, 1),
-        ([BranchMove("m", "tree", ())], 0, 1),
-        ([BranchMove("n", "tree", ("t",)), BranchMove("m", "tree", ("t",))], 0, 1),
-        ([BranchMove("n", "tree", ("t",)), BranchMove("m", "tree", ())], 0, 1),
+        ([BranchStep("m", "tree", ("t",))], 0, 0),
+        ([BranchStep("m", "tree", ("t",))], 1, 1),
+        ([BranchStep("m", "other", ("t",))], 0, 1),
+        ([BranchStep("m", "tree", ())], 0, 1),
+        ([BranchStep("n", "tree", ("t",)), BranchStep("m", "tree", ("t",))], 0, 1),
+        ([BranchStep("n", "tree", ("t",)), BranchStep("m", "tree", ())], 0, 1),
     ],
     ids=[
         "as it should be",
@@ -76,7 +76,7 @@ def test_what_is_missing_is_named(records: list[Record], missing: str) -> None:
     ],
 )
 def test_a_branch_moves_by_merges_to_tested_trees(
-    moves: list[BranchMove], status: int, problems: int
+    moves: list[BranchStep], status: int, problems: int
 ) -> None:
     """Each task comes once, each move is a merge's, each tree has passed the tests."""
     assert len(check_moves(moves, {TASK: [record("merge", "merged", status=status)]})) == problems
