@@ -55,7 +55,7 @@ def bury_the_dead(octet: Octet) -> None:
 def test_killed_at_every_call_of_the_store(
     alone: Path, monkeypatch: pytest.MonkeyPatch, redis_servers: Callable[[str], Server]
 ) -> None:
-    """SIGKILL before and after each script that the queue runs; then the next queue ends the work."""
+    """SIGKILL before and after each script that the queue runs: the next queue ends the work."""
     monkeypatch.setenv("OCTET_HOME", str(alone / "state"))
     git = make_repository(alone / "the shop")
     (git.directory / ".claude").mkdir()

@@ -45,8 +45,16 @@ def test_from_start_to_approval(shop: Shop, submitted: str) -> None:
     assert "submitted (review)" in shop.run("task", "list").out
     base = git(shop.root, "rev-parse", "main")
     shown = shop.run("review", "start", **BOB).out
-    for part in ("person-bob holds task 1", "author    person-ann", f"octet/1 {submitted[:12]}", f"git diff {base[:12]} {submitted[:12]}",
-                 "src/cart.py | 1 +", "accept    the total is right", "note      with tests", "octet review approve 1"):  # fmt: skip
+    for part in (
+        "person-bob holds task 1",
+        "author    person-ann",
+        f"octet/1 {submitted[:12]}",
+        f"git diff {base[:12]} {submitted[:12]}",
+        "src/cart.py | 1 +",
+        "accept    the total is right",
+        "note      with tests",
+        "octet review approve 1",
+    ):
         assert part in shown
     assert "in-review (review)" in shop.run("task", "list").out
     again = shop.json("review", "start", **BOB)
@@ -163,7 +171,7 @@ def test_security_where_paths_or_labels_call_for_it(shop: Shop) -> None:
 
 
 def test_a_new_commit_under_review(shop: Shop, submitted: str) -> None:
-    """Whose branch moved on while it was reviewed is not approved, nor rejected: the new commit
+    """Work whose branch moved on during its review is neither approved nor rejected: the new commit
     waits for review.
     """
     for step in (["approve", "1"], ["reject", "1", "--note", "no"]):
@@ -288,8 +296,8 @@ def test_failing_at_a_gate_is_kept(shop: Shop, submitted: str) -> None:
 
 
 def test_a_commit_that_is_not_here(shop: Shop) -> None:
-    """What another machine submitted and nobody fetched is named with what to do; work without a
-    commit can be judged, too.
+    """A commit that was submitted elsewhere and not fetched is named with what to do; work without
+    a commit can be judged, too.
     """
     author = join(shop.octet)
     for title, sha in (("far away", "c0ffee" * 6 + "c0ff"), ("talk", "")):

@@ -89,26 +89,6 @@ def test_twenty_processes_add_twenty_worktrees(crew: Crew) -> None:
     }
 
 
-def test_a_task_handed_over_with_its_work(crew: Crew) -> None:
-    """add, dirty, release: the next holder's claim names the ref, and `rescue` brings the file
-    back.
-    """
-    crew("planner", "task", "add", "work", "--id", "t")
-    crew("dev-1", "task", "claim")
-    path = Path(crew.json("dev-1", "worktree", "add")["path"])
-    (path / "half done").write_text("half")
-    assert "refs/octet/rescue/t/1" in crew("dev-1", "worktree", "snapshot", cwd=path)
-    crew("dev-1", "task", "release", "t")
-    assert crew.json("dev-2", "task", "claim")["rescue_ref"] == "refs/octet/rescue/t/1"
-    assert "not yours" in crew("dev-1", "worktree", "add", "t", code=1)
-    following = Path(crew.json("dev-2", "worktree", "add")["path"])
-    assert following != path
-    assert "worktree of your own" in crew("dev-2", "task", "rescue", "t", code=1)
-    crew("dev-2", "task", "rescue", "t", cwd=following)
-    assert (following / "half done").read_text() == "half"
-    assert "1 file changed" in crew("dev-2", "task", "rescue", "t", "--list")
-
-
 def test_removal_by_name_and_the_doctor(crew: Crew) -> None:
     """Another's worktree stays while its owner lives; afterwards the doctor removes what is merged
     and leaves what is not.

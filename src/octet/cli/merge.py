@@ -101,7 +101,7 @@ def run(
 
 
 def _print_reports(reports: Iterable[MergeReport], as_json: bool) -> str:
-    """Print each as it comes; the text of the last one if it says that nothing can move, else ""."""
+    """Print each as it comes; the text of the last one if it says that nothing moves, else ""."""
     last = ""
     for report in reports:
         waits = report.kind == "waiting"

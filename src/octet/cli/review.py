@@ -19,7 +19,7 @@ from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.tasks.record import Task, TaskState
 from octet.core.tasks.verdicts import Finding, NewRecord, Verdict
-from octet.merge.submission import find_newer_tip, gates_of_commit, read_change
+from octet.merge.submission import SubmittedChange, find_newer_tip, gates_of_commit, read_change
 
 REVIEWS = (REVIEW, SECURITY)
 
@@ -46,7 +46,7 @@ def review_group() -> None:
 )
 @json_option
 def start(task_id: str | None, stage: str | None, wait_s: float, as_json: bool) -> None:
-    """Take the first submitted task (or ID) that you did not write, and see what is to be judged.
+    """Take the first submitted task (or ID) that you did not write, and see what to review.
 
     You hold it until you approve, reject or release it.
     """
@@ -55,35 +55,22 @@ def start(task_id: str | None, stage: str | None, wait_s: float, as_json: bool) 
         task = take(octet, agent, _stage(agent, stage), task_id, wait_s)
         change, records = read_change(octet, task), octet.tasks.records(task.id)
         now_ms = octet.now_ms()
-    seen = (
-        [
-            f"  look      {change.command}",
-            *(f"    {line.strip()}" for line in change.stat.splitlines()),
-        ]
-        if change
-        else [_absent(task)]
-    )
-    earlier = (
-        ["  earlier", *(f"    {line}" for line in full_lines(task, records, now_ms))]
-        if records
-        else []
-    )
-    ends = [
+    lines = [
+        f"{agent.id} holds task {task.id} (token {task.token})",
+        describe(task),
+        *_describe_change(task, change),
+    ]
+    if records:
+        lines += ["  earlier", *(f"    {line}" for line in full_lines(task, records, now_ms))]
+    lines.append(
         f"  then      `octet review approve {task.id}`, or `octet review reject {task.id} "
         "--finding 'FILE:LINE: SEVERITY: TEXT'`"
-    ]
+    )
     data = {
         "task": asdict(task),
         "change": asdict(change) if change else None,
         "records": records_data(task, records),
     }
-    lines = [
-        f"{agent.id} holds task {task.id} (token {task.token})",
-        describe(task),
-        *seen,
-        *earlier,
-        *ends,
-    ]
     emit(data, "\n".join(lines), as_json)
 
 
@@ -92,21 +79,22 @@ def _stage(agent: Agent, asked: str | None) -> str:
     return served_stage(agent, asked or (own if own in REVIEWS else REVIEWS[0]))
 
 
-def _absent(task: Task) -> str:
-    return (
-        f"  look      {task.commit[:12]} is not in this repository: `git fetch` it first"
-        if task.commit
-        else "  look      it has no commit"
-    )
+def _describe_change(task: Task, change: SubmittedChange | None) -> list[str]:
+    if change:
+        files = [f"    {line.strip()}" for line in change.stat.splitlines()]
+        return [f"  look      {change.command}", *files]
+    if task.commit:
+        return [f"  look      {task.commit[:12]} is not in this repository: `git fetch` it first"]
+    return ["  look      it has no commit"]
 
 
 @review_group.command("approve")
 @click.argument("task_id", metavar="ID")
-@click.option("--note", default="", help="What you looked at, and what is not proven.")
+@click.option("--note", default="", help="What you reviewed, and what is not proven.")
 @token_option
 @json_option
 def approve(task_id: str, note: str, token: str | None, as_json: bool) -> None:
-    """Let the commit that you reviewed through to the next gate."""
+    """Pass the commit that you reviewed on to the next gate."""
     with opened() as octet:
         task, shown = _under_review(octet, task_id, token, "approve")
         stage = octet.tasks.pass_on(
@@ -125,13 +113,13 @@ def approve(task_id: str, note: str, token: str | None, as_json: bool) -> None:
     metavar="FILE:LINE: SEVERITY: TEXT",
     help="blocker, major, minor or note (repeat).",
 )
-@click.option("--note", default="", help="What is to change as a whole.")
+@click.option("--note", default="", help="What has to change overall.")
 @token_option
 @json_option
 def reject(
     task_id: str, findings: tuple[str, ...], note: str, token: str | None, as_json: bool
 ) -> None:
-    """Send the work back to its author, with what is to change."""
+    """Send the work back to its author, with what has to change."""
     record = NewRecord(Verdict.CHANGES, note, tuple(Finding.parse(text) for text in findings))
     if not record.text().strip():
         raise UsageError(
@@ -154,8 +142,8 @@ def _under_review(octet: Octet, task_id: str, token: str | None, step: str) -> t
     """The task and the token to show for it.
 
     Raises:
-        Refused: it is not the caller's; or its branch has moved on, and with it the task to its
-            first gate.
+        Refused: the caller does not hold it; or its branch has moved on, so the task returned to
+            its first gate.
         IllegalTransition: it is not under review.
     """
     shown, task = own_token(octet, task_id, token), octet.tasks.get(task_id)
@@ -179,7 +167,7 @@ def _under_review(octet: Octet, task_id: str, token: str | None, step: str) -> t
 @click.argument("task_id", metavar="ID")
 @json_option
 def show(task_id: str, as_json: bool) -> None:
-    """All that gates found out about a task, oldest first."""
+    """Show all that the gates found out about a task, oldest first."""
     with opened() as octet:
         task, records, now_ms = (
             octet.tasks.get(task_id),

@@ -1,4 +1,4 @@
-"""What goes into a landing and what comes out: works, the branch they go to, and an outcome each."""
+"""What goes into a landing and what comes out: works, their target, and an outcome for each."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The record of a branch that is being moved, so that a killed move can be recovered.
 
 The file `octet-merge.moving` in git's directory says from which commit to which the branch goes. It
-is locked (flock) by the landing and by the git commands that it starts for the move: whoever gets
-the lock knows that none of them is running.
+is locked (flock) by the landing and by the git commands that it starts for the move: a
+process that gets the lock knows that none of them is running.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ class MergeQueue:
         return True
 
     def _pause(self, seconds: float) -> None:
-        """Until a lock is released, or for a while: a checkout that is cleaned up sends no event."""
+        """Wait for a released lock, but not for long: a cleaned-up checkout sends no event."""
         end = time.monotonic() + seconds
         try:
             next(self._octet.events.watch("lock_*", timeout_s=seconds), None)

@@ -71,8 +71,9 @@ def _rebase(git: Git, tip: Tip, resolved: ResolvedWork) -> Tip | ConflictingPath
 
 def _replay(git: Git, tip: Tip, commit: str, resolved: ResolvedWork) -> Tip | ConflictingPaths:
     original = OriginalCommit.read(git, commit)
-    # Only what the commit changed is to be merged, so git must take the commit's parent as the merge
-    # base: the stand-in has the tip's tree and that parent. (`merge-tree --merge-base` is newer.)
+    # Only what the commit changed is to be merged, so git must take the commit's parent as the
+    # merge base: the stand-in has the tip's tree and that parent. (`merge-tree --merge-base` is
+    # newer.)
     stand_in = write_commit(git, tip.tree, original.parents, "stand-in")
     tree = merge_trees(git, stand_in, commit)
     if isinstance(tree, ConflictingPaths):

@@ -102,7 +102,7 @@ def clean_up_merged(octet: Octet, branch: str, landed: str = "") -> str:
 def _clean_up(octet: Octet, project: Project, listed: ListedWorktree, landed: str) -> str:
     git, base = Git(project.root), base_branch(project)
     if listed.locked or _is_inhabited(octet, listed):
-        return f"{listed.path} stays: somebody is in it"
+        return f"{listed.path} stays: an agent is in it"
     if has_work(git.at(listed.path), base, landed):
         return f"{listed.path} stays: it has work that is not in {base}"
     if listed.head == landed and not git.contains(f"refs/heads/{base}", landed):

@@ -97,7 +97,7 @@ def bare(git: Git) -> Git:
 
 @pytest.fixture
 def other(bare: Git) -> Git:
-    """Somebody else's clone."""
+    """Another person's clone."""
     directory = bare.directory.parent / "other"
     bare.out("clone", "--quiet", str(bare.directory), str(directory))
     clone = Git(directory)

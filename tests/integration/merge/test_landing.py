@@ -210,7 +210,7 @@ class TestOneWork:
         assert_in_step(git)
 
     def test_a_file_that_was_only_touched_is_no_change(self, git: Git) -> None:
-        """A new modification time on an unchanged file does not stop the checkout from following."""
+        """The checkout follows although an unchanged file has a new modification time."""
         work(git, "t", {"base.txt": "t\n"})
         os.utime(git.directory / "base.txt", (1, 1))
         assert isinstance(land_one(git, "octet/t"), Landed)
@@ -233,7 +233,7 @@ class TestOneWork:
         assert_in_step(git)
 
     def test_a_branch_that_always_moves_is_left_for_later(self, git: Git) -> None:
-        """Somebody who commits to main during every test run is not raced for ever."""
+        """A person who commits to main during every test run is not raced for ever."""
         work(git, "t", {"t.txt": "t\n"})
         there = f"cd {shlex.quote(str(git.directory))} && git commit --allow-empty -qm other"
         outcome = land_one(git, "octet/t", TestCommand(there, 30))

@@ -93,7 +93,7 @@ def test_nothing_to_land_still_brings_the_local_branch_along(
 
 
 def test_local_commits_that_the_remote_lacks(git: Git, bare: Git) -> None:
-    """They were tested by nobody and are not swept along; a person is told what to do."""
+    """They are untested and are not swept along; a person is told what to do."""
     work(git, "t", {"t.txt": "t\n"})
     mine, theirs = commit(git, {"mine.txt": "x\n"}), bare.commit("main")
     outcome = land_one(git, "octet/t")

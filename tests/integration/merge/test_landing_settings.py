@@ -121,7 +121,7 @@ def test_a_merge_driver_of_the_person(git: Git, command: str) -> None:
 
 
 def test_a_settled_conflict_is_not_settled_again(git: Git) -> None:
-    """What rerere has on record is not used: nobody looked at it for this merge."""
+    """What rerere has on record is not used: it was not reviewed for this merge."""
     work(git, "one", {"base.txt": "one\n"})
     work(git, "two", {"base.txt": "two\n"})
     git.out("config", "rerere.enabled", "true")
@@ -185,8 +185,8 @@ def test_variables_of_git(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_author_with_a_strange_name(git: Git) -> None:
-    """A squash keeps whoever made the work, also where the commit has an encoding of its own or
-    no address.
+    """A squash keeps the work's author, also if the commit has an encoding of its own or no
+    address.
     """
     work(git, "t", {"t.txt": "t\n"})
     tree = git.at(trees(git) / "t")

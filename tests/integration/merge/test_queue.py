@@ -23,7 +23,7 @@ DEADLINE_S = 20.0
 
 
 def test_a_dirty_checkout_keeps_the_queue_waiting(octet: Octet, shop: Git, guardian: Agent) -> None:
-    """It says once what is in the way, keeps its claims, and goes on by itself when that is gone."""
+    """It reports the obstacle once, keeps its claims, and goes on by itself without it."""
     task = built(octet, {"a.txt": "new\n"})
     (shop.directory / "a.txt").write_text("a person's own\n")
     reports: list[MergeReport] = []
@@ -56,7 +56,7 @@ def test_once_gives_back_what_cannot_be_merged_now(
 
 
 def test_a_lock_that_another_holds_is_waited_for(octet: Octet, shop: Git, guardian: Agent) -> None:
-    """Nothing moves while somebody else has the branch's lock; when it is free the merge goes on at
+    """Nothing moves while another agent has the branch's lock; once it is free the merge goes on at
     once.
     """
     built(octet, {"b.txt": "x\n"})
@@ -124,7 +124,7 @@ def test_an_agent_that_was_declared_dead_goes_on_as_another(octet: Octet, shop: 
 
 
 def test_two_queues_on_one_repository(octet: Octet, shop: Git) -> None:
-    """Each task is merged once, whoever of the two has it; in the end both have nothing to do."""
+    """Each task is merged once, by either of the two; in the end both have nothing to do."""
     tasks = [built(octet, {f"{number}.txt": "x\n"}) for number in range(8)]
     reports: list[MergeReport] = []
 

@@ -1,5 +1,5 @@
-"""What a killed landing leaves, in each state it can be in, and that nothing of a person's is
-touched in mending it.
+"""What a killed landing leaves, in each possible state, and that the recovery touches nothing of a
+person's.
 """
 
 from __future__ import annotations
@@ -240,7 +240,7 @@ def test_a_fence_that_refuses(git: Git) -> None:
 
 
 def test_an_interrupt_between_files_and_branch(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C when the checkout has followed and the branch has not moved: the checkout goes back."""
+    """Ctrl-C after the checkout followed and before the branch moved: the checkout goes back."""
     work(git, "t", {"t.txt": "t\n", "base.txt": "t\n"})
     bring, tip = branch_move._move_checkout, git.commit("main")
 

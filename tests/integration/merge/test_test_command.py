@@ -61,7 +61,7 @@ def test_a_long_output_is_cut_to_its_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("then", ["true", "false"])
 def test_what_the_tests_leave_running_ends_with_them(tmp_path: Path, then: str) -> None:
-    """A server that the tests started and forgot does not go on in the directory of the next run."""
+    """A server that the tests left running does not go on in the directory of the next run."""
     TestCommand(leaving(tmp_path / "pid", then), 30).run_in(tmp_path)
     poll(lambda: not alive(int((tmp_path / "pid").read_text())))
 

@@ -64,7 +64,7 @@ def test_cleanup_after_a_merge_takes_only_what_is_unused(octet: Octet, root: Pat
     work, or under its own task, it stays.
     """
     author, task, prepared = prepare(octet)
-    assert "somebody" in clean_up_merged(octet, prepared.branch)
+    assert "an agent is in it" in clean_up_merged(octet, prepared.branch)
     octet.tasks.release(task.id, task.token)
     octet.tasks.add("Next", task_id="next")
     octet.tasks.claim(author, task_id="next")
