@@ -31,9 +31,9 @@ def main(root: str, url: str, step: str) -> None:
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def counted(*args: Any) -> Any:
+    def counted(*args: Any, **named: Any) -> Any:
         count()
-        answer = run(*args)
+        answer = run(*args, **named)
         count()
         return answer
 

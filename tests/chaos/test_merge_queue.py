@@ -26,7 +26,7 @@ from octet.project.repository import load_project
 SETTINGS = 'project = "shop"\n[test]\ncommand = "sh check.sh"\n'
 WORKER = Path(__file__).with_name("queue_worker.py")
 SOURCES = Path(__file__).parents[2] / "src"
-MOST_STEPS = 200
+MAX_STEPS = 200
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 
@@ -44,7 +44,7 @@ def submit(octet: Octet, git: Git, name: str) -> str:
     return task.id
 
 
-def bury_the_dead(octet: Octet) -> None:
+def expire_the_dead(octet: Octet) -> None:
     """What the daemon does within two seconds."""
     for agent in octet.agents.list():
         process = ProcessIdentity.parse(agent.process)
@@ -74,12 +74,12 @@ def test_killed_at_every_call_of_the_store(
 
     with connect(git.directory, url=url) as octet:
         octet.store.client.flushall()
-        for step in range(1, MOST_STEPS):
+        for step in range(1, MAX_STEPS):
             tasks = [submit(octet, git, f"file-{step}-{name}") for name in "ab"]
             before = git.commit("main")
             status = work(step)
             tips = git.out("rev-list", "--first-parent", f"{before}..main").splitlines()
-            bury_the_dead(octet)
+            expire_the_dead(octet)
             if status != 0:
                 assert work(0) == 0
             done = [octet.tasks.get(task) for task in tasks]
@@ -102,4 +102,4 @@ def test_killed_at_every_call_of_the_store(
             assert [lock.resource for lock in octet.locks.list()] == []
             if status == 0:
                 break
-        assert 10 < step < MOST_STEPS - 1
+        assert 10 < step < MAX_STEPS - 1
