@@ -6,68 +6,66 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from lupa import lua51
 
 import octet
-from octet.store.script_files import INCLUDE, load_script, script_names
+from octet.store.script_files import INCLUDE, load_script, read_signature, script_names
 
 FOLDER = Path(octet.__file__).parent / "store" / "lua"
 NAMES = script_names()
-FILES = sorted(FOLDER.rglob("*.lua"))
+FILES = sorted(str(path.relative_to(FOLDER)).removesuffix(".lua") for path in FOLDER.rglob("*.lua"))
 _GETGLOBAL, _SETGLOBAL = 5, 7
 
 
 @dataclass(frozen=True)
-class Declared:
-    """KEYS by number with their type ("prefix" for one), numbers of ARGV, whether more may follow,
-    and reply codes.
-    """
+class Names:
+    """Names of `K` and of `A`."""
 
-    keys: dict[int, str] = field(default_factory=dict)
-    args: set[int] = field(default_factory=set)
-    open_ended: bool = False
-    codes: set[str] = field(default_factory=set)
+    keys: frozenset[str]
+    args: frozenset[str]
 
 
-def header(name: str) -> str:
-    """The comment on top of a file, with the headers of its includes that name KEYS or ARGV."""
-    lines = (FOLDER / f"{name}.lua").read_text().splitlines()
-    own = "\n".join(
-        line
-        for line in lines[: next(i for i, line in enumerate(lines) if not line.startswith("--"))]
+def declared(file: str) -> Names:
+    """What the header of one file says, without its includes'."""
+    found = read_signature(file, [read(file)])
+    keys = frozenset(key.name for key in (*found.keys, *found.channels))
+    return Names(keys, frozenset({*found.args, found.rest} - {""}))
+
+
+def used(text: str) -> Names:
+    """What the lines of a text use."""
+    code = without_comments(text)
+    return Names(
+        frozenset(re.findall(r"\bK\.(\w+)", code)), frozenset(re.findall(r"\bA\.(\w+)", code))
     )
-    included = [line.removeprefix(INCLUDE) for line in own.splitlines() if line.startswith(INCLUDE)]
-    return "\n".join([own, *(header(f"include/{file}") for file in included)])
 
 
-def declared(name: str) -> Declared:
-    """What the header says."""
-    signature = load_script(name).signature
-    keys = {n: "prefix" if key.prefix else key.type for n, key in enumerate(signature.keys, 1)}
-    count = len(signature.channels) + len(signature.args) + bool(signature.rest)
-    returns = header(name).split("Returns", 1)[1].split(INCLUDE)[0]
-    codes = set(re.findall(r"\{([A-Z]+)", returns))
-    return Declared(keys, set(range(1, count + 1)), bool(signature.rest), codes)
+def read(file: str) -> str:
+    """A file's text, named as a script or `include/<name>`."""
+    return (FOLDER / f"{file}.lua").read_text(encoding="utf-8")
+
+
+def returned_codes(name: str) -> set[str]:
+    """The reply codes that a script's header lists."""
+    header = read(name).split("\nlocal ", 1)[0]
+    return set(re.findall(r"\{([A-Z]+)", header.split("Returns", 1)[1].split(INCLUDE)[0]))
+
+
+def used_codes(name: str) -> set[str]:
+    """The reply codes that a script and its includes answer with."""
+    return set(re.findall(r"(?:\{ |1, )'([A-Z]+)'(?=[ ,)])", body(name)))
 
 
 def body(name: str) -> str:
     """The script as it runs, without comments."""
-    return re.sub(r"--[^\n]*", "", load_script(name).text)
+    return without_comments(load_script(name).text)
 
 
-def used(name: str) -> Declared:
-    """What the text does."""
-    text = body(name)
-    args = {int(number) for number in re.findall(r"ARGV\[(\d+)\]", text)} | {
-        int(n) for n in re.findall(r"for i = (\d+), #ARGV", text)
-    }
-    keys = {int(number): "" for number in re.findall(r"KEYS\[(\d+)\]", text)}
-    return Declared(
-        keys, args, "#ARGV" in text, set(re.findall(r"(?:\{ |1, )'([A-Z]+)'(?=[ ,)])", text))
-    )
+def without_comments(text: str) -> str:
+    return re.sub(r"--[^\n]*", "", text)
 
 
 def commands(name: str) -> set[str]:

@@ -66,7 +66,7 @@
 
 Beside each queue stands `<queue>:oldest`, ZSET id → how many claims its stage had seen when it came; the HASH
 `tasks:priority:turns` counts those. Beside the locks stand the SET `locks:wide` of those that cover other paths (directories, globs)
-and the HASH `locks:waiting`, waiter → its place and what it wants (lua/include/places.lua).
+and the HASH `locks:waiting`, waiter → its place and what it wants (lua/include/waiter_record.lua).
 The last fifteen, for everybody's own use, stand in a run as `workflow:{p}:run:<run>:queue:<name>` and so on. All have a TTL, and each
 tells of its changes on the PUB/SUB channel that is called like its first key. A value is JSON; text that is none stands for itself.
 `{p}` is the project in braces: a cluster hashes only what stands in braces, so that all keys of a project share a slot.

@@ -2,23 +2,28 @@
 
 ```lua
 -- lock/release.lua: free one lock, shown its token; or any lock, by a person's word.
--- KEYS lock* STRING · agent_locks* SET · sent(sender) LIST · log STREAM · channel* PUBSUB
+-- KEYS lock* STRING · sent(sender) LIST · log STREAM · channel* PUBSUB
 -- ARGV resource · token · by: the person that breaks it, or '' · more…
 -- Returns {OK, holder} · {MISSING}
 -- include: emit
+local lock = read_lock(K.lock .. A.resource)
 ```
 
 Between the entries of KEYS and ARGV stands ` · `. A name of KEYS is one of `Keys`: `log` is a key,
-`lock*` a prefix, which Lua completes, and `sent(sender)` the key made of the value `sender` of the
-call. A channel's prefix is no key and is sent in front of the arguments. A name of ARGV may have a
-note behind a colon; the last may be a list, `more…`. An include may declare both: they come first.
+`lock*` a prefix, which the script completes, and `sent(sender)` the key made of the call's value
+`sender`. A name of ARGV may have a note behind a colon; the last may be a list, `more…`. The text is
+given the names as the fields of two tables, `K` and `A`. A channel's prefix is no key: it is sent in
+front of the arguments, and stands in `K` all the same.
+
+A line `-- include: NAME` is replaced by `include/NAME.lua`, each file once. A file declares what its
+own lines use; a script's signature is that of its includes and itself together.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -75,28 +80,46 @@ def script_names() -> list[str]:
 
 @cache
 def load_script(name: str) -> Script:
-    """Read `lua/<name>.lua` and put its includes in place, each once.
+    """Read `lua/<name>.lua` with its includes.
 
     Raises:
-        ValueError: a declaration cannot be read.
+        ValueError: a declaration cannot be read, or two files declare a name differently.
     """
-    lines: list[str] = []
-    headers: list[Sequence[str]] = []
-    own = _read(name).splitlines()
-    for line in own:
-        if line.startswith(INCLUDE):
-            included = _read("include/" + line.removeprefix(INCLUDE).strip())
-            lines.append(included)
-            headers.append(included.splitlines())
-        else:
-            lines.append(line)
-    text = "\n".join(lines)
+    files = [_read(file) for file in included_files(name)]
+    signature = read_signature(name, files)
+    text = "\n".join([preamble(signature), *files])
     # SHA-1 is what EVALSHA names scripts by; nothing is protected by it.
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-    return Script(name, text, sha, read_signature(name, [*headers, own]))
+    return Script(name, text, sha, signature)
 
 
-def read_signature(name: str, files: Iterable[Sequence[str]]) -> Signature:
+def included_files(name: str) -> list[str]:
+    """The file and all that it includes, each once, what is included in front."""
+    found: list[str] = []
+    for line in _read(name).splitlines():
+        if line.startswith(INCLUDE):
+            wanted = included_files(f"include/{line.removeprefix(INCLUDE).strip()}")
+            found += [file for file in wanted if file not in found]
+    return [*found, name]
+
+
+def preamble(signature: Signature) -> str:
+    """The line that gives the script its keys and arguments by name."""
+    keys = [f"{key.name} = KEYS[{n}]" for n, key in enumerate(signature.keys, 1)]
+    keys += [f"{key.name} = ARGV[{n}]" for n, key in enumerate(signature.channels, 1)]
+    first = len(signature.channels) + 1
+    args = [f"{name} = ARGV[{n}]" for n, name in enumerate(signature.args, first)]
+    lines = [f"local K, A = {{ {', '.join(keys)} }}, {{ {', '.join(args)} }}"]
+    if signature.rest:
+        behind = first + len(signature.args)
+        lines.append(f"A.{signature.rest} = {{}}")
+        lines.append(
+            f"for i = {behind}, #ARGV do A.{signature.rest}[i - {behind - 1}] = ARGV[i] end"
+        )
+    return " ".join(lines)
+
+
+def read_signature(name: str, files: Iterable[str]) -> Signature:
     """What the headers of these files declare together; what two declare counts once.
 
     Raises:
@@ -104,25 +127,24 @@ def read_signature(name: str, files: Iterable[Sequence[str]]) -> Signature:
     """
     keys: dict[str, DeclaredKey] = {}
     args: dict[str, bool] = {}
-    for lines in files:
-        for entry in _entries(lines, "KEYS"):
+    for text in files:
+        for entry in _entries(text, "KEYS"):
             key = _declared_key(name, entry)
             if keys.setdefault(key.name, key) != key:
                 raise ValueError(f"{name}.lua: the key {key.name} is declared in two ways")
-        for entry in _entries(lines, "ARGV"):
-            match = _ARGUMENT.fullmatch(entry)
-            if not match:
+        for entry in _entries(text, "ARGV"):
+            argument = _ARGUMENT.fullmatch(entry)
+            if not argument:
                 raise ValueError(f"{name}.lua: no argument: {entry}")
-            args[match[1]] = bool(match[2])
-    *before, last = args or {"": False}
-    if any(args[each] for each in before):
-        raise ValueError(f"{name}.lua: a list must be its last argument")
-    rest = last if args.get(last) else ""
+            args[argument[1]] = bool(argument[2])
+    lists = [each for each, is_list in args.items() if is_list]
+    if len(lists) > 1:
+        raise ValueError(f"{name}.lua: more than one list: {', '.join(lists)}")
     return Signature(
         keys=tuple(key for key in keys.values() if key.type != CHANNEL),
         channels=tuple(key for key in keys.values() if key.type == CHANNEL),
-        args=tuple(each for each in args if each != rest),
-        rest=rest,
+        args=tuple(each for each in args if each not in lists),
+        rest="".join(lists),
     )
 
 
@@ -133,19 +155,17 @@ def _declared_key(name: str, entry: str) -> DeclaredKey:
     return DeclaredKey(match[1], match[4], match[2] == "*", match[3] or "")
 
 
-def _entries(lines: Sequence[str], word: str) -> list[str]:
+def _entries(text: str, word: str) -> list[str]:
     """The entries of the header's lines that begin with `word`, continuation lines included."""
-    text = ""
-    for line in lines:
-        if not line.startswith("--") or line.startswith(INCLUDE):
-            break
+    found = ""
+    for line in text.splitlines():
         if line.startswith(f"-- {word} "):
-            text = line.removeprefix(f"-- {word} ")
-        elif text and line.startswith("--   "):
-            text += " " + line.removeprefix("--   ")
-        elif text:
+            found = line.removeprefix(f"-- {word} ")
+        elif found and line.startswith("--   "):
+            found += " " + line.removeprefix("--   ")
+        elif found or not line.startswith("--"):
             break
-    return text.split(" · ") if text else []
+    return found.split(" · ") if found else []
 
 
 def _read(name: str) -> str:

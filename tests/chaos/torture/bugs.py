@@ -51,12 +51,12 @@ BUGS = (
         {
             "store/lua/task/claim.lua": (
                 (
-                    "unqueue(C.works and queue_of(K, stage, f[4] or '') or K.stages .. stage, id)",
+                    "unqueue(IS_WORK and queue_of(stage, f[4] or '') or K.stage .. stage, id)",
                     "",
                 ),
             ),
             "store/lua/include/claimable.lua": (
-                ("if state == C.from then return id end", "if state then return id end"),
+                ("if state == A.waiting then return id end", "if state then return id end"),
             ),
         },
     ),
@@ -64,7 +64,7 @@ BUGS = (
         "a claim has the token of the one before",
         1,
         "tasks",
-        {"store/lua/task/claim.lua": (("redis.call('INCR', KEYS[17])", "7"),)},
+        {"store/lua/task/claim.lua": (("redis.call('INCR', K.token)", "7"),)},
     ),
     Bug(
         "an added task is acknowledged and not stored",
@@ -73,7 +73,7 @@ BUGS = (
         {
             "store/lua/task/add.lua": (
                 (
-                    "  new_task(K.tasks .. id, id, order, fields)",
+                    "  new_task(K.task .. id, id, order, fields)",
                     "  if order % 9 == 0 then return id end",
                 ),
             )
@@ -85,7 +85,7 @@ BUGS = (
         "tasks",
         {
             "store/lua/include/retire.lua": (
-                ("if give_back(K, id, agent, why, counts) then", "if true then"),
+                ("if requeue(id, agent, why, counts) then", "if true then"),
             )
         },
         kills=True,
@@ -107,7 +107,7 @@ BUGS = (
         "a lock is freed without its token",
         3,
         "locks",
-        {"store/lua/lock/release.lua": (("lock.token ~= ARGV[3]", "false"),)},
+        {"store/lua/lock/release.lua": (("lock.token ~= A.token", "false"),)},
     ),
     Bug(
         "a directory's lock does not cover its files",
@@ -124,7 +124,7 @@ BUGS = (
         3,
         "locks",
         {
-            "store/lua/include/take_lock.lua": (
+            "store/lua/include/take_locks.lua": (
                 (
                     "if left_ms >= 0 and left_ms < terms.ttl_ms then redis.call('PEXPIRE', "
                     "key, terms.ttl_ms) end",
@@ -139,7 +139,7 @@ BUGS = (
         "tasks",
         {
             "core/agents/registry.py": (("if not beats]", "if beats]"),),
-            "store/lua/agent/retire.lua": (("why == 'expired' and", "false and"),),
+            "store/lua/agent/retire.lua": (("A.why == 'expired' and", "false and"),),
         },
         buries=True,
     ),
@@ -147,16 +147,16 @@ BUGS = (
         "a message is not marked as given out",
         6,
         "messages",
-        {"store/lua/msg/settle.lua": (("redis.call('XDEL', inboxes .. name, id)", ""),)},
+        {"store/lua/msg/settle.lua": (("redis.call('XDEL', K.inbox .. name, id)", ""),)},
     ),
     Bug(
         "an inbox keeps too few messages",
         6,
         "messages",
         {
-            "store/lua/include/post.lua": (
+            "store/lua/include/post_message.lua": (
                 (
-                    "redis.call('XLEN', key) >= MOST_WAITING",
+                    "redis.call('XLEN', key) >= MAX_WAITING",
                     "redis.call('XTRIM', key, 'MAXLEN', 2) == 'never'",
                 ),
             )
@@ -166,7 +166,7 @@ BUGS = (
         "a state's version is not compared",
         2,
         "values",
-        {"store/lua/state/set.lua": (("if version ~= ARGV[2] then", "if false then"),)},
+        {"store/lua/state/set.lua": (("if version ~= A.version then", "if false then"),)},
     ),
     Bug(
         "a queue gives an item and keeps it",
@@ -174,7 +174,7 @@ BUGS = (
         "queues",
         {
             "store/lua/queue/reserve.lua": (
-                ("redis.call('RPOP', Q.ready)", "redis.call('LINDEX', Q.ready, -1)"),
+                ("redis.call('RPOP', K.queue)", "redis.call('LINDEX', K.queue, -1)"),
             )
         },
     ),
@@ -185,8 +185,8 @@ BUGS = (
         {
             "store/lua/queue/ack.lua": (
                 (
-                    "if redis.call('ZREM', Q.leased, ARGV[2]) == 0 then return { 'STALE' } end",
-                    "redis.call('ZREM', Q.leased, ARGV[2])",
+                    "if redis.call('ZREM', K.queue_leased, A.token) == 0 then return { 'STALE' } end",
+                    "redis.call('ZREM', K.queue_leased, A.token)",
                 ),
             )
         },
@@ -198,9 +198,8 @@ BUGS = (
         {
             "patterns/queue.py": (
                 (
-                    "lease_ms=lease_ms, max_deliveries=max_deliveries\n",
-                    "lease_ms=lease_ms, max_deliveries=max_deliveries, "
-                    "clock_ms=client_clock_ms()\n",
+                    '"queue/reserve", worker=worker,',
+                    '"queue/reserve", clock_ms=client_clock_ms(), worker=worker,',
                 ),
                 (
                     "LEASE_S = 300.0\nMAX",
@@ -209,8 +208,8 @@ BUGS = (
                 ),
             ),
             "store/lua/queue/reserve.lua": (
-                ("now_ms(), tonumber(ARGV[3]), nil", "tonumber(ARGV[5]), tonumber(ARGV[3]), nil"),
-                (" · max_deliveries\n", " · max_deliveries · clock_ms\n"),
+                ("-- ARGV ttl_ms", "-- ARGV clock_ms · ttl_ms"),
+                ("found, dropped = now_ms(),", "found, dropped = tonumber(A.clock_ms),"),
             ),
         },
     ),

@@ -29,17 +29,15 @@ def test_a_whole_life(any_octet: Octet) -> None:
     names = {load_script(name).sha: name for name in source.NAMES}
     assert {names[call[1]] for call in calls} == set(source.NAMES)
     for _, sha, count, *rest in calls:
-        declared, keys, args = source.declared(names[sha]), rest[:count], rest[count:]
-        assert count == len(declared.keys)
-        assert len(args) == len(declared.args) or (
-            declared.open_ended and len(args) >= len(declared.args) - 1
-        )
-        for number, key in enumerate(keys, 1):
+        signature, keys, args = load_script(names[sha]).signature, rest[:count], rest[count:]
+        assert count == len(signature.keys)
+        fixed = len(signature.channels) + len(signature.args)
+        assert len(args) == fixed or (signature.rest and len(args) > fixed)
+        for declared, key in zip(signature.keys, keys, strict=True):
             assert key.startswith("workflow:{p}:")
-            assert key.endswith(":") == (declared.keys[number] == "prefix") or key.endswith(
-                "session:"
-            )
-            assert any_octet.store.client.type(key) in ("none", declared.keys[number].lower())
+            assert key.endswith(":") == declared.prefix or key.endswith("session:")
+            found = any_octet.store.client.type(key)
+            assert found == "none" or (found == declared.type.lower() and not declared.prefix)
     assert contradictions(any_octet) == []
 
 

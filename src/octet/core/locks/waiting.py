@@ -19,7 +19,7 @@ from octet.base.errors import LockHeld, StoreUnreachable
 from octet.store.scripts import Store
 
 T = TypeVar("T")
-# A third of the silence after which a waiter counts as dead (lua/include/waiters.lua).
+# A third of the silence after which a waiter counts as dead (lua/include/lock_queue.lua).
 LOOK_EVERY_S = 5.0
 # `stop` is heard between two looks, each shorter than the connection's own time-out.
 HEAR_EVERY_S = 1.0

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support import lua_source
 from tests.support.store_fixtures import join
 
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.usage.transcripts import ReadPosition, Tokens
 from octet.project.config import Config
-from octet.store.script_files import load_script
 
 NO_LIMIT = Config("p")
 
@@ -168,8 +168,7 @@ def test_a_place_that_somebody_wrote_counts_nothing_twice(octet: Octet, log: Log
 def test_the_date(single_octet: Octet, day: date, second: int) -> None:
     """The script's date is the calendar's, leap years included."""
     moment = datetime.combine(day, datetime.min.time(), UTC) + timedelta(seconds=second)
-    text = load_script("usage/add").text
-    today = text[text.index("local function today()") : text.index("local read, budgets")]
+    today = lua_source.read("include/utc_date")
     script = (
         f"local function now_ms() return {int(moment.timestamp())} * 1000 end\n{today}\nreturn "
         "today()"

@@ -3,16 +3,17 @@
 -- ARGV agent · incarnation · lease_ms · lock_ms: the least TTL of a lock after the renewal
 -- Returns {OK} · {GONE}.
 -- include: read_lock
-local agent, least_ms = ARGV[1], tonumber(ARGV[4])
+local least_ms = tonumber(A.lock_ms)
 
-if redis.call('HGET', KEYS[1], agent) ~= ARGV[2] then return { 'GONE' } end
-if type(redis.pcall('SCARD', KEYS[3])) == 'table' then redis.call('DEL', KEYS[3]) end -- made by hand: a living agent must not expire by it
-redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
-for _, resource in ipairs(redis.call('SMEMBERS', KEYS[3])) do
-  local key = KEYS[4] .. resource
+if redis.call('HGET', K.incarnations, A.agent) ~= A.incarnation then return { 'GONE' } end
+-- A set that was spoiled by hand must not make a living agent expire.
+if type(redis.pcall('SCARD', K.agent_locks)) == 'table' then redis.call('DEL', K.agent_locks) end
+redis.call('SET', K.heartbeat, A.incarnation, 'PX', A.lease_ms)
+for _, resource in ipairs(redis.call('SMEMBERS', K.agent_locks)) do
+  local key = K.lock .. resource
   local lock, ttl_ms = read_lock(key), redis.call('PTTL', key)
-  if not lock or lock.holder ~= agent then
-    redis.call('SREM', KEYS[3], resource)
+  if not lock or lock.holder ~= A.agent then
+    redis.call('SREM', K.agent_locks, resource)
   elseif ttl_ms >= 0 and ttl_ms < least_ms then
     redis.call('PEXPIRE', key, least_ms)
   end

@@ -2,6 +2,6 @@
 -- KEYS incarnations HASH · registry HASH
 -- ARGV agent · incarnation · entry: JSON
 -- Returns {OK} · {GONE}.
-if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return { 'GONE' } end
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+if redis.call('HGET', K.incarnations, A.agent) ~= A.incarnation then return { 'GONE' } end
+redis.call('HSET', K.registry, A.agent, A.entry)
 return { 'OK' }

@@ -1,13 +1,13 @@
--- counter/set.lua: set a counter, and tell whoever waits for it.
+-- counter/set.lua: set a counter, and tell those that wait for it.
 -- KEYS counter(name) STRING
 -- ARGV ttl_ms · value
 -- Returns {OK} · {SPOILED, key}.
 -- include: expect
 -- include: lifetime
-local spoiled = expect('STRLEN', KEYS[1])
+local spoiled = expect('STRLEN', K.counter)
 if spoiled then return spoiled end
-local ms = lifetime(ARGV[1], redis.call('PTTL', KEYS[1]))
-redis.call('SET', KEYS[1], ARGV[2])
-keep(ms, KEYS[1])
-wake(KEYS[1], ARGV[2])
+local ms = lifetime(A.ttl_ms, redis.call('PTTL', K.counter))
+redis.call('SET', K.counter, A.value)
+keep(ms, K.counter)
+wake(K.counter, A.value)
 return { 'OK' }

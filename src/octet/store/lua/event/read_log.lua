@@ -5,11 +5,13 @@
 -- Returns {OK, entries ever added ('': the server does not count them, or there is no log), entries
 --   there are, id of the first, id of the last ever, {id, {field, value, …}}, …} · {SPOILED, key}.
 -- include: expect
-local spoiled = expect('XLEN', KEYS[1])
+local spoiled = expect('XLEN', K.log)
 if spoiled then return spoiled end
-local facts, found = {}, redis.pcall('XINFO', 'STREAM', KEYS[1])
+local facts, found = {}, redis.pcall('XINFO', 'STREAM', K.log)
 for i = 1, found.err and 0 or #found, 2 do facts[found[i]] = found[i + 1] end
-local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
-local reply = { 'OK', facts['entries-added'] or '', facts.length or 0, first and first[1] or '', facts['last-generated-id'] or '' }
-for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', ARGV[2])) do reply[#reply + 1] = entry end
+local first = redis.call('XRANGE', K.log, '-', '+', 'COUNT', 1)[1]
+local reply = { 'OK', facts['entries-added'] or '', facts.length or 0, first and first[1] or '',
+  facts['last-generated-id'] or '' }
+local entries = redis.call('XRANGE', K.log, '(' .. A.last, '+', 'COUNT', A.max_entries)
+for _, entry in ipairs(entries) do reply[#reply + 1] = entry end
 return reply

@@ -1,5 +1,5 @@
--- now_ms(): the server's clock in milliseconds, one instant for the whole script; no client's clock
--- decides anything.
+-- now_ms(): the server's clock in milliseconds, the same instant throughout a script. No client's
+-- clock decides anything.
 local clock_ms
 local function now_ms()
   if not clock_ms then

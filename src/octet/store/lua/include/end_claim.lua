@@ -1,12 +1,16 @@
--- end_claim(K, id, agent): the agent holds the task no more, and the locks that it took for it are
--- free. expect_claim(K, agent, from, to): nil, or the refusal to return because a key that this
+-- end_claim(id, agent): the agent no longer holds the task, and the locks that it took for it are
+-- free. expect_claim(agent, from, to): nil, or the refusal to return because a key that this
 -- writes, or a state's index, is spoiled.
-local function expect_claim(K, agent, from, to)
-  return expect('SCARD', K.claims .. agent, K.all_locks .. agent) or expect('ZCARD', K.states .. from, K.states .. to)
+-- KEYS claims* SET · agent_locks* SET · locks_index ZSET · state* ZSET
+-- include: expect
+-- include: free_locks
+local function expect_claim(agent, from, to)
+  return expect('SCARD', K.claims .. agent, K.agent_locks .. agent)
+    or expect('ZCARD', K.locks_index, K.state .. from, K.state .. to)
 end
 
-local function end_claim(K, id, agent)
+local function end_claim(id, agent)
   redis.call('SREM', K.claims .. agent, id)
-  K.agent_locks = K.all_locks .. agent
-  free_locks(K, agent, function(lock) return lock.scope == 'task' and lock.task == id end)
+  free_locks(K.agent_locks .. agent, agent,
+    function(lock) return lock.scope == 'task' and lock.task == id end)
 end

@@ -1,22 +1,25 @@
 -- A list of errors is a LIST of JSON objects, the newest in front; what redis-cli LPUSHed is text.
--- Beside it a HASH: `fail_fast`, the number of errors that stops the work (none: nothing does),
--- `dropped`, how many old ones gave way, and `at`, when the last one came. add_error(list, policy,
--- fields); count_errors(list, policy): how many there were, and 1 where that stops the work, else
--- 0.
-local MOST_ERRORS = 10000
+-- Beside it stands a HASH: `fail_fast`, the number of errors that stops the work (none: nothing
+-- does), `dropped`, how many old ones were cut off, and `at`, when the last one came.
+-- add_error(fields) · count_errors(): how many there were, and 1 where that stops the work, else 0.
+-- KEYS errors(name) LIST · errors_policy(name) HASH
+-- include: clock
+-- include: expect
+local MAX_ERRORS = 10000
 
-local function add_error(list, policy, fields)
+local function add_error(fields)
   fields.at_ms = now_ms()
-  redis.call('LPUSH', list, cjson.encode(fields))
-  redis.call('HSET', policy, 'at', string.format('%.0f', fields.at_ms))
-  while redis.call('LLEN', list) > MOST_ERRORS do
-    redis.call('RPOP', list)
-    redis.pcall('HINCRBY', policy, 'dropped', 1)
+  redis.call('LPUSH', K.errors, cjson.encode(fields))
+  redis.call('HSET', K.errors_policy, 'at', string.format('%.0f', fields.at_ms))
+  while redis.call('LLEN', K.errors) > MAX_ERRORS do
+    redis.call('RPOP', K.errors)
+    redis.pcall('HINCRBY', K.errors_policy, 'dropped', 1)
   end
 end
 
-local function count_errors(list, policy)
-  local n = redis.call('LLEN', list) + number(redis.call('HGET', policy, 'dropped'), 0)
-  local most = number(redis.call('HGET', policy, 'fail_fast'), 0)
-  return n, most > 0 and n >= most and 1 or 0
+local function count_errors()
+  local dropped = number(redis.call('HGET', K.errors_policy, 'dropped'), 0)
+  local count = redis.call('LLEN', K.errors) + dropped
+  local limit = number(redis.call('HGET', K.errors_policy, 'fail_fast'), 0)
+  return count, limit > 0 and count >= limit and 1 or 0
 end

@@ -1,20 +1,25 @@
--- free_locks(K, agent, wanted): delete the agent's locks for which wanted(lock) is true, and call
--- who waits; returns their resources. K: agent_locks SET, locks prefix, index ZSET, log STREAM,
--- channels. A lock that expired or passed on is only forgotten.
-local function free_locks(K, agent, wanted)
+-- free_locks(set, agent, wanted): delete the agent's locks for which wanted(lock) is true, and call
+-- the waiters; returns their resources. `set` is the SET of the agent's resources; a lock there
+-- that expired or passed on is only forgotten.
+-- KEYS lock* STRING
+-- include: emit
+-- include: read_lock
+-- include: lock_paths
+-- include: lock_queue
+local function free_locks(set, agent, wanted)
   local freed = {}
-  for _, resource in ipairs(redis.call('SMEMBERS', K.agent_locks)) do
-    local lock = read_lock(K.locks .. resource)
+  for _, resource in ipairs(redis.call('SMEMBERS', set)) do
+    local lock = read_lock(K.lock .. resource)
     if not lock or lock.holder ~= agent then
-      redis.call('SREM', K.agent_locks, resource)
+      redis.call('SREM', set, resource)
     elseif wanted(lock) then
-      redis.call('DEL', K.locks .. resource)
-      strike(K, resource)
-      redis.call('SREM', K.agent_locks, resource)
-      emit(K.log, K.channels, 'lock_released', { resource = resource, agent = agent, task = lock.task })
+      redis.call('DEL', K.lock .. resource)
+      unlist_lock(resource)
+      redis.call('SREM', set, resource)
+      emit('lock_released', { resource = resource, agent = agent, task = lock.task })
       freed[#freed + 1] = resource
     end
   end
-  call_next(K, freed)
+  call_next(freed)
   return freed
 end

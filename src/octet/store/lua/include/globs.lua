@@ -1,8 +1,8 @@
 -- segments(glob): its parts; a bare name is at the top, a bare pattern, as in .gitignore, at any
--- depth. overlap(a, b): whether one path may be in both, by their parts; a path that is taken in
--- takes in all below it, but for parts marked `file`: nothing lies below these. Two wildcards in
--- one segment are taken to meet where the letters before the first and after the last allow it: an
--- overlap may be seen that there is not, never the other way round.
+-- depth. overlap(a, b): whether one path may match both, given by their parts. A path takes in all
+-- below it, unless its parts are marked `file`. Two wildcards in one segment are taken to meet
+-- where the letters before the first and after the last allow it: an overlap may be reported that
+-- does not exist, never the other way round.
 local function segments(glob)
   local parts, bare = {}, string.match(glob, '^(.-)/*$')
   if not string.find(bare, '/', 1, true) and string.find(bare, '[*?[]') then parts[1] = '**' end
@@ -13,7 +13,8 @@ end
 local function meet(a, b)
   local wild_a, wild_b = string.find(a, '[*?[]'), string.find(b, '[*?[]')
   if not wild_a and not wild_b then return a == b end
-  local head_a, head_b = string.sub(a, 1, (wild_a or #a + 1) - 1), string.sub(b, 1, (wild_b or #b + 1) - 1)
+  local head_a = string.sub(a, 1, (wild_a or #a + 1) - 1)
+  local head_b = string.sub(b, 1, (wild_b or #b + 1) - 1)
   if not wild_a and #head_b > #a or not wild_b and #head_a > #b then return false end
   local shared = math.min(#head_a, #head_b)
   if string.sub(head_a, 1, shared) ~= string.sub(head_b, 1, shared) then return false end
@@ -32,7 +33,8 @@ end
 local function overlap(a, b)
   local known = {}
   local function at(i, j)
-    if i > #a and (not a.file or only_stars(b, j)) or j > #b and (not b.file or only_stars(a, i)) then return true end
+    local a_covers = i > #a and (not a.file or only_stars(b, j))
+    if a_covers or j > #b and (not b.file or only_stars(a, i)) then return true end
     if i > #a or j > #b then return false end
     local key = i * 10000 + j
     if known[key] == nil then

@@ -1,9 +1,9 @@
--- lifetime(ttl, left): for how many ms a thing of one's own lives from now on, 0 for ever. `ttl` is
+-- lifetime(ttl, left): for how many ms a value for own use lives from now on, 0 for ever. `ttl` is
 -- 0 for ever, a time that was asked for, or minus the time for which a use renews it: then it keeps
--- what it had where that is more. `left` is the PTTL, before the script's first write, of a key of
--- it that only Octet writes: what redis-cli made has no expiry, and did not ask to live for ever.
--- keep(ms, key, …): let each key that is there live so long. wake(channel, what): tell whoever
--- waits; an ACL may forbid that.
+-- what it had where that is more. `left` is the PTTL, before the script's first write, of one of
+-- its keys that only Octet writes: a key that redis-cli made has no expiry, and did not ask to live
+-- for ever. keep(ms, key, …): each key that is there lives that long. wake(channel, what): tell
+-- those that wait; an ACL may forbid that.
 local function lifetime(ttl, left)
   ttl = tonumber(ttl)
   if ttl >= 0 then return ttl end
@@ -11,8 +11,9 @@ local function lifetime(ttl, left)
 end
 
 local function keep(ms, ...)
+  local text = string.format('%.0f', ms)
   for _, key in ipairs({ ... }) do
-    if ms == 0 then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, string.format('%.0f', ms)) end
+    if ms == 0 then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, text) end
   end
 end
 

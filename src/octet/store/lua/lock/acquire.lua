@@ -1,76 +1,80 @@
 -- lock/acquire.lua: take every resource named, or none. Re-entrant: what the agent holds is renewed
--- and keeps its token. A sub-agent may pass where its parent stands: a parent's path lock passes to
--- it, any other lock of the parent is shared. A tool call that is refused is remembered under
--- locks:denied:<agent>, for lock/freed.lua to tell the agent of it when it is idle. Who is to wait
--- gets a place in the queue, and keeps it by asking again as the same waiter; nobody passes a place
--- (include/standoff.lua).
+-- and keeps its token. A parent's path lock passes to its sub-agent, any other is shared. A tool
+-- call that is refused is remembered for lock/freed.lua. A waiter keeps its place by asking again.
 -- KEYS incarnations HASH · claims(agent) SET · agent_locks* SET · lock* STRING · locks_index ZSET ·
---   token STRING · log STREAM · channel* PUBSUB
+--   token STRING · log STREAM
 -- ARGV agent · incarnation · parent: or '' · ttl_ms · scope: turn | own (turn becomes task while
 --   the agent has one; of two scopes asked for, the longer-lived holds) · waiter: '' for one that
 --   does not wait · ticket: the waiter's, '' when it comes · resources…
 -- Returns {OK, token, …} in the order asked · {HELD, resource in the way, value, PTTL in ms,
---   resource asked, others waiting, ticket} {BEHIND, agent that is first, since when in ms,
+--   resource asked, others waiting, ticket} · {BEHIND, agent that is first, since when in ms,
 --   resource asked, others waiting, ticket} · {DEADLOCK, resource, agent, …}: for whom it would
 --   wait, and so on to itself · {GONE} · {SPOILED, key}. The ticket is '' for one that does not
 --   wait.
 -- include: clock
 -- include: expect
 -- include: emit
--- include: read_lock
--- include: globs
 -- include: lock_paths
--- include: places
--- include: waiters
--- include: standoff
--- include: take_lock
--- include: denied
-local K = { all_locks = KEYS[3], locks = KEYS[4], index = KEYS[5], token = KEYS[6], log = KEYS[7], channels = ARGV[1], waiter = ARGV[7] }
-local waits, me = ARGV[7] ~= '', { agent = ARGV[2], parent = ARGV[4] ~= '' and ARGV[4] or '-', wants = {}, ticket = math.huge }
-for i = 9, #ARGV do me.wants[#me.wants + 1] = ARGV[i] end
-me.lenient = ARGV[6] == 'turn' and not waits
+-- include: lock_queue
+-- include: wait_cycle
+-- include: take_locks
+-- include: denied_locks
+local waits, parent = A.waiter ~= '', A.parent ~= '' and A.parent or '-'
+local me = { agent = A.agent, parent = parent, wants = A.resources, ticket = math.huge }
+me.lenient = A.scope == 'turn' and not waits
+asking = A.waiter
 
-if redis.call('HGET', KEYS[1], me.agent) ~= ARGV[3] then return { 'GONE' } end
-local spoiled = expect('SCARD', KEYS[2], K.all_locks .. me.agent, ARGV[4] ~= '' and K.all_locks .. ARGV[4] or nil)
-  or expect('ZCARD', K.index) or expect_number(K.token) or expect('XLEN', K.log)
+if redis.call('HGET', K.incarnations, me.agent) ~= A.incarnation then return { 'GONE' } end
+local spoiled = expect('SCARD', K.claims, K.agent_locks .. me.agent,
+    A.parent ~= '' and K.agent_locks .. parent or nil)
+  or expect('ZCARD', K.locks_index) or expect_number(K.token) or expect('XLEN', K.log)
 if spoiled then return spoiled end
-K.wide, K.places = redis.pcall('SMEMBERS', K.locks .. 'wide'), redis.pcall('HGETALL', K.locks .. 'waiting')
-if K.wide.err or K.places.err then return { 'SPOILED', K.locks .. (K.wide.err and 'wide' or 'waiting') } end
+wide_locks = redis.pcall('SMEMBERS', K.lock .. 'wide')
+saved_waiters = redis.pcall('HGETALL', K.lock .. 'waiting')
+if wide_locks.err then return { 'SPOILED', K.lock .. 'wide' } end
+if saved_waiters.err then return { 'SPOILED', K.lock .. 'waiting' } end
 if waits then
-  redis.call('DEL', K.locks .. 'turn:' .. K.waiter) -- it comes, whatever it was called for
-  local ticket = tonumber(ARGV[8]) or redis.call('INCR', K.token)
-  me.id, me.ticket, me.since, me.seen, me.called = K.waiter, ticket, now_ms(), now_ms(), 0
+  redis.call('DEL', K.lock .. 'turn:' .. A.waiter) -- it comes, whatever it was called for
+  me.id, me.ticket = A.waiter, tonumber(A.ticket) or redis.call('INCR', K.token)
+  me.since, me.seen, me.called = now_ms(), now_ms(), 0
 end
-for _, waiter in ipairs(waits and waiters(K) or {}) do
+for _, waiter in ipairs(waits and waiters() or {}) do
   if waiter.id == me.id then me.since = waiter.since end
 end
 
 local function refuse(resource, reply)
   local count = 0
-  for _, waiter in ipairs(waiters(K)) do count = count + (waiter.id ~= me.id and wants(waiter, { resource }) and 1 or 0) end
-  local circle = waits and standoff(K, me)
-  if circle then
-    leave_queue(K, function(waiter) return waiter.id == me.id end)
-    return { 'DEADLOCK', unpack(circle) }
+  for _, waiter in ipairs(waiters()) do
+    if waiter.id ~= me.id and wants(waiter, { resource }) then count = count + 1 end
   end
-  if waits then keep(K, me) end
-  if me.lenient then remember_denied(K, me.agent, resource) end
-  if waits and ARGV[8] == '' then emit(K.log, K.channels, 'lock_awaited', { resource = resource, agent = me.agent }) end
-  for _, fact in ipairs({ resource, count, waits and string.format('%.0f', me.ticket) or '' }) do reply[#reply + 1] = fact end
+  local cycle = waits and wait_cycle(me)
+  if cycle then
+    leave_queue(function(waiter) return waiter.id == me.id end)
+    return { 'DEADLOCK', unpack(cycle) }
+  end
+  if waits then save_waiter(me) end
+  if me.lenient then remember_denied(me.agent, resource) end
+  local came = waits and A.ticket == ''
+  if came then emit('lock_awaited', { resource = resource, agent = me.agent }) end
+  local ticket, n = waits and string.format('%.0f', me.ticket) or '', #reply
+  reply[n + 1], reply[n + 2], reply[n + 3] = resource, count, ticket
   return reply
 end
 
 for _, resource in ipairs(me.wants) do
-  local other, _, value = held(K, me, resource)
+  local other, _, value = lock_in_the_way(me, resource)
   if other then
-    enlist(K, other) -- one that was set by hand is listed from now on
-    return refuse(resource, { 'HELD', other, value, redis.call('PTTL', K.locks .. other) })
+    list_lock(other) -- one that was set by hand is listed from now on
+    return refuse(resource, { 'HELD', other, value, redis.call('PTTL', K.lock .. other) })
   end
 end
 for _, resource in ipairs(me.wants) do
-  local first = ahead(K, me, resource)
-  if first then return refuse(resource, { 'BEHIND', first.agent, string.format('%.0f', first.since) }) end
+  local first = waiter_ahead(me, resource)
+  if first then
+    return refuse(resource, { 'BEHIND', first.agent, string.format('%.0f', first.since) })
+  end
 end
-if waits then redis.call('HDEL', K.locks .. 'waiting', me.id) end
-forget_denied(K, me)
-return take_locks(K, me, redis.call('SRANDMEMBER', KEYS[2]) or nil, ARGV[6], tonumber(ARGV[5]))
+if waits then redis.call('HDEL', K.lock .. 'waiting', me.id) end
+forget_denied(me)
+local task = redis.call('SRANDMEMBER', K.claims) or nil
+return take_locks(me, task, A.scope, tonumber(A.ttl_ms))

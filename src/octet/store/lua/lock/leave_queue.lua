@@ -1,14 +1,10 @@
--- lock/leave_queue.lua: a waiter waits no more; whoever stood behind it is called.
+-- lock/leave_queue.lua: a waiter no longer waits; the waiters behind it are called.
 -- KEYS lock* STRING
 -- ARGV waiter
 -- Returns {OK} · {SPOILED, key}.
--- include: clock
 -- include: expect
--- include: globs
--- include: lock_paths
--- include: places
--- include: waiters
-local spoiled = expect('HLEN', KEYS[1] .. 'waiting')
+-- include: lock_queue
+local spoiled = expect('HLEN', K.lock .. 'waiting')
 if spoiled then return spoiled end
-leave_queue({ locks = KEYS[1] }, function(waiter) return waiter.id == ARGV[1] end)
+leave_queue(function(waiter) return waiter.id == A.waiter end)
 return { 'OK' }

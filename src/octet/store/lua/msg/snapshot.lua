@@ -1,22 +1,27 @@
--- msg/snapshot.lua: how many messages wait for an agent, and which were given but are not settled: to
--- itself, or to one that is no more.
--- ARGV unsettled_ms: how long after it was given an unsettled message counts as waiting again
--- Returns {OK, waiting, of those that nobody was given, inbox, id, record, …} · {GONE} · {SPOILED,
---   key}.
+-- msg/snapshot.lua: how many messages wait for an agent, and which were given but are not settled:
+-- to itself, or to an agent that no longer lives.
+-- KEYS incarnations HASH
+-- ARGV agent · incarnation · names · unsettled_ms: how long after it was given an unsettled message
+--   counts as waiting again
+-- Returns {OK, waiting, of those that no agent was given, inbox, id, record, …} · {GONE} ·
+--   {SPOILED, key}.
 -- include: clock
 -- include: expect
 -- include: mailboxes
--- include: gift
-local fresh = waiting(M, 100)
-local reply, old = { 'OK', 0, fresh }, 0
-for _, name in ipairs(M.names) do
-  for i = 1, #M.gifts[name], 2 do
-    local id, text = M.gifts[name][i], M.gifts[name][i + 1]
-    local gift = gift_of(text)
-    local lives = gift.agent ~= '' and redis.call('HGET', KEYS[4], gift.agent) == gift.incarnation
-    if gift.agent == M.agent or not lives then
-      for _, value in ipairs({ name, id, text }) do reply[#reply + 1] = value end
-      if not lives or now_ms() - number(gift.at_ms, 0) >= tonumber(ARGV[4]) then old = old + 1 end
+-- include: delivery
+local fresh = count_waiting(100)
+local reply, old, unsettled_ms = { 'OK', 0, fresh }, 0, tonumber(A.unsettled_ms)
+for _, name in ipairs(inboxes) do
+  local list = given_list[name]
+  for i = 1, #list, 2 do
+    local id, text, n = list[i], list[i + 1], #reply
+    local delivery = delivery_of(text)
+    local agent = delivery.agent
+    local lives = agent ~= '' and redis.call('HGET', K.incarnations, agent) == delivery.incarnation
+    if agent == A.agent or not lives then
+      reply[n + 1], reply[n + 2], reply[n + 3] = name, id, text
+      local age_ms = now_ms() - number(delivery.at_ms, 0)
+      if not lives or age_ms >= unsettled_ms then old = old + 1 end
     end
   end
 end

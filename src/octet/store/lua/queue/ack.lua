@@ -1,13 +1,12 @@
--- queue/ack.lua: an item is done. A lease that has run out still counts until somebody else has the
--- item.
+-- queue/ack.lua: an item is done. A lease that has run out still counts until another worker has
+-- the item.
+-- KEYS queue_leased(queue) ZSET · queue_items(queue) HASH
 -- ARGV ttl_ms · token
 -- Returns {OK, how many are left: ready, leased or coming back} · {STALE} · {SPOILED, key}.
--- include: expect
--- include: lifetime
--- include: queue_keys
--- include: queue_left
-if redis.call('ZREM', Q.leased, ARGV[2]) == 0 then return { 'STALE' } end
-redis.call('HDEL', Q.items, ARGV[2])
+-- include: work_queue
+-- include: drained
+if redis.call('ZREM', K.queue_leased, A.token) == 0 then return { 'STALE' } end
+redis.call('HDEL', K.queue_items, A.token)
 count('done')
-renew(ARGV[1], 0)
+renew(A.ttl_ms, 0)
 return { 'OK', tell_if_drained() }

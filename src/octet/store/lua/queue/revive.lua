@@ -1,20 +1,18 @@
 -- queue/revive.lua: dead letters are pushed again, as if they were new.
+-- KEYS queue(queue) LIST · queue_items(queue) HASH · queue_dead(queue) ZSET
 -- ARGV ttl_ms · tokens…: one that is no dead letter is passed over
--- Returns {OK, token, …} of those revived · {SPOILED, key}.
--- include: clock
--- include: expect
--- include: lifetime
--- include: queue_keys
+-- Returns {OK, token, …} of those pushed · {SPOILED, key}.
+-- include: work_queue
 -- include: queue_item
 local reply = { 'OK' }
-for i = 2, #ARGV do
-  local item = redis.call('ZREM', Q.dead, ARGV[i]) == 1 and read_item(ARGV[i])
+for _, token in ipairs(A.tokens) do
+  local item = redis.call('ZREM', K.queue_dead, token) == 1 and read_item(token)
   if item then
-    redis.call('HDEL', Q.items, ARGV[i])
-    redis.call('LPUSH', Q.ready, item.value)
-    reply[#reply + 1] = ARGV[i]
+    redis.call('HDEL', K.queue_items, token)
+    redis.call('LPUSH', K.queue, item.value)
+    reply[#reply + 1] = token
   end
 end
-renew(ARGV[1], 0)
-wake(Q.ready, 'pushed')
+renew(A.ttl_ms, 0)
+wake(K.queue, 'pushed')
 return reply

@@ -1,26 +1,26 @@
 -- state/delete.lua: delete fields of a shared state, or all of it; or one field, if its version is
 -- still the one that was read.
+-- KEYS shared_state(name) HASH · state_versions(name) HASH
 -- ARGV ttl_ms · version: the one that the first field must have, '' for any · fields…: none: all
 -- Returns {OK, how many there were} · {STALE, version, value} as they are, version 0 for no value ·
 --   {SPOILED, key}.
--- include: expect
 -- include: lifetime
--- include: state_keys
-if ARGV[2] ~= '' then
-  local value = redis.call('HGET', state, ARGV[3])
-  local version = version_of(ARGV[3], value)
-  if version ~= ARGV[2] then return { 'STALE', version, value or '' } end
+-- include: shared_state
+if A.version ~= '' then
+  local value = redis.call('HGET', K.shared_state, A.fields[1])
+  local version = version_of(A.fields[1], value)
+  if version ~= A.version then return { 'STALE', version, value or '' } end
 end
 local deleted = 0
-for i = 3, #ARGV do
-  deleted = deleted + redis.call('HDEL', state, ARGV[i])
-  redis.call('HDEL', versions, ARGV[i])
-  wake(state, ARGV[i])
+for _, field in ipairs(A.fields) do
+  deleted = deleted + redis.call('HDEL', K.shared_state, field)
+  redis.call('HDEL', K.state_versions, field)
+  wake(K.shared_state, field)
 end
-if #ARGV == 2 then
-  deleted = redis.call('HLEN', state)
-  redis.call('DEL', state, versions)
-  wake(state, '')
+if #A.fields == 0 then
+  deleted = redis.call('HLEN', K.shared_state)
+  redis.call('DEL', K.shared_state, K.state_versions)
+  wake(K.shared_state, '')
 end
-renew(ARGV[1])
+renew(A.ttl_ms)
 return { 'OK', deleted }

@@ -1,18 +1,16 @@
--- task/progress.lua: record how far a claimed task is.
--- KEYS task(id) HASH · log STREAM · channel* PUBSUB
+-- task/progress.lua: record the progress of a claimed task.
+-- KEYS task(id) HASH · log STREAM
 -- ARGV id · token · percent: 0 to 100 · note
 -- Returns {OK} · {MISSING} · {STALE, state, holder} · {SPOILED, key}.
 -- include: clock
 -- include: expect
 -- include: emit
--- include: enqueue
--- include: queues
--- include: facts
 -- include: held_task
-local refused, held = held_task(KEYS[1], ARGV[3])
+local refused, held = held_task(K.task, A.token)
 if refused then return refused end
-local spoiled = expect('XLEN', KEYS[2])
+local spoiled = expect('XLEN', K.log)
 if spoiled then return spoiled end
-redis.call('HSET', KEYS[1], 'progress', ARGV[4], 'note', ARGV[5], 'updated_ms', now_ms())
-emit(KEYS[2], ARGV[1], 'task_progress', { task = ARGV[2], agent = held.holder, progress = tonumber(ARGV[4]), note = ARGV[5] })
+redis.call('HSET', K.task, 'progress', A.percent, 'note', A.note, 'updated_ms', now_ms())
+emit('task_progress',
+  { task = A.id, agent = held.holder, progress = tonumber(A.percent), note = A.note })
 return { 'OK' }
