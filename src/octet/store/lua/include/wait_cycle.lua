@@ -2,9 +2,9 @@
 -- does not wait), lenient (a tool call).
 -- lock_in_the_way(me, resource, accepts): the first lock in the way: its resource, the lock and its
 -- value; nil for none. A parent's locks let its sub-agent pass; accepts(resource, lock) may choose.
--- waiter_ahead(me, resource): the waiter that comes first, nil for none; one that waits, by
--- others, for `me` itself does not: both would wait for ever. A lenient one passes a waiter that
--- still waits for another thing, for PATIENCE_MS. wait_cycle(me): how `me`, waiting, would wait for
+-- waiter_ahead(me, resource): the waiter that comes first, nil for none; one that waits, through
+-- others, for `me` does not: both would wait for ever. A lenient one passes a waiter that still
+-- waits for another thing, for PATIENCE_MS. wait_cycle(me): how `me`, waiting, would wait for
 -- itself: {resource, agent, …}; nil when it would not.
 -- KEYS lock* STRING
 -- include: clock
