@@ -8,7 +8,6 @@ import pytest
 
 from octet.client.api import Octet
 from octet.core.messaging.event_log import READ_AT_ONCE, LogReader
-from octet.store.scripts import Value
 
 
 def publish(octet: Octet, *numbers: int) -> None:
