@@ -1,5 +1,5 @@
--- agent/set_work_state.lua: change an agent's work state, if it is still as it was read, and publish
--- an event of that.
+-- agent/set_work_state.lua: change an agent's work state, if it is still as it was read, and
+-- publish an event of that.
 -- KEYS incarnations HASH · work_state(agent) HASH · log STREAM
 -- ARGV agent · incarnation · version: the one that was read, 0 for none · kept_ms: how long the
 --   record is kept · event: its type, or '' · fields: of the event, a JSON object with at least one
