@@ -16,9 +16,8 @@ VERBS = """
 """
 # Still to be renamed; nothing may be added.
 DEBT = """
-    Answer Budget Call Change Command Event Evidence Finding Found Move Outcome Place Refused
-    Reply Rule Script State Step Target Turn Verdict Worker answer check_name clean_environment
-    connect current_branch has_work is_alive quoted read_status
+    Change Event Evidence Finding Outcome Place Reply State Step Verdict Worker check_name
+    clean_environment connect has_work is_alive read_status
 """
 
 

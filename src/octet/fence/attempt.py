@@ -1,7 +1,7 @@
 """What git's own hooks ask: may this process move these refs? The same needs and the same
 `policy.judge` as for a tool call.
 
-attempt = parse(raw)                     # Attempt(moves=(Move("refs/heads/main", "1f…", "2c…"),),
+attempt = parse(raw)                     # Attempt(moves=(RefMove("refs/heads/main", "1f…", "2c…"),),
 …) needs = fence_needs(attempt, project)    # Needs(resources=("repository:main",), names={…: "the
 branch main"}) render(judge(needs, answer, project))    # Reply(2, b"", b"Octet: the branch main is
 held by …\\n")
@@ -28,7 +28,7 @@ _HEADS = "refs/heads/"
 
 
 @dataclass(frozen=True)
-class Move:
+class RefMove:
     """One line that git gave its hook; object names are hexadecimal, zeros for none. `ref` may be
     HEAD: the worktree's own moves.
 
@@ -59,7 +59,7 @@ class Attempt:
     patterns that a person approved by `octet init`. `near`: the hook has seen signs of an agent.
     """
 
-    moves: tuple[Move, ...]
+    moves: tuple[RefMove, ...]
     protected: tuple[str, ...]
     cwd: str
     pid: int
@@ -81,7 +81,7 @@ def parse(raw: bytes) -> Attempt:
         fields = raw.decode("utf-8", "surrogateescape").split("\0")
         protected, pid, near, cwd, claude, agent, role, token, lines = fields
         moves = tuple(
-            Move(ref, old, new)
+            RefMove(ref, old, new)
             for old, new, ref in (line.split(" ", 2) for line in lines.split("\n") if line)
         )
         patterns = tuple(map(str, json.loads(protected)))
@@ -118,7 +118,7 @@ def fence_needs(attempt: Attempt, project: Project) -> Needs:
     return Needs(resources=tuple(names), names=names, refusals=tuple(refusals))
 
 
-def _is_packing(move: Move, project: Project) -> bool:
+def _is_packing(move: RefMove, project: Project) -> bool:
     """Whether git only stores a ref in another way: `gc` writes what a loose ref says to
     packed-refs, then deletes the loose one, and git 2.39 tells its hooks of both as of moves. Who
     deletes a packed ref for good holds packed-refs.lock while the hook runs.

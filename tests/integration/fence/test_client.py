@@ -16,7 +16,7 @@ import pytest
 from octet.daemon.protocol import wire
 from octet.daemon.protocol.wire import Reply, Request
 from octet.fence import attempt, client
-from octet.fence.attempt import Move
+from octet.fence.attempt import RefMove
 
 SOURCE = Path(client.__file__).parents[2]
 LINE = f"{'1' * 40} {'2' * 40} refs/heads/main\n"
@@ -83,7 +83,7 @@ def test_the_daemons_answer_is_gits(short_directory: Path, reply: Reply) -> None
     assert (request.event, request.root, request.source) == ("Fence", "/srv/shop", "cli")
     assert request.redis_url == "redis://localhost/3"
     assert attempt.parse(request.payload) == attempt.Attempt(
-        (Move("refs/heads/main", "1" * 40, "2" * 40),),
+        (RefMove("refs/heads/main", "1" * 40, "2" * 40),),
         protected=("main",),
         cwd=os.path.realpath(short_directory),
         pid=4242,

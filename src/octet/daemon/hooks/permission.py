@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 MAY_MOVE_BRANCHES = frozenset({GUEST, REPOSITORY_GUARDIAN})
 
 
-def acquire(octet: Octet, agent: Agent, resources: Sequence[str]) -> policy.Answer:
+def acquire(octet: Octet, agent: Agent, resources: Sequence[str]) -> policy.StoreAnswer:
     """Take the locks for the agent's turn, all or none, if its role may have them."""
     if reserved := _reserved(octet, agent, resources):
         return reserved

@@ -81,7 +81,9 @@ def _outside_worktree(
     return policy.misplaced(needs, worktree) if os.path.isdir(worktree) else None  # noqa: PTH112 - it may be ""
 
 
-def _take_locks(call: HookCall[PreToolUse], agent: Agent, needs: policy.Needs) -> policy.Answer:
+def _take_locks(
+    call: HookCall[PreToolUse], agent: Agent, needs: policy.Needs
+) -> policy.StoreAnswer:
     swept = permission.in_the_way(call.octet, agent, needs)
     if swept and call.project.config.lock_paths == "enforce":
         return swept

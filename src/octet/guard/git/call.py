@@ -1,6 +1,6 @@
 """One invocation of git: its subcommand, words, settings and the checkout it works on.
 
-call = read_call(command)                # Command of "git -C lib push -f origin main" run in
+call = read_call(command)                # SimpleCommand of "git -C lib push -f origin main" run in
 /srv/shop call.subcommand, call.words              # "push", ("-f", "origin", "main"): templates,
 UNKNOWN where only the shell knows call.directory                           # "/srv/shop/lib"
 options(call.words, {"o"})               # ({"f": ""}, ["origin", "main"])
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from octet.guard.shell import script
-from octet.guard.shell.run import Command
+from octet.guard.shell.run import SimpleCommand
 from octet.guard.shell.words import UNKNOWN
 
 _VALUED = frozenset(
@@ -44,7 +44,7 @@ class Call:
     shown: str = field(default="git", compare=False)
 
 
-def read_call(command: Command) -> Call | None:
+def read_call(command: SimpleCommand) -> Call | None:
     """The git call that a simple command is; None when it is something else, or git without a
     subcommand.
     """

@@ -21,7 +21,7 @@ from octet.guard.shell.options import parse_options
 from octet.guard.shell.words import UNKNOWN
 from octet.guard.shell.writes import Write
 
-Rule = Callable[[Call, Checkout], Iterator[Write]]
+FileRule = Callable[[Call, Checkout], Iterator[Write]]
 
 # What works on a checkout's files, index or branch, so that it needs a linked worktree to be one's
 # own.
@@ -238,7 +238,7 @@ def _bisect(call: Call, checkout: Checkout) -> Iterator[Write]:
         yield _everything(checkout)
 
 
-RULES: Mapping[str, Rule] = {
+RULES: Mapping[str, FileRule] = {
     "apply": _apply,
     "bisect": _bisect,
     "checkout": _checkout,

@@ -1,7 +1,7 @@
 """What each git subcommand does to what several agents share: one function a subcommand.
 
 A rule yields `Moves(branch)` when it moves a protected branch (that needs the lock
-`repository:<branch>`), or `Refused(why)` when no lock makes it right; it yields nothing for what is
+`repository:<branch>`), or `Forbidden(why)` when no lock makes it right; it yields nothing for what is
 the agent's own business. What a rule must know of the checkout it asks `Checkout`.
 """
 
@@ -24,16 +24,16 @@ class Moves:
 
 
 @dataclass(frozen=True)
-class Refused:
+class Forbidden:
     """It must not run; `why` says what is wrong with it and what to do instead."""
 
     why: str
 
 
-Effect = Moves | Refused
+Effect = Moves | Forbidden
 
 
-Rule = Callable[[Call, Checkout], Iterator[Effect]]
+EffectRule = Callable[[Call, Checkout], Iterator[Effect]]
 
 _UNCLEAR = (
     "Octet cannot tell which branch it moves: write the branch's name out instead of a variable, "
@@ -75,9 +75,9 @@ _HOOKS_PATH = (
 def effects(call: Call, checkout: Checkout) -> Iterator[Effect]:
     """What the call does, once its alias is resolved."""
     if any("core.hookspath" in key for key, _ in call.settings):
-        yield Refused(_HOOKS_PATH)
+        yield Forbidden(_HOOKS_PATH)
     if UNKNOWN in call.subcommand:
-        yield Refused("Octet cannot tell which git command this is: write the subcommand out")
+        yield Forbidden("Octet cannot tell which git command this is: write the subcommand out")
     elif rule := RULES.get(call.subcommand):
         yield from rule(call, checkout)
 
@@ -93,9 +93,9 @@ def _branch(name: str, checkout: Checkout, *, refused: str = "") -> Iterator[Eff
     if not name or not checkout.may_be_protected(name):
         return
     if refused:
-        yield Refused(refused)
+        yield Forbidden(refused)
     elif UNKNOWN in name:
-        yield Refused(_UNCLEAR)
+        yield Forbidden(_UNCLEAR)
     else:
         yield Moves(name)
 
@@ -103,7 +103,7 @@ def _branch(name: str, checkout: Checkout, *, refused: str = "") -> Iterator[Eff
 def _others(name: str, checkout: Checkout, what: str) -> Iterator[Effect]:
     """Refuses what must not be done to a branch that another checkout works on."""
     if place := checkout.elsewhere(name):
-        yield Refused(f"{name} is checked out in {place}, whose agent works on it: {what}")
+        yield Forbidden(f"{name} is checked out in {place}, whose agent works on it: {what}")
 
 
 def _ref(name: str) -> str:
@@ -190,7 +190,7 @@ def _push(call: Call, checkout: Checkout) -> Iterator[Effect]:
     if {"n", "dry-run"} & flags.keys():
         return
     if "mirror" in flags:
-        yield Refused(
+        yield Forbidden(
             f"it overwrites every branch of the other repository, and {SHARED}: push your "
             "own branch by name"
         )
@@ -270,7 +270,7 @@ def _deleted(name: str, checkout: Checkout, *, force: bool) -> Iterator[Effect]:
         and not checkout.may_be_protected(name)
         and not checkout.elsewhere(name)
     ):
-        yield Refused(_UNMERGED)
+        yield Forbidden(_UNMERGED)
 
 
 def _taken_up(name: str, checkout: Checkout) -> Iterator[Effect]:
@@ -336,7 +336,7 @@ def _switch(call: Call, checkout: Checkout) -> Iterator[Effect]:
 def _worktree(call: Call, checkout: Checkout) -> Iterator[Effect]:
     verb = call.words[0] if call.words else ""
     if verb in ("remove", "prune", "move"):
-        yield Refused(_WORKTREE)
+        yield Forbidden(_WORKTREE)
     elif verb == "add":
         yield from _branch(
             _ref(parse_options(call.words[1:], {"b", "B", "reason"})[0].get("B", "")), checkout
@@ -345,12 +345,12 @@ def _worktree(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 def _gc(call: Call, _checkout: Checkout) -> Iterator[Effect]:
     if not {"--auto", "--help", "-h"} & set(call.words):
-        yield Refused(_COLLECT)
+        yield Forbidden(_COLLECT)
 
 
 def _reflog(call: Call, _checkout: Checkout) -> Iterator[Effect]:
     if call.words[:1] in (("expire",), ("delete",)):
-        yield Refused(_COLLECT)
+        yield Forbidden(_COLLECT)
 
 
 def _maintenance(call: Call, checkout: Checkout) -> Iterator[Effect]:
@@ -360,13 +360,13 @@ def _maintenance(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 def _stash(call: Call, checkout: Checkout) -> Iterator[Effect]:
     if checkout.linked and call.words[:1] not in (("list",), ("show",), ("create",)):
-        yield Refused(_STASH)
+        yield Forbidden(_STASH)
 
 
 def _update_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
     flags, operands = parse_options(call.words, {"m"})
     if "stdin" in flags:
-        yield Refused(
+        yield Forbidden(
             "it can move any branch: give `git update-ref` the ref and the commit as words"
         )
     elif operands:
@@ -382,7 +382,7 @@ def _symbolic_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
     if len(operands) < 2 and not {"d", "delete"} & flags.keys():
         return
     if operands and operands[0] == "HEAD":
-        yield Refused(
+        yield Forbidden(
             "it puts the checkout on another branch and leaves its files behind: use `git switch`"
         )
     elif operands:
@@ -390,7 +390,7 @@ def _symbolic_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 
 def _filter(_call: Call, _checkout: Checkout) -> Iterator[Effect]:
-    yield Refused(f"it rewrites the history that all worktrees share: {SHARED}")
+    yield Forbidden(f"it rewrites the history that all worktrees share: {SHARED}")
 
 
 def _clean(call: Call, checkout: Checkout) -> Iterator[Effect]:
@@ -404,17 +404,17 @@ def _clean(call: Call, checkout: Checkout) -> Iterator[Effect]:
         and not dry
         and (twice or {"x", "X"} & flags.keys())
     ):
-        yield Refused(_CLEAN)
+        yield Forbidden(_CLEAN)
 
 
 def _repack(call: Call, _checkout: Checkout) -> Iterator[Effect]:
     flags, _ = parse_options(call.words, {"f", "window", "depth", "threads"})
     if "d" in flags and {"a", "A"} & flags.keys() and not {"k", "keep-unreachable"} & flags.keys():
-        yield Refused(_REPACK)
+        yield Forbidden(_REPACK)
 
 
 def _fast_import(_call: Call, _checkout: Checkout) -> Iterator[Effect]:
-    yield Refused(_IMPORT)
+    yield Forbidden(_IMPORT)
 
 
 def _subtree(call: Call, checkout: Checkout) -> Iterator[Effect]:
@@ -431,10 +431,10 @@ def _config(call: Call, _checkout: Checkout) -> Iterator[Effect]:
     )
     operands = operands[1:] if operands[:1] == ["set"] else operands
     if len(operands) > 1 and operands[0].lower() == "core.hookspath":
-        yield Refused(_HOOKS_PATH)
+        yield Forbidden(_HOOKS_PATH)
 
 
-RULES: Mapping[str, Rule] = {
+RULES: Mapping[str, EffectRule] = {
     "am": _moves_current,
     "branch": _branch_command,
     "checkout": _checkout_command,

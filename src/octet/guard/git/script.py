@@ -2,7 +2,7 @@
 it changes, and what must not run.
 
     found = git_effects(script, project, start="/srv/shop") found[0].effect                  #
-    Moves("main"), Refused("the stash is one for all worktrees, …") or Write("/srv/shop/src/a.py")
+    Moves("main"), Forbidden("the stash is one for all worktrees, …") or Write("/srv/shop/src/a.py")
     found[0].command                 # "git push origin main"
 
 Commands are followed in order: after `git checkout main` the current branch is main, and after `git
@@ -22,10 +22,10 @@ from pathlib import Path
 from octet.guard.git.call import Call, expand_alias, read_call
 from octet.guard.git.checkout import Checkout
 from octet.guard.git.files import file_changes
-from octet.guard.git.rules import Effect, Moves, Refused, effects
+from octet.guard.git.rules import Effect, Forbidden, Moves, effects
 from octet.guard.shell import script as shell
 from octet.guard.shell.options import parse_options
-from octet.guard.shell.words import UNKNOWN, quoted
+from octet.guard.shell.words import UNKNOWN, quote_words
 from octet.guard.shell.writes import Write, shell_writes
 from octet.project.repository import (
     Project,
@@ -36,7 +36,7 @@ from octet.project.repository import (
     worktree_of_git_dir,
 )
 
-__all__ = ["GitEffect", "Moves", "Refused", "git_effects"]
+__all__ = ["Forbidden", "GitEffect", "Moves", "git_effects"]
 
 _ALIAS_DEPTH = 4
 _CALL_LIMIT = 120
@@ -65,7 +65,9 @@ class GitEffect:
     command: str
 
 
-def git_effects(script: shell.Script, project: Project, start: str | None) -> tuple[GitEffect, ...]:
+def git_effects(
+    script: shell.ShellScript, project: Project, start: str | None
+) -> tuple[GitEffect, ...]:
     """What the script does to the project's repository when started in `start`; () for a project
     without git.
     """
@@ -75,7 +77,7 @@ def git_effects(script: shell.Script, project: Project, start: str | None) -> tu
     if len(found) == _EFFECT_LIMIT:
         found[
             GitEffect(
-                Refused(f"Octet checks at most {_EFFECT_LIMIT} names at once: use several steps"),
+                Forbidden(f"Octet checks at most {_EFFECT_LIMIT} names at once: use several steps"),
                 "git",
             )
         ] = None
@@ -94,7 +96,7 @@ class _Follower:
     mentioned: set[str] = field(default_factory=set)
     calls: int = 0
 
-    def follow(self, script: shell.Script, depth: int) -> Iterator[GitEffect]:
+    def follow(self, script: shell.ShellScript, depth: int) -> Iterator[GitEffect]:
         for command in script.commands:
             call = read_call(command)
             if call is None:
@@ -103,7 +105,7 @@ class _Follower:
             self.calls += 1
             if self.calls > _CALL_LIMIT:
                 yield GitEffect(
-                    Refused(
+                    Forbidden(
                         f"Octet checks at most {_CALL_LIMIT} git commands at once: use "
                         "several steps"
                     ),
@@ -129,7 +131,7 @@ class _Follower:
         self, call: Call, alias: str, checkout: Checkout, depth: int
     ) -> Iterator[GitEffect]:
         if alias.startswith("!"):
-            yield from self._script(f"{alias[1:]} {quoted(call.words)}", call, checkout, depth)
+            yield from self._script(f"{alias[1:]} {quote_words(call.words)}", call, checkout, depth)
             return
         for found in self._effects(expand_alias(call, alias), depth + 1):
             yield replace(found, command=call.shown)
@@ -141,7 +143,7 @@ class _Follower:
             flags, _ = parse_options(call.words, {"x", "exec", "onto", "s", "X"})
             text = flags.get("x") or flags.get("exec") or ""
         elif call.subcommand == "bisect" and call.words[:1] == ("run",):
-            text = quoted(call.words[1:])
+            text = quote_words(call.words[1:])
         if text and depth < _ALIAS_DEPTH:
             yield from self._script(text, call, checkout, depth)
 
@@ -150,7 +152,7 @@ class _Follower:
         script = shell.parse(text, checkout.top)
         if not script.complete:
             yield GitEffect(
-                Refused("Octet cannot read what it runs: it is too long or nested too deeply"),
+                Forbidden("Octet cannot read what it runs: it is too long or nested too deeply"),
                 call.shown,
             )
         for write in shell_writes(script):
@@ -198,7 +200,7 @@ class _Follower:
         except UnusablePath:
             return None
 
-    def _mention(self, command: shell.Command) -> None:
+    def _mention(self, command: shell.SimpleCommand) -> None:
         """A directory that an earlier command names (`mkdir x`) may exist by the time somebody
         changes to it.
         """

@@ -8,17 +8,17 @@
 Pure, but for looks at paths. In the order of a call: `needs`, `judgement`, `wording`.
 """
 
-from octet.guard.policy.answers import Answer, Gone, Granted, Held, Reserved, StoreDown
+from octet.guard.policy.answers import Gone, Granted, Held, Reserved, StoreAnswer, StoreDown
 from octet.guard.policy.judgement import Verdict, judge, match_partial, misplaced
 from octet.guard.policy.needs import Needs, find_needs
 
 __all__ = [
-    "Answer",
     "Gone",
     "Granted",
     "Held",
     "Needs",
     "Reserved",
+    "StoreAnswer",
     "StoreDown",
     "Verdict",
     "find_needs",

@@ -55,4 +55,4 @@ class StoreDown:
     why: str
 
 
-Answer = Granted | Held | Reserved | Gone | StoreDown
+StoreAnswer = Granted | Held | Reserved | Gone | StoreDown

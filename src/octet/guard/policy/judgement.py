@@ -13,7 +13,7 @@ from octet.base.text import plain
 from octet.base.vocabulary import AGENT_NAME
 from octet.guard.paths import path_resource
 from octet.guard.policy import wording
-from octet.guard.policy.answers import Answer, Gone, Held, Reserved, StoreDown
+from octet.guard.policy.answers import Gone, Held, Reserved, StoreAnswer, StoreDown
 from octet.guard.policy.needs import Needs
 from octet.guard.shell.partial_paths import may_overlap
 from octet.project.config import FILE
@@ -33,7 +33,7 @@ class Verdict:
     updated_input: Mapping[str, Any] | None = None
 
 
-def judge(needs: Needs, answer: Answer, project: Project, agent: str = "") -> Verdict:
+def judge(needs: Needs, answer: StoreAnswer, project: Project, agent: str = "") -> Verdict:
     """The verdict for `needs` after the store gave `answer`; `agent` is the asking agent's name, ""
     when unknown.
     """

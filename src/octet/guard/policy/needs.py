@@ -142,7 +142,7 @@ class _Collector:
                 self._add_file(target, removes=removes)
         return self
 
-    def add_writes(self, script: shell.Script) -> _Collector:
+    def add_writes(self, script: shell.ShellScript) -> _Collector:
         """Files that a shell command changes."""
         for write in shell_writes(script):
             self._add_write(write)
@@ -150,7 +150,7 @@ class _Collector:
                 break
         return self
 
-    def add_git(self, script: shell.Script, start: str | None) -> _Collector:
+    def add_git(self, script: shell.ShellScript, start: str | None) -> _Collector:
         """What a shell command does with git."""
         for found in git_effects(script, self._project, start):
             if isinstance(found.effect, Write):

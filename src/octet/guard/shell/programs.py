@@ -30,11 +30,11 @@ class Operand(NamedTuple):
     makes: bool = False
 
 
-Found = Iterator[Operand]
-Program = Callable[[Sequence[str]], Found]
+Operands = Iterator[Operand]
+Program = Callable[[Sequence[str]], Operands]
 
 
-def operands_of(program: str, words: Sequence[str]) -> Found:
+def operands_of(program: str, words: Sequence[str]) -> Operands:
     """The files that `program` changes when called with `words`, the program's name left out; none
     for one that is not known.
     """
@@ -45,7 +45,7 @@ def operands_of(program: str, words: Sequence[str]) -> Found:
 def _each(*valued: str, removes: bool = False, skip: int = 0) -> Program:
     """Every operand behind the first `skip`; `valued` are options that take the next word."""
 
-    def find(words: Sequence[str]) -> Found:
+    def find(words: Sequence[str]) -> Operands:
         for operand in parse_options(words, valued)[1][skip:]:
             yield Operand(operand, removes)
 
@@ -55,7 +55,7 @@ def _each(*valued: str, removes: bool = False, skip: int = 0) -> Program:
 def _output(*names: str) -> Program:
     """Only what an option names: `sort -o FILE`."""
 
-    def find(words: Sequence[str]) -> Found:
+    def find(words: Sequence[str]) -> Operands:
         flags, _ = parse_options(words, names)
         for name in names:
             if name in flags:
@@ -64,7 +64,7 @@ def _output(*names: str) -> Program:
     return find
 
 
-def _changes_attributes(words: Sequence[str]) -> Found:
+def _changes_attributes(words: Sequence[str]) -> Operands:
     """`chmod`, `chown` and their like: the first operand is what to set, unless `--reference` says
     it.
     """
@@ -73,12 +73,12 @@ def _changes_attributes(words: Sequence[str]) -> Found:
         yield Operand(f"{operand}{BELOW}" if "R" in flags or "recursive" in flags else operand)
 
 
-def _make_directory(words: Sequence[str]) -> Found:
+def _make_directory(words: Sequence[str]) -> Operands:
     for operand in parse_options(words, {"m", "mode"})[1]:
         yield Operand(operand, makes=True)
 
 
-def _sed(words: Sequence[str]) -> Found:
+def _sed(words: Sequence[str]) -> Operands:
     flags, operands = parse_options(words, {"e", "f", "expression", "file", "l", "line-length"})
     if "i" in flags or "in-place" in flags:
         for operand in (
@@ -87,34 +87,34 @@ def _sed(words: Sequence[str]) -> Found:
             yield Operand(operand)
 
 
-def _perl(words: Sequence[str]) -> Found:
+def _perl(words: Sequence[str]) -> Operands:
     flags, operands = parse_options(words, {"e", "E", "I", "M", "m"})
     if "i" in flags:
         for operand in operands if {"e", "E"} & flags.keys() else operands[1:]:
             yield Operand(operand)
 
 
-def _awk(words: Sequence[str]) -> Found:
+def _awk(words: Sequence[str]) -> Operands:
     flags, operands = parse_options(words, {"f", "file", "v", "assign", "F", "i", "include"})
     if "inplace" in (flags.get("i"), flags.get("include")):
         for operand in operands if {"f", "file"} & flags.keys() else operands[1:]:
             yield Operand(operand)
 
 
-def _move(words: Sequence[str]) -> Found:
+def _move(words: Sequence[str]) -> Operands:
     sources, target = _transfer(words)
     for source in sources:
         yield Operand(source, removes=True)
         yield Operand(target, name=_name(source))
 
 
-def _copy(words: Sequence[str]) -> Found:
+def _copy(words: Sequence[str]) -> Operands:
     sources, target = _transfer(words)
     for source in sources:
         yield Operand(target, name=_name(source))
 
 
-def _link(words: Sequence[str]) -> Found:
+def _link(words: Sequence[str]) -> Operands:
     """`ln -s TARGET` makes a link of the target's name here."""
     sources, target = _transfer(words)
     if target and not sources:
@@ -123,7 +123,7 @@ def _link(words: Sequence[str]) -> Found:
         yield Operand(target, name=_name(source))
 
 
-def _install(words: Sequence[str]) -> Found:
+def _install(words: Sequence[str]) -> Operands:
     flags, operands = parse_options(
         words, {"m", "mode", "o", "owner", "g", "group", "t", "target-directory", "S", "suffix"}
     )
@@ -148,13 +148,13 @@ def _name(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 
 
-def _dd(words: Sequence[str]) -> Found:
+def _dd(words: Sequence[str]) -> Operands:
     for word in words:
         if word.startswith("of="):
             yield Operand(word[3:])
 
 
-def _rsync(words: Sequence[str]) -> Found:
+def _rsync(words: Sequence[str]) -> Operands:
     """Into a directory on this machine; with --delete, and for what it finds below its sources, the
     names are not known.
     """
@@ -200,7 +200,7 @@ def _rsync(words: Sequence[str]) -> Found:
             yield Operand(f"{source.rstrip('/')}{BELOW}", removes=True)
 
 
-def _tar(words: Sequence[str]) -> Found:
+def _tar(words: Sequence[str]) -> Operands:
     """The archive that it makes, or whatever it unpacks below the directory of `-C`."""
     words = (
         [f"-{words[0]}", *words[1:]]
@@ -238,19 +238,19 @@ def _tar(words: Sequence[str]) -> Found:
         yield Operand(archive)
 
 
-def _unzip(words: Sequence[str]) -> Found:
+def _unzip(words: Sequence[str]) -> Operands:
     flags, operands = parse_options(words, {"d", "x", "P"})
     if operands and not {"l", "p", "t", "v", "z", "Z"} & flags.keys():
         yield Operand(f"{flags.get('d', '.').rstrip('/') or '/'}{BELOW}")
 
 
-def _zip(words: Sequence[str]) -> Found:
+def _zip(words: Sequence[str]) -> Operands:
     operands = parse_options(words, {"x", "i", "b", "n", "t", "P"})[1]
     for operand in operands[:1]:
         yield Operand(operand if operand.endswith((".zip", UNKNOWN)) else f"{operand}.zip")
 
 
-def _patch(words: Sequence[str]) -> Found:
+def _patch(words: Sequence[str]) -> Operands:
     """The file that is named, else whatever the patch names."""
     flags, operands = parse_options(
         words,
@@ -285,7 +285,7 @@ def _patch(words: Sequence[str]) -> Found:
 def _packed(ending: str) -> Program:
     """`gzip FILE`: FILE goes, FILE.gz comes."""
 
-    def find(words: Sequence[str]) -> Found:
+    def find(words: Sequence[str]) -> Operands:
         flags, operands = parse_options(words, {"S", "suffix", "T", "threads"})
         if {"c", "stdout", "to-stdout", "t", "test", "l", "list"} & flags.keys():
             return
@@ -301,7 +301,7 @@ def _unpacked(ending: str) -> Program:
     return lambda words: _packed(ending)(["-d", *words])
 
 
-def _curl(words: Sequence[str]) -> Found:
+def _curl(words: Sequence[str]) -> Operands:
     valued = [
         "o",
         "output",
@@ -355,7 +355,7 @@ def _curl(words: Sequence[str]) -> Found:
             yield Operand(flags[name])
 
 
-def _wget(words: Sequence[str]) -> Found:
+def _wget(words: Sequence[str]) -> Operands:
     valued = {
         "O",
         "output-document",
@@ -394,7 +394,7 @@ def _wget(words: Sequence[str]) -> Found:
             yield Operand(flags[name])
 
 
-def _into(directory: str, target: str) -> Found:
+def _into(directory: str, target: str) -> Operands:
     if target not in ("-", ""):
         yield Operand(
             f"{directory}/{target}" if directory and not target.startswith("/") else target
@@ -409,7 +409,7 @@ def _remote_name(url: str) -> str:
     )
 
 
-def _find(words: Sequence[str]) -> Found:
+def _find(words: Sequence[str]) -> Operands:
     """`-delete` and `-fprint`; what `-exec` runs is a command of its own."""
     for index, word in enumerate(words):
         if word == "-delete":
@@ -419,7 +419,7 @@ def _find(words: Sequence[str]) -> Found:
             yield Operand(words[index + 1])
 
 
-def _split(words: Sequence[str]) -> Found:
+def _split(words: Sequence[str]) -> Operands:
     operands = parse_options(
         words,
         {
@@ -439,7 +439,7 @@ def _split(words: Sequence[str]) -> Found:
     yield Operand(f"{operands[1] if len(operands) > 1 else 'x'}{UNKNOWN}")
 
 
-def _ruby(words: Sequence[str]) -> Found:
+def _ruby(words: Sequence[str]) -> Operands:
     flags, operands = parse_options(words, {"e", "I", "r"})
     if "i" in flags:
         for operand in operands if "e" in flags else operands[1:]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from octet.guard.shell import wrappers
-from octet.guard.shell.words import UNKNOWN, Budget, Word
+from octet.guard.shell.words import UNKNOWN, StepBudget, Word
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 DECLARING = frozenset({"export", "local", "declare", "typeset", "readonly"})
@@ -45,7 +45,7 @@ class Where(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class SimpleCommand:
     """One simple command.
 
     `directory` is absolute, None when it cannot be known; `fallback` are those where it may run if
@@ -77,7 +77,7 @@ class Shell:
     def __init__(self, directory: str | None, home: str, toplevel: str | None) -> None:
         self.where = Where(directory)
         self.home = home
-        self.commands: list[Command] = []
+        self.commands: list[SimpleCommand] = []
         self.functions: dict[str, str] = {}
         self.aliases: dict[str, str] = {}
         self.running: set[str] = set()
@@ -85,31 +85,31 @@ class Shell:
         self._variables: dict[str, str] = {}
         self._git_variables: dict[str, str] = {}
         self._assigned: list[str] = []
-        self.budget = Budget()
+        self.budget = StepBudget()
 
     def record(
         self,
         words: Sequence[Word],
         assignments: Sequence[tuple[str, str]],
         redirects: Sequence[Redirect],
-    ) -> Command:
+    ) -> SimpleCommand:
         """Note a command that may run here."""
         self.budget.step(2)
         variables = (*self._git_variables.items(), *assignments)
         where = self.where
-        command = Command(
+        command = SimpleCommand(
             tuple(words), variables, tuple(redirects), where.directory, where.fallback, where.also
         )
         self.commands.append(command)
         return command
 
-    def record_inner(self, outer: Command, inner: wrappers.InnerCommand) -> Command:
+    def record_inner(self, outer: SimpleCommand, inner: wrappers.InnerCommand) -> SimpleCommand:
         """Note the command that a wrapper runs."""
         directory, fallback, also = outer.directory, outer.fallback, outer.also
         if inner.directory is not None:
             directory = join(directory, inner.directory)
             fallback, also = _join_all(fallback, inner.directory), _join_all(also, inner.directory)
-        command = Command(
+        command = SimpleCommand(
             inner.words, (*outer.assignments, *inner.assignments), (), directory, fallback, also
         )
         self.commands.append(command)

@@ -22,11 +22,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from octet.guard.shell.run import DECLARING, Command, Level, Redirect, Shell, Where
-from octet.guard.shell.words import DEPTH_LIMIT, UNKNOWN, TooComplex, Word, WordReader, quoted
+from octet.guard.shell.run import DECLARING, Level, Redirect, Shell, SimpleCommand, Where
+from octet.guard.shell.words import DEPTH_LIMIT, UNKNOWN, TooComplex, Word, WordReader, quote_words
 from octet.guard.shell.wrappers import InnerText, reads_commands_from_input, unwrap
 
-__all__ = ["Command", "Redirect", "Script", "Word", "parse"]
+__all__ = ["Redirect", "ShellScript", "SimpleCommand", "Word", "parse"]
 
 _BLANKS = re.compile(r"(?:[ \t]|\\\n)+")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[[^]\s$`'\"]*\])?(\+?)=")
@@ -39,16 +39,16 @@ _WRAPPER_LIMIT = 12
 
 
 @dataclass(frozen=True)
-class Script:
+class ShellScript:
     """Everything that a command line may run, in the order it is written."""
 
-    commands: tuple[Command, ...]
+    commands: tuple[SimpleCommand, ...]
     complete: bool = True
 
 
 def parse(
     text: str, directory: str | None, *, home: str | None = None, toplevel: str | None = None
-) -> Script:
+) -> ShellScript:
     """What `text` may run when started in `directory`; never raises.
 
     `home` is what `~` stands for. `toplevel` is what `git rev-parse --show-toplevel` would print in
@@ -59,8 +59,8 @@ def parse(
     try:
         _Parser(text, shell, 0).run("")
     except TooComplex:
-        return Script(tuple(shell.commands), complete=False)
-    return Script(tuple(shell.commands))
+        return ShellScript(tuple(shell.commands), complete=False)
+    return ShellScript(tuple(shell.commands))
 
 
 class _Simple:
@@ -75,7 +75,7 @@ class _Simple:
         self.assignments: list[tuple[str, str]] = []
         self.redirects: list[Redirect] = []
         self.body: str | None = None
-        self.command: Command | None = None
+        self.command: SimpleCommand | None = None
 
     @property
     def empty(self) -> bool:
@@ -455,7 +455,7 @@ class _Parser(WordReader):
         if simple.body is not None and reads_commands_from_input(simple.words):
             self._run_inner(InnerText(simple.body))
 
-    def _look_inside(self, command: Command, level: int, *, in_shell: bool) -> None:
+    def _look_inside(self, command: SimpleCommand, level: int, *, in_shell: bool) -> None:
         """Follow what the command does to the shell, and record what it runs."""
         if level > _WRAPPER_LIMIT:
             raise TooComplex
@@ -500,7 +500,7 @@ class _Parser(WordReader):
             shell.running.add(mark)
             self._run_inner(
                 InnerText(
-                    f"{shell.aliases[name]} {quoted([word.template for word in words[1:]])}",
+                    f"{shell.aliases[name]} {quote_words([word.template for word in words[1:]])}",
                     in_shell=True,
                 )
             )

@@ -55,7 +55,7 @@ class TooComplex(Exception):
     """More steps or deeper nesting than a command that somebody wrote to be read."""
 
 
-class Budget:
+class StepBudget:
     """Counts the tokens of a whole script, with all texts inside it."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class Word(NamedTuple):
         return None if UNKNOWN in self.template else self.template
 
 
-def quoted(words: Sequence[str]) -> str:
+def quote_words(words: Sequence[str]) -> str:
     """Words as a shell reads them back; UNKNOWN stays what it is."""
     return " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
 
@@ -124,7 +124,7 @@ class WordReader:
     variables hold.
     """
 
-    def __init__(self, text: str, depth: int, budget: Budget) -> None:
+    def __init__(self, text: str, depth: int, budget: StepBudget) -> None:
         if depth > DEPTH_LIMIT:
             raise TooComplex
         self.text = text

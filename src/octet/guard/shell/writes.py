@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from octet.guard.shell.programs import PROGRAMS, Operand, operands_of
-from octet.guard.shell.run import Command
-from octet.guard.shell.script import Script
+from octet.guard.shell.run import SimpleCommand
+from octet.guard.shell.script import ShellScript
 from octet.guard.shell.words import UNKNOWN, Word
 
 # What one script may cost in looks at directories: their entries, and the files that its patterns
@@ -40,7 +40,7 @@ class Write(NamedTuple):
     makes: bool = False
 
 
-def shell_writes(script: Script) -> Iterator[Write]:
+def shell_writes(script: ShellScript) -> Iterator[Write]:
     """Every path that the script is seen to change, in order."""
     matcher = _Matcher()
     for command in script.commands:
@@ -52,7 +52,7 @@ def shell_writes(script: Script) -> Iterator[Write]:
                     yield Write(path, operand.removes, operand.makes)
 
 
-def _directories(command: Command) -> Iterator[str | None]:
+def _directories(command: SimpleCommand) -> Iterator[str | None]:
     """Where it may run; where a `cd` before it may have failed, because there is no such directory,
     also where that began.
     """
@@ -63,7 +63,7 @@ def _directories(command: Command) -> Iterator[str | None]:
 
 
 def _command_writes(
-    command: Command, directory: str | None, matcher: _Matcher
+    command: SimpleCommand, directory: str | None, matcher: _Matcher
 ) -> Iterator[Operand]:
     for redirect in command.redirects:
         if ">" in redirect.operator:

@@ -52,7 +52,7 @@ def test_a_granted_need_goes_its_usual_way(needs_of: Callable[..., Needs], shop:
 
 @pytest.mark.parametrize("answer", [Held("path:a.py", "developer-2"), Gone()])
 def test_what_is_held_or_lost_is_denied(
-    needs_of: Callable[..., Needs], shop: Project, answer: policy.Answer
+    needs_of: Callable[..., Needs], shop: Project, answer: policy.StoreAnswer
 ) -> None:
     """By another agent, or because this one had been declared dead."""
     assert policy.judge(needs_of("a.py"), answer, shop).decision == "deny"

@@ -318,13 +318,13 @@ def test_megabytes_of_here_document_are_read_in_time() -> None:
 )
 def test_no_text_raises(text: str) -> None:
     """Whatever it is, it is read to the end."""
-    assert isinstance(shell.parse(text, "/w", home="/h"), shell.Script)
+    assert isinstance(shell.parse(text, "/w", home="/h"), shell.ShellScript)
 
 
 @given(st.lists(st.sampled_from(ATOMS), max_size=30).map("".join))
 def test_no_sequence_of_tokens_raises(text: str) -> None:
     """The shell's own tokens in any order are read to the end."""
-    assert isinstance(shell.parse(text, None, home="/h"), shell.Script)
+    assert isinstance(shell.parse(text, None, home="/h"), shell.ShellScript)
 
 
 @pytest.fixture(scope="module")
@@ -393,7 +393,7 @@ def test_whatever_the_real_shell_runs_was_found(bash: Bash, seed: int) -> None:
             )
 
 
-def _covers(command: shell.Command, directory: str, words: list[str]) -> bool:
+def _covers(command: shell.SimpleCommand, directory: str, words: list[str]) -> bool:
     places = [command.directory, *command.also]
     if not (command.directory and Path(command.directory).is_dir()):
         places += command.fallback
