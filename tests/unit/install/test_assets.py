@@ -58,6 +58,18 @@ STEPS = {
     "repository-guardian": ("merge queue", "merge run", "review show"),
 }
 DECIDING = {"review approve", "review reject", "test run", "merge run"}
+# Characters: each role file is in a model's context for a whole session, each command file for a turn.
+ROLE_BUDGET = {
+    "orchestrator": 3800,
+    "developer": 3300,
+    "documentation-keeper": 2900,
+    "security-auditor": 2900,
+    "code-sentinel": 2650,
+    "repository-guardian": 2350,
+    "architect": 2100,
+    "test-orchestrator": 2050,
+}
+COMMAND_BUDGET = 1600
 LONGEST_CALL_MS = 600_000
 LONG_CALLS = ("octet test run", "octet merge run")
 
@@ -112,6 +124,12 @@ def test_an_agent_is_short_and_has_the_fewest_tools(path: Path) -> None:
     )
     assert "not proven" in body(path).lower()
     assert ("isolation" in head) == (path.stem in WRITERS)
+
+
+@pytest.mark.parametrize("path", [*AGENTS, *COMMANDS], ids=lambda path: path.stem)
+def test_a_text_for_models_stays_within_its_budget(path: Path) -> None:
+    """A longer text costs tokens in every session: say the same in fewer words instead."""
+    assert len(path.read_text()) <= ROLE_BUDGET.get(path.stem, COMMAND_BUDGET)
 
 
 @pytest.mark.parametrize("path", AGENTS, ids=lambda path: path.stem)
