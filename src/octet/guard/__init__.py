@@ -1,3 +1,3 @@
-"""What a hook decides, without Redis and without a daemon: parse the event, say what it needs,
-judge the answer, word the reply.
+"""What a hook decides, without Redis and without a daemon: parse the event, find its needs, judge the
+answer, word the reply.
 """

@@ -1,9 +1,8 @@
-"""The policy when no daemon answers: run inside the hook's own process, on the bare interpreter.
+"""The policy when no daemon answers: run in the hook's own process, on the bare interpreter.
 
-    exit_code, stdout, stderr = decide(payload, "/srv/shop", "Octet's daemon does not start: the
-    disk is full")
+    exit_code, stdout, stderr = decide(payload, "/srv/shop", "Octet's daemon does not start: …")
 
-The same policy as ever, with `StoreDown` as the answer. Never raises: what cannot be decided is
+The same policy, with `StoreDown` as the answer. Never raises: a call that cannot be judged is
 blocked, with the reason.
 """
 
@@ -28,7 +27,7 @@ def decide(raw: bytes, root: str | Path, why: str) -> Reply:
         return _decide(raw, root, why)
     except OctetError as error:
         return _block(str(error))
-    except Exception as error:  # noqa: BLE001 - the hook's edge: a guard that breaks must still guard
+    except Exception as error:  # noqa: BLE001 - the hook's edge: a broken guard must still guard
         return _block(
             f"{why}, and Octet cannot check this call itself ({type(error).__name__}): run "
             "`octet doctor`"
@@ -40,7 +39,7 @@ def _decide(raw: bytes, root: str | Path, why: str) -> Reply:
     try:
         project = load_project(find_root(root) or root)
     except NoProject:
-        return Reply()  # it opted out between the launcher's look and ours
+        return Reply()  # it opted out after the launcher looked
     except ConfigError as error:
         project, why = unread_project(root), str(error)
     return render_verdict(

@@ -1,12 +1,12 @@
-"""Octet's own commands on a model's command line: recognised strictly, because they run without
-asking.
+"""Octet's own commands on a model's command line: recognised strictly, because they run without a
+permission prompt.
 
-    read_octet_command("octet msg send dev-2 'it is free; go on'")     # ("octet", "msg", "send",
-    "dev-2", "it is free; go on") read_octet_command("octet status; rm -rf x")
-    # None is_prompt_free(("octet", "task", "claim"))                           # True
+    read_octet_command("octet msg send dev-2 'go on'")     # ("octet", "msg", "send", "dev-2", "go on")
+    read_octet_command("octet status; rm -rf x")           # None
+    is_prompt_free(("octet", "task", "claim"))             # True
 
-The tolerant parser of `shell.py` answers "what might this do?". Here the question is "is it certain
-to do only this?", so this reader knows plain words and quoted text, and gives up at anything else.
+`guard.shell` asks tolerantly what a command might do. Here the question is whether it certainly does
+only this, so this reader knows plain words and quoted text, and gives up at anything else.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# Taken one after the other, so that nothing is tried twice. Possessive groups would say a word at
-# once, but Python 3.11.2 has them wrong: it finds `a'` a word.
+# Matched one after the other, so that nothing is tried twice. A pattern with possessive groups could
+# match a whole word, but Python 3.11.2 has a bug there: it takes `a'` for a word.
 _PIECE = re.compile(
     r"""([A-Za-z0-9_./:@%+,^=-]+)|'([^']*)'|"([^"\\$`!]*(?:\\["\\][^"\\$`!]*)*)\""""
 )
 _BLANKS = re.compile(r"[ \t]+")
 _ESCAPED = re.compile(r"\\([\"\\])")
 
-# What an agent needs for its work, and what changes nothing but the crew's own records. `test run`
+# Commands that an agent needs for its work and that change only the crew's own records. `test run`
 # and `merge run` run the test command, but only as the person has approved it, on submitted work,
-# for the roles whose work it is: the commands refuse everything else. What starts, stops or
-# approves something, takes another's lock, deletes what others may need, or runs another command is
-# left to the usual permission: init, up, down, daemon, redis, gc, map run, pipeline run, lock
-# break.
+# for the roles whose work it is: the commands refuse everything else. The usual permission applies
+# to commands that start, stop or approve something, take another's lock, delete what others may
+# need, or run another command: init, up, down, daemon, redis, gc, map run, pipeline run, lock break.
 _PROMPT_FREE: dict[str, frozenset[str] | None] = {
     "agent": frozenset({"list", "show", "join", "leave"}),
     "counter": None,
@@ -39,7 +38,7 @@ _PROMPT_FREE: dict[str, frozenset[str] | None] = {
     "kv": None,
     "lock": frozenset({"acquire", "wait", "release", "list"}),
     "map": frozenset(
-        {
+        [
             "start",
             "take",
             "done",
@@ -51,7 +50,7 @@ _PROMPT_FREE: dict[str, frozenset[str] | None] = {
             "retry",
             "list",
             "clear",
-        }
+        ]
     ),
     "merge": frozenset({"queue", "run"}),
     "msg": None,
@@ -66,7 +65,7 @@ _PROMPT_FREE: dict[str, frozenset[str] | None] = {
     "worktree": frozenset({"add", "list", "doctor", "snapshot"}),
 }
 _APPROVING = frozenset({"init"})
-# What makes any command a person's decision.
+# Options that make any command a person's decision.
 _PERSONAL = frozenset({"--no-tests"})
 
 
@@ -94,7 +93,7 @@ def read_octet_command(text: str) -> tuple[str, ...] | None:
 
 
 def is_prompt_free(words: Sequence[str]) -> bool:
-    """Whether that call may run without asking the user."""
+    """Whether that call may run without a permission prompt."""
     noun = words[1] if len(words) > 1 else ""
     verbs = _PROMPT_FREE.get(noun, frozenset())
     return verbs is None or (len(words) > 2 and words[2] in verbs and _PERSONAL.isdisjoint(words))

@@ -1,15 +1,14 @@
 """The real target of a write → where it lies and which lock it needs.
 
-    classify(project, "/srv/shop/src/a.py")              # SharedCheckout("src/a.py")
-    classify(project, "/srv/shop/.claude/worktrees/dev-1/src/a.py")   # LinkedWorktree(worktree,
-    "src/a.py") tool_targets(event, project)                         # of a Write, Edit, MultiEdit
-    or NotebookEdit path_resource("src/a.py")                            # "path:src/a.py"
-    write_resources(project, "src/auth", removes=True)   # ("path:src/auth/",): the directory with
-    all that lies in it
+    classify(project, "/srv/shop/src/a.py")                           # SharedCheckout("src/a.py")
+    classify(project, "/srv/shop/.claude/worktrees/dev-1/src/a.py")   # LinkedWorktree(…, "src/a.py")
+    tool_targets(event, project)                 # of a Write, Edit, MultiEdit or NotebookEdit
+    path_resource("src/a.py")                    # "path:src/a.py"
+    write_resources(project, "src/auth", removes=True)   # ("path:src/auth/",): with all below it
 
-The real path counts (symbolic links resolved), not the directory in which the session is. Where the
-file system ignores case, it is written as on the disk: `SRC/A.py` is src/a.py there, and
-`.GIT/HEAD` git's own file.
+The real path counts (symbolic links resolved), not the session's directory. Where the file system
+ignores case, the path is spelled as on the disk: `SRC/A.py` is src/a.py there, and `.GIT/HEAD` git's
+own file.
 """
 
 from __future__ import annotations
@@ -42,18 +41,18 @@ FILE_FIELDS: Mapping[str, str] = {
     "NotebookEdit": "notebook_path",
 }
 
-# What the client's String.trim() takes off a path before it opens the file; Python's strip() takes
-# off other characters.
+# The client's String.trim() strips these from a path before it opens the file; Python's strip()
+# strips others.
 _TRIMMED = (
-    "\t\n\v\f\r "
-    "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
 )
 _RESOURCE_LIMIT = 1000
 
 
 @dataclass(frozen=True)
 class Outside:
-    """Not in this project; none of Octet's business."""
+    """Not in this project; not guarded."""
 
     path: str
 
@@ -91,7 +90,7 @@ class OctetInternal:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """No path that a file can have, or none at all; `why` says what is wrong."""
+    """Not a path that a file can have, or no path at all; `why` says what is wrong."""
 
     why: str
 
@@ -100,8 +99,8 @@ Target = Outside | SharedCheckout | LinkedWorktree | GitInternal | OctetInternal
 
 
 def tool_targets(event: PreToolUse, project: Project) -> tuple[Target, ...]:
-    """What a file tool may write: one target, or several where it is open how the client reads the
-    path; () for other tools.
+    """What a file tool may write: one target, or several where the client may read the path in
+    several ways; () for other tools.
     """
     name = FILE_FIELDS.get(event.tool_name)
     if name is None:
@@ -122,7 +121,7 @@ def classify(project: Project, path: str) -> Target:
         return Unreadable("the path is not valid Unicode")
     except UnusablePath as error:
         return Unreadable(str(error))
-    # A state directory above the project (OCTET_HOME=/tmp in a test) does not make the whole
+    # A state directory above the project (OCTET_HOME=/tmp in a test) does not make all of the
     # project Octet's own.
     if is_within(real, state) and not is_within(project.root, state):
         return OctetInternal(str(real))
@@ -142,8 +141,8 @@ def classify(project: Project, path: str) -> Target:
 
 
 def on_disk(project: Project, real: Path) -> Path:
-    """A real path of a project whose file system ignores case, as it is written there; what does
-    not exist yet stays as it is.
+    """The real path in the disk's spelling, where the project's file system ignores case. Parts
+    that do not exist yet stay as they are.
     """
     root = project.root.parts
     if not project.ignores_case or [*map(_folded, real.parts[: len(root)])] != [
@@ -165,12 +164,11 @@ def on_disk(project: Project, real: Path) -> Path:
 
 
 def spoken_resource(project: Project, resource: str) -> str:
-    """A resource as a person writes it: a path, relative to the repository, may also be absolute,
-    lead through a link, be spelled otherwise where case is ignored, or name a directory without a
-    slash.
+    """The resource that a person means. Its path may be absolute, lead through a link, differ in
+    case where case is ignored, or name a directory without a slash.
 
     Raises:
-        UnusablePath, NoProject: it leads nowhere, or out of the project.
+        UnusablePath, NoProject: the path leads nowhere, or out of the project.
     """
     text = resource.removeprefix("path:")
     if text == resource:
@@ -191,11 +189,11 @@ def spoken_resource(project: Project, resource: str) -> str:
 
 
 def write_resources(project: Project, path: str, *, removes: bool = False) -> tuple[str, ...]:
-    """The locks that a write in the main checkout needs, by the path relative to it; a directory
-    that goes away takes all in it along.
+    """The locks that a write in the main checkout needs, by the path relative to it. A directory
+    that is removed takes all below it along.
 
-    A new file where case is ignored has a second lock, in small letters: `New.py` and `new.py`
-    would be one as soon as one of them exists.
+    A new file where case is ignored has a second lock, in lower case: `New.py` and `new.py` are one
+    file as soon as either exists.
     """
     place = project.root / path
     if removes and place.is_dir():
@@ -207,20 +205,20 @@ def write_resources(project: Project, path: str, *, removes: bool = False) -> tu
 
 
 def path_resource(path: str) -> str:
-    """The lock of a file, by its path relative to the checkout; what would be wildcards in a lock's
-    name is written %2A and %3F.
+    """The lock of a file, by its path relative to the checkout. `*` and `?`, wildcards in a lock's
+    name, become %2A and %3F.
     """
     return _resource("path", path.replace("*", "%2A").replace("?", "%3F"))
 
 
 def directory_resource(path: str) -> str:
-    """The lock of a directory and all that lies in it; "." is the whole checkout."""
+    """The lock of a directory and all below it; "." is the whole checkout."""
     return _resource("path", "**") if path == "." else path_resource(path) + "/"
 
 
 def worktree_resource(worktree: Worktree) -> str:
-    """The lock of a linked worktree: `worktree:<host>-<repository>/<name>`. Two clones, or two
-    machines, have different ones.
+    """The lock of a linked worktree: `worktree:<host>-<repository>/<name>`. It differs between two
+    clones, and between two machines.
     """
     place = hashlib.sha256(
         f"{host_id()}\0{worktree.common_dir}".encode("utf-8", "surrogateescape")
@@ -234,8 +232,8 @@ def repository_resource(branch: str) -> str:
 
 
 def _resource(kind: str, name: str) -> str:
-    """A resource's name is one line of valid text: control characters are written %0A, and what is
-    too long ends in a hash.
+    """A resource's name is one line of valid text: control characters become %0A, and a name that
+    is too long ends in a hash.
     """
     safe = "".join(
         c if c.isprintable() or ord(c) > 0x9F else f"%{ord(c):02X}"
@@ -251,14 +249,13 @@ def _folded(path: str) -> str:
 
 
 def _readings(value: str, cwd: str) -> list[str]:
-    """The paths that the client may make of a tool's path: it trims blanks, knows `~`, and takes
-    `..` off the name before links are followed, where the kernel does so after. Each is guarded;
-    they are nearly always one.
+    """The paths that the client may make of a tool's path; nearly always one. It trims blanks,
+    knows `~`, and resolves `..` before it follows links, where the kernel does so after.
     """
     found: dict[str, None] = {}
     for text in (value, value.strip(_TRIMMED)):
         for form in (text, unicodedata.normalize("NFC", text) if not text.isascii() else text):
-            absolute = os.path.join(cwd, _expand_home(form))  # noqa: PTH118 - Path() would drop what matters here
+            absolute = os.path.join(cwd, _expand_home(form))  # noqa: PTH118 - Path() drops "./"
             found |= dict.fromkeys(
                 (absolute, os.path.normpath(absolute)) if ".." in absolute else (absolute,)
             )

@@ -1,12 +1,11 @@
-"""A hook's JSON → one typed, frozen record per event. Refuses what it cannot read; nothing else
-leaves `parse`.
+"""A hook's JSON → one typed, frozen record per event. `parse` refuses whatever it cannot read.
 
-    event = parse(raw, {"event": "PreToolUse", "source": "plugin", "pid": "4242", "project":
-    "/home/ann/shop"}) event.tool_name, event.tool_input["file_path"], event.client.pid
+    event = parse(raw, {"event": "PreToolUse", "source": "plugin", "pid": "4242"})
+    event.tool_name, event.tool_input["file_path"], event.client.pid
 
 The header is the wire's: what the hook's own command line and environment say. For a guard event
 (`is_guard`) the caller turns a `PayloadError` into a block, for any other into a notice: a key that
-is renamed in some later client must not silently switch a guard off.
+a later client renames must not silently switch a guard off.
 """
 
 from __future__ import annotations
@@ -23,14 +22,12 @@ SIZE_LIMIT = 64 << 20
 
 
 class PayloadError(UsageError):
-    """What a hook received is not what the client sends; one line says what is wrong with it."""
+    """A hook received something other than the client sends; one line says what is wrong."""
 
 
 @dataclass(frozen=True)
 class Client:
-    """What the hook process knows of its client besides the payload; empty and None where it knows
-    nothing.
-    """
+    """What the hook's process knows of its client besides the payload; "" and None for unknown."""
 
     source: str = ""
     pid: int | None = None
@@ -40,19 +37,20 @@ class Client:
 
 @dataclass(frozen=True)
 class Event:
-    """What every event has. `agent_id` is a sub-agent's; `agent_type` also that of a session
-    started with `--agent`.
-
-    `prompt_id` is that of the prompt being answered, "" before the first.
-    """
+    """What every event has; "" where the client sends nothing."""
 
     session_id: str
     cwd: str
     client: Client
+    # A sub-agent's.
     agent_id: str
+    # A sub-agent's, or that of a session started with `--agent`.
     agent_type: str
+    # The session's transcript, a JSON-lines file.
     transcript_path: str
+    # Such as "default" or "bypassPermissions".
     permission_mode: str
+    # Of the prompt that is being answered.
     prompt_id: str
 
 
@@ -92,19 +90,17 @@ class PostToolUse(ToolUse):
 
 @dataclass(frozen=True)
 class PostToolUseFailure(PostToolUse):
-    """A tool has run and failed, as a shell command does that exits with another code than 0."""
+    """A tool has run and failed, as a shell command that exits with another code than 0."""
 
 
 @dataclass(frozen=True)
 class PostToolBatch(Event):
-    """All tools of one answer of the model have run or failed; what is said now is in its next
-    request.
-    """
+    """All tools of one model answer have run or failed; what is said now is in its next request."""
 
 
 @dataclass(frozen=True)
 class BackgroundTask:
-    """One that still runs when a turn ends. `kind` is the client's `type`, such as "subagent"."""
+    """A task that still runs when a turn ends. `kind` is its `type`, such as "subagent"."""
 
     task_id: str
     kind: str
@@ -114,8 +110,8 @@ class BackgroundTask:
 
 @dataclass(frozen=True)
 class TurnEnd(Event):
-    """What the end of a session's turn and of a sub-agent share. `stop_hook_active`: it went on
-    because of a hook's feedback.
+    """What the ends of a session's turn and of a sub-agent share. `stop_hook_active`: the turn went
+    on because of a hook's feedback.
     """
 
     stop_hook_active: bool
@@ -130,8 +126,8 @@ class Stop(TurnEnd):
 
 @dataclass(frozen=True)
 class SubagentStop(TurnEnd):
-    """A sub-agent has ended. Orphans with a fresh `agent_id` and an empty `agent_type` come too:
-    compaction makes them.
+    """A sub-agent has ended. Compaction sends orphans too, with a fresh `agent_id` and an empty
+    `agent_type`.
     """
 
     agent_transcript_path: str
@@ -175,8 +171,7 @@ def parse(raw: bytes, header: Mapping[str, str]) -> Event:
     `envfile`.
 
     Raises:
-        PayloadError: not the JSON that the client sends for this event, or an event that Octet has
-            no use for.
+        PayloadError: not the JSON that the client sends for this event, or an unknown event.
     """
     name = header.get("event", "")
     build = _BUILDERS.get(name)
@@ -208,8 +203,7 @@ def _decode(raw: bytes) -> Any:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
-    # Two readers of a doubled key see two different values: the one that guards and the one that
-    # writes.
+    # The guard and the tool could read different values of a doubled key.
     if len(found) != len(pairs):
         raise PayloadError("the payload has a key twice in one object")
     return found
@@ -234,7 +228,7 @@ class _Fields:
         self._values = value
 
     def required(self, key: str) -> str:
-        """A string that is there and not empty, fit for a key or a path: no NUL, no lone surrogate."""
+        """A non-empty string, fit for a key or a path: no NUL, no lone surrogate."""
         value = self.optional(key)
         if not value:
             self._refuse(key, "is missing")
@@ -252,9 +246,7 @@ class _Fields:
         return value
 
     def text(self, key: str, *, needed: bool = False) -> str:
-        """Free text, "" when missing unless `needed`; made valid Unicode, since it goes on to the
-        store.
-        """
+        """Free text, "" when missing unless `needed`; made valid Unicode, for the store."""
         value = self._values.get(key)
         if value is None:
             return self._refuse(key, "is missing") if needed else ""

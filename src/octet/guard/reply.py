@@ -1,10 +1,9 @@
-"""A verdict → exit code, standard output and standard error, in the words that Claude Code
-understands.
+"""A verdict → exit code, standard output and standard error, as Claude Code reads them.
 
-render_verdict(Verdict("deny", "a.py is held by developer-2 …"), event)    # Reply(0,
-b'{"hookSpecificOutput": …}\\n', b"") render_context("SessionStart", "You are developer-2.")
-# context for the model render_context(None, notice="Octet: Redis does not answer")                #
-a line for the person
+render_verdict(Verdict("deny", "a.py is held by developer-2 …"), event)
+# Reply(0, b'{"hookSpecificOutput": …}\\n', b"")
+render_context("SessionStart", "You are developer-2.")         # context for the model
+render_context(None, notice="Octet: Redis does not answer")    # a line for the person
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ TEXT_LIMIT = 10_000
 
 
 class Reply(NamedTuple):
-    """What the hook's process shall do."""
+    """How the hook's process ends."""
 
     exit_code: int = 0
     stdout: bytes = b""
@@ -30,8 +29,8 @@ class Reply(NamedTuple):
 
 
 def render_verdict(verdict: Verdict, event: PreToolUse | None = None) -> Reply:
-    """The answer to a guard event, PreToolUse where `event` is None. One that says nothing is
-    empty: the client goes its usual way.
+    """The answer to a guard event, PreToolUse where `event` is None. A verdict that says nothing
+    gives an empty one: the client goes on as usual.
     """
     specific: dict[str, Any] = {}
     if verdict.decision != "pass":
