@@ -24,8 +24,10 @@ MODULES = (
     "__init__.py",
     "__main__.py",
     "base/__init__.py",
+    "base/commands.py",
     "base/dirs.py",
     "base/errors.py",
+    "base/files.py",
     "runtime/__init__.py",
     "runtime/bootstrap.py",
     "runtime/environment.py",
@@ -36,7 +38,7 @@ MODULES = (
 COMMAND = """
 import json, os, sys, time
 import octet_test_dependency
-from octet import errors
+from octet.base import errors
 
 def main():
     if sys.argv[1:2] == ["exit"]:

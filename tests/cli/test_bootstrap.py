@@ -5,6 +5,7 @@ pip or a fitting Python.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import random
 import shutil
@@ -30,6 +31,7 @@ from tests.cli.machine import (
 )
 
 from octet.base import dirs
+from octet.base.process import ancestors, identify
 from octet.runtime import bootstrap, environment
 from octet.runtime.environment import SetupFailed
 
@@ -254,7 +256,7 @@ class TestStart:
         """PYTHONDONTWRITEBYTECODE is for the caller's own work; a changed source is compiled again,
         none of it in the tree.
         """
-        errors = used_machine.tree / "src" / "octet" / "errors.py"
+        errors = used_machine.tree / "src" / "octet" / "base" / "errors.py"
         errors.write_text(errors.read_text() + "\n# changed\n")
         told = used_machine.start(PYTHONDONTWRITEBYTECODE="1")
         compiled = [Path(path) for path in told["bytecode"]]
@@ -400,22 +402,32 @@ class TestKilled:
         assert machine.start()["dependency"] == "2.0"
         assert (machine.builds, len(machine.venvs()), machine.leftovers()) == (2, 1, [])
 
-    def test_an_installer_that_goes_on_alone(self, machine: Machine) -> None:
-        """Where only the parent is killed, the installer's directory is left alone until it ends,
-        and nobody waits for that.
+    def test_the_installer_ends_with_its_parent(self, machine: Machine) -> None:
+        """Where only the parent is killed, no installer goes on, and the next start clears away
+        what it left.
         """
         reached = machine.hang_installer()
         killed = machine.spawn()
         wait_for(reached.exists, "the installer is at work")
         killed.kill()
-        orphan = int(reached.read_text())
-        machine.mend_installer()
-        try:
-            machine.start()
-            assert len(machine.leftovers()) == 1
-        finally:
-            os.kill(orphan, signal.SIGKILL)
         finish(killed)
+        installer = int(reached.read_text())
+        wait_for(lambda: identify(installer) is None, "the installer has ended")
+        machine.mend_installer()
+        assert machine.start()["dependency"] == "2.0"
+        assert machine.leftovers() == []
+
+    def test_an_installer_that_goes_on_alone(self, machine: Machine) -> None:
+        """Should one go on all the same, its directory is left alone until it ends, and nobody
+        waits for that.
+        """
+        machine.cache.mkdir(parents=True)
+        (machine.cache / "venv-0.octet.tmp").mkdir()
+        at_work = os.open(machine.cache / "venv-0.octet.tmp", os.O_RDONLY)
+        fcntl.flock(at_work, fcntl.LOCK_SH)
+        machine.start()
+        assert len(machine.leftovers()) == 1
+        os.close(at_work)
         depend(machine.tree, "octet-test-dependency<2")
         assert machine.start()["dependency"] == "1.0"
         assert machine.leftovers() == []
@@ -617,7 +629,9 @@ class TestWithoutWaiting:
         wait_for(reached.exists, "the installer is at work")
         assert os.read(reading, 1) == b""  # the end: nobody else has the other side
         os.close(reading)
-        os.killpg(os.getpgid(int(reached.read_text())), signal.SIGKILL)
+        installer = int(reached.read_text())
+        os.kill(ancestors(installer)[0], signal.SIGKILL)
+        wait_for(lambda: identify(installer) is None, "the installer has ended with its parent")
 
     def test_what_the_system_refuses_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The same for a disk that fills up under the build."""

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -413,7 +414,8 @@ def test_a_link_under_the_temporary_name_is_not_followed(
     victim = tmp_path / "victim"
     victim.write_text("precious\n")
     (repository / ".claude").mkdir()
-    (repository / ".claude" / ".octet.toml.octet-tmp").symlink_to(victim)
+    writer = f"{os.getpid()}-{threading.get_native_id()}"
+    (repository / ".claude" / f".octet.toml.{writer}.octet-tmp").symlink_to(victim)
     init()
     assert victim.read_text() == "precious\n"
     assert approved(repository)

@@ -17,7 +17,7 @@ VERBS = """
 # Still to be renamed; nothing may be added.
 DEBT = """
     Change Event Evidence Finding Outcome Place Reply State Step Verdict Worker check_name
-    clean_environment connect has_work is_alive read_status
+    connect has_work is_alive read_status
 """
 
 

@@ -1,14 +1,20 @@
-"""One file at a time, for writing into somebody's repository: replaced at once, links not followed,
-errors in one line.
+"""One file at a time: replaced at once, and for a repository's files with errors in one line.
+
+write_file(path, content)           # raises OSError: Octet's own state
+replace_file(path, content, 0o644)  # raises UsageError: a file in a repository, safe on the disk
 """
 
 from __future__ import annotations
 
+import glob
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 
 from octet.base.errors import UsageError
+
+_SUFFIX = ".octet-tmp"
 
 
 def read_file(path: Path) -> bytes | None:
@@ -43,29 +49,58 @@ def read_text(path: Path, most_bytes: int, advice: str = "") -> str:
     return text
 
 
-def replace_file(path: Path, content: bytes, mode: int) -> None:
+def write_file(path: Path, content: bytes, mode: int = 0o666, *, durable: bool = False) -> None:
     """Replace `path` at once: a reader, or a kill, sees the old content or the new one. An existing
-    file's mode stays.
+    file keeps its mode. `durable`: so does a power failure.
 
     Raises:
-        UsageError: read-only, full, or something else is in the way.
+        OSError: it cannot be written; nothing has changed.
     """
-    temporary = temporary_of(path)
+    # A name for each writer: fifty may write the same file at once.
+    writer = f"{os.getpid()}-{threading.get_native_id()}"
+    temporary = path.with_name(f".{path.name}.{writer}{_SUFFIX}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)
-        # O_EXCL: a link that the repository put under this name is not followed.
+        # O_EXCL: a link that a repository put under this name is not followed.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:
             if path.exists():
                 os.fchmod(descriptor, path.stat().st_mode & 0o7777)
             file.write(content)
             file.flush()
-            os.fsync(descriptor)
+            if durable:
+                os.fsync(descriptor)
         temporary.replace(path)
-    except OSError as error:
+    except OSError:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_if_changed(path: Path, text: str) -> None:
+    """Replace a file, and make its directory, where it does not hold `text`.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    content = os.fsencode(text)
+    with suppress(OSError):
+        if path.read_bytes() == content:
+            return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, content)
+
+
+def replace_file(path: Path, content: bytes, mode: int) -> None:
+    """`write_file`, durable, and the directories above it made.
+
+    Raises:
+        UsageError: read-only, full, or something else is in the way.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, content, mode, durable=True)
+    except OSError as error:
         raise UsageError(
             f"cannot write {path}: {error.strerror}: run the command again when that is mended"
         ) from error
@@ -109,6 +144,11 @@ def remove_empty(directory: Path) -> None:
         return  # never made, or it holds what is not ours
 
 
-def temporary_of(path: Path) -> Path:
-    """Where `replace_file` writes first; left there only by a kill."""
-    return path.with_name(f".{path.name}.octet-tmp")
+def remove_unfinished(path: Path) -> None:
+    """Remove what writers of `path` left that were killed before they put it in place.
+
+    Raises:
+        UsageError: it cannot be removed.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{_SUFFIX.removeprefix('.')}"):
+        remove_file(left)

@@ -11,9 +11,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+from octet.base.polling import wait_until
 
 SETTLE_S = 10.0
 
@@ -28,14 +30,15 @@ def kill_all(mark: Path | str) -> None:
     """SIGKILL to every process that names the mark until none is left: a demo's daemon is two that
     start each other anew.
     """
-    end = time.monotonic() + SETTLE_S
-    while (left := processes_of(mark)) and time.monotonic() < end:
+
+    def are_gone() -> bool:
+        left = processes_of(mark)
         for pid in left:
-            try:
+            with suppress(ProcessLookupError):  # it ended since we looked
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass  # it ended since we looked
-        time.sleep(0.02)
+        return not left
+
+    wait_until(are_gone, SETTLE_S)
 
 
 def _from_proc(wanted: bytes) -> Iterator[tuple[int, str]]:

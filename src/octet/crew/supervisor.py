@@ -25,6 +25,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from octet.base.errors import OctetError
+from octet.base.polling import wait_until
 from octet.base.process import ProcessIdentity, host_id, identify, is_alive
 from octet.base.processes import kill_all
 from octet.crew import client
@@ -123,9 +124,7 @@ class CrewSupervisor:
             log.info("ending %s, process %d of an earlier supervisor", left.name, process.pid)
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(process.pid, signal.SIGTERM)
-            end = time.monotonic() + TERM_S
-            while is_alive(process) and time.monotonic() < end:
-                time.sleep(0.05)
+            wait_until(lambda: not is_alive(process), TERM_S)
         kill_all(self._directory.mark(left.name))
 
     def _round(self) -> bool:

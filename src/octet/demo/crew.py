@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
+from octet.base.commands import kill_group
 from octet.runtime.environment import module_command
 
 OnRecord = Callable[[str, Mapping[str, str]], None]
@@ -69,9 +68,7 @@ class ProcessCrew:
     def end(self) -> None:
         """End the members that still run, and the commands that they run."""
         for process in self._processes.values():
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            kill_group(process)
         for reader in self._readers:
             reader.join()
         for process in self._processes.values():

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from octet.base.commands import kill_group
 from octet.base.errors import OctetError, UsageError
 
 # What would point git at another repository, index or object store than the directory's own. A git
@@ -87,7 +88,7 @@ class Ran:
         return first.removeprefix("fatal: ").removeprefix("error: ")
 
 
-def clean_environment() -> dict[str, str]:
+def neutral_environment() -> dict[str, str]:
     """This process's environment without what would redirect git; for programs that may run git
     themselves.
     """
@@ -180,9 +181,7 @@ class Git:
         except subprocess.TimeoutExpired:
             return Ran(-signal.SIGKILL, "", f"fatal: no answer within {limit_s:g} s")
         finally:
-            if handle.proc.returncode is None:  # not reaped, so the group is still its own
-                os.killpg(handle.proc.pid, signal.SIGKILL)
-                handle.proc.wait()
+            kill_group(handle.proc)
         return Ran(
             handle.proc.returncode,
             out.decode(errors="surrogateescape").rstrip("\n"),

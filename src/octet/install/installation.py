@@ -30,8 +30,8 @@ from octet.base.files import (
     read_file,
     remove_empty,
     remove_file,
+    remove_unfinished,
     replace_file,
-    temporary_of,
 )
 from octet.git import exclude
 from octet.install import client_settings
@@ -355,7 +355,7 @@ def _take_back(root: Path, path: str, hashes: Sequence[str]) -> Change | None:
 def _sweep(root: Path, manifest: Manifest) -> None:
     """Remove what a write left that was killed before it put its file in place."""
     for path in [*manifest.files, *manifest.edits]:
-        remove_file(temporary_of(_inside(root, path)))
+        remove_unfinished(_inside(root, path))
 
 
 def _note_directories(root: Path, manifest: Manifest, paths: Sequence[Path]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from octet.base import dirs
 from octet.base.errors import UsageError
-from octet.base.files import read_file, remove_empty, remove_file, replace_file, temporary_of
+from octet.base.files import read_file, remove_empty, remove_file, remove_unfinished, replace_file
 from octet.project import trust
 
 RECORD = "init.json"
@@ -85,7 +85,7 @@ def save(root: Path, manifest: Manifest) -> None:
 def forget(root: Path) -> None:
     """Remove the manifest, and the directories of the record as far as they are empty."""
     path = _path(root)
-    remove_file(temporary_of(path))
+    remove_unfinished(path)
     remove_file(path)
     top = dirs.state_dir() / "trust"
     for directory in path.parents:

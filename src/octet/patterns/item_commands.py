@@ -7,30 +7,20 @@ the result, JSON or text.
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from octet.base.commands import end_watcher, watch_line
+from octet.base.commands import read_tail, run_command
 from octet.base.errors import CommandFailed, UsageError
 from octet.base.text import plain
-from octet.git.program import clean_environment
+from octet.git.program import neutral_environment
 from octet.patterns.values import MAX_BYTES, decode, encode
 
-LOOK_S = 0.5
 TAIL_BYTES = 2000
-# As in `suite`: the watcher waits for the end of a socket that nobody writes to, which comes at the
-# command's end or when this process is killed, and kills what is left of the command then. An item
-# whose worker is dead is soon another's, and must not be done twice at once.
-_WATCHED = (
-    'exec 3<&0 <"$1"; shift; ( { read -r _ <&3; kill -9 0; } </dev/null >/dev/null 2>&1 & ); '
-    'exec 3<&-; exec "$@"'
-)
 
 
 @dataclass(frozen=True)
@@ -77,39 +67,26 @@ class ItemCommand:
             return _value(out)
 
     def _run(self, words: Sequence[str], given: str, out: IO[bytes], err: IO[bytes]) -> int:
-        with watch_line() as (theirs, ours):
-            try:
-                process = subprocess.Popen(
-                    ["/bin/sh", "-c", _WATCHED, "octet", given, *words],
-                    stdin=theirs.fileno(), stdout=out, stderr=err, start_new_session=True,
-                    env=clean_environment() | dict(self.variables),
-                )  # fmt: skip
-            except (OSError, ValueError) as error:
-                raise CommandFailed(f"the command cannot be started: {error}") from error
-            theirs.close()
-            try:
-                return self._wait(process)
-            finally:
-                if (
-                    process.returncode is None
-                ):  # stopped or interrupted; not reaped, so the group is still its own
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
-                end_watcher(ours)
-
-    def _wait(self, process: subprocess.Popen[bytes]) -> int:
-        while True:
-            try:
-                return process.wait(LOOK_S)
-            except subprocess.TimeoutExpired:
-                if self.stop and self.stop.is_set():
-                    raise CommandFailed("the work was stopped", killed=True) from None
+        # Killed with this process: an item whose worker is dead is soon another's, and must not be
+        # done twice at once.
+        try:
+            status = run_command(
+                words,
+                out,
+                errors=err,
+                given=given,
+                environment=neutral_environment() | dict(self.variables),
+                stop=self.stop,
+            )
+        except (OSError, ValueError) as error:
+            raise CommandFailed(f"the command cannot be started: {error}") from error
+        if status is None:
+            raise CommandFailed("the work was stopped", killed=True)
+        return status
 
 
 def _reason(status: int, err: IO[bytes]) -> str:
-    size = err.seek(0, os.SEEK_END)
-    err.seek(max(0, size - TAIL_BYTES))
-    lines = [line for line in err.read().decode(errors="replace").splitlines() if line.strip()]
+    lines = [line for line in read_tail(err, TAIL_BYTES).splitlines() if line.strip()]
     how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
     return plain(f"{how}: {lines[-1].strip()}" if lines else how, 500)
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from octet.base import dirs
 from octet.base.errors import UsageError
+from octet.base.files import write_file
 from octet.project import config
 from octet.project.repository import Project
 
@@ -81,11 +81,9 @@ def approve(project: Project) -> Path:
     }
     path = record_path(project.root)
     dirs.make_private(_top().parent)
-    temporary = path.with_name(f".{RECORD}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="ascii")
-        temporary.replace(path)
+        write_file(path, f"{json.dumps(record, indent=1)}\n".encode("ascii"), durable=True)
     except OSError as error:
         raise UsageError(f"cannot record the approval in {path}: {error.strerror}") from error
     return path

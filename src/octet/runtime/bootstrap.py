@@ -32,6 +32,7 @@ if not __package__:
 
 from octet.base import dirs
 from octet.base.errors import UsageError
+from octet.base.files import write_if_changed
 from octet.runtime import environment
 from octet.runtime.environment import SetupFailed
 from octet.runtime.venv import CHECKED, stamp
@@ -174,18 +175,6 @@ def own_command() -> Path:
     return (
         command if command.exists() else Path(sys.executable).parent / "octet"
     )  # installed as a wheel
-
-
-def write_if_changed(path: Path, text: str) -> None:
-    """Replace the file as a whole: a reader sees the old one or the new one."""
-    content = os.fsencode(text)
-    with contextlib.suppress(OSError):
-        if path.read_bytes() == content:
-            return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 # Who builds it

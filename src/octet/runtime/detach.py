@@ -39,7 +39,7 @@ def launch(
         stdout=subprocess.DEVNULL,
         stderr=errors,
         cwd="/",
-        env=clean_environment(os.environ) if environment is None else environment,
+        env=daemon_environment(os.environ) if environment is None else environment,
         pass_fds=inherited,
         start_new_session=True,
     )
@@ -47,7 +47,7 @@ def launch(
     return process.pid
 
 
-def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
+def daemon_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The part of `environment` that a daemon may keep."""
     kept = {name: value for name, value in environment.items() if _KEPT.fullmatch(name)}
     if home := kept.get("OCTET_HOME"):

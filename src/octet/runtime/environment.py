@@ -20,7 +20,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import IO
 
 from octet import __version__
+from octet.base.commands import run_command
 from octet.base.errors import UsageError
 
 INSTALL_LIMIT_S = 900.0
@@ -232,23 +232,20 @@ def call(command: Sequence[str], log: IO[str], *held: int) -> bool:
     """Run it with its output in the log; whether it succeeded."""
     log.write(f"$ {shlex.join(command)}\n")
     log.flush()
+    environment = installer_environment()
     try:
-        status = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=clean_environment(),
-            pass_fds=held,
-            timeout=INSTALL_LIMIT_S,
-        ).returncode
-    except (OSError, subprocess.TimeoutExpired) as error:
+        status = run_command(
+            command, log, environment=environment, kept=held, limit_s=INSTALL_LIMIT_S
+        )
+    except OSError as error:
         log.write(f"{error}\n")
         return False
+    if status is None:
+        log.write(f"not done within {INSTALL_LIMIT_S:g} s\n")
     return status == 0
 
 
-def clean_environment() -> dict[str, str]:
+def installer_environment() -> dict[str, str]:
     """The caller's environment for installers: with its index, proxy and certificates, without what
     is for its own work.
     """

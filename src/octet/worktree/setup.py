@@ -4,14 +4,13 @@ machine's person has approved it.
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from octet.git.program import clean_environment
+from octet.base.commands import wait_for_end
+from octet.git.program import neutral_environment
 from octet.project import trust
 from octet.project.repository import Project
 
@@ -40,8 +39,9 @@ def run_setup(
     if refusal := trust.check(project).command_refusal("worktree.setup"):
         return SetupResult(failure=f"the set-up command did not run: {refusal}")
     log = git_dir / LOG
-    environment = {**clean_environment(), **{name: str(port) for name, port in ports.items()}}
+    environment = {**neutral_environment(), **{name: str(port) for name, port in ports.items()}}
     with log.open("wb") as output:
+        # Not `run_command`: a server that the set-up starts for the worktree goes on.
         process = subprocess.Popen(
             command,
             shell=True,
@@ -52,21 +52,10 @@ def run_setup(
             start_new_session=True,
             env=environment,
         )
-        status = _wait(process, limit_s)
+        status = wait_for_end(process, limit_s)
     if status == 0:
         return SetupResult(True, "", str(log))
     how = f"was ended after {limit_s:g} s" if status is None else f"ended with status {status}"
     return SetupResult(
         True, f"the set-up command {how}; the worktree stays, its output is in {log}", str(log)
     )
-
-
-def _wait(process: subprocess.Popen[bytes], limit_s: float) -> int | None:
-    try:
-        return process.wait(limit_s)
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
-        if process.returncode is None:  # not reaped yet, so the group is still its own
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()

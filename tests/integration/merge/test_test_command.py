@@ -66,15 +66,6 @@ def test_what_the_tests_leave_running_ends_with_them(tmp_path: Path, then: str) 
     poll(lambda: not alive(int((tmp_path / "pid").read_text())))
 
 
-def test_the_tests_have_no_child_that_they_did_not_start(tmp_path: Path) -> None:
-    """A program that waits for all its children, as `make` does, ends."""
-    wait_for_all = "import os\ntry:\n  os.wait()\nexcept ChildProcessError:\n  print('none')"
-    evidence = TestCommand(
-        f"exec {shlex.quote(sys.executable)} -c {shlex.quote(wait_for_all)}", 30
-    ).run_in(tmp_path)
-    assert evidence.tail == "none\n"
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_the_tests_end_with_the_process_that_runs_them(tmp_path: Path, how: signal.Signals) -> None:
     """However the merging process ends, the whole group of its tests ends too."""

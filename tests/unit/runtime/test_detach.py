@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from octet.runtime.detach import clean_environment
+from octet.runtime.detach import daemon_environment
 
 
 def test_a_daemon_carries_nothing_of_a_session() -> None:
@@ -24,7 +24,7 @@ def test_a_daemon_carries_nothing_of_a_session() -> None:
         "PYTHONPATH": "/p",
         "GIT_DIR": "/g",
     }
-    assert clean_environment(session) == {
+    assert daemon_environment(session) == {
         "HOME": "/home/ann",
         "PATH": "/bin",
         "LC_ALL": "C",
@@ -34,4 +34,4 @@ def test_a_daemon_carries_nothing_of_a_session() -> None:
 
 def test_a_relative_home_stays_the_same_directory() -> None:
     """The daemon changes to another one."""
-    assert clean_environment({"OCTET_HOME": "o"}) == {"OCTET_HOME": str(Path.cwd() / "o")}
+    assert daemon_environment({"OCTET_HOME": "o"}) == {"OCTET_HOME": str(Path.cwd() / "o")}

@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from octet.base.files import write_if_changed
 from octet.base.process import ProcessIdentity, host_id
 from octet.core.agents.registry import Agent
-from octet.runtime.bootstrap import write_if_changed
 
 FILE = "fence"
 

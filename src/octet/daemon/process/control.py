@@ -20,6 +20,7 @@ from typing import Any
 
 from octet.base import dirs
 from octet.base.errors import OctetError
+from octet.base.polling import wait_until
 from octet.daemon import supervisor
 from octet.daemon.process import commands
 from octet.daemon.process.build import read_build
@@ -137,9 +138,9 @@ def stop(*, within_s: float = STOP_WITHIN_S) -> bool:
         return False
     with suppress(OSError, MalformedMessage):  # it hangs, or is just ending
         _ask("stop", 2.0)
-    if not _wait_until_gone(state, within_s / 2):
+    if not wait_until(lambda: not _is_locked(state), within_s / 2):
         _kill(state)
-    if not _wait_until_gone(state, within_s / 2):
+    if not wait_until(lambda: not _is_locked(state), within_s / 2):
         raise DaemonFailed(f"the daemon does not end: see {state}/daemon.json for its processes")
     return True
 
@@ -221,15 +222,6 @@ def _is_locked(state: Path) -> bool:
         return False
     with _try_lock(state) as lock:
         return lock is None
-
-
-def _wait_until_gone(state: Path, within_s: float) -> bool:
-    end = time.monotonic() + within_s
-    while _is_locked(state):
-        if time.monotonic() > end:
-            return False
-        time.sleep(POLL_S)
-    return True
 
 
 def _kill(state: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from octet.base.files import write_file
 from octet.base.process import ProcessIdentity, identify, is_alive
 from octet.daemon.process.build import Build
 
@@ -60,13 +61,9 @@ def write_record(state: Path, status: Status) -> None:
     processes = [
         str(identity) for pid in (status.supervisor, status.pid) if (identity := identify(pid))
     ]
-    temporary = state / f"{RECORD}.tmp"
+    text = json.dumps({**asdict(status), "processes": processes}, indent=1)
     try:
-        temporary.write_text(
-            json.dumps({**asdict(status), "processes": processes}, indent=1) + "\n",
-            encoding="ascii",
-        )
-        temporary.replace(state / RECORD)
+        write_file(state / RECORD, f"{text}\n".encode("ascii"))
     except OSError as error:
         _log.warning("cannot write %s: %s", state / RECORD, error)
 

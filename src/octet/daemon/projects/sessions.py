@@ -17,6 +17,7 @@ from pathlib import Path
 
 from octet.base.dirs import state_dir
 from octet.base.errors import NotTrusted, OctetError, StoreUnreachable
+from octet.base.files import write_file
 from octet.client.api import Octet
 from octet.project import trust
 from octet.project.config import FILE, Config
@@ -151,10 +152,7 @@ class Projects:
         try:
             if path.exists() and path.read_text(encoding="utf-8") == text:
                 return
-            temporary = path.with_name(f".projects.{os.getpid()}")
-            temporary.touch(mode=0o600)  # a URL may hold a password
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
+            write_file(path, text.encode(), 0o600)  # a URL may hold a password
         except OSError as error:
             log.warning("cannot write %s: %s", path, error)
 

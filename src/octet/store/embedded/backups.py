@@ -22,6 +22,7 @@ import redis
 
 from octet.base.dirs import make_private, short_path, state_dir
 from octet.base.errors import OctetError, Refused, ServerFailed, UsageError
+from octet.base.polling import wait_until
 from octet.store import embedded as server
 from octet.store.connection import open_client
 from octet.store.embedded import data, swap
@@ -34,7 +35,6 @@ from octet.store.leap import FAR_LEAP, leap_all, projects
 
 DEADLINE_S = 120.0
 ENDING_S = 10.0
-POLL_S = 0.01
 
 _BASE = "appendonly.aof.1.base.aof"
 _HEARTBEATS = "workflow:{*}:heartbeat:*"
@@ -277,14 +277,10 @@ def _end(scratch: Path) -> None:
             line.shut_down()
     except OSError as error:
         raise ServerFailed(f"the server that tried the backup does not end: {error}") from error
-    deadline = time.monotonic() + ENDING_S
-    while is_alive(scratch):
-        if time.monotonic() > deadline:
-            raise ServerFailed(
-                f"the server that tried the backup in {scratch} does not end: kill it, then "
-                "try again"
-            )
-        time.sleep(POLL_S)
+    if not wait_until(lambda: not is_alive(scratch), ENDING_S):
+        raise ServerFailed(
+            f"the server that tried the backup in {scratch} does not end: kill it, then try again"
+        )
 
 
 def repair(directory: Path | None = None) -> tuple[Path, int] | None:

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from octet.base.errors import ServerFailed
+from octet.base.files import write_file
 from octet.store.embedded.aof import scan
 from octet.store.embedded.program import ServerProgram
 
@@ -52,7 +53,7 @@ class Writer:
 
 def record_writer(directory: Path, writer: Writer) -> None:
     """Keep `writer` in `redis.json`, whole or not at all."""
-    _replace(directory / "redis.json", json.dumps(asdict(writer)) + "\n")
+    write_file(directory / "redis.json", f"{json.dumps(asdict(writer))}\n".encode())
 
 
 def read_writer(directory: Path) -> Writer | None:
@@ -132,7 +133,7 @@ def note_synced(directory: Path) -> None:
     with suppress(OSError):  # being rewritten, or a full disk: one witness less
         sizes = {file.name: file.stat().st_size for file in files(directory)}
         if sizes != _read_synced(directory):
-            _replace(directory / "redis.synced", json.dumps(sizes) + "\n")
+            write_file(directory / "redis.synced", f"{json.dumps(sizes)}\n".encode())
 
 
 def _read_synced(directory: Path) -> Mapping[str, int]:
@@ -237,10 +238,3 @@ def _way_out(directory: Path) -> str:
         f"`octet redis restore FILE` takes a backup, `mv {here} "
         f"{shlex.quote(str(directory) + '.old')}` starts empty"
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    unfinished.write_text(text)
-    unfinished.replace(path)

@@ -1,0 +1,18 @@
+"""Waiting for what cannot be waited for otherwise: another process's end, a file's appearance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+POLL_S = 0.02
+
+
+def wait_until(holds: Callable[[], bool], within_s: float, every_s: float = POLL_S) -> bool:
+    """Look until a condition holds; false when the time is over before it does."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(every_s)
+    return True
