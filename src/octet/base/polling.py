@@ -8,7 +8,7 @@ from collections.abc import Callable
 POLL_S = 0.02
 
 
-def wait_until(holds: Callable[[], bool], within_s: float, every_s: float = POLL_S) -> bool:
+def poll_until(holds: Callable[[], bool], within_s: float, every_s: float = POLL_S) -> bool:
     """Look until a condition holds; false when the time is over before it does."""
     deadline = time.monotonic() + within_s
     while not holds():

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from octet.base.polling import wait_until
+from octet.base.polling import poll_until
 
 SETTLE_S = 10.0
 
@@ -38,7 +38,7 @@ def kill_all(mark: Path | str) -> None:
                 os.kill(pid, signal.SIGKILL)
         return not left
 
-    wait_until(are_gone, SETTLE_S)
+    poll_until(are_gone, SETTLE_S)
 
 
 def _from_proc(wanted: bytes) -> Iterator[tuple[int, str]]:

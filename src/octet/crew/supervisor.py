@@ -25,7 +25,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from octet.base.errors import OctetError
-from octet.base.polling import wait_until
+from octet.base.polling import poll_until
 from octet.base.process import ProcessIdentity, host_id, identify, is_alive
 from octet.base.processes import kill_all
 from octet.crew import client
@@ -124,7 +124,7 @@ class CrewSupervisor:
             log.info("ending %s, process %d of an earlier supervisor", left.name, process.pid)
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(process.pid, signal.SIGTERM)
-            wait_until(lambda: not is_alive(process), TERM_S)
+            poll_until(lambda: not is_alive(process), TERM_S)
         kill_all(self._directory.mark(left.name))
 
     def _round(self) -> bool:

@@ -32,18 +32,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_what_holds_already_takes_no_time(clock: Clock) -> None:
     """Not even where there is no time."""
-    assert polling.wait_until(lambda: True, 0)
+    assert polling.poll_until(lambda: True, 0)
     assert clock.slept == []
 
 
 def test_it_looks_until_it_holds(clock: Clock) -> None:
     """As often as it is told to."""
     answers = iter([False, False, True])
-    assert polling.wait_until(lambda: next(answers), 10, 0.5)
+    assert polling.poll_until(lambda: next(answers), 10, 0.5)
     assert clock.slept == [0.5, 0.5]
 
 
 def test_it_gives_up(clock: Clock) -> None:
     """After the time, and a last look."""
-    assert not polling.wait_until(lambda: False, 1, 0.25)
+    assert not polling.poll_until(lambda: False, 1, 0.25)
     assert clock.now_s == 101.25

@@ -20,7 +20,7 @@ from typing import Any
 
 from octet.base import dirs
 from octet.base.errors import OctetError
-from octet.base.polling import wait_until
+from octet.base.polling import poll_until
 from octet.daemon import supervisor
 from octet.daemon.process import commands
 from octet.daemon.process.build import read_build
@@ -138,9 +138,9 @@ def stop(*, within_s: float = STOP_WITHIN_S) -> bool:
         return False
     with suppress(OSError, MalformedMessage):  # it hangs, or is just ending
         _ask("stop", 2.0)
-    if not wait_until(lambda: not _is_locked(state), within_s / 2):
+    if not poll_until(lambda: not _is_locked(state), within_s / 2):
         _kill(state)
-    if not wait_until(lambda: not _is_locked(state), within_s / 2):
+    if not poll_until(lambda: not _is_locked(state), within_s / 2):
         raise DaemonFailed(f"the daemon does not end: see {state}/daemon.json for its processes")
     return True
 

@@ -22,7 +22,7 @@ import redis
 
 from octet.base.dirs import make_private, short_path, state_dir
 from octet.base.errors import OctetError, Refused, ServerFailed, UsageError
-from octet.base.polling import wait_until
+from octet.base.polling import poll_until
 from octet.store import embedded as server
 from octet.store.connection import open_client
 from octet.store.embedded import data, swap
@@ -277,7 +277,7 @@ def _end(scratch: Path) -> None:
             line.shut_down()
     except OSError as error:
         raise ServerFailed(f"the server that tried the backup does not end: {error}") from error
-    if not wait_until(lambda: not is_alive(scratch), ENDING_S):
+    if not poll_until(lambda: not is_alive(scratch), ENDING_S):
         raise ServerFailed(
             f"the server that tried the backup in {scratch} does not end: kill it, then try again"
         )
