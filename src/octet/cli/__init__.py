@@ -1,6 +1,4 @@
-"""The `octet` command: a group whose sub-commands are imported when they are called, and one edge
-for every error.
-"""
+"""The `octet` command: sub-commands are imported when they are called, and every error ends here."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from octet import __version__
 from octet.base.errors import OctetError
 from octet.base.text import plain
 
-MOST_ERROR = 2000
+MAX_ERROR = 2000
 READER_GONE = 141  # as a shell shows the end by SIGPIPE
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 COMPLETION = "_OCTET_COMPLETE"  # how a shell asks click for completions
@@ -32,7 +30,7 @@ COMMANDS = {
     "down": (
         "octet.cli.up",
         "down_command",
-        "End the crew; what it holds is finished, or handed over.",
+        "End the crew; its tasks are finished, or released.",
     ),
     "demo": (
         "octet.cli.demo",
@@ -42,12 +40,12 @@ COMMANDS = {
     "doctor": (
         "octet.cli.doctor",
         "doctor_command",
-        "Check this machine and repository; say what to mend.",
+        "Check this machine and repository; say how to repair them.",
     ),
     "status": (
         "octet.cli.status",
         "status_command",
-        "Who is here, what is queued, what is locked.",
+        "Show agents, tasks and locks.",
     ),
     "agent": ("octet.cli.agent", "agent_group", "Agents: list, show, join, leave."),
     "task": (
@@ -57,7 +55,7 @@ COMMANDS = {
     ),
     "review": ("octet.cli.review", "review_group", "Reviews: start, approve, reject, show."),
     "test": ("octet.cli.test", "test_group", "The test gate: run."),
-    "merge": ("octet.cli.merge", "merge_group", "The merge queue: show it, work it off."),
+    "merge": ("octet.cli.merge", "merge_group", "The merge queue: queue, run."),
     "worktree": (
         "octet.cli.worktree",
         "worktree_group",
@@ -105,9 +103,13 @@ COMMANDS = {
     "keys": (
         "octet.cli.keys",
         "keys_command",
-        "What the project has in the store, by kind: number, size, how long.",
+        "The project's keys in the store, by kind: number, size, time to live.",
     ),
-    "gc": ("octet.cli.gc", "gc_command", "Delete what a run left, or what nobody used for long."),
+    "gc": (
+        "octet.cli.gc",
+        "gc_command",
+        "Delete what a run left, or what has not been used for long.",
+    ),
     "redis": (
         "octet.cli.redis",
         "redis_group",
@@ -123,8 +125,8 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Imports a sub-command's module only when it is called: the daemon's start does not pay for
-    rich, help not for redis.
+    """Imports a sub-command's module only when it is called: the daemon starts without rich, and
+    help without redis.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -214,21 +216,19 @@ def _run(argv: list[str]) -> int:
 
 
 def _complain(text: str) -> None:
-    click.echo(f"octet: {plain(text, MOST_ERROR)}", err=True)
+    click.echo(f"octet: {plain(text, MAX_ERROR)}", err=True)
 
 
 def _write_anything() -> None:
-    """A title in a script that the terminal's encoding lacks is shown as an escape; it must not end
-    the command.
-    """
+    """Show characters that the terminal's encoding lacks as escapes; they must not end the command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _print_all(code: int) -> int:
-    """`code`, or 1 where the last of what was printed cannot be written: Python itself would end
-    with 120 and a traceback.
+    """`code`, or 1 if the last output cannot be written: Python itself would end with 120 and a
+    traceback.
     """
     try:
         if sys.stdout:
@@ -244,8 +244,8 @@ def _print_all(code: int) -> int:
 
 
 def _silence() -> None:
-    """Nobody can be told any more (head and less go away, a disk is full); Python must not complain
-    again when it closes stdout.
+    """Discard further output: its reader is gone (head, less) or the disk is full, and Python must
+    not complain again when it closes stdout.
     """
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:

@@ -27,7 +27,7 @@ def agent_group() -> None:
 @agent_group.command("list")
 @json_option
 def list_agents(as_json: bool) -> None:
-    """Who takes part."""
+    """Show all agents."""
     with opened() as octet:
         agents = octet.agents.list()
         held = {agent.id: octet.tasks.held_by(agent.id) for agent in agents}
@@ -92,11 +92,11 @@ def show(agent_id: str | None, as_json: bool) -> None:
     "capabilities",
     multiple=True,
     metavar="NAME",
-    help="What you can do that tasks may need (repeat).",
+    help="A capability that tasks may need (repeat).",
 )
 @json_option
 def join(role: str, capabilities: tuple[str, ...], as_json: bool) -> None:
-    """Take a role; your name changes with it."""
+    """Take a role; your name changes to one of the role's."""
     with opened() as octet:
         before = caller(octet)
         if held := octet.tasks.held_by(before.id):
@@ -120,7 +120,7 @@ def join(role: str, capabilities: tuple[str, ...], as_json: bool) -> None:
 @click.argument("agent_id", metavar="AGENT", required=False)
 @json_option
 def leave(agent_id: str | None, as_json: bool) -> None:
-    """Take an agent (default: yourself) off; its claims go back, its locks are freed."""
+    """Remove an agent (default: yourself); its tasks and locks are released."""
     with opened() as octet:
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
         for task in octet.tasks.held_by(agent.id):
@@ -131,7 +131,7 @@ def leave(agent_id: str | None, as_json: bool) -> None:
             octet.work_states.pause(agent, LEFT, caller(octet).id)
         released = octet.agents.leave(agent)
     tasks, freed = (released.tasks, released.resources) if released else ((), ())
-    given = f"; gave back {', '.join(tasks)}" if tasks else ""
+    given = f"; released {', '.join(tasks)}" if tasks else ""
     emit(
         {"agent": agent.id, "tasks": tasks, "locks": freed}, f"{agent.id} has left{given}", as_json
     )
@@ -139,13 +139,12 @@ def leave(agent_id: str | None, as_json: bool) -> None:
 
 @agent_group.command("pause")
 @click.argument("agent_id", metavar="AGENT", required=False)
-@click.option("--reason", default="", help="Why, for whoever looks at `octet status`.")
+@click.option("--reason", default="", help="The reason, shown by `octet status`.")
 @json_option
 def pause(agent_id: str | None, reason: str, as_json: bool) -> None:
-    """Hand an agent (default: yourself) no more work, and wake it for none, until `octet agent
-    resume`.
+    """Give an agent (default: yourself) no more work until `octet agent resume`.
 
-    What it holds it keeps; what it does now it may finish.
+    It keeps what it holds, and may finish what it is doing.
     """
     with opened() as octet:
         agent = octet.agents.get(agent_id) if agent_id else caller(octet)
@@ -165,11 +164,11 @@ def pause(agent_id: str | None, reason: str, as_json: bool) -> None:
     "--all",
     "everybody",
     is_flag=True,
-    help="Every agent; a budget that is used up pauses nobody again.",
+    help="Every agent; an exhausted budget does not pause them again.",
 )
 @json_option
 def resume(agent_id: str | None, everybody: bool, as_json: bool) -> None:
-    """Hand an agent (default: yourself) work again, whether it was paused or parked."""
+    """Give a paused or parked agent (default: yourself) work again."""
     if everybody and agent_id:
         raise UsageError("give an agent, or --all")
     with opened() as octet:
@@ -187,7 +186,7 @@ def resume(agent_id: str | None, everybody: bool, as_json: bool) -> None:
 
 
 def _resume_all(octet: Octet, as_json: bool) -> None:
-    """First the budgets, so that the daemon does not pause again whom this lets go on."""
+    """First the budgets, so that the daemon does not pause the resumed agents again."""
     octet.cost.lift()
     agents = octet.agents.list()
     before = {
@@ -200,6 +199,6 @@ def _resume_all(octet: Octet, as_json: bool) -> None:
             octet.work_states.resume(agent)
     emit(
         {"agents": before},
-        f"handed work again: {', '.join(before) or 'nobody was paused or parked'}",
+        f"handed work again: {', '.join(before) or 'no agent was paused or parked'}",
         as_json,
     )

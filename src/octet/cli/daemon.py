@@ -27,7 +27,7 @@ def daemon_group() -> None:
 @daemon_group.command("start")
 @json_option
 def start(as_json: bool) -> None:
-    """Start it, or replace one of an older version; returns when it answers."""
+    """Start it, or replace one of an older version; return once it answers."""
     status = control.start()
     emit(status, f"the daemon runs: pid {status.pid}, version {status.version}", as_json)
 
@@ -35,7 +35,7 @@ def start(as_json: bool) -> None:
 @daemon_group.command("stop")
 @json_option
 def stop(as_json: bool) -> None:
-    """End it and wait until it is gone; agents stay registered until their leases run out."""
+    """End it, and wait until it is gone; agents stay registered until their leases run out."""
     stopped = control.stop()
     emit({"stopped": stopped}, "the daemon has ended" if stopped else "no daemon runs", as_json)
 
@@ -43,7 +43,7 @@ def stop(as_json: bool) -> None:
 @daemon_group.command("status")
 @json_option
 def show_status(as_json: bool) -> None:
-    """Whether it runs, since when, and what it does."""
+    """Show whether it runs, since when, and what it does."""
     status = control.status()
     emit(
         {"running": status is not None, **(asdict(status) if status else {})},
@@ -59,12 +59,12 @@ def show_status(as_json: bool) -> None:
     type=click.IntRange(0),
     default=50,
     show_default=True,
-    help="How many of the last lines.",
+    help="Number of lines.",
 )
-@click.option("-f", "--follow", is_flag=True, help="Go on with new lines until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with new lines, until Ctrl-C.")
 @json_option
 def logs(lines: int, follow: bool, as_json: bool) -> None:
-    """The last lines of its log."""
+    """Show the last lines of its log."""
     for line in read_log(dirs.state_dir() / log.NAME, lines, follow=follow):
         emit({"line": line}, line, as_json)
 

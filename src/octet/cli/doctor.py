@@ -1,5 +1,5 @@
-"""`octet doctor`: what on this machine or in this repository keeps Octet from working, and the
-command that mends it.
+"""`octet doctor`: what keeps Octet from working on this machine or in this repository, and how to
+repair it.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from octet.store.health import examine as examine_store
 from octet.store.keys import Keys
 from octet.store.scripts import Store
 
-MOST_NAMED = 10
+MAX_NAMED = 10
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One check: `ok` None means that there was nothing to check."""
+class CheckResult:
+    """The result of one check; `ok` is None if there was nothing to check."""
 
     subject: str
     ok: bool | None
@@ -49,7 +49,7 @@ class Finding:
 @click.command("doctor")
 @json_option
 def doctor_command(as_json: bool) -> int:
-    """Check this machine and repository; say what to mend. Exit code 1 when something is wrong."""
+    """Check this machine and repository; say how to repair them. Exit code 1 if something is wrong."""
     findings = list(examine(_start()))
     marks = {True: "ok  ", False: "BAD ", None: "-   "}
     lines = [
@@ -60,9 +60,9 @@ def doctor_command(as_json: bool) -> int:
     return int(any(finding.ok is False for finding in findings))
 
 
-def examine(start: Path) -> Iterator[Finding]:
+def examine(start: Path) -> Iterator[CheckResult]:
     """Every check, from the ground up."""
-    yield Finding(
+    yield CheckResult(
         "octet",
         True,
         f"{__version__} in {Path(__file__).parents[1]}, Python {sys.version.split()[0]}",
@@ -72,18 +72,18 @@ def examine(start: Path) -> Iterator[Finding]:
     project = None
     try:
         project = _project(start)
-        yield Finding("repository", True, f"{project.root}, project {project.name}")
+        yield CheckResult("repository", True, f"{project.root}, project {project.name}")
         yield _approval(project)
         yield _fence(project)
     except NoProject as error:
-        yield Finding("repository", None, str(error))
+        yield CheckResult("repository", None, str(error))
     except OctetError as error:
-        yield Finding("repository", False, str(error))
-    # Outside of a project nobody has asked for a server: looking for trouble must not start one.
+        yield CheckResult("repository", False, str(error))
+    # Outside a project no server is wanted: looking for trouble must not start one.
     yield (
         _checked("store", lambda: _store(project))
         if project or os.environ.get(connection.URL_VARIABLE)
-        else Finding("store", None, "no project, no server")
+        else CheckResult("store", None, "no project, no server")
     )
     if project:
         yield from _settings(project)
@@ -91,11 +91,11 @@ def examine(start: Path) -> Iterator[Finding]:
     yield _daemon()
 
 
-def _checked(subject: str, check: Callable[[], str]) -> Finding:
+def _checked(subject: str, check: Callable[[], str]) -> CheckResult:
     try:
-        return Finding(subject, True, check())
+        return CheckResult(subject, True, check())
     except OctetError as error:
-        return Finding(subject, False, str(error))
+        return CheckResult(subject, False, str(error))
 
 
 def _start() -> Path:
@@ -112,29 +112,29 @@ def _project(start: Path) -> Project:
     return load_project(root)
 
 
-def _approval(project: Project) -> Finding:
+def _approval(project: Project) -> CheckResult:
     found = trust.check(project)
     if not found.approved:
-        return Finding(
+        return CheckResult(
             "approval",
             False,
             f"this machine has not approved {project.root}: look at .claude/octet.toml, then "
             "run `octet init`",
         )
     refusals = [refusal for setting in found.changed if (refusal := found.command_refusal(setting))]
-    return Finding("approval", not refusals, "; ".join(refusals) or "this machine takes part")
+    return CheckResult("approval", not refusals, "; ".join(refusals) or "this machine takes part")
 
 
-def _fence(project: Project) -> Finding:
+def _fence(project: Project) -> CheckResult:
     if project.common_dir is None or not trust.check(project).approved:
-        return Finding(
+        return CheckResult(
             "fence", None, "guards the protected branches of a git repository that takes part"
         )
     try:
         state = fence.examine(project)
     except OctetError as error:
-        return Finding("fence", False, str(error))
-    return Finding("fence", state.ok, state.detail)
+        return CheckResult("fence", False, str(error))
+    return CheckResult("fence", state.ok, state.detail)
 
 
 def _interpreter() -> str:
@@ -162,7 +162,7 @@ def _store(project: Project | None) -> str:
     return f"{described}, version {info['redis_version']}"
 
 
-def _settings(project: Project) -> Iterator[Finding]:
+def _settings(project: Project) -> Iterator[CheckResult]:
     """What will hurt though the store answers, and what became of a server's of our own last
     failure.
     """
@@ -174,12 +174,12 @@ def _settings(project: Project) -> Iterator[Finding]:
     with client:
         try:
             for trouble in examine_store(Store(client, Keys(project.name))):
-                yield Finding(trouble.subject, False if trouble.grave else None, trouble.what)
+                yield CheckResult(trouble.subject, False if trouble.grave else None, trouble.what)
         except OctetError as error:
-            yield Finding("writes", False, str(error))
+            yield CheckResult("writes", False, str(error))
     if not url and (damaged := damaged_files(server_directory())):
         names = ", ".join(file.name for file in damaged)
-        yield Finding(
+        yield CheckResult(
             "disk",
             None,
             f"an end that was cut off is kept in {server_directory()}: {names}; delete it "
@@ -198,24 +198,24 @@ def _endless(project: Project) -> str:
         return "each has a time to live"
     names = ", ".join(
         f"{thing.kind} {thing.name}{f' of run {thing.run}' if thing.run else ''}"
-        for thing in found[:MOST_NAMED]
+        for thing in found[:MAX_NAMED]
     )
-    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    more = f" and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
     return (
         f"{len(found)} without a time to live: {names}{more}; `octet gc --older-than 2d "
         "--dry-run` shows which nobody uses"
     )
 
 
-def _daemon() -> Finding:
+def _daemon() -> CheckResult:
     status = control.status()
     if status is None:
-        return Finding("daemon", None, "not running; a hook or `octet daemon start` starts it")
+        return CheckResult("daemon", None, "not running; a hook or `octet daemon start` starts it")
     ok = status.version == __version__
     newer = (
         "" if ok else f", but this is {__version__}: run `octet daemon start`, which replaces it"
     )
-    return Finding(
+    return CheckResult(
         "daemon",
         ok,
         f"version {status.version}, pid {status.pid}, {status.agents} live agents{newer}",

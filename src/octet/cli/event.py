@@ -27,7 +27,7 @@ class SinceParameter(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Since:
-        """As `events.replay` takes it; whatever it is not is a usage error."""
+        """The value for `events.replay`; anything else is a usage error."""
         if not isinstance(value, str) or re.fullmatch(r"[0-9]+(-[0-9]+)?", value):
             return value  # type: ignore[no-any-return]
         try:
@@ -46,7 +46,7 @@ since_option = click.option(
     "--since",
     type=SinceParameter(),
     metavar="ID|TIME|10m",
-    help="After that event, from then on, so long ago.",
+    help="Start after that event, at that time, or that long ago.",
 )
 
 
@@ -77,11 +77,11 @@ def publish(event_type: str, fields: str, as_json: bool) -> None:
 @since_option
 @json_option
 def watch(pattern: str, since: Since | None, as_json: bool) -> None:
-    """Show events as they come, until Ctrl-C; PATTERN such as 'task_*'. With --since first those of
-    the log, none twice, none left out.
+    """Show events as they come, until Ctrl-C; PATTERN is such as 'task_*'. With --since, those in
+    the log come first, none twice and none left out.
 
-    Goes on where it was when the server was gone for a while. Where the log was trimmed meanwhile,
-    `log_trimmed` says so.
+    After an outage of the server it goes on where it was; if the log was trimmed meanwhile, an
+    event `log_trimmed` says so.
     """
     with opened() as octet:
         for event in octet.events.tail(since, pattern, _say_trouble):

@@ -14,25 +14,25 @@ from octet.patterns.leftovers import Thing, collect, things
 
 
 @click.command("gc")
-@click.option("--run", metavar="RUN", help="All that this run has.")
+@click.option("--run", metavar="RUN", help="Everything of this run.")
 @click.option(
     "--older-than",
     "older_s",
     type=Duration(),
     metavar="TIME",
-    help="What nobody has read or changed for so long, as 2d.",
+    help="What has not been read or changed for TIME, such as 2d.",
 )
-@click.option("--dry-run", is_flag=True, help="Delete nothing, only say what.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be deleted.")
 @json_option
 def gc_command(run: str | None, older_s: float | None, dry_run: bool, as_json: bool) -> None:
     """Delete queues, states, counters, messages, maps, pipelines, errors and progress; tasks,
     agents, locks and the log are never touched.
 
-    With --run and --older-than: of that run what is that old.
+    With --run and --older-than: what is that old in the run.
     """
     if run is None and older_s is None:
         raise UsageError(
-            "say what goes: --run RUN, --older-than 2d, or both; --dry-run shows it first"
+            "say what to delete: --run RUN, --older-than 2d, or both; --dry-run shows it first"
         )
     with opened() as octet:
         space = octet.run(run) if run is not None else octet
@@ -66,4 +66,4 @@ def _line(thing: Thing) -> str:
 
 
 def _end(count: int, dry_run: bool) -> str:
-    return f"{count} would go" if dry_run else f"{count} are gone"
+    return f"{count} to delete" if dry_run else f"{count} deleted"

@@ -1,4 +1,4 @@
-"""`octet hook EVENT`: what `hooks/launch` and `hooks/pipe.py` do, for programs that are not Claude
+"""`octet hook EVENT`: the same as `hooks/launch` and `hooks/pipe.py`, for other programs than Claude
 Code and for trying a hook by hand.
 """
 
@@ -26,7 +26,7 @@ MARGIN_S = 0.2
 def hook_command(event: str) -> int:
     """Answer one Claude Code hook EVENT (PreToolUse, Stop, …) from its JSON on standard input.
 
-    Silent with exit code 0 where the repository, or this machine, does not take part.
+    Silent, with exit code 0, if the repository or this machine has not opted in.
     """
     directory = click.get_current_context().find_root().obj.get("directory")
     root = find_root(Path(directory) if directory else Path.cwd())
@@ -60,7 +60,7 @@ def make_request(event: str, root: Path, payload: bytes) -> Request:
 
 
 def ask(request: Request) -> Reply:
-    """The daemon's answer, started if need be; else what the failure policy says."""
+    """The answer of the daemon, which is started if need be; else that of the failure policy."""
     within_s = wire.ANSWER_WITHIN_S.get(request.event, wire.DEFAULT_ANSWER_WITHIN_S) + MARGIN_S
     try:
         control.start()

@@ -1,4 +1,4 @@
-"""`octet init`: opts a repository in on this machine, and out."""
+"""`octet init`: opts a repository in or out on this machine."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ LABELS = {"redis.url": "server", "test.command": "tests", "worktree.setup": "set
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What `octet init` did, as `--json` prints it. `approved`: setting → value, a password hidden."""
+class InitResult:
+    """What `octet init` did, as `--json` prints it."""
 
-    root: str
+    root: str  # the repository's main checkout
     project: str
     opted_in: bool
-    changes: Sequence[Change]
-    approved: dict[str, str]
-    renewed: Sequence[str]
+    changes: Sequence[Change]  # of files
+    approved: dict[str, str]  # setting → value, a password hidden
+    renewed: Sequence[str]  # settings that have changed since they were approved last
     notices: Sequence[str]
-    next: Sequence[str]
+    next: Sequence[str]  # steps for the person
 
 
 @click.command()
@@ -63,19 +63,19 @@ class Outcome:
     "--drop-in",
     "drop_in",
     is_flag=True,
-    help="Also write hooks, commands and agents into .claude: no plugin is needed then.",
+    help="Also write hooks, commands and agents into .claude, in place of the plugin.",
 )
-@click.option("--undo", is_flag=True, help="Opt out, and take back everything that init wrote.")
+@click.option("--undo", is_flag=True, help="Opt out, and remove everything that init wrote.")
 @json_option
 @click.pass_context
 def init_command(ctx: click.Context, drop_in: bool, undo: bool, as_json: bool) -> None:
     """Opt this repository in on this machine.
 
-    Writes .claude/octet.toml where there is none, and approves what it says: the server, the test
-    command, the set-up command.
+    Writes .claude/octet.toml if it is missing, and approves what it names: the server, the test
+    command and the set-up command.
     """
     if drop_in and undo:
-        raise UsageError("--undo takes everything back, the drop-in too: give it alone")
+        raise UsageError("--undo removes everything, the drop-in too: give it alone")
     start = Path((ctx.find_root().obj or {}).get("directory") or ".")
     root = _repository(start)
     with installation.locked():
@@ -106,7 +106,7 @@ def _repository(start: Path) -> Path:
     return root
 
 
-def _init(root: Path, drop_in: bool) -> Outcome:
+def _init(root: Path, drop_in: bool) -> InitResult:
     files, edits = _planned(root, drop_in)
     settings = config.Config("")
     if (root / config.FILE).exists():
@@ -123,7 +123,7 @@ def _init(root: Path, drop_in: bool) -> Outcome:
     changed = trust.check(project)
     trust.approve(project)
     bootstrap.record_interpreter()
-    return Outcome(
+    return InitResult(
         root=str(root),
         project=project.name,
         opted_in=True,
@@ -158,8 +158,8 @@ def _approved(project: Project) -> dict[str, str]:
     return values
 
 
-def _undo(root: Path) -> Outcome:
-    was_in = trust.revoke(root)  # first: whatever comes next, Octet is off here
+def _undo(root: Path) -> InitResult:
+    was_in = trust.revoke(root)  # first, so that Octet is off here even if the rest fails
     changes = installation.uninstall(root)
     for stray in fence_setup.strays(root):
         remove_file(stray)
@@ -169,7 +169,7 @@ def _undo(root: Path) -> Outcome:
             f"{OWN_SETTINGS} stays: it was there before, or was changed since; not approved, "
             "it does nothing"
         )
-    return Outcome(str(root), "", False, changes, {}, (), notices, ())
+    return InitResult(str(root), "", False, changes, {}, (), notices, ())
 
 
 def _notices(project: Project, drop_in: bool) -> list[str]:
@@ -188,8 +188,8 @@ def _notices(project: Project, drop_in: bool) -> list[str]:
 
 
 def _troubles(project: Project) -> list[str]:
-    """What keeps a server that somebody named from serving, or makes it lose what it is told;
-    Octet's own is made as it must be.
+    """What keeps a configured server from serving, or makes it lose data. Octet's own server is
+    set up right.
     """
     url = store_url(project)
     if not url:
@@ -228,7 +228,7 @@ def _next(root: Path, changes: Sequence[Change], drop_in: bool) -> list[str]:
     ]
 
 
-def _render(outcome: Outcome, start: Path) -> str:
+def _render(outcome: InitResult, start: Path) -> str:
     root = plain(outcome.root)
     uses = (
         f"uses Octet on this machine, as project {outcome.project}"
@@ -253,7 +253,5 @@ def _render(outcome: Outcome, start: Path) -> str:
 
 
 def _visible(value: str) -> str:
-    """A setting in full: what a terminal would hide or act on is shown as its escape, nothing is
-    cut off.
-    """
+    """A setting in full, with escapes for characters that a terminal hides or acts on."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)

@@ -24,14 +24,14 @@ MAX_LISTED = 1000
     type=click.IntRange(1, 100_000),
     default=MAX_LISTED,
     show_default=True,
-    help="With PREFIX: at most so many.",
+    help="With PREFIX: the maximum number of keys.",
 )
 @json_option
 def keys_command(prefix: str | None, most: int, as_json: bool) -> None:
-    """What the project has in the store, by kind. With PREFIX ('' for all) each key: type, time to
-    live, size.
+    """Show the project's keys in the store, by kind. With PREFIX ('' for all), each key with its
+    type, time to live and size.
 
-    Found by SCAN, bit by bit: the server goes on serving.
+    SCAN finds them in small steps, so that the server goes on serving.
     """
     with opened() as octet:
         if prefix is None:

@@ -28,13 +28,13 @@ ttl_option = click.option(
     type=click.IntRange(1, 86400),
     default=LOCK_TTL_MS // 1000,
     show_default=True,
-    help="Seconds it outlives its holder, or its last renewal where no process is its holder.",
+    help="Seconds that it outlives its holder; without a holding process, its last renewal.",
 )
 
 
 def wait_option(default: str) -> Callable[[F], F]:
     """How long to wait for what is held."""
-    help_text = f"Wait for it at most so long, as in 90s, 10m or 2h; {default} unless given."
+    help_text = f"The longest wait, such as 90s, 10m or 2h; default: {default}."
     return click.option(
         "--wait", "wait_s", type=Duration(), default=default, metavar="TIME", help=help_text
     )
@@ -51,7 +51,7 @@ def lock_group() -> None:
 @wait_option("0s")
 @json_option
 def acquire(resources: tuple[str, ...], ttl_s: int, wait_s: float, as_json: bool) -> None:
-    """Take every RESOURCE or none, until released: path:FILE, path:DIRECTORY/, path:GLOB,
+    """Take all RESOURCEs or none, until they are released: path:FILE, path:DIRECTORY/, path:GLOB,
     repository:BRANCH, name:ANYTHING.
     """
     _acquire(resources, "own", ttl_s, wait_s, as_json)
@@ -63,10 +63,10 @@ def acquire(resources: tuple[str, ...], ttl_s: int, wait_s: float, as_json: bool
 @wait_option("10m")
 @json_option
 def wait(resources: tuple[str, ...], ttl_s: int, wait_s: float, as_json: bool) -> None:
-    """Wait until every RESOURCE is free, first come first served, and take them.
+    """Wait until all RESOURCEs are free, first come, first served, and take them.
 
-    A Claude Code session has them for its turn or its task, like the files that it writes; anybody
-    else until they are released.
+    A Claude Code session holds them for its turn or its task, like the files that it writes; any
+    other caller holds them until they are released.
     """
     _acquire(resources, "turn", ttl_s, wait_s, as_json)
 
@@ -94,7 +94,7 @@ def _show(agent: Agent, tokens: Mapping[str, str], as_json: bool) -> None:
 
 
 def _outlive(octet: Octet, agent: Agent, wait_s: float) -> None:
-    """Nobody renews the lease of a person or a script while this command waits."""
+    """Extend the lease of a person or a script, which is not renewed while this command waits."""
     lease_ms = PERSON_LEASE_MS if agent.kind == "person" else NAMED_LEASE_MS
     if not agent.process and wait_s * 1000 >= lease_ms / 2:
         octet.agents.heartbeat([agent], int(wait_s * 1000) + lease_ms)
@@ -122,7 +122,7 @@ def _resource(octet: Octet, text: str) -> str:
 @click.option("--token", help="Fencing token; default: that of your own lock.")
 @json_option
 def release(resource: str, token: str | None, as_json: bool) -> None:
-    """Free a lock of your own."""
+    """Release a lock of your own."""
     with opened() as octet:
         resource = _resource(octet, resource)
         if not token:
@@ -140,9 +140,7 @@ def release(resource: str, token: str | None, as_json: bool) -> None:
 @lock_group.command("list")
 @json_option
 def list_locks(as_json: bool) -> None:
-    """Who holds what, since when, for which task and until when, and who waits for it, for how
-    long.
-    """
+    """Show all locks: holder, task, age and end, and the agents that wait for them."""
     with opened() as octet:
         locks, now = octet.locks.list(), octet.now_ms()
         renewed = {agent.id for agent in octet.agents.list() if agent.process}
@@ -167,7 +165,7 @@ def _row(lock: Lock, now_ms: int, is_renewed: bool) -> list[str]:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def break_lock(resource: str, yes: bool, as_json: bool) -> None:
-    """Take a lock from its holder: for people, when the holder cannot be asked. The log keeps who
+    """Take a lock from its holder: for people, if the holder cannot be asked. The log records who
     did it.
     """
     with opened() as octet:

@@ -19,7 +19,7 @@ from octet.core.agents.registry import Agent
 from octet.core.messaging.messages import EVERYBODY, KINDS, MAX_TEXT, PRIORITIES, TASK, Message
 
 LISTED = 20
-MOST_PRINTED = 4000
+MAX_PRINTED = 4000
 
 
 @click.group()
@@ -31,7 +31,11 @@ def msg_group() -> None:
 @click.argument("to")
 @click.argument("text")
 @click.option(
-    "--kind", type=click.Choice(KINDS), default="note", show_default=True, help="What it is."
+    "--kind",
+    type=click.Choice(KINDS),
+    default="note",
+    show_default=True,
+    help="The kind of message.",
 )
 @click.option("--task", default="", help="The task that it is about.")
 @click.option(
@@ -39,11 +43,11 @@ def msg_group() -> None:
     type=click.Choice(PRIORITIES),
     default="normal",
     show_default=True,
-    help="High ones are shown first.",
+    help="High priority is shown first.",
 )
 @click.option("--reply-to", default="", metavar="REF", help="The message that it answers.")
 @click.option(
-    "--all", "everyone", is_flag=True, help="With a role: to each of its members that is there now."
+    "--all", "everyone", is_flag=True, help="With a role: to each of its present members."
 )
 @json_option
 def send(
@@ -58,8 +62,8 @@ def send(
 ) -> None:
     """Send TEXT (`-`: standard input).
 
-    TO is an agent, a role (one of its members takes it), task:ID (whoever holds the task, now or
-    next) or `all`.
+    TO is an agent, a role (one of its members takes it), task:ID (the task's holder, now or next)
+    or `all`.
     """
     body = _read_text() if text == "-" else text
     with opened() as octet:
@@ -85,7 +89,7 @@ def send(
 
 
 def _read_text() -> str:
-    """Standard input, as far as a message may go and a little further, so that too much of it is
+    """Standard input, up to one character more than a message may have, so that a longer text is
     refused and not cut.
     """
     return sys.stdin.read(MAX_TEXT + 1)
@@ -119,10 +123,12 @@ def _check_recipient(octet: Octet, to: str, everyone: bool) -> None:
     default=10,
     show_default=True,
     type=click.IntRange(1, 100),
-    help="How many new ones at most.",
+    help="The maximum number of new messages.",
 )
-@click.option("--recent", is_flag=True, help="What you have read lately, too.")
-@click.option("--sent", is_flag=True, help="What you have sent lately, and whether it was read.")
+@click.option("--recent", is_flag=True, help="Also messages that you read lately.")
+@click.option(
+    "--sent", is_flag=True, help="Messages that you sent lately, and whether they were read."
+)
 @json_option
 def inbox(ref: str | None, limit: int, recent: bool, sent: bool, as_json: bool) -> None:
     """Show your new messages, each once; with REF, that message whole."""
@@ -139,7 +145,7 @@ def inbox(ref: str | None, limit: int, recent: bool, sent: bool, as_json: bool) 
             ]
         )
         now, left = octet.now_ms(), 0 if ref else octet.messages.look(agent).fresh
-    most = MAX_TEXT * 2 if ref else MOST_PRINTED
+    most = MAX_TEXT * 2 if ref else MAX_PRINTED
     lines = [f"{_heading(message, now)}\n{quoted(message.text, most)}" for message in found] or [
         "no new messages"
     ]
@@ -150,8 +156,8 @@ def inbox(ref: str | None, limit: int, recent: bool, sent: bool, as_json: bool) 
 
 
 def _new(octet: Octet, agent: Agent, limit: int) -> Sequence[Message]:
-    """What waits. A session's command shows it to a model, so that its transcript tells whether it
-    was; a program has it now.
+    """The waiting messages. A session's command shows them to a model, and its transcript tells
+    whether they arrived; a program has them now.
     """
     if not (agent.process and agent.session):
         return octet.messages.read(agent, limit)
@@ -203,7 +209,7 @@ def _fate(ref: str, fate: str, here: set[str]) -> str:
 @click.argument("refs", nargs=-1, required=True)
 @json_option
 def ack(refs: tuple[str, ...], as_json: bool) -> None:
-    """Mark messages that you were given as read, so that they are not shown again."""
+    """Mark messages as read, so that they are not shown again."""
     with opened() as octet:
         agent = caller(octet)
         given = [

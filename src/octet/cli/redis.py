@@ -26,7 +26,7 @@ from octet.store.connection import connect
 from octet.store.failures import translate_errors
 
 CLI_NAMES = ("redis-cli", "valkey-cli")
-MOST_SHOWN = 1000
+MAX_SHOWN = 1000
 
 
 @click.group("redis")
@@ -37,7 +37,7 @@ def redis_group() -> None:
 @redis_group.command("url")
 @json_option
 def url(as_json: bool) -> None:
-    """The store's URL; starts the embedded server where there is no other."""
+    """Print the store's URL; starts the embedded server if there is no other."""
     configured = store_of_directory()
     found = configured or embedded.ensure_server()
     address = parse_address(found)
@@ -57,7 +57,7 @@ def url(as_json: bool) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @json_option
 def cli(arguments: tuple[str, ...], as_json: bool) -> None:
-    """Run redis-cli on the store; without redis-cli, run one command and print its reply."""
+    """Run redis-cli on the store; without it, run one command and print the reply."""
     configured = store_of_directory()
     program = next((path for name in CLI_NAMES if (path := shutil.which(name))), None)
     if program and not as_json:
@@ -80,9 +80,9 @@ def cli(arguments: tuple[str, ...], as_json: bool) -> None:
     "-n",
     "most",
     type=click.IntRange(1, 1_000_000),
-    default=MOST_SHOWN,
+    default=MAX_SHOWN,
     show_default=True,
-    help="End after so many.",
+    help="End after this number of commands.",
 )
 @click.option(
     "--for",
@@ -91,13 +91,13 @@ def cli(arguments: tuple[str, ...], as_json: bool) -> None:
     default="1m",
     show_default=True,
     metavar="TIME",
-    help="End after so long.",
+    help="End after this time.",
 )
-@click.option("--scripts", is_flag=True, help="Also what scripts do inside.")
+@click.option("--scripts", is_flag=True, help="Also the commands inside scripts.")
 @json_option
 def show_activity(most: int, span_s: float, scripts: bool, as_json: bool) -> None:
-    """Show what is done with this project's keys, as it is done, until Ctrl-C. It makes the server
-    slower for everybody meanwhile.
+    """Show the commands on this project's keys as they run, until Ctrl-C. The server is slower for
+    all clients meanwhile.
     """
     with opened() as octet:
         for found in islice(monitor(octet.store, span_s, scripts=scripts), most):
@@ -112,12 +112,12 @@ def show_activity(most: int, span_s: float, scripts: bool, as_json: bool) -> Non
     type=click.IntRange(1, 10_000),
     default=128,
     show_default=True,
-    help="Look at the last so many of the server's.",
+    help="Look at this number of the server's latest entries.",
 )
 @json_option
 def show_slow(count: int, as_json: bool) -> None:
-    """What was slow on this project's keys, the latest first. What is slow, the server's
-    slowlog-log-slower-than says.
+    """Show slow commands on this project's keys, the latest first. The server's setting
+    slowlog-log-slower-than says what is slow.
     """
     with opened() as octet:
         found = slow_commands(octet.store, count)
@@ -138,7 +138,7 @@ def show_slow(count: int, as_json: bool) -> None:
 )
 @json_option
 def stop(force: bool, as_json: bool) -> None:
-    """Stop the embedded server; its data stays, and it starts again when it is needed."""
+    """Stop the embedded server. Its data stays, and it starts again when it is needed."""
     stopped = embedded.stop_server(force=force)
     emit(
         {"stopped": stopped},

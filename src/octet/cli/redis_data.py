@@ -16,8 +16,8 @@ from octet.store.embedded.launch import FSYNC
 
 _INSTEAD = {
     "back up": "make a backup with its own means, such as `redis-cli --rdb FILE`",
-    "restore": "restore it with its own means: stop it, put its dump.rdb or append-only files back, "
-    "start it",
+    "restore": "restore it with its own means: stop it, put back its dump.rdb or append-only "
+    "files, start it",
     "repair": "repair it with its own means: redis-check-aof or redis-check-rdb on its machine",
     "set": "set it there: `CONFIG SET appendfsync everysec` or `always`, and in its redis.conf",
 }
@@ -27,10 +27,10 @@ _INSTEAD = {
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @json_option
 def backup(file: Path | None, as_json: bool) -> None:
-    """Write a backup of the embedded server's data to FILE, while it runs; a server of its own then
-    loads it to see that it is good.
+    """Write a backup of the running embedded server's data to FILE, and load it in another server to
+    verify it.
 
-    Without FILE it goes to `backups/` under Octet's state.
+    Without FILE, it goes to `backups/` in Octet's state directory.
     """
     _own_server("back up")
     made = backups.write_backup((file or backups.default_target()).absolute())
@@ -48,12 +48,12 @@ def backup(file: Path | None, as_json: bool) -> None:
 @click.option(
     "--force",
     is_flag=True,
-    help="Even while agents live: they lose what they hold, and are told so at their next step.",
+    help="Even while agents live: they lose what they hold, and learn so at their next step.",
 )
 @json_option
 def restore(file: Path, yes: bool, force: bool, as_json: bool) -> None:
-    """Put the backup FILE in the place of the embedded server's data, of all projects; what it has
-    now is kept beside.
+    """Replace the embedded server's data, of all projects, by the backup FILE. The present data is
+    kept beside it.
     """
     _own_server("restore")
     if not (
@@ -73,8 +73,8 @@ def restore(file: Path, yes: bool, force: bool, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def repair(yes: bool, as_json: bool) -> None:
-    """Cut damaged data of the embedded server before its first damage, so that it starts again; the
-    file as it is now is kept.
+    """Cut the embedded server's data off before its first damage, so that the server starts again.
+    A copy of the damaged file is kept.
     """
     _own_server("repair")
     lost = backups.damage()
@@ -97,11 +97,11 @@ def repair(yes: bool, as_json: bool) -> None:
 @click.argument("policy", required=False, type=click.Choice(sorted(FSYNC)))
 @json_option
 def fsync(policy: str | None, as_json: bool) -> None:
-    """How often the embedded server's data is made safe against a power failure: `everysec` or
-    `always`. Without POLICY: show it.
+    """Set how often the embedded server's data is made safe against a power failure: `everysec` or
+    `always`. Without POLICY, show it.
 
-    A killed process or server loses nothing with either. It holds for all projects of this machine,
-    from now on.
+    Neither loses data when a process or the server is killed. The setting holds for all projects of
+    this machine.
     """
     _own_server("set")
     if policy:

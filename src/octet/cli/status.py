@@ -22,15 +22,15 @@ from octet.merge.waiting_reason import waiting_reason
 from octet.patterns.running import running
 from octet.store import embedded
 
-MOST_SHOWN = 12
+MAX_SHOWN = 12
 
 
 @click.command("status")
 @click.option("--watch", is_flag=True, help="Redraw every second until Ctrl-C.")
-@click.option("--cost", is_flag=True, help="Tokens used, by day, agent and task, and the budgets.")
+@click.option("--cost", is_flag=True, help="Tokens used by day, agent and task, and the budgets.")
 @json_option
 def status_command(watch: bool, cost: bool, as_json: bool) -> None:
-    """Who is here, what is queued, what is locked. Outside of a project: what runs on this machine."""
+    """Show agents, tasks and locks; outside a project, what runs on this machine."""
     try:
         _show_project(watch, cost, as_json)
     except NoProject as error:
@@ -51,7 +51,7 @@ def _show_project(watch: bool, cost: bool, as_json: bool) -> None:
 
 
 def collect(octet: Octet) -> dict[str, Any]:
-    """One reading of the project, ready for JSON."""
+    """The state of the project, ready for JSON."""
     registered = octet.agents.list()
     states = octet.work_states.of([agent.id for agent in registered])
     agents = [
@@ -73,7 +73,7 @@ def collect(octet: Octet) -> dict[str, Any]:
         "budgets": budgets_data(octet),
         "agents": agents,
         "crew": crew_data(octet.name, registered),
-        "work": to_data([t for t in octet.tasks.list(limit=MOST_SHOWN) if t.holder]),
+        "work": to_data([t for t in octet.tasks.list(limit=MAX_SHOWN) if t.holder]),
         "locks": to_data(octet.locks.list()),
         "running": [
             {"kind": r.kind, "run": r.run, **facts(r.reading), "line": bar(r.reading)}
@@ -83,7 +83,7 @@ def collect(octet: Octet) -> dict[str, Any]:
 
 
 def collect_machine() -> dict[str, Any]:
-    """What runs on this machine for this user; starts nothing."""
+    """What runs on this machine for this user. Starts nothing."""
     running = embedded.read_status()
     return {
         "project": None,
@@ -93,7 +93,7 @@ def collect_machine() -> dict[str, Any]:
 
 
 def render_machine(data: dict[str, Any]) -> str:
-    """The machine's reading for people."""
+    """The same for people."""
     daemon = data["daemon"]
     lines = [
         f"daemon  pid {daemon['pid']}, {daemon['agents']} live agents"
@@ -105,7 +105,7 @@ def render_machine(data: dict[str, Any]) -> str:
 
 
 def render(data: dict[str, Any]) -> str:
-    """The reading for people."""
+    """The state of the project, for people."""
     now = data["now_ms"]
     agents, tasks, locks, work = data["agents"], data["tasks"], data["locks"], data["work"]
     lines = [f"{data['project']}  ({data['store']})"]
@@ -123,21 +123,21 @@ def render(data: dict[str, Any]) -> str:
             f"work    {t['id']} {plain(t['title'], 50)}: {holder}, {t['progress']:g}%, "
             f"{age(t['claimed_ms'], now)}"
         )
-    for lock in locks[:MOST_SHOWN]:
+    for lock in locks[:MAX_SHOWN]:
         on = _on([lock["task"]] if lock["task"] else [])
         lines.append(
             f"lock    {plain(lock['resource'], 60)}: {plain(lock['holder'], 80)}{on}, "
             f"{age(lock['since_ms'], now)}"
         )
-    for own in data["running"][:MOST_SHOWN]:
+    for own in data["running"][:MAX_SHOWN]:
         lines.append(f"{own['kind']:<8}{own['run'] + ' ' if own['run'] else ''}{own['line']}")
-    if len(locks) > MOST_SHOWN:
-        lines.append(f"        and {len(locks) - MOST_SHOWN} more locks: octet lock list")
+    if len(locks) > MAX_SHOWN:
+        lines.append(f"        and {len(locks) - MAX_SHOWN} more locks: octet lock list")
     return "\n".join(lines)
 
 
 def _unserved(data: dict[str, Any]) -> list[str]:
-    """Work that waits for a role that nobody has, where others have one."""
+    """Work that waits for a role which no agent here has, while other roles are served."""
     here = {agent["role"] for agent in data["agents"]}
     parts = [
         f"{count} for {stage} (no {STAGES[stage].role} here)"
@@ -148,7 +148,7 @@ def _unserved(data: dict[str, Any]) -> list[str]:
 
 
 def _gates(data: dict[str, Any]) -> list[str]:
-    """What waits for a gate, who would serve it and is not here, and why the merge does not go on."""
+    """Tasks that wait for a gate, its role if it is missing here, and why the merge waits."""
     waiting = {gate: count for gate, count in data["gates"].items() if count}
     here = {agent["role"] for agent in data["agents"]}
     parts = [

@@ -48,43 +48,47 @@ def task_group() -> None:
     type=float,
     default=0,
     show_default=True,
-    help="-1000 to 1000; higher is claimed first.",
+    help="-1000 to 1000; the highest is claimed first.",
 )
-@click.option("--description", default="", help="What to do, and when it is done.")
+@click.option("--description", default="", help="What to do, and when the task is done.")
 @click.option(
-    "--path", "paths", multiple=True, metavar="GLOB", help="What it is expected to touch (repeat)."
+    "--path",
+    "paths",
+    multiple=True,
+    metavar="GLOB",
+    help="A path that it is expected to change (repeat).",
 )
 @click.option("--label", "labels", multiple=True, help="A label (repeat).")
-@click.option("--id", "task_id", help="A name of your own; default: the next number.")
+@click.option("--id", "task_id", help="The task's id; default: the next number.")
 @click.option(
-    "--after", multiple=True, metavar="ID", help="A task that must be done before (repeat)."
+    "--after", multiple=True, metavar="ID", help="A task that must be done first (repeat)."
 )
 @click.option(
     "--needs",
     multiple=True,
     metavar="CAPABILITY",
-    help="What an agent must be able to do to claim it (repeat).",
+    help="A capability that an agent needs to claim it (repeat).",
 )
 @click.option(
     "--stage",
     type=click.Choice(WORK_STAGES),
     default=BUILD,
     show_default=True,
-    help="Where its path begins.",
+    help="The stage at which it begins.",
 )
 @click.option(
     "--gate",
     "gates",
     multiple=True,
     type=click.Choice(GATES),
-    help="A stage after that (repeat); default: the project's.",
+    help="A gate after that (repeat); default: the project's gates.",
 )
-@click.option("--accept", default="", help="How anybody sees that it is done.")
-@click.option("--feature", default="", help="What it is a part of.")
+@click.option("--accept", default="", help="How to see that it is done.")
+@click.option("--feature", default="", help="The feature that it is part of.")
 @click.option("--max-attempts", type=int, default=3, show_default=True)
 @json_option
 def add(title: str, gates: tuple[str, ...], as_json: bool, **fields: Any) -> None:
-    """Store a task and queue it; it is blocked until the tasks named by --after are done."""
+    """Add a task to the queue; it is blocked until the tasks of --after are done."""
     with opened() as octet:
         task = octet.tasks.add(title, gates=gates, by=caller(octet), **fields)
         stuck = stuck_on(task, {other.id: other for other in octet.tasks.read(task.after)})
@@ -101,7 +105,7 @@ def add(title: str, gates: tuple[str, ...], as_json: bool, **fields: Any) -> Non
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
 @json_option
 def list_tasks(state: str | None, limit: int, as_json: bool) -> None:
-    """Tasks in work first, then the queues in order of claim, then the finished."""
+    """Show tasks: first those in work, then the queues in the order of claims, then finished ones."""
     with opened() as octet:
         tasks = octet.tasks.list(state, limit)
         now = octet.now_ms()
@@ -138,7 +142,7 @@ def _where(task: Task) -> str:
 @click.argument("task_id", metavar="ID")
 @json_option
 def show(task_id: str, as_json: bool) -> None:
-    """Everything about one task."""
+    """Show everything about one task."""
     with opened() as octet:
         task = octet.tasks.get(task_id)
         before, records, now_ms = (
@@ -158,7 +162,7 @@ def show(task_id: str, as_json: bool) -> None:
 @click.option(
     "--stage",
     type=click.Choice(list(STAGES)),
-    help="Default: the stage that your role serves, else build.",
+    help="Default: the stage of your role, else build.",
 )
 @click.option(
     "--wait",
@@ -166,12 +170,12 @@ def show(task_id: str, as_json: bool) -> None:
     type=Duration(),
     default="0s",
     metavar="TIME",
-    help="Wait for one, as in 90s, 10m or 2h.",
+    help="Wait for a task, such as 90s, 10m or 2h.",
 )
 @json_option
 def claim(task_id: str | None, stage: str | None, wait_s: float, as_json: bool) -> None:
-    """Take the first waiting task that fits you (or ID): what was sent back to you, then highest
-    priority, then oldest.
+    """Claim the first waiting task that fits you, or ID: work that was sent back to you first, then
+    the highest priority, then the oldest.
 
     You hold it until you submit, complete, fail or release it.
     """
@@ -184,11 +188,11 @@ def claim(task_id: str | None, stage: str | None, wait_s: float, as_json: bool) 
 @task_group.command("progress")
 @click.argument("task_id", metavar="ID")
 @click.argument("percent", type=float)
-@click.option("--note", default="", help="Where it stands, in a line.")
+@click.option("--note", default="", help="One line about its state.")
 @token_option
 @json_option
 def progress(task_id: str, percent: float, note: str, token: str | None, as_json: bool) -> None:
-    """Say how far a task is, 0 to 100."""
+    """Report how far a task is, 0 to 100."""
     with opened() as octet:
         octet.tasks.progress(task_id, own_token(octet, task_id, token), percent, note)
     emit({"task": task_id, "progress": percent}, f"task {task_id}: {percent:g}%", as_json)
@@ -199,12 +203,12 @@ def progress(task_id: str, percent: float, note: str, token: str | None, as_json
 @click.option(
     "--branch", default="", help="The branch that holds the work; default: the current one."
 )
-@click.option("--note", default="", help="What was done and how it was checked.")
+@click.option("--note", default="", help="What was done, and how it was checked.")
 @token_option
 @json_option
 def submit(task_id: str, branch: str, note: str, token: str | None, as_json: bool) -> None:
-    """Hand built work on to its first gate; your claim ends. Again, with a new commit: what was
-    judged before counts no more.
+    """Submit finished work to its first gate; your claim ends. A new commit may be submitted again,
+    and its gates start anew.
     """
     directory = start_directory() or Path.cwd()
     with opened() as octet:
@@ -239,12 +243,12 @@ def submit(task_id: str, branch: str, note: str, token: str | None, as_json: boo
 
 @task_group.command("complete")
 @click.argument("task_id", metavar="ID")
-@click.option("--result", default="", help="What came of it.")
+@click.option("--result", default="", help="The result.")
 @click.option("--commit", default="", help="The merge commit.")
 @token_option
 @json_option
 def complete(task_id: str, result: str, commit: str, token: str | None, as_json: bool) -> None:
-    """Mark a task done; one with a branch is done only from the merge stage."""
+    """Mark a task as done; a task with a branch must be at the merge stage."""
     with opened() as octet:
         octet.tasks.complete(task_id, own_token(octet, task_id, token), result, commit)
     emit({"task": task_id, "state": "done"}, f"task {task_id} is done", as_json)
@@ -252,11 +256,11 @@ def complete(task_id: str, result: str, commit: str, token: str | None, as_json:
 
 @task_group.command("fail")
 @click.argument("task_id", metavar="ID")
-@click.option("--reason", required=True, help="What went wrong, for the next to try.")
+@click.option("--reason", required=True, help="What went wrong, for the next attempt.")
 @token_option
 @json_option
 def fail(task_id: str, reason: str, token: str | None, as_json: bool) -> None:
-    """Give a task back as failed; after its last attempt it is dead. From a gate it goes back to be
+    """Release a task as failed; after its last attempt it is dead. From a gate it goes back to be
     built again.
     """
     with opened() as octet:
@@ -274,11 +278,11 @@ def fail(task_id: str, reason: str, token: str | None, as_json: bool) -> None:
 
 @task_group.command("release")
 @click.argument("task_id", metavar="ID")
-@click.option("--note", default="", help="Why, for the next to claim it.")
+@click.option("--note", default="", help="The reason, for its next holder.")
 @token_option
 @json_option
 def release(task_id: str, note: str, token: str | None, as_json: bool) -> None:
-    """Give a task back untried; no attempt is counted."""
+    """Release a task; no attempt is counted."""
     with opened() as octet:
         shown = own_token(octet, task_id, token)
         rescue_held_task(octet, task_id)
@@ -288,10 +292,10 @@ def release(task_id: str, note: str, token: str | None, as_json: bool) -> None:
 
 @task_group.command("cancel")
 @click.argument("task_id", metavar="ID")
-@click.option("--reason", default="", help="Why it is not wanted any more.")
+@click.option("--reason", default="", help="Why it is no longer wanted.")
 @json_option
 def cancel(task_id: str, reason: str, as_json: bool) -> None:
-    """Take a task out of the queue for good; whoever holds it holds it no longer."""
+    """Remove a task from the queue for good; its holder loses it."""
     with opened() as octet:
         holder = octet.tasks.cancel(task_id, reason, by=caller(octet))
     ended = f"; {holder} holds it no longer" if holder else ""
@@ -306,7 +310,7 @@ def cancel(task_id: str, reason: str, as_json: bool) -> None:
 @click.argument("task_id", metavar="ID")
 @json_option
 def retry(task_id: str, as_json: bool) -> None:
-    """Queue a dead or cancelled task again, with all its attempts."""
+    """Queue a dead or cancelled task again, with new attempts."""
     with opened() as octet:
         state = octet.tasks.retry(task_id, by=caller(octet))
     emit({"task": task_id, "state": str(state)}, f"task {task_id} is {state} again", as_json)

@@ -16,14 +16,14 @@ from octet.core.tasks.graph import connected, render_dot, render_mermaid, render
 from octet.core.tasks.plan_files import Planned, read_plan
 from octet.core.tasks.plans import check_plan
 
-MOST_DRAWN = 10_000
+MAX_DRAWN = 10_000
 
 
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @json_option
 def import_plan(file: Path, as_json: bool) -> None:
-    """Add all tasks of a plan (.json, .md, .yaml), or none; they may depend on each other."""
+    """Add all tasks of a plan (.json, .md, .yaml) or none; they may depend on each other."""
     plan = read_plan(file)
     try:
         check_plan([planned.task for planned in plan])
@@ -38,8 +38,8 @@ def import_plan(file: Path, as_json: bool) -> None:
 
 
 def _line_of(message: str, plan: Sequence[Planned]) -> str:
-    """`:LINE` of the first task that the message names, by its id or as what it depends on; "" when
-    it names none.
+    """`:LINE` of the first task that the message names by its id or by a dependency; "" without
+    one.
     """
     words = set(message.replace(";", " ").replace(":", " ").split())
     named = [planned.line for planned in plan if planned.task.id in words] or [
@@ -50,16 +50,16 @@ def _line_of(message: str, plan: Sequence[Planned]) -> str:
 
 @click.command("graph")
 @click.argument("task_id", metavar="ID", required=False)
-@click.option("--all", "everything", is_flag=True, help="Also what is done or cancelled.")
+@click.option("--all", "everything", is_flag=True, help="Also tasks that are done or cancelled.")
 @click.option("--dot", "form", flag_value="dot", help="For Graphviz.")
 @click.option("--mermaid", "form", flag_value="mermaid", help="For Mermaid.")
 @json_option
 def graph(task_id: str | None, everything: bool, form: str | None, as_json: bool) -> None:
-    """What waits for what: each task below what it depends on; with ID only what hangs together
-    with it.
+    """Show the graph of tasks, each below those that it depends on; with ID, only the part that is
+    connected with it.
     """
     with opened() as octet:
-        tasks = {task.id: task for task in octet.tasks.list(limit=MOST_DRAWN)}
+        tasks = {task.id: task for task in octet.tasks.list(limit=MAX_DRAWN)}
     if task_id and task_id not in tasks:
         raise NotFound(f"no task {task_id}: `octet task list` shows them")
     wanted = connected(tasks, task_id) if task_id else tasks if everything else unfinished(tasks)

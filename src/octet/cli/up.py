@@ -35,10 +35,12 @@ MOST_HEADLINE = 120
 @click.option(
     "--developers",
     type=click.IntRange(1, MOST_DEVELOPERS),
-    help="How many developers; default: [crew] in octet.toml, else 2.",
+    help="Number of developers; default: [crew] in octet.toml, else 2.",
 )
 @click.option(
-    "--headless", is_flag=True, help="Without terminals; the sessions' output goes to log files."
+    "--headless",
+    is_flag=True,
+    help="Without terminals; the output of the sessions goes to log files.",
 )
 @click.option(
     "--role",
@@ -50,13 +52,15 @@ MOST_HEADLINE = 120
 @click.option(
     "--feature",
     metavar="TEXT",
-    help="What to build, for the orchestrator; - reads it from standard input.",
+    help="What to build, for the orchestrator; `-` reads standard input.",
 )
 @click.option(
-    "--force", is_flag=True, help="As many as asked for, although this machine may drown."
+    "--force",
+    is_flag=True,
+    help="Start all that were asked for, even if it overloads this machine.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Only show what would be started, and with which permissions."
+    "--dry-run", is_flag=True, help="Only show the sessions to start, and their permissions."
 )
 @json_option
 def up_command(
@@ -68,10 +72,10 @@ def up_command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Start the crew of this repository: a session of Claude Code for each role; or what is missing
+    """Start the crew of this repository, a session of Claude Code for each role, or what is missing
     of it.
 
-    It goes on when the terminal is closed; `octet down` ends it, and `octet status` shows it.
+    It outlives the terminal. `octet status` shows it, `octet down` ends it.
     """
     text = _read_feature(feature)
     with opened() as octet:
@@ -99,21 +103,19 @@ def up_command(
 
 
 @click.command("down")
-@click.option(
-    "--now", is_flag=True, help="Give back what is being worked on at once, with the work so far."
-)
+@click.option("--now", is_flag=True, help="Release tasks in work at once, with the work so far.")
 @click.option(
     "--timeout",
     "timeout_s",
     type=Duration(),
     default="5m",
     show_default=True,
-    help="How long to wait for what is being worked on.",
+    help="How long to wait for tasks in work.",
 )
 @json_option
 def down_command(now: bool, timeout_s: float, as_json: bool) -> None:
-    """End the crew: each session finishes what it holds, or hands it over, and ends. `octet up`
-    goes on where it was.
+    """End the crew: each session finishes its tasks, or releases them, and ends. `octet up` goes on
+    where it was.
     """
     with opened() as octet:
         project_of(octet)
@@ -140,25 +142,23 @@ def _read_feature(feature: str | None) -> str:
     text = (sys.stdin.read(MAX_TEXT + 1) if feature == "-" else feature).strip()
     if not text or len(text) > MAX_TEXT:
         raise UsageError(
-            f"a feature is a text of 1 to {MAX_TEXT} characters: write more into a file of "
-            "the repository, and name that"
+            f"a feature is a text of 1 to {MAX_TEXT} characters: put a longer one into a file of "
+            "the repository, and name the file"
         )
     return text
 
 
 def _add_feature(octet: Octet, text: str) -> Task:
-    """A task of the plan stage: it is in the store before anybody is told, and one orchestrator
-    claims it.
-    """
+    """Add a task of the plan stage, which an orchestrator claims."""
     headline = plain(text.splitlines()[0], MOST_HEADLINE)
     return octet.tasks.add(headline, description=text, stage=PLAN, created_by=caller(octet).id)
 
 
 def _refuse_members(octet: Octet, report: CrewReport | None) -> None:
-    """A member that ends its crew would wait for itself.
+    """Check the caller: a member that ends its crew would wait for itself.
 
     Raises:
-        Refused: the caller is one.
+        Refused: the caller is a member.
     """
     if not by_an_agent() or report is None:
         return
@@ -166,7 +166,7 @@ def _refuse_members(octet: Octet, report: CrewReport | None) -> None:
     if any(
         agent.id == me.id for agents in agents_of([me], report.members).values() for agent in agents
     ):
-        raise Refused(f"{me.id} is of this crew: only a person ends it, in a terminal of their own")
+        raise Refused(f"{me.id} is a member of this crew: only a person can end it, in a terminal")
 
 
 def _plan_text(octet: Octet, prepared: PreparedCrew) -> str:
@@ -220,7 +220,7 @@ def _started_text(prepared: PreparedCrew, started: StartedCrew, task: Task | Non
     wanted, new = prepared.wanted, started.new
     lines = [*prepared.plan.notices]
     if new:
-        lines.append(f"up: {', '.join(sorted(started.agents.values())) or 'nobody yet'}")
+        lines.append(f"up: {', '.join(sorted(started.agents.values())) or 'none yet'}")
     else:
         lines.append(f"the crew is up: {len(wanted.members)} sessions, nothing is missing")
     lines += [f"{one.name} {_why(prepared, one)}" for one in new if one.name not in started.agents]
@@ -264,9 +264,9 @@ def _started_data(
 
 
 def _ended_text(ended: EndedCrew) -> str:
-    lines = [f"ended: {', '.join(ended.members) or 'nobody was left'}"]
+    lines = [f"ended: {', '.join(ended.members) or 'no member was left'}"]
     lines += [
-        f"task {task} waits again, as far as {agent} came with it"
+        f"task {task} waits again, with the work of {agent} so far"
         for task, agent in ended.released.items()
     ]
     for tree in ended.kept:

@@ -1,1 +1,1 @@
-"""What the commands share."""
+"""What several commands share."""

@@ -62,7 +62,7 @@ def _still(octet: Octet, asking: Agent) -> Agent:
     """The agent that began this command, as it is registered now.
 
     Raises:
-        Refused: its session has ended; who is found in its place is somebody else.
+        Refused: its session has ended, and another agent is found in its place.
     """
     now = caller(octet)
     if now.process != asking.process:

@@ -26,8 +26,8 @@ def opened(wait_s: float = 0.0) -> Iterator[Octet]:
 
 
 def _have_served(root: Path, url: str) -> None:
-    """Without a daemon a command works all the same; but nobody sweeps up after the dead until one
-    runs.
+    """Make sure that a daemon serves the project. A command works without one, but until one runs,
+    dead agents keep what they hold.
     """
     from octet.daemon.process import control
 
@@ -44,7 +44,7 @@ def start_directory() -> Path | None:
 
 
 def store_of_directory() -> str | None:
-    """The URL that is set for this directory; None for the embedded server. Needs no repository."""
+    """The URL set for this directory, None for the embedded server. Needs no repository."""
     explicit = _given().get("redis_url")
     try:
         return store_url(open_project(start_directory()), explicit)
@@ -53,7 +53,7 @@ def store_of_directory() -> str | None:
 
 
 def given_url() -> str:
-    """The store's URL that --redis names; "" for none."""
+    """The store's URL by --redis; "" without it."""
     return _given().get("redis_url") or ""
 
 

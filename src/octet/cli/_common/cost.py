@@ -1,6 +1,4 @@
-"""What `octet status --cost` shows: tokens by agent, task and day, and the budgets that hold
-somebody.
-"""
+"""What `octet status --cost` shows: tokens by agent, task and day, and the budgets in force."""
 
 from __future__ import annotations
 
@@ -14,17 +12,17 @@ from octet.client.api import Octet
 from octet.core.usage.transcripts import Tokens
 from octet.project.config import Config
 
-MOST_SHOWN = 20
+MAX_SHOWN = 20
 HEADINGS = ["TOKENS", "INPUT", "OUTPUT", "CACHE WRITE", "CACHE READ", "ANSWERS"]
 
 
 def config_of(octet: Octet) -> Config:
-    """The project's settings; the defaults for one that was only named."""
+    """The project's settings; the defaults for a project without a repository."""
     return octet.project.config if octet.project else Config(octet.name)
 
 
 def budgets_data(octet: Octet) -> list[dict[str, Any]]:
-    """The budgets that hold the crew or a task's holder now, ready for JSON."""
+    """The exhausted budgets, which pause agents now, ready for JSON."""
     return [
         {**asdict(budget), "reason": budget.reason()}
         for budget in octet.cost.reached(config_of(octet))
@@ -51,7 +49,7 @@ def tokens_line(tokens: Tokens) -> str:
 
 
 def collect_cost(octet: Octet) -> dict[str, Any]:
-    """One reading of the sums, ready for JSON."""
+    """The sums as they are now, ready for JSON."""
     cost, config = octet.cost, config_of(octet)
     found = {"agents": cost.agents(), "tasks": cost.tasks(), "days": cost.days()}
     data: dict[str, Any] = {
@@ -69,7 +67,7 @@ def collect_cost(octet: Octet) -> dict[str, Any]:
 
 
 def render_cost(data: Mapping[str, Any]) -> str:
-    """The reading for people: today's budget, then the days, agents and tasks that used most."""
+    """For people: today's budget, then days, agents and tasks by tokens used."""
     used, limit = (
         data["days"].get(data["today"], tokens_data(Tokens()))["total"],
         data["limits"]["day_tokens"],
@@ -87,11 +85,11 @@ def render_cost(data: Mapping[str, Any]) -> str:
             if name
         ]
         more = (
-            [f"  and {len(rows) - MOST_SHOWN} more: --json shows all"]
-            if len(rows) > MOST_SHOWN
+            [f"  and {len(rows) - MAX_SHOWN} more: --json shows all"]
+            if len(rows) > MAX_SHOWN
             else []
         )
-        lines += ["", table([heading, *HEADINGS], rows[:MOST_SHOWN]), *more] if rows else []
+        lines += ["", table([heading, *HEADINGS], rows[:MAX_SHOWN]), *more] if rows else []
     return "\n".join(lines)
 
 

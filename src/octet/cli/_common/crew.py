@@ -12,7 +12,7 @@ from octet.crew.record import GIVEN_UP, UP, CrewDirectory, agents_of
 
 
 def crew_data(project: str, agents: Sequence[Agent]) -> dict[str, Any] | None:
-    """The project's crew on this machine, ready for JSON; None where none shall be up."""
+    """The project's crew on this machine, ready for JSON; None if none is wanted."""
     directory = CrewDirectory.of(project)
     wanted, report = directory.read_wanted(), directory.read_report()
     if wanted is None or not wanted.members:
@@ -41,7 +41,7 @@ def crew_lines(crew: dict[str, Any] | None) -> list[str]:
     where = f"tmux session {crew['tmux']}" if crew["tmux"] else crew["mode"]
     if not crew["supervised"]:
         return [
-            f"crew    {where}: its supervisor has ended, `octet up` goes on, `octet down` ends it"
+            f"crew    {where}: its supervisor has ended, `octet up` goes on with it, `octet down` ends it"
         ]
     up = [one for one in crew["members"] if one["state"] == UP]
     lines = [f"crew    {where}: {len(up)} of {crew['wanted']} sessions up"]

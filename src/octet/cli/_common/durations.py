@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-LONGEST_S = 30 * 86400
+MAX_S = 30 * 86400
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """A time such as 90s, 10m, 2h, in seconds; `never` for ever where that may be."""
+    """A time such as 90s, 10m or 2h, in seconds; `never`, where allowed, is infinite."""
 
     name = "time"
 
@@ -22,7 +22,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Seconds; whatever is no time is a usage error."""
+        """Seconds; anything else is a usage error."""
         if self._never and value == "never":
             return math.inf
         number, unit = (
@@ -32,7 +32,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
             seconds = float(number) * (unit or float("nan"))
         except ValueError:
             seconds = float("nan")
-        if not (0 <= seconds <= LONGEST_S or (self._never and seconds == math.inf)):
+        if not (0 <= seconds <= MAX_S or (self._never and seconds == math.inf)):
             self.fail(
                 f"{value!r} is no time: write it as 90s, 10m or "
                 f"2h{' (or never)' if self._never else ''}",

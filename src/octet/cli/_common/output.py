@@ -1,8 +1,7 @@
-"""What commands print: a line or a table for people, JSON for programs; text from elsewhere cannot
-move the cursor.
+"""What commands print: a line or a table for people, JSON for programs.
 
-Each cell and fact is made `plain` where its line is built; `emit` takes out once more whatever a
-terminal would act on.
+Text from elsewhere cannot move the cursor: it is made `plain` where its line is built, and `emit`
+removes once more all that a terminal acts on.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def emit(value: Any, line: str, as_json: bool) -> None:
-    """Print `value` as JSON, or `line`, which may be several."""
+    """Print `value` as JSON, or `line`, which may be several lines."""
     text = json.dumps(to_data(value), ensure_ascii=True) if as_json else visible(line)
     if text:
         click.echo(text)
 
 
 def visible(text: str) -> str:
-    """`text` without the characters that a terminal would act on; line ends and tabs stay."""
+    """`text` without the characters that a terminal acts on; line ends and tabs stay."""
     return (
         text
         if text.isprintable()
@@ -59,7 +58,7 @@ def confirmed(question: str) -> bool:
     """Ask a person, on stderr.
 
     Raises:
-        Refused: there is nobody to answer.
+        Refused: there is no terminal to answer from.
     """
     try:
         return click.confirm(question, err=True)
@@ -67,4 +66,4 @@ def confirmed(question: str) -> bool:
         if not isinstance(error.__context__, EOFError):
             raise
         click.echo(err=True)  # the question has no line end of its own
-        raise Refused("nobody is there to confirm it: add --yes when you are sure") from error
+        raise Refused("no terminal to confirm it: add --yes if you are sure") from error

@@ -1,4 +1,4 @@
-"""How a task's records, and what its gates want changed, are shown to people and programs."""
+"""How the records of a task's gates are shown to people and programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_LINE = 500
 
 
 def records_data(task: Task, records: Sequence[Record]) -> list[dict[str, Any]]:
-    """For `--json`: each record's fields, and whether it is about another commit than the task's."""
+    """For `--json`: each record's fields; `stale` if it is about another commit than the task's."""
     return [{**asdict(record), "stale": record.is_stale(task.commit)} for record in records]
 
 
@@ -44,7 +44,7 @@ def full_lines(task: Task, records: Sequence[Record], now_ms: int) -> list[str]:
 
 
 def text_lines(text: str) -> list[str]:
-    """Lines of a text that somebody else wrote, made plain; as many as fit."""
+    """The lines of a text from elsewhere, made plain; as many as fit."""
     lines = [plain(line, MAX_LINE) for line in text.splitlines() if line.strip()]
     return (
         lines

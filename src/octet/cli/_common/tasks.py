@@ -21,14 +21,16 @@ token_option = click.option("--token", help="Fencing token; default: that of you
 
 
 def take(octet: Octet, agent: Agent, stage: str, task_id: str | None, wait_s: float) -> Task:
-    """Claim a task of a stage: the one named, or the first that fits, waited for at most `wait_s`
+    """Claim a task of a stage: the named one, or the first that fits, after at most `wait_s`
     seconds.
 
     Raises:
         UsageError: both an id and a wait. The others are those of `Tasks.claim`.
     """
     if task_id and wait_s:
-        raise UsageError("--wait takes whatever comes first: leave out the task's id, or --wait")
+        raise UsageError(
+            "--wait takes the first task that comes: leave out the task's id, or --wait"
+        )
     return (
         claim_when_there(octet.store, agent, stage, wait_s)
         if wait_s
@@ -40,8 +42,8 @@ def served_stage(agent: Agent, asked: str | None) -> str:
     """The stage that an agent claims for.
 
     Raises:
-        Refused: its role serves another, and it has not the capability for this one. A guest may
-            take any.
+        Refused: its role serves another, and it lacks the capability for this one. A guest may
+            serve any.
     """
     own = stage_of_role(agent.role)
     if asked and own and asked not in {own, *agent.capabilities}:
@@ -53,24 +55,20 @@ def served_stage(agent: Agent, asked: str | None) -> str:
 
 
 def describe(task: Task) -> str:
-    """A task for people: what there is to say of it, a line each."""
-    now = int(time.time() * 1000)  # only an age for people; nothing is decided by it
+    """A task for people, a line for each fact."""
+    now = int(time.time() * 1000)  # for ages only; decides nothing
     lines = [
         f"task {task.id}: {plain(task.title)}",
         f"  state     {task.state} ({task.stage} stage), priority {task.priority:g}",
     ]
     facts = {
-        "holder": f"{task.holder}, token {task.token}, {age(task.claimed_ms, now)}, {task.progress:g}%"
-        if task.holder
-        else "",
+        "holder": _holder(task, now),
         "note": task.note,
         "author": task.author,
         "branch": f"{task.branch} {task.commit[:12]}" if task.branch else "",
         "merged": task.merge_commit,
         "last": _last(task),
-        "rescued": f"{task.rescue_ref} ({task.rescue_size}): `octet task rescue {task.id}` applies it"
-        if task.rescue_ref
-        else "",
+        "rescued": _rescued(task),
         "after": ", ".join(task.after),
         "needs": ", ".join(task.needs),
         "accept": task.accept,
@@ -94,6 +92,19 @@ def _ended(ended: FailedAttempt, now_ms: int) -> str:
         f"attempt {ended.attempt} at the {plain(ended.stage, 40)} stage ({who}): "
         f"{plain(ended.reason, 300)}"
     )
+
+
+def _holder(task: Task, now_ms: int) -> str:
+    if not task.holder:
+        return ""
+    held = age(task.claimed_ms, now_ms)
+    return f"{task.holder}, token {task.token}, {held}, {task.progress:g}%"
+
+
+def _rescued(task: Task) -> str:
+    if not task.rescue_ref:
+        return ""
+    return f"{task.rescue_ref} ({task.rescue_size}): `octet task rescue {task.id}` applies it"
 
 
 def _last(task: Task) -> str:
