@@ -92,7 +92,7 @@ def test_what_fails_ends_with_exit_code_one(tested: Shop) -> None:
 def test_nothing_to_do_is_refused(tested: Shop) -> None:
     """Both say that nothing waits."""
     assert "nothing waits" in tested.refuses("merge", "run", "--once")
-    assert "nothing waits" in tested.refuses("test", "run")
+    assert "no task waits" in tested.refuses("test", "run")
 
 
 def test_a_dirty_checkout_is_named(tested: Shop) -> None:
