@@ -255,7 +255,7 @@ def check_once(git: Git, works: dict[str, str], strategy: Strategy) -> None:
 def test_a_kill_at_every_step(
     alone: Path, lander: Lander, strategy: Strategy, count: int, remote: str
 ) -> None:
-    """Killed before or after any git command, the next landing mends what was left and lands each
+    """Killed before or after any git command, the next landing recovers what was left and lands each
     work exactly once.
     """
     template = Story(alone / "template", count, remote)

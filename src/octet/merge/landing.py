@@ -96,7 +96,7 @@ def land(
 
 @dataclass(frozen=True)
 class _Batch:
-    """Works that are combined and tested together; `rounds` counts the vain tries so far."""
+    """Works that are combined and tested together; `rounds` counts the failed rounds so far."""
 
     works: Sequence[Work]
     rounds: int = 0

@@ -19,8 +19,8 @@ from octet.worktree.creation import prepare_worktree
 
 
 def test_conflicts_are_foreseen(octet: Octet, guardian: Agent) -> None:
-    """What waits for its review goes back at once, who is still building is told; what fits is left
-    alone.
+    """Work that waits for its review goes back at once, a developer who is still building is told;
+    work that fits is left alone.
     """
     at_review = built(octet, {"a.txt": "at review\n"}, gates=["review", "merge"])
     fits = built(octet, {"b.txt": "fits\n"}, gates=["review", "merge"])

@@ -87,7 +87,7 @@ def wreck(git: Git) -> Wreck:
 
 
 def test_nothing_had_happened_yet(wreck: Wreck) -> None:
-    """The record alone is no matter."""
+    """The record alone does no harm."""
     wreck.check()
 
 
@@ -113,7 +113,7 @@ def test_files_half_way(wreck: Wreck) -> None:
 
 
 def test_a_branch_that_had_moved(git: Git) -> None:
-    """Killed after the branch moved and before it was said: the checkout is brought to where the
+    """Killed after the branch moved and before it was reported: the checkout is brought to where the
     branch is.
     """
     wreck = Wreck(git)
@@ -156,7 +156,7 @@ def test_locks_that_died_with_it(wreck: Wreck) -> None:
 @pytest.mark.usefixtures("short_patience")
 @pytest.mark.parametrize("name", ["index.lock", "refs/heads/main.lock", "HEAD.lock"])
 def test_a_lock_of_somebody_else_stays(wreck: Wreck, name: str) -> None:
-    """What git or a person put there is waited for, named, and never removed; the work lands when
+    """A lock of git or a person is named, waited for and never removed; the work lands when
     it is gone.
     """
     lock = wreck.inside / name
@@ -172,7 +172,7 @@ def test_a_lock_of_somebody_else_stays(wreck: Wreck, name: str) -> None:
 
 @pytest.mark.usefixtures("short_patience")
 def test_a_git_that_outlived_its_landing(wreck: Wreck) -> None:
-    """While one of the killed landing's git commands runs, nothing is mended under it."""
+    """While one of the killed landing's git commands runs, nothing is recovered under it."""
     wreck.files_ahead()
     with open(wreck.inside / move_record.RECORD) as record:
         fcntl.flock(record, fcntl.LOCK_EX)
