@@ -99,9 +99,7 @@ def _paths(
 
 
 def _checkout(call: Call, checkout: Checkout) -> Iterator[Write]:
-    flags, operands = parse_options(
-        call.words, {"b", "B", "orphan", "conflict", "pathspec-from-file"}
-    )
+    flags, operands = parse_options(call.words, "b B orphan conflict pathspec-from-file")
     if {"b", "B", "orphan"} & flags.keys() and not {"f", "force"} & flags.keys():
         return  # a new branch at this commit, or git refuses
     if "pathspec-from-file" in flags or {"p", "patch"} & flags.keys():
@@ -121,9 +119,7 @@ def _checkout(call: Call, checkout: Checkout) -> Iterator[Write]:
 
 def _switch(call: Call, checkout: Checkout) -> Iterator[Write]:
     """The files of everybody become another branch's; making a new branch here changes none."""
-    flags, operands = parse_options(
-        call.words, {"c", "C", "create", "force-create", "orphan", "conflict"}
-    )
+    flags, operands = parse_options(call.words, "c C create force-create orphan conflict")
     forced = {"f", "force", "discard-changes"} & flags.keys()
     if forced or (
         operands
@@ -134,7 +130,7 @@ def _switch(call: Call, checkout: Checkout) -> Iterator[Write]:
 
 
 def _restore(call: Call, checkout: Checkout) -> Iterator[Write]:
-    flags, operands = parse_options(call.words, {"s", "source", "conflict", "pathspec-from-file"})
+    flags, operands = parse_options(call.words, "s source conflict pathspec-from-file")
     if {"S", "staged"} & flags.keys() and not {"W", "worktree"} & flags.keys():
         return
     yield from _paths(operands, checkout)
@@ -148,7 +144,7 @@ def _reset(call: Call, checkout: Checkout) -> Iterator[Write]:
 
 
 def _remove(call: Call, checkout: Checkout) -> Iterator[Write]:
-    flags, operands = parse_options(call.words, {"pathspec-from-file"})
+    flags, operands = parse_options(call.words, "pathspec-from-file")
     if not {"cached", "n", "dry-run"} & flags.keys():
         yield from _paths(operands, checkout, removes=True)
 
@@ -169,7 +165,7 @@ def _move(call: Call, checkout: Checkout) -> Iterator[Write]:
 
 
 def _clean(call: Call, checkout: Checkout) -> Iterator[Write]:
-    flags, operands = parse_options(call.words, {"e", "exclude"})
+    flags, operands = parse_options(call.words, "e exclude")
     if {"n", "dry-run"} & flags.keys():
         return
     if operands:
@@ -188,29 +184,14 @@ def _commit(call: Call, checkout: Checkout) -> Iterator[Write]:
     """`-a` takes the unfinished changes of others along."""
     flags, _ = parse_options(
         call.words,
-        {
-            "m",
-            "message",
-            "F",
-            "file",
-            "C",
-            "c",
-            "t",
-            "author",
-            "date",
-            "fixup",
-            "squash",
-            "trailer",
-        },
+        "m message F file C c t author date fixup squash trailer",
     )
     if {"a", "all"} & flags.keys() and "dry-run" not in flags:
         yield _everything(checkout)
 
 
 def _apply(call: Call, checkout: Checkout) -> Iterator[Write]:
-    flags, _ = parse_options(
-        call.words, {"p", "C", "directory", "exclude", "include", "whitespace"}
-    )
+    flags, _ = parse_options(call.words, "p C directory exclude include whitespace")
     if not {"check", "stat", "numstat", "summary", "cached"} & flags.keys():
         yield _everything(checkout)
 
@@ -221,7 +202,7 @@ def _read_tree(call: Call, checkout: Checkout) -> Iterator[Write]:
 
 
 def _checkout_index(call: Call, checkout: Checkout) -> Iterator[Write]:
-    flags, operands = parse_options(call.words, {"prefix", "stage"})
+    flags, operands = parse_options(call.words, "prefix stage")
     if {"f", "force"} & flags.keys() and "prefix" not in flags:
         yield from _paths(operands, checkout)
         if {"a", "all", "stdin"} & flags.keys():

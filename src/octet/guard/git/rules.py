@@ -128,20 +128,9 @@ def _fetch(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 def _fetched(call: Call, checkout: Checkout) -> Iterator[Effect]:
     """`fetch origin x:main` moves the local main."""
-    valued = {
-        "o",
-        "server-option",
-        "upload-pack",
-        "depth",
-        "deepen",
-        "shallow-since",
-        "shallow-exclude",
-        "refmap",
-        "j",
-        "jobs",
-        "s",
-        "X",
-    }
+    valued = (
+        "o server-option upload-pack depth deepen shallow-since shallow-exclude refmap j jobs s X"
+    )
     for refspec in parse_options(call.words, valued)[1][1:]:
         _, colon, target = refspec.partition(":")
         if colon:
@@ -151,7 +140,7 @@ def _fetched(call: Call, checkout: Checkout) -> Iterator[Effect]:
 def _rebase(call: Call, checkout: Checkout) -> Iterator[Effect]:
     flags, operands = parse_options(
         call.words,
-        {"onto", "x", "exec", "s", "strategy", "X", "strategy-option", "C", "whitespace", "empty"},
+        "onto x exec s strategy X strategy-option C whitespace empty",
     )
     if "root" in flags:
         operands.insert(0, "")
@@ -166,7 +155,7 @@ def _reset(call: Call, checkout: Checkout) -> Iterator[Effect]:
     """With paths it only unstages; without a commit it moves nothing, but `--hard` throws
     everybody's changes away.
     """
-    flags, operands = parse_options(call.words, {"pathspec-from-file"})
+    flags, operands = parse_options(call.words, "pathspec-from-file")
     mode = {"hard", "soft", "mixed", "merge", "keep"} & flags.keys()
     if {"p", "patch", "pathspec-from-file"} & flags.keys() or (
         not mode and _only_paths(flags, operands, checkout)
@@ -184,9 +173,7 @@ def _only_paths(flags: Mapping[str, str], operands: list[str], checkout: Checkou
 
 
 def _push(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = parse_options(
-        call.words, {"o", "push-option", "repo", "receive-pack", "exec"}
-    )
+    flags, operands = parse_options(call.words, "o push-option repo receive-pack exec")
     if {"n", "dry-run"} & flags.keys():
         return
     if "mirror" in flags:
@@ -237,7 +224,7 @@ def _pushed(refspec: str, checkout: Checkout, *, force: bool, delete: bool) -> I
 def _branch_command(call: Call, checkout: Checkout) -> Iterator[Effect]:
     flags, operands = parse_options(
         call.words,
-        {"u", "set-upstream-to", "contains", "no-contains", "points-at", "format", "sort"},
+        "u set-upstream-to contains no-contains points-at format sort",
     )
     names = flags.keys()
     if {"r", "remotes", "list", "l"} & names:
@@ -283,9 +270,7 @@ def _taken_up(name: str, checkout: Checkout) -> Iterator[Effect]:
 
 
 def _checkout_command(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = parse_options(
-        call.words, {"b", "B", "orphan", "conflict", "pathspec-from-file"}
-    )
+    flags, operands = parse_options(call.words, "b B orphan conflict pathspec-from-file")
     if "B" in flags:
         yield from _others(_ref(flags["B"]), checkout, "make a branch of your own")
         yield from _branch(_ref(flags["B"]), checkout)
@@ -317,9 +302,7 @@ def _switch_to(call: Call, operands: list[str], checkout: Checkout) -> None:
 
 
 def _switch(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = parse_options(
-        call.words, {"c", "C", "create", "force-create", "orphan", "conflict"}
-    )
+    flags, operands = parse_options(call.words, "c C create force-create orphan conflict")
     if forced := flags.get("C") or flags.get("force-create"):
         yield from _others(_ref(forced), checkout, "make a branch of your own")
         yield from _branch(_ref(forced), checkout)
@@ -339,7 +322,7 @@ def _worktree(call: Call, checkout: Checkout) -> Iterator[Effect]:
         yield Forbidden(_WORKTREE)
     elif verb == "add":
         yield from _branch(
-            _ref(parse_options(call.words[1:], {"b", "B", "reason"})[0].get("B", "")), checkout
+            _ref(parse_options(call.words[1:], "b B reason")[0].get("B", "")), checkout
         )
 
 
@@ -364,7 +347,7 @@ def _stash(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 
 def _update_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = parse_options(call.words, {"m"})
+    flags, operands = parse_options(call.words, "m")
     if "stdin" in flags:
         yield Forbidden(
             "it can move any branch: give `git update-ref` the ref and the commit as words"
@@ -378,7 +361,7 @@ def _update_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 
 def _symbolic_ref(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = parse_options(call.words, {"m"})
+    flags, operands = parse_options(call.words, "m")
     if len(operands) < 2 and not {"d", "delete"} & flags.keys():
         return
     if operands and operands[0] == "HEAD":
@@ -394,7 +377,7 @@ def _filter(_call: Call, _checkout: Checkout) -> Iterator[Effect]:
 
 
 def _clean(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    flags, operands = parse_options(call.words, {"e", "exclude"})
+    flags, operands = parse_options(call.words, "e exclude")
     twice = sum(word.count("f") for word in call.words if word[:1] == "-" and word[:2] != "--") > 1
     dry = {"n", "dry-run"} & flags.keys()
     if (
@@ -408,7 +391,7 @@ def _clean(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 
 def _repack(call: Call, _checkout: Checkout) -> Iterator[Effect]:
-    flags, _ = parse_options(call.words, {"f", "window", "depth", "threads"})
+    flags, _ = parse_options(call.words, "f window depth threads")
     if "d" in flags and {"a", "A"} & flags.keys() and not {"k", "keep-unreachable"} & flags.keys():
         yield Forbidden(_REPACK)
 
@@ -418,7 +401,7 @@ def _fast_import(_call: Call, _checkout: Checkout) -> Iterator[Effect]:
 
 
 def _subtree(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    _, operands = parse_options(call.words, {"P", "prefix", "m", "message", "b", "branch", "onto"})
+    _, operands = parse_options(call.words, "P prefix m message b branch onto")
     if operands[:1] == ["push"]:
         yield from _branch(_ref(operands[-1].rpartition(":")[2]), checkout)
     elif operands[:1] != ["split"]:
@@ -426,9 +409,7 @@ def _subtree(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 
 def _config(call: Call, _checkout: Checkout) -> Iterator[Effect]:
-    _, operands = parse_options(
-        call.words, {"f", "file", "blob", "type", "default", "value", "comment"}
-    )
+    _, operands = parse_options(call.words, "f file blob type default value comment")
     operands = operands[1:] if operands[:1] == ["set"] else operands
     if len(operands) > 1 and operands[0].lower() == "core.hookspath":
         yield Forbidden(_HOOKS_PATH)

@@ -41,20 +41,7 @@ __all__ = ["Forbidden", "GitEffect", "Moves", "git_effects"]
 _ALIAS_DEPTH = 4
 _CALL_LIMIT = 120
 _EFFECT_LIMIT = 150
-_INIT_VALUED = frozenset(
-    {
-        "b",
-        "branch",
-        "initial-branch",
-        "o",
-        "origin",
-        "depth",
-        "template",
-        "separate-git-dir",
-        "reference",
-        "c",
-    }
-)
+_INIT_VALUED = "b branch initial-branch o origin depth template separate-git-dir reference c"
 
 
 @dataclass(frozen=True)
@@ -140,7 +127,7 @@ class _Follower:
         """Commands that git runs: `rebase --exec`, `bisect run`."""
         text = ""
         if call.subcommand == "rebase":
-            flags, _ = parse_options(call.words, {"x", "exec", "onto", "s", "X"})
+            flags, _ = parse_options(call.words, "x exec onto s X")
             text = flags.get("x") or flags.get("exec") or ""
         elif call.subcommand == "bisect" and call.words[:1] == ("run",):
             text = quote_words(call.words[1:])

@@ -42,7 +42,7 @@ def operands_of(program: str, words: Sequence[str]) -> Operands:
         yield from find(words)
 
 
-def _each(*valued: str, removes: bool = False, skip: int = 0) -> Program:
+def _each(valued: str = "", *, removes: bool = False, skip: int = 0) -> Program:
     """Every operand behind the first `skip`; `valued` are options that take the next word."""
 
     def find(words: Sequence[str]) -> Operands:
@@ -56,7 +56,7 @@ def _output(*names: str) -> Program:
     """Only what an option names: `sort -o FILE`."""
 
     def find(words: Sequence[str]) -> Operands:
-        flags, _ = parse_options(words, names)
+        flags, _ = parse_options(words, " ".join(names))
         for name in names:
             if name in flags:
                 yield Operand(flags[name])
@@ -68,18 +68,18 @@ def _changes_attributes(words: Sequence[str]) -> Operands:
     """`chmod`, `chown` and their like: the first operand is what to set, unless `--reference` says
     it.
     """
-    flags, operands = parse_options(words, {"reference", "from"})
+    flags, operands = parse_options(words, "reference from")
     for operand in operands if "reference" in flags else operands[1:]:
         yield Operand(f"{operand}{BELOW}" if "R" in flags or "recursive" in flags else operand)
 
 
 def _make_directory(words: Sequence[str]) -> Operands:
-    for operand in parse_options(words, {"m", "mode"})[1]:
+    for operand in parse_options(words, "m mode")[1]:
         yield Operand(operand, makes=True)
 
 
 def _sed(words: Sequence[str]) -> Operands:
-    flags, operands = parse_options(words, {"e", "f", "expression", "file", "l", "line-length"})
+    flags, operands = parse_options(words, "e f expression file l line-length")
     if "i" in flags or "in-place" in flags:
         for operand in (
             operands if {"e", "f", "expression", "file"} & flags.keys() else operands[1:]
@@ -88,14 +88,14 @@ def _sed(words: Sequence[str]) -> Operands:
 
 
 def _perl(words: Sequence[str]) -> Operands:
-    flags, operands = parse_options(words, {"e", "E", "I", "M", "m"})
+    flags, operands = parse_options(words, "e E I M m")
     if "i" in flags:
         for operand in operands if {"e", "E"} & flags.keys() else operands[1:]:
             yield Operand(operand)
 
 
 def _awk(words: Sequence[str]) -> Operands:
-    flags, operands = parse_options(words, {"f", "file", "v", "assign", "F", "i", "include"})
+    flags, operands = parse_options(words, "f file v assign F i include")
     if "inplace" in (flags.get("i"), flags.get("include")):
         for operand in operands if {"f", "file"} & flags.keys() else operands[1:]:
             yield Operand(operand)
@@ -124,9 +124,7 @@ def _link(words: Sequence[str]) -> Operands:
 
 
 def _install(words: Sequence[str]) -> Operands:
-    flags, operands = parse_options(
-        words, {"m", "mode", "o", "owner", "g", "group", "t", "target-directory", "S", "suffix"}
-    )
+    flags, operands = parse_options(words, "m mode o owner g group t target-directory S suffix")
     if "d" in flags or "directory" in flags:
         for operand in operands:
             yield Operand(operand, makes=True)
@@ -136,9 +134,7 @@ def _install(words: Sequence[str]) -> Operands:
 
 def _transfer(words: Sequence[str]) -> tuple[list[str], str]:
     """Sources and target of `mv`, `cp`, `ln` and `install`."""
-    flags, operands = parse_options(
-        words, {"t", "target-directory", "S", "suffix", "m", "mode", "o", "owner", "g", "group"}
-    )
+    flags, operands = parse_options(words, "t target-directory S suffix m mode o owner g group")
     if directory := flags.get("t") or flags.get("target-directory"):
         return operands, directory
     return operands[:-1], operands[-1] if operands else ""
@@ -158,33 +154,11 @@ def _rsync(words: Sequence[str]) -> Operands:
     """Into a directory on this machine; with --delete, and for what it finds below its sources, the
     names are not known.
     """
-    valued = {
-        "e",
-        "rsh",
-        "f",
-        "filter",
-        "exclude",
-        "include",
-        "exclude-from",
-        "include-from",
-        "files-from",
-        "T",
-        "temp-dir",
-        "port",
-    }
-    flags, operands = parse_options(
-        words,
-        {
-            *valued,
-            "backup-dir",
-            "link-dest",
-            "compare-dest",
-            "copy-dest",
-            "bwlimit",
-            "chmod",
-            "chown",
-        },
+    valued = (
+        "e rsh f filter exclude include exclude-from include-from files-from T temp-dir port "
+        "backup-dir link-dest compare-dest copy-dest bwlimit chmod chown"
     )
+    flags, operands = parse_options(words, valued)
     if (
         len(operands) < 2
         or {"n", "dry-run", "list-only"} & flags.keys()
@@ -209,18 +183,7 @@ def _tar(words: Sequence[str]) -> Operands:
     )
     flags, _ = parse_options(
         words,
-        {
-            "f",
-            "file",
-            "C",
-            "directory",
-            "T",
-            "X",
-            "exclude",
-            "files-from",
-            "transform",
-            "strip-components",
-        },
+        "f file C directory T X exclude files-from transform strip-components",
     )
     archive = flags.get("f") or flags.get("file") or ""
     if {"x", "extract", "get"} & flags.keys() and not {"O", "to-stdout"} & flags.keys():
@@ -239,13 +202,13 @@ def _tar(words: Sequence[str]) -> Operands:
 
 
 def _unzip(words: Sequence[str]) -> Operands:
-    flags, operands = parse_options(words, {"d", "x", "P"})
+    flags, operands = parse_options(words, "d x P")
     if operands and not {"l", "p", "t", "v", "z", "Z"} & flags.keys():
         yield Operand(f"{flags.get('d', '.').rstrip('/') or '/'}{BELOW}")
 
 
 def _zip(words: Sequence[str]) -> Operands:
-    operands = parse_options(words, {"x", "i", "b", "n", "t", "P"})[1]
+    operands = parse_options(words, "x i b n t P")[1]
     for operand in operands[:1]:
         yield Operand(operand if operand.endswith((".zip", UNKNOWN)) else f"{operand}.zip")
 
@@ -254,22 +217,7 @@ def _patch(words: Sequence[str]) -> Operands:
     """The file that is named, else whatever the patch names."""
     flags, operands = parse_options(
         words,
-        {
-            "p",
-            "strip",
-            "i",
-            "input",
-            "o",
-            "output",
-            "r",
-            "reject-file",
-            "d",
-            "directory",
-            "F",
-            "fuzz",
-            "D",
-            "B",
-        },
+        "p strip i input o output r reject-file d directory F fuzz D B",
     )
     directory = flags.get("d") or flags.get("directory")
     if "dry-run" in flags:
@@ -286,7 +234,7 @@ def _packed(ending: str) -> Program:
     """`gzip FILE`: FILE goes, FILE.gz comes."""
 
     def find(words: Sequence[str]) -> Operands:
-        flags, operands = parse_options(words, {"S", "suffix", "T", "threads"})
+        flags, operands = parse_options(words, "S suffix T threads")
         if {"c", "stdout", "to-stdout", "t", "test", "l", "list"} & flags.keys():
             return
         unpacks = {"d", "decompress", "uncompress"} & flags.keys()
@@ -302,48 +250,12 @@ def _unpacked(ending: str) -> Program:
 
 
 def _curl(words: Sequence[str]) -> Operands:
-    valued = [
-        "o",
-        "output",
-        "output-dir",
-        "H",
-        "header",
-        "d",
-        "data",
-        "data-raw",
-        "data-binary",
-        "X",
-        "request",
-        "u",
-        "user",
-        "A",
-        "user-agent",
-        "b",
-        "cookie",
-        "c",
-        "cookie-jar",
-        "F",
-        "form",
-        "T",
-        "e",
-        "m",
-        "w",
-    ]
-    flags, operands = parse_options(
-        words,
-        {
-            *valued,
-            "max-time",
-            "retry",
-            "connect-timeout",
-            "cacert",
-            "cert",
-            "key",
-            "url",
-            "write-out",
-            "D",
-        },
+    valued = (
+        "o output output-dir H header d data data-raw data-binary X request u user A user-agent "
+        "b cookie c cookie-jar F form T e m w max-time retry connect-timeout cacert cert key "
+        "url write-out D"
     )
+    flags, operands = parse_options(words, valued)
     directory = flags.get("output-dir", "")
     if target := flags.get("o") or flags.get("output"):
         yield from _into(directory, target)
@@ -356,28 +268,11 @@ def _curl(words: Sequence[str]) -> Operands:
 
 
 def _wget(words: Sequence[str]) -> Operands:
-    valued = {
-        "O",
-        "output-document",
-        "P",
-        "directory-prefix",
-        "o",
-        "output-file",
-        "a",
-        "t",
-        "T",
-        "U",
-        "header",
-        "i",
-        "e",
-        "l",
-        "A",
-        "R",
-        "D",
-    }
-    flags, operands = parse_options(
-        words, {*valued, "user-agent", "post-data", "tries", "timeout", "user", "password", "level"}
+    valued = (
+        "O output-document P directory-prefix o output-file a t T U header i e l A R D "
+        "user-agent post-data tries timeout user password level"
     )
+    flags, operands = parse_options(words, valued)
     directory = flags.get("P") or flags.get("directory-prefix") or ""
     target = flags.get("O") or flags.get("output-document") or ""
     if "spider" in flags:
@@ -422,25 +317,13 @@ def _find(words: Sequence[str]) -> Operands:
 def _split(words: Sequence[str]) -> Operands:
     operands = parse_options(
         words,
-        {
-            "a",
-            "b",
-            "C",
-            "l",
-            "n",
-            "t",
-            "bytes",
-            "lines",
-            "number",
-            "suffix-length",
-            "additional-suffix",
-        },
+        "a b C l n t bytes lines number suffix-length additional-suffix",
     )[1]
     yield Operand(f"{operands[1] if len(operands) > 1 else 'x'}{UNKNOWN}")
 
 
 def _ruby(words: Sequence[str]) -> Operands:
-    flags, operands = parse_options(words, {"e", "I", "r"})
+    flags, operands = parse_options(words, "e I r")
     if "i" in flags:
         for operand in operands if "e" in flags else operands[1:]:
             yield Operand(operand)
@@ -456,9 +339,9 @@ PROGRAMS: Mapping[str, Program] = {
     "cp": _copy,
     "curl": _curl,
     "dd": _dd,
-    "ed": _each("p", "prompt"),
-    "ex": _each("c", "S", "u", "T"),
-    "fallocate": _each("l", "length", "o", "offset"),
+    "ed": _each("p prompt"),
+    "ex": _each("c S u T"),
+    "fallocate": _each("l length o offset"),
     "find": _find,
     "gawk": _awk,
     "gsed": _sed,
@@ -468,7 +351,7 @@ PROGRAMS: Mapping[str, Program] = {
     "link": _each(skip=1),
     "ln": _link,
     "mkdir": _make_directory,
-    "mkfifo": _each("m", "mode"),
+    "mkfifo": _each("m mode"),
     "mv": _move,
     "patch": _patch,
     "perl": _perl,
@@ -477,15 +360,15 @@ PROGRAMS: Mapping[str, Program] = {
     "rsync": _rsync,
     "ruby": _ruby,
     "sed": _sed,
-    "shred": _each("n", "s", "iterations", "size", "random-source", removes=True),
+    "shred": _each("n s iterations size random-source", removes=True),
     "shuf": _output("o", "output"),
     "sort": _output("o", "output"),
     "split": _split,
     "sponge": _each(),
     "tar": _tar,
     "tee": _each(),
-    "touch": _each("d", "date", "r", "reference", "t"),
-    "truncate": _each("s", "size", "r", "reference"),
+    "touch": _each("d date r reference t"),
+    "truncate": _each("s size r reference"),
     "unlink": _each(removes=True),
     "unxz": _unpacked(".xz"),
     "unzip": _unzip,
