@@ -58,7 +58,7 @@ def _fake(_: str, __: object) -> Iterator[redis.Redis]:
         encoding_errors="surrogateescape",
         protocol=2,
     )
-    # one that it does not know would let the tokens leap, because it is no server that could name
+    # one that it does not know would advance the tokens, because it is no server that could name
     # its run
     for name in SCRIPTS:
         client.script_load(load_script(name).text)

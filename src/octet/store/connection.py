@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import redis
-from redis._parsers import Encoder
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
@@ -35,6 +34,7 @@ from octet.store import embedded
 from octet.store.address import Address, Kind, parse_address
 from octet.store.failures import describe
 from octet.store.failures import translate_errors as translate_errors
+from octet.store.packer import CommandPacker
 
 CONNECT_TIMEOUT_S = 1.0
 COMMAND_TIMEOUT_S = 5.0
@@ -44,36 +44,7 @@ HEALTH_CHECK_S = 30
 MINIMUM_VERSION = (6, 2)
 URL_VARIABLE = "OCTET_REDIS_URL"
 _VERSION = re.compile(r"(\d+)\.(\d+)[.\d]*")
-
-
-class _Packer:
-    """Words → one command of the protocol. Of redis-py's own two, one knows no `surrogateescape`,
-    the other costs a third of a claim.
-    """
-
-    _encode = staticmethod(Encoder("utf-8", "surrogateescape", True).encode)  # type: ignore[no-untyped-call]
-
-    def pack(self, *words: Any) -> list[bytes]:
-        """The command as one piece; redis-py gives names of two words, such as "SCRIPT LOAD", as
-        one.
-        """
-        parts = (
-            [*words[0].encode().split(), *map(self._bytes, words[1:])]
-            if isinstance(words[0], str)
-            else [*map(self._bytes, words)]
-        )
-        return [
-            b"*%d\r\n" % len(parts)
-            + b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
-        ]
-
-    def _bytes(self, word: Any) -> bytes:
-        if type(word) is str:
-            return word.encode("utf-8", "surrogateescape")
-        return word if type(word) is bytes else cast(bytes, self._encode(word))
-
-
-_PACKER = _Packer()
+_PACKER = CommandPacker()
 
 
 def resolve_url(

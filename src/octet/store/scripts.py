@@ -19,8 +19,8 @@ from redis.exceptions import NoScriptError, ResponseError
 from octet.base.errors import StoreSpoiled, UsageError
 from octet.store.connection import translate_errors
 from octet.store.keys import Keys
-from octet.store.leap import leap_in_new_run
 from octet.store.script_files import DeclaredKey, Script, load_script
+from octet.store.token_epoch import begin_epoch
 
 Value = str | int | float | Sequence[str | int]
 
@@ -85,7 +85,7 @@ class Store:
             reply = self.client.execute_command(*command)
         except NoScriptError:  # a restarted or flushed server; EVAL caches the script again
             with self.errors():
-                leap_in_new_run(self.client, self.keys)
+                begin_epoch(self.client, self.keys)
                 text = load_script(script).text
                 reply = self.client.execute_command("EVAL", text, *command[2:])
         except Exception:

@@ -22,7 +22,7 @@ from octet.store.connection import connect, open_client
 from octet.store.embedded import backups
 from octet.store.embedded.aof import scan
 from octet.store.embedded.launch import is_alive
-from octet.store.leap import LEAP
+from octet.store.token_epoch import EPOCH_STEP
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_lost_claims_token_is_not_given_again(running: Path) -> None:
     """Who holds a claim of the second that a power failure took is refused, though the task is
     claimed again meanwhile.
 
-    Without the leap the second claim of the task has the first one's token, and the first agent's
+    Without the step the second claim of the task has the first one's token, and the first agent's
     completion counts as the second's.
     """
     with Octet(connect(None), "p") as octet:
@@ -87,7 +87,7 @@ def test_a_lost_claims_token_is_not_given_again(running: Path) -> None:
 def test_a_lost_locks_token_is_not_given_again(
     running: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same for locks, and in power failures one upon the other: the leap is safe on disk before
+    """The same for locks, and in power failures one upon the other: the step is safe on disk before
     the first token.
     """
     tokens = []
@@ -99,7 +99,7 @@ def test_a_lost_locks_token_is_not_given_again(
         flush(directory)
         safe = log_of(running).read_bytes()
 
-    monkeypatch.setattr("octet.store.leap.flush_to_disk", flush_and_look)
+    monkeypatch.setattr("octet.store.token_epoch.flush_to_disk", flush_and_look)
     with Octet(connect(None), "p") as octet:
         octet.tasks.add("x")
         safe = log_of(running).read_bytes()
@@ -109,7 +109,7 @@ def test_a_lost_locks_token_is_not_given_again(
     assert tokens == sorted(set(tokens))
 
 
-def test_every_projects_tokens_leap(running: Path) -> None:
+def test_every_projects_tokens_advance(running: Path) -> None:
     """Also those of a project whose clients find the scripts loaded already, by another's."""
     with Octet(connect(None), "p") as one, Octet(connect(None), "q") as other:
         counters = [octet.store.keys.token for octet in (one, other)]
@@ -120,7 +120,7 @@ def test_every_projects_tokens_leap(running: Path) -> None:
         kill(running)
         join(one)
         after = [int(one.store.client.get(key)) for key in counters]
-        assert min(now - then for now, then in zip(after, before, strict=True)) >= LEAP
+        assert min(now - then for now, then in zip(after, before, strict=True)) >= EPOCH_STEP
         assert one.store.client.get("workflow:{p}:counter:token") == "5"
         join(other)
         assert (
@@ -128,7 +128,7 @@ def test_every_projects_tokens_leap(running: Path) -> None:
         )  # once for each run of the server
 
 
-def test_tokens_leap_on_a_server_of_others(short_directory: Path, server_program: Path) -> None:
+def test_tokens_advance_on_a_server_of_others(short_directory: Path, server_program: Path) -> None:
     """A Redis that people run themselves, whatever became of its last second."""
     own = Server(
         server_program, short_directory, "--appendonly", "yes", "--appendfsync", "always"
@@ -138,13 +138,13 @@ def test_tokens_leap_on_a_server_of_others(short_directory: Path, server_program
             before = int(octet.tasks.claim(join(octet), task_id=octet.tasks.add("x").id).token)
             own.kill()
             own.start()
-            assert int(join(octet).incarnation) > before + LEAP // 2
+            assert int(join(octet).incarnation) > before + EPOCH_STEP // 2
     finally:
         own.kill()
 
 
-def test_a_user_with_few_rights_leaps_alone(short_directory: Path) -> None:
-    """Whom the ACL denies INFO and other keys gets the leap of its own project's counter."""
+def test_a_user_with_few_rights_advances_its_own_tokens(short_directory: Path) -> None:
+    """Whom the ACL denies INFO and other keys gets the step of its own project's counter."""
     own = Server(find_program("redis"), short_directory).start()
     try:
         with open_client(own.url) as admin:
@@ -160,7 +160,7 @@ def test_a_user_with_few_rights_leaps_alone(short_directory: Path) -> None:
             )
             with Octet(open_client(f"unix://p:x@{own.socket}"), "p") as octet:
                 join(octet)
-            assert int(admin.get("workflow:{p}:token") or 0) > LEAP
+            assert int(admin.get("workflow:{p}:token") or 0) > EPOCH_STEP
             assert admin.get("workflow:{q}:token") == "7"
     finally:
         own.kill()

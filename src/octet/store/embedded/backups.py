@@ -31,7 +31,7 @@ from octet.store.embedded.aof import scan
 from octet.store.embedded.connection import Line
 from octet.store.embedded.launch import is_alive, launch
 from octet.store.failures import translate_errors
-from octet.store.leap import FAR_LEAP, leap_all, projects
+from octet.store.token_epoch import RESTORE_STEP, advance_tokens, projects
 
 DEADLINE_S = 120.0
 ENDING_S = 10.0
@@ -139,7 +139,7 @@ def restore(source: Path, *, force: bool = False, directory: Path | None = None)
         staged = directory / swap.STAGED
         try:
             with _loaded(source, staged) as client:
-                count, keys = leap_all(client, FAR_LEAP), int(client.dbsize())
+                count, keys = advance_tokens(client, RESTORE_STEP), int(client.dbsize())
             _refuse_the_living(directory, force)  # trying it out took its time
         except OctetError:
             shutil.rmtree(staged, ignore_errors=True)
