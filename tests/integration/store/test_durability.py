@@ -466,11 +466,8 @@ def test_a_server_that_tried_a_backup_does_not_stay(
     backups.write_backup(running.parent / "b.aof")
     assert not (running / "checked").exists()
     state = [PS, "-o", "stat=", "-p", str(pids[0])]
-    assert subprocess.run(state, capture_output=True, text=True, check=False).stdout.strip() in {
-        "",
-        "Z",
-        "Zs",
-    }
+    found = subprocess.run(state, capture_output=True, text=True, check=False).stdout.strip()
+    assert found[:1] in ("", "Z")  # gone, or a zombie; flags such as a low priority may follow
 
 
 @pytest.fixture
