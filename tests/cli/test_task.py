@@ -132,7 +132,7 @@ def test_submit_from_elsewhere(shop: Shop, tmp_path: Path, monkeypatch: pytest.M
 def test_refusals(shop: Shop) -> None:
     """1 for what the store refuses, with what to do next."""
     other = join(shop.octet)
-    assert "nothing waits" in shop.refuses("task", "claim")
+    assert "no task waits" in shop.refuses("task", "claim")
     shop.run("task", "add", "x")
     shop.octet.tasks.claim(other)
     assert f"{other.id} holds it" in shop.refuses("task", "progress", "1", "5")
