@@ -355,7 +355,7 @@ def test_progress(shop: Shop) -> None:
     assert shop.json("progress", "list")[0]["current"] == 100
     shop.run("progress", "delete", "p")
     assert "no progress p" in shop.refuses("progress", "show", "p")
-    assert "nobody has said" in shop.refuses("progress", "wait", "p", "--wait", "0s")
+    assert "nothing was reported" in shop.refuses("progress", "wait", "p", "--wait", "0s")
 
 
 def test_progress_is_drawn_live_in_a_terminal(shop: Shop) -> None:

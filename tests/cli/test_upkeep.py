@@ -13,7 +13,7 @@ from tests.support.redis_fixtures import wait_for
 from tests.support.store_fixtures import join, snapshot
 
 from octet.client.api import Octet
-from octet.patterns.leftovers import Thing, collect, things
+from octet.patterns.inventory import Primitive, delete_unused, list_primitives
 from octet.store.activity import describe_command
 from octet.store.connection import open_client
 from octet.store.keys import Keys
@@ -76,7 +76,7 @@ def test_gc_by_age_touches_only_what_nobody_used(shop: Shop) -> None:
         "r"
     }
     assert len(shop.json("gc", "--older-than", "0s")["things"]) == 9
-    assert things(shop.octet.store) == []
+    assert list_primitives(shop.octet.store) == []
     assert shop.octet.tasks.get("t").state == "claimed"
     assert [lock.resource for lock in shop.octet.locks.list()] == ["name:x"]
     shop.refuses("gc", code=2)
@@ -86,10 +86,10 @@ def test_gc_by_age_touches_only_what_nobody_used(shop: Shop) -> None:
 def test_a_map_goes_with_its_queue(shop: Shop) -> None:
     """Its results are not left without the items, or the other way round."""
     shop.octet.map("m").start(["a"])
-    [thing] = things(shop.octet.store)
+    [thing] = list_primitives(shop.octet.store)
     assert (thing.kind, thing.name, (thing.idle_s or 0) < 5) == ("map", "m", True)
-    assert not collect(shop.octet.store, thing, 60)
-    assert collect(shop.octet.store, thing, 0)
+    assert not delete_unused(shop.octet.store, thing, 60)
+    assert delete_unused(shop.octet.store, thing, 0)
     assert shop.octet.store.client.keys("*:m*") == []
 
 
@@ -106,7 +106,7 @@ def test_what_is_used_meanwhile_stays(shop: Shop) -> None:
         return pipe
 
     shop.octet.store.client.pipeline = pipeline
-    assert not collect(shop.octet.store, Thing("counter", "c", "", (key,)), 0)
+    assert not delete_unused(shop.octet.store, Primitive("counter", "c", "", (key,)), 0)
     assert shop.octet.counter("c").get() == 2
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,8 +18,9 @@ from typing import Any
 import fakeredis
 import pytest
 import redis
-from tests.support.redis_fixtures import PROGRAMS, Server
+from tests.support.redis_fixtures import PROGRAMS, Server, wait_for
 
+from octet.base.errors import OctetError
 from octet.base.vocabulary import GATES
 from octet.client.api import Octet
 from octet.core.agents.registry import LOCK_TTL_MS, Agent, Registration
@@ -126,6 +128,29 @@ def looks(client: Any) -> int:
         stats.get(f"cmdstat_{name}", {}).get("calls", 0)
         for name in ("evalsha", "eval", "get", "getdel", "hgetall")
     )
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    """What `call` returns, or the error of Octet's that it raises."""
+    try:
+        return call()
+    except OctetError as error:
+        return error
+
+
+def woken(octet: Octet, call: Callable[[], Any], act: Callable[[], Any]) -> Any:
+    """What `call` answers, or raises, after `act`, which comes when it waits."""
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(outcome(call)))
+    before = looks(octet.store.client)
+    thread.start()
+    wait_for(
+        lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [],
+        "it waits",
+    )
+    act()
+    thread.join(30)
+    return answers[0]
 
 
 def snapshot(client: Any) -> Snapshot:

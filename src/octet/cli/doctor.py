@@ -23,7 +23,7 @@ from octet.client import api
 from octet.daemon.process import control
 from octet.git.program import Git
 from octet.install import fence
-from octet.patterns.leftovers import endless
+from octet.patterns.inventory import list_without_expiry
 from octet.project import trust
 from octet.project.repository import Project, find_root, load_project
 from octet.store import connection
@@ -193,7 +193,7 @@ def _endless(project: Project) -> str:
     """
     url = api.store_url(project)
     with connection.connect(url) as client:
-        found = endless(Store(client, Keys(project.name)))
+        found = list_without_expiry(Store(client, Keys(project.name)))
     if not found:
         return "each has a time to live"
     names = ", ".join(

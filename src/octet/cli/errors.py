@@ -83,7 +83,7 @@ def list_errors(name: str, count: int, run: str | None, as_json: bool) -> None:
 def count_errors(name: str, run: str | None, as_json: bool) -> None:
     """How many there were."""
     with space(run) as where:
-        found = where.errors(name).standing()
+        found = where.errors(name).count()
     emit(
         {"errors": name, "count": found.count, "stopped": found.stopped}, str(found.count), as_json
     )

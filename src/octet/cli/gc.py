@@ -10,7 +10,7 @@ from octet.cli._common.context import opened
 from octet.cli._common.durations import Duration
 from octet.cli._common.output import emit, json_option, to_data
 from octet.client.api import Octet
-from octet.patterns.leftovers import Thing, collect, things
+from octet.patterns.inventory import Primitive, delete_unused, list_primitives
 
 
 @click.command("gc")
@@ -38,7 +38,7 @@ def gc_command(run: str | None, older_s: float | None, dry_run: bool, as_json: b
         space = octet.run(run) if run is not None else octet
         found = [
             thing
-            for thing in things(space.store, run, dated=older_s is not None)
+            for thing in list_primitives(space.store, run, dated=older_s is not None)
             if (thing.idle_s or 0) >= (older_s or 0)
         ]
         gone = found if dry_run else _delete(octet, run, found, older_s)
@@ -50,16 +50,16 @@ def gc_command(run: str | None, older_s: float | None, dry_run: bool, as_json: b
 
 
 def _delete(
-    octet: Octet, run: str | None, found: list[Thing], older_s: float | None
-) -> list[Thing]:
+    octet: Octet, run: str | None, found: list[Primitive], older_s: float | None
+) -> list[Primitive]:
     if older_s is not None:
-        return [thing for thing in found if collect(octet.store, thing, older_s)]
+        return [thing for thing in found if delete_unused(octet.store, thing, older_s)]
     if run is not None:
         octet.run(run).clear()  # what is no thing of ours as well
     return found
 
 
-def _line(thing: Thing) -> str:
+def _line(thing: Primitive) -> str:
     where = f" of run {thing.run}" if thing.run else ""
     idle = "" if thing.idle_s is None else f", not used for {thing.idle_s} s"
     return f"{thing.kind:<9} {plain(thing.name, 100)}{where}{idle}"

@@ -11,7 +11,7 @@ import click
 from octet.base.text import plain
 from octet.cli._common.context import opened
 from octet.cli._common.output import emit, json_option, table
-from octet.patterns.leftovers import Key, keys_of
+from octet.patterns.inventory import Key, list_keys
 
 MAX_LISTED = 1000
 
@@ -35,7 +35,7 @@ def keys_command(prefix: str | None, most: int, as_json: bool) -> None:
     """
     with opened() as octet:
         if prefix is None:
-            found = summarize(keys_of(octet.store))
+            found = summarize(list_keys(octet.store))
             rows = [
                 [str(row[name]) for name in ("kind", "types", "keys", "bytes", "endless")]
                 for row in found
@@ -46,7 +46,7 @@ def keys_command(prefix: str | None, most: int, as_json: bool) -> None:
                 as_json,
             )
             return
-        keys = sorted(islice(keys_of(octet.store, prefix), most), key=lambda key: key.name)
+        keys = sorted(islice(list_keys(octet.store, prefix), most), key=lambda key: key.name)
     cells = [[plain(key.name, 160), key.type, _ttl(key.ttl_ms), str(key.bytes)] for key in keys]
     emit(keys, table(["KEY", "TYPE", "TTL", "BYTES"], cells) if cells else "no such keys", as_json)
 

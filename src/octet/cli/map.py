@@ -171,7 +171,7 @@ def fail(
     """An item failed; REASON goes to the errors of the same name."""
     with space(run) as where:
         mapped = where.map(name, ttl_s=ttl_s)
-        back = mapped.give_back(token, reason) if again else False
+        back = mapped.release(token, reason) if again else False
         if not again:
             mapped.fail(token, reason)
     line = (

@@ -19,7 +19,7 @@ from octet.client.api import Octet
 from octet.core.tasks.record import STAGES
 from octet.daemon.process import control
 from octet.merge.waiting_reason import waiting_reason
-from octet.patterns.running import running
+from octet.patterns.running import list_running
 from octet.store import embedded
 
 MAX_SHOWN = 12
@@ -77,7 +77,7 @@ def collect(octet: Octet) -> dict[str, Any]:
         "locks": to_data(octet.locks.list()),
         "running": [
             {"kind": r.kind, "run": r.run, **facts(r.reading), "line": bar(r.reading)}
-            for r in running(octet.store)
+            for r in list_running(octet.store)
         ],
     }
 

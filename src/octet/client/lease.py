@@ -1,9 +1,8 @@
-"""A lock that is waited for, kept for as long as a piece of work takes, and that says when it was
-lost after all.
+"""A lock for a block of code: waited for, renewed while the block runs, and checked for loss.
 
 with octet.lock("name:deploy", wait_s=60) as lease:
-    ...                      # however long
-    lease.check()            # immediately before the step that needs it
+    ...                      # for any time
+    lease.check()            # immediately before the step that needs the lock
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from octet.base.errors import LockHeld, OctetError, Refused
 from octet.base.process import identify
-from octet.base.threads import in_thread
 from octet.core.agents.registry import LEASE_MS, Agent, Registration
 
 if TYPE_CHECKING:
@@ -28,19 +26,18 @@ RENEW_S = LEASE_MS / 1000 / 4
 
 
 class LeaseLost(Refused):
-    """The lock passed on to somebody else while the work went on; what needs it must not be done."""
+    """The lock was lost during the work; the step that needs it must not be taken."""
 
 
 class Lease:
-    """One lock, renewed in a thread together with its agent's heartbeat; waited for at most
-    `wait_s` seconds. `async with` does the same.
+    """One lock, waited for at most `wait_s` seconds, and renewed in a thread together with its
+    agent's heartbeat.
 
-    Without an agent it has one of its own, which holds nothing else: the same lock within the block
-    is held by somebody else.
+    Without an agent it has an agent of its own, so that the lock is not re-entrant.
 
     Raises (on entering):
-        LockHeld: another agent has it, or waits for it.
-        Deadlock: who has it waits for this agent.
+        LockHeld: another agent has it, or has waited longer for it.
+        Deadlock: waiting for it would close a wait cycle.
         AgentGone: the agent was declared dead.
     """
 
@@ -55,11 +52,23 @@ class Lease:
 
     @property
     def token(self) -> str:
-        """The fencing token of the lock."""
+        """The lock's fencing token."""
         return self._token
 
     def __enter__(self) -> Lease:
-        return self._enter(None)
+        self._token = ""
+        self._agent = self._given or self._own_agent()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(
+            target=self._renew, name=f"lease {self._resource}", daemon=True
+        )
+        self._thread.start()
+        try:
+            self._token = self._acquire()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
 
     def __exit__(
         self,
@@ -76,30 +85,19 @@ class Lease:
             with suppress(OctetError):
                 self._octet.agents.leave(self._agent)
 
-    async def __aenter__(self) -> Lease:
-        return await in_thread(self._enter, undo=lambda lease: lease.__exit__(None, None, None))
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await in_thread(lambda _: self.__exit__(kind, error, trace))
-
     def check(self) -> None:
-        """Whether the lock is still the same one.
+        """Check that the lock was never lost.
 
         Raises:
-            LeaseLost: it is not.
+            LeaseLost: it was.
             AgentGone: the agent was declared dead.
-            StoreUnreachable: nobody can tell.
+            StoreUnreachable: the server does not answer.
         """
         try:
             token = self._take()
         except LockHeld as held:
             raise LeaseLost(
-                f"{self._resource} has passed on to {held.holder} meanwhile: nothing was moved"
+                f"{self._resource} was lost to {held.holder}: nothing was moved"
             ) from held
         if token != self._token:
             self._token, lost = token, self._token
@@ -107,21 +105,6 @@ class Lease:
                 f"{self._resource} was lost for a while (token {lost}, {token} now): nothing "
                 "was moved"
             )
-
-    def _enter(self, stop: threading.Event | None) -> Lease:
-        self._token = ""
-        self._agent = self._given or self._own_agent()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(
-            target=self._renew, name=f"lease {self._resource}", daemon=True
-        )
-        self._thread.start()
-        try:
-            self._token = self._acquire(stop)
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
 
     def _own_agent(self) -> Agent:
         process = identify(os.getpid())
@@ -134,17 +117,16 @@ class Lease:
         )
         return self._octet.agents.register(wanted).agent
 
-    def _acquire(self, stop: threading.Event | None) -> str:
-        return self._octet.locks.acquire_when_free(
-            self._agent, [self._resource], self._wait_s, stop=stop
-        )[self._resource]
+    def _acquire(self) -> str:
+        tokens = self._octet.locks.acquire_when_free(self._agent, [self._resource], self._wait_s)
+        return tokens[self._resource]
 
     def _take(self) -> str:
         return self._octet.locks.acquire(self._agent, [self._resource])[self._resource]
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEW_S):
-            with suppress(OctetError):  # `check` tells
+            with suppress(OctetError):  # `check` reports a lost lock
                 self._octet.agents.heartbeat([self._agent])
                 if self._token and self._octet.locks.get(self._resource).token == self._token:
                     self._take()

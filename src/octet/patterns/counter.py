@@ -1,40 +1,37 @@
-"""Counters: whole numbers that many count up and some wait for.
+"""Counters: whole numbers that many processes count up and some wait for.
 
-done = octet.counter("files:processed")
-done.incr()
-done.wait(3, wait_s=600)
+    done = octet.counter("files:processed")
+    done.incr()
+    done.wait(3, wait_s=600)
 
-A counter is a plain STRING, so that INCR by redis-cli counts as well; whoever waits sees that at
-its next look, within 3 s.
+A counter is a plain STRING, so that INCR by redis-cli counts as well; a waiter sees that within 3 s.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 from octet.base.errors import NothingThere, StoreSpoiled, UsageError
-from octet.base.threads import in_thread
-from octet.patterns.values import check_name, ttl_ms, whole_number
+from octet.patterns.values import check_key_name, ttl_ms, whole_number
 from octet.store.scripts import Reply, Store
-from octet.store.subscription import Wakeups, wait_until
+from octet.store.subscription import Subscription, wait_until
 
 
 class Counter:
-    """One counter. Every change renews its time to live: by default to 24 h at least, with `ttl_s`
-    to that (`math.inf`: for ever).
+    """One counter. Every change renews its time to live: to `ttl_s` (`math.inf`: for ever), or by
+    default to at least 24 h.
 
-    One that redis-cli made has no expiry and gets none but by `ttl_s`.
+    A counter that redis-cli made has no expiry and gets one only by `ttl_s`.
     """
 
     def __init__(self, store: Store, name: str, ttl_s: float | None = None) -> None:
-        self.name = check_name("counter", name)
+        self.name = check_key_name("counter", name)
         self._store = store
         self._ttl_ms = ttl_ms(ttl_s)
         self._key = store.keys.counter(name)
 
     def incr(self, by: int = 1) -> int:
-        """Add; returns the sum. A counter that is not there is 0.
+        """Add; returns the sum. A missing counter is 0.
 
         Raises:
             UsageError: the sum needs more than 64 bits, or the counter holds no whole number.
@@ -51,17 +48,17 @@ class Counter:
         return self.incr(-by)
 
     def get(self) -> int:
-        """The number; 0 where nobody has counted yet.
+        """The number; 0 for a missing counter.
 
         Raises:
-            StoreSpoiled: somebody put something else there.
+            StoreSpoiled: the key holds no number.
         """
         with self._store.errors():
             text = self._store.client.get(self._key)
         found = whole_number(text or "0")
         if found is None:
             raise StoreSpoiled(
-                f"counter {self.name} holds {text[:40]!r}, which is no whole number: set it anew"
+                f"counter {self.name} holds {text[:40]!r}, which is no whole number: set it again"
             )
         return found
 
@@ -74,35 +71,27 @@ class Counter:
         self.set(0)
 
     def delete(self) -> bool:
-        """Delete the counter; whether there was one."""
+        """Delete the counter; False if there was none."""
         with self._store.errors():
             return bool(self._store.client.unlink(self._key))
 
     def wait(self, until: int, *, wait_s: float) -> int:
-        """Wait until the number is `until` or more, at whatever moment that was; right away where
-        it is so already. Returns the number.
+        """Wait until the number has reached `until`, even for a moment; returns the number.
 
         Raises:
-            NothingThere: the time is over before.
+            NothingThere: the time is over.
         """
-        return self._wait(until, wait_s, None)
-
-    async def wait_async(self, until: int, *, wait_s: float) -> int:
-        """Like `wait`."""
-        return await in_thread(lambda stop: self._wait(until, wait_s, stop))
-
-    def _wait(self, until: int, wait_s: float, stop: threading.Event | None) -> int:
         last = 0
 
         def attempt(heard: Sequence[str]) -> int | None:
             nonlocal last
             last = self.get()
-            # It may have been reached and reset since: each change was told with its number.
+            # It may have been reached and reset since: each change is published with its number.
             told = [number for text in heard if (number := whole_number(text)) is not None]
             highest = max([last, *told])
             return highest if highest >= until else None
 
-        found = wait_until(Wakeups(self._store, self._key, stop=stop), attempt, wait_s)
+        found = wait_until(Subscription(self._store, self._key), attempt, wait_s)
         if found is None:
             raise NothingThere(
                 f"counter {self.name} did not reach {until} within {wait_s:g} s: it is {last}"

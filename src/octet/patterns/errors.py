@@ -1,8 +1,8 @@
-"""Errors that many workers report and one looks at; so many of them may stop the work.
+"""Lists of errors that many workers report, a number of which may stop the work.
 
-errors = octet.errors("analysis")
-errors.add("config.ts: file not found", fail_fast=3)
-errors.check()        # raises Stopped when three have come
+    errors = octet.errors("analysis")
+    errors.add("config.ts: file not found", fail_fast=3)
+    errors.check()        # raises Stopped after three errors
 
 The list is a plain LIST, so that LPUSH by redis-cli reports one as well. The last 10,000 are kept.
 """
@@ -17,7 +17,7 @@ from typing import Any
 from octet.base.errors import Stopped, UsageError
 from octet.base.process import host_id
 from octet.base.text import plain
-from octet.patterns.values import check_name, decode, ttl_ms
+from octet.patterns.values import check_key_name, decode, ttl_ms
 from octet.store.scripts import Store
 
 MAX_TEXT = 4000
@@ -27,31 +27,29 @@ MAX_FAIL_FAST = 1_000_000
 
 @dataclass(frozen=True)
 class ReportedError:
-    """One error: its text, who reported it, the item that it is about (None: none), when (ms of
-    server time; 0 where redis-cli did).
-    """
+    """One error."""
 
     text: str
-    by: str = ""
-    item: Any = None
-    at_ms: int = 0
+    by: str = ""  # the reporter
+    item: Any = None  # that it is about; None for none
+    at_ms: int = 0  # server time; 0 if redis-cli reported it
 
 
 @dataclass(frozen=True)
 class ErrorCount:
-    """How many errors there were, and whether that stops the work."""
+    """The number of errors ever reported, and whether they stop the work."""
 
     count: int
     stopped: bool
 
 
 class Errors:
-    """One list of errors. An addition renews its time to live: by default to 24 h at least, with
-    `ttl_s` to that (`math.inf`: for ever).
+    """One list of errors. An addition renews its time to live: to `ttl_s` (`math.inf`: for ever), or
+    by default to at least 24 h.
     """
 
     def __init__(self, store: Store, name: str, ttl_s: float | None = None) -> None:
-        self.name = check_name("errors", name)
+        self.name = check_key_name("errors", name)
         self._store = store
         self._ttl_ms = ttl_ms(ttl_s)
         self._key, self._policy = store.keys.errors(name), store.keys.errors_policy(name)
@@ -59,8 +57,7 @@ class Errors:
     def add(
         self, *texts: str, item: str = "", by: str | None = None, fail_fast: int | None = None
     ) -> ErrorCount:
-        """Report errors, all in one step; with `fail_fast` that many of them stop the work from now
-        on (0: however many).
+        """Report errors, all in one step; `fail_fast` sets the number that stops the work (0: none).
 
         Raises:
             UsageError: a text is empty, or there are more than 1000.
@@ -75,29 +72,27 @@ class Errors:
         )
 
     def limit(self, fail_fast: int) -> ErrorCount:
-        """So many errors stop the work, those that have come included; 0: none does."""
+        """Set the number of errors that stops the work, earlier ones included; 0: none."""
         return self._run(fail_fast, "", "")
 
-    def standing(self) -> ErrorCount:
-        """How many there were, those that redis-cli reported included, and whether the work is
-        stopped.
-        """
+    def count(self) -> ErrorCount:
+        """The number of errors, with those that redis-cli reported, and whether they stop the work."""
         with self._store.errors():
             pipe = self._store.client.pipeline(transaction=False)
             pipe.llen(self._key)
             pipe.hmget(self._policy, "fail_fast", "dropped")
             length, policy = pipe.execute()
-        most, dropped = (int(text) if (text or "").isdecimal() else 0 for text in policy)
+        limit, dropped = (int(text) if (text or "").isdecimal() else 0 for text in policy)
         count = int(length) + dropped
-        return ErrorCount(count, 0 < most <= count)
+        return ErrorCount(count, 0 < limit <= count)
 
     def check(self, fail_fast: int = 0) -> int:
-        """How many errors there were, where the work may go on.
+        """The number of errors, if the work may go on.
 
         Raises:
-            Stopped: it is stopped, or there were `fail_fast` or more.
+            Stopped: it may not, or there were `fail_fast` errors or more.
         """
-        found = self.standing()
+        found = self.count()
         if found.stopped or 0 < fail_fast <= found.count:
             last = self.list(1)
             raise Stopped(
@@ -113,7 +108,7 @@ class Errors:
         return [_report(text) for text in reversed(texts)]
 
     def clear(self) -> int:
-        """Delete them with their limit; returns how many are gone."""
+        """Delete the errors and their limit; returns their number."""
         with self._store.errors():
             pipe = self._store.client.pipeline(transaction=False)
             pipe.llen(self._key)
@@ -123,8 +118,7 @@ class Errors:
     def _run(self, fail_fast: int | None, by: str, item: str, *texts: str) -> ErrorCount:
         if fail_fast is not None and not 0 <= fail_fast <= MAX_FAIL_FAST:
             raise UsageError(
-                f"{fail_fast} errors cannot stop the work: it is 1 to {MAX_FAIL_FAST}, or 0 "
-                "for never"
+                f"{fail_fast} errors cannot stop the work: give 1 to {MAX_FAIL_FAST}, or 0 for none"
             )
         reply = self._store.run(
             "errors/add",

@@ -1,8 +1,8 @@
-"""A command that is run for each item: its words as they were given, never a line for a shell, so
-that no item can be more than a word.
+"""A command that is run for each item, by its words and without a shell, so that an item can never
+be more than a word.
 
-`{}` in a word stands for the item; the item is on standard input too. What the command prints is
-the result, JSON or text.
+`{}` in a word stands for the item, which is on standard input too. The command's output is the
+result, as JSON or text.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ TAIL_BYTES = 2000
 
 @dataclass(frozen=True)
 class ItemCommand:
-    """A command's words; `variables` are added to its environment; `stop` ends it; without `fill`,
-    `{}` in a word is left as it is.
+    """A command's words; `variables` are added to its environment, `stop` ends it, and without
+    `fill` a `{}` in a word stays.
 
     Raises:
         UsageError: there are no words.
@@ -39,20 +39,17 @@ class ItemCommand:
 
     def __post_init__(self) -> None:
         if not self.words or not self.words[0]:
-            raise UsageError("name the command that does an item, such as `-- wc -l {}`")
+            raise UsageError("give the command that does an item, such as `-- wc -l {}`")
 
     def run(self, item: Any) -> Any:
-        """Run it for an item; returns what it printed, as a value.
+        """Run the command for an item; returns its output as a value.
 
         Raises:
-            CommandFailed: it cannot be started, ends in another status than 0, or prints more than
-                64 KiB.
+            CommandFailed: it cannot be started, its status is not 0, or it prints more than 64 KiB.
         """
         text = item if isinstance(item, str) else encode(item)
         if "\0" in text:
-            raise CommandFailed(
-                "the item has a NUL character in it, which no word of a command may have"
-            )
+            raise CommandFailed("the item has a NUL character, which no word of a command may have")
         with (
             tempfile.NamedTemporaryFile() as given,
             tempfile.TemporaryFile() as out,
@@ -96,6 +93,6 @@ def _value(out: IO[bytes]) -> Any:
     data = out.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise CommandFailed(
-            f"it printed more than {MAX_BYTES} bytes: have it write a file and print the name"
+            f"it printed more than {MAX_BYTES} bytes: let it write a file and print the name"
         )
     return decode(data.decode("utf-8", "surrogateescape").rstrip("\n"))

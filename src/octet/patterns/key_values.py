@@ -1,32 +1,30 @@
-"""Messages left under a key: put by one, got or taken by another, gone after a while.
+"""Values under keys: put by one process, got or taken by another, deleted after a time.
 
-octet.kv.put("agent:search:results", {"files": ["a.ts"]}, ttl_s=3600)
-octet.kv.wait("agent:search:results", wait_s=60, take=True)
+    octet.kv.put("agent:search:results", {"files": ["a.ts"]}, ttl_s=3600)
+    octet.kv.wait("agent:search:results", wait_s=60, take=True)
 
-Each is a plain STRING with a TTL, so that SETEX, GET and DEL by redis-cli do the same; whoever
-waits sees that within 3 s.
+Each is a plain STRING with a TTL, so that SETEX, GET and DEL by redis-cli do the same; a waiter sees
+that within 3 s.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from octet.base.errors import NothingThere, UsageError
-from octet.base.threads import in_thread
-from octet.patterns.values import DEFAULT_TTL_S, check_name, decode, encode, ttl_ms
+from octet.patterns.values import DEFAULT_TTL_S, check_key_name, decode, encode, ttl_ms
 from octet.store.scan import scan_keys
 from octet.store.scripts import Reply, Store
-from octet.store.subscription import Wakeups, wait_until
+from octet.store.subscription import Subscription, wait_until
 
 MAX_DELETED = 1000
 
 
 @dataclass(frozen=True)
 class StoredValue:
-    """A value under its key; `ttl_ms` is how long it lives still (-1: for ever)."""
+    """A value with its key; `ttl_ms` is what is left of its time to live (-1: for ever)."""
 
     key: str
     value: Any
@@ -34,14 +32,14 @@ class StoredValue:
 
 
 class KeyValues:
-    """The messages of one project or run."""
+    """The values of one project or run."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def put(self, key: str, value: Any, *, ttl_s: float | None = None, new: bool = False) -> bool:
-        """Leave a value, for 24 h or `ttl_s` (`math.inf`: for ever); with `new` only where there is
-        none. Returns whether it was left.
+        """Store a value for `ttl_s` (`math.inf`: for ever), by default 24 h. With `new`, an existing
+        value stays, and False is returned.
 
         Raises:
             UsageError: the value is no JSON or larger than 64 KiB.
@@ -49,7 +47,7 @@ class KeyValues:
         ttl = ttl_ms(DEFAULT_TTL_S if ttl_s is None else ttl_s)
         reply = self._store.run(
             "kv/put",
-            key=check_name("key", key),
+            key=check_key_name("key", key),
             ttl_ms=ttl,
             value=encode(value),
             new="new" if new else "",
@@ -57,24 +55,24 @@ class KeyValues:
         return bool(reply[0] == Reply.OK)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value, which stays; `default` where there is none."""
+        """The value, which stays; `default` if there is none."""
         return self._fetch("GET", key, default)
 
     def take(self, key: str, default: Any = None) -> Any:
-        """The value, which is deleted in the same step: of many that take it, one gets it;
-        `default` where there is none.
+        """The value, deleted in the same step, so that only one process gets it; `default` if there
+        is none.
         """
         return self._fetch("GETDEL", key, default)
 
     def delete(self, *keys: str) -> int:
-        """Delete values; returns how many there were."""
+        """Delete values; returns the number of those that existed."""
         if not 0 < len(keys) <= MAX_DELETED:
             raise UsageError(f"delete 1 to {MAX_DELETED} keys at once, not {len(keys)}")
         with self._store.errors():
             return int(self._store.client.unlink(*map(self._key, keys)))
 
     def list(self, prefix: str = "") -> list[StoredValue]:
-        """Every value whose key begins with `prefix`, by key; walks the whole keyspace, bit by bit."""
+        """Every value whose key begins with `prefix`, by key; scans the whole keyspace in steps."""
         start = self._store.keys.kv("")
         keys = sorted(scan_keys(self._store, start + prefix))
         with self._store.errors():
@@ -93,34 +91,18 @@ class KeyValues:
         """Wait until there is a value; returns it, and with `take` deletes it in the same step.
 
         Raises:
-            NothingThere: the time is over before.
+            NothingThere: the time is over.
         """
-        return self._wait(key, wait_s, take, None)[0]
-
-    async def wait_async(self, key: str, *, wait_s: float, take: bool = False) -> Any:
-        """Like `wait`; a value that was taken when the waiting task was cancelled is put back, if
-        no other has come, for 24 h.
-        """
-
-        def undo(found: tuple[Any]) -> None:
-            if take:
-                self.put(key, found[0], new=True)
-
-        return (await in_thread(lambda stop: self._wait(key, wait_s, take, stop), undo=undo))[0]
-
-    def _wait(
-        self, key: str, wait_s: float, take: bool, stop: threading.Event | None
-    ) -> tuple[Any]:
         missing = object()
 
         def attempt(_: Sequence[str]) -> tuple[Any] | None:
             value = self._fetch("GETDEL" if take else "GET", key, missing)
             return None if value is missing else (value,)
 
-        found = wait_until(Wakeups(self._store, self._key(key), stop=stop), attempt, wait_s)
+        found = wait_until(Subscription(self._store, self._key(key)), attempt, wait_s)
         if found is None:
             raise NothingThere(f"nothing was put under {key} within {wait_s:g} s")
-        return found
+        return found[0]
 
     def _fetch(self, command: str, key: str, default: Any) -> Any:
         with self._store.errors():
@@ -128,4 +110,4 @@ class KeyValues:
         return default if text is None else decode(text)
 
     def _key(self, key: str) -> str:
-        return self._store.keys.kv(check_name("key", key))
+        return self._store.keys.kv(check_key_name("key", key))

@@ -1,17 +1,17 @@
-"""Parallel analysis: many items, each done by one of many workers, whose results are collected.
+"""Maps: many items, each done by one of many workers, and their results collected.
 
-analysis = octet.map("analysis")
-results = analysis.run(["src/app.ts", "src/utils.ts"], count_lines, workers=3)
+    analysis = octet.map("analysis")
+    results = analysis.run(["src/app.ts", "src/utils.ts"], count_lines, workers=3)
 
 or, in several processes, on several machines:
 
-analysis.start(files)                      # one item = analysis.take(); analysis.done(item,
-{"lines": 100})          # each worker, or `analysis.work(count_lines)` analysis.wait(wait_s=600);
-analysis.results()                        # one
+    analysis.start(files)                                       # one process
+    item = analysis.take(); analysis.done(item, {"lines": 9})   # each worker, or `analysis.work(…)`
+    results = analysis.wait(wait_s=600)                         # one process
 
-The items are those of the work queue `map:<name>`, so that a worker that dies gives its item back,
-and an item that fails is a dead letter there. Each item is there once: whoever starts the same
-items again goes on with what has no result yet.
+The items stand in the work queue `map:<name>`, so a dead worker's item is leased again, and a failed
+item is a dead letter there. Each item is there once: starting the same items again goes on with
+those that have no result.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from typing import Any
 
 from octet.base.errors import CommandFailed, NothingThere, StaleToken, UsageError
 from octet.base.text import plain
-from octet.base.threads import in_thread
 from octet.patterns.errors import Errors
 from octet.patterns.item_commands import ItemCommand
 from octet.patterns.progress import Reading
@@ -38,9 +37,9 @@ from octet.patterns.queue import (
     Kept,
     Queue,
 )
-from octet.patterns.values import check_name, decode, encode, ttl_ms, whole_number
+from octet.patterns.values import check_key_name, decode, encode, ttl_ms, whole_number
 from octet.store.scripts import Store, Value
-from octet.store.subscription import Wakeups, wait_until
+from octet.store.subscription import Subscription, wait_until
 
 MAX_WORKERS = 64
 WORK_LEASE_S = 30.0
@@ -50,69 +49,56 @@ _RECORD = re.compile(r"(\d{1,15})(?: (\d{1,15}) (\S+)\n(.*))?", re.DOTALL)
 
 @dataclass(frozen=True)
 class ItemResult:
-    """An item's end: `value` if it is done, else `error`; `at_ms` is server time, `worker` who had
-    it.
-    """
+    """The result of an item, or its error."""
 
     item: Any
     value: Any = None
-    error: str | None = None
-    worker: str = ""
-    at_ms: int = 0
+    error: str | None = None  # None: it is done
+    worker: str = ""  # that had it last
+    at_ms: int = 0  # server time
 
 
 @dataclass(frozen=True)
 class Tally:
-    """How it stands; `ready` counts what a worker could be given. It began at `started_ms`, the
-    last result came at `at_ms`.
-    """
+    """A map's items by state. Times are server time."""
 
     total: int
     done: int
     failed: int
-    ready: int
+    ready: int  # a worker could lease them, now or after a delay
     leased: int
     started_ms: int
-    at_ms: int
+    at_ms: int  # of the last result
 
     @property
     def left(self) -> int:
-        """How many have neither result nor error."""
+        """The number of items with neither result nor error."""
         return self.ready + self.leased
 
 
 class Map:
-    """One parallel analysis. Each use renews its time to live: by default to 24 h at least, with
-    `ttl_s` to that (`math.inf`: for ever).
+    """One map. Every use renews its time to live: to `ttl_s` (`math.inf`: for ever), or by default
+    to at least 24 h.
     """
 
     def __init__(self, store: Store, name: str, ttl_s: float | None = None) -> None:
-        self.name = check_name("map", name)
+        self.name = check_key_name("map", name)
         self.queue = Queue(store, f"map:{name}", ttl_s)
         self.errors = Errors(store, name, ttl_s)
         self._store = store
         self._ttl_ms = ttl_ms(ttl_s)
-        keys, queue = store.keys, self.queue.name
+        keys = store.keys
         self._key = keys.map(name)
-        self._channels = (keys.queue(queue), keys.errors(name), self._key)
-        names = (
-            keys.queue,
-            keys.queue_leased,
-            keys.queue_returned,
-            keys.queue_items,
-            keys.queue_dead,
-            keys.queue_stats,
-        )
-        self._queue_keys = [make(queue) for make in names]
-        self._error_keys = [keys.errors(name), keys.errors_policy(name)]
+        self._channels = (keys.queue(self.queue.name), keys.errors(name), self._key)
+        self._error_keys = (keys.errors(name), keys.errors_policy(name))
 
     def start(self, items: Iterable[Any]) -> int:
-        """Put items in, all in one step; returns how many are new. One that is there already is
-        passed over, whether it is done or not.
+        """Add items, all in one step; returns the number of new ones. An item that is there already
+        is skipped, done or not.
 
         Raises:
-            UsageError: there are none, or more than 10,000, or 16 MiB, or one is no JSON or larger
-                than 64 KiB.
+            UsageError: there are none, or more than 10,000 or 16 MiB of them, or one is no JSON or
+                larger than 64 KiB.
         """
         texts = [encode(item) for item in items]
         if not 0 < len(texts) <= MAX_VALUES or sum(map(len, texts)) > MAX_PUSHED:
@@ -130,8 +116,8 @@ class Map:
         max_deliveries: int = MAX_DELIVERIES,
         worker: str | None = None,
     ) -> Item:
-        """The next item, for this worker alone until it is done or failed or its lease runs out.
-        Waits while others may give one back.
+        """Lease the next item to this worker alone, until it is done or failed or the lease runs
+        out; arguments as `Queue.reserve`. Waits while a leased item may be returned.
 
         Raises:
             Stopped: the errors of the same name stop the work.
@@ -139,25 +125,11 @@ class Map:
         """
         return self._take(wait_s, lease_s, max_deliveries, worker, None)
 
-    async def take_async(
-        self,
-        *,
-        wait_s: float,
-        lease_s: float = LEASE_S,
-        max_deliveries: int = MAX_DELIVERIES,
-        worker: str | None = None,
-    ) -> Item:
-        """Like `take`; an item that comes when the waiting task was cancelled goes back."""
-        return await in_thread(
-            lambda stop: self._take(wait_s, lease_s, max_deliveries, worker, stop),
-            undo=self.queue.nack,
-        )
-
     def done(self, item: Item | str, result: Any = None) -> int:
-        """The item's result, and its end; returns how many are left.
+        """Store the item's result, which ends it; returns the number of items left.
 
         Raises:
-            StaleToken: the item went on to somebody else, or is done; nothing was changed.
+            StaleToken: another worker has the item, or it is done; nothing was changed.
             UsageError: the result is no JSON or larger than 64 KiB.
         """
         token = item.token if isinstance(item, Item) else item
@@ -165,27 +137,27 @@ class Map:
         return int(self.queue.checked(reply, token)[1])
 
     def fail(self, item: Item | str, reason: str) -> int:
-        """The item failed for good, and the errors of the same name get the reason; returns how
-        many are left. Raises as `done`.
+        """Mark the item as failed for good, and add the reason to the errors of the same name;
+        returns the number of items left. Raises as `done`.
         """
         token = item.token if isinstance(item, Item) else item
         reply = self._run("map/fail", token=token, reason=plain(reason or "failed", 500))
         return int(self.queue.checked(reply, token)[1])
 
-    def give_back(self, item: Item | str, reason: str = "", *, delay_s: float = 0.0) -> bool:
-        """Somebody else shall do the item; returns whether one may: after its last delivery it has
-        failed. Raises as `done`.
+    def release(self, item: Item | str, reason: str = "", *, delay_s: float = 0.0) -> bool:
+        """Return the item for another worker. False after its last delivery: it has failed. Raises
+        as `done`.
         """
         return self.queue.nack(item, delay_s=delay_s, reason=reason)
 
     def retry(self) -> int:
-        """Put what failed in again, as if it were new; returns how many. The errors stay until they
-        are cleared.
+        """Add failed items again as new ones; returns their number. The errors stay until they are
+        cleared.
         """
         return self.queue.revive()
 
     def tally(self) -> Tally:
-        """How it stands.
+        """The map's numbers.
 
         Raises:
             NothingThere: there is no such map.
@@ -193,7 +165,9 @@ class Map:
         stats = self.queue.stats()
         with self._store.errors():
             known = int(self._store.client.hlen(self._key))
-            times = self._store.client.hmget(self._queue_keys[-1], "first_ms", "last_ms")
+            times = self._store.client.hmget(
+                self._store.keys.queue_stats(self.queue.name), "first_ms", "last_ms"
+            )
         if not known and not stats.pushed:
             raise NothingThere(
                 f"there is no map {self.name}: `octet map start {self.name} ITEM…` makes it"
@@ -211,7 +185,7 @@ class Map:
         )
 
     def results(self) -> list[ItemResult]:
-        """What is done or failed so far, in the order in which the items were put in."""
+        """The results and errors so far, in the order in which the items were added."""
         records, found = self._records(), dict[str, ItemResult]()
         for kept in self.queue.dead():
             found[encode(kept.value)] = _failure(kept)
@@ -231,13 +205,26 @@ class Map:
 
         Raises:
             Stopped: the errors of the same name stop the work.
-            NothingThere: there is no such map, or the time is over before.
+            NothingThere: there is no such map, the time is over, or items were lost.
         """
-        return self._wait(wait_s, None)
 
-    async def wait_async(self, *, wait_s: float) -> list[ItemResult]:
-        """Like `wait`."""
-        return await in_thread(lambda stop: self._wait(wait_s, stop))
+        def attempt(_: Sequence[str]) -> Tally | None:
+            self.errors.check()
+            found = self.tally()
+            return found if not found.left else None
+
+        if wait_until(Subscription(self._store, *self._channels), attempt, wait_s) is None:
+            now = self.tally()
+            raise NothingThere(
+                f"map {self.name} has {now.left} of {now.total} items left after {wait_s:g} s"
+            )
+        records, found = self._records(), self.results()
+        if lost := records.keys() - {encode(result.item) for result in found}:
+            raise NothingThere(
+                f"map {self.name} lost {len(lost)} of {len(records)} items, which were removed "
+                f"by hand: {plain(min(lost), 80)}"
+            )
+        return found
 
     def work(
         self,
@@ -246,15 +233,15 @@ class Map:
         lease_s: float = WORK_LEASE_S,
         max_deliveries: int = MAX_DELIVERIES,
     ) -> int:
-        """Take items and do them, one after the other, until none is left; returns how many were
-        done or failed here.
+        """Take items and do them, one after the other, until none is left; returns the number that
+        were done or failed here.
 
         Args:
             do: a function of the item that returns its result, or the words of a command, as
-                `ItemCommand` takes them. An item fails when the function raises or the command ends
-                in another status than 0; it goes back when a signal killed the command.
-            lease_s: how soon another worker is given the item of one that was killed; renewed while
-                it lives.
+                `ItemCommand` takes them. An item fails when the function raises or the command's
+                status is not 0; it is returned when a signal killed the command.
+            lease_s: how soon another worker gets the item of one that was killed; renewed while
+                this one lives.
 
         Raises:
             Stopped: the errors of the same name stop the work.
@@ -271,12 +258,10 @@ class Map:
         fail_fast: int | None = None,
         wait_s: float = FOREVER_S,
     ) -> list[ItemResult]:
-        """Put items in (none: those that are there), do them by `workers` threads, and return all
-        results and errors.
+        """Add items (none: those that are there), do them in `workers` threads, and return all
+        results and errors. Other workers of the same map help. Raises as `work` and `wait`.
 
-        A function that uses the processor alone gains nothing by threads: have it done by several
-        processes, each with `work`. Whoever else works on the same map helps. Raises as `work` and
-        `wait`.
+        A function that only computes gains nothing by threads: run `work` in several processes.
         """
         if not 1 <= workers <= MAX_WORKERS:
             raise UsageError(f"work with 1 to {MAX_WORKERS} workers, not {workers}")
@@ -288,9 +273,9 @@ class Map:
         return self.wait(wait_s=wait_s)
 
     def clear(self) -> bool:
-        """Delete it with its items, results and errors; whether there was anything."""
+        """Delete the map with its items, results and errors; False if there was nothing."""
         with self._store.errors():
-            return bool(self._store.client.unlink(self._key, *self._queue_keys, *self._error_keys))
+            return bool(self._store.client.unlink(self._key, *self.queue.keys, *self._error_keys))
 
     def _run(self, script: str, **values: Value) -> list[Any]:
         return self._store.run(
@@ -308,14 +293,16 @@ class Map:
         self,
         wait_s: float,
         lease_s: float,
-        most: int,
+        max_deliveries: int,
         worker: str | None,
         stop: threading.Event | None,
     ) -> Item:
         def attempt(_: Sequence[str]) -> Item | None:
             self.errors.check()
             try:
-                return self.queue.reserve(lease_s=lease_s, max_deliveries=most, worker=worker)
+                return self.queue.reserve(
+                    lease_s=lease_s, max_deliveries=max_deliveries, worker=worker
+                )
             except NothingThere as nothing:
                 if not self.queue.stats().left:
                     raise NothingThere(
@@ -323,32 +310,11 @@ class Map:
                     ) from nothing
                 return None
 
-        found = wait_until(Wakeups(self._store, *self._channels, stop=stop), attempt, wait_s)
+        found = wait_until(Subscription(self._store, *self._channels, stop=stop), attempt, wait_s)
         if found is None:
+            within = f" within {wait_s:g} s" if wait_s else ""
             raise NothingThere(
-                f"map {self.name} has no item that is "
-                f"free{f' within {wait_s:g} s' if wait_s else ''}: others are at work"
-            )
-        return found
-
-    def _wait(self, wait_s: float, stop: threading.Event | None) -> list[ItemResult]:
-        def attempt(_: Sequence[str]) -> Tally | None:
-            self.errors.check()
-            found = self.tally()
-            return found if not found.left else None
-
-        if wait_until(Wakeups(self._store, *self._channels, stop=stop), attempt, wait_s) is None:
-            now = self.tally()
-            raise NothingThere(
-                f"map {self.name} has {now.left} of {now.total} items left after {wait_s:g} s"
-            )
-        records, found = self._records(), self.results()
-        if lost := [
-            decode(text) for text in records.keys() - {encode(result.item) for result in found}
-        ]:
-            raise NothingThere(
-                f"map {self.name} lost {len(lost)} of {len(records)} items, which somebody "
-                f"took out by hand: {plain(encode(lost[0]), 80)}"
+                f"map {self.name} has no free item{within}: other workers have the rest"
             )
         return found
 
@@ -367,8 +333,7 @@ class Map:
             finally:
                 ended.set()
 
-        # Not `join`: interrupted, Python 3.11 takes a thread that still runs for one that has
-        # ended.
+        # Not `join`: when it is interrupted, Python 3.11 takes a running thread for an ended one.
         begun: list[threading.Event] = []
         try:
             for number in range(workers):
@@ -379,7 +344,7 @@ class Map:
                 begun.append(ended)
             for ended in begun:
                 ended.wait()
-        except BaseException:  # Ctrl-C: the items that are in work go back first
+        except BaseException:  # Ctrl-C: the items in work are returned first
             stop.set()
             for ended in begun:
                 ended.wait()
@@ -391,46 +356,46 @@ class Map:
         self,
         do: Callable[[Any], Any] | Sequence[str],
         lease_s: float,
-        most: int,
+        max_deliveries: int,
         stop: threading.Event | None,
     ) -> int:
         call = do if callable(do) else ItemCommand(tuple(do), {"OCTET_MAP": self.name}, stop).run
         ended = 0
         while not (stop and stop.is_set()):
             try:
-                item = self._take(FOREVER_S, lease_s, most, None, stop)
+                item = self._take(FOREVER_S, lease_s, max_deliveries, None, stop)
             except NothingThere:
                 break
-            with suppress(
-                StaleToken
-            ):  # this machine slept for longer than the lease: somebody else has the item
+            # A stale token: this machine slept longer than the lease, and another worker has the
+            # item.
+            with suppress(StaleToken):
                 ended += self._do(call, item, lease_s)
         return ended
 
     def _do(self, call: Callable[[Any], Any], item: Item, lease_s: float) -> bool:
-        """Do one item under its lease; whether it has ended."""
+        """Do one item under its lease; False if it was returned."""
         with self.queue.renewing(item, lease_s):
             try:
                 result = call(item.value)
                 text = encode(result)
             except CommandFailed as failure:
                 if failure.killed:
-                    self.give_back(item, str(failure))
+                    self.release(item, str(failure))
                     return False
                 self.fail(item, str(failure))
                 return True
-            except Exception as error:  # noqa: BLE001 - the worker's own function: what it raises is the item's error
+            except Exception as error:  # noqa: BLE001 - of the worker's function: the item's error
                 self.fail(item, f"{type(error).__name__}: {error}")
                 return True
             except BaseException:
-                self.give_back(item, "interrupted")
+                self.release(item, "interrupted")
                 raise
         self.done(item, decode(text))
         return True
 
 
 def reading_of(name: str, tally: Tally) -> Reading:
-    """A map's progress, as that of anything else."""
+    """A map's progress."""
     return Reading(name, tally.done + tally.failed, tally.total, tally.started_ms, tally.at_ms)
 
 

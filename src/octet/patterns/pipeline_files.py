@@ -1,7 +1,7 @@
-"""A file of steps → step names and their commands: JSON, TOML or Markdown.
+"""Files of pipeline steps and their commands: JSON, TOML or Markdown.
 
 JSON: `{"search": "rg -l x", "report": "wc -l"}`. TOML: the same below `[steps]`. Markdown: list
-items, the command in backquotes:
+items with the command in backquotes:
 
     - search: `rg -l x`
     - report: `wc -l`
@@ -27,7 +27,7 @@ def read_steps(path: Path) -> dict[str, str]:
     """Step → command, in the order of the file.
 
     Raises:
-        UsageError: the file cannot be read, or has no steps, or one that is no text.
+        UsageError: the file cannot be read, has no steps, or has one that is no text.
     """
     text = read_text(path, MAX_BYTES)
     readers = {
@@ -38,7 +38,7 @@ def read_steps(path: Path) -> dict[str, str]:
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise UsageError(f"{path} is no .json, .toml or .md")
+        raise UsageError(f"{path}: name the file .json, .toml or .md")
     try:
         return _checked(path, reader(text))
     except (ValueError, RecursionError) as error:
@@ -46,10 +46,10 @@ def read_steps(path: Path) -> dict[str, str]:
 
 
 def read_step(text: str) -> tuple[str, str]:
-    """`NAME=COMMAND` → both.
+    """Parse `NAME=COMMAND`.
 
     Raises:
-        UsageError: it is not written so.
+        UsageError: it has another form.
     """
     name, equals, command = text.partition("=")
     if not name.strip() or not equals or not command.strip():
@@ -74,7 +74,7 @@ def _from_markdown(text: str) -> Any:
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("two steps are called alike")
+        raise ValueError("two steps have the same name")
     return found
 
 

@@ -1,21 +1,19 @@
-"""Work queues: what is pushed is given to one worker at a time, under a lease, until one says that
-it is done.
+"""Work queues: each item is leased to one worker at a time, until one of them acknowledges it.
 
-queue = octet.queue("analysis")
-queue.push("src/app.ts", "src/utils.ts")
-item = queue.reserve(wait_s=60)
-queue.ack(item)
+    queue = octet.queue("analysis")
+    queue.push("src/app.ts", "src/utils.ts")
+    item = queue.reserve(wait_s=60)
+    queue.ack(item)
 
-The items that nobody was given yet are a plain LIST. A worker that dies gives its item back when
-its lease runs out: the next `reserve` sees that, by the server's clock, and no daemon is needed.
-After its last delivery an item becomes a dead letter.
+The items that have never been leased are a plain LIST. When a lease runs out, by the server's clock,
+the next `reserve` takes the item back; no daemon is needed. After its last delivery an item becomes
+a dead letter.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -24,63 +22,54 @@ from typing import Any
 from octet.base.errors import NothingThere, StaleToken, UsageError
 from octet.base.process import host_id
 from octet.base.text import plain
-from octet.base.threads import in_thread
 from octet.patterns.renewal import renewing
-from octet.patterns.values import WORKER_PATTERN, check_name, decode, encode, span_ms, ttl_ms
+from octet.patterns.values import WORKER_PATTERN, check_key_name, decode, encode, span_ms, ttl_ms
 from octet.store.scripts import Reply, Store, Value, as_mapping
-from octet.store.subscription import LOOK_EVERY_S, Wakeups, wait_until
+from octet.store.subscription import LOOK_EVERY_S, Subscription, wait_until
 
 LEASE_S = 300.0
 MAX_DELIVERIES = 5
 MAX_VALUES = 10_000
 MAX_PUSHED = 16 * 1024 * 1024
 _RECORD = re.compile(r"(\d+) (\d+) (\d+) (\S+)\n([^\n]*)\n(.*)", re.DOTALL)
-# A look at what is due must not come before it is.
+# The server rounds times to ms: an attempt for an item that is due must not come before that.
 _AFTER_S = 0.002
 
 
 @dataclass(frozen=True)
 class Item:
-    """What a worker was given: the value, the token to show for it, the how-manieth delivery this
-    is, when the lease ends (server time).
-    """
+    """An item that was leased to a worker."""
 
     queue: str
-    token: str
+    token: str  # to be shown when it is acknowledged
     value: Any
-    deliveries: int = 1
-    until_ms: int = 0
+    deliveries: int = 1  # the delivery count
+    until_ms: int = 0  # the end of the lease, server time
 
 
 @dataclass(frozen=True)
 class Kept:
-    """An item that was given out at least once: `at_ms` is the lease's end, or when it is given out
-    again, or when it died.
+    """An item that was leased at least once. Times are server time."""
 
-    `worker` had it last, since `since_ms`; `reason` says why it came back before.
-    """
-
-    token: str
+    token: str  # of its last delivery
     value: Any
     deliveries: int
-    worker: str
-    since_ms: int
-    at_ms: int
-    reason: str
+    worker: str  # that had it last
+    since_ms: int  # when that worker got it
+    at_ms: int  # the end of its lease, of its delay, or when it became a dead letter
+    reason: str  # why it was returned
 
 
 @dataclass(frozen=True)
 class Stats:
-    """How a queue stands; `expired` of the leased ones have run out. The last five count all that
-    ever happened.
-    """
+    """A queue's items by state now, and what happened to all items that it ever had."""
 
-    ready: int
+    ready: int  # never leased
     leased: int
-    expired: int
-    returned: int
-    dead: int
-    pushed: int
+    expired: int  # of the leased: their lease has run out
+    returned: int  # to be leased again, perhaps after a delay
+    dead: int  # dead letters
+    pushed: int  # ever pushed, as are the next four
     given: int
     done: int
     came_back: int
@@ -88,43 +77,33 @@ class Stats:
 
     @property
     def waiting(self) -> int:
-        """How many a worker could be given, now or after a delay."""
+        """The number of items that a worker could lease, now or after a delay."""
         return self.ready + self.returned + self.expired
 
     @property
     def left(self) -> int:
-        """How many are not done yet; dead letters are not among them."""
+        """The number of unfinished items; dead letters do not count."""
         return self.ready + self.leased + self.returned
 
 
 class Queue:
-    """One work queue. Every use renews its time to live: by default to 24 h at least, with `ttl_s`
-    to that (`math.inf`: for ever).
+    """One work queue. Every use renews its time to live: to `ttl_s` (`math.inf`: for ever), or by
+    default to at least 24 h.
     """
 
     def __init__(self, store: Store, name: str, ttl_s: float | None = None) -> None:
-        self.name = check_name("queue", name)
+        self.name = check_key_name("queue", name)
         self._store = store
         self._ttl_ms = ttl_ms(ttl_s)
-        make = store.keys
-        self._key = make.queue(name)
-        self._leased, self._returned, self._dead = (
-            make.queue_leased(name),
-            make.queue_returned(name),
-            make.queue_dead(name),
-        )
-        self._items = make.queue_items(name)
-        self._keys = [
-            self._key,
-            self._leased,
-            self._returned,
-            self._items,
-            self._dead,
-            make.queue_stats(name),
-        ]
+        keys = store.keys
+        self._key, self._items = keys.queue(name), keys.queue_items(name)
+        self._leased, self._returned = keys.queue_leased(name), keys.queue_returned(name)
+        self._dead = keys.queue_dead(name)
+        stats = keys.queue_stats(name)
+        self.keys = (self._key, self._leased, self._returned, self._items, self._dead, stats)
 
     def push(self, *values: Any) -> int:
-        """Put values at the end, all in one step; returns how many are ready now.
+        """Append values, all in one step; returns the number of items that are ready.
 
         Raises:
             UsageError: a value is no JSON or larger than 64 KiB, or there are more than 10,000 of
@@ -145,53 +124,36 @@ class Queue:
         max_deliveries: int = MAX_DELIVERIES,
         worker: str | None = None,
     ) -> Item:
-        """The next item, for this worker alone until it is acknowledged or its lease runs out.
+        """Lease the next item to this worker alone, until it is acknowledged or the lease runs out.
 
         Args:
-            wait_s: how long to wait for one.
-            lease_s: how long nobody else is given it; `extend` lengthens that.
-            max_deliveries: when it comes back after this one, it becomes a dead letter if it was
-                given out so often.
-            worker: who has it, for people; default: machine and process.
+            wait_s: how long to wait for an item.
+            lease_s: how long the lease lasts; `extend` renews it.
+            max_deliveries: an item that is returned after so many deliveries is a dead letter.
+            worker: the worker's name, for people; default: machine and process.
 
         Raises:
-            NothingThere: there is none.
+            NothingThere: there is no item.
         """
-        return self._next(span_ms("a lease", lease_s), wait_s, max_deliveries, worker, None)
-
-    async def reserve_async(
-        self,
-        *,
-        wait_s: float,
-        lease_s: float = LEASE_S,
-        max_deliveries: int = MAX_DELIVERIES,
-        worker: str | None = None,
-    ) -> Item:
-        """Like `reserve`; an item that comes when the waiting task was cancelled goes back."""
-        lease_ms = span_ms("a lease", lease_s)
-        return await in_thread(
-            lambda stop: self._next(lease_ms, wait_s, max_deliveries, worker, stop), undo=self.nack
-        )
+        return self._next(span_ms("a lease", lease_s), wait_s, max_deliveries, worker)
 
     def pop(self, *, wait_s: float = 0.0) -> Any:
-        """The next item's value, which is gone with whoever took it: for work whose loss does no
-        harm.
+        """Remove the next item and return its value. A worker that dies with it loses it.
 
         Raises:
-            NothingThere: there is none.
+            NothingThere: there is no item.
         """
-        return self._next(0, wait_s, MAX_DELIVERIES, None, None).value
+        return self._next(0, wait_s, MAX_DELIVERIES, None).value
 
     @contextmanager
     def working(
         self, *, wait_s: float = 0.0, lease_s: float = 60.0, max_deliveries: int = MAX_DELIVERIES
     ) -> Iterator[Item]:
-        """The next item, its lease renewed while the block works, done at its end, given back if it
-        raises.
+        """Lease the next item while the block runs: acknowledged at its end, returned if it raises.
 
         Raises:
-            NothingThere: there is none.
-            StaleToken: the lease was lost meanwhile, and somebody else has the item.
+            NothingThere: there is no item.
+            StaleToken: the lease was lost, and another worker has the item.
         """
         item = self.reserve(wait_s=wait_s, lease_s=lease_s, max_deliveries=max_deliveries)
         try:
@@ -203,23 +165,23 @@ class Queue:
         self.ack(item)
 
     def renewing(self, item: Item, lease_s: float) -> AbstractContextManager[None]:
-        """Renew an item's lease while the block works."""
+        """Renew an item's lease while the block runs."""
         return renewing(lambda: self.extend(item, lease_s), lease_s, f"queue {self.name}")
 
     def ack(self, item: Item | str) -> int:
-        """The item is done; returns how many are left. A lease that has run out counts until
-        somebody else has the item.
+        """Acknowledge an item: it is done. Returns the number of unfinished items. An expired lease
+        is good until another worker has the item.
 
         Raises:
-            StaleToken: the item went on to somebody else, or is done; nothing was changed.
+            StaleToken: another worker has the item, or it is done; nothing was changed.
         """
         return int(self._settle("queue/ack", item)[1])
 
     def nack(
         self, item: Item | str, *, delay_s: float = 0.0, reason: str = "", dead: bool = False
     ) -> bool:
-        """Give the item back, to be the next after `delay_s`; returns whether it is: after its last
-        delivery, or with `dead`, it is none.
+        """Return an item, to be the next after `delay_s`. False if it is a dead letter: after its
+        last delivery, or with `dead`.
 
         Raises:
             StaleToken: as `ack`.
@@ -235,7 +197,7 @@ class Queue:
         return bool(reply[1] == "returned")
 
     def extend(self, item: Item | str, lease_s: float = LEASE_S) -> int:
-        """The lease ends in `lease_s` seconds from now; returns when that is, in ms of server time.
+        """Let the item's lease end `lease_s` seconds from now; returns that time, server ms.
 
         Raises:
             StaleToken: as `ack`.
@@ -243,7 +205,7 @@ class Queue:
         return int(self._settle("queue/extend", item, lease_ms=span_ms("a lease", lease_s))[1])
 
     def stats(self) -> Stats:
-        """How the queue stands, at one instant."""
+        """The queue's numbers at one instant."""
         reply = self._store.run("queue/stats", queue=self.name)
         ever = as_mapping(reply[6])
         counts = [
@@ -253,17 +215,17 @@ class Queue:
         return Stats(*map(int, reply[1:6]), *counts)
 
     def peek(self, count: int = 10) -> list[Any]:
-        """The values that are next, of those that nobody was given yet."""
+        """The next values among those that have never been leased."""
         with self._store.errors():
             texts = self._store.client.lrange(self._key, -count, -1) if count > 0 else []
         return [decode(text) for text in reversed(texts)]
 
     def leased(self) -> list[Kept]:
-        """What workers have, the lease that ends first in front."""
+        """The leased items, the lease that ends first in front."""
         return self._kept(self._leased)
 
     def returned(self) -> list[Kept]:
-        """What came back and will be given out again."""
+        """The returned items, which will be leased again."""
         return self._kept(self._returned)
 
     def dead(self) -> list[Kept]:
@@ -271,7 +233,7 @@ class Queue:
         return self._kept(self._dead)
 
     def revive(self, tokens: Sequence[str] | None = None) -> int:
-        """Push dead letters again as if they were new, all by default; returns how many."""
+        """Push dead letters again as new items, all by default; returns their number."""
         chosen = [kept.token for kept in self.dead()] if tokens is None else list(tokens)
         return sum(
             len(self._run("queue/revive", tokens=chosen[i : i + 1000])) - 1
@@ -279,30 +241,27 @@ class Queue:
         )
 
     def wait_drained(self, wait_s: float) -> None:
-        """Wait until every item is done or a dead letter; right away where that is so already.
+        """Wait until every item is done or a dead letter.
 
         Raises:
-            NothingThere: the time is over before.
+            NothingThere: the time is over.
         """
-        self._drained(wait_s, None)
+        left = 0
 
-    async def wait_drained_async(self, wait_s: float) -> None:
-        """Like `wait_drained`."""
-        await in_thread(lambda stop: self._drained(wait_s, stop))
+        def attempt(_: Sequence[str]) -> bool | None:
+            nonlocal left
+            left = self.stats().left
+            return True if not left else None
+
+        if not wait_until(Subscription(self._store, self._key), attempt, wait_s):
+            raise NothingThere(f"queue {self.name} has {left} items left after {wait_s:g} s")
 
     def delete(self) -> bool:
-        """Delete the queue with all that is in it; whether there was one."""
+        """Delete the queue and its items; False if there was none."""
         with self._store.errors():
-            return bool(self._store.client.unlink(*self._keys))
+            return bool(self._store.client.unlink(*self.keys))
 
-    def _next(
-        self,
-        lease_ms: int,
-        wait_s: float,
-        max_deliveries: int,
-        worker: str | None,
-        stop: threading.Event | None,
-    ) -> Item:
+    def _next(self, lease_ms: int, wait_s: float, max_deliveries: int, worker: str | None) -> Item:
         worker = worker or f"{host_id()}:{os.getpid()}"
         if not WORKER_PATTERN.fullmatch(worker) or max_deliveries < 1:
             raise UsageError(
@@ -324,25 +283,12 @@ class Queue:
             return Item(self.name, reply[1], decode(reply[2]), int(reply[3]), int(reply[4]))
 
         found = wait_until(
-            Wakeups(self._store, self._key, stop=stop), attempt, wait_s, look_s=lambda: back_s
+            Subscription(self._store, self._key), attempt, wait_s, look_s=lambda: back_s
         )
         if found is None:
-            raise NothingThere(
-                f"queue {self.name} has nothing to give "
-                f"out{f' within {wait_s:g} s' if wait_s else ''}"
-            )
+            within = f" within {wait_s:g} s" if wait_s else ""
+            raise NothingThere(f"queue {self.name} has no item{within}")
         return found
-
-    def _drained(self, wait_s: float, stop: threading.Event | None) -> None:
-        left = 0
-
-        def attempt(_: Sequence[str]) -> bool | None:
-            nonlocal left
-            left = self.stats().left
-            return True if not left else None
-
-        if not wait_until(Wakeups(self._store, self._key, stop=stop), attempt, wait_s):
-            raise NothingThere(f"queue {self.name} has {left} items left after {wait_s:g} s")
 
     def _settle(self, script: str, item: Item | str, **values: Value) -> list[Any]:
         token = item.token if isinstance(item, Item) else item
@@ -352,12 +298,12 @@ class Queue:
         """The reply of a script that was shown a token.
 
         Raises:
-            StaleToken: it is not in force.
+            StaleToken: the token is not in force.
         """
         if reply[0] == Reply.STALE:
             raise StaleToken(
-                f"token {token[:40]} of queue {self.name} is not in force: its item is done, "
-                "went back, or somebody else has it"
+                f"token {token[:40]} of queue {self.name} is not in force: its item is done, was "
+                "returned, or another worker has it"
             )
         return reply
 

@@ -1,4 +1,4 @@
-"""A lease renewed in a thread for as long as a block works on what it covers."""
+"""Renews a lease in a thread while a block runs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from octet.base.errors import OctetError, StaleToken
 
 @contextmanager
 def renewing(renew: Callable[[], object], lease_s: float, name: str) -> Iterator[None]:
-    """Call `renew` four times a lease, until the block ends or the lease is somebody else's: what
-    settles it then says so.
+    """Call `renew` four times a lease, until the block ends or the lease is lost, which the call
+    that settles the item then reports.
     """
     ended = threading.Event()
 
-    def go_on() -> None:
+    def renew_repeatedly() -> None:
         while not ended.wait(lease_s / 4):
             try:
                 renew()
@@ -25,7 +25,7 @@ def renewing(renew: Callable[[], object], lease_s: float, name: str) -> Iterator
             except OctetError:
                 continue  # three more tries before the lease runs out
 
-    thread = threading.Thread(target=go_on, name=name, daemon=True)
+    thread = threading.Thread(target=renew_repeatedly, name=name, daemon=True)
     thread.start()
     try:
         yield

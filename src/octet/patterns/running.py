@@ -1,5 +1,5 @@
-"""What is running of people's own work: progress, parallel analyses and pipelines that are not
-done, in the project and its runs.
+"""Work in progress of the primitives: every progress, map and pipeline that is not done, in the
+project and its runs.
 """
 
 from __future__ import annotations
@@ -9,29 +9,29 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from octet.base.errors import NothingThere
-from octet.patterns.leftovers import places
+from octet.patterns.inventory import primitive_names
 from octet.patterns.map import reading_of
 from octet.patterns.pipeline import StepState
 from octet.patterns.progress import Reading
 from octet.patterns.runs import Space
 from octet.store.scripts import Store
 
-KINDS = ("progress", "map", "pipeline")
+SHOWN_KINDS = ("progress", "map", "pipeline")
 
 
 @dataclass(frozen=True)
 class Running:
-    """One piece of work; of a pipeline the steps are counted."""
+    """One piece of work with its progress; a pipeline's counts its steps."""
 
     kind: str
     run: str
     reading: Reading
 
 
-def running(store: Store) -> Iterator[Running]:
-    """All that is not done, by run and name; walks the whole keyspace, bit by bit."""
-    for run, kind, name in sorted(places(store)):
-        if kind in KINDS:
+def list_running(store: Store) -> Iterator[Running]:
+    """All work that is not done, by run and name; scans the whole keyspace in steps."""
+    for run, kind, name in sorted(primitive_names(store)):
+        if kind in SHOWN_KINDS:
             with suppress(NothingThere):  # it has gone meanwhile
                 found = _read(Space(Store(store.client, replace(store.keys, run=run))), kind, name)
                 if not found.done:

@@ -117,9 +117,3 @@ class Run(Space):
     def clear(self) -> int:
         """Delete all of it and nothing else; returns how many keys there were."""
         return delete_keys(self.store, self.store.keys.own)
-
-
-def run_names(store: Store) -> list[str]:
-    """The runs that a project has anything of; walks the whole keyspace, bit by bit."""
-    start = replace(store.keys, run="").own + "run:"
-    return sorted({key.removeprefix(start).partition(":")[0] for key in scan_keys(store, start)})

@@ -1,29 +1,26 @@
-"""Shared state: named fields that many read and write, each with a version, so that nobody
-overwrites what it has not seen.
+"""Shared state: named fields that many processes read and write, each with a version, so that no
+process overwrites a value that it has not seen.
 
-state = octet.state("analysis:results")
-state.set("src/app.ts", {"lines": 100})
-field = state.read("status")
-state.compare_and_set("status", "completed", field.version)
+    state = octet.state("analysis:results")
+    state.set("src/app.ts", {"lines": 100})
+    field = state.read("status")
+    state.compare_and_set("status", "completed", field.version)
 
-The fields are a plain HASH. A value that somebody HSET by hand gets a version of its own when it is
-next looked at.
+The fields are a plain HASH. A value that was HSET by hand gets a version at the next read.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from octet.base.errors import NothingThere, UsageError, VersionConflict
-from octet.base.threads import in_thread, iterate_in_thread
-from octet.patterns.values import check_field, check_name, decode, encode, is_same, ttl_ms
+from octet.patterns.values import check_field, check_key_name, decode, encode, ttl_ms
 from octet.store.scripts import Reply, Store, Value
-from octet.store.subscription import LOOK_EVERY_S, Wakeups, wait_until
+from octet.store.subscription import LOOK_EVERY_S, Subscription, wait_until
 
 ABSENT = "0"
 MAX_FIELDS = 1000
@@ -31,9 +28,7 @@ MAX_FIELDS = 1000
 
 @dataclass(frozen=True)
 class Field:
-    """A field as it was at one instant. Versions only grow; "0" (and the value None) means that it
-    is not there.
-    """
+    """A field at one instant. Versions only grow; "0", with the value None, is a missing field."""
 
     field: str
     value: Any
@@ -41,18 +36,18 @@ class Field:
 
 
 class State:
-    """One shared state. Every use renews its time to live: by default to 24 h at least, with
-    `ttl_s` to that (`math.inf`: for ever).
+    """One shared state. Every use renews its time to live: to `ttl_s` (`math.inf`: for ever), or by
+    default to at least 24 h.
     """
 
     def __init__(self, store: Store, name: str, ttl_s: float | None = None) -> None:
-        self.name = check_name("state", name)
+        self.name = check_key_name("state", name)
         self._store = store
         self._ttl_ms = ttl_ms(ttl_s)
         self._key = store.keys.shared_state(name)
 
     def get(self, field: str, default: Any = None) -> Any:
-        """The value of a field; `default` where it is not there."""
+        """The value of a field; `default` for a missing one."""
         found = self._read(check_field(field)).get(field)
         return found.value if found else default
 
@@ -60,7 +55,7 @@ class State:
         """A field with its version.
 
         Raises:
-            NothingThere: it is not there.
+            NothingThere: it is missing.
         """
         if found := self._read(check_field(field)).get(field):
             return found
@@ -75,7 +70,7 @@ class State:
         return sorted(self._read().values(), key=lambda field: field.field)
 
     def set(self, field: str, value: Any) -> str:
-        """Set a field, whatever it was; returns its version."""
+        """Set a field unconditionally; returns its version."""
         return self.set_many({field: value})[field]
 
     def set_many(self, fields: Mapping[str, Any]) -> dict[str, str]:
@@ -93,17 +88,17 @@ class State:
         return dict(zip(fields, self._run("state/set", version="", fields=pairs)[1:], strict=True))
 
     def compare_and_set(self, field: str, value: Any, version: str) -> str:
-        """Set a field if its version is still `version` ("0": if it is not there); returns its new
-        one.
+        """Set a field if its version is still `version` ("0": if it is missing); returns its new
+        version.
 
         Raises:
-            VersionConflict: it is another; nothing was changed.
+            VersionConflict: it has another version; nothing was changed.
         """
         return str(self._checked("state/set", field, version, encode(value))[1])
 
     def update(self, field: str, change: Callable[[Any], Any]) -> Field:
-        """Set a field to `change(value)`, None where it is not there; called again where somebody
-        else was faster.
+        """Set a field to `change(value)` (None for a missing one), which is called again when
+        another process was faster.
         """
         while True:
             before = self._read(check_field(field)).get(field, Field(field, None, ABSENT))
@@ -114,7 +109,7 @@ class State:
                 continue
 
     def incr(self, field: str, by: int = 1) -> int:
-        """Add to a field that holds a whole number, or nothing; returns the sum.
+        """Add to a field that holds a whole number, or is missing; returns the sum.
 
         Raises:
             UsageError: it holds something else, or the sum needs more than 64 bits.
@@ -128,11 +123,11 @@ class State:
         return int(reply[1])
 
     def delete(self, *fields: str, version: str | None = None) -> int:
-        """Delete fields, or with `version` one field if that is its version still; returns how many
-        there were.
+        """Delete fields, or with `version` one field if it still has that version; returns the
+        number of those that existed.
 
         Raises:
-            VersionConflict: it is another; nothing was changed.
+            VersionConflict: it has another version; nothing was changed.
         """
         if not fields or (version is not None and len(fields) > 1):
             raise UsageError("name the fields to delete, one where a version is given")
@@ -141,74 +136,18 @@ class State:
         return int(self._run("state/delete", version="", fields=[*map(check_field, fields)])[1])
 
     def clear(self) -> int:
-        """Delete every field; returns how many there were."""
+        """Delete every field; returns their number."""
         return int(self._run("state/delete", version="", fields=[])[1])
 
     def watch(self, field: str | None = None, timeout_s: float | None = None) -> Iterator[Field]:
-        """Every field (or one) that changes, as it is now, from the first `next()` on; ends after
-        `timeout_s` without a change, or never.
-
-        Of changes that follow one another at once the last is seen.
+        """Every field (or one) that changes, from the first `next()` on, until `timeout_s` passes
+        without a change. Of changes in quick succession only the last is seen.
         """
-        return self._watch(field, timeout_s, None)
-
-    def watch_async(
-        self, field: str | None = None, timeout_s: float | None = None
-    ) -> AsyncIterator[Field]:
-        """Like `watch`."""
-        return iterate_in_thread(lambda stop: self._watch(field, timeout_s, stop))
-
-    def wait(
-        self, field: str, accept: Callable[[Any], bool] = lambda _: True, *, wait_s: float
-    ) -> Field:
-        """Wait until a field is there and `accept(value)`; right away where that is so already.
-
-        Raises:
-            NothingThere: the time is over before.
-        """
-        return self._wait(field, accept, wait_s, None)
-
-    async def wait_async(
-        self, field: str, accept: Callable[[Any], bool] = lambda _: True, *, wait_s: float
-    ) -> Field:
-        """Like `wait`."""
-        return await in_thread(lambda stop: self._wait(field, accept, wait_s, stop))
-
-    def wait_equal(self, field: str, value: Any, *, wait_s: float) -> Field:
-        """Wait until a field is the same JSON as `value`.
-
-        Raises:
-            NothingThere: the time is over before.
-        """
-        return self.wait(field, lambda found: is_same(found, value), wait_s=wait_s)
-
-    def _wait(
-        self, field: str, accept: Callable[[Any], bool], wait_s: float, stop: threading.Event | None
-    ) -> Field:
-        last: Field | None = None
-
-        def attempt(_: Sequence[str]) -> Field | None:
-            nonlocal last
-            last = self._read(check_field(field)).get(field)
-            return last if last and accept(last.value) else None
-
-        if found := wait_until(Wakeups(self._store, self._key, stop=stop), attempt, wait_s):
-            return found
-        now = f"it is {encode(last.value)[:80]}" if last else "it is not there"
-        raise NothingThere(
-            f"field {field} of state {self.name} did not become so within {wait_s:g} s: {now}"
-        )
-
-    def _watch(
-        self, field: str | None, timeout_s: float | None, stop: threading.Event | None
-    ) -> Iterator[Field]:
         chosen = () if field is None else (check_field(field),)
-        before, deadline = (
-            self._read(*chosen),
-            _deadline(timeout_s),
-        )  # before listening: what changes from here on is seen
-        with Wakeups(self._store, self._key, stop=stop) as wakeups:
-            while not wakeups.stopped:
+        # Read before listening, so that every change from here on is seen.
+        before, deadline = self._read(*chosen), _deadline(timeout_s)
+        with Subscription(self._store, self._key) as subscription:
+            while True:
                 now = self._read(*chosen)
                 if changed := _changes(before, now):
                     yield from changed
@@ -216,7 +155,29 @@ class State:
                 before, left_s = now, deadline - time.monotonic()
                 if left_s <= 0:
                     return
-                wakeups.wait(min(left_s, LOOK_EVERY_S))
+                subscription.wait(min(left_s, LOOK_EVERY_S))
+
+    def wait(
+        self, field: str, accept: Callable[[Any], bool] = lambda _: True, *, wait_s: float
+    ) -> Field:
+        """Wait until a field exists and `accept(value)` is true; returns the field.
+
+        Raises:
+            NothingThere: the time is over.
+        """
+        last: Field | None = None
+
+        def attempt(_: Sequence[str]) -> Field | None:
+            nonlocal last
+            last = self._read(check_field(field)).get(field)
+            return last if last and accept(last.value) else None
+
+        if found := wait_until(Subscription(self._store, self._key), attempt, wait_s):
+            return found
+        now = f"it is {encode(last.value)[:80]}" if last else "it is missing"
+        raise NothingThere(
+            f"field {field} of state {self.name} is not as awaited after {wait_s:g} s: {now}"
+        )
 
     def _read(self, *fields: str) -> dict[str, Field]:
         rows = self._run("state/get", fields=fields)[1:]
@@ -231,7 +192,7 @@ class State:
         reply = self._run(script, version=version, fields=[check_field(field), *value])
         if reply[0] == Reply.STALE:
             now = (
-                "it is not there"
+                "it is missing"
                 if reply[1] == ABSENT
                 else f"it is version {reply[1]} now: {str(reply[2])[:80]}"
             )

@@ -1,9 +1,8 @@
-"""What people keep in queues, states and messages of their own: names, JSON values and how long
-they live.
+"""Names, JSON values and times to live of the primitives.
 
-A value is stored as JSON, except a text that is no JSON, which stands for itself. So what
-`redis-cli LPUSH … analyze:src/app.ts` left is that text, `HSET … 42` is the number 42, and every
-value comes back as it went: the text "42" is stored with its quotes.
+A value is stored as JSON, except a text that is no JSON, which stands for itself. So the value of
+`redis-cli LPUSH … analyze:src/app.ts` is that text, and of `HSET … 42` the number 42; the text "42"
+is stored with its quotes. Every value comes back unchanged.
 """
 
 from __future__ import annotations
@@ -20,30 +19,30 @@ MAX_BYTES = 64 * 1024
 MAX_FIELD = 1024
 DEFAULT_TTL_S = 24 * 3600.0
 LONGEST_S = 10 * 365 * 86400.0
-# Nothing that a shell, a pattern of SCAN or another key's name would be changed by.
+# Characters that change nothing in a shell, in a pattern of SCAN, or in another key's name.
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_./@][A-Za-z0-9_.:/@+=~,%-]{0,199}")
 WORKER_PATTERN = re.compile(r"[!-~]{1,200}")
 
 
-def check_name(kind: str, name: str) -> str:
-    """A name that can stand in a key.
+def check_key_name(kind: str, name: str) -> str:
+    """The name, if it can be part of a key.
 
     Raises:
         UsageError: it cannot.
     """
     if not NAME_PATTERN.fullmatch(name):
         raise UsageError(
-            f"{kind} {name[:80]!r}: use letters, digits and . : / @ _ + = ~ , % - (200 at "
-            "most, no - or : in front)"
+            f"{kind} {name[:80]!r}: use letters, digits and . : / @ _ + = ~ , % - (200 at most, "
+            "with no - or : first)"
         )
     return name
 
 
 def check_field(field: str) -> str:
-    """A field of a shared state: any text of 1 to 1024 characters, such as a file's name.
+    """The name, if it can be a field of a shared state: 1 to 1024 characters, no control character.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it cannot.
     """
     if not 0 < len(field) <= MAX_FIELD or any(
         ord(character) < 32 or character == "\x7f" for character in field
@@ -56,7 +55,7 @@ def check_field(field: str) -> str:
 
 
 def encode(value: Any) -> str:
-    """How a value is stored.
+    """The stored form of a value.
 
     Raises:
         UsageError: it is no JSON, larger than 64 KiB, or no valid Unicode.
@@ -66,7 +65,7 @@ def encode(value: Any) -> str:
         size = len(text.encode("utf-8", "surrogateescape"))
     except UnicodeEncodeError as error:
         raise UsageError(
-            "a text has characters in it that are not valid Unicode (lone surrogates): remove them"
+            "a text has characters that are not valid Unicode (lone surrogates): remove them"
         ) from error
     except (TypeError, ValueError) as error:
         raise UsageError(f"the value is not JSON: {error}") from error
@@ -79,7 +78,7 @@ def encode(value: Any) -> str:
 
 
 def decode(text: str) -> Any:
-    """The value that `encode`, or somebody with redis-cli, stored."""
+    """The value of a stored text, which `encode` or redis-cli wrote."""
     try:
         return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
@@ -87,15 +86,13 @@ def decode(text: str) -> Any:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two values are the same JSON: true is not 1, and the order of an object's fields does
-    not matter.
-    """
+    """Whether two values are the same JSON: true is not 1, and the order of fields is irrelevant."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def ttl_ms(ttl_s: float | None) -> int:
-    """How scripts are told a time to live: 0 for ever (`math.inf`), ms, or minus the ms to which a
-    use renews it (None: 24 h).
+    """A time to live as scripts take it: 0 for ever (`math.inf`), ms, or minus the ms to which a use
+    renews it at least (None: 24 h).
     """
     if ttl_s is None:
         return -int(DEFAULT_TTL_S * 1000)
@@ -106,7 +103,7 @@ def span_ms(what: str, seconds: float, *, least_ms: int = 1) -> int:
     """A time in ms.
 
     Raises:
-        UsageError: it is none, negative, or more than ten years.
+        UsageError: it is no number, too short, or more than ten years.
     """
     if not 0 <= seconds <= LONGEST_S or seconds * 1000 < least_ms:
         raise UsageError(
@@ -117,7 +114,7 @@ def span_ms(what: str, seconds: float, *, least_ms: int = 1) -> int:
 
 
 def whole_number(text: str) -> int | None:
-    """What INCR would count from; None for what it would not."""
+    """The number from which INCR would count; None for a text from which it would not."""
     return int(text) if re.fullmatch(r"-?[0-9]{1,19}", text) else None
 
 

@@ -25,7 +25,7 @@ LOOK_EVERY_S = 3.0
 HEAR_EVERY_S = 1.0
 
 
-class Wakeups:
+class Subscription:
     """What is said on some channels, or on those that match patterns, from the moment of entering
     on; `stop` ends a wait within `hear_s`.
 
@@ -46,7 +46,7 @@ class Wakeups:
         self._channels, self._patterns = channels, patterns
         self._stop = stop or threading.Event()
 
-    def __enter__(self) -> Wakeups:
+    def __enter__(self) -> Subscription:
         with self._store.errors():
             self._pubsub = self._store.client.pubsub()
             try:
@@ -107,7 +107,7 @@ class Wakeups:
 
 
 def wait_until(
-    wakeups: Wakeups,
+    subscription: Subscription,
     attempt: Callable[[Sequence[str]], T | None],
     wait_s: float,
     *,
@@ -117,7 +117,7 @@ def wait_until(
     seconds.
 
     Args:
-        wakeups: where to listen; not entered yet.
+        subscription: where to listen; not entered yet.
         attempt: is given what was said since the last time.
         wait_s: for how long; 0 tries once. None is returned at its end.
         look_s: how soon to look again though nothing is said.
@@ -125,11 +125,11 @@ def wait_until(
     end = time.monotonic() + wait_s
     if wait_s <= 0:
         return attempt(())
-    with wakeups:
+    with subscription:
         heard: Sequence[str] = ()
         while True:
             found = attempt(heard)
             left_s = end - time.monotonic()
-            if found is not None or left_s <= 0 or wakeups.stopped:
+            if found is not None or left_s <= 0 or subscription.stopped:
                 return found
-            heard = wakeups.wait(min(left_s, look_s()))
+            heard = subscription.wait(min(left_s, look_s()))

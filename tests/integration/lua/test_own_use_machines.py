@@ -392,7 +392,7 @@ class MapMachine(Machine):
         call = {
             "done": lambda: self.map.done(token, result),
             "fail": lambda: self.map.fail(token, "no"),
-            "back": lambda: self.map.give_back(token),
+            "back": lambda: self.map.release(token),
         }[end]
         if token not in self.held:
             self.refuses(StaleToken, call)

@@ -1,34 +1,14 @@
-"""Counters, messages under keys and runs on real servers."""
+"""Counters on real servers."""
 
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from tests.support.redis_fixtures import wait_for
-from tests.support.store_fixtures import looks
+from tests.support.store_fixtures import woken
 
 from octet.base.errors import NothingThere, StoreSpoiled, UsageError
 from octet.client.api import Octet
-from octet.patterns.runs import run_names
-
-
-def woken(octet: Octet, call: Callable[[], Any], act: Callable[[], Any]) -> Any:
-    """What `call` answers after `act`, which comes when it waits."""
-    answers: list[Any] = []
-    thread = threading.Thread(target=lambda: answers.append(call()))
-    before = looks(octet.store.client)
-    thread.start()
-    wait_for(
-        lambda: looks(octet.store.client) > before and octet.store.client.pubsub_channels() != [],
-        "it waits",
-    )
-    act()
-    thread.join(30)
-    return answers[0]
 
 
 def test_counting(octet: Octet) -> None:
@@ -101,90 +81,3 @@ def test_time_to_live_of_a_counter(octet: Octet) -> None:
     assert client.pttl(key("kept")) == client.pttl(key("raw")) == -1
     octet.counter("raw", ttl_s=60).incr()
     assert 0 < client.pttl(key("raw")) <= 60_000
-
-
-def test_put_get_take(octet: Octet) -> None:
-    """A value stays until it is taken; of many that take it one gets it."""
-    kv, client = octet.kv, octet.store.client
-    assert kv.put("agent:search:results", {"files": ["a.ts", "b.ts"]}, ttl_s=3600)
-    assert not kv.put("agent:search:results", 1, new=True)
-    assert kv.get("agent:search:results") == {"files": ["a.ts", "b.ts"]}
-    taken: list[Any] = []
-    threads = [
-        threading.Thread(target=lambda: taken.append(kv.take("agent:search:results")))
-        for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert [value for value in taken if value is not None] == [{"files": ["a.ts", "b.ts"]}]
-    client.set("workflow:{p}:kv:by-hand", "text", ex=60)
-    assert [(m.key, m.value) for m in kv.list()] == [("by-hand", "text")]
-    assert kv.list("by-*") == kv.list("x") == []
-    assert kv.delete("by-hand", "nothing") == 1
-
-
-@pytest.mark.usefixtures("only_words")
-def test_waiting_for_a_value(octet: Octet) -> None:
-    """Woken when it is put; null is a value too."""
-    found = woken(
-        octet, lambda: octet.kv.wait("k", wait_s=60, take=True), lambda: octet.kv.put("k", None)
-    )
-    assert found is None
-    with pytest.raises(NothingThere):
-        octet.kv.wait("k", wait_s=0.1)
-
-
-def test_time_to_live_of_a_value(octet: Octet) -> None:
-    """A day, what was said, or for ever when that was said; put again counts anew."""
-    client, key = octet.store.client, octet.store.keys.kv
-    octet.kv.put("kept", 1, ttl_s=math.inf)
-    assert client.pttl(key("kept")) == -1
-    octet.kv.put("kept", 1)
-    assert 86_000_000 < client.pttl(key("kept")) <= 86_400_000
-    octet.kv.put("kept", 1, ttl_s=1)
-    assert 0 < client.pttl(key("kept")) <= 1000
-    assert octet.kv.list()[0].ttl_ms <= 1000
-
-
-def test_runs_are_apart(octet: Octet) -> None:
-    """A run sees and clears its own alone, also one whose name begins like another's; a thousand
-    keys and more.
-    """
-    spaces = [octet, octet.run("r"), octet.run("r2"), octet.run("r.2")]
-    for number, space in enumerate(spaces):
-        space.queue("q").push(number)
-        space.state("s").set("n", number)
-        space.counter("c").set(number)
-        space.kv.put("k", number)
-    octet.run("r").queue("q").reserve()
-    pipe = octet.store.client.pipeline(transaction=False)
-    for number in range(2500):
-        pipe.set(f"workflow:{{p}}:run:r:kv:{number}", number)
-    pipe.set("workflow:{p2}:run:r:kv:x", 1)
-    pipe.execute()
-    assert run_names(octet.store) == ["r", "r.2", "r2"]
-    assert octet.run("r").clear() == 2500 + 7
-    assert list(octet.run("r").keys()) == []
-    assert octet.store.client.get("workflow:{p2}:run:r:kv:x") == "1"
-    for number, space in enumerate(spaces):
-        found = (
-            space.queue("q").peek(),
-            space.state("s").all(),
-            space.counter("c").get(),
-            space.kv.get("k"),
-        )
-        assert found == (
-            ([number], {"n": number}, number, number) if number != 1 else ([], {}, 0, None)
-        )
-        assert [space.names(kind) for kind in ("queue", "state", "counter", "kv")] == (
-            [["q"], ["s"], ["c"], ["k"]] if number != 1 else [[]] * 4
-        )
-
-
-@pytest.mark.parametrize("name", ["", "a:b", "*", "a b", "{x}", "-a", "a" * 65])
-def test_runs_that_cannot_be(octet: Octet, name: str) -> None:
-    """A run's name cannot reach into another run."""
-    with pytest.raises(UsageError):
-        octet.run(name)

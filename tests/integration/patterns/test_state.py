@@ -132,15 +132,19 @@ def test_watch_one_field(octet: Octet, state: State) -> None:
     assert [(change.field, change.value) for change in found] == [("a", 2)]
 
 
+def completed(value: object) -> bool:
+    return value == "completed"
+
+
 @pytest.mark.usefixtures("only_words")
 def test_wait(octet: Octet, state: State) -> None:
     """Waiting for a value ends when it is there, at once where it was."""
     state.set("status", "running")
     with pytest.raises(NothingThere, match="running"):
-        state.wait_equal("status", "completed", wait_s=0.1)
+        state.wait("status", completed, wait_s=0.1)
     answers: list[Field] = []
     thread = threading.Thread(
-        target=lambda: answers.append(state.wait_equal("status", "completed", wait_s=60))
+        target=lambda: answers.append(state.wait("status", completed, wait_s=60))
     )
     before = looks(octet.store.client)
     thread.start()

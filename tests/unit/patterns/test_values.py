@@ -13,7 +13,7 @@ from octet.base.errors import UsageError
 from octet.patterns.values import (
     MAX_BYTES,
     check_field,
-    check_name,
+    check_key_name,
     decode,
     encode,
     is_same,
@@ -99,7 +99,7 @@ def test_a_value_too_deep() -> None:
 def test_names_that_cannot_be(name: str) -> None:
     """A name is safe in a key, in a pattern and on a command line."""
     with pytest.raises(UsageError):
-        check_name("queue", name)
+        check_key_name("queue", name)
 
 
 @pytest.mark.parametrize("field", ["", "a\n", "\x00", "a" * 1025])

@@ -1,9 +1,9 @@
-"""The log of events read on from a place, in order: nothing twice, and what was trimmed before it
-could be read is said, with its number.
+"""Reads the log of events onwards from a position: each entry once, in order, and the number of
+those that were trimmed before they could be read.
 
-The log keeps the last 10,000 entries or so. A reader that was away for longer than these took finds
-a gap. How wide it is follows from how many entries the server has ever added, which it counts from
-Redis 7.0 on; before that, the number is not known.
+The log keeps about the last 10,000 entries, so a reader that was away for longer finds a gap. Its
+width follows from the number of entries ever added, which the server counts from Redis 7.0 on;
+before that, it is not known.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ Entry = tuple[str, Sequence[str]]
 
 
 class LogReader:
-    """One reader's place in a project's log: `last`, the id before the next entry."""
+    """One reader's position in a project's log: `last`, the id before the next entry."""
 
     def __init__(self, store: Store, last: str | None = None) -> None:
-        """Begin behind the entry `last`; by default behind the newest that there is."""
+        """Begin behind the entry `last`; by default behind the newest one."""
         self._store = store
         self._index: int | None = None  # how many entries had been added up to `last`
-        self._own = last is None  # `last` is an id that the log has had
+        self._own = last is None  # whether `last` is an id that the log has had
         self.last = last or BEGINNING
         if last is None:
             _, added, _, _, newest, *_ = self._ask(self.last, 1)
             self.last, self._index = newest or BEGINNING, _number(added)
 
     def read(self) -> tuple[list[Entry], int | None]:
-        """The next entries, none where there are no more; and how many before them were trimmed
-        unread: None when that is not known.
+        """The next entries, and the number of entries before them that were trimmed unread (None:
+        not known).
         """
         _, added, length, first, newest, *entries = self._ask(self.last, READ_AT_ONCE)
         trimmed: int | None = 0
@@ -65,8 +65,8 @@ class LogReader:
         return trimmed
 
     def _trimmed(self, gone: int | None) -> int | None:
-        """How many are missing between `last` and the log's first entry. From the beginning on
-        nobody misses what there was before.
+        """The number of entries missing between `last` and the log's first; 0 for a reader that
+        began at the beginning and has read nothing.
         """
         if (self.last == BEGINNING and not self._own) or (gone == 0 and self._index in (None, 0)):
             return 0

@@ -1,12 +1,11 @@
-"""Events: published to live watchers and kept in a bounded log, in one step."""
+"""Events: published to live watchers and appended to a bounded log, in one step."""
 
 from __future__ import annotations
 
 import math
 import re
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -15,11 +14,10 @@ from typing import Any
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
 
 from octet.base.errors import StoreSpoiled, StoreUnreachable, UsageError
-from octet.base.threads import iterate_in_thread
 from octet.core.messaging.event_log import READ_AT_ONCE, LogReader
 from octet.store.scripts import Store, as_mapping, from_json, to_json
 from octet.store.subscription import LOOK_EVERY_S as LOOK_AT_LOG_EVERY_S
-from octet.store.subscription import Wakeups
+from octet.store.subscription import Subscription
 
 TYPE_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_BYTES = 64 * 1024
@@ -29,18 +27,18 @@ LOOK_EVERY_S = 1.0
 ID_PATTERN = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
 LAST_OF_MS = 2**64 - 1
 RETRY_S = 0.5
-# No use in asking again: somebody must change the server's settings first.
+# Asking again is useless until the server's settings are changed.
 FORBIDDEN = (NoPermissionError, AuthenticationError, AuthorizationError)
 TRIMMED = "log_trimmed"
 
-# Where to begin: after the event of that id ("0": at the beginning of the log), at a moment, or so
-# long ago.
+# Where to begin: after the event of an id ("0": at the beginning of the log), at a moment, or a
+# time ago.
 Since = str | datetime | timedelta
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event: its log id (grows), its type, and its fields (`at_ms` is server time)."""
+    """One event: its id in the log, which grows, its type, and its fields (`at_ms`: server time)."""
 
     id: str
     type: str
@@ -59,7 +57,7 @@ class Events:
 
         Raises:
             UsageError: the type is not one plain word, or the fields are no JSON, too large, or
-                named as Octet's own.
+                have the name of one of Octet's.
         """
         if not TYPE_PATTERN.fullmatch(event_type):
             raise UsageError(
@@ -85,8 +83,8 @@ class Events:
         return [_logged(entry_id, data) for entry_id, data in reversed(entries)]
 
     def replay(self, since: Since, pattern: str = "*") -> Iterator[Event]:
-        """The events of the log since then, oldest first, of the types that match `pattern`; the
-        log keeps the last 10,000.
+        """The events of the log since then whose type matches `pattern`, oldest first. The log
+        keeps the last 10,000.
 
         Raises:
             UsageError: `since` is no id.
@@ -99,26 +97,18 @@ class Events:
     def follow(
         self, since: Since | None = None, pattern: str = "*", timeout_s: float | None = None
     ) -> Iterator[Event]:
-        """The same (or from now on), and then what comes: each event once, none left out; ends
-        after `timeout_s` without one, or never.
+        """The events since then (None: from now on), then each new one, all of them once; until
+        `timeout_s` passes without an event.
 
-        Whatever comes is read from the log; what was only ever published, by redis-cli, is seen by
-        `watch` and `tail`. Where the log was trimmed before it could be read, an event
-        `log_trimmed` without an id stands in that place, with the number of `events` or None.
+        Events are read from the log; `watch` and `tail` also see those that redis-cli only
+        published. Where the log was trimmed before it could be read, an event `log_trimmed` without
+        an id takes the place of the lost ones, with their number in `events` (None: not known).
         """
-        return self._follow(since, pattern, timeout_s, None)
-
-    def follow_async(
-        self, since: Since | None = None, pattern: str = "*", timeout_s: float | None = None
-    ) -> AsyncIterator[Event]:
-        """Like `follow`."""
-        return iterate_in_thread(lambda stop: self._follow(since, pattern, timeout_s, stop))
+        return self._follow(since, pattern, timeout_s)
 
     def watch(self, pattern: str = "*", timeout_s: float | None = None) -> Iterator[Event]:
-        """Live events of the types that match `pattern`; ends after `timeout_s` without one, or
-        never.
-
-        Subscribed from the first `next()` on; what was published before is in `log`.
+        """Live events whose type matches `pattern`, from the first `next()` on, until `timeout_s`
+        passes without one. Earlier events are in `log`.
         """
         with self._store.errors():
             channel = self._store.client.pubsub()
@@ -144,41 +134,38 @@ class Events:
         pattern: str = "*",
         trouble: Callable[[str], None] | None = None,
     ) -> Iterator[Event]:
-        """Like `follow`, with what was only ever published among it, and on through whatever the
-        server does.
+        """Like `follow`, with the events that were only published, and without an end: a failure of
+        the server is survived.
 
-        Where it is gone, `trouble` is told why, and "" when it is back; what was logged meanwhile
-        follows. Never ends by itself.
+        `trouble` is called with the reason of a failure, and with "" when the server is back; the
+        events logged meanwhile follow.
 
         Raises:
             UsageError: `since` is no id.
-            StoreUnreachable: it cannot be reached to begin with, or this user may not listen.
+            StoreUnreachable: the server cannot be reached at first, or this user may not listen.
         """
-        return self._follow(
-            since, pattern, None, None, live=True, trouble=trouble or (lambda _: None)
-        )
+        return self._follow(since, pattern, None, live=True, trouble=trouble or (lambda _: None))
 
     def _follow(
         self,
         since: Since | None,
         pattern: str,
         timeout_s: float | None,
-        stop: threading.Event | None,
         *,
         live: bool = False,
         trouble: Callable[[str], None] | None = None,
     ) -> Iterator[Event]:
         reader = LogReader(self._store, None if since is None else self._last_before(since))
-        stop, away = stop or threading.Event(), False
-        while not stop.is_set():
+        away = False
+        while True:
             try:
-                with Wakeups(
-                    self._store, patterns=[self._keys.channel(pattern)], stop=stop
-                ) as wakeups:
+                with Subscription(
+                    self._store, patterns=[self._keys.channel(pattern)]
+                ) as subscription:
                     if away and trouble:
                         trouble("")
                     away = False
-                    yield from self._listen(reader, wakeups, pattern, timeout_s, live)
+                    yield from self._listen(reader, subscription, pattern, timeout_s, live)
                 return
             except StoreUnreachable as error:
                 if (
@@ -190,13 +177,18 @@ class Events:
                 if not away:
                     trouble(str(error))
                 away = True
-                stop.wait(RETRY_S)
+                time.sleep(RETRY_S)
 
     def _listen(
-        self, reader: LogReader, wakeups: Wakeups, pattern: str, timeout_s: float | None, live: bool
+        self,
+        reader: LogReader,
+        subscription: Subscription,
+        pattern: str,
+        timeout_s: float | None,
+        live: bool,
     ) -> Iterator[Event]:
         deadline = _deadline(timeout_s)
-        while not wakeups.stopped:
+        while True:
             entries, trimmed = reader.read()
             if trimmed != 0:
                 yield Event("", TRIMMED, {"events": trimmed})
@@ -208,9 +200,9 @@ class Events:
             if left_s <= 0:
                 return
             if not entries:
-                for channel, text in wakeups.hear(min(left_s, LOOK_AT_LOG_EVERY_S)):
+                for channel, text in subscription.hear(min(left_s, LOOK_AT_LOG_EVERY_S)):
                     event = _event("", channel.removeprefix(self._keys.channel("")), text)
-                    if live and not event.id:  # what has an id is in the log
+                    if live and not event.id:  # an event with an id is in the log
                         yield event
 
     def _after(self, last: str) -> list[Event]:
@@ -219,7 +211,7 @@ class Events:
         return [_logged(entry_id, data) for entry_id, data in entries]
 
     def _last_before(self, since: Since) -> str:
-        """The id after which `since` begins."""
+        """The id behind which `since` begins."""
         if isinstance(since, str):
             match = ID_PATTERN.fullmatch(since)
             if not match or any(int(part) > LAST_OF_MS for part in match.groups("0")):
@@ -243,9 +235,8 @@ def _deadline(timeout_s: float | None) -> float:
 
 def _logged(entry_id: str, data: Mapping[str, str]) -> Event:
     event = _event("", data.get("type", ""), data.get("data", "{}"))
-    return Event(
-        entry_id, event.type, event.fields
-    )  # its place in the log, whatever somebody wrote into the entry
+    # Its id is its place in the log, even if the entry says another.
+    return Event(entry_id, event.type, event.fields)
 
 
 def _event(entry_id: str, event_type: str, text: str) -> Event:

@@ -14,7 +14,7 @@ from octet.core.agents.registry import Agent
 from octet.core.tasks.record import Task
 from octet.core.tasks.tasks import ClaimOrder, Tasks
 from octet.store.scripts import Store
-from octet.store.subscription import Wakeups
+from octet.store.subscription import Subscription
 
 # Events that may make a task claimable: it is new, its dependencies or its scope are free, an
 # earlier waiter is served.
@@ -34,13 +34,13 @@ def claim_when_there(store: Store, agent: Agent, stage: str, wait_s: float) -> T
     """
     end = time.monotonic() + wait_s
     try:
-        with Wakeups(store, patterns=[*map(store.keys.channel, WAKING)]) as wakeups:
-            return _claim(store, wakeups, agent, stage, end)
+        with Subscription(store, patterns=[*map(store.keys.channel, WAKING)]) as subscription:
+            return _claim(store, subscription, agent, stage, end)
     finally:
         Tasks(store).stop_waiting(agent, stage)
 
 
-def _claim(store: Store, wakeups: Wakeups, agent: Agent, stage: str, end: float) -> Task:
+def _claim(store: Store, subscription: Subscription, agent: Agent, stage: str, end: float) -> Task:
     tasks, turn = Tasks(store), ClaimOrder.WAIT
     while True:
         try:
@@ -51,5 +51,5 @@ def _claim(store: Store, wakeups: Wakeups, agent: Agent, stage: str, end: float)
                 raise
             offered_s = nothing.offer_ms / 1000 or LOOK_EVERY_S
             late = isinstance(nothing, NotYourTurn)
-            woken = wakeups.wait(min(left_s, GRACE_S if late else LOOK_EVERY_S, offered_s))
+            woken = subscription.wait(min(left_s, GRACE_S if late else LOOK_EVERY_S, offered_s))
             turn = ClaimOrder.NOW if late and not woken else ClaimOrder.WAIT

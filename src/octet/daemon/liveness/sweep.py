@@ -22,7 +22,7 @@ from octet.client.api import Octet
 from octet.core.agents.registry import Agent, Released
 from octet.daemon.liveness.rescuer import Rescuer
 from octet.daemon.projects.sessions import ProjectSession
-from octet.store.subscription import Wakeups
+from octet.store.subscription import Subscription
 from octet.worktree.ownership import is_this_host
 
 log = logging.getLogger("octet.sweep")
@@ -123,7 +123,7 @@ class ExpirySubscriber:
         store = project.connected().store
         database = store.client.get_connection_kwargs().get("db") or 0
         prefix = store.keys.heartbeat("")
-        with Wakeups(store, f"__keyevent@{database}__:expired", stop=self._stop) as wakeups:
+        with Subscription(store, f"__keyevent@{database}__:expired", stop=self._stop) as wakeups:
             self._heard(project)  # what ran out before
             while self._wants(project):
                 if any(key.startswith(prefix) for key in wakeups.wait(LISTEN_S)):

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from octet.base.errors import OctetError, StoreUnreachable
 from octet.client.api import Octet
 from octet.store.scripts import from_json
-from octet.store.subscription import Wakeups
+from octet.store.subscription import Subscription
 
 log = logging.getLogger("octet.news")
 
@@ -129,7 +129,9 @@ class Listener:
 
     def _listen(self, source: Source, octet: Octet) -> None:
         patterns = [octet.store.keys.channel(kind) for kind in HEARD]
-        with Wakeups(octet.store, patterns=patterns, stop=self._stop, hear_s=LISTEN_S) as wakeups:
+        with Subscription(
+            octet.store, patterns=patterns, stop=self._stop, hear_s=LISTEN_S
+        ) as wakeups:
             self._tell(EVERYTHING)
             while not wakeups.stopped and self._find() is source:
                 if news := News.of(wakeups.wait(LISTEN_S)):

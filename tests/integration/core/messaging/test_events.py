@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -140,3 +141,72 @@ def test_types_that_cannot_be(octet: Octet, name: str) -> None:
     """A type is one plain word."""
     with pytest.raises(UsageError):
         octet.events.publish(name)
+
+
+def listeners(octet: Octet) -> int:
+    return len(octet.store.client.pubsub_channels()) + int(octet.store.client.pubsub_numpat())
+
+
+def test_replay(octet: Octet) -> None:
+    """From an id, a moment or so long ago, of one type or all."""
+    for number in range(5):
+        octet.events.publish("note" if number % 2 else "other", {"n": number})
+    events = octet.events.log()
+    replay = octet.events.replay
+    assert (
+        list(replay("0"))
+        == list(replay(timedelta(minutes=5)))
+        == list(replay(datetime.now(UTC) - timedelta(minutes=5)))
+        == events
+    )
+    assert list(replay(events[2].id)) == events[3:]
+    assert [event.fields["n"] for event in replay("0", "no*")] == [1, 3]
+    assert (
+        list(replay(timedelta(seconds=-5)))
+        == list(replay(datetime.now(UTC) + timedelta(hours=1)))
+        == []
+    )
+    for nonsense in ("", "x", "-", "1-", "1-99999999999999999999", "9" * 30):
+        with pytest.raises(UsageError):
+            list(replay(nonsense))
+
+
+def test_follow_without_gap_or_double(octet: Octet) -> None:
+    """What was logged before and what comes while it is read are seen once each, in order, by
+    threads that begin at any time.
+    """
+    total, found = 600, [list[int]() for _ in range(4)]
+
+    def follow(seen: list[int]) -> None:
+        for event in octet.events.follow("0", "note", timeout_s=20):
+            seen.append(event.fields["n"])
+            if len(seen) == total:
+                return
+
+    threads = [threading.Thread(target=follow, args=(seen,)) for seen in found]
+    for number in range(total):
+        if number % 150 == 0:
+            threads[number // 150].start()
+        octet.events.publish("note", {"n": number})
+        octet.events.publish("other")
+    for thread in threads:
+        thread.join(60)
+    assert found == [list(range(total))] * 4
+
+
+def test_follow_from_now(octet: Octet) -> None:
+    """Without a beginning only new events are seen, and a time-out ends it."""
+    octet.events.publish("before")
+    found: list[str] = []
+
+    def first() -> None:
+        found.append(next(iter(octet.events.follow(timeout_s=20))).type)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    wait_for(lambda: listeners(octet) > 0, "it follows")
+    octet.events.publish("after")
+    thread.join(30)
+    assert found == ["after"]
+    assert list(octet.events.follow(timeout_s=0.1)) == []
+    wait_for(lambda: listeners(octet) == 0, "nothing listens any more")

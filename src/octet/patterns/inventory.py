@@ -1,8 +1,8 @@
-"""What a project has in the store: every key with its type, size and end, and what nobody has used
-for long.
+"""A project's keys with their type, size and expiry, and its primitives with the time of their last
+use.
 
-A thing (a queue, a map with its queue and errors) is several keys, and goes as a whole or stays.
-Tasks, agents, locks, messages and the log are never among the things.
+A primitive (a queue, a map with its queue and errors) has several keys, which are deleted together
+or not at all. Tasks, agents, locks, messages and the log are not among them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from octet.patterns.runs import KINDS
 from octet.store.scan import scan_keys
 from octet.store.scripts import Store
 
-STEP = 500
+KEYS_PER_CALL = 500
 MAP_QUEUE = "map:"
 _RUN = re.compile(rf"run:({RUN_NAME.pattern}):(.*)", re.DOTALL)
 _STARTS = {start: kind for kind, starts in KINDS.items() for start in starts}
@@ -28,33 +28,29 @@ _STARTS = {start: kind for kind, starts in KINDS.items() for start in starts}
 
 @dataclass(frozen=True)
 class Key:
-    """One key: its name without the project's prefix, kind and run ("": none), `ttl_ms` (-1: for
-    ever), size as the server says.
-    """
+    """One key."""
 
-    name: str
-    kind: str
-    run: str
-    type: str
-    ttl_ms: int
-    bytes: int
+    name: str  # without the project's prefix
+    kind: str  # of its primitive, or the first part of its name
+    run: str  # "": none
+    type: str  # as the server names it
+    ttl_ms: int  # -1: for ever
+    bytes: int  # as the server says
 
 
 @dataclass(frozen=True)
-class Thing:
-    """What belongs together under one name; `idle_s` is since its last use, where that was asked
-    for.
-    """
+class Primitive:
+    """One queue, state, counter or another kind, with all its keys."""
 
     kind: str
     name: str
-    run: str
+    run: str  # "": none
     keys: tuple[str, ...]
-    idle_s: int | None = None
+    idle_s: int | None = None  # since its last use, where that was asked for
 
 
-def keys_of(store: Store, prefix: str = "") -> Iterator[Key]:
-    """Every key of the project whose name begins with `prefix`; asks the server bit by bit."""
+def list_keys(store: Store, prefix: str = "") -> Iterator[Key]:
+    """Every key of the project whose name begins with `prefix`; scans the keyspace in steps."""
     start = _base(store)
     for names in _in_steps(scan_keys(store, start + prefix)):
         with store.errors():
@@ -77,19 +73,22 @@ def keys_of(store: Store, prefix: str = "") -> Iterator[Key]:
                 )
 
 
-def things(store: Store, run: str | None = None, *, dated: bool = True) -> list[Thing]:
-    """Everything for people's own use, in the project and its runs, or in one run ("": in none);
-    `dated`: with how long it was not used.
+def list_primitives(store: Store, run: str | None = None, *, dated: bool = True) -> list[Primitive]:
+    """The primitives of the project and its runs, or of one run ("": of none); `dated`: with the
+    time since their last use.
 
     Raises:
-        Refused: the server does not know how long a key was not used (its maxmemory-policy counts
-            uses instead).
+        Refused: the server does not keep that time (its maxmemory-policy counts uses instead).
     """
     found = _grouped(store, run)
-    return [replace(thing, idle_s=_idle_of(store, thing)) for thing in found] if dated else found
+    return (
+        [replace(primitive, idle_s=_idle_of(store, primitive)) for primitive in found]
+        if dated
+        else found
+    )
 
 
-def _grouped(store: Store, run: str | None = None) -> list[Thing]:
+def _grouped(store: Store, run: str | None = None) -> list[Primitive]:
     start, grouped = _base(store), dict[tuple[str, str, str], list[str]]()
     for key in scan_keys(store, start):
         in_run, kind, name = _placed(key.removeprefix(start))
@@ -104,13 +103,13 @@ def _grouped(store: Store, run: str | None = None) -> list[Thing]:
             of_map += keys
             del grouped[in_run, kind, name]
     return [
-        Thing(kind, name, in_run, tuple(keys))
+        Primitive(kind, name, in_run, tuple(keys))
         for (in_run, kind, name), keys in sorted(grouped.items())
     ]
 
 
-def places(store: Store) -> set[tuple[str, str, str]]:
-    """Run ("": none), kind and name of every thing."""
+def primitive_names(store: Store) -> set[tuple[str, str, str]]:
+    """Run ("": none), kind and name of every primitive."""
     start = _base(store)
     return {
         (run, kind, name)
@@ -120,56 +119,55 @@ def places(store: Store) -> set[tuple[str, str, str]]:
     }
 
 
-def collect(store: Store, thing: Thing, older_than_s: float) -> bool:
-    """Delete a thing if it was not used for so long until this very moment; whether it was deleted."""
-    if isinstance(
-        store.client, RedisCluster
-    ):  # redis-py watches no keys there; a use in this very moment is not seen
+def delete_unused(store: Store, primitive: Primitive, older_than_s: float) -> bool:
+    """Delete a primitive that has not been used for so long; False if it has been."""
+    # On a cluster redis-py watches no keys: a use at this very moment is missed.
+    if isinstance(store.client, RedisCluster):
         with store.errors():
-            return _idle_s(store.client, thing.keys) >= older_than_s and bool(
-                store.client.unlink(*thing.keys)
+            return _idle_s(store.client, primitive.keys) >= older_than_s and bool(
+                store.client.unlink(*primitive.keys)
             )
     with store.errors(), store.client.pipeline(transaction=True) as pipe:
         try:
-            pipe.watch(*thing.keys)
-            if _idle_s(pipe, thing.keys) < older_than_s:
+            pipe.watch(*primitive.keys)
+            if _idle_s(pipe, primitive.keys) < older_than_s:
                 return False
             pipe.multi()
-            pipe.unlink(*thing.keys)
+            pipe.unlink(*primitive.keys)
             pipe.execute()
         except WatchError:
-            return False  # somebody has just used it
+            return False  # it has just been used
     return True
 
 
-def endless(store: Store) -> list[Thing]:
-    """The things whose keys have no end, because redis-cli made them or somebody asked for that."""
-    return [thing for thing in _grouped(store) if _lives_for_ever(store, thing)]
+def list_without_expiry(store: Store) -> list[Primitive]:
+    """The primitives whose keys never expire, because redis-cli made them or by `ttl_s`."""
+    return [primitive for primitive in _grouped(store) if _lives_for_ever(store, primitive)]
 
 
-def _idle_of(store: Store, thing: Thing) -> int:
+def _idle_of(store: Store, primitive: Primitive) -> int:
     with store.errors():
-        return _idle_s(store.client, thing.keys)
+        return _idle_s(store.client, primitive.keys)
 
 
-def _lives_for_ever(store: Store, thing: Thing) -> bool:
+def _lives_for_ever(store: Store, primitive: Primitive) -> bool:
     with store.errors():
         pipe = store.client.pipeline(transaction=False)
-        for key in thing.keys:
+        for key in primitive.keys:
             pipe.pttl(key)
         return -1 in pipe.execute()
 
 
 def _idle_s(client: object, keys: Sequence[str]) -> int:
-    """Since the last use of any of the keys."""
+    """The time since the last use of any of the keys."""
     try:
         found = [client.object("idletime", key) for key in keys]  # type: ignore[attr-defined]
     except ResponseError as error:
         if "LFU" not in str(error):
             raise
         raise Refused(
-            "this server does not keep how long a key was not used (maxmemory-policy is "
-            "LFU): delete by --run instead"
+            "this server does not keep when a key was last used (maxmemory-policy is LFU): delete "
+            "by --run instead"
         ) from error
     return min((int(idle) for idle in found if idle is not None), default=0)
 
@@ -179,7 +177,7 @@ def _base(store: Store) -> str:
 
 
 def _placed(rest: str) -> tuple[str, str, str]:
-    """Run, kind and name of a thing's key; kind "" for a key that belongs to the crew."""
+    """Run, kind and name of a primitive's key; kind "" for a key that belongs to the crew."""
     match = _RUN.fullmatch(rest)
     run, own = (match[1], match[2]) if match else ("", rest)
     for start, kind in _STARTS.items():
@@ -192,7 +190,7 @@ def _in_steps(names: Iterator[str]) -> Iterator[list[str]]:
     batch: list[str] = []
     for name in names:
         batch.append(name)
-        if len(batch) == STEP:
+        if len(batch) == KEYS_PER_CALL:
             yield batch
             batch = []
     if batch:
