@@ -17,6 +17,7 @@ from octet.base.errors import AgentGone
 from octet.core.agents.registry import Agent
 from octet.core.agents.work_states import WorkStates
 from octet.core.messaging.events import Events
+from octet.core.usage.transcript_reader import TranscriptReader
 from octet.core.usage.transcripts import ReadPosition, Spent, Tokens, read, unpack
 from octet.project.config import Config
 from octet.store.scripts import Reply, Store
@@ -93,21 +94,29 @@ class Cost:
             )
 
     def account(
-        self, agent: Agent, transcript: Path, config: Config, held: str = "", *, begun: bool = False
+        self,
+        agent: Agent,
+        transcript: Path,
+        config: Config,
+        held: str = "",
+        *,
+        begun: bool = False,
+        reader: TranscriptReader | None = None,
     ) -> Tokens:
         """Read on in a transcript and add what it says to the sums; returns that.
 
         A message belongs to the task that the agent had claimed when it was written; what a turn
         says after it has handed the task on, still to that. `held` is the task that the agent holds
         now, a sub-agent through its session. A transcript that was never read is read from its
-        beginning if it has `begun` with this agent, else from its end.
+        beginning if it has `begun` with this agent, else from its end. `reader` may have read it
+        for another purpose.
         """
         for _ in range(MAX_TRIES):
             known = self._known(transcript)
             if not known and not begun:
                 return Tokens()
             place, before = _unpacked(known)
-            spent, after = read(transcript, place)
+            spent, after = read(transcript, place, reader)
             event, claims = self._claims(agent, before.get("event", str(agent.joined_ms)))
             packed = after.pack(task=held, event=event)
             parts = _by_task(spent, before.get("task", held), claims)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
+from octet.core.usage.transcript_reader import TranscriptReader
 from octet.daemon.hooks.agents import SessionAgents
 from octet.daemon.hooks.continuations import Continuations
 from octet.daemon.hooks.notices import Notices
@@ -28,7 +29,8 @@ class HookContext:
         self.touches = TouchedPaths()
         self.continuations = Continuations()
         self.notices = Notices()
-        self.token_accounting = TokenAccounting(projects)
+        self.transcripts = TranscriptReader()
+        self.token_accounting = TokenAccounting(projects, self.transcripts)
         self.wakes = Wakes(projects)
 
     def save_work(self, octet: Octet, agent: Agent) -> None:

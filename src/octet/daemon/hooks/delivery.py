@@ -17,10 +17,10 @@ def deliver_mail(
 ) -> str:
     """The text of what waits for the agent, at most `room` characters; "" for none."""
     try:
-        return mail.deliver(call.project, agent, call.event, room)
+        return mail.deliver(call.project, agent, call.event, context.transcripts, room)
     except AgentGone:  # it has another name since it took a role, or was wrongly declared dead
         context.agents.forget(call.project, agent)
     with suppress(AgentGone):
         agent = context.agents.find_or_register(call)
-        return mail.deliver(call.project, agent, call.event, room)
+        return mail.deliver(call.project, agent, call.event, context.transcripts, room)
     return ""

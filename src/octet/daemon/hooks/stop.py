@@ -9,10 +9,10 @@ from octet.core.agents.work_state import WorkState
 from octet.daemon.hooks.call import HookCall
 from octet.daemon.hooks.context import HookContext
 from octet.daemon.hooks.delivery import deliver_mail
+from octet.daemon.turns.evidence import transcript_of
 from octet.daemon.turns.next_step import NextStep, take_next_step
 from octet.daemon.turns.parking import parked_notice
 from octet.daemon.turns.token_accounting import budget_notice, has_budget
-from octet.daemon.turns.transcripts import transcript_of
 from octet.daemon.turns.turn_events import note_broken_turn
 from octet.daemon.turns.work import read_state
 from octet.guard.payload import Stop, StopFailure, SubagentStop, TurnEnd

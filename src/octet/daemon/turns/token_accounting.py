@@ -1,9 +1,9 @@
-"""Reads transcripts for the tokens used, in a thread of its own, and pauses and resumes whom the
-budgets concern.
+"""Counts the tokens that transcripts name, on a thread of its own, and pauses and resumes agents by
+the budgets.
 
 A hook waits a moment for its transcript, so that a budget that is used up is known before the agent
-is given more work; what takes longer goes on without it. The client writes its last lines after the
-hook: each transcript is read once more, soon after.
+gets more work; what takes longer goes on without the hook. The client writes its last lines after
+the hook: each transcript is read once more, soon after.
 """
 
 from __future__ import annotations
@@ -23,45 +23,55 @@ from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.agents.work_state import WorkState
 from octet.core.usage.cost import CREW_KINDS, PAUSED_BY
+from octet.core.usage.transcript_reader import TranscriptReader
 from octet.core.usage.transcripts import end_of
-from octet.daemon.projects.sessions import Projects, ProjectSession
+from octet.daemon.projects.sessions import ProjectKey, Projects, ProjectSession
 from octet.project.config import Config
 
-log = logging.getLogger("octet.token_accounting")
+log = logging.getLogger(__name__)
 
 WAIT_S = 0.3
 AGAIN_S = 2.0
-SETTLE_EVERY_S = 10.0
-MOST_JOBS = 1000
-MOST_SUBAGENTS = 1000
+ENFORCE_EVERY_S = 10.0
+MAX_JOBS = 1000
+MAX_SUBAGENTS = 1000
 SUBAGENT_FILE = re.compile(r"agent-([A-Za-z0-9_-]{1,64})\.jsonl")
+
+# A session that changes its directory may work for two projects: each counts its transcript.
+JobKey = tuple[ProjectKey, Path]
 
 
 @dataclass
 class _Job:
-    """A transcript to be read; `whole`: those of the session's sub-agents too."""
+    """A transcript to be read."""
 
     project: ProjectSession
     agent: Agent
     transcript: Path
-    begun: bool
-    whole: bool
-    due: float
-    last: bool = False
+    begun: bool  # the transcript began with this agent, and counts from its beginning
+    whole: bool  # those of the session's sub-agents are read too
+    due: float  # by `time.monotonic`
+    last: bool = False  # it is not read once more
     done: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def key(self) -> JobKey:
+        return self.project.key, self.transcript
 
 
 class TokenAccounting:
     """The accounts of every project of this machine; thread-safe."""
 
-    def __init__(self, projects: Projects) -> None:
+    def __init__(self, projects: Projects, reader: TranscriptReader) -> None:
         self._projects = projects
-        self._jobs: dict[Path, _Job] = {}
+        self._reader = reader
+        self._jobs: dict[JobKey, _Job] = {}
+        # Of sub-agents' transcripts, in whatever project: what one has counted no other counts again.
         self._sizes: dict[Path, int] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopping = False
-        self._settle_at = 0.0
+        self._enforce_at = 0.0
 
     def start(self) -> None:
         """Begin, unless begun."""
@@ -85,7 +95,7 @@ class TokenAccounting:
         """A session begins or goes on: what its transcript holds by now was used before, or by the
         session that it is a copy of.
         """
-        if path := _named(transcript):
+        if path := _transcript_path(transcript):
             project.connected().cost.begin(path, end_of(path), agent.joined_ms)
 
     def account(
@@ -97,16 +107,15 @@ class TokenAccounting:
         subagent: bool = False,
         wait_s: float = WAIT_S,
     ) -> None:
-        """Have a transcript read on, and budgets enforced; waits for that, but no longer than
-        `wait_s`.
-        """
-        path = _named(transcript)
+        """Have a transcript read on and the budgets enforced; waits for that at most `wait_s`."""
+        path = _transcript_path(transcript)
         if path is None:
             return
-        job = _Job(project, agent, path, begun=subagent, whole=not subagent, due=time.monotonic())
+        now = time.monotonic()
+        job = _Job(project, agent, path, begun=subagent, whole=not subagent, due=now)
         with self._changed:
-            if len(self._jobs) < MOST_JOBS:
-                self._jobs[path] = job
+            if len(self._jobs) < MAX_JOBS:
+                self._jobs[job.key] = job
             self._changed.notify_all()
         self.start()
         job.done.wait(wait_s)
@@ -117,7 +126,7 @@ class TokenAccounting:
                 if job:
                     self._read(job)
                 else:
-                    self._settle_all()
+                    self._enforce_all()
             except StoreUnreachable as error:
                 log.warning("tokens are counted later: %s", error)
             except Exception:
@@ -127,68 +136,65 @@ class TokenAccounting:
                     job.done.set()
 
     def _next(self) -> _Job | None:
-        """The next job that is due; None when it is time to settle, or to end."""
+        """The next job that is due; None when it is time to enforce the budgets, or to end."""
         with self._changed:
             while not self._stopping:
                 now = time.monotonic()
                 first = min(self._jobs.values(), key=lambda job: job.due, default=None)
                 if first and first.due <= now:
-                    return self._jobs.pop(first.transcript)
-                if self._settle_at <= now:
+                    return self._jobs.pop(first.key)
+                if self._enforce_at <= now:
                     return None
-                self._changed.wait(
-                    min(self._settle_at, first.due if first else self._settle_at) - now
-                )
+                next_at = min(self._enforce_at, first.due) if first else self._enforce_at
+                self._changed.wait(next_at - now)
         return None
 
     def _read(self, job: _Job) -> None:
         octet, config = job.project.connected(), job.project.config
-        held = _held(octet, job.agent)
-        octet.cost.account(job.agent, job.transcript, config, held, begun=job.begun)
+        task = _task_of(octet, job.agent)
+        octet.cost.account(
+            job.agent, job.transcript, config, task, begun=job.begun, reader=self._reader
+        )
         if job.whole:
             for path, agent in self._grown_subagents(octet, job):
-                octet.cost.account(agent, path, config, _held(octet, agent) or held, begun=True)
-        _settle(job.project)
+                own = _task_of(octet, agent) or task
+                octet.cost.account(agent, path, config, own, begun=True, reader=self._reader)
+        _enforce(job.project)
         if not job.last:
-            again = _Job(
-                job.project,
-                job.agent,
-                job.transcript,
-                job.begun,
-                job.whole,
-                time.monotonic() + AGAIN_S,
-                last=True,
-            )
-            with self._changed:
-                self._jobs.setdefault(job.transcript, again)
+            self._read_again(job)
+
+    def _read_again(self, job: _Job) -> None:
+        due = time.monotonic() + AGAIN_S
+        again = _Job(job.project, job.agent, job.transcript, job.begun, job.whole, due, last=True)
+        with self._changed:
+            self._jobs.setdefault(again.key, again)
 
     def _grown_subagents(self, octet: Octet, job: _Job) -> Iterator[tuple[Path, Agent]]:
-        """The transcripts of the session's sub-agents that were written since the last look. One
-        that is no agent any more, or never was, as those of compaction, counts for its session.
+        """The transcripts of the session's sub-agents that have grown since the last reading. One
+        without an agent, which has ended or was compaction's, counts for its session.
         """
         process = job.agent.process.partition("#")[0]
         for number, (path, name, size) in enumerate(_subagents(job.transcript)):
-            if number >= MOST_SUBAGENTS:
+            if number >= MAX_SUBAGENTS:
                 return
             if self._sizes.get(path) != size:
-                if len(self._sizes) > 10 * MOST_SUBAGENTS:
+                if len(self._sizes) > 10 * MAX_SUBAGENTS:
                     self._sizes.clear()
                 self._sizes[path] = size
                 yield path, octet.agents.find(f"{process}#{name}") or job.agent
 
-    def _settle_all(self) -> None:
-        self._settle_at = time.monotonic() + SETTLE_EVERY_S
+    def _enforce_all(self) -> None:
+        self._enforce_at = time.monotonic() + ENFORCE_EVERY_S
         for project in self._projects.all():
-            with suppress(
-                OctetError
-            ):  # its settings cannot be read just now: those before are followed
+            # Where the settings cannot be read just now, the last ones are followed.
+            with suppress(OctetError):
                 self._projects.find(str(project.root), project.url or "")
         for project in self._projects.all():
             try:
                 if project.octet:
-                    _settle(project)
+                    _enforce(project)
             except OctetError as error:
-                log.warning("%s: budgets are looked at later: %s", project.name, error)
+                log.warning("%s: budgets are enforced later: %s", project.name, error)
 
 
 def budget_notice(agent: Agent, state: WorkState) -> str:
@@ -199,29 +205,29 @@ def budget_notice(agent: Agent, state: WorkState) -> str:
 
 
 def has_budget(config: Config) -> bool:
-    """Whether a budget is set, which alone makes it worth while to ask."""
+    """Whether a budget is set; without one no agent's state need be read."""
     return bool(config.budget_day_tokens or config.budget_task_tokens)
 
 
-def _settle(project: ProjectSession) -> None:
+def _enforce(project: ProjectSession) -> None:
     octet, config = project.connected(), project.config
     agents = [agent for agent in octet.agents.list() if agent.kind in CREW_KINDS]
     if has_budget(config) or any(
         state.paused_by == PAUSED_BY
         for state in octet.work_states.of([agent.id for agent in agents]).values()
     ):
-        octet.cost.enforce(agents, config, {agent.id: _held(octet, agent) for agent in agents})
+        octet.cost.enforce(agents, config, {agent.id: _task_of(octet, agent) for agent in agents})
 
 
-def _held(octet: Octet, agent: Agent) -> str:
-    """The task that an agent holds, or the one of the session that it is a part of; "" for none."""
+def _task_of(octet: Octet, agent: Agent) -> str:
+    """The task that an agent holds, or its session's; "" for none."""
     for name in filter(None, [agent.id, agent.parent]):
         if held := octet.tasks.held_by(name):
             return str(held[0].id)
     return ""
 
 
-def _named(transcript: str) -> Path | None:
+def _transcript_path(transcript: str) -> Path | None:
     path = Path(transcript)
     return path if path.is_absolute() and path.suffix == ".jsonl" else None
 

@@ -30,16 +30,18 @@ def heartbeat(projects: Projects) -> Iterator[Heartbeat]:
     heartbeat.stop()
 
 
-def register(octet: Octet, process: subprocess.Popen[bytes], **more: str) -> Agent:
+def register(
+    octet: Octet, process: subprocess.Popen[bytes], *, suffix: str = "", parent: str = ""
+) -> Agent:
     identity = identify(process.pid)
     assert identity
     wanted = Registration(
         role="developer",
-        process=str(identity) + more.pop("suffix", ""),
+        process=str(identity) + suffix,
         host=identity.host,
         pid=identity.pid,
-        **more,
-    )  # type: ignore[arg-type]
+        parent=parent,
+    )
     return octet.agents.register(wanted).agent
 
 

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.integration.daemon.client import Client
@@ -433,7 +434,7 @@ def test_a_sub_agent_with_a_role_goes_on_and_one_without_ends(one: Client, octet
         one.fire("SubagentStop", agent_id="x2", agent_type="Explore", stop_hook_active=False)
         == Reply()
     )
-    end = {"agent_id": "x1", "agent_type": DEVELOPER, "stop_hook_active": False}
+    end: dict[str, Any] = {"agent_id": "x1", "agent_type": DEVELOPER, "stop_hook_active": False}
     assert "task is 1" in feedback(one.fire("SubagentStop", **end))
     (task,) = octet.tasks.held_by("developer-2")
     octet.tasks.submit(task.id, task.token, branch="b", commit="c0ffee")

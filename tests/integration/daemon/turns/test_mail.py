@@ -18,10 +18,11 @@ import pytest
 from tests.support.transcripts import Transcript
 
 from octet.client.api import Octet
+from octet.core.usage.transcript_reader import TranscriptReader
 from octet.daemon.hooks.service import HookService
 from octet.daemon.protocol.wire import Request
 from octet.daemon.turns import mail
-from octet.daemon.turns.transcripts import Evidence, look_for
+from octet.daemon.turns.evidence import MailEvidence, find_evidence
 
 LOST, SHOWN = False, True
 
@@ -177,8 +178,15 @@ def test_the_turns_end_waits_for_a_late_transcript(
     send(octet)
     one.transcript.held = True
     assert "> hello" in one.stop()
-    naps = iter([lambda: None, one.transcript.flush, lambda: None])
-    monkeypatch.setattr(mail.time, "sleep", lambda _: next(naps)())
+    naps = [0]
+
+    def nap(_seconds: float) -> None:
+        naps[0] += 1
+        if naps[0] == 2:
+            one.transcript.flush()
+        assert naps[0] <= 3
+
+    monkeypatch.setattr("octet.daemon.turns.mail.time.sleep", nap)
     assert one.stop(again=True) == ""
     assert left(octet, "developer-1") == 0
 
@@ -418,5 +426,33 @@ def test_a_transcript_that_is_a_pipe_holds_nobody_up(tmp_path: Path) -> None:
     """What is no file proves nothing, and is not opened."""
     pipe = tmp_path / "s.jsonl"
     os.mkfifo(pipe)
-    assert look_for(["developer-1/1-0"], str(pipe)) == Evidence()
-    assert look_for(["developer-1/1-0"], "") == Evidence()
+    reader = TranscriptReader()
+    assert find_evidence(reader, ["developer-1/1-0"], str(pipe)) == MailEvidence()
+    assert find_evidence(reader, ["developer-1/1-0"], "") == MailEvidence()
+
+
+def test_a_stop_reads_each_byte_of_the_transcript_once(
+    one: Session, octet: Octet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the tokens and for the mail together, also while the last entries are late."""
+    read: list[tuple[int, int]] = []
+    pread = os.pread
+
+    def counted(descriptor: int, length: int, offset: int) -> bytes:
+        data = pread(descriptor, length, offset)
+        read.append((offset, offset + len(data)))
+        return data
+
+    one.stop()
+    send(octet)
+    one.batch()
+    send(octet, "second")
+    monkeypatch.setattr("octet.core.usage.transcript_reader.os.pread", counted)
+    assert "> second" in one.stop()
+    assert one.stop(again=True) == ""
+    ranges = sorted(span for span in read if span[0] < span[1])
+    assert ranges
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(ranges)), (
+        "no two readings overlap"
+    )
+    assert left(octet, "developer-1") == 0

@@ -154,7 +154,7 @@ def test_budgets_are_looked_at_though_nothing_happens(
     writers: list[Writer], octet: Octet, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An idle crew is let go on by a greater budget alone, no hook being called."""
-    monkeypatch.setattr(token_accounting, "SETTLE_EVERY_S", 0.05)
+    monkeypatch.setattr(token_accounting, "ENFORCE_EVERY_S", 0.05)
     set_budget(repository, "day_tokens = 100")
     one = writers[0]
     one.start(agent_type="octet:developer")

@@ -29,6 +29,7 @@ from octet.daemon.projects.news import EVERYTHING, News
 from octet.daemon.projects.sessions import Projects
 from octet.daemon.protocol.wire import Later, Request, decode_reply
 from octet.daemon.turns import wake_reasons, wakes
+from octet.daemon.turns.session_turns import MAX_FRUITLESS
 from octet.daemon.turns.wakes import Wakes
 
 SOON_S = 15.0
@@ -159,7 +160,7 @@ def test_a_message_wakes_its_recipient_and_nobody_else(bench: Bench) -> None:
     """
     first, second = bench.session(), bench.session()
     bench.octet.messages.send(first.agent.id, "hello", sender="x")
-    assert first.woken() == f"Octet: 1 message has come for {first.agent.id}.\n"
+    assert first.woken() == f"Octet: 1 message came for {first.agent.id}.\n"
     assert second.sleeps()
     for number in range(10):
         bench.octet.messages.send(second.agent.id, str(number), sender="x")
@@ -303,7 +304,7 @@ def test_a_turn_that_ended_without_a_hook_is_seen(
     """After Esc the client's own note says idle; while it says busy, or what it said before, the
     turn goes on.
     """
-    monkeypatch.setattr(wakes, "HELD_S", 0.1)
+    monkeypatch.setattr(wakes, "RECHECK_S", 0.1)
     session = bench.session()
     session.is_noted("idle")
     time.sleep(0.01)
@@ -336,7 +337,7 @@ def test_a_turn_that_ended_while_no_daemon_was_there_is_seen(
     """A young waiter comes back to a new daemon: its turn counts from its own beginning, so that
     the client's word of the end is newer.
     """
-    monkeypatch.setattr(wakes, "HELD_S", 0.1)
+    monkeypatch.setattr(wakes, "RECHECK_S", 0.1)
     session, began = bench.session(), time.monotonic()
     bench.wakes._turns.clear()  # as its successor begins
     time.sleep(0.01)
@@ -400,7 +401,7 @@ def test_waking_in_vain_becomes_rare(bench: Bench, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(wake_reasons, "GRACE_MS", 10)
     session = bench.session()
     bench.octet.messages.send(session.agent.id, "hello", sender="x")
-    for _ in range(wakes.FRUITLESS_MOST):
+    for _ in range(MAX_FRUITLESS):
         assert session.woken()
         time.sleep(0.02)
         session.stop()

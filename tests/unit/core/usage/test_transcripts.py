@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from octet.core.usage.transcript_reader import MAX_LINE_BYTES, MAX_TOKENS
 from octet.core.usage.transcripts import (
-    MAX_LINE_BYTES,
-    MAX_TOKENS,
     RECENT,
     ReadPosition,
     Tokens,

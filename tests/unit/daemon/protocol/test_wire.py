@@ -22,10 +22,13 @@ PATHS = st.binary(max_size=60).filter(lambda data: b"\0" not in data).map(os.fsd
 def receive(data: bytes) -> Request:
     """What the daemon reads of these bytes and an end of stream."""
     client, server = socket.socketpair()
+
+    def send() -> None:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+
     with client, server:
-        sender = threading.Thread(
-            target=lambda: (client.sendall(data), client.shutdown(socket.SHUT_WR))
-        )
+        sender = threading.Thread(target=send)
         sender.start()
         try:
             return wire.receive_request(server)
