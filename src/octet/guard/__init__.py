@@ -1,3 +1,1 @@
-"""What a hook decides, without Redis and without a daemon: parse the event, find its needs, judge the
-answer, word the reply.
-"""
+"""What a hook decides, without Redis and a daemon: parse, find needs, judge, word the reply."""

@@ -1,12 +1,12 @@
 """Octet's own commands on a model's command line: recognised strictly, because they run without a
 permission prompt.
 
-    read_octet_command("octet msg send dev-2 'go on'")     # ("octet", "msg", "send", "dev-2", "go on")
-    read_octet_command("octet status; rm -rf x")           # None
-    is_prompt_free(("octet", "task", "claim"))             # True
+    read_octet_command("octet msg send dev-2 'go on'")   # ("octet", "msg", "send", "dev-2", "go on")
+    read_octet_command("octet status; rm -rf x")         # None
+    is_prompt_free(("octet", "task", "claim"))           # True
 
-`guard.shell` asks tolerantly what a command might do. Here the question is whether it certainly does
-only this, so this reader knows plain words and quoted text, and gives up at anything else.
+`guard.shell` asks tolerantly what a command might do. Here the question is whether it certainly
+does only this, so this reader knows plain words and quoted text, and gives up at anything else.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# Matched one after the other, so that nothing is tried twice. A pattern with possessive groups could
-# match a whole word, but Python 3.11.2 has a bug there: it takes `a'` for a word.
+# Matched one after the other, so that nothing is tried twice. Possessive groups could match a whole
+# word, but Python 3.11.2 has a bug there: it takes `a'` for a word.
 _PIECE = re.compile(
     r"""([A-Za-z0-9_./:@%+,^=-]+)|'([^']*)'|"([^"\\$`!]*(?:\\["\\][^"\\$`!]*)*)\""""
 )
@@ -26,7 +26,8 @@ _ESCAPED = re.compile(r"\\([\"\\])")
 # and `merge run` run the test command, but only as the person has approved it, on submitted work,
 # for the roles whose work it is: the commands refuse everything else. The usual permission applies
 # to commands that start, stop or approve something, take another's lock, delete what others may
-# need, or run another command: init, up, down, daemon, redis, gc, map run, pipeline run, lock break.
+# need, or run another command: init, up, down, daemon, redis, gc, map run, pipeline run, lock
+# break.
 _PROMPT_FREE: dict[str, frozenset[str] | None] = {
     "agent": frozenset({"list", "show", "join", "leave"}),
     "counter": None,

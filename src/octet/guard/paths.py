@@ -1,14 +1,14 @@
 """The real target of a write → where it lies and which lock it needs.
 
-    classify(project, "/srv/shop/src/a.py")                           # SharedCheckout("src/a.py")
-    classify(project, "/srv/shop/.claude/worktrees/dev-1/src/a.py")   # LinkedWorktree(…, "src/a.py")
+    classify(project, "/srv/shop/src/a.py")                          # SharedCheckout("src/a.py")
+    classify(project, "/srv/shop/.claude/worktrees/dev-1/src/a.py")  # LinkedWorktree(…, "src/a.py")
     tool_targets(event, project)                 # of a Write, Edit, MultiEdit or NotebookEdit
     path_resource("src/a.py")                    # "path:src/a.py"
     write_resources(project, "src/auth", removes=True)   # ("path:src/auth/",): with all below it
 
 The real path counts (symbolic links resolved), not the session's directory. Where the file system
-ignores case, the path is spelled as on the disk: `SRC/A.py` is src/a.py there, and `.GIT/HEAD` git's
-own file.
+ignores case, the path is spelled as on the disk: `SRC/A.py` is src/a.py there, and `.GIT/HEAD` is
+git's own file.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What a tool call needs, what the store's answer to that means, and the words for it.
 
-    needs = find_needs(event, project)                            # Needs(resources=("path:src/a.py",), …)
-    judge(needs, Granted(), project)                              # Verdict("pass")
-    judge(needs, Held("path:src/a.py", "developer-2"), project)   # Verdict("deny", "… is held by …")
-    judge(needs, StoreDown("Redis does not answer"), project)     # as `on_store_down` says
+    needs = find_needs(event, project)                      # Needs(resources=("path:a.py",), …)
+    judge(needs, Granted(), project)                        # Verdict("pass")
+    judge(needs, Held("path:a.py", "dev-2"), project)       # Verdict("deny", "… is held by …")
+    judge(needs, StoreDown("Redis is silent"), project)     # as `on_store_down` says
 
 Pure, but for looks at paths. In the order of a call: `needs`, `judgement`, `wording`.
 """

@@ -31,7 +31,7 @@ class Held:
     lapses_s: float = 0.0
     # How many other agents wait for it.
     waiting: int = 0
-    # Nobody holds it, but another agent has waited longer.
+    # It is free, but another agent has waited longer.
     awaited: bool = False
 
 

@@ -98,7 +98,8 @@ def held_notice(lock: Held, name: str) -> str:
 
 def held_warning(lock: Held, name: str) -> str:
     """The same for the model."""
-    return f"{held_notice(lock, name)} Agree with it first: `octet msg send {plain(lock.holder, 80)} …`."
+    holder = plain(lock.holder, 80)
+    return f"{held_notice(lock, name)} Agree with it first: `octet msg send {holder} …`."
 
 
 def _holder(lock: Held, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Which files each program writes, moves or removes, by its words: one function a program.
+"""The files that each program writes, moves or removes, by its words: one function a program.
 
     [operand.path for operand in operands_of("mv", ["-t", "lib", "a.py"])]      # ["a.py", "lib"]
 
@@ -21,7 +21,7 @@ BELOW = f"/{UNKNOWN}"
 
 class Operand(NamedTuple):
     """A word that names a file. `name`: the file's name if the word turns out to be a directory.
-    `makes`: only a directory, and only if it is not there.
+    `makes`: a directory, made if it is not there.
     """
 
     path: str
@@ -35,8 +35,8 @@ Program = Callable[[Sequence[str]], Operands]
 
 
 def operands_of(program: str, words: Sequence[str]) -> Operands:
-    """The files that `program` changes when called with `words`, the program's name left out; none
-    for one that is not known.
+    """The files that `program` changes when called with `words`, its own name left out; none for an
+    unknown program.
     """
     if find := PROGRAMS.get(program):
         yield from find(words)
@@ -175,7 +175,7 @@ def _rsync(words: Sequence[str]) -> Operands:
 
 
 def _tar(words: Sequence[str]) -> Operands:
-    """The archive that it makes, or whatever it unpacks below the directory of `-C`."""
+    """The archive that it makes, or unknown files below the directory of `-C`."""
     words = (
         [f"-{words[0]}", *words[1:]]
         if words and re.fullmatch(r"[A-Za-z]+", words[0])
@@ -214,7 +214,7 @@ def _zip(words: Sequence[str]) -> Operands:
 
 
 def _patch(words: Sequence[str]) -> Operands:
-    """The file that is named, else whatever the patch names."""
+    """The file that is named, else unknown files."""
     flags, operands = parse_options(
         words,
         "p strip i input o output r reject-file d directory F fuzz D B",

@@ -1,7 +1,7 @@
-"""What running a command does to the shell: its directory and its variables.
+"""How a command changes the shell: its directory and its variables.
 
-The parser in `shell.py` hands each simple command to `Shell.record` as it reads it, asks for the
-value of variables, and tells a `Level` where commands and lists end.
+The parser in `script` hands each simple command to `Shell.record` as it reads it, asks for the
+values of variables, and tells a `Level` where commands and lists end.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class SimpleCommand:
 
 
 class Shell:
-    """The commands found so far and what the shell would remember between them."""
+    """The commands found so far and the shell's state between them."""
 
     def __init__(self, directory: str | None, home: str, toplevel: str | None) -> None:
         self.where = Where(directory)
@@ -116,7 +116,7 @@ class Shell:
         return command
 
     def follow(self, words: Sequence[Word]) -> None:
-        """Change what a command of the shell itself changes."""
+        """Follow a command of the shell itself, such as `cd` or `export`."""
         name = words[0].text
         if name in ("cd", "chdir", "pushd"):
             self._change_directory(words[1:], home=name != "pushd")
@@ -137,7 +137,7 @@ class Shell:
                 self.assign(word.template, UNKNOWN)
 
     def also_at(self, *places: Where) -> None:
-        """The shell may be at one of these as well: a `cd` since then may have been passed by."""
+        """The shell may also be at one of these: a `cd` since then may not have run."""
         where = self.where
         also = dict.fromkeys(where.also)
         for place in places:
@@ -161,14 +161,14 @@ class Shell:
         return len(self._assigned)
 
     def forget(self, mark: int) -> None:
-        """What was assigned since `mark` may not have been, or not in this shell."""
+        """Assignments since `mark` may not have run, or not in this shell."""
         self.budget.step((len(self._assigned) - mark) // 8)
         for name in self._assigned[mark:]:
             self._variables[name] = UNKNOWN
 
     def repeat(self, first: int, start: Where) -> None:
-        """The commands from number `first` on were a loop's, begun at `start`: a `cd` in it leads
-        on at each turn.
+        """The commands from number `first` on were a loop's, begun at `start`: a `cd` in it moves on
+        at each turn.
         """
         ended = self.where.directory
         if ended == start.directory:
@@ -181,8 +181,8 @@ class Shell:
         self.also_at(Where(None))
 
     def assign(self, name: str, value: str) -> None:
-        """Set a variable. A second, different value makes it unknown: which one holds where depends
-        on the branches taken.
+        """Set a variable. A second, different value makes it unknown: the branches taken decide
+        which of them is current.
         """
         if not _IDENTIFIER.fullmatch(name):
             return
@@ -207,7 +207,7 @@ class Shell:
         return UNKNOWN
 
     def output_of(self, text: str) -> str:
-        """What a substituted command prints, for the two that people put into paths."""
+        """The output of a substituted command, for the two that people put into paths."""
         directory, top = self._certain_directory(), self._toplevel
         if text == "pwd":
             return directory or UNKNOWN
@@ -252,10 +252,10 @@ class Shell:
 
 
 class Level:
-    """What a list of commands knows of itself; saved while a list inside it is read.
+    """The state of a list of commands; saved while a list inside it is read.
 
-    Each part of a pipeline runs in a subshell, and so does a list before `&`: where they went and
-    what they assigned ends with them. What stands behind `&&` or `||` may not run at all.
+    Each part of a pipeline runs in a subshell, and so does a list before `&`: their `cd` and their
+    assignments end with them. A command behind `&&` or `||` may not run at all.
     """
 
     __slots__ = (
@@ -288,7 +288,7 @@ class Level:
         self.body = 0  # where in the text that begins
 
     def end_command(self, operator: str) -> None:
-        """A simple or compound command ends at `operator`: where and with what the next one begins."""
+        """A simple or compound command ends at `operator`; set the state for the next one."""
         shell = self._shell
         if operator in ("|", "|&"):
             shell.where = self.pipeline_start

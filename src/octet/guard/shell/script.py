@@ -1,17 +1,15 @@
-"""A shell command → the simple commands that it may run, each with literal words, redirections and
-directory.
+"""A shell command → the simple commands that it may run, with words, redirections and directory.
 
-    script = parse("cd /srv/shop && git -C lib push origin main > log", "/home/ann",
-    home="/home/ann") script.commands[1].argv          # ("git", "-C", "lib", "push", "origin",
-    "main") script.commands[1].directory     # "/srv/shop" script.commands[1].redirects     #
-    (Redirect(">", Word("log", plain=True)),) script.complete                  # False: too long or
-    too deep to be read; nothing may be concluded from what is missing
+    script = parse("cd /srv/shop && git -C lib push origin main > log", "/home/ann", home="/home/ann")
+    script.commands[1].argv         # ("git", "-C", "lib", "push", "origin", "main")
+    script.commands[1].directory    # "/srv/shop"
+    script.commands[1].redirects    # (Redirect(">", Word("log", plain=True)),)
+    script.complete                 # False: too long or too deep, so that commands may be missing
 
-Written for the question "what might this do?": both branches of an `if` count, and so do the bodies
-of loops and functions. It is no syntax checker, and reads on where a shell gives up. What a
-variable holds is known when the command itself set it, once, to a literal. `bash -c`, `eval`,
-`sudo`, `env`, `xargs` and the like are looked into (`wrappers.py`); what they run follows them in
-`commands`.
+The question is what a command might do: both branches of an `if` count, and so do the bodies of
+loops and functions. This is no syntax checker, and reads on where a shell gives up. A variable is
+known when the command itself set it, once, to a literal. `bash -c`, `eval`, `sudo`, `env`, `xargs`
+and the like are looked into (`wrappers`); the commands that they run follow them in `commands`.
 """
 
 from __future__ import annotations
@@ -55,7 +53,8 @@ def parse(
     `directory`.
     """
     # Path.expanduser() raises where a uid has no name and HOME is not set, as in many containers.
-    shell = Shell(directory, os.path.expanduser("~") if home is None else home, toplevel)  # noqa: PTH111
+    home = os.path.expanduser("~") if home is None else home  # noqa: PTH111
+    shell = Shell(directory, home, toplevel)
     try:
         _Parser(text, shell, 0).run("")
     except TooComplex:
@@ -64,7 +63,7 @@ def parse(
 
 
 class _Simple:
-    """A simple command being read. `body`: of its here-document. `command`: itself, once it was
+    """A simple command being read. `body`: of its here-document. `command`: its record, once it was
     run.
     """
 
@@ -222,7 +221,7 @@ class _Parser(WordReader):
         self.pos += 1
 
     def _keyword(self, word: str) -> bool:
-        """Follow a word that is the shell's own at the beginning of a command; False when it is a
+        """Follow a word that the shell reserves at the beginning of a command; False when it is a
         command's name.
         """
         if word in _OPENING:
@@ -263,16 +262,15 @@ class _Parser(WordReader):
             if word == "done":
                 self.shell.repeat(inner.first, inner.begin)
             self.shell.also_at(inner.begin)
-        self.shell.forget(
-            inner.mark
-        )  # what was assigned in a branch, or where a function is defined, may not have been
+        # An assignment in a branch, or in a function's definition, may not have run.
+        self.shell.forget(inner.mark)
 
     def _define(self, name: list[Word]) -> None:
         """A function's body comes next."""
         self.level.function, self.level.body = name[0].template if name else UNKNOWN, self.pos
 
     def _end_function(self, begin: Where) -> None:
-        """A function's body has ended; what it does to the shell, it does where it is called."""
+        """A function's body has ended; it affects the shell where it is called, not here."""
         self.shell.functions[self.level.function] = self.text[self.level.body : self.pos]
         self.shell.where = begin
         self.level.function = ""
@@ -347,7 +345,7 @@ class _Parser(WordReader):
                 self._end_function(self.shell.where)
 
     def _subshell(self) -> None:
-        """Read commands up to the closing parenthesis; where they went ends there."""
+        """Read commands up to the closing parenthesis; their `cd` does not last beyond it."""
         self._deeper()
         outside = self.simple, self.level, self.outer, self.shell.where
         self.simple, self.outer = _Simple(), []
@@ -398,7 +396,7 @@ class _Parser(WordReader):
         self.simple.redirects.append(Redirect(operator, target[0]))
 
     def _here_document(self, *, strip_tabs: bool) -> None:
-        """Note the delimiter; the text begins on the next line. Nothing is expanded in a delimiter."""
+        """Note the delimiter, in which nothing is expanded; the text begins on the next line."""
         delimiter, literal = "", False
         while self.pos < self.end and self.text[self.pos] not in " \t\n;&|<>()":
             self.step()
@@ -477,20 +475,18 @@ class _Parser(WordReader):
             )
 
     def _call(self, name: str) -> None:
-        """Run a function of the script where it is called; one that calls itself does nothing new."""
+        """Run a function of the script where it is called; recursion adds nothing."""
         shell = self.shell
         if name in shell.functions and name not in shell.running:
             where, mark = shell.where, shell.mark()
             shell.running.add(name)
             self._run_inner(InnerText(f"{{ {shell.functions[name]}\n}}", in_shell=True))
             shell.running.discard(name)
-            shell.also_at(
-                where
-            )  # where it was defined in a subshell, there is no such function here
+            shell.also_at(where)  # a function defined in a subshell does not exist here
             shell.forget(mark)
 
     def _expand_alias(self, words: Sequence[Word]) -> None:
-        """Run what an alias of the script stands for, with the words behind it; one that calls
+        """Run the text of an alias of the script, with the words behind it; an alias that calls
         itself means the program.
         """
         shell, name = self.shell, words[0].template

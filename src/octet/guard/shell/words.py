@@ -1,9 +1,9 @@
 """Words of a shell command: quotes, escapes and expansions, read from left to right, each character
 once.
 
-`WordReader.word()` gives `Word`s; the parser in `shell.py` is built on it and reads the command
-lists that stand inside words. What only the running shell knows (`$1`, `$(date)`) becomes `UNKNOWN`
-in a word's template, and such a word has no `text`.
+`WordReader.word()` gives `Word`s; the parser in `script` builds on it and reads the command lists
+inside words. Text that only the running shell knows (`$1`, `$(date)`) becomes `UNKNOWN` in a word's
+template, and such a word has no `text`.
 
 The compiled patterns below find where a run of ordinary characters ends. No pattern decides what a
 command means.
@@ -52,7 +52,7 @@ _WORD_END = frozenset(" \t\n;&|<>()")
 
 
 class TooComplex(Exception):
-    """More steps or deeper nesting than a command that somebody wrote to be read."""
+    """More steps or deeper nesting than a command for human readers has."""
 
 
 class StepBudget:
@@ -62,8 +62,8 @@ class StepBudget:
         self._left = STEP_LIMIT
 
     def step(self, weight: int = 1) -> None:
-        """Account for one token, or for what costs as much as `weight` of them; raises TooComplex
-        when there were too many.
+        """Account for one token, or for the cost of `weight` tokens; raises TooComplex when there
+        were too many.
         """
         self._left -= weight
         if self._left < 0:
@@ -91,7 +91,7 @@ def quote_words(words: Sequence[str]) -> str:
 
 
 class _Draft:
-    """A word being read; `fields` are those that an unquoted variable with blanks in it has already
+    """A word being read; `fields` are the words that an unquoted variable with blanks has already
     finished.
     """
 
@@ -120,8 +120,8 @@ class _Draft:
 
 
 class WordReader:
-    """Reads words of `text` from `pos` on. A subclass says what commands inside words do, and what
-    variables hold.
+    """Reads words of `text` from `pos` on. A subclass runs the commands inside words and holds the
+    variables.
     """
 
     def __init__(self, text: str, depth: int, budget: StepBudget) -> None:
@@ -134,8 +134,8 @@ class WordReader:
         self.step = budget.step
 
     def run_list(self) -> str:
-        """Read the commands from `pos` up to and with the closing parenthesis, as a subshell; what
-        they print, if that is known.
+        """Read the commands from `pos` through the closing parenthesis, as a subshell; their output,
+        if it is known.
         """
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""Programs that run another command: `sudo`, `env`, `xargs`, `bash -c` and their like.
+"""Programs that run another command: `sudo`, `env`, `xargs`, `bash -c` and the like.
 
 unwrap(words of "sudo -u ann git push")     # [InnerCommand(words of "git push", …)]
 unwrap(words of "bash -lc 'git push'")      # [InnerText("git push", …)]
@@ -116,7 +116,7 @@ _WRAPPERS: Mapping[str, _Options] = {
         "colsep S sshlogin"
     ),
 }
-# Lower-case options of these ask about a command and do not run it.
+# These options ask about a command and do not run it.
 _QUERIES: Mapping[str, frozenset[str]] = {
     "command": frozenset("vV"),
     "sudo": frozenset("lvkK"),
@@ -203,9 +203,8 @@ def _wrapped(name: str, options: _Options, words: Sequence[Word]) -> list[InnerC
         else:
             break
     inner = _inner_words(name, words, index + operands)
-    if (
-        name in ("watch", "flock") and len(inner) == 1
-    ):  # a single word there is a command for a shell
+    # A single word there is a command for a shell.
+    if name in ("watch", "flock") and len(inner) == 1:
         return [*found, InnerText(inner[0].template)]
     return (
         [*found, InnerCommand(inner, tuple(assignments), directory, options.in_shell)]
@@ -238,7 +237,7 @@ def _option(words: Sequence[Word], index: int, options: _Options) -> tuple[str, 
 
 
 def _with_input(own: Sequence[Word], inner: tuple[Word, ...]) -> tuple[Word, ...]:
-    """The command of `xargs`: what it reads goes where `-I` says, else to the end."""
+    """The command of `xargs`: its input goes where `-I` says, else to the end."""
     for place, word in enumerate(own):
         if word.template.startswith("-I"):
             mark = word.template[2:] or (own[place + 1].template if place + 1 < len(own) else "{}")
@@ -249,7 +248,7 @@ def _with_input(own: Sequence[Word], inner: tuple[Word, ...]) -> tuple[Word, ...
 
 
 def _with_arguments(inner: tuple[Word, ...]) -> tuple[Word, ...]:
-    """The command of `parallel`: what stands behind `:::` goes where `{}` stands, else to the end."""
+    """The command of `parallel`: the words behind `:::` go where `{}` stands, else to the end."""
     mark = next(
         (place for place, word in enumerate(inner) if word.template in (":::", "::::")), len(inner)
     )
@@ -264,7 +263,7 @@ def _with_arguments(inner: tuple[Word, ...]) -> tuple[Word, ...]:
 
 
 def _find_commands(words: Sequence[Word]) -> list[InnerCommand | InnerText]:
-    """What `-exec` runs, once for each place where it looks."""
+    """The command of `-exec`, once for each directory that is searched."""
     found: list[InnerCommand | InnerText] = []
     places = found_by([word.template for word in words[1:]])[:_PLACE_LIMIT]
     begin = None
@@ -285,8 +284,8 @@ def _find_commands(words: Sequence[Word]) -> list[InnerCommand | InnerText]:
 
 
 def found_by(words: Sequence[str]) -> list[str]:
-    """What `find` may find: a template for each place where it begins, with the ending of its
-    `-name` where there is one alone.
+    """The paths that `find` may find: a template for each directory that is searched, ending as its
+    `-name` where there is only one.
     """
     begin = next(
         (at for at, word in enumerate(words) if word not in ("-L", "-H", "-P")), len(words)

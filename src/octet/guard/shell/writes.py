@@ -1,11 +1,11 @@
 """Files that a shell script writes, moves or removes, as far as their names can be told.
 
-    [write.path for write in shell_writes(parse("echo x > a.py && rm b.py", "/srv/shop"))]   #
-    ["/srv/shop/a.py", "/srv/shop/b.py"]
+    [write.path for write in shell_writes(parse("echo x > a.py && rm b.py", "/srv/shop"))]
+    # ["/srv/shop/a.py", "/srv/shop/b.py"]
 
-Redirections, and the programs of `write_programs.py`. A pattern stands for the files that it
-matches now. Where only a part of a name is known (`> out/$X.log`) the path holds UNKNOWN; a name of
-which nothing is known is passed over, and so is what a program writes by itself.
+Redirections, and the programs of `programs`. A pattern stands for the files that it matches now.
+Where only a part of a name is known (`> out/$X.log`) the path holds UNKNOWN. A name of which nothing
+is known is left out, and so are files that a program writes without being told.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from octet.guard.shell.run import SimpleCommand
 from octet.guard.shell.script import ShellScript
 from octet.guard.shell.words import UNKNOWN, Word
 
-# What one script may cost in looks at directories: their entries, and the files that its patterns
-# stand for.
+# How much one script may read of directories: their entries, and the files that its patterns match.
 _ENTRY_LIMIT = 4000
 _MATCH_LIMIT = 500
 _PATTERN_LIMIT = 40
@@ -31,8 +30,8 @@ _PATTERN = re.compile(r"[*?\[]")
 
 
 class Write(NamedTuple):
-    """One path, absolute but not resolved, UNKNOWN in it for some text. `removes`: it goes away, or
-    something else takes its place. `makes`: a directory, if it is not there yet.
+    """One path, absolute but not resolved, with UNKNOWN for any text. `removes`: it is removed or
+    replaced. `makes`: a directory, made if it is not there.
     """
 
     path: str
@@ -53,8 +52,8 @@ def shell_writes(script: ShellScript) -> Iterator[Write]:
 
 
 def _directories(command: SimpleCommand) -> Iterator[str | None]:
-    """Where it may run; where a `cd` before it may have failed, because there is no such directory,
-    also where that began.
+    """Where it may run. A `cd` before it may have failed, if there is no such directory: then also
+    where that began.
     """
     yield command.directory
     yield from command.also
@@ -90,8 +89,8 @@ def _is_directory(path: str) -> bool:
 
 
 class _Matcher:
-    """Expands patterns as the shell does, for a bounded price; beyond it a pattern is a path that
-    is known in part.
+    """Expands patterns as the shell does, at a bounded cost; beyond it a pattern becomes a partial
+    path.
     """
 
     def __init__(self) -> None:
@@ -110,8 +109,8 @@ class _Matcher:
         return (vague,) if found is None else found or (word.template,)
 
     def _match(self, pattern: str, directory: str) -> list[str] | None:
-        """The paths that match, written as the pattern is; None when it would take too long to
-        tell.
+        """The paths that match, relative or absolute as the pattern is; None where finding them
+        would take too long.
         """
         paths = ["/" if pattern.startswith("/") else ""]
         for part in pattern.split("/"):
@@ -133,7 +132,8 @@ class _Matcher:
                 return None
         self._matches -= len(paths)
         found = [path.rstrip("/") if not pattern.endswith("/") else path for path in paths]
-        return [path for path in found if os.path.lexists(os.path.join(directory, path))]  # noqa: PTH118 - Path() would drop "./"
+        # Not Path(), which would drop "./".
+        return [path for path in found if os.path.lexists(os.path.join(directory, path))]  # noqa: PTH118
 
     def _below(
         self, begin: str, directory: str, regular: re.Pattern[str], *, hidden: bool
