@@ -116,10 +116,10 @@ def check_stale(field: Field, host: Host, task: Task, token: str) -> None:
     host.octet("task", "progress", task.id, "50", code=1)
     refused = host.run("git commit --allow-empty -m x", OCTET_FENCE_TOKEN=token)
     assert refused.code
-    assert "passed on" in refused.text
+    assert "is lost (developer-2 holds it now)" in refused.text
     pushed = host.run(f"git push -q origin octet/{task.id}:main", OCTET_FENCE_TOKEN=token)
     assert pushed.code
-    assert "passed on" in pushed.text
+    assert "is lost (developer-2 holds it now)" in pushed.text
     assert field.octet.tasks.get(task.id) == before
 
 

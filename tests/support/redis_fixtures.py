@@ -55,17 +55,17 @@ def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = DEADL
 
 def kill_hard(pid: int) -> None:
     """kill -9, and wait until nothing of the process is left, threads included, but an entry that
-    nobody has collected.
+    waits for its parent.
     """
     os.kill(pid, signal.SIGKILL)
-    state = [PS, "-o", "stat=", "-p", str(pid)]
-    wait_for(
-        lambda: (
-            subprocess.run(state, capture_output=True, text=True, check=False).stdout.strip()
-            in {"", "Z", "Zs"}
-        ),
-        f"{pid} is dead",
-    )
+    wait_for(lambda: is_dead(pid), f"{pid} is dead")
+
+
+def is_dead(pid: int) -> bool:
+    """Whether there is no such process, or only its entry."""
+    command = [PS, "-o", "stat=", "-p", str(pid)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return said[:1] in {"", "Z"}  # flags may follow: of a session's leader, of a lower priority
 
 
 def stop_hard(pid: int) -> None:

@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from tests.support.redis_fixtures import wait_for
+
 from octet.base.processes import kill_all, processes_of
 
 
@@ -15,7 +17,8 @@ def test_what_names_the_directory_is_found_and_killed(tmp_path: Path) -> None:
     inside = subprocess.Popen(["sleep", "60"], env=environment, start_new_session=True)
     outside = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
-        assert list(processes_of(tmp_path)) == [inside.pid]
+        # the system fills in a new program's environment a moment after it runs
+        wait_for(lambda: list(processes_of(tmp_path)) == [inside.pid], "it is found alone")
         kill_all(tmp_path)
         assert inside.wait(10) < 0
         assert outside.poll() is None
