@@ -85,7 +85,7 @@ def test_a_budget_that_is_used_up(shop: Shop, tmp_path: Path) -> None:
     assert "developer-1" in shop.run("agent", "resume", "--all").out
     shop.octet.cost.enforce(agents, load_project(shop.root).config, {})
     assert not shop.octet.work_states.get("developer-1").stopped
-    assert "nobody" in shop.run("agent", "resume", "--all").out
+    assert "no agent was paused" in shop.run("agent", "resume", "--all").out
     assert "paused" not in shop.run("status").out
     shop.refuses("agent", "resume", "--all", "developer-1", code=2)
     settings.write_text(before + "\n[budget]\nday_tokens = 2_000\n")

@@ -62,7 +62,7 @@ def test_gc_of_a_run_touches_nothing_else(shop: Shop) -> None:
     assert {key: value for key, value in now.items() if key != token} == {
         key: value for key, value in before.items() if key != token
     }
-    assert shop.run("gc", "--run", "r1").out == "0 are gone\n"
+    assert shop.run("gc", "--run", "r1").out == "0 deleted\n"
 
 
 def test_gc_by_age_touches_only_what_nobody_used(shop: Shop) -> None:
