@@ -144,7 +144,7 @@ def inbox(ref: str | None, limit: int, recent: bool, sent: bool, as_json: bool) 
                 *(octet.messages.shown(agent, limit) if recent else ()),
             ]
         )
-        now, left = octet.now_ms(), 0 if ref else octet.messages.look(agent).fresh
+        now, left = octet.now_ms(), 0 if ref else octet.messages.snapshot(agent).fresh
     most = MAX_TEXT * 2 if ref else MAX_PRINTED
     lines = [f"{_heading(message, now)}\n{quoted(message.text, most)}" for message in found] or [
         "no new messages"
@@ -162,7 +162,7 @@ def _new(octet: Octet, agent: Agent, limit: int) -> Sequence[Message]:
     if not (agent.process and agent.session):
         return octet.messages.read(agent, limit)
     record = {"session": "", "transcript": "", "offset": -1, "wall_ms": int(time.time() * 1000)}
-    return octet.messages.take(agent, record, most=limit).messages
+    return octet.messages.take(agent, record, limit=limit).messages
 
 
 def _one(octet: Octet, agent: Agent, ref: str) -> Sequence[Message]:
@@ -214,7 +214,7 @@ def ack(refs: tuple[str, ...], as_json: bool) -> None:
         agent = caller(octet)
         given = [
             given
-            for given in octet.messages.look(agent).given
+            for given in octet.messages.snapshot(agent).given
             if given.ref in refs and given.agent == agent.id
         ]
         octet.messages.settle([(one, True) for one in given])

@@ -1,10 +1,9 @@
-"""`octet.connect()`: one project's tasks, agents, locks, events and messages, and what is for
-everybody's own use, on one Redis.
+"""`octet.connect()`: one project's tasks, agents, locks, events, messages and primitives.
 
-with octet.connect() as crew:
-    task = crew.tasks.add("parse the config", priority=10)
-    crew.queue("analysis").push("src/app.ts")
-    with crew.lock("name:deploy", wait_s=60):
+with octet.connect() as project:
+    task = project.tasks.add("parse the config", priority=10)
+    project.queue("analysis").push("src/app.ts")
+    with project.lock("name:deploy", wait_s=60):
         ...
 """
 
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Octet(Space):
-    """One project on one Redis; thread-safe. `project` is None for a project that was only named."""
+    """One project on one Redis; thread-safe. `project` is None if only its name was given."""
 
     def __init__(self, client: redis.Redis, name: str, project: Project | None = None) -> None:
         self.name = name
@@ -57,15 +56,15 @@ class Octet(Space):
         self.overlaps = OverlapDetector(self.store)
 
     def run(self, name: str) -> Run:
-        """A run of the project: queues, states, counters and messages of its own, deleted together."""
+        """A run of the project, with primitives of its own that are deleted together."""
         return Run(self.store, name)
 
     def lock(self, resource: str, *, wait_s: float = 0.0, agent: Agent | None = None) -> Lease:
         """A lock for a block of code, such as `name:deploy`: waited for, renewed while the block
-        runs, freed at its end.
+        runs, released at its end.
 
-        Without an agent each block has one of its own, so that two threads exclude each other, and
-        a killed process is soon found dead.
+        Without `agent`, each block registers an agent of its own, so that two threads exclude each
+        other and a killed process's lock is soon freed.
         """
         from octet.client.lease import Lease
 
@@ -73,17 +72,17 @@ class Octet(Space):
 
     @property
     def store_name(self) -> str:
-        """The server's address for people; never its password."""
+        """The server's address for people, without its password."""
         return describe(self.store.client)
 
     def now_ms(self) -> int:
-        """The server's clock, ms since the epoch."""
+        """The server's time, ms since the epoch."""
         with translate_errors(self.store.client):
             seconds, micros = self.store.client.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
     def close(self) -> None:
-        """Give the connections back; the server goes on."""
+        """Close the connections; the server goes on."""
         self.store.client.close()
 
     def __enter__(self) -> Octet:
@@ -111,15 +110,15 @@ def connect(
         root: a directory of the repository; default: the current one.
         url: a Redis URL; default: OCTET_REDIS_URL, then the repository's, then the embedded server.
         project: the project's name; then no repository is needed.
-        wait_s: the longest blocking wait that will be asked for, in seconds.
+        wait_s: the longest blocking wait that the connection must allow, in seconds.
 
     Raises:
-        NoProject, NotTrusted: the directory's repository does not use Octet, or this machine has
-            not approved it.
+        NoProject, NotTrusted: the directory's repository does not use Octet, or is not approved on
+            this machine.
         StoreUnreachable: the server does not answer.
     """
     if project is not None:
-        Keys(project)  # a name that cannot be is refused before anything is connected or started
+        Keys(project)  # an invalid name is refused before anything is connected or started
         return Octet(
             connection.connect(connection.resolve_url(url, os.environ, None), wait_s=wait_s),
             project,
@@ -156,7 +155,7 @@ def store_url(project: Project, url: str | None = None) -> str | None:
     """The URL of a project's store, None for the embedded server.
 
     Raises:
-        NotTrusted: it would be the repository's, and that is not the one approved.
+        NotTrusted: it is the repository's, and another one was approved.
     """
     chosen = connection.resolve_url(url, os.environ, project.config.redis_url)
     if chosen == project.config.redis_url and (refusal := trust.check(project).store_refusal):

@@ -1,8 +1,7 @@
-"""Where the things for everybody's own use live: in the project, or in one of its runs, which is
-cleaned up as a whole.
+"""The spaces of primitives: a project, or one of its runs, which is deleted as a whole.
 
-with octet.connect() as octet:
-    run = octet.run("2026-11-22")
+with octet.connect() as project:
+    run = project.run("2026-11-22")
     run.queue("analysis").push("src/app.ts")
     run.clear()
 """
@@ -24,7 +23,7 @@ from octet.patterns.state import State
 from octet.store.scan import delete_keys, scan_keys
 from octet.store.scripts import Store
 
-# kind → what the names of its keys begin with, after those of the project or run.
+# kind → the beginnings of its keys' names, behind that of the project or run.
 KINDS = {
     "queue": (
         "queue:",
@@ -45,18 +44,18 @@ KINDS = {
 
 
 class Space:
-    """Queues, states, counters, messages, maps and so on under one prefix; `ttl_s`: how long a use
-    lets them live (None: 24 h at least).
+    """The primitives under one prefix. `ttl_s`: how long they live after a use (None: at least
+    24 h).
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
     def queue(self, name: str, *, ttl_s: float | None = None) -> Queue:
-        """A work queue; it need not be there yet.
+        """A work queue, which need not exist yet.
 
         Raises:
-            UsageError: the name, or the time, cannot be. So do the others.
+            UsageError: the name or the time is invalid. So for all kinds.
         """
         return Queue(self.store, name, ttl_s)
 
@@ -69,11 +68,11 @@ class Space:
         return Counter(self.store, name, ttl_s)
 
     def map(self, name: str, *, ttl_s: float | None = None) -> Map:
-        """A parallel analysis: many items, each done by one of many workers."""
+        """A map: many items, each done by one of many workers."""
         return Map(self.store, name, ttl_s)
 
     def pipeline(self, name: str, *, ttl_s: float | None = None) -> Pipeline:
-        """A pipeline: steps that follow one another."""
+        """A pipeline: steps in order."""
         return Pipeline(self.store, name, ttl_s)
 
     def errors(self, name: str, *, ttl_s: float | None = None) -> Errors:
@@ -81,16 +80,16 @@ class Space:
         return Errors(self.store, name, ttl_s)
 
     def progress(self, name: str, *, ttl_s: float | None = None) -> Progress:
-        """How far a piece of work is."""
+        """The progress of a piece of work."""
         return Progress(self.store, name, ttl_s)
 
     @property
     def kv(self) -> KeyValues:
-        """The messages left under keys."""
+        """The values under keys."""
         return KeyValues(self.store)
 
     def names(self, kind: str) -> list[str]:
-        """What there is of a kind (those of `KINDS`); walks the whole keyspace, bit by bit."""
+        """The names of one kind (of `KINDS`); scans the whole keyspace in steps."""
         starts = [self.store.keys.own + start for start in KINDS[kind]]
         found = {
             key.removeprefix(start)
@@ -102,7 +101,7 @@ class Space:
 
 
 class Run(Space):
-    """One run of a project: what it makes is its own, and is deleted together."""
+    """One run of a project, with primitives of its own that are deleted together."""
 
     def __init__(self, store: Store, name: str) -> None:
         if not name:
@@ -115,5 +114,5 @@ class Run(Space):
         return scan_keys(self.store, self.store.keys.own)
 
     def clear(self) -> int:
-        """Delete all of it and nothing else; returns how many keys there were."""
+        """Delete all keys of the run, and no others; returns their number."""
         return delete_keys(self.store, self.store.keys.own)

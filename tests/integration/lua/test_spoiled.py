@@ -267,7 +267,7 @@ STEPS: dict[str, Step] = {
     "locks": lambda w: (w.octet.locks.list(), w.octet.locks.get("name:x")),
     "send": lambda w: w.octet.messages.send(w.developer.id, "x", sender="y"),
     "read": lambda w: w.octet.messages.read(w.developer),
-    "look": lambda w: w.octet.messages.look(w.developer),
+    "look": lambda w: w.octet.messages.snapshot(w.developer),
     "publish": lambda w: w.octet.events.publish("note", {"a": 1}),
     "log": lambda w: (w.octet.events.log(), list(w.octet.events.replay("0"))),
     "push": lambda w: w.octet.queue("q").push("x"),

@@ -1,9 +1,9 @@
-"""Messages: a durable inbox for each agent, role and task; stored before a send returns, gone when
-a reader has it, shown once.
+"""Messages: a durable inbox for each agent, role and task. A message is stored before its send
+returns, and shown once.
 
-A message that is taken is only *given*: it stays in its inbox until it is settled, shown or not. A
-model's mail is settled by what its transcript says (daemon/mail.py); whoever reads by program
-settles at once, by `read`.
+A message that is taken is only *given*: it stays in its inbox until it is settled as shown or not
+shown. A model's messages are settled by its transcript (`daemon.turns.mail`); a program's at once,
+by `read`.
 """
 
 from __future__ import annotations
@@ -24,56 +24,45 @@ PRIORITIES = ("low", "normal", "high")
 EVERYBODY = ("all", "everybody")
 TASK = "task:"
 REFERENCE = re.compile(r"((?:task:)?[\w.-]{1,80})/(\d{1,20}-\d{1,20})", re.ASCII)
-# What was given and not settled for so long counts as waiting again: whoever was to get it is idle,
-# or its hook's answer was lost.
+# A message that was given and not settled for so long counts as waiting again: its reader is idle,
+# or the answer of its hook was lost.
 UNSETTLED_MS = 5_000
 MAX_KEPT = 50
 KEPT_MS = 30 * 24 * 3600 * 1000
-# Quoting, sender, kind and age of one message, in characters.
+# Characters that quoting, sender, kind and age add to a message's text.
 FRAME = 500
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message; `ref` names it in its inbox, `sent_ms` and `shown_ms` are server time, the
-    latter 0 for one not read yet.
-    """
+    """One message. Times are server time."""
 
-    ref: str
+    ref: str  # its inbox and its id there: `developer-2/1700000000000-0`
     sender: str
     to: str
     text: str
     sent_ms: int
     kind: str = ""
-    task: str = ""
+    task: str = ""  # that it is about
     priority: str = ""
-    reply_to: str = ""
-    shown_ms: int = 0
+    reply_to: str = ""  # the reference of another message
+    shown_ms: int = 0  # 0: not read yet
 
 
 @dataclass(frozen=True)
 class Given:
-    """A message that was taken and not settled: by whom, and where it can be seen whether it came
-    to be shown.
-
-    Attributes:
-        agent, incarnation, session: who took it.
-        transcript: the file that its client writes; "" where the taker did not know it.
-        offset: size of that file at the time, bytes; -1 where the taker did not know it.
-        wall_ms: the taker's own clock.
-        prompt: the client's id of the prompt that was being answered; "" before the first.
-    """
+    """A message that was taken and not settled, with what tells whether it was shown."""
 
     inbox: str
     id: str
-    record: str
-    agent: str
+    record: str  # the fields below, as they are stored
+    agent: str  # that took it, as the next two
     incarnation: str
     session: str
-    transcript: str
-    offset: int
-    wall_ms: int
-    prompt: str
+    transcript: str  # the file that its client writes; "": not known
+    offset: int  # the size of that file when it was taken, bytes; -1: not known
+    wall_ms: int  # the taker's own clock
+    prompt: str  # the client's id of the prompt being answered; "" before the first
 
     @property
     def ref(self) -> str:
@@ -81,19 +70,17 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Look:
-    """How many messages wait for an agent, how many of them nobody was given, and those given that
-    are to be settled.
-    """
+class InboxSnapshot:
+    """The messages of an agent's inboxes at one instant."""
 
     waiting: int
-    fresh: int
-    given: Sequence[Given]
+    fresh: int  # of the waiting: never given
+    given: Sequence[Given]  # to be settled
 
 
 @dataclass(frozen=True)
 class Taken:
-    """Messages as they were given, in the order in which they are to be read; `left` more wait."""
+    """The messages that were given, in the order of reading; `left` more wait."""
 
     messages: Sequence[Message]
     given: Sequence[Given]
@@ -102,9 +89,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class Sent:
-    """A message that is stored: one reference for each inbox that has it; `full` are the inboxes
-    that took no more.
-    """
+    """A stored message: its reference in each inbox, and the inboxes that were full."""
 
     refs: Sequence[str]
     full: Sequence[str] = ()
@@ -121,18 +106,17 @@ class Messages:
         self, to: str, text: str, *, sender: str, kind: str = "note", task: str = "", priority: str = "normal", reply_to: str = "",
         everyone: bool = False,
     ) -> Sent:  # fmt: skip
-        """Store a message; it is there when this returns.
+        """Store a message; it is in the store when this returns.
 
         Args:
-            to: an agent; a role, of which one other than the sender takes it; `task:<id>`, for
-                whoever holds the task, now or next; `all`, for every agent that is there now but
-                the sender.
-            everyone: with a role: for each of its members that is there now.
+            to: an agent; a role, of which one agent other than the sender takes it; `task:<id>`,
+                the present or next holder of the task; `all`, every registered agent but the sender.
+            everyone: with a role: each of its registered agents.
 
         Raises:
-            UsageError: no such name can be, or the text is empty or too long.
-            NotFound: no such task.
-            Refused: the task is over, nobody is there, or the inbox is full.
+            UsageError: the recipient's name cannot be one, or the text is empty or too long.
+            NotFound: there is no such task.
+            Refused: the task is over, there is no recipient, or the inbox is full.
         """
         _check(to, text, kind, priority, reply_to)
         how, target = _address(to, everyone)
@@ -158,42 +142,42 @@ class Messages:
         )
 
     def waiting(self, agent: Agent) -> int:
-        """How many messages wait for the agent in its own inbox, its role's and its tasks'; exact
-        up to 100 each. One script call.
+        """The number of messages that wait in the inboxes of the agent, its role and its tasks;
+        exact up to 100 each. One script call.
 
-        One that was given seconds ago and not settled counts: its reader may be idle. 0 for an
-        agent that is no more.
+        A message that was given seconds ago and not settled counts: its reader may be idle. 0 for
+        an agent that is gone.
         """
         try:
-            return self.look(agent).waiting
+            return self.snapshot(agent).waiting
         except AgentGone:
             return 0
 
-    def look(self, agent: Agent) -> Look:
-        """What waits for the agent, and what is to be settled: given to itself, or to one that has
-        died, of its role or task.
+    def snapshot(self, agent: Agent) -> InboxSnapshot:
+        """What waits for the agent, and what is to be settled: given to itself, or to a dead agent
+        of its role or task.
 
         Raises:
             AgentGone: it was declared dead.
         """
         reply = self._run("msg/snapshot", agent, unsettled_ms=UNSETTLED_MS)
         found = [_given(*reply[at : at + 3]) for at in range(3, len(reply), 3)]
-        return Look(int(reply[1]), int(reply[2]), found)
+        return InboxSnapshot(int(reply[1]), int(reply[2]), found)
 
     def take(
         self,
         agent: Agent,
         record: Mapping[str, Any],
         *,
-        most: int = 20,
+        limit: int = 20,
         room: int = 1 << 30,
         shown: int = MAX_TEXT,
     ) -> Taken:
-        """Give the agent what waits, urgent ones first, then oldest first; to be settled.
+        """Give the agent up to `limit` messages, the urgent first, then the oldest; to be settled.
 
         Args:
-            record: the fields of `Given` that tell how it can be settled.
-            room: how many characters there are for all, `shown` for the text of one.
+            record: the fields of `Given` that tell whether a message was shown.
+            room: the characters for all messages; `shown`: for the text of one.
 
         Raises:
             AgentGone: it was declared dead.
@@ -203,7 +187,7 @@ class Messages:
             "msg/take",
             agent,
             record=kept,
-            max_messages=most,
+            max_messages=limit,
             room=room,
             shown=shown,
             frame=FRAME,
@@ -216,9 +200,7 @@ class Messages:
         return Taken(messages, [_given(*row[:3]) for row in rows], int(reply[1]))
 
     def settle(self, verdicts: Sequence[tuple[Given, bool]]) -> None:
-        """Say of messages that were given whether they were shown: those are gone from their
-        inboxes, the others wait again.
-        """
+        """Settle given messages: those that were shown leave their inboxes, the others wait again."""
         if not verdicts:
             return
         told = [
@@ -228,25 +210,25 @@ class Messages:
         ]
         self._store.run("msg/settle", max_kept=MAX_KEPT, kept_ms=KEPT_MS, verdicts=told)
 
-    def read(self, agent: Agent, most: int = 20) -> Sequence[Message]:
-        """Take and settle at once, for a reader that is a program: what an earlier read of its own
-        left unsettled comes again.
+    def read(self, agent: Agent, limit: int = 20) -> Sequence[Message]:
+        """Take up to `limit` messages and settle them at once, for a program. Messages that an
+        earlier read left unsettled come again.
         """
-        self.settle([(given, False) for given in self.look(agent).given])
-        taken = self.take(agent, {"session": "", "transcript": ""}, most=most)
+        self.settle([(given, False) for given in self.snapshot(agent).given])
+        taken = self.take(agent, {"session": "", "transcript": ""}, limit=limit)
         self.settle([(given, True) for given in taken.given])
         return list(taken.messages)
 
-    def shown(self, agent: Agent, most: int = MAX_KEPT) -> Sequence[Message]:
-        """What the agent has read lately, the newest first."""
-        return list(_kept(self._lines(self._keys.shown(agent.id), most)))
+    def shown(self, agent: Agent, limit: int = MAX_KEPT) -> Sequence[Message]:
+        """The last messages that the agent has read, the newest first."""
+        return list(_kept(self._lines(self._keys.shown(agent.id), limit)))
 
-    def sent(self, agent: Agent, most: int = MAX_KEPT) -> Sequence[tuple[str, str, str, int]]:
-        """What the agent has sent lately, the newest first: reference, text (its beginning),
-        `waits`, `given` or `read`, when.
+    def sent(self, agent: Agent, limit: int = MAX_KEPT) -> Sequence[tuple[str, str, str, int]]:
+        """The last messages that the agent has sent, the newest first: reference, beginning of the
+        text, `waits`, `given` or `read`, and the time.
         """
         found = []
-        for line in self._lines(self._keys.sent(agent.id), most):
+        for line in self._lines(self._keys.sent(agent.id), limit):
             entry = _object(line)
             refs = entry.get("refs")
             flat = [str(text) for text in refs] if isinstance(refs, list) else []
@@ -259,10 +241,10 @@ class Messages:
                         _ms(_whole(entry.get("at_ms"))),
                     )
                 )
-        return found[:most]
+        return found[:limit]
 
     def peek(self, ref: str) -> Message | None:
-        """A message that is in an inbox still, whoever was given it; None for one that is not."""
+        """A message that is still in an inbox, given or not; None for another."""
         match = REFERENCE.fullmatch(ref)
         if not match:
             return None
@@ -280,9 +262,9 @@ class Messages:
                 else "waits"
             )
 
-    def _lines(self, key: str, most: int) -> Sequence[str]:
+    def _lines(self, key: str, limit: int) -> Sequence[str]:
         with self._store.errors():
-            lines: Sequence[str] = self._store.client.lrange(key, 0, most - 1)
+            lines: Sequence[str] = self._store.client.lrange(key, 0, limit - 1)
         return lines
 
     def _run(self, script: str, agent: Agent, **values: str | int) -> list[Any]:
@@ -295,7 +277,7 @@ class Messages:
         )
         if reply[0] == Reply.GONE:
             raise AgentGone(
-                f"{agent.id} was declared dead: whoever comes back in its place has its messages"
+                f"{agent.id} was declared dead: its messages go to the agent that replaces it"
             )
         return reply
 
@@ -312,7 +294,7 @@ def _check(to: str, text: str, kind: str, priority: str, reply_to: str) -> None:
     is_task = to.startswith(TASK)
     named = TASK_ID.fullmatch(to.removeprefix(TASK)) if is_task else AGENT_NAME.fullmatch(to)
     if not named:
-        raise UsageError(f"{to!r} is no agent, role or task: `octet agent list` shows who is there")
+        raise UsageError(f"{to!r} is no agent, role or task: `octet agent list` shows the agents")
     if not text.strip() or len(text) > MAX_TEXT:
         raise UsageError(
             f"a message has 1 to {MAX_TEXT} characters, not {len(text)}: put the rest into "
@@ -324,7 +306,7 @@ def _check(to: str, text: str, kind: str, priority: str, reply_to: str) -> None:
         )
     if reply_to and not REFERENCE.fullmatch(reply_to):
         raise UsageError(
-            f"{reply_to[:80]!r} is no message: give what stands in brackets before its sender"
+            f"{reply_to[:80]!r} is no message: give the reference in brackets before its sender"
         )
 
 
@@ -332,13 +314,13 @@ def _refusal(to: str, target: str, reply: Sequence[Any]) -> Exception:
     if reply[0] == Reply.MISSING:
         return NotFound(f"no task {target}: `octet task list` shows them")
     if reply[0] == Reply.STATE:
-        return Refused(f"task {target} is {reply[1]}: nobody will hold it any more")
+        return Refused(f"task {target} is {reply[1]}: no agent will hold it again")
     if reply[0] == Reply.FULL:
         return Refused(
-            f"the inbox of {reply[1]} is full: it was not sent; try again when its reader "
-            "has read what waits"
+            f"the inbox of {reply[1]} is full: the message was not sent; try again when its reader "
+            "has read some"
         )
-    return Refused(f"nobody is there to send it to ({to}): `octet agent list` shows who is")
+    return Refused(f"there is no agent to send it to ({to}): `octet agent list` shows the agents")
 
 
 def _message(ref: str, entry_id: str, fields: Mapping[str, str], shown_ms: int = 0) -> Message:
@@ -385,7 +367,7 @@ def _given(inbox: str, entry_id: str, record: str) -> Given:
 
 
 def _object(text: str) -> dict[str, Any]:
-    """What a record holds, nothing for one that was spoiled by hand."""
+    """A record's fields; none for a record that was spoiled by hand."""
     try:
         found = from_json(text)
     except ValueError:
@@ -394,5 +376,5 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _whole(value: object) -> str:
-    """A number as Lua's encoder writes it, large ones with an exponent, as digits."""
+    """The digits of a number that Lua's encoder wrote: a large one with an exponent."""
     return f"{value:.0f}" if isinstance(value, (int, float)) and abs(value) < 1e15 else ""

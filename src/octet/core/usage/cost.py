@@ -1,8 +1,7 @@
-"""What the work costs, in tokens: sums by agent, task and day, and the budgets that pause the crew.
+"""The cost of the work in tokens: sums by agent, task and day, and the budgets that pause the crew.
 
-The sums are kept by the script that notes how far a transcript was read, so that nothing counts
-twice. Tokens only: what one costs differs by model, kind and contract, and a price table would be
-wrong before long.
+One script updates the sums and the read position of a transcript, so that nothing counts twice.
+Tokens only: their price differs by model, kind and contract, and a price table would soon be wrong.
 """
 
 from __future__ import annotations
@@ -23,10 +22,9 @@ from octet.project.config import Config
 from octet.store.scripts import Reply, Store
 
 MEMORY_MS = 30 * 24 * 3600 * 1000
-# A transcript is read again when somebody else was faster; who loses so often leaves it to the
-# others.
+# A transcript is read again when another process was faster; after so many tries it is left to that.
 MAX_TRIES = 5
-PAUSED_BY = "budget"  # in an agent's standing
+PAUSED_BY = "budget"  # in an agent's work state
 LIFTED = " lifted"
 CREW_KINDS = frozenset({"session", "subagent"})
 
@@ -41,7 +39,7 @@ class Budget:
     limit: int
 
     def reason(self) -> str:
-        """Why an agent is paused, for people."""
+        """The reason of the pause, for people."""
         used, limit = f"{self.used:,}", f"{self.limit:,}"
         if self.kind == "day":
             way = (
@@ -61,19 +59,19 @@ class Cost:
         self._keys = store.keys
 
     def agents(self) -> dict[str, Tokens]:
-        """What each agent has used, also those that have ended."""
+        """The tokens of each agent, ended ones included."""
         return self._sums(self._keys.cost_agents)
 
     def tasks(self) -> dict[str, Tokens]:
-        """What was used for each task."""
+        """The tokens of each task."""
         return self._sums(self._keys.cost_tasks)
 
     def days(self) -> dict[str, Tokens]:
-        """What was used on each day (UTC, the server's), such as 2026-11-22."""
+        """The tokens of each day (UTC, by the server), such as 2026-11-22."""
         return self._sums(self._keys.cost_days)
 
     def task(self, task_id: str) -> Tokens:
-        """What was used for one task."""
+        """The tokens of one task."""
         with self._store.errors():
             return _tokens(self._store.client.hget(self._keys.cost_tasks, task_id))
 
@@ -84,9 +82,7 @@ class Cost:
         return datetime.fromtimestamp(seconds, UTC).date().isoformat()
 
     def begin(self, transcript: Path, place: ReadPosition, since_ms: int) -> None:
-        """Count what is written behind `place`, from `since_ms` on; nothing changes where the
-        transcript has been read already.
-        """
+        """Count a transcript from `place` and `since_ms` on, unless it has been read before."""
         packed = place.pack(task="", event=str(since_ms))
         with self._store.errors():
             self._store.client.set(
@@ -103,13 +99,13 @@ class Cost:
         begun: bool = False,
         reader: TranscriptReader | None = None,
     ) -> Tokens:
-        """Read on in a transcript and add what it says to the sums; returns that.
+        """Read a transcript onwards and add its tokens to the sums; returns them.
 
-        A message belongs to the task that the agent had claimed when it was written; what a turn
-        says after it has handed the task on, still to that. `held` is the task that the agent holds
-        now, a sub-agent through its session. A transcript that was never read is read from its
-        beginning if it has `begun` with this agent, else from its end. `reader` may have read it
-        for another purpose.
+        A message counts for the task that the agent had claimed when it was written, and the rest
+        of a turn for the task that was submitted in it. `held` is the task that the agent, or the
+        session of a sub-agent, holds now. A transcript is read from its beginning if it `begun`
+        with this agent, else from the position that `begin` noted. `reader` may have read it for
+        another purpose.
         """
         for _ in range(MAX_TRIES):
             known = self._known(transcript)
@@ -125,8 +121,8 @@ class Cost:
         return Tokens()
 
     def reached(self, config: Config) -> Sequence[Budget]:
-        """The budgets that hold the crew, or a task's holder, now: reached, not lifted, and not
-        made greater since; the day's first.
+        """The budgets that pause the crew or a task's holder now: reached, not lifted, and not
+        raised since; the day's first.
         """
         if not (config.budget_day_tokens or config.budget_task_tokens):
             return []
@@ -145,8 +141,8 @@ class Cost:
         return found
 
     def lift(self) -> None:
-        """Let those go on whom a budget has paused: the same limit pauses nobody again, today or on
-        that task.
+        """Lift the budgets that were reached: the same limit pauses no agent again, on that day or
+        for that task.
         """
         with self._store.errors():
             noted = self._store.client.hgetall(self._keys.cost_budgets)
@@ -155,8 +151,8 @@ class Cost:
                     self._store.client.hset(self._keys.cost_budgets, field, value + LIFTED)
 
     def enforce(self, agents: Sequence[Agent], config: Config, tasks: Mapping[str, str]) -> None:
-        """Pause whom a budget that was reached concerns, and let go whom none does any more.
-        `tasks`: agent → the task it holds.
+        """Pause the agents that a reached budget concerns, and resume those that none concerns any
+        more. `tasks`: agent → the task it holds.
         """
         reached = self.reached(config)
         day = next((budget for budget in reached if budget.kind == "day"), None)
@@ -181,7 +177,7 @@ class Cost:
             return self._store.client.get(self._keys.cost_read(str(transcript))) or ""
 
     def _claims(self, agent: Agent, since: str) -> tuple[str, list[tuple[int, str]]]:
-        """The newest event there is, and the agent's claims since an earlier one: when, which task."""
+        """The newest event's id, and the agent's claims since an earlier one: time and task."""
         newest, claims = since, list[tuple[int, str]]()
         for event in Events(self._store).replay(since):
             newest = event.id
@@ -218,9 +214,8 @@ class Cost:
 def _by_task(
     spent: Iterable[Spent], task: str, claims: Sequence[tuple[int, str]]
 ) -> dict[str, Tokens]:
-    """What was used for each task, beginning with the one that was held at the last reading.
-
-    What does not say when it was used was so just now.
+    """The tokens of each task, beginning with the one held at the last reading; those without a
+    time count as used just now.
     """
     parts: dict[str, Tokens] = {}
     waiting = sorted(claims)
@@ -234,7 +229,7 @@ def _by_task(
 def _unpacked(known: str) -> tuple[ReadPosition, dict[str, str]]:
     try:
         return unpack(known) if known else (ReadPosition(), {})
-    except ValueError:  # somebody wrote it by hand: what may have been counted is not counted again
+    except ValueError:  # written by hand: what may have been counted must not be counted again
         return ReadPosition(offset=1 << 62), {}
 
 

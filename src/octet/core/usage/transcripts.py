@@ -1,9 +1,9 @@
-"""The tokens that a transcript says were used.
+"""The tokens used according to a transcript.
 
-An answer of the model is written as a line for each of its blocks, which share the message's id and
-repeat its usage: it counts once, with the largest figures. A forked session begins with copies of
-another's lines, which name that session in `requestSessionId` and count there. A sub-agent has a file
-of its own, `<session>/subagents/agent-<id>.jsonl`.
+A model's answer is a line for each of its blocks, which share the message's id and repeat its usage:
+it counts once, with the largest figures. A forked session begins with copies of another's lines,
+which name that session in `requestSessionId` and count there. A sub-agent has a file of its own,
+`<session>/subagents/agent-<id>.jsonl`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from pathlib import Path
 from octet.core.usage.transcript_reader import TranscriptReader, Usage, find_end
 from octet.store.scripts import from_json, to_json
 
-# Lines of one message stand close together: of this many messages before the place it is kept what
-# was counted.
+# The lines of one message stand close together: the counts of so many messages are remembered.
 RECENT = 32
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens by kind; `messages` is how many answers of the model they are of."""
+    """Tokens by kind; `messages` is the number of the model's answers."""
 
     input: int = 0
     output: int = 0
@@ -31,7 +30,7 @@ class Tokens:
 
     @property
     def total(self) -> int:
-        """All that the model read or wrote, cached or not."""
+        """All tokens that the model read or wrote, cached or not."""
         return self.input + self.output + self.cache_write + self.cache_read
 
     def __add__(self, other: Tokens) -> Tokens:
@@ -43,8 +42,8 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Spent:
-    """Tokens of one answer, or what a later line of it adds; `at_ms` by the client's clock, 0 where
-    it does not say.
+    """The tokens of one answer, or those that a later line of it adds; `at_ms` is the client's
+    clock, 0 for none.
     """
 
     tokens: Tokens
@@ -53,8 +52,8 @@ class Spent:
 
 @dataclass(frozen=True)
 class ReadPosition:
-    """How far a transcript was read: bytes, whether that is inside a line that was too long, and
-    the last messages counted.
+    """How far a transcript was read: bytes, whether that is inside an overlong line, and the last
+    messages counted.
     """
 
     offset: int = 0
@@ -62,13 +61,13 @@ class ReadPosition:
     recent: tuple[tuple[str, Tokens], ...] = ()
 
     def pack(self, **more: str) -> str:
-        """As text for the store, together with what else is to be known at this place."""
+        """The position and further fields as text for the store."""
         recent = [[message, *tokens.figures()] for message, tokens in self.recent]
         return to_json({"offset": self.offset, "inside": self.inside, "recent": recent, **more})
 
 
 def unpack(text: str) -> tuple[ReadPosition, dict[str, str]]:
-    """A place and what else was packed with it.
+    """A position and the fields that were packed with it.
 
     Raises:
         ValueError: it is not what `pack` wrote.
@@ -81,12 +80,12 @@ def unpack(text: str) -> tuple[ReadPosition, dict[str, str]]:
         place = ReadPosition(max(0, int(found.pop("offset"))), bool(found.pop("inside")), recent)
         return place, {str(name): str(value) for name, value in found.items()}
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError("no place in a transcript") from error
+        raise ValueError("not a position in a transcript") from error
 
 
 def end_of(path: Path) -> ReadPosition:
-    """The end of a transcript as it is now: what is written later is read from there. Its beginning
-    where it is not there yet.
+    """The present end of a transcript, from which later lines are read; the beginning of a missing
+    one.
     """
     return ReadPosition(*find_end(path))
 
@@ -94,8 +93,8 @@ def end_of(path: Path) -> ReadPosition:
 def read(
     path: Path, place: ReadPosition, reader: TranscriptReader | None = None
 ) -> tuple[list[Spent], ReadPosition]:
-    """What was used since `place`, as far as `MAX_READ_BYTES` go, and the place after it; the same
-    place again where nothing could be read.
+    """The tokens in the next `MAX_READ_BYTES` after `place`, and the position behind them; the same
+    position if nothing could be read.
     """
     reading = (reader or TranscriptReader()).read(path, place.offset, inside=place.inside)
     if reading is None:
@@ -108,7 +107,7 @@ def read(
 
 
 def _added(usage: Usage, recent: dict[str, Tokens]) -> Tokens:
-    """What this line of an answer adds to its lines before, which are in `recent`."""
+    """The tokens that this line adds to the earlier lines of its answer, which are in `recent`."""
     before = recent.pop(usage.message, Tokens())
     pairs = zip(before.figures(), (*usage.counts, 1), strict=True)
     recent[usage.message] = after = Tokens(*map(max, pairs))

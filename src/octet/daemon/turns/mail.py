@@ -61,12 +61,12 @@ def deliver(
         AgentGone: it was declared dead.
     """
     octet = project.connected()
-    waiting = octet.messages.look(agent)
+    waiting = octet.messages.snapshot(agent)
     lost = _settle(octet, agent, event, waiting.given, reader)
     if not waiting.fresh and not lost:
         return ""
     taken = octet.messages.take(
-        agent, _record(event), most=MAX_MESSAGES, room=room, shown=MAX_SHOWN
+        agent, _record(event), limit=MAX_MESSAGES, room=room, shown=MAX_SHOWN
     )
     return render_mail(octet, taken) if taken.messages else _more(taken.left)
 

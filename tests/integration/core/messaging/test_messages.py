@@ -10,7 +10,7 @@ from tests.support.store_fixtures import join
 from octet.base.errors import NotFound, Refused, UsageError
 from octet.client.api import Octet
 from octet.core.agents.registry import Registration
-from octet.core.messaging.messages import MAX_TEXT, Look, Message
+from octet.core.messaging.messages import MAX_TEXT, InboxSnapshot, Message
 
 
 def texts(messages: object) -> list[str]:
@@ -68,7 +68,7 @@ def test_a_large_portion(single_octet: Octet) -> None:
     for number in range(9000):
         pipe.xadd(octet.store.keys.inbox(agent.id), {"text": str(number)})
     pipe.execute()
-    portions = [len(octet.messages.read(agent, most=100_000)) for _ in range(6)]
+    portions = [len(octet.messages.read(agent, limit=100_000)) for _ in range(6)]
     assert (sum(portions), portions[-1]) == (9000, 0)
 
 
@@ -90,7 +90,7 @@ def test_two_readers_at_once(octet: Octet) -> None:
     found: list[list[str]] = [[], []]
 
     def take(index: int) -> None:
-        while got := texts(octet.messages.read(agents[index], most=3)):
+        while got := texts(octet.messages.read(agents[index], limit=3)):
             found[index] += got
 
     threads = [threading.Thread(target=take, args=(index,)) for index in range(2)]
@@ -146,7 +146,7 @@ def test_to_every_member_and_to_everybody(octet: Octet) -> None:
         other.id: ["every one"],
         late.id: [],
     }
-    with pytest.raises(Refused, match="nobody is there"):
+    with pytest.raises(Refused, match="there is no agent to send it to"):
         octet.messages.send("repository-guardian", "x", sender="x", everyone=True)
 
 
@@ -201,7 +201,7 @@ def test_urgent_ones_first(octet: Octet) -> None:
         task="T1",
         reply_to=f"{agent.id}/1-1",
     )
-    (first, *_) = octet.messages.read(agent, most=3)
+    (first, *_) = octet.messages.read(agent, limit=3)
     assert (first.text, first.kind, first.task, first.priority, first.reply_to) == (
         "now",
         "warning",
@@ -227,7 +227,7 @@ def test_a_full_inbox_refuses_and_drops_nothing(single_octet: Octet) -> None:
         [agent.id],
         ["both"],
     )
-    assert octet.messages.read(agent, most=1)[0].text == "0"
+    assert octet.messages.read(agent, limit=1)[0].text == "0"
     assert octet.messages.send(agent.id, "now", sender="x").refs
 
 
@@ -240,13 +240,13 @@ def test_given_is_not_read(any_octet: Octet) -> None:
     octet.messages.send("developer", "x", sender="y")
     (given,) = octet.messages.take(first, {"session": "s"}).given
     assert list(octet.messages.read(second)) == []
-    assert octet.messages.look(first).given == [given]
+    assert octet.messages.snapshot(first).given == [given]
     octet.messages.settle([(given, False)])
     (again,) = octet.messages.take(second, {"session": "s2"}).given
     octet.messages.settle([(given, True)])  # the first one's, too late
-    assert octet.messages.look(second).given == [again]
+    assert octet.messages.snapshot(second).given == [again]
     octet.messages.settle([(again, True)])
-    assert octet.messages.look(second) == Look(0, 0, [])
+    assert octet.messages.snapshot(second) == InboxSnapshot(0, 0, [])
     assert [message.text for message in octet.messages.shown(second)] == ["x"]
     assert octet.messages.peek(again.ref) is None
 
@@ -258,7 +258,7 @@ def test_what_became_of_it(octet: Octet) -> None:
         octet.messages.send(agent.id, text, sender=sender.id).refs[0]
         for text in ("one", "two", "three")
     ]
-    taken = octet.messages.take(agent, {"session": "s"}, most=2)
+    taken = octet.messages.take(agent, {"session": "s"}, limit=2)
     octet.messages.settle([(taken.given[0], True)])
     found = octet.messages.sent(sender)
     assert [(ref, text, fate) for ref, text, fate, _ in found] == [
