@@ -51,7 +51,7 @@ MANUAL = (
     "A repository to work in.\n\nshop.bill.total(texts) is the sum of the prices in `texts`, "
     "with tax.\n"
 )
-HANDED = re.compile(r"Octet: your next task is (\S+); it is claimed for you")
+HANDED = re.compile(r"Octet: your next task is ([^\s,]+), claimed for you")
 ENDS = re.compile(r"octet (task (complete|submit)|review approve) ")
 # Whose work is claimed by the command that does it.
 COMMANDS = {

@@ -17,7 +17,7 @@ from octet.daemon.turns.rules import MAX_REMINDERS
 # between.
 CLIENT_CAP = 8
 SERIES_DEADLINE_S = 100.0
-HANDED = re.compile(r"your next task is (\S+);")
+HANDED = re.compile(r"your next task is ([^\s,]+), claimed for you")
 COMMIT = "git add . && git -c user.name=T -c user.email=t@example.org commit -q -m Build"
 ADD = "octet worktree add {0}"
 BUILD = (
