@@ -14,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.chaos.history import Recorder
+from tests.support.waiting import poll
 
 from octet.base.errors import AgentGone, NothingToClaim, StaleToken
 from octet.base.process import identify
@@ -23,6 +24,8 @@ from octet.core.tasks.tasks import Tasks
 from octet.store.connection import open_client
 from octet.store.keys import Keys
 from octet.store.scripts import Store
+
+START_WITHIN_S = 120.0
 
 
 def main() -> None:
@@ -37,8 +40,7 @@ def main() -> None:
         agent = agents.register(wanted).agent
         answer |= {"agent": agent.id, "incarnation": agent.incarnation}
     print("ready", flush=True)
-    while not Path(start).exists():
-        time.sleep(0.005)
+    poll(Path(start).exists, "the start", START_WITHIN_S)
     while task := claim(store, agent, recorder):
         with recorder.operation(
             "complete", agent=agent.id, task=task.title, token=task.token

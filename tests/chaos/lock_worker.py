@@ -21,6 +21,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.support.waiting import poll
+
 from octet.base.errors import Deadlock, LockHeld, NotFound, StaleToken
 from octet.base.process import identify
 from octet.core.agents.registry import Agents, Registration
@@ -30,6 +34,7 @@ from octet.store.connection import open_client
 from octet.store.keys import Keys
 from octet.store.scripts import Store
 
+START_WITHIN_S = 120.0
 PATHS = [f"d{n // 8}/f{n % 8}" for n in range(32)]
 WAIT_S = 40.0
 
@@ -73,8 +78,7 @@ class Worker:
 
     def run(self, turns: int, start: Path) -> None:
         os.write(1, f"{self.name} {os.getpid()}\n".encode())
-        while not start.exists():
-            time.sleep(0.01)
+        poll(start.exists, "the start", START_WITHIN_S)
         for _ in range(turns):
             self.take_turn()
         self.note("done")

@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.chaos.checker import check
 from tests.chaos.history import Operation, Recorder, read
 from tests.chaos.torture.acts import Acts
 from tests.chaos.torture.audit import read_tasks
+from tests.support.redis_fixtures import wait_for
 
 from octet.client.api import Octet
 from octet.store.connection import open_client
@@ -145,7 +145,4 @@ def test_one_process_in_ten_killed_loses_nothing(race: Race) -> None:
 
 
 def wait_for_done(race: Race, count: int) -> None:
-    deadline = time.monotonic() + 120
-    while race.tasks.counts()["done"] < count:
-        assert time.monotonic() < deadline, "the workers make no progress"
-        time.sleep(0.01)  # polling to a deadline
+    wait_for(lambda: race.tasks.counts()["done"] >= count, "the workers make progress", 120)

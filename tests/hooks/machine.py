@@ -11,11 +11,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.support.waiting import poll
 
 from octet.base import dirs
 from octet.daemon.process import control
@@ -181,11 +182,7 @@ def opt_in(root: Path) -> Path:
 
 def wait_for(condition: Callable[[], Any], what: str, within_s: float = 20.0) -> Any:
     """Poll until `condition` gives something true, and return that."""
-    end = time.monotonic() + within_s
-    while not (result := condition()):
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.01)
-    return result
+    return poll(condition, what, within_s)
 
 
 def tree(directory: Path) -> dict[str, tuple[int, float]]:

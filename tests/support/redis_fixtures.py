@@ -16,13 +16,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis
 from tests.support.programs import skip_or_fail
+from tests.support.waiting import poll
 
 from octet.store import embedded
 from octet.store.connection import open_client
@@ -46,11 +46,7 @@ def find_program(family: str) -> Path:
 
 def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
     """Poll until `condition` holds; fail with `what` when it never does."""
-    deadline = time.monotonic() + deadline_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {deadline_s:.0f} s: {what}")
-        time.sleep(0.005)
+    poll(condition, what, deadline_s)
 
 
 def kill_hard(pid: int) -> None:

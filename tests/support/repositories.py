@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support import waiting
 
 from octet.git.program import REDIRECTIONS, Git
 from octet.git.worktrees import add_worktree
@@ -93,7 +93,5 @@ def alive(pid: int) -> bool:
 
 
 def poll(condition: Callable[[], bool], deadline_s: float = 10) -> None:
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true in time"
-        time.sleep(0.05)
+    """`waiting.poll` for a condition that needs no name."""
+    waiting.poll(condition, "the condition came true", deadline_s)

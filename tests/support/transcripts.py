@@ -5,9 +5,8 @@ tests of mail need it.
 from __future__ import annotations
 
 import json
-import time
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +49,9 @@ class Transcript:
         )
 
     def answer(self, text: str = "Done.") -> None:
-        time.sleep(
-            0.002
-        )  # entries have a time in milliseconds, and a model that answers within one there is none
+        # entries have a time in milliseconds, and no model answers within one
         self._add(
+            later_ms=2,
             type="assistant",
             message={"role": "assistant", "content": [{"type": "text", "text": text}]},
         )
@@ -67,8 +65,9 @@ class Transcript:
         late, self._late = self._late, []
         self._write("".join(late))
 
-    def _add(self, **fields: Any) -> None:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def _add(self, *, later_ms: int = 0, **fields: Any) -> None:
+        written = datetime.now(UTC) + timedelta(milliseconds=later_ms)
+        now = written.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = (
             json.dumps(
                 {

@@ -1,4 +1,6 @@
-"""Waiting for what no event announces: asked again and again, up to a deadline."""
+"""Waiting for what no event announces: asked again and again, up to a deadline. Tests wait by this
+alone.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 DEADLINE_S = 30.0
-INTERVAL_S = 0.02
+INTERVAL_S = 0.01
 Found = TypeVar("Found")
 
 
