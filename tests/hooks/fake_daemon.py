@@ -58,7 +58,7 @@ class FakeLiveness:
 
     def stop(self) -> None: ...
 
-    def rest(self) -> None:
+    def close_stores(self) -> None:
         pass
 
     def live_agents(self) -> int:

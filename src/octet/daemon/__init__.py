@@ -1,3 +1,1 @@
-"""The daemon: one per user and machine, answers hooks, keeps the agents of this machine alive. Run
-by `octet daemon start`.
-"""
+"""The daemon: one per user and machine; it answers hooks and keeps the machine's agents alive."""

@@ -1,19 +1,19 @@
-"""Keeps one worker of the daemon running. Run as a script by a bare interpreter (`python -I -S`),
-so it stays below 10 MB.
+"""Keeps one worker of the daemon running. A script for a bare interpreter (`python -I -S`), so that
+it stays below 10 MB.
 
     supervisor.py 1 STATE LOCK LISTENER WORKER_PID BEAT LIFE COMMAND…
 
-It owns what must outlive a worker: the lock (as long as the supervisor or a worker lives there is
-no second daemon) and the listening socket (while a worker is being replaced, hooks queue in its
-backlog and none is refused).
+It owns what must outlive a worker: the lock (while the supervisor or a worker lives there is no
+second daemon) and the listening socket (while a worker is replaced, hooks wait in its backlog, and
+none is refused).
 
-    beat   worker → supervisor: a dot every two seconds; silence means that it hangs, end of stream
-           that it is gone; its last words say whether on purpose
+    beat   worker → supervisor: a dot every two seconds; silence means that the worker hangs, end of
+           stream that it is gone; its last words say whether on purpose
     life   supervisor → worker: nothing; end of stream means that the supervisor was killed, and the
            worker starts another, which adopts it (WORKER_PID, BEAT and LIFE are then given; -1
            otherwise, and LISTENER is -1 where there is none yet)
 
-So killing either one costs nobody a lease. Killing both ends the daemon; the next hook starts it.
+So killing either one costs no agent a lease. Killing both ends the daemon; the next hook starts it.
 """
 
 import _signal  # type: ignore[import-not-found]
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 SOCKET = "daemon.sock"
 LOCK = "daemon.lock"
 BACKLOG = 1024
-# The worker beats every 2 s. A lease is 30 s and renewed every 10: a hung worker has to be replaced
-# before that is over.
+# The worker beats every 2 s. A lease is 30 s and renewed every 10: a hung worker must be replaced
+# before a lease runs out.
 FIRST_BEAT_MS = 60_000
 SILENCE_MS = 8_000
 GRACE_MS = 2_000
@@ -57,14 +57,14 @@ class Worker:
         self.started = time.monotonic()
 
     def watch(self) -> bytes:
-        """Wait for its end; return its last words. One that hangs is killed."""
+        """Wait for its end, and return its last words. A worker that hangs is killed."""
         poll = select.poll()
         poll.register(self.beat, select.POLLIN)
         words = b""
         patience = FIRST_BEAT_MS
         while True:
             if not poll.poll(patience):
-                # A frozen machine looks the same as a hung worker: look again before the kill.
+                # A frozen machine looks the same as a hung worker: wait once more before the kill.
                 if patience == GRACE_MS:
                     posix.kill(self.pid, _signal.SIGKILL)
                 patience = GRACE_MS
@@ -96,7 +96,7 @@ class Supervisor:
         self.failed_starts = 0
 
     def run(self) -> None:
-        """Return when a worker has ended on purpose, or none can be started."""
+        """Return when a worker has ended on purpose, or when none can be started."""
         while True:
             worker = self.worker = self.worker or self.start_worker()
             if self.stopping:
@@ -115,7 +115,7 @@ class Supervisor:
                 return
 
     def wait_before_restart(self, worker: Worker) -> bool:
-        """Back off from a worker that keeps dying; False where it does not even come up."""
+        """Back off from a worker that keeps dying; False where none comes up at all."""
         self.failed_starts = 0 if worker.ready else self.failed_starts + 1
         self.quick_ends = 0 if time.monotonic() - worker.started > STEADY_S else self.quick_ends + 1
         if self.failed_starts == MAX_FAILED_STARTS:
@@ -137,7 +137,7 @@ class Supervisor:
         return Worker(pid, beat, life)
 
     def become_worker(self, beat: int, life: int) -> "NoReturn":
-        """In the child: what a broken installation says goes to `daemon.err`, for the last start
+        """In the child. What a broken installation prints goes to `daemon.err`, for the last start
         only.
         """
         try:
@@ -153,8 +153,8 @@ class Supervisor:
             posix._exit(127)
 
     def owns_state(self) -> bool:
-        """Whether the lock in the state directory is still the one we hold: the directory may have
-        been removed or made anew.
+        """Whether the state directory still has the lock that we hold: it may have been removed, or
+        made again.
         """
         try:
             there, here = posix.stat(LOCK), posix.fstat(self.lock)
@@ -163,7 +163,7 @@ class Supervisor:
         return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
 
     def become(self, arguments: list[bytes]) -> None:
-        """Turn into a newer version's supervisor, which inherits lock and socket; return when that
+        """Turn into a newer version's supervisor, which inherits lock and socket; return where it
         cannot be run.
         """
         for fd in (self.lock, self.listener):
@@ -198,7 +198,7 @@ def redirect_errors() -> None:
 
 
 def bind() -> int:
-    """Listen on a new socket in the working directory; only who holds the lock may take the name."""
+    """Listen on a new socket in the working directory; only the lock's holder may take the name."""
     unlink_socket()
     listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     listener.bind(SOCKET)
@@ -211,7 +211,7 @@ def unlink_socket() -> None:
     try:
         posix.unlink(SOCKET)
     except FileNotFoundError:
-        pass  # the first start, or somebody cleaned up
+        pass  # the first start, or it was removed
 
 
 def main(argv: list[str]) -> None:
@@ -227,10 +227,8 @@ def main(argv: list[str]) -> None:
         supervisor.worker = Worker(pid, beat, life)
     for number in (_signal.SIGTERM, _signal.SIGINT):
         _signal.signal(number, supervisor.stop)
-    for number in (
-        _signal.SIGHUP,
-        _signal.SIGCHLD,
-    ):  # the kernel reaps, also workers of the version before
+    # The kernel collects ended children, also workers of an earlier version.
+    for number in (_signal.SIGHUP, _signal.SIGCHLD):
         _signal.signal(number, _signal.SIG_IGN)
     try:
         supervisor.run()

@@ -1,4 +1,4 @@
-"""The daemon's working process: wires service, heartbeat and server together, and decides when to end.
+"""The daemon's working process: joins service, heartbeat and server, and decides when to end.
 
 The supervisor runs this file as a script, with STATE LOCK LISTENER BEAT LIFE SUPERVISOR after it;
 see `supervisor`.
@@ -42,7 +42,7 @@ _log = logging.getLogger("octet.daemon.worker")  # by name: we run as `__main__`
 
 
 class Liveness(Protocol):
-    """Keeps this machine's agents alive; `octet.daemon.liveness.heartbeat.Heartbeat` is the real one."""
+    """Keeps this machine's agents alive, as `octet.daemon.liveness.heartbeat.Heartbeat` does."""
 
     def start(self) -> None: ...
 
@@ -50,46 +50,44 @@ class Liveness(Protocol):
 
     def live_agents(self) -> int: ...
 
-    def rest(self) -> None: ...
+    def close_stores(self) -> None: ...
 
 
 @dataclass(frozen=True)
-class Handed:
-    """What the supervisor hands down: the command it ran, the state directory, descriptors, its
-    pid.
-    """
+class Inherited:
+    """What the supervisor hands down; numbers are descriptors, but for its pid."""
 
-    command: tuple[str, ...]
-    state: Path
+    command: tuple[str, ...]  # that it ran
+    state: Path  # the state directory
     lock: int
     listener: int
-    beat: int
-    life: int
-    supervisor: int
+    beat: int  # the pipe to it
+    life: int  # the pipe that ends with it
+    supervisor: int  # its pid
 
     @classmethod
-    def parse(cls, arguments: list[str]) -> Handed:
-        """From a whole command line, of which it is the last six arguments; no child of ours shall
+    def parse(cls, arguments: list[str]) -> Inherited:
+        """From a whole command line, of which it is the last six arguments. Our own children do not
         inherit the descriptors.
         """
         state, *numbers = arguments[-6:]
-        handed = cls(tuple(arguments[:-6]), Path(state), *map(int, numbers))
-        for fd in (handed.lock, handed.listener, handed.beat, handed.life):
+        inherited = cls(tuple(arguments[:-6]), Path(state), *map(int, numbers))
+        for fd in (inherited.lock, inherited.listener, inherited.beat, inherited.life):
             os.set_inheritable(fd, False)
-        os.set_blocking(handed.beat, False)  # a supervisor that was stopped must not stop us
-        return handed
+        os.set_blocking(inherited.beat, False)  # a supervisor that was stopped must not stop us
+        return inherited
 
 
 class Worker:
     """One worker's life."""
 
     def __init__(
-        self, handed: Handed, handler: Handler, liveness: Liveness, *, idle_s: float = IDLE_S
+        self, inherited: Inherited, handler: Handler, liveness: Liveness, *, idle_s: float = IDLE_S
     ) -> None:
-        self._handed = handed
-        self._beat = handed.beat
-        self._life = handed.life
-        self._supervisor = handed.supervisor
+        self._inherited = inherited
+        self._beat = inherited.beat
+        self._life = inherited.life
+        self._supervisor = inherited.supervisor
         self._supervise_again_at = 0.0
         self._liveness = liveness
         self._idle_s = idle_s
@@ -98,8 +96,8 @@ class Worker:
         self._last_words = b""
         self._idle = False
         self._wake_read, self._wake_write = os.pipe()
-        self._listener = socket.socket(fileno=handed.listener)
-        self._socket_id = _identity(handed.state / supervisor.SOCKET)
+        self._listener = socket.socket(fileno=inherited.listener)
+        self._socket_id = _identity(inherited.state / supervisor.SOCKET)
         self._server = Server(
             self._listener, Upgrading(handler, self._build), self._control, failure_reply
         )
@@ -152,26 +150,24 @@ class Worker:
 
     def _out_of_reach(self) -> bytes:
         """The state directory or the socket was removed: no hook can find us any more."""
-        if _identity(self._handed.state / supervisor.SOCKET) == self._socket_id:
+        if _identity(self._inherited.state / supervisor.SOCKET) == self._socket_id:
             return b""
-        lock = os.fstat(self._handed.lock)
-        if _identity(self._handed.state / supervisor.LOCK) == (lock.st_dev, lock.st_ino):
+        lock = os.fstat(self._inherited.lock)
+        if _identity(self._inherited.state / supervisor.LOCK) == (lock.st_dev, lock.st_ino):
             _log.warning("the socket was removed: binding it again")
             return supervisor.REBIND
         return supervisor.QUIT
 
     def _replace_supervisor(self) -> None:
-        """A killed supervisor takes neither lock nor socket with it: we have both, and start
-        another that adopts us.
-        """
+        """The supervisor was killed: start another that adopts us, with our lock and socket."""
         _log.warning("the supervisor was killed: starting another")
         self._supervise_again_at = time.monotonic() + SUPERVISOR_RETRY_S
         beat_read, beat = os.pipe()
         life, life_write = os.pipe()
-        lock, listener = self._handed.lock, self._handed.listener
+        lock, listener = self._inherited.lock, self._inherited.listener
         adopt = (os.getpid(), beat_read, life_write)
         command = commands.supervisor_command(
-            self._handed.state, lock, listener, self._handed.command, adopt=adopt
+            self._inherited.state, lock, listener, self._inherited.command, adopt=adopt
         )
         try:
             self._supervisor = detach.launch(command, (lock, listener, beat_read, life_write))
@@ -186,26 +182,27 @@ class Worker:
     def _finish(self) -> None:
         for_good = self._last_words == supervisor.QUIT
         if for_good:
-            # first the socket: whoever comes now shall start another daemon, not wait for our end
+            # The socket first: a hook that comes now starts another daemon and does not wait for
+            # us.
             self._remove_files()
         self._server.stop_accepting(leave_backlog=not for_good)
         self._liveness.stop()
         self._tell_supervisor(self._last_words)
         if not for_good:
-            os.close(self._beat)  # the successor starts while we finish what we have taken
+            os.close(self._beat)  # the successor starts while we answer what we have taken
         drained = self._server.drain(DRAIN_S)
         if self._idle:
-            self._liveness.rest()
+            self._liveness.close_stores()
         _log.info("daemon ends, %s", "all answered" if drained else "requests left unanswered")
 
     def _remove_files(self) -> None:
         names = (
             [RECORD, supervisor.SOCKET]
-            if _identity(self._handed.state / supervisor.SOCKET) == self._socket_id
+            if _identity(self._inherited.state / supervisor.SOCKET) == self._socket_id
             else []
         )
         for name in names:
-            (self._handed.state / name).unlink(missing_ok=True)
+            (self._inherited.state / name).unlink(missing_ok=True)
 
     def _control(self, request: Request) -> Reply:
         match request.event.removeprefix("control."):
@@ -222,13 +219,13 @@ class Worker:
                 return Reply(2, b"", f"the daemon knows no {verb!r}\n".encode())
 
     def _begin_replacement(self, successor: dict[str, list[str]]) -> Reply:
-        """`supervisor` and `worker` are the newer version's commands; numbers of descriptors go
+        """`supervisor` and `worker` are the newer version's commands; the descriptors' numbers go
         between them.
         """
         numbers = [
-            str(self._handed.state),
-            str(self._handed.lock),
-            str(self._handed.listener),
+            str(self._inherited.state),
+            str(self._inherited.lock),
+            str(self._inherited.listener),
             "-1",
             "-1",
             "-1",
@@ -248,12 +245,12 @@ class Worker:
             uptime_s=time.time() - self._started,
             agents=self._liveness.live_agents(),
             requests=self._server.requests,
-            in_flight=max(0, self._server.in_flight - 1),  # without the one that asks
+            in_flight=max(0, self._server.in_flight - 1),  # without this request
             memory_kb=_memory_kb(),
         )
 
     def _write_record(self) -> None:
-        write_record(self._handed.state, self._status())
+        write_record(self._inherited.state, self._status())
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -270,38 +267,32 @@ def _memory_kb() -> int:
     except OSError:
         import resource
 
-        return (
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        )  # macOS: bytes, and the most so far
+        # macOS: bytes, and the peak so far.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 def run_worker(assemble: Callable[[], tuple[Handler, Liveness]]) -> NoReturn:
-    """A worker process from its command line on; `assemble` makes what it serves. With `CHECK` as
-    its last argument it ends there.
+    """Be a worker process; `assemble` makes what it serves. With `CHECK` as the last argument of
+    its command line it only shows that it can.
     """
     if sys.argv[-1] == commands.CHECK:
         assemble()
         os._exit(0)
-    handed = Handed.parse(sys.orig_argv)
-    logger = log.configure(handed.state, level=os.environ.get("OCTET_LOG", "INFO").upper())
+    inherited = Inherited.parse(sys.orig_argv)
+    logger = log.configure(inherited.state, level=os.environ.get("OCTET_LOG", "INFO").upper())
     status = 1
     try:
-        handler, heartbeat = assemble()
-        Worker(
-            handed,
-            handler,
-            heartbeat,
-            idle_s=float(os.environ.get("OCTET_DAEMON_IDLE_S") or IDLE_S),
-        ).run()
+        handler, liveness = assemble()
+        idle_s = float(os.environ.get("OCTET_DAEMON_IDLE_S") or IDLE_S)
+        Worker(inherited, handler, liveness, idle_s=idle_s).run()
         status = 0
-    except (
-        Exception
-    ) as error:  # the process's edge; the last line is what `octet daemon start` shows
+    except Exception as error:  # the process's edge
         logger.exception("the worker failed")
+        # `octet daemon start` shows this line.
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
     logging.shutdown()
-    os._exit(status)  # no thread that hangs in a request can hold us
+    os._exit(status)  # a thread that hangs in a request cannot hold us
 
 
 def assemble() -> tuple[Handler, Liveness]:

@@ -275,7 +275,7 @@ class Conductor:
 
 def bury_the_dead(octet: Octet) -> None:
     """What a daemon does: by the process, or where the lease has run out."""
-    from octet.daemon.liveness.heartbeat import local_process
+    from octet.daemon.liveness.round import local_process
 
     for agent in octet.agents.list():
         process = local_process(agent)

@@ -16,7 +16,7 @@ from octet.project.repository import load_project
 
 
 class Client:
-    """A Claude Code session as the service sees it: one process, one session id, events in order."""
+    """A Claude Code session as the service sees it: a process, a session id, events."""
 
     def __init__(self, service: HookService, root: Path, url: str, pid: int, session: str) -> None:
         self.service, self.root, self.url, self.pid, self.session = service, root, url, pid, session

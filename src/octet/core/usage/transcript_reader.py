@@ -3,10 +3,10 @@
     reader = TranscriptReader()
     reader.read(path, offset).entries      # the lines that say something, from `offset` on
 
-The client (2.1.330) writes one JSON object a line. An answer of the model is an `assistant` entry for
-each of its blocks. What a hook gave the model is an `attachment` of type `hook_additional_context`,
-what a command printed a `user` entry; other entries repeat a hook's output without the model seeing
-it. Entries come in order, but up to 0.1 s late.
+The client (2.1.330) writes one JSON object a line. An answer of the model is an `assistant` entry
+for each of its blocks. What a hook gave the model is an `attachment` of type
+`hook_additional_context`, what a command printed a `user` entry; other entries repeat a hook's
+output without the model seeing it. Entries come in order, but up to 0.1 s late.
 
 The file may be anything: a pipe, a directory, ten gigabytes without a line's end, or cut off. What
 cannot be read says nothing.
@@ -67,7 +67,7 @@ class TranscriptEntry(NamedTuple):
 
 
 class TranscriptPart(NamedTuple):
-    """What was read, and the offset behind it; `inside`: in the middle of a line that is skipped."""
+    """What was read, and the offset behind it; `inside`: within a line that is skipped."""
 
     entries: Sequence[TranscriptEntry]
     end: int
@@ -96,9 +96,9 @@ class TranscriptReader:
     def read(
         self, path: Path, offset: int, *, inside: bool = False, max_bytes: int = MAX_READ_BYTES
     ) -> TranscriptPart | None:
-        """The entries of the lines that begin at `offset` or later, of at most `max_bytes` that were
-        not read before; None where there is no such file. `inside`: `offset` is within a line, which
-        is skipped.
+        """The entries of the lines that begin at `offset` or later, of at most `max_bytes` that
+        were not read before; None where there is no such file. `inside`: `offset` is within a line,
+        which is skipped.
         """
         descriptor = _open(path)
         if descriptor is None:

@@ -14,8 +14,9 @@ from octet.core.agents import identity
 from octet.core.agents.registry import Agent, Joined, Registration
 from octet.core.agents.work_states import LEFT
 from octet.daemon.hooks.call import HookCall
-from octet.daemon.liveness.heartbeat import Heartbeat, local_process
+from octet.daemon.liveness.heartbeat import Heartbeat
 from octet.daemon.liveness.rescuer import LEAVE_S
+from octet.daemon.liveness.round import local_process
 from octet.daemon.projects.sessions import ProjectKey, ProjectSession
 from octet.guard.payload import Event
 from octet.project.repository import current_branch, find_worktree

@@ -16,7 +16,8 @@ def failure_reply(request: Request, why: str) -> Reply:
     """For the guard and git's hooks, what the policy for an unreachable store says. Any other event
     goes on, and shows `why` (one line).
     """
-    # Imported when needed: the guard's failure policy is large, and the worker imports this at once.
+    # Imported when needed: the guard's failure policy is large, and the worker imports this at
+    # once.
     if request.event == GUARD:
         from octet.guard import failsafe
 

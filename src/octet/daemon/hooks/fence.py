@@ -2,9 +2,9 @@
 are only told.
 
 The caller is found from the processes above git: the nearest that is a registered agent's. An
-agent's environment may lie, its ancestry does not; so CLAUDE_PID and OCTET_AGENT count only where no
-ancestor is registered. Git cannot tell a session from its sub-agents, which share its process: what
-one of these holds, the process holds.
+agent's environment may lie, its ancestry does not; so CLAUDE_PID and OCTET_AGENT count only where
+no ancestor is registered. Git cannot tell a session from its sub-agents, which share its process:
+what one of these holds, the process holds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from octet.core.agents.registry import Agent
 from octet.core.locks.locks import Lock
 from octet.daemon.hooks import permission
 from octet.daemon.hooks.failure import failure_reply
-from octet.daemon.liveness.heartbeat import local_process
+from octet.daemon.liveness.round import local_process
 from octet.daemon.projects.sessions import Projects, ProjectSession
 from octet.daemon.protocol.wire import Reply, Request
 from octet.fence import attempt as fence
@@ -55,7 +55,7 @@ class GitCaller:
 
 
 def answer_fence(projects: Projects, request: Request) -> Reply:
-    """The reply to one of git's hooks; never raises for anything that its input or a store can do."""
+    """The reply to one of git's hooks; no input and no state of the store makes it raise."""
     try:
         attempt = fence.parse(request.payload)
         project = projects.find(request.root, request.redis_url)

@@ -102,7 +102,7 @@ class OverwriteDetector:
                 self._snapshots[command] = self._pool.submit(_take_snapshot, project, agent)
 
     def end(self, project: ProjectSession, command: CommandKey) -> Sequence[Overwrite]:
-        """The command has ended: what it changed of others'; () where the snapshot was not ready."""
+        """The command has ended: what it overwrote; () where the snapshot was not ready."""
         before = self._end_command(command)
         if before is None:
             return ()

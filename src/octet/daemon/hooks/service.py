@@ -61,7 +61,7 @@ class HookService:
         self._dedupe = HookDedupe()
 
     def handle(self, request: Request) -> Reply:
-        """The reply to one hook; never raises for anything that a payload or a store can do."""
+        """The reply to one hook; no payload and no state of the store makes it raise."""
         if request.event == SERVE:
             return self._serve(request)
         if request.event == WAKE:

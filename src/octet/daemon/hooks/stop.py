@@ -97,7 +97,7 @@ def _end_turn(call: HookCall[TurnEnd], agent: Agent) -> None:
 
 
 def _publish_turn(octet: Octet, agent: Agent, kind: str, message: str) -> None:
-    """Tell watchers that a turn has ended: whose, on which task, and its last message's first line."""
+    """Publish the end of a turn: whose, on which task, its last message's first line."""
     tasks = octet.tasks.held_by(agent.id)
     first_line = next((line for line in message.splitlines() if line.strip()), "")
     fields = {

@@ -1,5 +1,5 @@
-"""Which paths agents with worktrees of their own have changed lately, so that the store is asked for
-overlaps at an agent's first touch of a path only.
+"""Which paths agents with worktrees of their own have changed lately, so that the store is asked
+for overlaps at an agent's first touch of a path only.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Heartbeats of this machine's agents in one batch, the watch over their processes, and what else a
-round takes.
+"""The daemon's clockwork: heartbeats of this machine's agents in one batch, the watch over their
+processes, and what else a round takes.
 
 An agent whose process lives is never declared dead here, however long it thinks or its machine
-slept: each round first renews the leases of the living and only then looks for leases that ran out
-(`sweep`).
+slept: each round first renews the leases of the living, and only then looks for leases that ran
+out.
 """
 
 from __future__ import annotations
@@ -12,24 +12,29 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from octet.base.dirs import state_dir
 from octet.base.errors import OctetError, StoreUnreachable
-from octet.base.process import ProcessIdentity, host_id, is_alive
-from octet.client.api import Octet
+from octet.base.process import ProcessIdentity, is_alive
 from octet.core.agents.registry import LEASE_MS, Agent
-from octet.daemon.liveness.fence_cache import FenceCache, FenceEntries, add_agent
+from octet.daemon.liveness.fence_cache import FenceCache
 from octet.daemon.liveness.process_watcher import ProcessWatcher
 from octet.daemon.liveness.rescuer import Rescuer
-from octet.daemon.liveness.sweep import ExpirySubscriber, is_stranger, log_estate, sweep
+from octet.daemon.liveness.round import (
+    AfterBeat,
+    beat,
+    expire_process,
+    fence_entries,
+    local_process,
+)
+from octet.daemon.liveness.sweep import ExpirySubscriber, sweep
 from octet.daemon.projects.sessions import Projects, ProjectSession
 from octet.store import embedded
 
 log = logging.getLogger(__name__)
 
-AfterBeat = Callable[[Octet, Sequence[Agent]], None]
 RETRY_EVERY_S = 1.0
 FLUSH_EVERY_S = 1.0
 
@@ -53,34 +58,34 @@ class Pace:
         return self.lease_ms / 3000
 
     @property
-    def sweep_ms(self) -> int:
-        """The sweep of a machine that goes silent is free before its agents' leases end."""
+    def sweeper_ms(self) -> int:
+        """The sweeper lease of a machine that goes silent is free before its agents' leases end."""
         return self.lease_ms * 5 // 6
 
 
 class Heartbeat:
-    """The daemon's clockwork; `start` and `stop` once each."""
+    """`start` and `stop` once each."""
 
     def __init__(self, projects: Projects, pace: Pace | None = None) -> None:
         self._projects = projects
         self._pace = pace or Pace.of_environment()
         self.rescuer = Rescuer()
-        self._watcher = ProcessWatcher(self._bury_process)
-        self._fence_cache = FenceCache(state_dir())
-        self._expiry = ExpirySubscriber(self._expired)
-        self._expiring: list[ProjectSession] = []
-        self._wake = threading.Event()
-        # What else follows the heartbeat of a project's living agents, and what ends with us.
+        # What else follows each beat, and what ends with us.
         self.after_beat: list[AfterBeat] = []
         self.at_stop: list[Callable[[], None]] = []
+        self._watcher = ProcessWatcher(self._process_ended)
+        self._fence_cache = FenceCache(state_dir())
+        self._expiry = ExpirySubscriber(self._lease_expired)
+        self._expiring: list[ProjectSession] = []
+        self._wake = threading.Event()
         self._stopping = False
-        self._hastened = False
+        self._beat_now = False
         self._flushed: frozenset[tuple[str, int, int]] = frozenset()
         self._live = 0
-        self._thread = threading.Thread(target=self._run, name="vitals", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Take up the projects of an earlier daemon and begin."""
+        """Load the projects of an earlier daemon and begin."""
         self._projects.recall()
         self._thread.start()
 
@@ -101,12 +106,12 @@ class Heartbeat:
 
     def beat_soon(self) -> None:
         """A project has come up: do a round now."""
-        self._hastened = True
+        self._beat_now = True
         self._wake.set()
 
-    def rest(self) -> None:
-        """The daemon ends for want of agents: let the embedded server end too, unless somebody else
-        is connected to it.
+    def close_stores(self) -> None:
+        """The daemon ends for want of agents: let the embedded server end too, unless another
+        client is connected to it.
         """
         for project in self._projects.all():
             if project.octet:
@@ -121,15 +126,17 @@ class Heartbeat:
         self._live = max(self._live, 1)
         if process := local_process(agent):
             self._watcher.watch(process)
-            if not self._fence_cache.knows(process.pid):
+            if not self._fence_cache.has(process.pid):
                 self.beat_soon()
+
+    # The thread
 
     def _run(self) -> None:
         next_beat = 0.0
         while not self._stopping:
             now = _clock_s()
-            if now >= next_beat or self._hastened:
-                self._hastened = False
+            if now >= next_beat or self._beat_now:
+                self._beat_now = False
                 next_beat = now + (self._pace.beat_every_s if self._round() else RETRY_EVERY_S)
             while self._expiring:
                 self._sweep(self._expiring.pop())
@@ -138,36 +145,44 @@ class Heartbeat:
             self._wake.clear()
 
     def _round(self) -> bool:
-        """One heartbeat of everything; False when a store did not answer and it should be tried
-        again soon.
+        """One heartbeat of everything; False when a store did not answer, and the round should be
+        repeated soon.
         """
-        complete, live, busy, listen = True, 0, [], []
+        complete, live, busy, elsewhere = True, 0, [], []
         for project in self._projects.all():
+            count = 0
             try:
-                found = beat(
-                    project.connected(), self._watcher, self.rescuer, self._pace, self.after_beat
-                )
-                count = found.here
-                if found.strangers:
-                    listen.append(project)
+                count, has_others = self._beat(project)
+                if has_others:
+                    elsewhere.append(project)
             except StoreUnreachable as error:
                 project.mark_down(error)
                 log.warning("%s: %s", project.name, error)
-                complete, count = False, 1  # who cannot be asked may be alive: the daemon stays
+                complete, count = False, 1  # its agents may be alive: the daemon stays
             except OctetError as error:
                 log.warning("%s: %s", project.name, error)
-                count = 0
             if count:
                 busy.append(project)
             live += count
         self._live = live
-        self._expiry.listen(listen)
+        self._expiry.listen(elsewhere)
         self._projects.remember(busy)
         if complete:
-            self._publish(busy)
+            self._write_fence_cache(busy)
         return complete
 
-    def _expired(self, project: ProjectSession) -> None:
+    def _beat(self, project: ProjectSession) -> tuple[int, bool]:
+        found = beat(
+            project.connected(),
+            self._watcher.watch,
+            self.rescuer,
+            self._pace.lease_ms,
+            self._pace.sweeper_ms,
+            self.after_beat,
+        )
+        return found.here, found.elsewhere
+
+    def _lease_expired(self, project: ProjectSession) -> None:
         """A heartbeat of the project has run out, as its server says."""
         self._expiring.append(project)
         self._wake.set()
@@ -180,13 +195,11 @@ class Heartbeat:
                 for agent in octet.agents.list()
                 if (process := local_process(agent)) and is_alive(process)
             }
-            sweep(octet, self.rescuer, alive, self._pace.sweep_ms)
+            sweep(octet, self.rescuer, alive, self._pace.sweeper_ms)
         except OctetError as error:
-            log.warning(
-                "%s: a lease that ran out is left to the next round: %s", project.name, error
-            )
+            log.warning("%s: an expired lease is left to the next round: %s", project.name, error)
 
-    def _publish(self, busy: list[ProjectSession]) -> None:
+    def _write_fence_cache(self, busy: list[ProjectSession]) -> None:
         try:
             self._fence_cache.write([fence_entries(project) for project in busy])
         except OctetError as error:
@@ -194,109 +207,28 @@ class Heartbeat:
 
     def _flush(self) -> None:
         try:
-            written = (
-                embedded.written()
-            )  # before: what comes during the flush is flushed in the next second
+            # Read first: what comes during the flush is flushed in the next second.
+            written = embedded.written()
             if written != self._flushed:
                 embedded.flush_to_disk()
                 self._flushed = written
         except OSError as error:
             log.warning("the embedded server's data cannot be flushed to disk: %s", error)
 
-    def _bury_process(self, process: ProcessIdentity) -> None:
+    def _process_ended(self, process: ProcessIdentity) -> None:
         for project in self._projects.all():
             try:
-                bury_process(project, process, self.rescuer)
+                expire_process(project, process, self.rescuer)
             except OctetError as error:
                 log.warning(
                     "%s: the end of %s is left to the sweep: %s", project.name, process, error
                 )
 
 
-def local_process(agent: Agent) -> ProcessIdentity | None:
-    """The process of an agent of this machine; None for another machine's, or for one without a
-    process.
-    """
-    if agent.host != host_id() or not agent.process:
-        return None
-    try:
-        return ProcessIdentity.parse(agent.process.partition("#")[0])
-    except ValueError:
-        return None
-
-
-def fence_entries(project: ProjectSession) -> FenceEntries:
-    """What git's hooks need to know of a project."""
-    octet, entries = project.connected(), FenceEntries()
-    for agent in octet.agents.list():
-        add_agent(entries, agent, local_process(agent))
-    if any(lock.resource.startswith("repository:") for lock in octet.locks.list()):
-        entries.held.add(str(project.root))
-    return entries
-
-
-@dataclass(frozen=True)
-class Round:
-    """How many agents live `here`, and whether there are `strangers` whose leases alone can tell."""
-
-    here: int
-    strangers: bool
-
-
-def beat(
-    octet: Octet,
-    watcher: ProcessWatcher,
-    rescuer: Rescuer,
-    pace: Pace,
-    after_beat: Sequence[AfterBeat] = (),
-) -> Round:
-    """Renew the living of this machine, then bury its dead and whose lease ran out.
-
-    In this order, because a burial takes its time (the dead one's work is saved first) and may
-    fail.
-
-    One that only named itself (a script in OCTET_AGENT) has no process to watch: it counts until
-    its lease runs out.
-    """
-    living: list[Agent] = []
-    dead: list[Agent] = []
-    named = strangers = 0
-    for agent in octet.agents.list():
-        strangers += is_stranger(agent)
-        process = local_process(agent)
-        if process is None:
-            named += agent.kind == "external" and agent.host == host_id()
-            continue
-        if is_alive(process):
-            living.append(agent)
-            watcher.watch(process)
-        else:
-            dead.append(agent)
-    octet.agents.heartbeat(living, pace.lease_ms)
-    for act in after_beat:
-        act(octet, living)
-    for agent in dead:
-        rescuer.save(octet, agent)
-        log_estate(octet.agents.expire(agent))
-    sweep(octet, rescuer, {agent.id for agent in living}, pace.sweep_ms)
-    return Round(len(living) + named, strangers > 0)
-
-
-def bury_process(project: ProjectSession, process: ProcessIdentity, rescuer: Rescuer) -> None:
-    """Bury every agent (a session and its sub-agents) of a process that has ended."""
-    octet = project.connected()
-    for agent in octet.agents.list():
-        if local_process(agent) == process:
-            rescuer.save(octet, agent)
-            log_estate(octet.agents.expire(agent))
-
-
 def _clock_s() -> float:
     """Time that goes on while the machine sleeps, where there is such a clock: after a sleep the
     leases are renewed at once.
     """
-    return (
-        time.clock_gettime(time.CLOCK_BOOTTIME)
-        if hasattr(time, "CLOCK_BOOTTIME")
-        else time.monotonic()
-    )
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()

@@ -1,5 +1,5 @@
-"""Learns of a process's end at once: one poll over pid file descriptors, or a look every half
-second where there are none.
+"""Learns of a process's end at once, by one poll over pid file descriptors; where there are none,
+by a check every half second.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from collections.abc import Callable
 
 from octet.base.process import ProcessIdentity, is_alive
 
-log = logging.getLogger("octet.deaths")
+log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 0.5
+CHECK_EVERY_S = 0.5
+# With descriptors, for certainty only.
+CHECK_ALL_EVERY_S = 60.0
 
 
 class ProcessWatcher:
-    """Calls `died(process)` once for each watched process that has ended, in a thread of its own."""
+    """Calls `ended(process)` once for each watched process, in a thread of its own."""
 
-    def __init__(self, died: Callable[[ProcessIdentity], None]) -> None:
-        self._died = died
+    def __init__(self, ended: Callable[[ProcessIdentity], None]) -> None:
+        self._ended = ended
         self._watched: dict[ProcessIdentity, int] = {}
         self._lock = threading.Lock()
         self._poll = select.poll()
@@ -29,7 +31,7 @@ class ProcessWatcher:
         os.set_blocking(self._wake_write, False)
         self._poll.register(self._wake_read, select.POLLIN)
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="deaths", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="process-watcher", daemon=True)
         self._thread.start()
 
     def watch(self, process: ProcessIdentity) -> None:
@@ -56,12 +58,12 @@ class ProcessWatcher:
 
     def _run(self) -> None:
         while not self._stopping:
-            by_look = any(descriptor < 0 for descriptor in self._watched.copy().values())
-            # Checked at each round as well: a pid may have been given again between its look-up and
-            # pidfd_open.
-            for descriptor, _ in self._poll.poll(LOOK_EVERY_S * 1000 if by_look else 60_000):
+            without = any(descriptor < 0 for descriptor in self._watched.copy().values())
+            timeout_s = CHECK_EVERY_S if without else CHECK_ALL_EVERY_S
+            for descriptor, _ in self._poll.poll(timeout_s * 1000):
                 if descriptor == self._wake_read:
                     os.read(self._wake_read, 4096)
+            # All are checked: a pid may have been reused between its look-up and pidfd_open.
             for process in [p for p in self._watched.copy() if not is_alive(p)]:
                 self._forget(process)
                 if not self._stopping:
@@ -76,15 +78,14 @@ class ProcessWatcher:
 
     def _report(self, process: ProcessIdentity) -> None:
         try:
-            self._died(process)
+            self._ended(process)
         except Exception:
-            # The sweep, seconds later, buries whom this could not; the watch over the others must
-            # go on.
+            # The sweep, seconds later, expires the agents; the others must still be watched.
             log.exception("could not report the end of %s", process)
 
 
 def _open_pid(pid: int) -> int:
-    """A descriptor that becomes readable when the process ends; -1 where there is none to be had."""
+    """A descriptor that becomes readable when the process ends; -1 where there is none."""
     if not hasattr(os, "pidfd_open"):
         return -1
     try:

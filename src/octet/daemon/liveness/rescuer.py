@@ -1,12 +1,11 @@
-"""Keeps the work of agents that die or leave, before their tasks go back: on a thread of its own,
+"""Saves the work of agents that die or leave, before their tasks go back: on threads of its own,
 and for a bounded time.
 
-    the process ends ─▶ snapshot begins ─▶ done, or the budget is used up ─▶ burial: the task can be
-    claimed
+    the process ends ─▶ snapshot begins ─▶ done, or the time is used up ─▶ the task can be claimed
 
-Where git is slow, the task goes back all the same: two seconds after a death its work must be
-claimable. The snapshot then ends later, is noted on the task, and whoever has claimed it meanwhile
-is told by message.
+Where git is slow, the task goes back all the same: two seconds after a death it must be claimable.
+The snapshot then ends later and is noted on the task, and the agent that has claimed the task
+meanwhile gets a message.
 """
 
 from __future__ import annotations
@@ -21,25 +20,25 @@ from octet.core.agents.registry import Agent
 from octet.core.tasks.record import Task, TaskState
 from octet.worktree.rescue import rescue_claims, rescue_lost_claims
 
-# Of the two seconds from a death to a claimable task. Many that die together share one budget.
-BURIAL_S = 1.2
+# Of the two seconds from a death to a claimable task. Agents that die together share it.
+EXPIRY_S = 1.2
 # An agent that leaves does so in a hook that the client gives 1.5 s in all.
 LEAVE_S = 0.7
 SAME_BURST_S = 1.0
-AT_ONCE = 4
+THREADS = 4
 
 
 class Rescuer:
     """Snapshots in the background; thread-safe."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="rescue")
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rescue")
         self._lock = threading.Lock()
         self._deadline = 0.0
 
-    def save(self, octet: Octet, agent: Agent, budget_s: float = BURIAL_S) -> None:
-        """Begin to keep the agent's work, and wait for it as long as there is time; only where a
-        task would go back.
+    def save(self, octet: Octet, agent: Agent, within_s: float = EXPIRY_S) -> None:
+        """Begin to save the agent's work, and wait for it while there is time; only where a task
+        would go back.
 
         Raises:
             StoreUnreachable: the store does not answer.
@@ -48,29 +47,21 @@ class Rescuer:
             return
         tasks = [task for task in octet.tasks.held_by(agent.id) if task.state == TaskState.CLAIMED]
         if tasks:
-            wait(
-                [self._pool.submit(rescue_claims, octet, agent, tasks)],
-                timeout=self._left_s(budget_s),
-            )
+            saving = self._pool.submit(rescue_claims, octet, agent, tasks)
+            wait([saving], timeout=self._left_s(within_s))
 
-    def save_lost(
-        self,
-        octet: Octet,
-        agent: Agent,
-        lost: Sequence[tuple[Task, int]],
-        budget_s: float = LEAVE_S,
-    ) -> None:
-        """The same for an agent that has come back from the dead, whose tasks are others' by now."""
+    def save_lost(self, octet: Octet, agent: Agent, lost: Sequence[tuple[Task, int]]) -> None:
+        """Save the work of an agent that was wrongly declared dead, and has lost its tasks."""
         if lost:
-            wait([self._pool.submit(rescue_lost_claims, octet, agent, lost)], timeout=budget_s)
+            wait([self._pool.submit(rescue_lost_claims, octet, agent, lost)], timeout=LEAVE_S)
 
     def stop(self) -> None:
         """Take no more; what has begun goes on."""
         self._pool.shutdown(wait=False)
 
-    def _left_s(self, budget_s: float) -> float:
+    def _left_s(self, within_s: float) -> float:
         with self._lock:
             now = time.monotonic()
             if now > self._deadline + SAME_BURST_S:
-                self._deadline = now + budget_s
+                self._deadline = now + within_s
             return max(0.0, self._deadline - now)

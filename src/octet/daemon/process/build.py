@@ -1,6 +1,4 @@
-"""Which code a daemon runs, and which of two is newer: the order in which daemons replace each
-other.
-"""
+"""Which code a daemon runs, and which of two builds is newer: so daemons replace each other."""
 
 from __future__ import annotations
 
@@ -15,8 +13,8 @@ _VERSION = re.compile(r'^__version__ = "([^"]+)"', re.MULTILINE)
 
 @dataclass(frozen=True)
 class Build:
-    """A copy of the package: its version, a hash of its contents, and when its newest file changed
-    (ns since 1970).
+    """A copy of the package: version, a hash of its contents, and when its newest file changed (ns
+    since 1970).
     """
 
     version: str
@@ -38,7 +36,7 @@ class Build:
 
 
 def read_build(package: Path = PACKAGE) -> Build | None:
-    """The build in a directory `octet`; None when there is none, or it vanishes while it is read."""
+    """The build in a directory `octet`; None when there is none, or it is being removed."""
     digest = hashlib.sha256()
     modified_ns = 0
     try:

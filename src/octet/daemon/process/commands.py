@@ -12,13 +12,12 @@ DAEMON = Path(__file__).parents[1]
 SUPERVISOR = DAEMON.joinpath("supervisor.py")
 WORKER = DAEMON.joinpath("worker.py")
 CONTRACT = "1"
-CHECK = "check"  # a worker's only argument, where it shall show that it can be run and no more
+# A worker's only argument, where it only shows that it can be run.
+CHECK = "check"
 
 
 def worker_command() -> list[str]:
-    """The worker under this interpreter, as isolated and with the same bytecode directory as this
-    process.
-    """
+    """The worker under this interpreter, isolated and caching bytecode as this process does."""
     bytecode = ["-X", f"pycache_prefix={sys.pycache_prefix}"] if sys.pycache_prefix else []
     return [sys.executable, "-I" if sys.flags.isolated else "-P", *bytecode, str(WORKER)]
 
@@ -31,7 +30,7 @@ def supervisor_command(
     *,
     adopt: tuple[int, int, int] = (-1, -1, -1),
 ) -> list[str]:
-    """The supervisor on the bare interpreter below any virtual environment; `adopt` is a running
+    """The supervisor on the bare interpreter below any virtual environment. `adopt` is a running
     worker's pid and the ends of its pipes.
     """
     numbers = [str(number) for number in (lock, listener, *adopt)]

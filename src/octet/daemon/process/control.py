@@ -1,8 +1,7 @@
-"""The daemon from a client's side: start it, stop it, ask how it is.
+"""The daemon from a client's side.
 
-status = control.start()     # a daemon that answers and is not older than this code; never a second
-one control.status()             # None: there is none control.stop()               # returns when
-it is gone
+`start` returns when a daemon answers that is not older than this code, and never starts a second
+one; `status` returns None where there is none; `stop` returns when it is gone.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ POLL_S = 0.01
 
 
 class DaemonFailed(OctetError):
-    """The daemon could not be started, or does not do what it is told; the message names its log."""
+    """The daemon cannot be started, or does not obey; the message names its log."""
 
 
 def status(timeout_s: float = 2.0) -> Status | None:
-    """How the running daemon is; None when there is none.
+    """The running daemon's status; None when there is none.
 
     Raises:
-        DaemonFailed: there is one, and it does not answer.
+        DaemonFailed: a daemon runs and does not answer.
     """
     try:
         return Status.parse(_ask("status", timeout_s))
@@ -54,10 +53,11 @@ def status(timeout_s: float = 2.0) -> Status | None:
 
 
 def start(*, worker: Sequence[str] | None = None, within_s: float = START_WITHIN_S) -> Status:
-    """Start the daemon unless it runs; replace one of an older version. Returns when it answers.
+    """Start the daemon unless it runs, or replace an older version. Returns when it answers.
 
-    `worker` is the command of its working process; default: this code's. Safe from any number of
-    processes at once: the one that gets the lock starts it, the others wait for its socket.
+    `worker` is the command of its working process, by default this code's. Any number of processes
+    may call this at once: the one that gets the lock starts the daemon, the others wait for its
+    socket.
 
     Raises:
         DaemonFailed: it does not come up.
@@ -91,8 +91,8 @@ def start(*, worker: Sequence[str] | None = None, within_s: float = START_WITHIN
 
 
 def _launch_if_free(state: Path, command: Sequence[str], launched: bool) -> bool:
-    """Start a supervisor unless one has the lock; whether we have ever started one. It gives up the
-    lock only when no worker comes up.
+    """Start a supervisor unless one has the lock; returns whether we have ever started one. A
+    supervisor gives up the lock only when no worker comes up.
     """
     with _try_lock(state) as lock:
         if lock is None:
@@ -104,8 +104,8 @@ def _launch_if_free(state: Path, command: Sequence[str], launched: bool) -> bool
 
 
 def serve(root: Path, url: str) -> None:
-    """Have a daemon serve a project (heartbeats, sweep, flushes of the embedded server): tell the
-    one that runs, or start one.
+    """Have a daemon serve a project (heartbeats, sweep, flushes of the embedded server): the
+    running one, or a new one.
 
     `url` is the store's, where the caller's environment or command line names it; "" for the
     repository's own.
@@ -127,8 +127,8 @@ def serve(root: Path, url: str) -> None:
 
 
 def stop(*, within_s: float = STOP_WITHIN_S) -> bool:
-    """End the daemon and wait until it is gone; False when there was none. One that does not answer
-    is killed.
+    """End the daemon and wait until it is gone; False when there was none. A daemon that does not
+    answer is killed.
 
     Raises:
         DaemonFailed: it is still there.
@@ -146,7 +146,7 @@ def stop(*, within_s: float = STOP_WITHIN_S) -> bool:
 
 
 def socket_path() -> str:
-    """Where the daemon listens, in a form short enough to connect to."""
+    """Where the daemon listens, as a path that is short enough to connect to."""
     return dirs.short_path(dirs.state_dir() / supervisor.SOCKET)
 
 
@@ -154,8 +154,8 @@ def _replace(command: Sequence[str]) -> None:
     """Ask the older daemon to hand lock and socket to our supervisor; hooks wait in the socket's
     backlog meanwhile.
 
-    Not before our worker has shown that it can be run: a broken update must not end a daemon that
-    keeps agents alive.
+    First our worker must show that it can be run: a broken update must not end a daemon that keeps
+    agents alive.
     """
     check = subprocess.run(
         [*command, commands.CHECK],
@@ -175,7 +175,7 @@ def _replace(command: Sequence[str]) -> None:
         "supervisor": prefix[: prefix.index(commands.CONTRACT) + 1],
         "worker": list(command),
     }
-    with suppress(OSError, MalformedMessage):  # somebody else has replaced it in this moment
+    with suppress(OSError, MalformedMessage):  # another process has just replaced it
         _ask("replace", 2.0, json.dumps(successor).encode())
 
 
@@ -192,9 +192,9 @@ def _ask(verb: str, timeout_s: float, payload: bytes = b"") -> dict[str, Any]:
 
 @contextmanager
 def _try_lock(state: Path) -> Iterator[int | None]:
-    """The daemon's lock as a descriptor, None when it is held. flock, and not `filelock`, because
-    it has to pass to our children: the supervisor and its worker hold the same open file, and
-    closing ours leaves it locked.
+    """The daemon's lock as a descriptor, None when it is held. `flock`, not `filelock`, because it
+    passes to our children: supervisor and worker hold the same open file, and closing ours leaves
+    it locked.
     """
     path = state / supervisor.LOCK
     try:
@@ -237,7 +237,7 @@ def _record_interpreter() -> None:
 
 
 def _reason(state: Path) -> str:
-    """Why it does not come up: the last line that its worker said."""
+    """Why it does not come up: the last line that its worker printed."""
     try:
         lines = (state / "daemon.err").read_text(errors="replace").strip().splitlines()
     except OSError:

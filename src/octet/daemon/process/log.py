@@ -13,12 +13,11 @@ NAME = "daemon.log"
 
 
 def configure(state: Path, *, level: str = "INFO") -> logging.Logger:
-    """Send the logger `octet` to `daemon.log` in `state`; a full disk or a lost directory costs
-    lines, never an exception.
+    """Send the logger `octet` to `daemon.log` in `state`. A full disk or a lost directory costs
+    lines, and raises nothing.
     """
-    logging.raiseExceptions = (
-        False  # else a failed write is reported to standard error, which is closed
-    )
+    # Otherwise a failed write is reported to standard error, which is closed.
+    logging.raiseExceptions = False
     handler = RotatingFileHandler(
         state / NAME,
         maxBytes=MAX_BYTES,

@@ -1,8 +1,8 @@
 """Accepts hooks on the daemon's socket and answers each in one of a fixed number of threads.
 
-Leader and followers: one thread waits for a connection, and answers it itself while the next one
-waits. Handing connections from an acceptor to a pool costs a thread switch a hook, as much as all
-the rest of a trivial answer.
+Leader and followers: one thread waits for a connection and answers it itself, while the next thread
+waits. An acceptor that hands connections to a pool would cost a thread switch a hook, as much as
+all the rest of a trivial answer.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from octet.daemon.protocol import wire
 from octet.daemon.protocol.wire import Reply, Request
 
 THREADS = 32
-# Bounds each wait for a peer that has stopped sending or reading; a peer that trickles is bound by
-# the request's deadline.
+# Limits each wait for a peer that has stopped sending or reading; the request's deadline limits a
+# peer that trickles.
 IO_TIMEOUT_S = 5.0
 CONTROL = "control."
 
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Handler(Protocol):
-    """Decides a hook's event; `octet.daemon.hooks.service.HookService` is the real one."""
+    """Answers a hook's event, as `octet.daemon.hooks.service.HookService` does."""
 
     def handle(self, request: Request) -> Reply: ...
 
@@ -77,7 +77,7 @@ class Server:
             thread.start()
 
     def stop_accepting(self, *, leave_backlog: bool) -> None:
-        """Take no more connections than those that wait already; or not even those, where a
+        """Take only the connections that wait already; with `leave_backlog` not even those: a
         successor answers them.
         """
         self._leave_backlog = leave_backlog
@@ -114,10 +114,8 @@ class Server:
                     if self._stopping:
                         return None
                     continue  # the peer has gone again
-                except OSError as error:
-                    _log.error(
-                        "cannot accept: %s", error
-                    )  # out of descriptors: others have to end first
+                except OSError as error:  # out of descriptors: others have to end first
+                    _log.error("cannot accept: %s", error)
                     time.sleep(0.05)
                     continue
                 with self._count:
@@ -159,7 +157,7 @@ class Server:
 def peer_uid(link: socket.socket) -> int:
     """The user at the other end of a unix socket."""
     if sys.platform == "darwin":
-        # struct xucred: version, uid, number of groups, 16 groups; SOL_LOCAL is 0, LOCAL_PEERCRED
+        # struct xucred: version, uid, number of groups, 16 groups. SOL_LOCAL is 0, LOCAL_PEERCRED
         # 1.
         return int(struct.unpack_from("=II", link.getsockopt(0, 1, 76))[1])
     return int(struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1])

@@ -1,6 +1,4 @@
-"""What a daemon says of itself: asked on its socket, and written to `daemon.json` for when it does
-not answer.
-"""
+"""What a daemon says of itself: on its socket, and in `daemon.json` for when it does not answer."""
 
 from __future__ import annotations
 
@@ -22,25 +20,23 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Status:
-    """One reading. `started` is in seconds since 1970, `memory_kb` what it holds now; each default
-    stands for "it did not say".
-    """
+    """One reading; a default stands for "it did not say"."""
 
-    pid: int = 0
-    supervisor: int = 0
+    pid: int = 0  # of the worker
+    supervisor: int = 0  # the supervisor's pid
     version: str = ""
-    fingerprint: str = ""
-    modified_ns: int = 0
-    started: float = 0.0
+    fingerprint: str = ""  # a hash of its code
+    modified_ns: int = 0  # when its newest file changed, ns since 1970
+    started: float = 0.0  # seconds since 1970
     uptime_s: float = 0.0
-    agents: int = 0
-    requests: int = 0
-    in_flight: int = 0
-    memory_kb: int = 0
+    agents: int = 0  # live ones of this machine
+    requests: int = 0  # hooks answered
+    in_flight: int = 0  # hooks being answered now
+    memory_kb: int = 0  # held now
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Status:
-        """From a daemon of any version: what it does not say has its default, what we do not know
+        """From a daemon of any version: what it does not say gets its default, what we do not know
         is left out.
         """
         known = {field.name: type(field.default) for field in fields(cls)}

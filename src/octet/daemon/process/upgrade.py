@@ -1,7 +1,7 @@
 """A session that starts with a newer plugin brings a newer daemon.
 
-Hooks talk to whichever daemon there is, so that without this an update of the plugin would wait
-until the last session has ended.
+Hooks talk to the daemon that runs; without this, an update of the plugin would wait until the last
+session has ended.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class Upgrading:
-    """A handler around `handler` that looks at the plugin of each SessionStart; off the hook's
-    time.
-    """
+    """A handler around `handler` that checks the plugin at each SessionStart, in a thread."""
 
     def __init__(self, handler: Handler, own: Build) -> None:
         self._handler = handler
@@ -45,9 +43,7 @@ class Upgrading:
         try:
             build = read_build(package)
             if build and build.is_newer_than(self._own):
-                _log.info(
-                    "the plugin in %s is newer (%s): it shall take over", plugin, build.version
-                )
+                _log.info("the plugin in %s is newer (%s) and takes over", plugin, build.version)
                 _start(command)
         except (OSError, subprocess.SubprocessError) as error:
             _log.warning("the newer version in %s does not start: %s", plugin, error)
@@ -56,8 +52,8 @@ class Upgrading:
 
 
 def _start(command: Path) -> None:
-    """Run the newer version's `daemon start`, which asks us to hand over; where it has to be set up
-    first, a later session does.
+    """Run the newer version's `daemon start`, which asks us to hand over. Where it must be set up
+    first, a later session starts it.
     """
     environment = {**os.environ, "OCTET_SETUP": "background"}
     null = subprocess.DEVNULL

@@ -1,6 +1,4 @@
-"""What a project's events may mean for those of its agents that are idle, and the one subscription
-that hears them.
-"""
+"""What a project's events may mean for its idle agents, and the subscription that receives them."""
 
 from __future__ import annotations
 
@@ -15,36 +13,34 @@ from octet.client.api import Octet
 from octet.store.scripts import from_json
 from octet.store.subscription import Subscription
 
-log = logging.getLogger("octet.news")
+log = logging.getLogger(__name__)
 
 HEARD = ("message_*", "task_*", "agent_*", "lock_released", "lock_broken")
-# Of a task's events those that make nothing claimable.
+# A task's events that make nothing claimable.
 NOTHING_NEW = frozenset({"task_progress", "task_claimed", "task_renewed", "task_rescued"})
-# What a dead agent was given of its role's mail is for another; what came for a paused one, for
-# itself.
+# A dead agent's share of its role's mail goes to another agent; a resumed one gets what came in the
+# pause.
 FREES_MAIL = frozenset({"agent_died", "agent_left", "agent_resumed", "orchestrator_elected"})
-# How soon a change of the project's settings is heard, and `stop`; each look at the clock costs
-# fifty idle agents of their CPU.
+# How soon a change of the settings, and `stop`, are noticed; checking more often would cost CPU
+# while fifty agents idle.
 LISTEN_S = 5.0
 FIRST_RETRY_S = 0.2
-LONGEST_RETRY_S = 5.0
+MAX_RETRY_S = 5.0
 
 
 @dataclass(frozen=True)
 class News:
-    """What may have come since the last look: mail for these inboxes (None: for any), tasks, free
-    locks, other agents; and who claimed.
-    """
+    """What may be new since the last check."""
 
-    inboxes: frozenset[str] | None = frozenset()
-    tasks: bool = False
-    locks: bool = False
-    agents: bool = False
-    claimed: frozenset[str] = frozenset()
+    inboxes: frozenset[str] | None = frozenset()  # that got mail; None: any may have
+    tasks: bool = False  # a task may have become claimable
+    locks: bool = False  # a lock is free
+    agents: bool = False  # agents came, went or changed
+    claimed: frozenset[str] = frozenset()  # agents that claimed a task
 
     @classmethod
     def of(cls, bodies: Iterable[str]) -> News:
-        """From the published bodies of events; what is none of Octet's says nothing."""
+        """From the published bodies of events; one that is not Octet's says nothing."""
         events = [event for event in map(_read, bodies) if event]
         kinds = {str(event.get("type")) for event in events}
         agents = any(kind.startswith("agent_") for kind in kinds)
@@ -74,9 +70,7 @@ EVERYTHING = News(inboxes=None, tasks=True, locks=True, agents=True)
 
 
 class Source(Protocol):
-    """A project as the daemon has it at the moment; `octet.daemon.projects.sessions.ProjectSession` by way of
-    `Projects.find`.
-    """
+    """A project as it is now: a `ProjectSession` that `Projects.find` returned."""
 
     def connected(self) -> Octet: ...
 
@@ -84,15 +78,15 @@ class Source(Protocol):
 
 
 class Listener:
-    """One subscription in a thread of its own; it begins anew, with `EVERYTHING`, whenever it broke
+    """One subscription, in a thread of its own. It begins again, with `EVERYTHING`, when it broke
     or the project got another store.
     """
 
     def __init__(
         self, name: str, find: Callable[[], Source | None], tell: Callable[[News], None]
     ) -> None:
-        """`find` gives the project, None where it takes part no more: then all ends with a last
-        word of `EVERYTHING`.
+        """`find` returns the project, None when it no longer takes part: then the listener tells
+        `EVERYTHING` a last time, and ends.
         """
         self._find = find
         self._tell = tell
@@ -101,7 +95,7 @@ class Listener:
         self._thread.start()
 
     def stop(self, within_s: float = 0.0) -> None:
-        """End within `LISTEN_S`; waits for it as long as is said."""
+        """End within `LISTEN_S`; waits for the end at most `within_s`."""
         self._stop.set()
         self._thread.join(within_s)
 
@@ -124,17 +118,17 @@ class Listener:
             except Exception:
                 log.exception("a subscription failed")
             self._stop.wait(retry_s)
-            retry_s = min(retry_s * 2, LONGEST_RETRY_S)
+            retry_s = min(retry_s * 2, MAX_RETRY_S)
         self._tell(EVERYTHING)
 
     def _listen(self, source: Source, octet: Octet) -> None:
         patterns = [octet.store.keys.channel(kind) for kind in HEARD]
         with Subscription(
             octet.store, patterns=patterns, stop=self._stop, hear_s=LISTEN_S
-        ) as wakeups:
+        ) as subscription:
             self._tell(EVERYTHING)
-            while not wakeups.stopped and self._find() is source:
-                if news := News.of(wakeups.wait(LISTEN_S)):
+            while not subscription.stopped and self._find() is source:
+                if news := News.of(subscription.wait(LISTEN_S)):
                     self._tell(news)
 
 

@@ -1,12 +1,13 @@
 """The framing between hooks, the command line and the daemon, over the unix socket `daemon.sock`.
 
-    request   v=1 NUL event=PreToolUse NUL root=/home/ann/shop NUL … NUL \\n   then the payload,
-    then end of stream reply     0 57 0 \\n   then 57 bytes for standard output and 0 for standard
-    error, then end of stream
+    request   v=1 NUL event=PreToolUse NUL root=/home/ann/shop NUL … NUL \\n
+              then the payload, then end of stream
+    reply     0 57 0 \\n
+              then 57 bytes for standard output and 0 for standard error, then end of stream
 
-Every pair is ended by NUL and the header by a newline after it: a path may hold a newline, never a
-NUL. `hooks/pipe.py` speaks the same without this module, which it could not afford to import;
-`tests/hooks` holds the two together.
+NUL ends every pair, a newline after it the header: a path may hold a newline, never a NUL.
+`hooks/pipe.py` speaks the same without this module, which it could not afford to import;
+`tests/hooks` checks that the two agree.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 VERSION = "1"
-# The command line's event: serve this project from now on (heartbeats, sweep, the embedded server's
-# flushes).
+# The command line's event: serve this project from now on (heartbeats, sweep, flushes of the
+# embedded server).
 SERVE = "Serve"
-# A waiter's (hooks/wake.py). It is answered when its session shall be woken, by exit code 2 and a
-# line, or by 0 when it is of no more use.
+# A waiter's event (hooks/wake.py). It is answered when its session is to be woken, with exit code 2
+# and a line, or with 0 when the waiter is no longer needed.
 WAKE = "Wake"
 HEADER_LIMIT = 1 << 17
 PAYLOAD_LIMIT = 64 << 20
 REPLY_LIMIT = 16 << 20
 
-# Seconds in which the client's side wants an answer; then it applies the failure policy. The
-# daemon's work must end earlier. Claude Code gives SessionEnd 1.5 s in all.
+# Seconds in which the hook wants an answer; then it applies the failure policy. The daemon's work
+# must end earlier. Claude Code gives SessionEnd 1.5 s in all.
 ANSWER_WITHIN_S = {"SessionStart": 5.7, "SessionEnd": 0.8}
 DEFAULT_ANSWER_WITHIN_S = 2.8
 
@@ -37,7 +38,7 @@ _CHUNK = 1 << 16
 
 
 class MalformedMessage(Exception):
-    """A request or reply that does not keep to the framing."""
+    """A request or reply that breaks the framing."""
 
 
 class TooLarge(Exception):
@@ -50,24 +51,20 @@ class TooLarge(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What one hook, or the command line, asks.
-
-    `pid` is the client's process (Claude Code's), 0 when unknown. `project`, `envfile`, `plugin`
-    and `redis_url` are its CLAUDE_PROJECT_DIR, CLAUDE_ENV_FILE, CLAUDE_PLUGIN_ROOT and
-    OCTET_REDIS_URL, "" when unset: the daemon serves many sessions and must not use its own
-    environment for any of them. `deadline` is on `time.monotonic`'s clock.
+    """What one hook, or the command line, asks. The client's variables come along, because the
+    daemon serves many sessions and must not use its own environment for any of them.
     """
 
     event: str
-    root: str = ""
-    source: str = "cli"
+    root: str = ""  # of the project
+    source: str = "cli"  # or plugin, dropin
     payload: bytes = b""
-    pid: int = 0
-    project: str = ""
-    envfile: str = ""
-    plugin: str = ""
-    redis_url: str = ""
-    deadline: float = 0.0
+    pid: int = 0  # the client's process (Claude Code's), 0 when unknown
+    project: str = ""  # its CLAUDE_PROJECT_DIR, "" when unset
+    envfile: str = ""  # its CLAUDE_ENV_FILE
+    plugin: str = ""  # its CLAUDE_PLUGIN_ROOT
+    redis_url: str = ""  # its OCTET_REDIS_URL
+    deadline: float = 0.0  # by `time.monotonic`
 
     def remaining_s(self) -> float:
         """Seconds that are left to answer in, at least 0."""
@@ -76,7 +73,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the hook's process shall do: exit code 0 or 2, and bytes for its two streams."""
+    """What the hook's process does: exit code 0 or 2, and bytes for its two streams."""
 
     exit_code: int = 0
     stdout: bytes = b""
@@ -85,7 +82,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Later(Reply):
-    """Not answered yet: `take` gets the connection, to answer and close it some day."""
+    """Not answered yet: `take` gets the connection, and answers and closes it later."""
 
     take: Callable[[socket.socket], None] = socket.socket.close
 
@@ -110,7 +107,7 @@ def encode_request(request: Request) -> bytes:
 
 
 def decode_header(header: bytes) -> Request:
-    """The request without its payload; `header` ends before the closing NUL and newline. Unknown
+    """The request without its payload. `header` ends before the closing NUL and newline; unknown
     keys are for newer daemons.
 
     Raises:
@@ -139,13 +136,12 @@ def decode_header(header: bytes) -> Request:
 
 
 def receive_request(link: socket.socket) -> Request:
-    """Read one request to its end of stream; the socket's time-out bounds each wait, `deadline` the
+    """Read one request to its end of stream; the socket's time-out limits each wait, `deadline` the
     whole.
 
     Raises:
-        MalformedMessage: the framing is broken.
-        TooLarge: read to the end and thrown away, so that the client is not cut off while it sends.
-        OSError: the peer went away or was too slow.
+        MalformedMessage: the framing is broken. TooLarge: the payload was read and dropped, so that
+        the client is not cut off while it sends. OSError: the peer went away or was too slow.
     """
     data = link.recv(_CHUNK)
     while b"\0\n" not in data:
@@ -191,7 +187,7 @@ def call(path: str, request: Request, timeout_s: float) -> Reply:
     """Send `request` to the daemon at socket `path` and wait for its reply, `timeout_s` at most.
 
     Raises:
-        OSError: no daemon there, it went away, or (TimeoutError) did not answer in time.
+        OSError: there is no daemon, it went away, or (TimeoutError) did not answer in time.
         MalformedMessage: what came is no reply.
     """
     end = time.monotonic() + timeout_s

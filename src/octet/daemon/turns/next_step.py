@@ -1,8 +1,9 @@
 """What follows when a turn ends, so that an agent goes on without being asked.
 
-`rules.decide` says what; here the facts are gathered and the decision is carried out. Nothing waits.
-A claim whose text is lost on the way (Esc, a killed hook) stays the agent's: the next prompt and the
-next Stop tell of it, and `parking.release_untouched` releases it when the agent idles over it.
+`rules.decide` says what; here the facts are gathered and the decision is carried out. Nothing
+waits. A claim whose text is lost on the way (Esc, a killed hook) stays the agent's: the next prompt
+and the next Stop tell of it, and `parking.release_untouched` releases it when the agent idles over
+it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Parks an agent: it keeps no task and gets none until a person's prompt or `octet agent resume`."""
+"""Parks an agent: it gets no task until a person's prompt or `octet agent resume`."""
 
 from __future__ import annotations
 

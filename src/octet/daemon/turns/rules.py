@@ -20,7 +20,8 @@ from octet.core.agents.work_states import CREW_DOWN
 from octet.core.tasks.record import Task, TaskState
 from octet.project.config import Config
 
-# How often an agent is told that it still holds its task, though it does something for it each time.
+# How often an agent is told that it still holds its task, though it does something for it each
+# time.
 MAX_REMINDERS = 5
 # An agent that gives the same task back this often is not going to do it.
 MAX_RETURNS = 2

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from octet.daemon.turns.waiter import ProjectPlace, Waiter, read_client_status
 
-# A session that was woken this often without result is left alone for `FIRST_REST_S`, then for twice
-# as long, and so on.
+# A session that was woken this often without result is left alone for `FIRST_REST_S`, then for
+# twice as long, and so on.
 MAX_FRUITLESS = 3
 FIRST_REST_S = 15.0
 MAX_REST_S = 900.0

@@ -66,7 +66,8 @@ class TokenAccounting:
         self._projects = projects
         self._reader = reader
         self._jobs: dict[JobKey, _Job] = {}
-        # Of sub-agents' transcripts, in whatever project: what one has counted no other counts again.
+        # Of sub-agents' transcripts, in whatever project: what one has counted no other counts
+        # again.
         self._sizes: dict[Path, int] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None

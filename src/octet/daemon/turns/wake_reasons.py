@@ -1,5 +1,5 @@
-"""Why an idle agent should be woken, and the line that says so: mail, a task for its stage, or a lock
-that it was denied.
+"""Why an idle agent should be woken, and the line that says so: mail, a task for its stage, or a
+lock that it was denied.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class _Offers:
 def _check_mail(
     octet: Octet, agent: Agent, news: News, found: WakeReasons, offered: Callable[[str], bool]
 ) -> None:
-    """Mail to its role is for one of that role; so may be any mail that is not known to be its own."""
+    """Mail to a role is for one agent of it; mail that is not known to be its own may be that."""
     own = news.inboxes is not None and agent.id in news.inboxes
     if not (
         own or news.inboxes is None or agent.role in news.inboxes or _reaches_many(news.inboxes)

@@ -5,8 +5,8 @@
     event of the project  ──▶ News          check the sessions that it may concern
 
 One thread does all of it; one more for each project listens. A session in a turn is never woken.
-Nothing is lost with this process: the waiters connect to its successor, what there is for them is in
-the store, and every subscription begins with a check of everything.
+Nothing is lost with this process: the waiters connect to its successor, what there is for them is
+in the store, and every subscription begins with a check of everything.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 
 # A waiter and the hook of the same event start together; the hook's own delivery goes first.
 SETTLE_S = 2.0
-# Everything is checked this often: what redis-cli did publishes nothing, and a subscription may fail
-# silently.
+# Everything is checked this often: what redis-cli did publishes nothing, and a subscription may
+# fail silently.
 SWEEP_S = 60.0
 # A session in a turn is checked again: Esc ends a turn without a hook, but the client notes that it
 # is idle.

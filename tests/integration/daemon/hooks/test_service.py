@@ -56,7 +56,7 @@ def test_a_changed_server_url_is_not_followed(clients: list[Client], repository:
 def test_a_store_that_is_down_denies_once_per_write_and_notes_once_per_minute(
     clients: list[Client],
 ) -> None:
-    """Shared checkout: refused with the reason. Prompts go on; the notice does not repeat at each."""
+    """Shared checkout: refused with the reason. Prompts go on; the notice comes once."""
     one = clients[0]
     one.url = "redis://127.0.0.1:1"
     assert "127.0.0.1:1" in one.write("a.py")

@@ -383,7 +383,7 @@ def test_a_standby_orchestrator_is_not_handed_the_leaders_work(
 
 
 def test_the_prompt_that_begins_a_session_begins_the_work(one: Client, octet: Octet) -> None:
-    """`claude --agent octet:developer` and any first prompt; also after a resume in a new process."""
+    """`claude --agent octet:developer` and any first prompt; also after a resume."""
     octet.tasks.add("work")
     prompt(one, "Begin.")
     assert "task is 1" in feedback(one.stop())

@@ -84,7 +84,7 @@ class Session:
         self.bench.wakes.ends(self.pid)
 
     def woken(self, within_s: float = SOON_S, link: socket.socket | None = None) -> str:
-        """The line that woke it; "" when it was let go silently. Raises TimeoutError when neither."""
+        """The line that woke it; "" when it was let go. Raises TimeoutError when neither."""
         link = link or self.link
         link.settimeout(within_s)
         data = b""
@@ -363,7 +363,7 @@ def test_a_newer_waiter_takes_the_place_of_an_older_one(bench: Bench) -> None:
 
 
 def test_a_freed_lock_wakes_whom_it_was_denied_once(bench: Bench) -> None:
-    """Only after its holder is done with it, and not who got it meanwhile; remembered in the store."""
+    """Only once it is free, and not the agent that got it meanwhile; kept in the store."""
     holder, denied, patient = bench.session(), bench.session(), bench.session()
     token = bench.octet.locks.acquire(holder.agent, ["path:a.py"])["path:a.py"]
     deny(bench.octet, denied, "path:a.py")

@@ -39,7 +39,7 @@ def test_other_processes_payloads_and_projects_are_other_events() -> None:
 
 
 def test_forgets_after_half_a_minute_and_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A late second one is an event of its own, and memory does not grow with the number of events."""
+    """A late second one is an event of its own, and memory stays bounded."""
     now = [0.0]
     monkeypatch.setattr("octet.daemon.hooks.dedupe.time.monotonic", lambda: now[0])
     seen = HookDedupe()

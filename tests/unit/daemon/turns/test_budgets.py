@@ -30,7 +30,7 @@ TASK = Task(
     TaskState.CLAIMED,
     stage="build",
     token="1796061234567890",
-    description="`import_rows` takes ISO dates only. Accept DD.MM.YYYY as well, as the bank writes.",
+    description="`import_rows` takes ISO dates only. Accept DD.MM.YYYY too, as the bank writes.",
     accept="tests/test_import.py passes, with a case for each form",
     paths=("src/shop/importer.py", "tests/test_import.py"),
 )

@@ -36,7 +36,7 @@ def counting(name: str, counted: list[tuple[str, Path]], gate: threading.Event) 
 
 
 def test_two_projects_count_the_transcript_of_one_session(tmp_path: Path) -> None:
-    """A session that changes its directory works for both; neither's reading replaces the other's."""
+    """A session that changes its directory works for both; no reading replaces another."""
     counted: list[tuple[str, Path]] = []
     gate, transcript = threading.Event(), tmp_path / "s.jsonl"
     accounting = TokenAccounting(Projects(), TranscriptReader())
