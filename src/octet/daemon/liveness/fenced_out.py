@@ -156,8 +156,8 @@ def _fate(task: Task, attempt: int) -> str:
         now = "it waits to be claimed again"
     else:
         now = f"it is {plain(task.state, 40)} now"
-    saved = "is being saved"
+    kept = "is being kept"
     if f"{task.rescue_ref}-".startswith(f"{RESCUE}{task.id}/{attempt}-"):
-        saved = f"is saved as {plain(task.rescue_ref)} ({plain(task.rescue_size)})"
+        kept = f"is kept as {plain(task.rescue_ref)} ({plain(task.rescue_size)})"
     title = plain(task.title, 120)
-    return f'You lost task {task.id} ("{title}"): {now}. Unfinished work {saved}.'
+    return f'You lost task {task.id} ("{title}"): {now}. Unfinished work {kept}.'
