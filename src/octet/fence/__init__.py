@@ -1,1 +1,1 @@
-"""What git's hooks ask before a ref moves, and the answer when no daemon gives one."""
+"""The questions of git's hooks before a ref moves, and the answer without a daemon."""

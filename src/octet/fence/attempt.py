@@ -1,10 +1,8 @@
-"""What git's own hooks ask: may this process move these refs? The same needs and the same
-`policy.judge` as for a tool call.
+"""The question of git's own hooks: may this process move these refs? Judged like a tool call.
 
-attempt = parse(raw)                     # Attempt(moves=(RefMove("refs/heads/main", "1f…", "2c…"),),
-…) needs = fence_needs(attempt, project)    # Needs(resources=("repository:main",), names={…: "the
-branch main"}) render(judge(needs, answer, project))    # Reply(2, b"", b"Octet: the branch main is
-held by …\\n")
+attempt = parse(raw)                       # Attempt(moves=(RefMove("refs/heads/main", …),), …)
+needs = fence_needs(attempt, project)      # Needs(resources=("repository:main",), …)
+render(judge(needs, answer, project))      # Reply(2, b"", b"Octet: the branch main is held …")
 """
 
 from __future__ import annotations
@@ -29,10 +27,8 @@ _HEADS = "refs/heads/"
 
 @dataclass(frozen=True)
 class RefMove:
-    """One line that git gave its hook; object names are hexadecimal, zeros for none. `ref` may be
-    HEAD: the worktree's own moves.
-
-    Before a commit there is no line, and no name of an object either: then they are words.
+    """One line of git's to its hook; object names are hexadecimal, zeros for none. `ref` may be
+    HEAD: the worktree's own moves. Before a commit there are no objects, and the names are words.
     """
 
     ref: str
@@ -52,30 +48,30 @@ class RefMove:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What git is about to do, and what its environment says about who asked for it.
-
-    `pid` is git's own process and `claude_pid` what CLAUDE_PID says, 0 for unset; `agent`, `role`
-    and `token` are OCTET_AGENT, OCTET_ROLE and OCTET_FENCE_TOKEN, "" for unset. `protected` are the
-    patterns that a person approved by `octet init`. `near`: the hook has seen signs of an agent.
-    """
+    """What git is about to do, and what its environment says about the asker."""
 
     moves: tuple[RefMove, ...]
+    # The patterns that a person approved by `octet init`.
     protected: tuple[str, ...]
     cwd: str
+    # Git's own process.
     pid: int
+    # CLAUDE_PID, 0 for unset.
     claude_pid: int = 0
+    # OCTET_AGENT, OCTET_ROLE and OCTET_FENCE_TOKEN, "" for unset.
     agent: str = ""
     role: str = ""
     token: str = ""
+    # Whether the hook has seen signs of an agent.
     near: bool = False
 
 
 def parse(raw: bytes) -> Attempt:
-    """The attempt that `octet.fence.client` tells: fields between NULs, git's lines `OLD NEW REF`
-    the last.
+    """The attempt that `octet.fence.client` sends: fields between NULs, git's lines `OLD NEW REF`
+    last.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not an attempt.
     """
     try:
         fields = raw.decode("utf-8", "surrogateescape").split("\0")
@@ -97,9 +93,7 @@ def _pid(text: str) -> int:
 
 
 def fence_needs(attempt: Attempt, project: Project) -> Needs:
-    """The locks of the protected branches that move. To delete one is refused, as the guard of tool
-    calls refuses it.
-    """
+    """The locks of the protected branches that move. Deleting one is refused, as at a tool call."""
     names: dict[str, str] = {}
     refusals: list[str] = []
     patterns = (*project.config.protected, *attempt.protected)
@@ -119,9 +113,9 @@ def fence_needs(attempt: Attempt, project: Project) -> Needs:
 
 
 def _is_packing(move: RefMove, project: Project) -> bool:
-    """Whether git only stores a ref in another way: `gc` writes what a loose ref says to
-    packed-refs, then deletes the loose one, and git 2.39 tells its hooks of both as of moves. Who
-    deletes a packed ref for good holds packed-refs.lock while the hook runs.
+    """Whether git only stores a ref in another way: `gc` copies a loose ref to packed-refs, then
+    deletes the loose one, and git 2.39 reports both to its hooks as moves. A real deletion of a
+    packed ref holds packed-refs.lock while the hook runs.
     """
     if project.common_dir is None:
         return False
@@ -137,8 +131,8 @@ def _is_packing(move: RefMove, project: Project) -> bool:
 
 
 def worktree_needs(attempt: Attempt, project: Project) -> Needs:
-    """The lock of the linked worktree whose HEAD moves; nothing in the main checkout, which is
-    everybody's.
+    """The lock of the linked worktree whose HEAD moves; nothing in the main checkout, which all
+    agents share.
     """
     if not any(move.ref == "HEAD" for move in attempt.moves) or project.config.lock_paths == "off":
         return Needs()
@@ -155,10 +149,10 @@ def worktree_needs(attempt: Attempt, project: Project) -> Needs:
 
 
 def render(verdict: Verdict) -> Reply:
-    """For a terminal: what is refused, or to be asked, ends with 2 and its reason in one line."""
+    """For a terminal: a refusal or a question ends with 2 and its reason in one line."""
     refused = verdict.decision in ("deny", "ask")
     said = verdict.reason if refused else verdict.notice or verdict.context
     if verdict.decision == "ask":
-        said = f"{said} Git cannot ask that, so it is refused; a person may do it in a terminal."
+        said = f"{said} Git cannot ask, so this is refused; a person may do it in a terminal."
     line = f"{plain(said, 2000).strip()}\n" if said else ""
     return Reply(2 if refused else 0, b"", line.encode("utf-8", "replace"))

@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> None:
         code, said = _answer(*arguments)
         while said:
             said = said[posix.write(2, said) :]
-    except Exception:  # noqa: BLE001 - the process's edge: no trace in somebody's terminal
+    except Exception:  # noqa: BLE001 - the process's edge: no traceback in a terminal
         code = BROKEN
     posix._exit(code)
 

@@ -17,8 +17,8 @@ from octet.project.repository import load_project
 
 
 def decide(raw: bytes, root: str | Path, why: str) -> Reply:
-    """The answer to a question of git's hooks: an agent follows `on_store_down`, a person is never
-    held up. Never raises.
+    """The answer to a question of git's hooks: an agent follows `on_store_down`, a person goes on.
+    Never raises.
     """
     try:
         attempt = fence.parse(raw)
@@ -29,14 +29,12 @@ def decide(raw: bytes, root: str | Path, why: str) -> Reply:
     try:
         try:
             project = load_project(root)
-        except (
-            ConfigError,
-            NoProject,
-        ) as error:  # to break or remove the file must not switch the fence off
+        except (ConfigError, NoProject) as error:
+            # Breaking or removing the file must not switch the fence off.
             project, why = unread_project(root), str(error)
         needs = fence.fence_needs(attempt, project)
         return fence.render(policy.judge(needs, policy.StoreDown(why), project))
-    except Exception as error:  # noqa: BLE001 - the hook's edge: a fence that breaks must still stand
+    except Exception as error:  # noqa: BLE001 - the hook's edge: a broken fence must still stand
         return fence.render(
             policy.Verdict(
                 "deny",
@@ -46,7 +44,7 @@ def decide(raw: bytes, root: str | Path, why: str) -> Reply:
 
 
 def is_of_an_agent(attempt: fence.Attempt) -> bool:
-    """Whether an agent is behind an attempt, as far as can be told without the registry."""
+    """Whether an agent is behind an attempt, as far as that shows without the registry."""
     return (
         attempt.near
         or bool(attempt.agent or attempt.token)

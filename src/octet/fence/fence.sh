@@ -1,5 +1,5 @@
-# Below this line it is the same in every repository; docs/git-fence.md tells what it does. Builtins only, up to `ask`: a fork costs
-# more than all the rest, and git runs this at every change of any ref.
+# Below this line it is the same in every repository; docs/git-fence.md tells what it does. Builtins
+# only, up to `ask`: a fork costs more than all the rest, and git runs this at every change of a ref.
 
 goes_on() { [ -f "$octet_next" ] && [ -x "$octet_next" ]; }
 
@@ -8,22 +8,27 @@ if [ "$octet_hook" = reference-transaction ] && [ "${1-}" != prepared ]; then
   exit 0
 fi
 
-# Reads `OLD NEW REF` a line; sets `octet_moves` to those of protected branches, and `octet_head` where this worktree's HEAD moves.
+# Reads `OLD NEW REF` a line; sets `octet_moves` to those of protected branches, and `octet_head`
+# where this worktree's HEAD moves.
 read_refs() {
   octet_stale=
-  # The patterns above are from `octet init`. Where the settings are newer, an agent's branches are all asked about.
+  # The patterns above are from `octet init`. Where the settings are newer, it asks about all branches
+  # that an agent moves.
   [ "${CLAUDE_PID-}${OCTET_AGENT-}" ] && [ "$octet_settings" -nt "$0" ] && octet_stale=1
   while read -r octet_old octet_new octet_ref; do
     if is_protected "$octet_ref"; then
       case $octet_old-$octet_new in
-        *[!0-]*) [ "$octet_old" != "$octet_new" ] || continue ;; # only zeros: it is deleted, whatever it was
+        # Only zeros mean a deletion, whatever it was.
+        *[!0-]*) [ "$octet_old" != "$octet_new" ] || continue ;;
       esac
       octet_moves=$octet_moves"$octet_old $octet_new $octet_ref$octet_nl"
     else
       case $octet_ref in
         HEAD) octet_head="$octet_old $octet_new HEAD$octet_nl" ;;
         refs/heads/octet/*) ;;
-        refs/heads/*) [ ! "$octet_stale" ] || octet_moves=$octet_moves"$octet_old $octet_new $octet_ref$octet_nl" ;;
+        refs/heads/*)
+          [ ! "$octet_stale" ] || octet_moves=$octet_moves"$octet_old $octet_new $octet_ref$octet_nl"
+          ;;
       esac
     fi
   done
@@ -36,7 +41,7 @@ read_pushed() {
   done
 }
 
-# The same for pre-commit, which is given no lines: the branch that this worktree's HEAD names, and HEAD itself.
+# The same for pre-commit, which gets no lines: the branch that this worktree's HEAD names, and HEAD.
 read_head() {
   octet_dir=${GIT_DIR:-.git} octet_line=
   [ -f "$octet_dir" ] && IFS= read -r octet_line < "$octet_dir" && octet_dir=${octet_line#gitdir: }
@@ -48,7 +53,7 @@ now next HEAD
 END
 }
 
-# Whether it is worth asking; sets `octet_near` where there are signs of an agent.
+# Whether to ask; sets `octet_near` where there are signs of an agent.
 is_asked_about() {
   octet_near= octet_pids= octet_held= octet_trees=
   [ "$octet_moves$octet_head" ] && [ -e "$octet_approval" ] && [ -d "$octet_root" ] || return 1
@@ -65,13 +70,13 @@ is_asked_about() {
     octet_near=1
     return 0
   fi
-  [ "$octet_hook" != pre-commit ] || return 1 # a person: the transaction tells whatever there is to be told
+  [ "$octet_hook" != pre-commit ] || return 1 # a person: the transaction will ask
   [ "$octet_unknown" ] && return 0
   case $octet_held in *"$octet_nl$octet_root$octet_nl"*) return 0 ;; esac
   [ -d "$octet_common/worktrees/octet-merge" ]
 }
 
-# Whether a process above $1 is an agent's, by /proc. `octet_unknown` is set where that cannot be told.
+# Whether a process above $1 is an agent's, by /proc; sets `octet_unknown` where /proc does not tell.
 has_agent_above() {
   octet_unknown=
   [ "$octet_pids" ] || return 1
@@ -91,18 +96,20 @@ has_agent_above() {
   done
 }
 
-# Asks the daemon; ends the hook with 1 where git must not go on. Whoever cannot be asked about is let through if a person.
+# Asks the daemon; ends the hook with 1 where git must not go on. Without an answer a person goes on.
 ask() {
   octet_python= octet_package=
-  [ -r "$octet_state/interpreter" ] && { IFS= read -r octet_python; IFS= read -r octet_package; } < "$octet_state/interpreter"
+  octet_record=$octet_state/interpreter
+  [ -r "$octet_record" ] && { IFS= read -r octet_python; IFS= read -r octet_package; } < "$octet_record"
   if [ -x "$octet_python" ] && [ -d "$octet_package" ]; then
-    "$octet_python" -I -S -X utf8 -X pycache_prefix="$octet_state/pyc" -c 'import sys
+    "$octet_python" -I -S -X utf8 -X "pycache_prefix=$octet_state/pyc" -c 'import sys
 sys.path.insert(0, sys.argv[1])
 try:
     from octet.fence import client
 except ImportError:
     sys.exit(3)
-client.main(sys.argv[2:])' "$octet_package" "$octet_root" "$octet_state" "$octet_protected" "$PPID" "$octet_near" <<END
+client.main(sys.argv[2:])' "$octet_package" \
+      "$octet_root" "$octet_state" "$octet_protected" "$PPID" "$octet_near" <<END
 $octet_moves$octet_head
 END
     case $? in

@@ -1,7 +1,7 @@
 """Octet's own commands on a model's command line: recognised strictly, because they run without a
 permission prompt.
 
-    read_octet_command("octet msg send dev-2 'go on'")   # ("octet", "msg", "send", "dev-2", "go on")
+    read_octet_command("octet msg send dev 'go on'")     # ("octet", "msg", "send", "dev", "go on")
     read_octet_command("octet status; rm -rf x")         # None
     is_prompt_free(("octet", "task", "claim"))           # True
 

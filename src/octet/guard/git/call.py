@@ -1,9 +1,8 @@
-"""One invocation of git: its subcommand, words, settings and the checkout it works on.
+"""One invocation of git: its subcommand, words, settings and directories.
 
-call = read_call(command)                # SimpleCommand of "git -C lib push -f origin main" run in
-/srv/shop call.subcommand, call.words              # "push", ("-f", "origin", "main"): templates,
-UNKNOWN where only the shell knows call.directory                           # "/srv/shop/lib"
-options(call.words, {"o"})               # ({"f": ""}, ["origin", "main"])
+call = read_call(command)       # of "git -C lib push -f origin main", run in /srv/shop
+call.subcommand, call.words     # "push", ("-f", "origin", "main"): templates
+call.directories                # ("/srv/shop/lib",)
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ _VALUED = frozenset(
 @dataclass(frozen=True)
 class Call:
     """`words` follow the subcommand. `directories`: where it may run, None for unknown. `git_dir`:
-    what `--git-dir` or GIT_DIR said, "" for nothing. `settings`: keys (lower case) and values of
-    `-c` and of GIT_CONFIG_KEY_…
+    of `--git-dir` or GIT_DIR, "" for none. `settings`: keys (lower case) and values of `-c` and of
+    GIT_CONFIG_KEY_…
     """
 
     subcommand: str
@@ -69,7 +68,7 @@ def read_call(command: SimpleCommand) -> Call | None:
 
 
 def expand_alias(call: Call, alias: str) -> Call:
-    """The call with its subcommand replaced by the words of an alias that is not a shell command."""
+    """The call with its subcommand replaced by the words of an alias; not of a shell command's."""
     commands = script.parse(f"git {alias}", None).commands
     words = [word.template for word in commands[0].words] if commands else []
     return replace(
@@ -108,7 +107,7 @@ def _variable(call: Call, name: str, value: str) -> Call:
 
 
 def _below(directory: str | None, path: str) -> str | None:
-    """What `-C` makes of a directory; left to the file system to resolve, as git leaves it."""
+    """The directory that `-C` leads to, left for the file system to resolve, as git does."""
     if UNKNOWN in path:
         return None
     if path.startswith("/"):

@@ -1,9 +1,8 @@
-"""A checkout of the project as the rules of git's subcommands see it: after the commands that came
-before.
+"""A checkout of the project for the rules of git's subcommands, after the commands before.
 
 checkout = Checkout(project, find_worktree("/srv/shop"), "/srv/shop", {})
-checkout.branch()                        # "main"
-checkout.may_be_protected("main")        # True
+checkout.branch()                       # "main"
+checkout.may_be_protected("main")       # True
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from octet.guard.shell.words import UNKNOWN
 from octet.project import git_config
 from octet.project.repository import Project, Worktree, branch_exists, current_branch, worktrees_of
 
-# Everyday commands that need no look for an alias, which could not take their names anyway.
+# Everyday commands: not looked up, because no alias can take their names.
 _OWN = frozenset(
     {
         "add",
@@ -43,9 +42,9 @@ _OWN = frozenset(
 
 @dataclass(frozen=True)
 class Checkout:
-    """A checkout of the project; `worktree` is None for one that cannot be told. `switched`: where
-    commands before this one switched checkouts to, by git directory. `heads`: branch → where it is
-    checked out, by shared git directory, once it was asked for.
+    """A checkout of the project; `worktree` is None where it is unknown. `switched`: the branches
+    to which earlier commands switched, by git directory. `heads`: branch → where it is checked out,
+    by shared git directory, filled at the first question.
     """
 
     project: Project
@@ -89,13 +88,14 @@ class Checkout:
     def has_path(self, path: str) -> bool:
         """Whether the path exists, seen from the call's directory."""
         try:
-            return os.path.lexists(os.path.join(self.directory or "/", path))  # noqa: PTH118 - Path() would drop "./" and resolve nothing
+            # Not Path(), which would drop "./".
+            return os.path.lexists(os.path.join(self.directory or "/", path))  # noqa: PTH118
         except (OSError, ValueError):
             return False
 
     def elsewhere(self, branch: str) -> str:
-        """Which other checkout has the branch checked out, in words: "the worktree dev-1"; "" when
-        none has, or the name is not known.
+        """The other checkout that is on the branch, in words: "the worktree dev-1"; "" for none, or
+        where the name is unknown.
         """
         mine = self.worktree
         if mine is None or not branch or UNKNOWN in branch:
@@ -120,7 +120,7 @@ class Checkout:
         return any(_may_match(branch, pattern) for pattern in self.project.config.protected)
 
     def alias(self, call: Call) -> str | None:
-        """What the subcommand stands for; None when it is no alias, as git's own commands never
+        """The text of the subcommand's alias; None when it is no alias, as git's own commands never
         are.
         """
         name = call.subcommand.lower()

@@ -1,12 +1,12 @@
-"""Which files of a checkout each git subcommand changes by itself: restored, removed, moved,
-cleaned or checked out.
+"""The files of a checkout that each git subcommand changes by itself: restores, removes, moves,
+cleans or checks out.
 
-    [write.path for write in file_changes(call, checkout)]     # ["/srv/shop/src/a.py"] for `git
-    restore src/a.py` in /srv/shop
+    [write.path for write in file_changes(call, checkout)]
+    # ["/srv/shop/src/a.py"] for `git restore src/a.py` in /srv/shop
 
-Where git refuses by itself to overwrite what was not committed (`merge`, `rebase`, `cherry-pick`, a
-plain `checkout BRANCH`), only the switch of everybody's branch counts. A path may hold UNKNOWN, as
-in `shell_writes`.
+Where git itself refuses to overwrite uncommitted changes (`merge`, `rebase`, `cherry-pick`, a plain
+`checkout BRANCH`), only a switch of the shared checkout's branch counts. A path may hold UNKNOWN,
+as in `shell_writes`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from octet.guard.shell.writes import Write
 
 FileRule = Callable[[Call, Checkout], Iterator[Write]]
 
-# What works on a checkout's files, index or branch, so that it needs a linked worktree to be one's
-# own.
+# Subcommands that work on a checkout's files, index or branch: in a linked worktree they need its
+# lock.
 _WORKING = frozenset(
     [
         "add",
@@ -118,7 +118,7 @@ def _checkout(call: Call, checkout: Checkout) -> Iterator[Write]:
 
 
 def _switch(call: Call, checkout: Checkout) -> Iterator[Write]:
-    """The files of everybody become another branch's; making a new branch here changes none."""
+    """All files become another branch's; making a new branch here changes none."""
     flags, operands = parse_options(call.words, "c C create force-create orphan conflict")
     forced = {"f", "force", "discard-changes"} & flags.keys()
     if forced or (
@@ -175,13 +175,13 @@ def _clean(call: Call, checkout: Checkout) -> Iterator[Write]:
 
 
 def _stash(call: Call, checkout: Checkout) -> Iterator[Write]:
-    """Takes everybody's changes away, or puts some in their place."""
+    """Takes all agents' changes away, or replaces them."""
     if call.words[:1] not in (("list",), ("show",), ("create",), ("store",), ("drop",), ("clear",)):
         yield _everything(checkout)
 
 
 def _commit(call: Call, checkout: Checkout) -> Iterator[Write]:
-    """`-a` takes the unfinished changes of others along."""
+    """`-a` commits the unfinished changes of other agents too."""
     flags, _ = parse_options(
         call.words,
         "m message F file C c t author date fixup squash trailer",

@@ -1,8 +1,9 @@
-"""What each git subcommand does to what several agents share: one function a subcommand.
+"""What each git subcommand does to the branches and objects that agents share: one function a
+subcommand.
 
-A rule yields `Moves(branch)` when it moves a protected branch (that needs the lock
-`repository:<branch>`), or `Forbidden(why)` when no lock makes it right; it yields nothing for what is
-the agent's own business. What a rule must know of the checkout it asks `Checkout`.
+A rule yields `Moves(branch)` for a protected branch, which needs the lock `repository:<branch>`, or
+`Forbidden(why)` where no lock makes it right. It yields nothing where only the agent itself is
+affected. `Checkout` answers what a rule must know of the checkout.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Moves:
 
 @dataclass(frozen=True)
 class Forbidden:
-    """It must not run; `why` says what is wrong with it and what to do instead."""
+    """It must not run; `why` says what is wrong and what to do instead."""
 
     why: str
 
@@ -36,39 +37,37 @@ Effect = Moves | Forbidden
 EffectRule = Callable[[Call, Checkout], Iterator[Effect]]
 
 _UNCLEAR = (
-    "Octet cannot tell which branch it moves: write the branch's name out instead of a variable, "
-    "a pattern or a substitution"
+    "Octet cannot tell which branch it moves: write the branch's name, without variables, patterns "
+    "or substitutions"
 )
 SHARED = "a protected branch is moved by a merge, never removed, renamed or rewritten"
 _REWRITE = f"{SHARED}: make a new commit that sets it right (`git revert`), on a branch of your own"
 _WORKTREE = (
-    "it can take another agent's worktree away: use `octet worktree list` and `octet worktree "
+    "it can remove another agent's worktree: use `octet worktree list` and `octet worktree "
     "remove NAME`, which keep unsaved work"
 )
 _COLLECT = (
-    "it can delete what another agent still needs: leave it to git, which collects garbage by "
-    "itself"
+    "it can delete objects that another agent needs: leave it to git, which collects garbage itself"
 )
 _STASH = (
-    "the stash is one for all worktrees, and another agent would get your changes: "
-    "keep them with `octet worktree snapshot`, or commit them on your branch (`git commit`)"
+    "all worktrees share one stash, and another agent would get your changes: keep them with "
+    "`octet worktree snapshot`, or commit them on your branch"
 )
 _UNMERGED = (
-    "it is a task's branch, and its commits may be nowhere else: Octet removes it once it is "
+    "it is a task's branch, perhaps with the only copy of its commits: Octet removes it once it is "
     "merged (`git branch -d` if it is)"
 )
 _CLEAN = (
-    "in the checkout that all agents share it deletes what others need and git ignores "
-    "(environments, settings, worktrees): "
-    "name what is yours (`git clean -f -- PATH`), or leave out -x and the second -f"
+    "in the shared checkout it deletes ignored files that others need (environments, settings, "
+    "worktrees): name your own (`git clean -f -- PATH`), or leave out -x and the second -f"
 )
 _REPACK = (
-    "with -d it can drop what another agent still needs: leave it to git, which packs by itself"
+    "with -d it can drop objects that another agent needs: leave it to git, which packs itself"
 )
 _IMPORT = "it can move any branch: import into a repository of its own, and fetch from there"
 _HOOKS_PATH = (
-    "it switches off the repository's git hooks, and with them the guard of the protected "
-    "branches: leave core.hooksPath as it is"
+    "it switches off the repository's git hooks, which guard the protected branches: leave "
+    "core.hooksPath as it is"
 )
 
 
@@ -152,8 +151,8 @@ def _rebase(call: Call, checkout: Checkout) -> Iterator[Effect]:
 
 
 def _reset(call: Call, checkout: Checkout) -> Iterator[Effect]:
-    """With paths it only unstages; without a commit it moves nothing, but `--hard` throws
-    everybody's changes away.
+    """With paths it only unstages; without a commit it moves nothing, but `--hard` discards all
+    agents' changes.
     """
     flags, operands = parse_options(call.words, "pathspec-from-file")
     mode = {"hard", "soft", "mixed", "merge", "keep"} & flags.keys()

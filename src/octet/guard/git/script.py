@@ -1,13 +1,13 @@
-"""What a shell script does with git to this project: which protected branches it moves, which files
-it changes, and what must not run.
+"""What a shell script does with git to this project: the protected branches it moves, the files it
+changes, and the commands that must not run.
 
-    found = git_effects(script, project, start="/srv/shop") found[0].effect                  #
-    Moves("main"), Forbidden("the stash is one for all worktrees, …") or Write("/srv/shop/src/a.py")
-    found[0].command                 # "git push origin main"
+    found = git_effects(script, project, start="/srv/shop")
+    found[0].effect      # Moves("main"), Forbidden("the stash …") or Write("/srv/shop/src/a.py")
+    found[0].command     # "git push origin main"
 
 Commands are followed in order: after `git checkout main` the current branch is main, and after `git
-init x` the directory x is another repository. What only the running shell knows counts as possible.
-What this cannot see, git's own fence catches.
+init x` the directory x is another repository. Text that only the running shell knows counts as
+possible. Git's own fence catches what this cannot see.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class GitEffect:
 def git_effects(
     script: shell.ShellScript, project: Project, start: str | None
 ) -> tuple[GitEffect, ...]:
-    """What the script does to the project's repository when started in `start`; () for a project
+    """The script's effects on the project's repository when started in `start`; () for a project
     without git.
     """
     if project.common_dir is None:
@@ -73,7 +73,7 @@ def git_effects(
 
 @dataclass
 class _Follower:
-    """Goes through a script's commands and remembers what they change."""
+    """Follows a script's commands and the changes that they make."""
 
     project: Project
     start: str | None
@@ -164,8 +164,8 @@ class _Follower:
                 yield Checkout(self.project, worktree, directory, self.switched, self.heads)
 
     def _directories(self, call: Call) -> list[str | None]:
-        """Where the call may run; where a `cd` before it may have failed, because there is no such
-        directory, also where that began.
+        """Where the call may run. A `cd` before it may have failed, if there is no such directory:
+        then also where that began.
         """
         found = list(call.directories)
         first = found[0]
@@ -188,18 +188,14 @@ class _Follower:
             return None
 
     def _mention(self, command: shell.SimpleCommand) -> None:
-        """A directory that an earlier command names (`mkdir x`) may exist by the time somebody
-        changes to it.
-        """
+        """A directory that an earlier command names (`mkdir x`) may exist when a `cd` enters it."""
         if command.program in ("mkdir", "cp", "mv", "tar", "unzip"):
             for text in command.argv[1:]:
                 if text and command.directory and len(self.mentioned) < 1000:
                     self.mentioned.add(os.path.normpath(_seen_from(command.directory, text)))
 
     def _make_repository(self, call: Call) -> None:
-        """`git init` and `git clone` make another repository, whose commands are none of the
-        project's business.
-        """
+        """`git init` and `git clone` make another repository, which is not guarded."""
         _, operands = parse_options(call.words, _INIT_VALUED)
         if call.subcommand == "clone":
             operands = operands[1:] or [
@@ -229,7 +225,7 @@ def _is_directory(path: str) -> bool:
 
 
 def _is_checkout_of(project: Project, path: str) -> bool:
-    """Whether a repository of the project is there already: `git init` in it makes no other one."""
+    """Whether the project's repository is there already: `git init` in it makes no other one."""
     try:
         worktree = find_worktree(path)
     except UnusablePath:

@@ -167,8 +167,8 @@ class Shell:
             self._variables[name] = UNKNOWN
 
     def repeat(self, first: int, start: Where) -> None:
-        """The commands from number `first` on were a loop's, begun at `start`: a `cd` in it moves on
-        at each turn.
+        """The commands from number `first` on were a loop's, begun at `start`: a `cd` in it moves
+        further at each turn.
         """
         ended = self.where.directory
         if ended == start.directory:

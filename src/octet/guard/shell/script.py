@@ -1,6 +1,6 @@
 """A shell command → the simple commands that it may run, with words, redirections and directory.
 
-    script = parse("cd /srv/shop && git -C lib push origin main > log", "/home/ann", home="/home/ann")
+    script = parse("cd /srv/shop && git -C lib push origin main > log", "/home/ann")
     script.commands[1].argv         # ("git", "-C", "lib", "push", "origin", "main")
     script.commands[1].directory    # "/srv/shop"
     script.commands[1].redirects    # (Redirect(">", Word("log", plain=True)),)

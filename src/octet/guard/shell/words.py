@@ -134,8 +134,8 @@ class WordReader:
         self.step = budget.step
 
     def run_list(self) -> str:
-        """Read the commands from `pos` through the closing parenthesis, as a subshell; their output,
-        if it is known.
+        """Read the commands from `pos` through the closing parenthesis, as a subshell; returns
+        their output, if it is known.
         """
         raise NotImplementedError
 

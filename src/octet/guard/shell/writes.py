@@ -4,8 +4,8 @@
     # ["/srv/shop/a.py", "/srv/shop/b.py"]
 
 Redirections, and the programs of `programs`. A pattern stands for the files that it matches now.
-Where only a part of a name is known (`> out/$X.log`) the path holds UNKNOWN. A name of which nothing
-is known is left out, and so are files that a program writes without being told.
+Where only a part of a name is known (`> out/$X.log`) the path holds UNKNOWN. A wholly unknown name
+is left out, and so are files that a program writes without being told.
 """
 
 from __future__ import annotations
