@@ -2,7 +2,7 @@
 
 `launch` runs `main()` as `python -c … HOOKS EVENT ROOT SOURCE STATE` at every guarded tool call, so
 the cost is the imports: C modules only here (`os` alone would be a tenth of a bare interpreter),
-and `cold` only when the daemon gives no valid answer. Wire format: docs/architecture.md.
+and `cold` only when the daemon gives no valid answer. Wire format: docs/protocol.md.
 
 Whatever happens, the process ends within `TOTAL_S` with a valid answer and never with a traceback.
 

@@ -1,7 +1,7 @@
 """Running the Lua scripts: their keys and arguments by name, their replies by code.
 
 Every script answers with an array whose first element is a `Reply` code. Design:
-docs/architecture.md, "Script replies". What a script takes is declared on top of its file
+docs/protocol.md, "Scripts". What a script takes is declared on top of its file
 (`script_files.py`).
 """
 
