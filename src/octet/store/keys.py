@@ -1,78 +1,102 @@
 """Every Redis key of a project, built here and nowhere else.
 
-| key | type |
-|---|---|
-| `workflow:{p}:tasks:pending` | LIST, plain FIFO: a value that anyone LPUSHes becomes a task at the next claim |
-| `workflow:{p}:tasks:priority` | ZSET id → priority, minus a tiny part that grows with age |
-| `workflow:{p}:tasks:status:<id>` | HASH, the task |
-| `workflow:{p}:tasks:stage:<stage>` | ZSET, such a queue of another stage, or of tasks that need `:<capability>,…` |
-| `workflow:{p}:tasks:state:<state>` | ZSET id → when it got there (ms), for every state that is no queue |
-| `workflow:{p}:tasks:queues` | SET `<stage>:<capabilities>`: which queues of pending tasks there are beside `priority` |
-| `workflow:{p}:tasks:scopes` | HASH id → `+` (in flight) or `?` (kept for it) and its globs, JSON |
-| `workflow:{p}:tasks:after:<id>` | SET of the tasks that it still waits for |
-| `workflow:{p}:tasks:before:<id>` | SET of the tasks that wait for it |
-| `workflow:{p}:tasks:waiters:<stage>:<capabilities>` | ZSET agent → since when it waits for a claim (ms), with TTL |
-| `workflow:{p}:tasks:seq` | STRING, last task number |
-| `workflow:{p}:reviews:<id>` | HASH number → what a gate found out about the task, JSON; the last 100 |
-| `workflow:{p}:token` | STRING, last fencing token; claims, locks and registrations share it |
-| `workflow:{p}:agents:registry` | HASH agent → JSON |
-| `workflow:{p}:agents:incarnations` | HASH agent → incarnation; the list of the living |
-| `workflow:{p}:agents:processes` | HASH process → agent |
-| `workflow:{p}:agents:buried:<process>` | STRING with TTL, JSON: what became of an agent that was taken for dead, should it live |
-| `workflow:{p}:agents:sweeper` | HASH with TTL, holder and epoch: the daemon that looks for the dead of other machines |
-| `workflow:{p}:agents:session:<session>` | STRING with TTL: the agent that a session was, so that it can be again |
-| `workflow:{p}:agents:seq` | HASH role → last number given |
-| `workflow:{p}:orchestrator` | HASH agent, incarnation, epoch, since_ms: who leads; no agent where nobody does |
-| `workflow:{p}:orchestrator:candidates` | ZSET orchestrator → incarnation, so that who came first is first |
-| `workflow:{p}:agents:claims:<agent>` | SET of task ids |
-| `workflow:{p}:agents:returned:<agent>` | SET of the tasks that were sent back to it, with TTL |
-| `workflow:{p}:agents:locks:<agent>` | SET of resources |
-| `workflow:{p}:agents:standing:<agent>` | HASH: paused, parked, what it was handed last (`standing.Standing`), with TTL |
-| `workflow:{p}:heartbeat:<agent>` | STRING with TTL |
-| `workflow:{p}:locks:<resource>` | STRING with TTL: JSON holder, token, scope, task, since_ms |
-| `workflow:{p}:locks:names` | ZSET of the resources that were locked, all with score 0: the names that begin alike stand together |
-| `workflow:{p}:locks:turn:<waiter>` | LIST with TTL on which a waiter for locks blocks: that it is its turn |
-| `workflow:{p}:locks:denied:<agent>` | SET with TTL: the resources that its tool calls were refused, of which it has not heard since |
-| `workflow:{p}:wakes:<what>` | ZSET with TTL: idle agent → until when something that is there for few is offered to it (ms) |
-| `workflow:{p}:touched:<path>` | HASH `by:<agent>` → incarnation, task, branch, JSON; `told:<agent>|<agent>`; with TTL |
-| `workflow:{p}:events:<type>` | PUB/SUB channel |
-| `workflow:{p}:log` | STREAM of the same events, bounded |
-| `workflow:{p}:cost:agents` | HASH agent → tokens used: input, output, cache writes, cache reads, messages |
-| `workflow:{p}:cost:tasks` | HASH task → the same |
-| `workflow:{p}:cost:days` | HASH date (UTC) → the same |
-| `workflow:{p}:cost:budgets` | HASH `day:<date>` or `task:<id>` → the limit that was reached, `lifted` behind it where a person did that |
-| `workflow:{p}:cost:read:<transcript>` | STRING with TTL: how far it was read, JSON |
-| `workflow:{p}:inbox:<agent or role>` · `:inbox:task:<id>` | STREAM of the messages that nobody has read; XADD sends one |
-| `workflow:{p}:inboxes:given:<inbox>` | HASH message → JSON: which agent was given it, and how it can be told whether it was shown |
-| `workflow:{p}:inboxes:high:<inbox>` | ZSET of the urgent ones, all with score 0 |
-| `workflow:{p}:inboxes:shown:<agent>` | LIST of what it has read, the newest in front, JSON, bounded, with TTL |
-| `workflow:{p}:inboxes:sent:<agent>` | LIST of what it has sent, the same |
-| `workflow:{p}:queue:<name>` | LIST, plain FIFO: LPUSH puts an item in, RPOP takes the next |
-| `workflow:{p}:queues:leased:<name>` | ZSET token → when the lease of an item that was given out ends (ms) |
-| `workflow:{p}:queues:returned:<name>` | ZSET token of its last delivery → from when an item that came back is given out again (ms) |
-| `workflow:{p}:queues:items:<name>` | HASH token → the item, as `lua/include/queue_item.lua` writes it |
-| `workflow:{p}:queues:dead:<name>` | ZSET token of its last delivery → when an item became a dead letter (ms) |
-| `workflow:{p}:queues:stats:<name>` | HASH of how many were ever pushed, given, done, returned and died |
-| `workflow:{p}:state:<name>` | HASH field → value |
-| `workflow:{p}:states:versions:<name>` | HASH field → version and the value that has it |
-| `workflow:{p}:counter:<name>` | STRING, a whole number: INCR counts it up |
-| `workflow:{p}:kv:<key>` | STRING, a value |
-| `workflow:{p}:map:<name>` | HASH item → its result, as `lua/include/map_record.lua` writes it; the items wait in the queue `map:<name>` |
-| `workflow:{p}:pipeline:<name>` | HASH, the steps of a pipeline, as `lua/include/pipeline_steps.lua` has them |
-| `workflow:{p}:error:<name>` | LIST of errors, the newest in front: LPUSH reports one |
-| `workflow:{p}:errors:policy:<name>` | HASH: how many of them stop the work, how many old ones gave way |
-| `workflow:{p}:progress:<name>` | HASH: current, total, note, since when |
-| `workflow:{p}:` | what the names of all of these begin with; of a run's own, `workflow:{p}:run:<run>:` |
+Each begins with `workflow:{p}:`, where `{p}` is the project in braces: a cluster hashes only what
+stands in braces, so that all keys of a project share a slot.
 
-Beside each queue stands `<queue>:oldest`, ZSET id → how many claims its stage had seen when it came; the HASH
-`tasks:priority:turns` counts those. Beside the locks stand the SET `locks:wide` of those that cover other paths (directories, globs)
-and the HASH `locks:waiting`, waiter → its place and what it wants (lua/include/waiter_record.lua).
-The last fifteen, for everybody's own use, stand in a run as `workflow:{p}:run:<run>:queue:<name>` and so on. All have a TTL, and each
-tells of its changes on the PUB/SUB channel that is called like its first key. A value is JSON; text that is none stands for itself.
-`{p}` is the project in braces: a cluster hashes only what stands in braces, so that all keys of a project share a slot.
+    tasks:pending             LIST    plain FIFO: a value that anyone LPUSHes becomes a task at the
+                                      next claim
+    tasks:priority            ZSET    id → priority, minus a tiny part that grows with age
+    tasks:status:<id>         HASH    the task
+    tasks:stage:<stage>       ZSET    such a queue of another stage, or of tasks that need
+                                      `:<capability>,…`
+    tasks:state:<state>       ZSET    id → when it got there (ms), for every state that is no queue
+    tasks:queues              SET     `<stage>:<capabilities>`: the queues of pending tasks beside
+                                      `priority`
+    tasks:scopes              HASH    id → `+` (in flight) or `?` (kept for it) and its globs, JSON
+    tasks:after:<id>          SET     the tasks that it still waits for
+    tasks:before:<id>         SET     the tasks that wait for it
+    tasks:waiters:<stage>:<capabilities>
+                              ZSET    agent → since when it waits for a claim (ms), with TTL
+    tasks:seq                 STRING  last task number
+    reviews:<id>              HASH    number → what a gate found out about the task, JSON; the last
+                                      100
+    token                     STRING  last fencing token; claims, locks and registrations share it
+    agents:registry           HASH    agent → JSON
+    agents:incarnations       HASH    agent → incarnation; the list of the living
+    agents:processes          HASH    process → agent
+    agents:buried:<process>   STRING  with TTL, JSON: the expiry record of an agent that was taken
+                                      for dead, in case it lives
+    agents:sweeper            HASH    with TTL, holder and epoch: the daemon that looks for the dead
+                                      of other machines
+    agents:session:<session>  STRING  with TTL: the agent that a session was, so that it can be
+                                      again
+    agents:seq                HASH    role → last number given
+    orchestrator              HASH    agent, incarnation, epoch, since_ms of the leader; no agent
+                                      where none leads
+    orchestrator:candidates   ZSET    orchestrator → incarnation, so that the first to come is first
+    agents:claims:<agent>     SET     task ids
+    agents:returned:<agent>   SET     the tasks that were sent back to it, with TTL
+    agents:locks:<agent>      SET     resources
+    agents:standing:<agent>   HASH    its work state: paused, parked, what it was handed last; with
+                                      TTL
+    heartbeat:<agent>         STRING  with TTL
+    locks:<resource>          STRING  with TTL: JSON holder, token, scope, task, since_ms
+    locks:names               ZSET    the resources that were locked, all with score 0: names that
+                                      begin alike stand together
+    locks:turn:<waiter>       LIST    with TTL, on which a waiter for locks blocks: its turn
+    locks:denied:<agent>      SET     with TTL: the resources that its tool calls were refused, of
+                                      which it has not heard since
+    wakes:<what>              ZSET    with TTL: idle agent → until when a thing that is there for
+                                      few is offered to it (ms)
+    touched:<path>            HASH    `by:<agent>` → incarnation, task, branch, JSON;
+                                      `told:<agent>|<agent>`; with TTL
+    events:<type>             PUBSUB  channel
+    log                       STREAM  the same events, bounded
+    cost:agents               HASH    agent → tokens used: input, output, cache writes, cache reads,
+                                      messages
+    cost:tasks                HASH    task → the same
+    cost:days                 HASH    date (UTC) → the same
+    cost:budgets              HASH    `day:<date>` or `task:<id>` → the limit that was reached,
+                                      `lifted` behind it where a person did that
+    cost:read:<transcript>    STRING  with TTL: how far it was read, JSON
+    inbox:<agent or role>     STREAM  the messages that no agent has read; XADD sends one; a task's
+                                      is `inbox:task:<id>`
+    inboxes:given:<inbox>     HASH    message → JSON: the agent that was given it, and how to tell
+                                      whether it was shown
+    inboxes:high:<inbox>      ZSET    the urgent ones, all with score 0
+    inboxes:shown:<agent>     LIST    what it has read, the newest in front, JSON, bounded, with TTL
+    inboxes:sent:<agent>      LIST    what it has sent, the same
+    queue:<name>              LIST    plain FIFO: LPUSH puts an item in, RPOP takes the next
+    queues:leased:<name>      ZSET    token → when the lease of an item that was given out ends (ms)
+    queues:returned:<name>    ZSET    token of its last delivery → from when an item that came back
+                                      is given out again (ms)
+    queues:items:<name>       HASH    token → the item, as `lua/include/queue_item.lua` writes it
+    queues:dead:<name>        ZSET    token of its last delivery → when an item became a dead letter
+                                      (ms)
+    queues:stats:<name>       HASH    how many were ever pushed, given, done, returned and died
+    state:<name>              HASH    field → value
+    states:versions:<name>    HASH    field → version and the value that has it
+    counter:<name>            STRING  a whole number: INCR counts it up
+    kv:<key>                  STRING  a value
+    map:<name>                HASH    item → its result, as `lua/include/map_record.lua` writes it;
+                                      the items wait in the queue `map:<name>`
+    pipeline:<name>           HASH    the steps of a pipeline, as `lua/include/pipeline_steps.lua`
+                                      has them
+    error:<name>              LIST    errors, the newest in front: LPUSH reports one
+    errors:policy:<name>      HASH    how many of them stop the work, how many old ones were cut off
+    progress:<name>           HASH    current, total, note, since when
 
-Of no project are `octet:server-run` and, for seconds, `octet:leaping:<run>`: in which run of the server the token counters leapt last,
-and whose turn it is to let them leap (`leap.py`).
+Beside each queue of tasks stands `<queue>:oldest`, ZSET id → the number of claims of its stage
+before it came; the HASH `tasks:priority:turns` counts those. Beside the locks stand the SET
+`locks:wide` of those that cover other paths (directories, globs) and the HASH `locks:waiting`,
+waiter → its place and what it wants (lua/include/waiter_record.lua).
+
+The keys from `queue:` on are for own use: in a run they begin with `workflow:{p}:run:<run>:`. All
+have a TTL, and each tells of its changes on the PUB/SUB channel that is named like its first key. A
+value is JSON; a text that is no JSON stands for itself.
+
+Of no project are `octet:server-run`, the run of the server in which the token counters last
+advanced, and for seconds `octet:leaping:<run>`, the turn to advance them (`token_epoch.py`).
 """
 
 from __future__ import annotations
@@ -86,13 +110,13 @@ SERVER_RUN = "octet:server-run"
 
 
 def server_turn(run: str) -> str:
-    """STRING with TTL: somebody lets the counters leap in this run of the server."""
+    """STRING with TTL: one client advances the counters in this run of the server."""
     return f"octet:leaping:{run}"
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Key names of one project; with a `run`, what is for everybody's own use is that run's.
+    """Key names of one project; with a `run`, the keys for own use are that run's.
 
     Raises:
         UsageError: the project's name has characters that would change the hash tag, or the run's
@@ -114,7 +138,7 @@ class Keys:
 
     @property
     def own(self) -> str:
-        """What all the keys begin with that this project, or this run, has for everybody's own use."""
+        """The prefix of the keys that this project, or this run, has for own use."""
         return self._key(f"run:{self.run}:" if self.run else "")
 
     def _key(self, rest: str) -> str:
@@ -219,7 +243,7 @@ class Keys:
         return self._key(f"tasks:before:{task}")
 
     def reviews(self, task: str) -> str:
-        """HASH of what gates found out about a task; `reviews("")` is the prefix."""
+        """HASH of the gates' records of a task; `reviews("")` is the prefix."""
         return self._key(f"reviews:{task}")
 
     def waiters(self, fit: str) -> str:
@@ -275,7 +299,7 @@ class Keys:
         return self._key(f"locks:turn:{waiter}")
 
     def denied(self, agent: str) -> str:
-        """SET of what an agent's tool calls were refused."""
+        """SET of the resources that an agent's tool calls were refused."""
         return self._key(f"locks:denied:{agent}")
 
     def wakes(self, what: str) -> str:
@@ -287,7 +311,7 @@ class Keys:
         return self._key(f"inbox:{name}")
 
     def inbox_given(self, name: str) -> str:
-        """HASH of an inbox's messages that were given to somebody; `inbox_given("")` is the prefix."""
+        """HASH of an inbox's messages that an agent was given; `inbox_given("")` is the prefix."""
         return self._key(f"inboxes:given:{name}")
 
     def inbox_high(self, name: str) -> str:
@@ -309,7 +333,7 @@ class Keys:
         return self._key(f"events:{event_type}")
 
     def queue(self, name: str) -> str:
-        """LIST of the items of a work queue that nobody was given yet; also its channel."""
+        """LIST of the items of a work queue that no worker was given yet; also its channel."""
         return f"{self.own}queue:{name}"
 
     def queue_leased(self, name: str) -> str:
@@ -329,7 +353,7 @@ class Keys:
         return f"{self.own}queues:dead:{name}"
 
     def queue_stats(self, name: str) -> str:
-        """HASH of what has happened so far."""
+        """HASH of a work queue's counts."""
         return f"{self.own}queues:stats:{name}"
 
     def shared_state(self, name: str) -> str:
@@ -361,7 +385,7 @@ class Keys:
         return f"{self.own}error:{name}"
 
     def errors_policy(self, name: str) -> str:
-        """HASH of what is done about them."""
+        """HASH: how many errors stop the work."""
         return f"{self.own}errors:policy:{name}"
 
     def progress(self, name: str) -> str:

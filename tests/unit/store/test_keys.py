@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,11 @@ from hypothesis import strategies as st
 
 from octet.base.errors import UsageError
 from octet.base.vocabulary import PROJECT_NAME
+from octet.store import keys as module
 from octet.store.keys import Keys
+from octet.store.script_files import load_script, script_names
 
+OWN = Keys("p").own
 NAMES = [name for name, kind in inspect.getmembers(Keys) if isinstance(kind, property)]
 MAKERS = [
     name for name, kind in inspect.getmembers(Keys, inspect.isfunction) if not name.startswith("_")
@@ -61,14 +65,37 @@ def test_projects_that_cannot_be(project: str) -> None:
         Keys(project)
 
 
-def test_docstring_names_every_key() -> None:
-    """The table on top of the module has a line for each kind of key."""
-    from octet.store import keys as module
-
+def documented() -> dict[str, str]:
+    """Key → type, as the list on top of the module has them."""
     assert module.__doc__ is not None
+    rows = re.findall(
+        r"^ {4}(\S.*?)\s+(STRING|HASH|SET|ZSET|LIST|STREAM|PUBSUB) ", module.__doc__, re.MULTILINE
+    )
+    return dict(rows)
+
+
+def test_docstring_names_every_key() -> None:
+    """The list on top of the module has a line for each kind of key."""
     made = [getattr(Keys("p"), name) for name in NAMES] + [
         getattr(Keys("p"), name)("<") for name in MAKERS
     ]
-    lines = [line.split("`")[1] for line in module.__doc__.splitlines() if line.startswith("| `")]
-    assert len(lines) == len(made)
-    assert all(any(line.startswith(key.rstrip("<")) for line in lines) for key in made)
+    listed = [f"workflow:{{p}}:{name}" for name in documented()]
+    assert len(listed) == len(made) - 1  # all but the prefix for own use
+    assert all(
+        any(name.startswith(key.rstrip("<")) for name in listed) for key in made if key != OWN
+    )
+
+
+@pytest.mark.parametrize("script", script_names())
+def test_a_script_s_keys_have_the_types_of_the_list(script: str) -> None:
+    """What a Lua header says of a key is what the module says of it."""
+    signature = load_script(script).signature
+    for declared in (*signature.keys, *signature.channels):
+        maker = getattr(Keys("p"), declared.name)
+        key = maker if isinstance(maker, str) else maker("<")
+        found = {
+            kind
+            for name, kind in documented().items()
+            if f"workflow:{{p}}:{name}".startswith(key) and (key.endswith("<") or key[13:] == name)
+        }
+        assert found == {declared.type}, declared.name
