@@ -21,7 +21,7 @@ from octet.client.api import Octet
 from octet.store import embedded
 from octet.store.connection import open_client
 from octet.store.embedded import launch, program
-from octet.store.embedded.connection import Line
+from octet.store.embedded.connection import ServerConnection
 from octet.store.embedded.data import log_files
 
 ROUNDS = 5
@@ -108,7 +108,7 @@ def serving(directory: Path, side: str) -> Iterator[str]:
     flusher = threading.Thread(target=flush, args=(directory, ended))
     flusher.start()
     try:
-        with Line(embedded.server_url(directory).removeprefix("unix://")) as line:
+        with ServerConnection(embedded.server_url(directory).removeprefix("unix://")) as line:
             settings = {
                 "always": "appendfsync always",
                 "redis's own everysec": "appendfsync everysec",

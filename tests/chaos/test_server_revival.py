@@ -21,7 +21,7 @@ from tests.support.redis_fixtures import DEADLINE_S, find_program, kill_hard, wa
 from octet.base.errors import StoreUnreachable
 from octet.store import embedded
 from octet.store.connection import connect, translate_errors
-from octet.store.embedded.launch import is_alive
+from octet.store.embedded.launch import server_runs
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 
@@ -284,7 +284,8 @@ def test_starter_killed_before_the_server_answers(
     starters.append(start(STARTER))
     directory = embedded.server_directory()
     wait_for(
-        lambda: is_alive(directory) and (directory / "redis.pid").exists(), "the server is loading"
+        lambda: server_runs(directory) and (directory / "redis.pid").exists(),
+        "the server is loading",
     )
     starters[0].kill()
     starters[0].wait(DEADLINE_S)

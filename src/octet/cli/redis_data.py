@@ -77,7 +77,7 @@ def repair(yes: bool, as_json: bool) -> None:
     A copy of the damaged file is kept.
     """
     _own_server("repair")
-    lost = backups.damage()
+    lost = backups.describe_damage()
     if lost and not (
         yes or confirmed(f"This cuts off {lost}, and what was written there is lost. Cut it?")
     ):

@@ -1,10 +1,8 @@
-"""What a server does for one project, in our words: its commands as they come, and those that were
-slow.
+"""A server's activity for one project, in our words: commands as they come, and slow ones.
 
-    describe_command(["EVALSHA", sha, "6", "workflow:{p}:queue:q", …], keys)     # "queue_push
-    queue:q …"
+    describe_command(["EVALSHA", sha, "6", "workflow:{p}:queue:q", …], keys)  # "queue/push queue:q"
 
-MONITOR shows the commands of every client of the server; those without a key or channel of the
+MONITOR shows the commands of every client of the server; commands without a key or channel of the
 project are left out.
 """
 
@@ -27,10 +25,10 @@ from octet.store.keys import Keys
 from octet.store.script_files import load_script, script_names
 from octet.store.scripts import Store
 
-MOST_WORD = 60
-MOST_WORDS = 12
-HEAR_EVERY_S = 0.5
-SCRIPT = "lua"  # the client of what a script does
+MAX_WORD = 60
+MAX_WORDS = 12
+POLL_S = 0.5
+SCRIPT = "lua"  # the client name of a script's own commands
 _LINE = re.compile(r"([0-9.]+) \[(\d+) ([^]]*)\] (.*)", re.DOTALL)
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
@@ -39,8 +37,8 @@ _PLAIN = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b"}
 
 @dataclass(frozen=True)
 class Command:
-    """One command: when (s since 1970), by which client, what it did; `micros` is how long it took
-    (0: not known).
+    """One command: when (s since 1970), by which client, what it did; `micros`: its duration, 0 if
+    unknown.
     """
 
     at_s: float
@@ -50,7 +48,7 @@ class Command:
 
 
 def monitor(store: Store, timeout_s: float, *, scripts: bool = False) -> Iterator[Command]:
-    """The project's commands from now on, for so long; with `scripts` those inside scripts too.
+    """The project's commands from now on, for `timeout_s`; with `scripts` those inside scripts too.
 
     Raises:
         Refused: the user may not, or the client is a cluster's.
@@ -64,7 +62,7 @@ def monitor(store: Store, timeout_s: float, *, scripts: bool = False) -> Iterato
         try:
             with store.client.monitor() as watching:
                 while (left_s := end - time.monotonic()) > 0:
-                    if watching.connection.can_read(timeout=min(left_s, HEAR_EVERY_S)):
+                    if watching.connection.can_read(timeout=min(left_s, POLL_S)):
                         found = _parse(str(watching.connection.read_response()), store.keys)
                         if found and (scripts or found.client != SCRIPT):
                             yield found
@@ -80,9 +78,8 @@ def slow_commands(store: Store, count: int) -> list[Command]:
     """
     with store.errors():
         try:
-            raw = store.client.execute_command(
-                "SLOWLOG", "GET", count
-            )  # two words: redis-py reads "SLOWLOG GET" as one line of text
+            # Two words: redis-py parses the reply to "SLOWLOG GET" as one line of text.
+            raw = store.client.execute_command("SLOWLOG", "GET", count)
         except ResponseError as error:
             raise Refused(f"the server does not allow SLOWLOG: {error}") from error
     return [found for entry in raw if (found := _slow(entry, store.keys))]
@@ -96,19 +93,16 @@ def describe_command(words: Sequence[str], keys: Keys) -> str | None:
     name, rest = words[0].upper(), list(words[1:])
     if name in ("EVALSHA", "EVAL", "FCALL") and len(rest) > 1 and rest[1].isdecimal():
         count = int(rest[1])
-        sha = (
-            rest[0]
-            if name == "EVALSHA"
-            else hashlib.sha1(
-                rest[0].encode("utf-8", "surrogateescape"), usedforsecurity=False
-            ).hexdigest()
-        )
-        name, rest = (
-            _scripts().get(sha, name.lower()),
-            [*rest[2 : 2 + min(count, 1)], *rest[2 + count :]],
-        )
-    shown = [plain(word.removeprefix(base), MOST_WORD) for word in rest[:MOST_WORDS]]
-    return " ".join([name, *shown, *(["…"] if len(rest) > MOST_WORDS else [])])
+        sha = rest[0] if name == "EVALSHA" else _sha(rest[0])
+        name = _scripts().get(sha, name.lower())
+        rest = [*rest[2 : 2 + min(count, 1)], *rest[2 + count :]]
+    shown = [plain(word.removeprefix(base), MAX_WORD) for word in rest[:MAX_WORDS]]
+    return " ".join([name, *shown, *(["…"] if len(rest) > MAX_WORDS else [])])
+
+
+def _sha(text: str) -> str:
+    data = text.encode("utf-8", "surrogateescape")
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
 
 
 def _parse(line: str, keys: Keys) -> Command | None:

@@ -1,17 +1,21 @@
 """A Redis URL, read strictly: which kind of server, where, as whom.
 
-Parsed here and not by redis-py, whose own parser differs between releases (5 decodes a password's `%25` twice), ignores what it
-cannot read (`redis://host/abc` is database 0) and lets any option through (`?retry_on_timeout=1` would send a script twice).
+Parsed here and not by redis-py. Its own parser differs between releases (5 decodes a password's
+`%25` twice), ignores what it cannot read (`redis://host/abc` is database 0) and lets any option
+through (`?retry_on_timeout=1` would send a script twice).
 
 | scheme | server |
 |---|---|
 | `redis://[user[:password]@]host[:port][/db]` | one server |
-| `rediss://…` | the same over TLS; options `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`, `ssl_cert_reqs`, `ssl_check_hostname` |
+| `rediss://…` | the same over TLS, with the options below |
 | `unix://[user[:password]@]/path/to.sock[?db=N]` | one server on this machine |
-| `redis+sentinel://[…@]host[:port],host[:port]/service[/db]` | the primary; options `sentinel_username`, `sentinel_password` |
+| `redis+sentinel://[…@]host[:port],host[:port]/service[/db]` | the primary |
 | `redis+cluster://[…@]host[:port],host[:port]` | a cluster |
 
-`rediss+sentinel` and `rediss+cluster` are the same over TLS. Every kind takes `socket_timeout` and `socket_connect_timeout` in seconds.
+`rediss+sentinel` and `rediss+cluster` are the same over TLS. Every kind takes `socket_timeout` and
+`socket_connect_timeout` in seconds; TLS takes `ssl_ca_certs`, `ssl_ca_path`, `ssl_certfile`,
+`ssl_keyfile`, `ssl_cert_reqs` and `ssl_check_hostname`; Sentinel takes `sentinel_username` and
+`sentinel_password`.
 """
 
 from __future__ import annotations
@@ -56,21 +60,17 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Address:
-    """Where a Redis is and as whom to speak to it; `str()` of it shows no secret.
-
-    `nodes` are (host, port), empty for a unix socket; `path` is set for a unix socket only,
-    `service` for Sentinel only. `options` are redis-py's keyword arguments with their types:
-    time-outs in seconds, TLS files, Sentinel's login.
-    """
+    """The place of a Redis and the login; `str()` of it shows no secret."""
 
     kind: Kind
-    nodes: tuple[tuple[str, int], ...] = ()
-    path: str = ""
-    service: str = ""
+    nodes: tuple[tuple[str, int], ...] = ()  # host and port; empty for a unix socket
+    path: str = ""  # of a unix socket
+    service: str = ""  # of Sentinel
     db: int = 0
     tls: bool = False
     username: str = ""
     password: str = field(default="", repr=False)
+    # redis-py's keyword arguments: time-outs in seconds, TLS files, Sentinel's login
     options: Mapping[str, str | float | bool] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
@@ -89,8 +89,7 @@ def parse_address(url: str) -> Address:
         ConfigError: another scheme, an unknown option, a port or database that is no number. The
             message holds no password.
     """
-    # Some Pythons refuse an IPv6 address that is not the first host; escaped, its brackets are
-    # characters like any other.
+    # Some Pythons refuse an IPv6 address that is not the first host. Escaped brackets pass.
     parts = urlsplit(url.strip().replace("[", "%5B").replace("]", "%5D"))
     kind, tls = _kind(parts.scheme)
     login, _, hosts = parts.netloc.replace("%5B", "[").replace("%5D", "]").rpartition("@")

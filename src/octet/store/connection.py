@@ -1,13 +1,13 @@
-"""From a Redis URL, or none, to a client with our own time-outs and no retries behind our back.
+"""A client for a Redis URL, or for the embedded server, with time-outs and retries of our own.
 
 Three choices, each against a default of redis-py:
 
 * **Text, and every byte of it.** Replies are decoded as UTF-8 with `surrogateescape`: keys and
-  values are text to all our code, and bytes that a foreign client wrote come through unharmed
-  instead of raising in the middle of somebody's claim.
+  values are text to all our code, and bytes that a foreign client wrote come through unchanged
+  instead of raising an error in the middle of a claim.
 * **A command is sent once.** redis-py 6 and later repeats a command up to ten times when it times
-  out. A script that timed out may have run: repeated, it would claim twice. Only the making of a
-  connection is tried again, where nothing was sent yet.
+  out. A script that timed out may have run: repeated, it would claim twice. Only a connection that
+  could not be made is tried again, because nothing was sent.
 * **RESP2**, so that replies have one shape with every server and every redis-py from 5.1 on.
 """
 
@@ -38,8 +38,8 @@ from octet.store.packer import CommandPacker
 
 CONNECT_TIMEOUT_S = 1.0
 COMMAND_TIMEOUT_S = 5.0
-# An idle connection is asked before it is used: a laptop that slept, or a router that forgot, left
-# it dead without a word.
+# An idle connection is checked before use: it may be dead, unnoticed, since a laptop slept or a
+# router dropped it.
 HEALTH_CHECK_S = 30
 MINIMUM_VERSION = (6, 2)
 URL_VARIABLE = "OCTET_REDIS_URL"
@@ -124,9 +124,8 @@ def check_version(client: redis.Redis) -> None:
             reply = cast(Any, client.info("server"))
         except NoPermissionError:
             return  # an ACL user need not be allowed INFO; a command that is missing will say so
-    info = (
-        reply if "redis_version" in reply else next(iter(reply.values()), {})
-    )  # a cluster may answer by node
+    # A cluster may answer by node.
+    info = reply if "redis_version" in reply else next(iter(reply.values()), {})
     if "sentinel" in (info.get("redis_mode"), info.get("server_mode")):
         raise StoreUnreachable(
             f"{describe(client)} is a Sentinel: write redis+sentinel://host:port/service"
@@ -139,11 +138,10 @@ def check_version(client: redis.Redis) -> None:
 
 
 class _HealthCheck:
-    """A health check that fails makes a new connection, instead of failing a command that was not
-    sent yet.
+    """A failed health check makes a new connection instead of failing a command that was not sent.
 
-    The case is a laptop that slept: the server has long closed the connection, and the first
-    command after the night meets a reset.
+    The case is a laptop that slept: the server has long closed the connection, and the next command
+    meets a reset.
     """
 
     def check_health(self) -> None:
@@ -152,9 +150,7 @@ class _HealthCheck:
         try:
             super().check_health()  # type: ignore[misc]
         except (RedisConnectionError, RedisTimeoutError):
-            if (
-                not used_before
-            ):  # a fresh connection: another one will not do better, and this must not go round
+            if not used_before:  # a fresh connection: another would fail too
                 raise
             connection.next_health_check = 0
             connection.disconnect()
@@ -177,7 +173,7 @@ class _EmbeddedConnection(_UnixConnection):
     """A connection to the embedded server that starts it when it is dead and waits while it loads
     its data.
 
-    Only here is that safe: nothing has been sent yet, so nothing can be done twice.
+    Only here is that safe: nothing has been sent, so nothing can be done twice.
     """
 
     def __init__(self, directory: Path, answer_s: float, **settings: Any) -> None:
@@ -229,8 +225,7 @@ def _never() -> Retry:
 
 
 def _pooled(connection_class: type[Any], settings: dict[str, Any]) -> redis.Redis:
-    # No limit: a thread holds one connection at a time, so the threads are the limit, and none is
-    # ever refused one.
+    # No limit: a thread holds one connection at a time, so that the threads are the limit.
     return redis.Redis.from_pool(
         ConnectionPool(
             connection_class=connection_class, retry=_never(), command_packer=_PACKER, **settings
@@ -277,8 +272,8 @@ def _sentinel_client(address: Address, settings: dict[str, Any]) -> redis.Redis:
 
 
 def _cluster_client(address: Address, settings: dict[str, Any]) -> redis.Redis:
-    # redis-py 6 renamed the setting that says how often a command is sent again; MOVED and ASK are
-    # followed all the same.
+    # redis-py 6 renamed the setting for the number of repetitions; MOVED and ASK are followed all
+    # the same.
     once: dict[str, Any] = (
         {"retry": _never()} if redis.VERSION >= (6,) else {"cluster_error_retry_attempts": 0}
     )

@@ -1,8 +1,7 @@
-"""What a failing Redis means to a person: which server, what happened, what to do - one line.
+"""A failing Redis in one line for a person: which server, what happened, what to do.
 
 Only failures of the server become `StoreUnreachable`. An error that a wrong call of ours would
-cause (WRONGTYPE, a script's own error) passes unchanged: to call that "unreachable" would send the
-reader to the wrong place.
+cause (WRONGTYPE, a script's own error) passes unchanged: "unreachable" would mislead the reader.
 """
 
 from __future__ import annotations
@@ -20,31 +19,33 @@ from redis.sentinel import MasterNotFoundError, SlaveNotFoundError
 
 from octet.base.errors import StoreUnreachable
 
-# Reply codes of a server that is there but cannot serve: what it means, what to do. `%s` is the
+# Reply codes of a server that answers but cannot serve: meaning, and what to do. `%s` is the
 # server's own text.
 _CODES = {
     "NOAUTH": "asks for a login: put it into the URL, redis://user:password@host:port",
-    "WRONGPASS": "refuses the login: correct user and password in the URL, redis://user:password@host:port",
+    "WRONGPASS": "refuses the login: correct user and password in the URL, "
+    "redis://user:password@host:port",
     "NOPERM": "does not let this user do it (%s): grant it with ACL SETUSER, or use another user",
     "LOADING": "is still loading its data: try again in a moment",
     "READONLY": "is a read-only replica: give the primary's address, or "
     "redis+sentinel://host:port/service",
     "OOM": "is out of memory: raise its maxmemory or remove data",
     "MISCONF": "cannot write to its disk (%s): free space there; it goes on by itself then",
-    "MASTERDOWN": "is a replica that has lost its primary: bring the primary back or give its address",
+    "MASTERDOWN": "is a replica that has lost its primary: bring the primary back or give its "
+    "address",
     "NOREPLICAS": "has too few replicas to take writes (%s): bring them back",
     "CLUSTERDOWN": "is a cluster that is down (%s): bring its missing nodes back",
-    "BUSY": "is busy with a long script of somebody's: wait, or end it with redis-cli SCRIPT KILL",
-    "DENIED": "is in protected mode, for its own machine only: give it a password and put that into "
-    "the URL, or turn protected-mode off",
+    "BUSY": "is busy with another client's long script: wait, or end it with redis-cli SCRIPT KILL",
+    "DENIED": "is in protected mode, for its own machine only: give it a password and put that "
+    "into the URL, or turn protected-mode off",
     "MOVED": "is a node of a cluster: write redis+cluster://host:port",
 }
 _LOGIN = (
     "refuses the login (%s): put the right user and password into the URL, "
     "redis://user:password@host:port"
 )
-# The same for what redis-py turns into a class of its own and strips the code from, most specific
-# first.
+# The same for errors that redis-py turns into a class of its own, without the code; the most
+# specific first.
 _CLASSES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.NoPermissionError, _CODES["NOPERM"]),
     (exceptions.BusyLoadingError, _CODES["LOADING"]),
@@ -112,17 +113,14 @@ class translate_errors(ContextDecorator):
 
 
 def explain(error: Exception) -> str:
-    """What happened and what to do, for a failure of the server; empty for an error that is not the
-    server's state.
-    """
+    """What happened and what to do, for a failure of the server; empty for any other error."""
     text = _one_line(error)
     for kind, meaning in _CLASSES:
         if isinstance(error, kind):
             return _fill(meaning, text)
     if isinstance(error, exceptions.TimeoutError):
-        if (
-            "connecting" in text
-        ):  # nothing was sent; a plain server waits for ever for the end of a TLS greeting
+        # Nothing was sent; a plain server waits for ever for the end of a TLS greeting.
+        if "connecting" in text:
             return (
                 "cannot be reached in time: check host, port and network, and whether it wants "
                 "redis:// or rediss://"
@@ -142,7 +140,7 @@ def explain(error: Exception) -> str:
 
 
 def describe(client: redis.Redis | None) -> str:
-    """How a message names the server: its address, never its password."""
+    """The server's address for a message, without its password."""
     if client is None:
         return "the Redis server"
     settings: dict[str, Any] = client.get_connection_kwargs()
@@ -185,7 +183,7 @@ def _explain_connection(error: Exception, text: str) -> str:
         return "is not running (nothing listens there): start it or correct the URL"
     if isinstance(cause, PermissionError):
         return "may not be reached by this user (permission denied): check the socket's mode"
-    if "writing to socket" in text:  # before it was read, so that its reason is lost
+    if "writing to socket" in text:  # the server closed before its reason was read
         return (
             f"has cut the connection ({text.rstrip('.')}): see whether it still runs, is at its "
             "maxclients, or wants rediss://"

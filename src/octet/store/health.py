@@ -1,11 +1,11 @@
-"""What in a server's settings and state will hurt a project although every command still works, and
-which rights a user lacks.
+"""Settings and states of a server that harm a project although every command works, and rights that
+the user lacks.
 
     for trouble in examine(store):      # Trouble("eviction", True, "may delete Octet's data: …")
 
-A server of Octet's own has none of these settings; one that people run for something else often
-has: a cache evicts, a container keeps nothing on disk. Nothing here changes the server, but a key
-of a few seconds that shows what the user may do.
+A server of Octet's own has none of these; a server that people run for another purpose often has: a
+cache evicts, a container keeps nothing on disk. The examination changes nothing but one key, which
+lives a few seconds and shows what the user may do.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ NEARLY_FULL = 0.9
 PROBE_MS = 5_000
 
 # Every command that Octet's scripts and its library send, with arguments that change nothing on a
-# key that holds a text; a test holds the names to the sources. `{k}` is the probe's key, and a
-# channel. What ends the probe stands last.
+# key that holds a text; a test compares the names with the sources. `{k}` is the probe's key, and a
+# channel. The commands that end the probe stand last.
 _LISTING = """
-GET {k} | EXISTS {k} | TYPE {k} | PTTL {k} | PERSIST {k} | PEXPIRE {k} 5000 | INCR {k} | INCRBY {k} 1 | OBJECT IDLETIME {k}
-HGET {k} f | HSET {k} f v | HDEL {k} f | HGETALL {k} | HMGET {k} f | HEXISTS {k} f | HLEN {k} | HINCRBY {k} f 1
-SADD {k} m | SREM {k} m | SMEMBERS {k} | SCARD {k} | SRANDMEMBER {k} | XADD {k} * f v | XRANGE {k} - + COUNT 1 | XREVRANGE {k} + - COUNT 1
+GET {k} | EXISTS {k} | TYPE {k} | PTTL {k} | PERSIST {k} | PEXPIRE {k} 5000 | INCR {k}
+INCRBY {k} 1 | OBJECT IDLETIME {k} | HGET {k} f | HSET {k} f v | HDEL {k} f | HGETALL {k}
+HMGET {k} f | HEXISTS {k} f | HLEN {k} | HINCRBY {k} f 1
+SADD {k} m | SREM {k} m | SMEMBERS {k} | SCARD {k} | SRANDMEMBER {k}
+XADD {k} * f v | XRANGE {k} - + COUNT 1 | XREVRANGE {k} + - COUNT 1
 XLEN {k} | XDEL {k} 1-1 | XINFO STREAM {k} | LTRIM {k} 0 0 | ZREMRANGEBYSCORE {k} 0 0
 LPUSH {k} v | RPUSH {k} v | RPOP {k} | LLEN {k} | LINDEX {k} 0 | LRANGE {k} 0 0 | BLPOP {k} 0.01
-ZADD {k} 1 m | ZREM {k} m | ZSCORE {k} m | ZCARD {k} | ZCOUNT {k} 0 1 | ZRANGE {k} 0 0 | ZREVRANGE {k} 0 0 | ZRANGEBYLEX {k} - +
-PUBLISH {k} x | TIME | SCAN 0 COUNT 1 | INFO server | EVAL return(1) 0 | EVALSHA {sha} 0 | SCRIPT EXISTS {sha} | UNLINK {k} | DEL {k}
+ZADD {k} 1 m | ZREM {k} m | ZSCORE {k} m | ZCARD {k} | ZCOUNT {k} 0 1 | ZRANGE {k} 0 0
+ZREVRANGE {k} 0 0 | ZRANGEBYLEX {k} - + | PUBLISH {k} x | TIME | SCAN 0 COUNT 1 | INFO server
+EVAL return(1) 0 | EVALSHA {sha} 0 | SCRIPT EXISTS {sha} | UNLINK {k} | DEL {k}
 """
 COMMANDS = tuple(
     words.strip() for line in _LISTING.split("\n") for words in line.split("|") if words.strip()
@@ -41,9 +44,7 @@ NO_SHA = "0" * 40
 
 @dataclass(frozen=True)
 class Trouble:
-    """`grave`: data will be lost or commands fail; else it is only good to know. `what` says also
-    what to do.
-    """
+    """One finding. `grave`: data will be lost or commands fail; `what` also says what to do."""
 
     subject: str
     grave: bool
@@ -123,7 +124,7 @@ def _info(client: Any) -> Mapping[str, Any]:
 
 
 def _settings(client: Any) -> Mapping[str, str]:
-    """Those that INFO does not show; empty where the user may not ask, as with most hosted servers."""
+    """The settings that INFO lacks; empty where the user may not ask, as on most hosted servers."""
     found: dict[str, str] = {}
     try:
         for name in ("save", "appendfsync", "notify-keyspace-events"):

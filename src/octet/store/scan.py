@@ -1,9 +1,9 @@
-"""The keys that begin with something, by SCAN: bit by bit, so that a server with millions of keys
-goes on serving.
+"""The keys with a given prefix, by SCAN: in steps, so that a server with millions of keys goes on
+serving.
 
-The keyspace itself is asked, and no index beside it: an index would miss what redis-cli made and
-keep what has expired. All keys of a project are on one node of a cluster, and only that one is
-asked.
+The keyspace itself is read, not an index beside it: an index would miss keys that redis-cli made,
+and keep keys that have expired. All keys of a project are on one node of a cluster, and only that
+one is asked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ STEP = 1000
 
 
 def scan_keys(store: Store, prefix: str) -> Iterator[str]:
-    """Each key that begins with `prefix` and is there from beginning to end of the scan, once."""
+    """Each key with the prefix that exists throughout the scan, once."""
     pattern = re.sub(r"([*?\[\]\\])", r"\\\1", prefix) + "*"
     only = {}
     with store.errors():
@@ -31,7 +31,7 @@ def scan_keys(store: Store, prefix: str) -> Iterator[str]:
 
 
 def delete_keys(store: Store, prefix: str) -> int:
-    """Delete each of those; returns how many. What is made meanwhile may stay."""
+    """Delete the keys with the prefix; returns how many. A key that is made meanwhile may stay."""
     batch, deleted = list[str](), 0
     for key in scan_keys(store, prefix):
         batch.append(key)

@@ -11,11 +11,11 @@ local lock = read_lock(K.lock .. A.resource)
 
 Between the entries of KEYS and ARGV stands ` · `. A name of KEYS is one of `Keys`: `log` is a key,
 `lock*` a prefix, which the script completes, and `sent(sender)` the key made of the call's value
-`sender`. A name of ARGV may have a note behind a colon; the last may be a list, `more…`. The text is
-given the names as the fields of two tables, `K` and `A`. A channel's prefix is no key: it is sent in
-front of the arguments, and stands in `K` all the same.
+`sender`. A name of ARGV may have a note behind a colon; one may be a list, `more…`, which comes
+last. The text has the names as fields of two tables, `K` and `A`. The prefix of channels is no key:
+it is sent in front of the arguments, and is in `K` all the same.
 
-A line `-- include: NAME` is replaced by `include/NAME.lua`, each file once. A file declares what its
+A line `-- include: NAME` puts `include/NAME.lua` in front, each file once. A file declares what its
 own lines use; a script's signature is that of its includes and itself together.
 """
 

@@ -32,11 +32,8 @@ class Reply(StrEnum):
     HAS = "HAS"  # the agent holds as many claims as it may; the task follows
     EMPTY = "EMPTY"  # nothing to claim
     EXISTS = "EXISTS"  # the id is taken
-    # there is a task, and others have waited longer; or it was offered to others just now
-    LATER = "LATER"
-    # there are too many different sets of needed capabilities, or too many messages in an inbox
-    # (follows)
-    FULL = "FULL"
+    LATER = "LATER"  # others have waited longer, or it was offered to others just now
+    FULL = "FULL"  # too many sets of needed capabilities, or messages in an inbox (follows)
     NEEDS = "NEEDS"  # the agent lacks a capability (follows)
     SCOPE = "SCOPE"  # the task overlaps one in flight (follows)
     MISSING = "MISSING"  # no such task, agent or lock
@@ -45,15 +42,13 @@ class Reply(StrEnum):
     MOVED = "MOVED"  # the task is at another commit (follows) than the one judged
     OWN = "OWN"  # the work is the agent's own, which it may not judge
     AUTHOR = "AUTHOR"  # only the task's author (follows) may
-    # the agent writes as orchestrator, and another (follows, with its epoch and for how long, ms)
-    # leads
+    # another orchestrator than the agent leads (follows, with its epoch and for how long, ms)
     LED = "LED"
     GONE = "GONE"  # the agent, in this incarnation, is not registered
     # another agent holds the resource, or one that covers it; resource, value and TTL follow
     HELD = "HELD"
     BEHIND = "BEHIND"  # another agent (follows) has waited longer for the resource
-    # whoever waited here would wait for itself; the resources and agents between follow
-    DEADLOCK = "DEADLOCK"
+    DEADLOCK = "DEADLOCK"  # waiting would close a cycle; the resources and agents in it follow
     ALIVE = "ALIVE"  # the agent's heartbeat has not run out
     NUMBER = "NUMBER"  # the value (follows) is no whole number, or the sum would be none that fits
     SPOILED = "SPOILED"  # a key (follows) is not of the type it should be; nothing was written
@@ -101,7 +96,7 @@ class Store:
         return call.command(values)
 
     def checked(self, reply: Sequence[Any]) -> list[Any]:
-        """A script's reply as it came.
+        """The script's reply, unchanged.
 
         Raises:
             StoreSpoiled: the script met a key of the wrong type, and wrote nothing.
@@ -115,8 +110,8 @@ class Store:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Around every command: a failure of the server, a key of the wrong type and text that
-        cannot be sent, as errors of ours.
+        """Around each command: Octet's errors for a failing server, a key of the wrong type, and a
+        text that cannot be sent.
         """
         try:
             with translate_errors(self.client):
@@ -192,7 +187,7 @@ def to_json(value: Any) -> str:
 
 
 def from_json(text: str) -> Any:
-    """What `text` holds; whoever wrote it may have been no friend.
+    """The value of a JSON text from any writer.
 
     Raises:
         ValueError: it is no JSON, or nested too deep.

@@ -218,7 +218,7 @@ def test_something_else_listens(short_directory: Path) -> None:
         (b"-NOREPLICAS Not enough good replicas to write.\r\n", "too few replicas"),
         (
             b"-BUSY Redis is busy running a script. You can only call SCRIPT KILL\r\n",
-            "busy with a long script",
+            "busy with another client's long script",
         ),
         (b"-CLUSTERDOWN The cluster is down\r\n", "bring its missing nodes back"),
         (b"-OOM command not allowed when used memory > 'maxmemory'.\r\n", "out of memory"),

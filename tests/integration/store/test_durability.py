@@ -21,7 +21,7 @@ from octet.store import embedded
 from octet.store.connection import connect, open_client
 from octet.store.embedded import backups
 from octet.store.embedded.aof import scan
-from octet.store.embedded.launch import is_alive
+from octet.store.embedded.launch import server_runs
 from octet.store.token_epoch import EPOCH_STEP
 
 
@@ -40,7 +40,7 @@ def kill(directory: Path) -> None:
     status = embedded.read_status(directory)
     assert status
     kill_hard(status.pid)
-    assert not is_alive(directory)
+    assert not server_runs(directory)
 
 
 def log_of(directory: Path) -> Path:
@@ -432,9 +432,9 @@ def test_a_restoration_that_is_killed(
         patch.setattr(Path, "rename", dying)
         if step in {"loaded", "moved in"}:
             patch.setattr(
-                "octet.store.embedded.server.end"
+                "octet.store.embedded.backups.end_server"
                 if step == "loaded"
-                else "octet.store.embedded.server.start",
+                else "octet.store.embedded.backups.start_server",
                 die,
             )
         with pytest.raises(Killed):
@@ -462,7 +462,7 @@ def test_a_server_that_tried_a_backup_does_not_stay(
         patch.setattr("shutil.rmtree", lambda *_, **__: None)
         with pytest.raises(KeyboardInterrupt):
             backups.write_backup(running.parent / "b.aof")
-    assert is_alive(running / "checked")
+    assert server_runs(running / "checked")
     backups.write_backup(running.parent / "b.aof")
     assert not (running / "checked").exists()
     state = [PS, "-o", "stat=", "-p", str(pids[0])]

@@ -18,7 +18,7 @@ from tests.support.redis_fixtures import Server, wait_for
 from octet.base.errors import StoreUnreachable
 from octet.client.api import Octet
 from octet.store.connection import connect, open_client
-from octet.store.embedded.connection import Line
+from octet.store.embedded.connection import ServerConnection
 from octet.store.health import COMMANDS, Trouble, examine
 from octet.store.keys import Keys
 from octet.store.script_files import load_script, script_names
@@ -121,7 +121,7 @@ def test_somebodys_long_script(start_server: StartServer) -> None:
 
     wait_for(is_busy, "the script runs")
     assert "SCRIPT KILL" in lines[0]
-    with Line(str(own.socket)) as line:
+    with ServerConnection(str(own.socket)) as line:
         assert line.ask("SCRIPT KILL") == "+OK"
     thread.join()
     with Octet(connect(own.url), "p") as octet:

@@ -76,8 +76,8 @@ GLOBALS = {
 
 @pytest.mark.parametrize("file", source.FILES)
 def test_a_file_declares_what_it_uses(file: str) -> None:
-    """Each name of `K` and `A` in a file's lines is in its header, and no other key is; a script may
-    also list arguments that its includes read.
+    """Each name of `K` and `A` in a file's lines is in its header, and no other key is; a script
+    also lists the arguments that its includes read.
     """
     declared, used = source.declared(file), source.used(source.read(file))
     made_of = {key.of for key in read_signature(file, [source.read(file)]).keys}

@@ -208,7 +208,7 @@ class Heartbeat:
     def _flush(self) -> None:
         try:
             # Read first: what comes during the flush is flushed in the next second.
-            written = embedded.written()
+            written = embedded.data_stamps()
             if written != self._flushed:
                 embedded.flush_to_disk()
                 self._flushed = written

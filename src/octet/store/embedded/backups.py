@@ -23,13 +23,19 @@ import redis
 from octet.base.dirs import make_private, short_path, state_dir
 from octet.base.errors import OctetError, Refused, ServerFailed, UsageError
 from octet.base.polling import poll_until
-from octet.store import embedded as server
 from octet.store.connection import open_client
-from octet.store.embedded import data, swap
-from octet.store.embedded import server as embedded
+from octet.store.embedded import data, restoration
 from octet.store.embedded.aof import scan
-from octet.store.embedded.connection import Line
-from octet.store.embedded.launch import is_alive, launch
+from octet.store.embedded.connection import ServerConnection
+from octet.store.embedded.launch import launch, server_runs
+from octet.store.embedded.server import (
+    end_server,
+    programs_for,
+    server_directory,
+    server_lock,
+    server_url,
+    start_server,
+)
 from octet.store.failures import translate_errors
 from octet.store.token_epoch import RESTORE_STEP, advance_tokens, projects
 
@@ -64,9 +70,7 @@ class Restored:
 
 
 def default_target() -> Path:
-    """Where a backup goes that nobody named a file for: under Octet's state, never into somebody's
-    repository.
-    """
+    """Where a backup goes without a name: under Octet's state, never into a repository."""
     return state_dir() / "backups" / f"redis-{time.strftime('%Y%m%d-%H%M%S')}.aof"
 
 
@@ -79,7 +83,7 @@ def write_backup(target: Path, directory: Path | None = None) -> Backup:
         UsageError: `target` cannot be written.
         ServerFailed: the data does not load.
     """
-    directory = directory or server.server_directory()
+    directory = directory or server_directory()
     if not (directory / data.DIRECTORY / data.MANIFEST).exists():
         raise Refused(f"there is nothing to back up: no server has kept data in {directory}")
     if target.exists() or target.is_symlink():
@@ -95,7 +99,7 @@ def write_backup(target: Path, directory: Path | None = None) -> Backup:
             raise UsageError(
                 f"cannot write {target}: {error.strerror}: name another file"
             ) from error
-        backup = _tried(unfinished, target, directory)
+        backup = _verified(unfinished, target, directory)
         unfinished.rename(target)
     finally:
         with suppress(OSError):  # it was moved, or could never be made
@@ -109,34 +113,34 @@ def living_agents(directory: Path | None = None) -> list[str]:
     Raises:
         StoreUnreachable: the server runs and does not answer.
     """
-    directory = directory or server.server_directory()
-    if not is_alive(directory):
+    directory = directory or server_directory()
+    if not server_runs(directory):
         return []
     with (
-        open_client(server.server_url(directory), name="octet-restore") as client,
+        open_client(server_url(directory), name="octet-restore") as client,
         translate_errors(client),
     ):
         return sorted(key.rpartition(":")[2] for key in client.scan_iter(_HEARTBEATS, count=10_000))
 
 
 def restore(source: Path, *, force: bool = False, directory: Path | None = None) -> Restored:
-    """Let the server have the data of a backup, and keep what it had beside it. A kill at any
-    moment leaves the one or the other.
+    """Give the server the data of a backup, and keep what it had beside it. A kill at any moment
+    leaves the one or the other.
 
-    Fencing tokens go on above all that were given since the backup was made: whoever still holds
-    one of those is refused.
+    Fencing tokens go on above all that were given since the backup was made: a holder of one of
+    those is refused.
 
     Raises:
         Refused: agents are alive and `force` is not given.
         UsageError: the file is no backup; nothing was changed.
         ServerFailed: the server does not end, or does not start again.
     """
-    directory = directory or server.server_directory()
+    directory = directory or server_directory()
     deadline = time.monotonic() + DEADLINE_S
-    with embedded.alone(directory, deadline):
-        swap.finish(directory)
+    with server_lock(directory, deadline):
+        restoration.finish(directory)
         _refuse_the_living(directory, force)
-        staged = directory / swap.STAGED
+        staged = directory / restoration.STAGED
         try:
             with _loaded(source, staged) as client:
                 count, keys = advance_tokens(client, RESTORE_STEP), int(client.dbsize())
@@ -144,9 +148,9 @@ def restore(source: Path, *, force: bool = False, directory: Path | None = None)
         except OctetError:
             shutil.rmtree(staged, ignore_errors=True)
             raise
-        embedded.end(directory, deadline, force=True)
-        kept = swap.decide(directory, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
-        embedded.start(directory, deadline)
+        end_server(directory, deadline, force=True)
+        kept = restoration.commit(directory, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+        start_server(directory, deadline)
     return Restored(keys, count, str(kept or ""))
 
 
@@ -182,7 +186,7 @@ def _copy(directory: Path, target: Path) -> None:
 
 @contextmanager
 def _parts(directory: Path) -> Iterator[list[BinaryIO]]:
-    """The log's files, open: the server may rewrite them meanwhile, and deletes the old ones then."""
+    """The log's files, open: the server may rewrite them meanwhile, and delete the old ones."""
     opened: list[BinaryIO] = []
     deadline = time.monotonic() + ENDING_S
     try:
@@ -204,9 +208,9 @@ def _parts(directory: Path) -> Iterator[list[BinaryIO]]:
             file.close()
 
 
-def _tried(unfinished: Path, target: Path, directory: Path) -> Backup:
-    with embedded.alone(directory, time.monotonic() + DEADLINE_S):
-        scratch = directory / swap.CHECKED
+def _verified(unfinished: Path, target: Path, directory: Path) -> Backup:
+    with server_lock(directory, time.monotonic() + DEADLINE_S):
+        scratch = directory / restoration.CHECKED
         try:
             with _loaded(unfinished, scratch) as client:
                 return Backup(
@@ -240,7 +244,7 @@ def _loaded(source: Path, scratch: Path) -> Iterator[redis.Redis]:
                 f"{source} is no whole backup: it is damaged or cut off at byte "
                 f"{found.whole:,}; take another"
             )
-        swap.clear(scratch)
+        restoration.remove_scratch(scratch)
         make_private(make_private(scratch) / data.DIRECTORY)
         with source.open("rb") as whole, (scratch / data.DIRECTORY / _BASE).open("wb") as copy:
             shutil.copyfileobj(whole, copy, 1 << 20)
@@ -251,7 +255,7 @@ def _loaded(source: Path, scratch: Path) -> Iterator[redis.Redis]:
         raise UsageError(f"cannot use {source}: {error.strerror}") from error
     _launch(source, scratch)
     try:
-        with open_client(server.server_url(scratch)) as client, translate_errors(client):
+        with open_client(server_url(scratch)) as client, translate_errors(client):
             yield client
     finally:
         _end(scratch)
@@ -259,7 +263,7 @@ def _loaded(source: Path, scratch: Path) -> Iterator[redis.Redis]:
 
 def _launch(source: Path, scratch: Path) -> None:
     reasons = []
-    for program in embedded.readers(data.read_writer(scratch.parent)):
+    for program in programs_for(data.read_writer(scratch.parent)):
         reason = launch(program, scratch, time.monotonic() + DEADLINE_S)
         if not reason:
             return
@@ -271,13 +275,13 @@ def _launch(source: Path, scratch: Path) -> None:
 
 
 def _end(scratch: Path) -> None:
-    """SHUTDOWN makes what it has written safe."""
+    """End it by SHUTDOWN, which makes what it has written safe."""
     try:
-        with Line(short_path(scratch / "redis.sock")) as line:
-            line.shut_down()
+        with ServerConnection(short_path(scratch / "redis.sock")) as connection:
+            connection.shut_down()
     except OSError as error:
         raise ServerFailed(f"the server that tried the backup does not end: {error}") from error
-    if not poll_until(lambda: not is_alive(scratch), ENDING_S):
+    if not poll_until(lambda: not server_runs(scratch), ENDING_S):
         raise ServerFailed(
             f"the server that tried the backup in {scratch} does not end: kill it, then try again"
         )
@@ -291,22 +295,21 @@ def repair(directory: Path | None = None) -> tuple[Path, int] | None:
         Refused: a server runs, so that it has loaded.
         ServerFailed: cutting would lose more than the end; the message says what to do instead.
     """
-    directory = directory or server.server_directory()
-    with embedded.alone(directory, time.monotonic() + DEADLINE_S):
-        if is_alive(directory):
+    directory = directory or server_directory()
+    with server_lock(directory, time.monotonic() + DEADLINE_S):
+        if server_runs(directory):
             raise Refused("the server runs, so its data has loaded: there is nothing to repair")
-        swap.finish(directory)
+        restoration.finish(directory)
         return data.repair(directory)
 
 
-def damage(directory: Path | None = None) -> str:
-    """What `repair` would cut off, for the one who is asked; empty when the end of the log is
-    whole.
+def describe_damage(directory: Path | None = None) -> str:
+    """What `repair` would cut off, for the question to a person; empty when the log is whole.
 
     Raises:
         ServerFailed: there is no log to look at.
     """
-    directory = directory or server.server_directory()
+    directory = directory or server_directory()
     try:
         last = data.files(directory)[-1]
         found = scan(last)

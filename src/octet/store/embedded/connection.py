@@ -1,5 +1,5 @@
-"""One connection to the embedded server, spoken by hand: asking whether it answers must not cost
-the import of a Redis client.
+"""A connection to the embedded server without a Redis client, whose import costs more than the
+question whether the server answers.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Answer(Enum):
     NONE = auto()
 
 
-class Line:
-    """A connection; every method raises OSError when the server does not answer within 2 s."""
+class ServerConnection:
+    """One connection; each method raises OSError when the server does not answer within 2 s."""
 
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -32,7 +32,7 @@ class Line:
             raise
         self._replies = self._socket.makefile("rb")
 
-    def __enter__(self) -> Line:
+    def __enter__(self) -> ServerConnection:
         return self
 
     def __exit__(
@@ -85,7 +85,7 @@ def ping(path: str) -> Answer:
     makes PING fail).
     """
     try:
-        with Line(path) as line:
-            return Answer.LOADING if line.ask("PING").startswith("-LOADING") else Answer.UP
+        with ServerConnection(path) as connection:
+            return Answer.LOADING if connection.ask("PING").startswith("-LOADING") else Answer.UP
     except OSError:
         return Answer.NONE

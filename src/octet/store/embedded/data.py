@@ -1,10 +1,9 @@
-"""The embedded server's data: who wrote it, whether it is there and whole, what to do when it does
-not load.
+"""The embedded server's data: the program that wrote it, whether it is there and whole, what to do
+when it does not load.
 
-A server that finds nothing starts empty, which for whoever had data there is the worst answer of
-all. So nothing is taken for "never used" that any of three witnesses contradicts: the files
-themselves, `redis.json` (a server has served here) and `redis.synced` (how long each file was when
-it was last made safe).
+A server that finds nothing starts empty: the worst answer for a person who had data there. So a
+directory counts as never used only if no witness contradicts: the files themselves, `redis.json` (a
+server has served here) and `redis.synced` (the length of each file when it was last made safe).
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from octet.store.embedded.program import ServerProgram
 
 DIRECTORY = "appendonlydir"
 MANIFEST = "appendonly.aof.manifest"
-MOST_KEPT = 3
+MAX_KEPT = 3
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def record_writer(directory: Path, writer: Writer) -> None:
 
 
 def read_writer(directory: Path) -> Writer | None:
-    """Who wrote the data; None when that is not known."""
+    """The program that wrote the data; None when that is not known."""
     try:
         fields = json.loads((directory / "redis.json").read_text())
         major, minor, patch = (int(part) for part in fields["version"])
@@ -102,13 +101,13 @@ def check(directory: Path) -> None:
     for file in files(directory):
         if not file.exists():
             raise ServerFailed(
-                f"{file} is missing, a part of what your projects had: {_way_out(directory)}"
+                f"{file} is missing, a part of what your projects had: {_ways_out(directory)}"
             )
         size, was = file.stat().st_size, kept.get(file.name, 0)
         if size < was / 2:
             raise ServerFailed(
                 f"{file} has {size:,} bytes, and had {was:,} when they were safe on disk: "
-                f"{_way_out(directory)}"
+                f"{_ways_out(directory)}"
             )
 
 
@@ -119,17 +118,17 @@ def _check_nothing_was_there(directory: Path, data: Path) -> None:
     if orphans:
         names = ", ".join(sorted(orphans))
         raise ServerFailed(
-            f"{data} has data ({names}) but no {MANIFEST}: put that back, or {_way_out(directory)}"
+            f"{data} has data ({names}) but no {MANIFEST}: put that back, or {_ways_out(directory)}"
         )
     if (directory / "redis.json").exists():
         raise ServerFailed(
             f"{data} is empty, and a server has kept your projects' data there: "
-            f"{_way_out(directory)}"
+            f"{_ways_out(directory)}"
         )
 
 
 def note_synced(directory: Path) -> None:
-    """Remember how long the files are that have just been made safe; writes only what has changed."""
+    """Remember the lengths of the files that are safe now; writes only what has changed."""
     with suppress(OSError):  # being rewritten, or a full disk: one witness less
         sizes = {file.name: file.stat().st_size for file in files(directory)}
         if sizes != _read_synced(directory):
@@ -146,7 +145,7 @@ def _read_synced(directory: Path) -> Mapping[str, int]:
         return {}  # absent or cut off: one witness less
 
 
-def mend_tail(directory: Path) -> Path | None:
+def cut_torn_write(directory: Path) -> Path | None:
     """Cut off a last write that was not finished and so never acknowledged; the file as it was is
     kept beside, and returned.
 
@@ -176,11 +175,11 @@ def repair(directory: Path) -> tuple[Path, int] | None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its manifest names no file"
         raise ServerFailed(
-            f"{data} cannot be repaired ({reason}): {_way_out(directory)}"
+            f"{data} cannot be repaired ({reason}): {_ways_out(directory)}"
         ) from error
     if damaged:
         raise ServerFailed(
-            f"{damaged[0]} is damaged, and others build on it: {_way_out(directory)}"
+            f"{damaged[0]} is damaged, and others build on it: {_ways_out(directory)}"
         )
     return None if found.intact else (_cut(directory, last, found.whole), found.size - found.whole)
 
@@ -200,7 +199,7 @@ def _cut(directory: Path, file: Path, length: int) -> Path:
         damaged.truncate(length)
         os.fsync(damaged.fileno())
     (directory / "redis.synced").unlink(missing_ok=True)
-    for older in damaged_files(directory)[:-MOST_KEPT]:
+    for older in damaged_files(directory)[:-MAX_KEPT]:
         older.unlink(missing_ok=True)
     return kept
 
@@ -218,12 +217,12 @@ def advise(directory: Path, reason: str, writer: Writer | None) -> str:
     if "bad file format" in lower or "unexpected end of file" in lower:
         return (
             "`octet redis repair` cuts it before the damage and keeps it as it is now; or "
-            f"{_way_out(directory)}"
+            f"{_ways_out(directory)}"
         )
     if "rdb" in lower or "crc" in lower or "wrong signature" in lower or "internal error" in lower:
-        return f"put {_program(writer)} on PATH if that wrote it, or {_way_out(directory)}"
+        return f"put {_program(writer)} on PATH if that wrote it, or {_ways_out(directory)}"
     if "append only file" in lower or "unknown command" in lower:
-        return f"put {_program(writer)} on PATH to read its data, or {_way_out(directory)}"
+        return f"put {_program(writer)} on PATH to read its data, or {_ways_out(directory)}"
     return f"see {directory / 'redis.log'}"
 
 
@@ -231,7 +230,7 @@ def _program(writer: Writer | None) -> str:
     return f"{writer} or newer" if writer else "the program that wrote it"
 
 
-def _way_out(directory: Path) -> str:
+def _ways_out(directory: Path) -> str:
     """The two ways out of lost data, as commands."""
     here = shlex.quote(str(directory))
     return (

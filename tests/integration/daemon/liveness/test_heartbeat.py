@@ -79,7 +79,7 @@ def test_only_what_was_written_is_flushed(
         if len(flushed) == 2:
             raise OSError(errno.EIO, "the disk failed")
 
-    monkeypatch.setattr(embedded, "written", lambda: looks.pop(0))
+    monkeypatch.setattr(embedded, "data_stamps", lambda: looks.pop(0))
     monkeypatch.setattr(embedded, "flush_to_disk", flush)
     heartbeat = Heartbeat(projects)
     while looks:

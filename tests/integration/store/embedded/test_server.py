@@ -21,7 +21,7 @@ from octet.base.errors import OctetError, Refused, ServerFailed, StoreUnreachabl
 from octet.store import embedded
 from octet.store.connection import connect, translate_errors
 from octet.store.embedded import program
-from octet.store.embedded.launch import is_alive
+from octet.store.embedded.launch import server_runs
 
 Only = Callable[..., None]
 MOUNT, UMOUNT = (shutil.which(name) or name for name in ("mount", "umount"))
@@ -70,7 +70,7 @@ def pid_of(directory: Path) -> int:
 def kill(directory: Path) -> None:
     """kill -9, and wait until it is dead."""
     kill_hard(pid_of(directory))
-    assert not is_alive(directory)
+    assert not server_runs(directory)
 
 
 def failure(
@@ -205,7 +205,7 @@ def test_nothing_runs() -> None:
     assert embedded.stop_server() is False
     assert embedded.stop_when_unused() is False
     embedded.flush_to_disk()
-    assert not embedded.written()
+    assert not embedded.data_stamps()
     assert not embedded.server_directory().exists()
 
 
@@ -338,20 +338,11 @@ def test_stop_spares_others() -> None:
         client.set("a", "1")
         assert "somebody" in failure(embedded.stop_server, Refused)
         assert embedded.stop_when_unused() is False
-        assert embedded.idle_seconds() < 60
         assert embedded.stop_server(force=True)
     with connect(None) as client:
         assert client.get("a") == "1"
     assert embedded.stop_when_unused() is True
     assert embedded.read_status() is None
-
-
-@pytest.mark.usefixtures("running")
-def test_idle_without_clients() -> None:
-    """Nobody connected is idle for ever; no server is an error."""
-    assert embedded.idle_seconds() == float("inf")
-    embedded.stop_server()
-    failure(embedded.idle_seconds)
 
 
 @pytest.mark.usefixtures("running")
@@ -368,11 +359,11 @@ def test_what_is_written_shows() -> None:
     """A write changes what the files look like from outside, a read does not."""
     with connect(None) as client:
         client.set("a", "1")
-        before = embedded.written()
+        before = embedded.data_stamps()
         assert client.get("a") == "1"
-        assert embedded.written() == before
+        assert embedded.data_stamps() == before
         client.set("a", "2")
-        assert embedded.written() != before
+        assert embedded.data_stamps() != before
 
 
 # --- the data

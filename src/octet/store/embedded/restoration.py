@@ -1,9 +1,9 @@
-"""Putting restored data into the place of what a server had, so that a kill at any moment leaves
+"""A restoration: a backup's data takes the place of the server's, and a kill at any moment leaves
 the one or the other.
 
 The new data is made ready in `restored/`, beside the old. The file `ready` in there is the
-decision: before it is written nothing has happened, after it whoever starts the server next carries
-it to its end. Only who holds `redis.lock` comes here, and no server runs.
+decision: before it is written nothing has happened, and afterwards the next start of the server
+carries it out. The caller holds `redis.lock`, and no server runs.
 """
 
 from __future__ import annotations
@@ -14,52 +14,49 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+from octet.base.files import write_file
 from octet.store.embedded.data import DIRECTORY
-from octet.store.embedded.launch import is_alive
+from octet.store.embedded.launch import server_runs
 
 STAGED = "restored"
 CHECKED = "checked"
 _READY = "ready"
 
 
-def decide(directory: Path, stamp: str) -> Path | None:
-    """From here on the staged data is the server's; where the data before it is kept, as
+def commit(directory: Path, stamp: str) -> Path | None:
+    """From here on the staged data is the server's. Returns where the data before it is kept,
     `replaced-<stamp>`, if there was any.
     """
     staged = directory / STAGED
     _sync(staged / DIRECTORY)
-    with (staged / _READY).open("w") as file:
-        file.write(stamp)
-        file.flush()
-        os.fsync(file.fileno())
+    write_file(staged / _READY, stamp.encode(), durable=True)
     _sync(staged)
     return finish(directory)
 
 
 def finish(directory: Path) -> Path | None:
-    """Carry out a restoration that was decided, forget one that was not; nothing where there is
-    neither.
+    """Carry out a restoration that was committed, remove one that was not, if there is any.
+
+    Returns where the former data is kept, if there was any.
     """
     staged, current, kept = directory / STAGED, directory / DIRECTORY, None
     if (staged / _READY).exists() and (staged / DIRECTORY).exists():
-        (directory / "redis.synced").unlink(missing_ok=True)  # it speaks of the old files
+        (directory / "redis.synced").unlink(missing_ok=True)  # it is about the old files
         kept = directory / f"replaced-{(staged / _READY).read_text()}"
         if current.exists():
             current.rename(kept)
         (staged / DIRECTORY).rename(current)
         _sync(directory)
     for name in (STAGED, CHECKED):
-        clear(directory / name)
+        remove_scratch(directory / name)
     return kept if kept and kept.exists() else None
 
 
-def clear(scratch: Path) -> None:
-    """Remove a directory in which data was tried out, and the server in it, if that outlived
-    whoever started it.
-    """
+def remove_scratch(scratch: Path) -> None:
+    """Remove a directory in which data was tried out, and kill the server that still runs there."""
     if scratch.exists():
-        if is_alive(scratch):
-            with suppress(OSError, ValueError):  # it serves nobody, and may be gone by now
+        if server_runs(scratch):
+            with suppress(OSError, ValueError):  # it has no clients, and may be gone by now
                 os.kill(int((scratch / "redis.pid").read_text()), signal.SIGKILL)
         shutil.rmtree(scratch, ignore_errors=True)
 
