@@ -19,7 +19,7 @@ from octet.project import trust
 from octet.project.repository import load_project
 
 from .machine import EVENTS, GUARD, PAYLOADS, Machine
-from .test_failures import assert_failure_policy, run_in_time
+from .test_cold import assert_failure_policy, run_in_time
 from .test_pipe import ODD_PAYLOADS
 
 

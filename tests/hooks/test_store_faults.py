@@ -18,7 +18,7 @@ from tests.support.scripted_redis import ScriptedRedis
 from octet.store import embedded
 
 from .machine import EVENTS, GUARD, Machine
-from .test_failures import run_in_time
+from .test_cold import run_in_time
 from .test_service import whole as whole
 
 Write = Callable[[], bool]
