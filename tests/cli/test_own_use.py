@@ -68,7 +68,7 @@ def test_queue(shop: Shop) -> None:
     assert shop.run("queue", "len", "analysis").out == "1\n"
     assert shop.json("queue", "pop", "analysis")["value"] == 42
     for command in ("reserve", "pop"):
-        assert "nothing" in shop.refuses("queue", command, "analysis")
+        assert "has no item" in shop.refuses("queue", command, "analysis")
     assert shop.json("queue", "wait", "analysis", "--wait", "0s")["done"] == 3
     assert [row["queue"] for row in shop.json("queue", "list")] == ["analysis"]
     shop.run("queue", "delete", "analysis")

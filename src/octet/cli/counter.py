@@ -4,118 +4,71 @@ from __future__ import annotations
 
 import click
 
-from octet.base.errors import NothingThere
-from octet.cli._common.output import emit, json_option, table
-from octet.cli.own_use import WAIT, run_option, space, ttl_option, wait_option
+from octet.cli._common.output import table
+from octet.cli._common.primitives import Output, Verbs, wait_option
+from octet.patterns.counter import Counter
+from octet.patterns.runs import Space
 
-name_argument = click.argument("name")
-by_option = click.option("--by", type=int, default=1, show_default=True)
-
-
-@click.group()
-def counter_group() -> None:
-    """Counters: incr, decr, get, set, reset, wait, list, delete."""
-
-
-@counter_group.command("incr")
-@name_argument
-@by_option
-@ttl_option
-@run_option
-@json_option
-def incr(name: str, by: int, ttl_s: float | None, run: str | None, as_json: bool) -> None:
-    """Add, and print the sum."""
-    with space(run) as where:
-        _print(name, where.counter(name, ttl_s=ttl_s).incr(by), as_json)
-
-
-@counter_group.command("decr")
-@name_argument
-@by_option
-@ttl_option
-@run_option
-@json_option
-def decr(name: str, by: int, ttl_s: float | None, run: str | None, as_json: bool) -> None:
-    """Subtract, and print the difference."""
-    with space(run) as where:
-        _print(name, where.counter(name, ttl_s=ttl_s).decr(by), as_json)
-
-
-@counter_group.command("get")
-@name_argument
-@run_option
-@json_option
-def get(name: str, run: str | None, as_json: bool) -> None:
-    """The number; 0 where nobody has counted yet."""
-    with space(run) as where:
-        _print(name, where.counter(name).get(), as_json)
-
-
-@counter_group.command("set", context_settings={"ignore_unknown_options": True})
-@name_argument
-@click.argument("value", type=int)
-@ttl_option
-@run_option
-@json_option
-def set_counter(name: str, value: int, ttl_s: float | None, run: str | None, as_json: bool) -> None:
-    """Set the number."""
-    with space(run) as where:
-        where.counter(name, ttl_s=ttl_s).set(value)
-    _print(name, value, as_json)
-
-
-@counter_group.command("reset")
-@name_argument
-@ttl_option
-@run_option
-@json_option
-def reset(name: str, ttl_s: float | None, run: str | None, as_json: bool) -> None:
-    """Set it to 0."""
-    with space(run) as where:
-        where.counter(name, ttl_s=ttl_s).reset()
-    _print(name, 0, as_json)
-
-
-@counter_group.command("wait")
-@name_argument
-@click.option(
-    "--until", type=int, required=True, metavar="N", help="Until the number is N or more."
+by_option = click.option("--by", type=int, default=1, show_default=True, help="How many.")
+counter_group = Verbs(
+    "counter", Space.counter, "Counters: incr, decr, get, set, reset, wait, list, delete."
 )
-@wait_option(WAIT, "For at most so long.")
-@run_option
-@json_option
-def wait(name: str, until: int, wait_s: float, run: str | None, as_json: bool) -> None:
-    """Wait until the number is N or more; at once where it is."""
-    with space(run) as where:
-        _print(name, where.counter(name).wait(until, wait_s=wait_s), as_json)
+counter_group.deletion("delete", "deleted", "Delete a counter.")
 
 
-@counter_group.command("list")
-@run_option
-@json_option
-def list_counters(run: str | None, as_json: bool) -> None:
-    """Every counter."""
-    with space(run) as where:
-        found = [(name, where.counter(name).get()) for name in where.names("counter")]
-    rows = [[name, str(value)] for name, value in found]
-    emit(
-        [{"counter": n, "value": v} for n, v in found],
-        table(["COUNTER", "VALUE"], rows) if rows else "no counters",
-        as_json,
+@counter_group.verb("incr", ttl=True)
+@by_option
+def incr(counter: Counter, by: int) -> Output:
+    """Add, and print the sum."""
+    return _shown(counter, counter.incr(by))
+
+
+@counter_group.verb("decr", ttl=True)
+@by_option
+def decr(counter: Counter, by: int) -> Output:
+    """Subtract, and print the difference."""
+    return _shown(counter, counter.decr(by))
+
+
+@counter_group.verb("get")
+def get(counter: Counter) -> Output:
+    """Print the number; 0 for a missing counter."""
+    return _shown(counter, counter.get())
+
+
+@counter_group.verb("set", ttl=True, context_settings={"ignore_unknown_options": True})
+@click.argument("value", type=int)
+def set_counter(counter: Counter, value: int) -> Output:
+    """Set the number."""
+    counter.set(value)
+    return _shown(counter, value)
+
+
+@counter_group.verb("reset", ttl=True)
+def reset(counter: Counter) -> Output:
+    """Set the number to 0."""
+    counter.reset()
+    return _shown(counter, 0)
+
+
+@counter_group.verb("wait")
+@click.option("--until", type=int, required=True, metavar="N", help="The number to wait for.")
+@wait_option()
+def wait(counter: Counter, until: int, wait_s: float) -> Output:
+    """Wait until the number is N or more."""
+    return _shown(counter, counter.wait(until, wait_s=wait_s))
+
+
+@counter_group.verb("list", named=False)
+def list_counters(space: Space) -> Output:
+    """List all counters."""
+    found = [(name, space.counter(name).get()) for name in space.names("counter")]
+    shown = table(["COUNTER", "VALUE"], [[name, str(value)] for name, value in found])
+    return Output(
+        [{"counter": name, "value": value} for name, value in found],
+        shown if found else "no counters",
     )
 
 
-@counter_group.command("delete")
-@name_argument
-@run_option
-@json_option
-def delete(name: str, run: str | None, as_json: bool) -> None:
-    """Delete a counter."""
-    with space(run) as where:
-        if not where.counter(name).delete():
-            raise NothingThere(f"there is no counter {name}")
-    emit({"counter": name, "deleted": True}, f"deleted counter {name}", as_json)
-
-
-def _print(name: str, value: int, as_json: bool) -> None:
-    emit({"counter": name, "value": value}, str(value), as_json)
+def _shown(counter: Counter, value: int) -> Output:
+    return Output({"counter": counter.name, "value": value}, str(value))

@@ -5,140 +5,81 @@ from __future__ import annotations
 import click
 
 from octet.base.text import plain
-from octet.cli._common.caller import caller
-from octet.cli._common.context import opened
-from octet.cli._common.output import emit, json_option
-from octet.cli.own_use import run_option, show, space, ttl_option
-from octet.patterns.errors import MAX_FAIL_FAST, ReportedError
+from octet.cli._common.primitives import Output, Verbs, show
+from octet.patterns.errors import MAX_FAIL_FAST, ErrorCount, Errors, ReportedError
+from octet.patterns.runs import Space
 
-name_argument = click.argument("name")
-
-
-@click.group()
-def errors_group() -> None:
-    """Errors that many report: add, list, count, check, limit, clear."""
-
-
-@errors_group.command("add")
-@name_argument
-@click.argument("texts", metavar="TEXT…", nargs=-1, required=True)
-@click.option("--item", default="", help="What it is about.")
-@click.option(
-    "--fail-fast",
-    type=click.IntRange(0, MAX_FAIL_FAST),
-    metavar="N",
-    help="N errors stop the work; 0: however many.",
+errors_group = Verbs(
+    "errors", Space.errors, "Errors that many report: add, list, count, check, limit, clear."
 )
-@ttl_option
-@run_option
-@json_option
+number = click.IntRange(0, MAX_FAIL_FAST)
+
+
+@errors_group.verb("add", ttl=True)
+@click.argument("texts", metavar="TEXT…", nargs=-1, required=True)
+@click.option("--item", default="", help="The item that they are about.")
+@click.option(
+    "--fail-fast", type=number, metavar="N", help="N errors stop the work; 0: no number does."
+)
 def add(
-    name: str,
-    texts: tuple[str, ...],
-    item: str,
-    fail_fast: int | None,
-    ttl_s: float | None,
-    run: str | None,
-    as_json: bool,
-) -> int:
-    """Report errors. Exit code 1 when so many have come that the work is to stop: begin nothing new
-    then.
-    """
-    with opened() as octet:
-        worker, where = caller(octet).id, octet.run(run) if run else octet
-        found = where.errors(name, ttl_s=ttl_s).add(
-            *texts, item=item, by=worker, fail_fast=fail_fast
-        )
-    emit(
-        {"errors": name, "count": found.count, "stopped": found.stopped},
-        _line(found.count, found.stopped),
-        as_json,
-    )
-    return int(found.stopped)
+    errors: Errors, worker: str, texts: tuple[str, ...], item: str, fail_fast: int | None
+) -> Output:
+    """Report errors. Exit code 1 when the errors stop the work: begin nothing new then."""
+    found = errors.add(*texts, item=item, by=worker, fail_fast=fail_fast)
+    return _counted(errors, found)._replace(code=int(found.stopped))
 
 
-@errors_group.command("list")
-@name_argument
+@errors_group.verb("list")
 @click.option(
     "-n",
     "count",
     type=click.IntRange(1, 10_000),
     default=100,
     show_default=True,
-    help="The last so many.",
+    help="Maximum number of errors, the last ones.",
 )
-@run_option
-@json_option
-def list_errors(name: str, count: int, run: str | None, as_json: bool) -> None:
-    """The errors, oldest first."""
-    with space(run) as where:
-        found = where.errors(name).list(count)
-    emit(found, "\n".join(map(_shown, found)) or "no errors", as_json)
+def list_errors(errors: Errors, count: int) -> Output:
+    """Show the errors, oldest first."""
+    found = errors.list(count)
+    return Output(found, "\n".join(map(_shown, found)) or "no errors")
 
 
-@errors_group.command("count")
-@name_argument
-@run_option
-@json_option
-def count_errors(name: str, run: str | None, as_json: bool) -> None:
-    """How many there were."""
-    with space(run) as where:
-        found = where.errors(name).count()
-    emit(
-        {"errors": name, "count": found.count, "stopped": found.stopped}, str(found.count), as_json
-    )
+@errors_group.verb("count")
+def count_errors(errors: Errors) -> Output:
+    """Print the number of errors ever reported."""
+    found = errors.count()
+    return _counted(errors, found)._replace(text=str(found.count))
 
 
-@errors_group.command("check")
-@name_argument
+@errors_group.verb("check")
 @click.option(
-    "--fail-fast",
-    type=click.IntRange(0, MAX_FAIL_FAST),
-    default=0,
-    metavar="N",
-    help="Stop at N, whatever was set.",
+    "--fail-fast", type=number, default=0, metavar="N", help="Refuse at N, whatever the limit is."
 )
-@run_option
-@json_option
-def check(name: str, fail_fast: int, run: str | None, as_json: bool) -> None:
-    """Whether the work may go on: exit code 1 when the errors stop it."""
-    with space(run) as where:
-        found = where.errors(name).check(fail_fast)
-    emit({"errors": name, "count": found, "stopped": False}, _line(found, stopped=False), as_json)
+def check(errors: Errors, fail_fast: int) -> Output:
+    """Check that the work may go on: exit code 1 when the errors stop it."""
+    return _counted(errors, ErrorCount(errors.check(fail_fast), stopped=False))
 
 
-@errors_group.command("limit")
-@name_argument
-@click.argument("fail_fast", metavar="N", type=click.IntRange(0, MAX_FAIL_FAST))
-@ttl_option
-@run_option
-@json_option
-def limit(name: str, fail_fast: int, ttl_s: float | None, run: str | None, as_json: bool) -> None:
-    """N errors stop the work, those that have come included; 0: none does."""
-    with space(run) as where:
-        found = where.errors(name, ttl_s=ttl_s).limit(fail_fast)
-    emit(
-        {"errors": name, "count": found.count, "stopped": found.stopped},
-        _line(found.count, found.stopped),
-        as_json,
-    )
+@errors_group.verb("limit", ttl=True)
+@click.argument("fail_fast", metavar="N", type=number)
+def limit(errors: Errors, fail_fast: int) -> Output:
+    """Let N errors stop the work, earlier ones included; 0: no number does."""
+    return _counted(errors, errors.limit(fail_fast))
 
 
-@errors_group.command("clear")
-@name_argument
-@run_option
-@json_option
-def clear(name: str, run: str | None, as_json: bool) -> None:
-    """Delete the errors and their limit, also before there are any."""
-    with space(run) as where:
-        gone = where.errors(name).clear()
-    emit({"errors": name, "cleared": gone}, f"cleared {gone} errors", as_json)
+@errors_group.verb("clear")
+def clear(errors: Errors) -> Output:
+    """Delete the errors and their limit, even if there are none yet."""
+    gone = errors.clear()
+    return Output({"errors": errors.name, "cleared": gone}, f"cleared {gone} errors")
 
 
-def _line(count: int, stopped: bool) -> str:
-    return f"{count} errors: the work is to stop" if stopped else f"{count} errors"
+def _counted(errors: Errors, found: ErrorCount) -> Output:
+    data = {"errors": errors.name, "count": found.count, "stopped": found.stopped}
+    end = ": the work is to stop" if found.stopped else ""
+    return Output(data, f"{found.count} errors{end}")
 
 
-def _shown(report: ReportedError) -> str:
-    about = f" ({show(report.item, 120)})" if report.item is not None else ""
-    return f"{plain(report.by, 80)}{': ' if report.by else ''}{plain(report.text, 500)}{about}"
+def _shown(error: ReportedError) -> str:
+    about = f" ({show(error.item, 120)})" if error.item is not None else ""
+    return f"{plain(error.by, 80)}{': ' if error.by else ''}{plain(error.text, 500)}{about}"

@@ -2,120 +2,101 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from octet.base.errors import NothingThere, Refused
 from octet.base.text import plain
 from octet.cli._common.durations import Duration
-from octet.cli._common.output import emit, json_option, table
-from octet.cli.own_use import (
+from octet.cli._common.output import table
+from octet.cli._common.primitives import (
     MAX_SHOWN,
-    WAIT,
-    read_value,
-    run_option,
+    Output,
+    Verbs,
+    one_value,
     show,
-    space,
     text_option,
     wait_option,
 )
+from octet.patterns.runs import Space
 
 key_argument = click.argument("key")
 MISSING = object()
+kv_group = Verbs("kv", None, "Values under keys: put, get, take, wait, list, delete.")
 
 
-@click.group()
-def kv_group() -> None:
-    """Messages under keys: put, get, take, wait, list, delete."""
-
-
-@kv_group.command("put")
+@kv_group.verb("put")
 @key_argument
-@click.argument("value")
+@click.argument("value", callback=one_value)
 @click.option(
     "--ttl",
-    "ttl_s",
+    "ttl",
     type=Duration(never=True),
     default="24h",
     show_default=True,
     metavar="TIME",
-    help="Or never.",
+    help="Time to live, or never.",
 )
-@click.option("--new", is_flag=True, help="Only where there is none.")
+@click.option("--new", is_flag=True, help="Refuse if the key has a value.")
 @text_option
-@run_option
-@json_option
-def put(
-    key: str, value: str, ttl_s: float, new: bool, as_text: bool, run: str | None, as_json: bool
-) -> None:
-    """Leave VALUE (JSON or text) under KEY."""
-    found = read_value(value, as_text)
-    with space(run) as where:
-        if not where.kv.put(key, found, ttl_s=ttl_s, new=new):
-            raise Refused(f"there is a value under {key} already: `octet kv get {key}`")
-    emit({"key": key, "value": found}, f"left under {key}", as_json)
+def put(space: Space, key: str, value: Any, ttl: float, new: bool) -> Output:
+    """Store VALUE (JSON or text) under KEY."""
+    if not space.kv.put(key, value, ttl_s=ttl, new=new):
+        raise Refused(f"{key} has a value already: `octet kv get {key}`")
+    return Output({"key": key, "value": value}, f"stored under {key}")
 
 
-@kv_group.command("get")
+@kv_group.verb("get")
 @key_argument
-@run_option
-@json_option
-def get(key: str, run: str | None, as_json: bool) -> None:
-    """The value, which stays."""
-    with space(run) as where:
-        _print(key, where.kv.get(key, MISSING), as_json)
+def get(space: Space, key: str) -> Output:
+    """Print the value, which stays."""
+    return _shown(key, space.kv.get(key, MISSING))
 
 
-@kv_group.command("take")
+@kv_group.verb("take")
 @key_argument
-@run_option
-@json_option
-def take(key: str, run: str | None, as_json: bool) -> None:
-    """The value, which is deleted in the same step: of many that take it, one gets it."""
-    with space(run) as where:
-        _print(key, where.kv.take(key, MISSING), as_json)
+def take(space: Space, key: str) -> Output:
+    """Print the value and delete it, in one step: only one of many takers gets it."""
+    return _shown(key, space.kv.take(key, MISSING))
 
 
-@kv_group.command("wait")
+@kv_group.verb("wait")
 @key_argument
 @click.option("--take", "taken", is_flag=True, help="Delete it in the same step.")
-@wait_option(WAIT, "For at most so long.")
-@run_option
-@json_option
-def wait(key: str, taken: bool, wait_s: float, run: str | None, as_json: bool) -> None:
+@wait_option()
+def wait(space: Space, key: str, taken: bool, wait_s: float) -> Output:
     """Wait until there is a value, and print it."""
-    with space(run) as where:
-        _print(key, where.kv.wait(key, wait_s=wait_s, take=taken), as_json)
+    return _shown(key, space.kv.wait(key, wait_s=wait_s, take=taken))
 
 
-@kv_group.command("list")
+@kv_group.verb("list")
 @click.argument("prefix", default="")
-@run_option
-@json_option
-def list_values(prefix: str, run: str | None, as_json: bool) -> None:
-    """Every value, or those whose keys begin with PREFIX."""
-    with space(run) as where:
-        found = where.kv.list(prefix)
+def list_values(space: Space, prefix: str) -> Output:
+    """List all values, or those whose keys begin with PREFIX."""
+    found = space.kv.list(prefix)
     rows = [
-        [m.key, f"{m.ttl_ms // 1000} s" if m.ttl_ms >= 0 else "never", show(m.value, MAX_SHOWN)]
-        for m in found
+        [
+            one.key,
+            f"{one.ttl_ms // 1000} s" if one.ttl_ms >= 0 else "never",
+            show(one.value, MAX_SHOWN),
+        ]
+        for one in found
     ]
-    emit(found, table(["KEY", "EXPIRES", "VALUE"], rows) if rows else "no values", as_json)
+    return Output(found, table(["KEY", "EXPIRES", "VALUE"], rows) if rows else "no values")
 
 
-@kv_group.command("delete")
+@kv_group.verb("delete")
 @click.argument("keys", metavar="KEY…", nargs=-1, required=True)
-@run_option
-@json_option
-def delete(keys: tuple[str, ...], run: str | None, as_json: bool) -> None:
+def delete(space: Space, keys: tuple[str, ...]) -> Output:
     """Delete values."""
-    with space(run) as where:
-        count = where.kv.delete(*keys)
+    count = space.kv.delete(*keys)
     if not count:
         raise NothingThere(f"there is nothing under {plain(' '.join(keys))}")
-    emit({"deleted": count}, f"deleted {count}", as_json)
+    return Output({"deleted": count}, f"deleted {count}")
 
 
-def _print(key: str, value: object, as_json: bool) -> None:
+def _shown(key: str, value: object) -> Output:
     if value is MISSING:
         raise NothingThere(f"there is nothing under {key}")
-    emit({"key": key, "value": value}, show(value), as_json)
+    return Output({"key": key, "value": value}, show(value))

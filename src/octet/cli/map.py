@@ -2,346 +2,214 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import click
 
 from octet.base.errors import NothingThere
-from octet.cli._common.caller import caller
-from octet.cli._common.context import opened
-from octet.cli._common.durations import Duration
-from octet.cli._common.output import emit, json_option, table
-from octet.cli.own_use import (
-    WAIT,
-    read_lines,
-    read_result,
-    read_value,
-    run_option,
+from octet.cli._common.output import table
+from octet.cli._common.primitives import (
+    Output,
+    Verbs,
+    file_values,
+    lease_option,
+    many_values,
+    result_value,
     show,
-    space,
     text_option,
-    ttl_option,
+    token_argument,
     wait_option,
 )
 from octet.cli.progress import bar, watch_readings
-from octet.patterns.map import (
-    FOREVER_S,
-    MAX_WORKERS,
-    WORK_LEASE_S,
-    ItemResult,
-    Map,
-    Tally,
-    reading_of,
-)
+from octet.patterns.map import MAX_WORKERS, WORK_LEASE_S, ItemResult, Map, Tally, reading_of
 from octet.patterns.queue import LEASE_S, MAX_DELIVERIES
+from octet.patterns.runs import Space
 
-LEASE = f"{LEASE_S / 60:.0f}m"
-name_argument = click.argument("name")
-token_argument = click.argument("token")
 fail_fast_option = click.option(
     "--fail-fast",
     type=click.IntRange(0),
     metavar="N",
-    help="N errors stop the work; 0: however many.",
+    help="N errors stop the work; 0: no number does.",
 )
+map_group = Verbs(
+    "map",
+    Space.map,
+    "Maps, many items done by many workers: start, take, done, fail, extend, wait, results, show, "
+    "retry, list, clear; run does it all here.",
+)
+map_group.deletion("clear", "cleared", "Delete a map with its items, results and errors.")
 
 
-@click.group()
-def map_group() -> None:
-    """Parallel analysis: start, take, done, fail, extend, wait, results, show, retry, list, clear;
-    run does it all here.
-    """
-
-
-@map_group.command("start")
-@name_argument
-@click.argument("items", metavar="ITEM…", nargs=-1, required=True)
+@map_group.verb("start", ttl=True)
+@click.argument("items", metavar="ITEM…", nargs=-1, required=True, callback=many_values)
 @text_option
 @fail_fast_option
-@ttl_option
-@run_option
-@json_option
-def start(
-    name: str, items: tuple[str, ...], as_text: bool, fail_fast: int | None, ttl_s: float | None, run: str | None, as_json: bool
-) -> None:  # fmt: skip
-    """Put each ITEM (JSON or text) in; `-` stands for the lines of standard input. One that is
-    there already is passed over.
+def start(mapped: Map, items: Sequence[Any], fail_fast: int | None) -> Output:
+    """Add each ITEM (JSON or text); `-` stands for the lines of standard input. Existing items are
+    skipped.
     """
-    found = [
-        read_value(text, as_text)
-        for item in items
-        for text in (read_lines() if item == "-" else [item])
-    ]
-    if not found:
+    if not items:
         raise NothingThere("standard input has no lines: nothing was started")
-    with space(run) as where:
-        mapped = where.map(name, ttl_s=ttl_s)
-        if fail_fast is not None:
-            mapped.errors.limit(fail_fast)
-        new, total = mapped.start(found), mapped.tally().total
-    emit(
-        {"map": name, "new": new, "total": total},
-        f"{new} new items in {name}, {total} in all",
-        as_json,
+    if fail_fast is not None:
+        mapped.errors.limit(fail_fast)
+    new, total = mapped.start(items), mapped.tally().total
+    return Output(
+        {"map": mapped.name, "new": new, "total": total},
+        f"{new} new items in {mapped.name}, {total} in all",
     )
 
 
-@map_group.command("take")
-@name_argument
-@wait_option("0s", "Wait for an item that others may give back.")
-@click.option(
-    "--lease",
-    "lease_s",
-    type=Duration(),
-    default=LEASE,
-    show_default=True,
-    metavar="TIME",
-    help="Yours alone for so long.",
-)
+@map_group.verb("take", ttl=True)
+@wait_option("0s", "Wait for an item that another worker may return.")
+@lease_option(LEASE_S)
 @click.option(
     "--max-deliveries",
     type=click.IntRange(1, 1000),
     default=MAX_DELIVERIES,
     show_default=True,
-    help="Then it has failed.",
+    help="After so many it has failed.",
 )
-@ttl_option
-@run_option
-@json_option
-def take(
-    name: str,
-    wait_s: float,
-    lease_s: float,
-    max_deliveries: int,
-    ttl_s: float | None,
-    run: str | None,
-    as_json: bool,
-) -> None:
-    """Take the next item: the item, then its token on a line of its own. Show that to done or fail."""
-    with opened() as octet:
-        worker, where = caller(octet).id, octet.run(run) if run else octet
-        item = where.map(name, ttl_s=ttl_s).take(
-            wait_s=wait_s, lease_s=lease_s, max_deliveries=max_deliveries, worker=worker
-        )
-    emit({**asdict(item), "map": name}, f"{show(item.value)}\ntoken {item.token}", as_json)
+def take(mapped: Map, worker: str, wait_s: float, lease_s: float, max_deliveries: int) -> Output:
+    """Lease the next item: prints it, then its token on a line of its own, which done and fail
+    take.
+    """
+    item = mapped.take(wait_s=wait_s, lease_s=lease_s, max_deliveries=max_deliveries, worker=worker)
+    return Output({**asdict(item), "map": mapped.name}, f"{show(item.value)}\ntoken {item.token}")
 
 
-@map_group.command("done")
-@name_argument
+@map_group.verb("done", ttl=True)
 @token_argument
-@click.argument("result")
+@click.argument("result", callback=result_value)
 @text_option
-@ttl_option
-@run_option
-@json_option
-def done(
-    name: str,
-    token: str,
-    result: str,
-    as_text: bool,
-    ttl_s: float | None,
-    run: str | None,
-    as_json: bool,
-) -> None:
-    """An item is done: RESULT is JSON or text, `-` all of standard input."""
-    value = read_result(result, as_text)
-    with space(run) as where:
-        left = where.map(name, ttl_s=ttl_s).done(token, value)
-    emit({"map": name, "token": token, "left": left}, f"done, {left} are left", as_json)
+def done(mapped: Map, token: str, result: Any) -> Output:
+    """Store an item's RESULT (JSON or text; `-`: all of standard input)."""
+    left = mapped.done(token, result)
+    return Output({"map": mapped.name, "token": token, "left": left}, f"done, {left} are left")
 
 
-@map_group.command("fail")
-@name_argument
+@map_group.verb("fail", ttl=True)
 @token_argument
 @click.argument("reason")
-@click.option("--again", is_flag=True, help="Give it back: somebody shall try once more.")
-@ttl_option
-@run_option
-@json_option
-def fail(
-    name: str,
-    token: str,
-    reason: str,
-    again: bool,
-    ttl_s: float | None,
-    run: str | None,
-    as_json: bool,
-) -> None:
-    """An item failed; REASON goes to the errors of the same name."""
-    with space(run) as where:
-        mapped = where.map(name, ttl_s=ttl_s)
-        back = mapped.release(token, reason) if again else False
-        if not again:
-            mapped.fail(token, reason)
-    line = (
-        "it goes back to the others"
-        if back
-        else f"it has failed: `octet map retry {name}` puts it in again"
+@click.option("--again", is_flag=True, help="Return it for another try.")
+def fail(mapped: Map, token: str, reason: str, again: bool) -> Output:
+    """Mark an item as failed, and add REASON to the errors of the same name."""
+    back = mapped.release(token, reason) if again else False
+    if not again:
+        mapped.fail(token, reason)
+    failed = f"it has failed: `octet map retry {mapped.name}` adds it again"
+    return Output(
+        {"map": mapped.name, "token": token, "returned": back},
+        "returned for another worker" if back else failed,
     )
-    emit({"map": name, "token": token, "returned": back}, line, as_json)
 
 
-@map_group.command("extend")
-@name_argument
+@map_group.verb("extend", ttl=True)
 @token_argument
-@click.option(
-    "--lease",
-    "lease_s",
-    type=Duration(),
-    default=LEASE,
-    show_default=True,
-    metavar="TIME",
-    help="From now on.",
-)
-@ttl_option
-@run_option
-@json_option
-def extend(
-    name: str, token: str, lease_s: float, ttl_s: float | None, run: str | None, as_json: bool
-) -> None:
-    """Go on with an item: its lease ends so long from now."""
-    with space(run) as where:
-        until = where.map(name, ttl_s=ttl_s).queue.extend(token, lease_s)
-    emit({"map": name, "token": token, "until_ms": until}, f"yours for {lease_s:g} s more", as_json)
+@lease_option(LEASE_S, "The lease from now on.")
+def extend(mapped: Map, token: str, lease_s: float) -> Output:
+    """Extend the item's lease."""
+    until_ms = mapped.queue.extend(token, lease_s)
+    return Output(
+        {"map": mapped.name, "token": token, "until_ms": until_ms}, f"yours for {lease_s:g} s more"
+    )
 
 
-@map_group.command("wait")
-@name_argument
-@wait_option(WAIT, "For at most so long.")
-@run_option
-@json_option
-def wait(name: str, wait_s: float, run: str | None, as_json: bool) -> int:
-    """Wait until every item has its result or error, or errors stop the work. Exit code 1 where one
-    failed.
+@map_group.verb("wait")
+@wait_option()
+def wait(mapped: Map, wait_s: float) -> Output:
+    """Wait until every item has its result or error, or the errors stop the work. Exit code 1 if an
+    item failed.
     """
-    with space(run) as where:
-        results = where.map(name).wait(wait_s=wait_s)
-    return _end(name, results, as_json)
+    return _ended(mapped, mapped.wait(wait_s=wait_s))
 
 
-@map_group.command("results")
-@name_argument
-@run_option
-@json_option
-def results(name: str, run: str | None, as_json: bool) -> None:
-    """What is done or failed so far, in the order of the items; with --json worker and time too."""
-    with space(run) as where:
-        mapped = where.map(name)
-        mapped.tally()
-        found = mapped.results()
-    emit(found, _lines(found) or f"map {name} has no results yet", as_json)
+@map_group.verb("results")
+def results(mapped: Map) -> Output:
+    """Show the results and errors so far, in the order of the items; with --json workers and times."""
+    mapped.tally()
+    found = mapped.results()
+    return Output(found, _lines(found) or f"map {mapped.name} has no results yet")
 
 
-@map_group.command("show")
-@name_argument
+@map_group.verb("show")
 @click.option("--watch", is_flag=True, help="Live, until it is done or Ctrl-C.")
-@run_option
-@json_option
-def show_map(name: str, watch: bool, run: str | None, as_json: bool) -> None:
-    """How it stands."""
-    with space(run) as where:
-        mapped = where.map(name)
-        if watch and not as_json:
-            watch_readings(lambda: reading_of(name, mapped.tally()))
-            return
-        found = mapped.tally()
-    emit(
-        {"map": name, **asdict(found), "left": found.left},
-        f"{bar(reading_of(name, found))}\n{_stands(found)}",
-        as_json,
+def show_map(mapped: Map, watch: bool, as_json: bool) -> Iterator[Output]:
+    """Show the map's items by state."""
+    if watch and not as_json:
+        watch_readings(lambda: reading_of(mapped.name, mapped.tally()))
+        return
+    found = mapped.tally()
+    yield Output(
+        {"map": mapped.name, **asdict(found), "left": found.left},
+        f"{bar(reading_of(mapped.name, found))}\n{_by_state(found)}",
     )
 
 
-@map_group.command("retry")
-@name_argument
-@ttl_option
-@run_option
-@json_option
-def retry(name: str, ttl_s: float | None, run: str | None, as_json: bool) -> None:
-    """Put what failed in again. Its errors stay until `octet errors clear`."""
-    with space(run) as where:
-        count = where.map(name, ttl_s=ttl_s).retry()
+@map_group.verb("retry", ttl=True)
+def retry(mapped: Map) -> Output:
+    """Add the failed items again. Their errors stay until `octet errors clear`."""
+    count = mapped.retry()
     if not count:
-        raise NothingThere(f"map {name} has no item that failed")
-    emit({"map": name, "again": count}, f"put {count} in again", as_json)
+        raise NothingThere(f"map {mapped.name} has no item that failed")
+    return Output({"map": mapped.name, "again": count}, f"added {count} again")
 
 
-@map_group.command("list")
-@run_option
-@json_option
-def list_maps(run: str | None, as_json: bool) -> None:
-    """Every map and how it stands."""
-    with space(run) as where:
-        found = [(name, where.map(name).tally()) for name in where.names("map")]
+@map_group.verb("list", named=False)
+def list_maps(space: Space) -> Output:
+    """List all maps with their items by state."""
+    found = [(name, space.map(name).tally()) for name in space.names("map")]
     rows = [[name, *map(str, (t.total, t.done, t.failed, t.ready, t.leased))] for name, t in found]
-    shown = (
-        table(["MAP", "TOTAL", "DONE", "FAILED", "READY", "LEASED"], rows) if rows else "no maps"
+    shown = table(["MAP", "TOTAL", "DONE", "FAILED", "READY", "LEASED"], rows)
+    return Output(
+        [{"map": name, **asdict(tally)} for name, tally in found], shown if rows else "no maps"
     )
-    emit([{"map": name, **asdict(tally)} for name, tally in found], shown, as_json)
 
 
-@map_group.command("clear")
-@name_argument
-@run_option
-@json_option
-def clear(name: str, run: str | None, as_json: bool) -> None:
-    """Delete a map with its items, results and errors."""
-    with space(run) as where:
-        if not where.map(name).clear():
-            raise NothingThere(f"there is no map {name}")
-    emit({"map": name, "cleared": True}, f"cleared map {name}", as_json)
-
-
-@map_group.command("run")
-@name_argument
+@map_group.verb("run", ttl=True)
 @click.argument("command", metavar="-- COMMAND…", nargs=-1, type=click.UNPROCESSED)
 @click.option(
     "--items",
     metavar="-|FILE",
     type=click.File(errors="surrogateescape"),
-    help="Put its lines in first.",
+    callback=file_values,
+    help="Add the lines of a file first.",
 )
-@click.option("--workers", type=click.IntRange(1, MAX_WORKERS), default=3, show_default=True)
 @click.option(
-    "--lease",
-    "lease_s",
-    type=Duration(),
-    default=f"{WORK_LEASE_S:.0f}s",
+    "--workers",
+    type=click.IntRange(1, MAX_WORKERS),
+    default=3,
     show_default=True,
-    metavar="TIME",
+    help="How many run at once.",
 )
+@lease_option(WORK_LEASE_S, "How soon another worker gets the item of one that was killed.")
 @fail_fast_option
 @text_option
-@ttl_option
-@run_option
-@json_option
-def run_map(name: str, command: tuple[str, ...], items: Any, workers: int, **options: Any) -> int:
+def run_map(
+    mapped: Map,
+    command: tuple[str, ...],
+    items: Sequence[Any],
+    workers: int,
+    lease_s: float,
+    fail_fast: int | None,
+) -> Output:
     """Run a command for each item, and print the results. `{}` in its words stands for the item,
     which is on its standard input too.
 
-    What it prints is the result. The words go to no shell; write `-- sh -c '…'` for one. Exit code
-    1 where an item failed.
+    Its output is the result. Its words go to no shell; write `-- sh -c '…'` for one. Exit code 1 if
+    an item failed.
     """
-    read = [read_value(line, options["as_text"]) for line in read_lines(items)] if items else []
-    with space(options["run"]) as where:
-        mapped: Map = where.map(name, ttl_s=options["ttl_s"])
-        if not read:
-            mapped.tally()
-        found = mapped.run(
-            read, command, workers=workers, lease_s=options["lease_s"], fail_fast=options["fail_fast"], wait_s=FOREVER_S
-        )  # fmt: skip
-    return _end(name, found, options["as_json"])
+    if not items:
+        mapped.tally()
+    found = mapped.run(items, command, workers=workers, lease_s=lease_s, fail_fast=fail_fast)
+    return _ended(mapped, found)
 
 
-def _end(name: str, found: list[ItemResult], as_json: bool) -> int:
-    failed = [result for result in found if result.error is not None]
-    emit(
-        found,
-        f"map {name}: {len(found) - len(failed)} done, {len(failed)} failed\n{_lines(found)}",
-        as_json,
-    )
-    return int(bool(failed))
+def _ended(mapped: Map, found: list[ItemResult]) -> Output:
+    failed = sum(result.error is not None for result in found)
+    text = f"map {mapped.name}: {len(found) - failed} done, {failed} failed\n{_lines(found)}"
+    return Output(found, text, int(bool(failed)))
 
 
 def _lines(found: list[ItemResult]) -> str:
@@ -352,7 +220,7 @@ def _lines(found: list[ItemResult]) -> str:
     return table(["ITEM", "RESULT"], rows) if rows else ""
 
 
-def _stands(found: Tally) -> str:
+def _by_state(found: Tally) -> str:
     return (
         f"{found.done} done, {found.failed} failed, {found.leased} with workers, {found.ready} "
         "ready"

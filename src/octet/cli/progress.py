@@ -4,129 +4,73 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 import click
 
-from octet.base.errors import NothingThere
 from octet.base.text import plain
-from octet.cli._common.output import emit, json_option
-from octet.cli.own_use import WAIT, run_option, space, ttl_option, wait_option
-from octet.patterns.progress import Reading
+from octet.cli._common.output import emit
+from octet.cli._common.primitives import Output, Verbs, wait_option
+from octet.patterns.progress import Progress, Reading
+from octet.patterns.runs import Space
 
 WIDTH = 24
 DRAW_EVERY_S = 0.5
-name_argument = click.argument("name")
-total_option = click.option("--total", type=click.IntRange(0), metavar="N", help="Of how many.")
-note_option = click.option("--note", default="", help="A few words on it.")
+total_option = click.option("--total", type=click.IntRange(0), metavar="N", help="The total.")
+note_option = click.option("--note", default="", help="A short note.")
+progress_group = Verbs("progress", Space.progress, "Progress: set, add, show, wait, list, delete.")
+progress_group.deletion("delete", "deleted", "Delete a progress.")
 
 
-@click.group()
-def progress_group() -> None:
-    """Progress: set, add, show, wait, list, delete."""
-
-
-@progress_group.command("set")
-@name_argument
+@progress_group.verb("set", ttl=True)
 @click.argument("current", type=click.IntRange(0))
 @total_option
 @note_option
-@ttl_option
-@run_option
-@json_option
-def set_progress(
-    name: str,
-    current: int,
-    total: int | None,
-    note: str,
-    ttl_s: float | None,
-    run: str | None,
-    as_json: bool,
-) -> None:
-    """The work is so far."""
-    with space(run) as where:
-        _print(where.progress(name, ttl_s=ttl_s).set(current, total=total, note=note), as_json)
+def set_progress(progress: Progress, current: int, total: int | None, note: str) -> Output:
+    """Set the amount that is done."""
+    return _shown(progress.set(current, total=total, note=note))
 
 
-@progress_group.command("add", context_settings={"ignore_unknown_options": True})
-@name_argument
+@progress_group.verb("add", ttl=True, context_settings={"ignore_unknown_options": True})
 @click.argument("by", type=int, default=1)
 @total_option
 @note_option
-@ttl_option
-@run_option
-@json_option
-def add(
-    name: str,
-    by: int,
-    total: int | None,
-    note: str,
-    ttl_s: float | None,
-    run: str | None,
-    as_json: bool,
-) -> None:
-    """The work is so much further."""
-    with space(run) as where:
-        _print(where.progress(name, ttl_s=ttl_s).add(by, total=total, note=note), as_json)
+def add(progress: Progress, by: int, total: int | None, note: str) -> Output:
+    """Add to the amount that is done."""
+    return _shown(progress.add(by, total=total, note=note))
 
 
-@progress_group.command("show")
-@name_argument
+@progress_group.verb("show")
 @click.option(
-    "--watch", is_flag=True, help="Live, until it is done or Ctrl-C; with --json one line a change."
+    "--watch", is_flag=True, help="Live, until it is done or Ctrl-C; with --json a line a change."
 )
-@run_option
-@json_option
-def show_progress(name: str, watch: bool, run: str | None, as_json: bool) -> None:
-    """How far the work is."""
-    with space(run) as where:
-        progress = where.progress(name)
-        if watch and not as_json:
-            watch_readings(progress.read)
-        else:
-            for reading in progress.watch() if watch else [progress.read()]:
-                _print(reading, as_json)
+def show_progress(progress: Progress, watch: bool, as_json: bool) -> Iterator[Output]:
+    """Show the progress."""
+    if watch and not as_json:
+        watch_readings(progress.read)
+        return
+    for reading in progress.watch() if watch else [progress.read()]:
+        yield _shown(reading)
 
 
-@progress_group.command("wait")
-@name_argument
-@wait_option(WAIT, "For at most so long.")
-@run_option
-@json_option
-def wait(name: str, wait_s: float, run: str | None, as_json: bool) -> None:
+@progress_group.verb("wait")
+@wait_option()
+def wait(progress: Progress, wait_s: float) -> Output:
     """Wait until the total is reached."""
-    with space(run) as where:
-        _print(where.progress(name).wait(wait_s=wait_s), as_json)
+    return _shown(progress.wait(wait_s=wait_s))
 
 
-@progress_group.command("list")
-@run_option
-@json_option
-def list_progress(run: str | None, as_json: bool) -> None:
-    """Every progress."""
-    with space(run) as where:
-        found = [where.progress(name).read() for name in where.names("progress")]
-    emit(
-        [facts(reading) for reading in found], "\n".join(map(bar, found)) or "no progress", as_json
-    )
-
-
-@progress_group.command("delete")
-@name_argument
-@run_option
-@json_option
-def delete(name: str, run: str | None, as_json: bool) -> None:
-    """Delete a progress."""
-    with space(run) as where:
-        if not where.progress(name).delete():
-            raise NothingThere(f"there is no progress {name}")
-    emit({"progress": name, "deleted": True}, f"deleted progress {name}", as_json)
+@progress_group.verb("list", named=False)
+def list_progress(space: Space) -> Output:
+    """List all progress."""
+    found = [space.progress(name).read() for name in space.names("progress")]
+    return Output(list(map(facts, found)), "\n".join(map(bar, found)) or "no progress")
 
 
 def facts(reading: Reading) -> dict[str, Any]:
-    """A reading for programs."""
+    """A reading as data for programs."""
     own = {field: value for field, value in asdict(reading).items() if field != "base"}
     return {
         **own,
@@ -152,9 +96,7 @@ def bar(reading: Reading) -> str:
 
 
 def watch_readings(read: Callable[[], Reading]) -> None:
-    """Draw a reading live until it is done; a line for each change where standard output is no
-    terminal.
-    """
+    """Draw a reading live until it is done; without a terminal, print a line for each change."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -179,5 +121,5 @@ def _follow(read: Callable[[], Reading], reading: Reading) -> None:
             emit(None, bar(reading), False)
 
 
-def _print(reading: Reading, as_json: bool) -> None:
-    emit(facts(reading), bar(reading), as_json)
+def _shown(reading: Reading) -> Output:
+    return Output(facts(reading), bar(reading))
