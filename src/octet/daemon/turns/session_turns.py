@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from octet.daemon.turns.waiter import ProjectPlace, Waiter, read_client_status
+from octet.daemon.turns.waiter import ProjectPlace, read_client_status
 
 # A session that was woken this often without result is left alone for `FIRST_REST_S`, then for
 # twice as long, and so on.
@@ -41,13 +41,13 @@ class SessionTurn:
         self.since = time.monotonic() - ago_s
         self.since_ms = (time.time() - ago_s) * 1000
 
-    def is_running(self, waiter: Waiter) -> bool:
+    def is_running(self, status_file: str) -> bool:
         """Whether the session is in a turn: by its hooks, and where these say nothing (Esc), by its
         client's own note.
         """
         if self.since and not self.busy:
             return False
-        status, since_ms = read_client_status(waiter.status_file)
+        status, since_ms = read_client_status(status_file)
         if self.busy:
             return not (status == "idle" and since_ms > self.since_ms)
         return status == "busy"

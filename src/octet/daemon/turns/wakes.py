@@ -235,7 +235,7 @@ class Wakes:
             waiter.check_at = math.inf
             news = EVERYTHING
         try:
-            if turn.is_running(waiter):
+            if turn.is_running(waiter.status_file):
                 waiter.check_at = min(waiter.check_at, now + RECHECK_S)
             elif turn.rest_until > now:
                 waiter.check_at = turn.rest_until

@@ -1,4 +1,4 @@
-"""Which agent an event comes from: sessions that change, resume, leave or take a role."""
+"""Which agent an event comes from: sessions that change, resume or take a role."""
 
 from __future__ import annotations
 
@@ -109,17 +109,3 @@ def test_an_agent_that_took_a_role_goes_on_under_its_new_name(
     octet.agents.join(agent(octet, "guest-1"), "developer")
     assert one.write("a.py") == ""
     assert octet.locks.list()[0].holder == "developer-1"
-
-
-def test_a_clean_exit_gives_everything_back(clients: list[Client], octet: Octet) -> None:
-    """SessionEnd takes the session and its sub-agents off."""
-    one = clients[0]
-    one.start()
-    one.fire("SubagentStart", agent_id="x1", agent_type="Explore")
-    one.write("a.py", agent_id="x1")
-    octet.tasks.add("work")
-    octet.tasks.claim(agent(octet, "guest-1"))
-    one.fire("SessionEnd", reason="prompt_input_exit")
-    assert agents(octet) == []
-    assert octet.locks.list() == []
-    assert octet.tasks.counts()["pending"] == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.daemon.client import Client
-from tests.integration.daemon.liveness.test_heartbeat import register
+from tests.integration.daemon.liveness.processes import register
 from tests.integration.daemon.liveness.test_rescuer import at_work
 from tests.integration.daemon.liveness.test_rescuer import repository as repository
 from tests.support.redis_fixtures import wait_for

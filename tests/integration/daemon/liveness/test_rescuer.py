@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.integration.daemon.liveness.test_heartbeat import register
+from tests.integration.daemon.liveness.processes import register
 from tests.support.redis_fixtures import wait_for
 
 from octet.cli._common.tasks import describe

@@ -1,6 +1,4 @@
-"""Who is woken and when: by mail, tasks and freed locks, never in a turn, one of many; on a real
-server, with waiters that are sockets.
-"""
+"""Who is woken and when; on a real server, with waiters that are sockets."""
 
 from __future__ import annotations
 
@@ -25,7 +23,6 @@ from octet.core.agents import identity
 from octet.core.agents.registry import Agent, Registration
 from octet.core.agents.work_states import CREW_DOWN
 from octet.daemon.projects import news
-from octet.daemon.projects.news import EVERYTHING, News
 from octet.daemon.projects.sessions import Projects
 from octet.daemon.protocol.wire import Later, Request, decode_reply
 from octet.daemon.turns import wake_reasons, wakes
@@ -255,39 +252,6 @@ def test_mail_waits_for_a_paused_agent_to_be_resumed(bench: Bench) -> None:
     assert "1 message" in paused.woken()
 
 
-@pytest.mark.parametrize("what", ["mail", "task"])
-def test_a_pause_during_a_look_counts(
-    octet: Octet, bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str
-) -> None:
-    """What comes after a pause was acknowledged wakes nobody, although the look that finds it began
-    before.
-    """
-    agent = bench.session("developer").agent
-    messages, tasks = type(octet.messages), type(octet.tasks)
-    waiting, picture = messages.waiting, tasks.fingerprint
-
-    def pause() -> None:
-        octet.work_states.pause(agent)
-
-    def look_at_mail(self: Any, asking: Agent) -> int:
-        if what == "mail":
-            pause()
-            octet.messages.send(agent.id, "hello", sender="x")
-        return waiting(self, asking)
-
-    def look_at_tasks(self: Any, stage: str) -> str:
-        if what == "task":
-            pause()
-            octet.tasks.add("build it")
-        return picture(self, stage)
-
-    bench.close()
-    monkeypatch.setattr(messages, "waiting", look_at_mail)
-    monkeypatch.setattr(tasks, "fingerprint", look_at_tasks)
-    assert wake_reasons.find_reasons(octet, agent, EVERYTHING, None).line == ""
-    assert octet.store.client.keys(octet.store.keys.wakes("*")) == []
-
-
 def test_a_session_in_a_turn_is_woken_at_its_end(bench: Bench) -> None:
     """A hook says when it begins and ends."""
     session = bench.session()
@@ -460,19 +424,3 @@ def test_what_is_no_waiter_is_sent_away(bench: Bench, payload: bytes) -> None:
     ours.settimeout(SOON_S)
     assert ours.recv(10) == b""
     ours.close()
-
-
-def test_what_events_mean() -> None:
-    """Garbage means nothing, progress nothing, a task or an agent's end that there may be work."""
-
-    def told(*events: dict[str, str]) -> News:
-        return News.of([*map(json.dumps, events), "{", "7", "[]"])
-
-    assert not told({"type": "task_progress"}, {"type": "own"})
-    assert told({"type": "message_sent", "to": "developer-1"}) == News(
-        inboxes=frozenset({"developer-1"})
-    )
-    assert told({"type": "task_added"}).tasks
-    assert told({"type": "agent_died"}).agents
-    assert told({"type": "lock_released"}).locks
-    assert told({"type": "task_claimed", "agent": "a-1"}).claimed == {"a-1"}
