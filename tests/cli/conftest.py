@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.redis_fixtures import Server
+from tests.support.redis_fixtures import Server, wait_for
 
 import octet as package
 from octet.cli import run
@@ -23,6 +23,8 @@ from octet.client.api import Octet
 from octet.project import trust
 from octet.project.repository import load_project
 from octet.store.connection import open_client
+
+RedisCli = Callable[..., str]
 
 
 @dataclass(frozen=True)
@@ -145,3 +147,34 @@ def shop(
     with Octet(open_client(url), "shop") as octet:
         octet.store.client.flushall()
         yield Shop(repository, octet, capsys, monkeypatch)
+
+
+@pytest.fixture
+def redis_cli(
+    require_program: Callable[[str], Path], redis_servers: Callable[[str], Server]
+) -> RedisCli:
+    """The real redis-cli: its output without the last line end."""
+    program, socket = require_program("redis-cli"), str(redis_servers("redis").socket)
+
+    def call(*words: str) -> str:
+        return subprocess.run(
+            [program, "-s", socket, *words], capture_output=True, text=True, check=True, timeout=30
+        ).stdout.rstrip("\n")
+
+    return call
+
+
+def started(shop: Shop, *words: str, **options: Any) -> subprocess.Popen[bytes]:
+    """The command, which waits by now."""
+    process = shop.start(*words, **options)
+    client = shop.octet.store.client
+    wait_for(lambda: len(client.pubsub_channels()) + client.pubsub_numpat() > 0, "it waits")
+    return process
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False

@@ -6,7 +6,7 @@ import json
 import signal
 
 import pytest
-from tests.cli.conftest import Shop
+from tests.cli.conftest import Shop, started
 from tests.support.redis_fixtures import wait_for
 
 
@@ -72,3 +72,25 @@ def test_watch(shop: Shop) -> None:
     watcher.send_signal(signal.SIGINT)
     _, err = watcher.communicate(timeout=30)
     assert (watcher.returncode, err.strip()) == (130, b"octet: interrupted")
+
+
+def test_replay_of_events(shop: Shop) -> None:
+    """The log since an event or a time, of one type; and a watcher that begins there and goes on."""
+    for number in range(3):
+        shop.octet.events.publish("note", {"n": number})
+        shop.octet.events.publish("other")
+    events = shop.json("event", "log", "--since", "10m")
+    assert len(events) == 6
+    assert shop.json("event", "log", "--since", events[1]["id"]) == events[2:]
+    assert shop.json("event", "log", "--since", "2020-01-01T00:00:00Z", "note", "-n", "2") == [
+        events[2],
+        events[4],
+    ]
+    assert shop.json("event", "log", "note") == [events[0], events[2], events[4]]
+    assert shop.json("event", "log", "--since", "0s") == []
+    watching = started(shop, "event", "watch", "note", "--since", events[0]["id"], "--json")
+    shop.octet.events.publish("note", {"n": 3})
+    assert watching.stdout
+    assert [json.loads(watching.stdout.readline())["n"] for _ in range(3)] == [1, 2, 3]
+    watching.send_signal(signal.SIGINT)
+    watching.communicate(timeout=30)

@@ -21,7 +21,7 @@ from octet.core.agents.work_state import (
     WorkState,
 )
 
-Change = Callable[[WorkState], WorkState]
+WorkChange = Callable[[WorkState], WorkState]
 # Of so many tasks it is remembered how often the agent gave them back.
 MAX_REMEMBERED = 16
 

@@ -14,7 +14,7 @@ from typing import Any
 from octet.base.errors import AgentGone
 from octet.core.agents import work_changes
 from octet.core.agents.registry import SESSION_MEMORY_MS, Agent
-from octet.core.agents.work_changes import Change, unchanged
+from octet.core.agents.work_changes import WorkChange, unchanged
 from octet.core.agents.work_state import WorkState, from_fields, to_fields
 from octet.store.scripts import Reply, Store, to_json
 
@@ -54,7 +54,7 @@ class WorkStates:
     def change(
         self,
         agent: Agent,
-        change: Change,
+        change: WorkChange,
         *,
         known: WorkState | None = None,
         event: str = "",
@@ -135,7 +135,7 @@ class WorkStates:
                 state = self.get(agent.id)
 
     def park(
-        self, agent: Agent, reason: str, tasks: Sequence[str], first: Change = unchanged
+        self, agent: Agent, reason: str, tasks: Sequence[str], first: WorkChange = unchanged
     ) -> None:
         """The runaway guard stops the agent, which held these tasks; `first`: what else changes.
 

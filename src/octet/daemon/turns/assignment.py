@@ -10,7 +10,7 @@ from octet.base.vocabulary import GATES, stage_of_role
 from octet.client.api import Octet
 from octet.core.agents import work_changes
 from octet.core.agents.registry import Agent
-from octet.core.agents.work_changes import Change
+from octet.core.agents.work_changes import WorkChange
 from octet.core.agents.work_state import Unclaimable, WorkState
 from octet.core.tasks.record import Task, TaskState
 from octet.daemon.turns import task_texts
@@ -23,7 +23,7 @@ OFFER_AGAIN_MS = 60_000
 MAX_OFFER_AGAIN_MS = 3_600_000
 
 
-def assign_next(octet: Octet, agent: Agent, state: WorkState, settled: Change) -> str:
+def assign_next(octet: Octet, agent: Agent, state: WorkState, settled: WorkChange) -> str:
     """Claim the next task of the agent's stage and say what it is; "" where there is none for it.
     `settled` is what else changes in its record.
 
@@ -31,7 +31,7 @@ def assign_next(octet: Octet, agent: Agent, state: WorkState, settled: Change) -
         AgentGone: it was declared dead.
     """
 
-    def note(change: Change) -> None:
+    def note(change: WorkChange) -> None:
         octet.work_states.change(agent, lambda now: change(settled(now)), known=state)
 
     stage = stage_of_role(agent.role)
@@ -80,7 +80,11 @@ def _claim(octet: Octet, agent: Agent, stage: str, returned: Mapping[str, int]) 
 
 
 def _offer(
-    octet: Octet, agent: Agent, state: WorkState, note: Callable[[Change], None], fingerprint: str
+    octet: Octet,
+    agent: Agent,
+    state: WorkState,
+    note: Callable[[WorkChange], None],
+    fingerprint: str,
 ) -> str:
     """Tell of work that the agent's own command claims; not the same again too soon."""
     now_ms = octet.now_ms()

@@ -12,7 +12,7 @@ from octet.base.vocabulary import ORCHESTRATOR
 from octet.client.api import Octet
 from octet.core.agents import work_changes
 from octet.core.agents.registry import Agent
-from octet.core.agents.work_changes import Change
+from octet.core.agents.work_changes import WorkChange
 from octet.core.tasks.record import Task
 from octet.project.repository import find_worktree
 
@@ -31,7 +31,7 @@ def park_agent(
     held: Sequence[Task],
     reason: str,
     save: SaveWork | None,
-    change: Change = work_changes.unchanged,
+    change: WorkChange = work_changes.unchanged,
 ) -> None:
     """Release what the agent holds, stop it, and say so to watchers and orchestrator. `change` is
     what else changes in its record.

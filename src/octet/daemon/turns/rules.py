@@ -14,7 +14,7 @@ from typing import Literal
 
 from octet.base.vocabulary import BUILD, DESIGN, DOCS, PLAN
 from octet.core.agents import work_changes as work
-from octet.core.agents.work_changes import Change
+from octet.core.agents.work_changes import WorkChange
 from octet.core.agents.work_state import NOW, HandedTask, WorkState
 from octet.core.agents.work_states import CREW_DOWN
 from octet.core.tasks.record import Task, TaskState
@@ -47,7 +47,7 @@ class Decision:
     """What follows, and how the agent's record changes with it. `reason` is why it is parked."""
 
     kind: Literal["idle", "remind", "assign", "park"]
-    change: Change = work.unchanged
+    change: WorkChange = work.unchanged
     reason: str = ""
 
 
@@ -70,7 +70,7 @@ def decide(turn: EndedTurn, config: Config) -> Decision:
     return Decision("assign", settled)
 
 
-def settle(turn: EndedTurn) -> Change:
+def settle(turn: EndedTurn) -> WorkChange:
     """How the record changes for a task that the agent was assigned and holds no more: whether it
     came to something.
     """
@@ -81,7 +81,7 @@ def settle(turn: EndedTurn) -> Change:
     return lambda state: work.end_task(state, task.token, fruitful)
 
 
-def _then(first: Change, second: Change) -> Change:
+def _then(first: WorkChange, second: WorkChange) -> WorkChange:
     return lambda state: second(first(state))
 
 
@@ -112,7 +112,7 @@ def _runs_away(before: WorkState, after: WorkState, config: Config) -> str:
     return ""
 
 
-def _with_task(turn: EndedTurn, settled: Change) -> Decision:
+def _with_task(turn: EndedTurn, settled: WorkChange) -> Decision:
     task, before = turn.held[0], turn.state
 
     def taken_up(state: WorkState) -> WorkState:

@@ -11,7 +11,7 @@ from octet.base.errors import AgentGone
 from octet.client.api import Octet
 from octet.core.agents import work_changes
 from octet.core.agents.registry import Agent
-from octet.core.agents.work_changes import Change
+from octet.core.agents.work_changes import WorkChange
 from octet.core.agents.work_state import HandedTask, WorkState, to_fields
 
 
@@ -44,7 +44,7 @@ def test_a_change_that_met_another_is_made_again(octet: Octet, agent: Agent) -> 
     task = HandedTask("1", "10")
     octet.work_states.change(agent, lambda state: work_changes.hand_over(state, task))
     known, seen = octet.work_states.get(agent.id), list[WorkState]()
-    remind: Change = lambda state: work_changes.remind(state, "a", asked=False)  # noqa: E731
+    remind: WorkChange = lambda state: work_changes.remind(state, "a", asked=False)  # noqa: E731
     octet.work_states.pause(agent, "lunch")
     octet.work_states.change(agent, remind)
 

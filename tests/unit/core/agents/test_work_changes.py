@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from octet.core.agents import work_changes as work
-from octet.core.agents.work_changes import Change
+from octet.core.agents.work_changes import WorkChange
 from octet.core.agents.work_state import (
     NOW,
     HandedTask,
@@ -19,7 +19,7 @@ from octet.core.agents.work_state import (
 
 ONE, TWO = HandedTask("1", "10"), HandedTask("2", "20")
 QUEUE = Unclaimable("2 tasks", 5, 1)
-CHANGES: dict[str, Change] = {
+CHANGES: dict[str, WorkChange] = {
     "pause": lambda s: work.pause(s, "lunch", "person-ann"),
     "lift": lambda s: work.lift_pause(s, "person-ann"),
     "lift of another": lambda s: work.lift_pause(s, "budget"),
