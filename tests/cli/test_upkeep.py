@@ -7,17 +7,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from tests.cli.conftest import Shop
 from tests.support.redis_fixtures import wait_for
 from tests.support.store_fixtures import join, snapshot
 
 from octet.client.api import Octet
 from octet.patterns.inventory import Primitive, delete_unused, list_primitives
-from octet.store.activity import describe_command
 from octet.store.connection import open_client
-from octet.store.keys import Keys
-from octet.store.script_files import load_script
 
 
 def fill(space: Any) -> None:
@@ -227,25 +223,3 @@ def test_who_may_not_is_told(shop: Shop) -> None:
         assert "SLOWLOG" in shop.refuses("redis", "slowlog", OCTET_REDIS_URL=url)
     finally:
         client.execute_command("ACL", "DELUSER", "weak")
-
-
-@pytest.mark.parametrize(
-    ("words", "text"),
-    [
-        (["GET", "workflow:{p}:counter:c"], "GET counter:c"),
-        (["get", "workflow:{other}:counter:c"], None),
-        (["PING"], None),
-        (["EVALSHA"], None),
-        (["EVALSHA", "x", "many", "workflow:{p}:a"], "EVALSHA x many a"),
-        (
-            ["EVAL", load_script("counter/add").text, "1", "workflow:{p}:counter:c", "5"],
-            "counter/add counter:c 5",
-        ),
-        (["EVALSHA", "unknown", "1", "workflow:{p}:a", "b"], "evalsha a b"),
-        (["DEL", *(f"workflow:{{p}}:{n}" for n in range(20))], "DEL 0 1 2 3 4 5 6 7 8 9 10 11 …"),
-        (["SET", "workflow:{p}:k", "\x1b[2J" + "x" * 100], "SET k  [2J" + "x" * 55 + "…"),
-    ],
-)
-def test_commands_in_our_words(words: list[str], text: str | None) -> None:
-    """Whatever a client sent makes one plain line, or none."""
-    assert describe_command(words, Keys("p")) == text

@@ -1,8 +1,7 @@
-"""Waiting for a change without asking for it: a subscription, and a look every few seconds for what
-publishes nothing.
+"""Waiting for a change: a subscription, and a look every few seconds for changes that publish
+nothing.
 
-Whoever waits subscribes first, and the server has confirmed that, before it looks: nothing falls
-between.
+A waiter subscribes, and the server confirms that, before it looks: no change falls between.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ from octet.store.failures import describe
 from octet.store.scripts import Store
 
 T = TypeVar("T")
-# What redis-cli did published nothing.
+# A change by redis-cli publishes nothing.
 LOOK_EVERY_S = 3.0
-# redis-py hears Ctrl-C between two looks at the socket.
-HEAR_EVERY_S = 1.0
+# redis-py notices Ctrl-C between two reads of the socket.
+READ_EVERY_S = 1.0
 
 
 class Subscription:
-    """What is said on some channels, or on those that match patterns, from the moment of entering
-    on; `stop` ends a wait within `hear_s`.
+    """The messages of some channels, or of those that match patterns, from the moment of entering
+    on; `stop` ends a wait within `read_s`.
 
     Raises (on entering):
-        StoreUnreachable: no answer, or this user may not listen.
+        StoreUnreachable: no answer, or this user may not subscribe.
     """
 
     def __init__(
@@ -39,10 +38,10 @@ class Subscription:
         *channels: str,
         patterns: Sequence[str] = (),
         stop: threading.Event | None = None,
-        hear_s: float = HEAR_EVERY_S,
+        read_s: float = READ_EVERY_S,
     ) -> None:
         self._store = store
-        self._hear_s = hear_s
+        self._read_s = read_s
         self._channels, self._patterns = channels, patterns
         self._stop = stop or threading.Event()
 
@@ -70,26 +69,26 @@ class Subscription:
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody gave the waiting up."""
+        """Whether the waiting was stopped."""
         return self._stop.is_set()
 
     def wait(self, timeout_s: float) -> list[str]:
-        """All that was said, as soon as anything was; nothing when the time is over, or somebody
-        stopped it.
+        """The messages so far, as soon as there is one; none when the time is over or the waiting
+        was stopped.
         """
-        return [text for _, text in self.hear(timeout_s)]
+        return [text for _, text in self.receive(timeout_s)]
 
-    def hear(self, timeout_s: float) -> list[tuple[str, str]]:
-        """The same, with the channel on which each was said."""
+    def receive(self, timeout_s: float) -> list[tuple[str, str]]:
+        """The same, each message behind its channel."""
         end, heard = time.monotonic() + timeout_s, list[tuple[str, str]]()
         with self._store.errors():
             while (left_s := end - time.monotonic()) > 0 and not heard and not self.stopped:
-                heard += self._hear(min(left_s, self._hear_s))
-            while heard and (more := self._hear(0)):
+                heard += self._read(min(left_s, self._read_s))
+            while heard and (more := self._read(0)):
                 heard += more
         return heard
 
-    def _hear(self, timeout_s: float) -> list[tuple[str, str]]:
+    def _read(self, timeout_s: float) -> list[tuple[str, str]]:
         message = self._pubsub.get_message(timeout=timeout_s)
         said = message is not None and message["type"] in ("message", "pmessage")
         return [(str(message["channel"]), str(message["data"]))] if said else []
@@ -97,7 +96,7 @@ class Subscription:
     def _confirm(self, count: int) -> None:
         end = time.monotonic() + COMMAND_TIMEOUT_S
         while count:
-            message = self._pubsub.get_message(timeout=HEAR_EVERY_S)
+            message = self._pubsub.get_message(timeout=READ_EVERY_S)
             count -= message is not None and message["type"] in ("subscribe", "psubscribe")
             if count and time.monotonic() > end:
                 raise StoreUnreachable(
@@ -113,14 +112,14 @@ def wait_until(
     *,
     look_s: Callable[[], float] = lambda: LOOK_EVERY_S,
 ) -> T | None:
-    """What `attempt` returns as soon as that is not None: tried at once, at each word and every few
-    seconds.
+    """What `attempt` returns as soon as that is not None: called at once, at each message and every
+    few seconds.
 
     Args:
-        subscription: where to listen; not entered yet.
-        attempt: is given what was said since the last time.
-        wait_s: for how long; 0 tries once. None is returned at its end.
-        look_s: how soon to look again though nothing is said.
+        subscription: not entered yet.
+        attempt: is given the messages since the last call.
+        wait_s: for how long; 0 calls once. At its end None is returned.
+        look_s: how soon to call again without a message.
     """
     end = time.monotonic() + wait_s
     if wait_s <= 0:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from tests.support import lua_source as source
 
-from octet.store.script_files import load_script, read_signature
+from octet.store.script_files import INCLUDE, load_script, read_signature
 from octet.store.scripts import Reply
 
 # All of them in Redis 6.2; none is @dangerous, walks the keyspace, blocks, or gives what differs
@@ -141,7 +141,7 @@ def test_every_include_is_included() -> None:
     asked = set()
     for file in source.FILES:
         lines = source.read(file).splitlines()
-        includes = [line for line in lines if line.startswith(source.INCLUDE)]
+        includes = [line for line in lines if line.startswith(INCLUDE)]
         assert len(includes) == len(set(includes))
-        asked |= {line.removeprefix(source.INCLUDE) for line in includes}
+        asked |= {line.removeprefix(INCLUDE) for line in includes}
     assert asked == {path.stem for path in (source.FOLDER / "include").iterdir()}

@@ -200,7 +200,7 @@ class Events:
             if left_s <= 0:
                 return
             if not entries:
-                for channel, text in subscription.hear(min(left_s, LOOK_AT_LOG_EVERY_S)):
+                for channel, text in subscription.receive(min(left_s, LOOK_AT_LOG_EVERY_S)):
                     event = _event("", channel.removeprefix(self._keys.channel("")), text)
                     if live and not event.id:  # an event with an id is in the log
                         yield event

