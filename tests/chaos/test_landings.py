@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -185,11 +186,11 @@ def test_a_kill_at_any_moment(alone: Path, lander: Lander, remote: str, group: b
             start_new_session=True,
             stderr=subprocess.DEVNULL,
         )
-        poll(lambda story=story: (story.directory / "started-repo").exists())
+        poll((story.directory / "started-repo").exists)
         time.sleep(chance.uniform(0, 0.25))  # the moment of the kill
         (os.killpg if group else os.kill)(victim.pid, signal.SIGKILL)
         victim.wait()
-        poll(lambda story=story: story.land_all(lander, Strategy.MERGE), 30)
+        poll(partial(story.land_all, lander, Strategy.MERGE), 30)
         story.check_landed(Strategy.MERGE)
         shutil.rmtree(story.directory)
 

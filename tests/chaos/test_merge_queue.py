@@ -64,7 +64,7 @@ def test_killed_at_every_call_of_the_store(
     url = redis_servers("redis").url
 
     def work(step: int) -> int:
-        command = [sys.executable, WORKER, str(git.directory), url, str(step)]
+        command = [sys.executable, str(WORKER), str(git.directory), url, str(step)]
         return subprocess.run(
             command,
             env={**os.environ, "PYTHONPATH": str(SOURCES)},

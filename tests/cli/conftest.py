@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.support.redis_fixtures import Server, wait_for
@@ -92,7 +92,9 @@ class Shop:
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
         } | options
-        return subprocess.Popen([sys.executable, "-m", "octet", *words], env=env, **pipes)
+        command = [sys.executable, "-m", "octet", *words]
+        process: Any = subprocess.Popen(command, env=env, **pipes)
+        return cast("subprocess.Popen[bytes]", process)
 
 
 def git(directory: Path, *words: str) -> str:

@@ -22,6 +22,11 @@ from octet.client.api import connect
 from octet.core.agents.registry import Registration
 
 
+def set_at_end_of_input(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
+
+
 def play(words: list[str]) -> int:
     """One session, from its registration to its end; its exit status."""
     member = Path(os.environ["OCTET_CREW_MEMBER"].rstrip(",")).name
@@ -67,7 +72,7 @@ def play(words: list[str]) -> int:
             octet.agents.leave(agent)
             return 0
         if "-p" in words and part != "stubborn":
-            threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+            threading.Thread(target=set_at_end_of_input, args=(ended,), daemon=True).start()
         while not ended.wait(0.2):
             pass
         octet.agents.leave(agent)

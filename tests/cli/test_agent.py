@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from tests.cli.conftest import Shop
 from tests.support.store_fixtures import join
@@ -118,7 +119,7 @@ def test_who_has_left_wants_no_work_until_it_joins_again(shop: Shop) -> None:
     """A session that leaves is registered again by its next hook, under its old name: it is paused
     then.
     """
-    env = {"CLAUDE_PID": str(os.getpid()), "CLAUDE_CODE_SESSION_ID": "s1"}
+    env: dict[str, Any] = {"CLAUDE_PID": str(os.getpid()), "CLAUDE_CODE_SESSION_ID": "s1"}
     name = shop.json("agent", "join", "developer", **env)["id"]
     shop.run("agent", "leave", **env)
     again = join(shop.octet, session="s1")

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from tests.cli.machine import (
@@ -559,7 +559,8 @@ class TestRefusals:
     def test_no_place_to_write(self, machine: Machine, variable: str) -> None:
         """A cache that cannot be made is named, and so is the way out."""
         (machine.home / "file").touch()
-        line = refusal(machine.run(**{variable: str(machine.home / "file" / "below")}))
+        settings: dict[str, Any] = {variable: str(machine.home / "file" / "below")}
+        line = refusal(machine.run(**settings))
         assert str(machine.home / "file") in line
         assert "OCTET_HOME" in line
 
@@ -713,7 +714,7 @@ def test_the_whole_of_octet_starts(
 ) -> None:
     """The real source tree with its real dependencies, from the registry."""
     home = Path(clean_env["HOME"])
-    command = [PROJECT / "bin" / "octet", "--version"]
+    command = [str(PROJECT / "bin" / "octet"), "--version"]
     ended = subprocess.run(
         command, env=clean_env | registry_env, cwd=home, capture_output=True, text=True, check=False
     )
@@ -728,7 +729,7 @@ def test_the_whole_of_octet_starts(
 
 def test_the_version_is_told_without_the_store() -> None:
     """The shortest command loads neither the client of the store nor what draws tables."""
-    command = [sys.executable, "-X", "importtime", PROJECT / "src" / "octet", "--version"]
+    command = [sys.executable, "-X", "importtime", str(PROJECT / "src" / "octet"), "--version"]
     traced = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in traced.splitlines()}
     assert "click" in loaded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tests.cli.conftest import Shop
 from tests.support.store_fixtures import join
@@ -99,7 +100,7 @@ def test_who_leads_is_shown(shop: Shop) -> None:
     refused with who leads.
     """
     join(shop.octet, "orchestrator")
-    env = {"OCTET_AGENT": "second"}
+    env: dict[str, Any] = {"OCTET_AGENT": "second"}
     told = shop.run("agent", "join", "orchestrator", **env).out
     assert told.startswith(
         "you are second (orchestrator) now, on standby: orchestrator-1 has led for"

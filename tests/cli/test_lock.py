@@ -119,7 +119,7 @@ def test_waiting(shop: Shop) -> None:
     waiter = shop.start(
         "lock", "wait", "path:a", "path:b", "--json", env={"CLAUDE_PID": str(os.getpid())}
     )
-    wait_for(lambda: shop.octet.locks.list()[0].waiting, "it waits")
+    wait_for(lambda: bool(shop.octet.locks.list()[0].waiting), "it waits")
     listed = shop.run("lock", "list").out
     assert "guest-1 (0 s)" in listed
     assert "end of turn" in listed

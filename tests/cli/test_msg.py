@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.cli.conftest import Shop
 from tests.support.store_fixtures import join
 
@@ -14,7 +16,7 @@ def test_send_and_inbox(shop: Shop) -> None:
     assert shop.run("msg", "send", "architect", "for whoever comes").out.startswith(
         "sent to architect as architect/"
     )
-    env = {"OCTET_AGENT": agent.id}
+    env: dict[str, Any] = {"OCTET_AGENT": agent.id}
     lines = shop.run("msg", "inbox", **env).out
     assert lines.startswith(f"[{sent['refs'][0]}] from person-ann, note, ")
     assert lines.endswith("\n> hello\n>  there\n")
@@ -71,7 +73,7 @@ def test_options_of_send(shop: Shop) -> None:
 def test_looking_back(shop: Shop) -> None:
     """What was read lately, one message whole, and what became of what was sent."""
     agent = join(shop.octet)
-    env = {"OCTET_AGENT": agent.id}
+    env: dict[str, Any] = {"OCTET_AGENT": agent.id}
     ref = shop.json("msg", "send", agent.id, "y" * 10_000)["refs"][0]
     assert "waits" in shop.run("msg", "inbox", "--sent").out
     assert "> …" in shop.run("msg", "inbox", **env).out

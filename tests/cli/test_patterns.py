@@ -98,7 +98,7 @@ def test_every_example_script_ends_right(shop: Shop, tmp_path: Path, path: Path)
     """Three workers and more, one of them killed in the middle; it checks its own end, says so, and
     leaves nothing in the store.
     """
-    command = ["sh", path] if path.suffix == ".sh" else [sys.executable, path]
+    command = ["sh" if path.suffix == ".sh" else sys.executable, str(path)]
     done = subprocess.run(
         command,
         cwd=shop.root,

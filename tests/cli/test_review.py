@@ -10,7 +10,7 @@ from tests.support.store_fixtures import join
 
 from octet.core.tasks.verdicts import NewRecord
 
-BOB = {"LOGNAME": "bob"}  # who reviews what person-ann wrote
+BOB: dict[str, Any] = {"LOGNAME": "bob"}  # who reviews what person-ann wrote
 FINDING = "src/cart.py:2: blocker: it divides by zero"
 
 

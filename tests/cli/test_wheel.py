@@ -89,7 +89,7 @@ def test_the_command_works(installed: Path, clean_env: dict[str, str]) -> None:
 
 def test_the_package_runs_as_a_module(installed: Path, clean_env: dict[str, str]) -> None:
     """`python -m octet` is the same command."""
-    command = [installed / "bin" / "python", "-m", "octet", "--version"]
+    command = [str(installed / "bin" / "python"), "-m", "octet", "--version"]
     shown = subprocess.run(
         command, env=clean_env, cwd=clean_env["HOME"], capture_output=True, text=True, check=True
     )

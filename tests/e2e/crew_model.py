@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,11 @@ class Told:
 
 
 Play = Callable[[Told], Iterator[Any]]
+
+
+def no_play(_told: Told) -> Iterator[Block]:
+    """Of a role that says nothing."""
+    return iter(())
 
 
 class CrewModel(ModelServer):
@@ -92,6 +97,13 @@ class CrewModel(ModelServer):
                 self.resting.add(told.agent)
         return [block]
 
+    def _begin(self, acting: Iterator[Block]) -> Block:
+        return next(acting)
+
+    def _go_on(self, acting: Iterator[Block], result: Result) -> Block:
+        """A conversation that is a generator gets the result of its last call."""
+        return acting.send(result) if isinstance(acting, Generator) else next(acting)
+
     def _step(self, told: Told, request: Request) -> Block:
         """The next call of the conversation that the agent is in; after a call's result never the
         first of another one.
@@ -99,12 +111,10 @@ class CrewModel(ModelServer):
         acting = self._acting.get(told.agent)
         try:
             if acting is None or not request.results:
-                acting = self._acting[told.agent] = self._plays.get(
-                    told.role, lambda _told: iter(())
-                )(told)
-                return next(acting)  # type: ignore[no-any-return]
-            send = getattr(acting, "send", None)
-            return send(request.results[-1]) if send else next(acting)
+                play = self._plays.get(told.role, no_play)
+                acting = self._acting[told.agent] = play(told)
+                return self._begin(acting)
+            return self._go_on(acting, request.results[-1])
         except StopIteration:
             self._acting.pop(told.agent, None)
             return Text("Done for now.")

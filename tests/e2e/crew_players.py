@@ -122,7 +122,7 @@ class Players:
         frozen, result = self._frozen.get(told.role), None
         for count in itertools.count():
             try:
-                block = does.send(result)  # type: ignore[arg-type] - None begins it
+                block = next(does) if result is None else does.send(result)
             except StopIteration:
                 return
             if frozen and (

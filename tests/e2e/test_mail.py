@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 
 from tests.support.claude import ClaudeHeadless
 from tests.support.sandbox import Sandbox
@@ -37,6 +38,10 @@ def started(team: Sandbox, name: str = "A") -> ClaudeHeadless:
     client = team.start(None)
     client.send(marker(name) + " go")
     return client
+
+
+def nothing_waits(team: Sandbox, inbox: str) -> bool:
+    return waiting(team, inbox) == 0
 
 
 def waiting(team: Sandbox, inbox: str) -> int:
@@ -287,7 +292,7 @@ def test_thirty_messages_to_two_sessions_that_are_killed_and_resumed(
             clients[name] = team.start(None, "--resume", str(records[name]["session"]))
         clients[name].send(marker(name) + " go on")
     for name in names:
-        poll(lambda name=name: not waiting(team, records[name]["id"]), "every message was read", 40)
+        poll(partial(nothing_waits, team, records[name]["id"]), "every message was read", 40)
         clients[name].finish()
     for index, name in enumerate(names):
         counts = [

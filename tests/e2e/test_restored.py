@@ -7,7 +7,7 @@ import json
 import pytest
 from tests.support.claude import ClaudeHeadless
 from tests.support.sandbox import Sandbox, git
-from tests.support.scripted_model import Gate, Model, Text, marker
+from tests.support.scripted_model import Block, Gate, Model, Text, Turn, marker
 from tests.support.waiting import poll
 
 from .test_loop import ADD, WithTask, bash
@@ -27,7 +27,11 @@ def at_work(
     )["id"]
     gate = Gate()
     first = [bash("octet agent join developer")] if not arguments else []
-    steps = [WithTask(model, "A", ADD), WithTask(model, "A", DRAFT), bash(LOCK)]
+    steps: list[Turn | Block] = [
+        WithTask(model, "A", ADD),
+        WithTask(model, "A", DRAFT),
+        bash(LOCK),
+    ]
     model.script(
         "A",
         *first,

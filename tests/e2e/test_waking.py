@@ -169,11 +169,15 @@ def test_an_idle_developer_works_what_comes_and_idles_again(team: Sandbox, model
     """Two tasks, one after the other, from a shell: handed, built and submitted without a key being
     pressed, four requests each.
     """
-    work = [WithTask(model, "A", ADD), WithTask(model, "A", BUILD), Text("Submitted.")]
+    work: list[Turn | Block] = [
+        WithTask(model, "A", ADD),
+        WithTask(model, "A", BUILD),
+        Text("Submitted."),
+    ]
     client = begin_as_developer(team, model, "A", *work, *work)
     for number, title in enumerate(("Parse", "Render"), start=1):
         task = team.add_task(title)
-        poll(lambda task=task: team.task(task)["state"] == "submitted", "the submission")
+        wait_until_submitted(team, task)
         model.wait_for_requests("A", 1 + 3 * number)
         await_idle(team, client)
         assert handed(model, "A")[-1] == task
@@ -186,7 +190,11 @@ def test_esc_stops_a_developer_that_was_woken(team: Sandbox, model: Model) -> No
     holds, and goes on.
     """
     gate = Gate()
-    work = [WithTask(model, "A", ADD), WithTask(model, "A", BUILD), Text("Submitted.")]
+    work: list[Turn | Block] = [
+        WithTask(model, "A", ADD),
+        WithTask(model, "A", BUILD),
+        Text("Submitted."),
+    ]
     client = begin_as_developer(team, model, "A", Turn(Text("late"), gate=gate), *work)
     task = team.add_task("Parse")
     gate.await_arrival()
@@ -202,6 +210,10 @@ def test_esc_stops_a_developer_that_was_woken(team: Sandbox, model: Model) -> No
     poll(lambda: team.task(task)["state"] == "submitted", "the submission")
     model.wait_for_requests("A", 5)
     await_idle(team, client)
+
+
+def wait_until_submitted(team: Sandbox, task: str) -> None:
+    poll(lambda: team.task(task)["state"] == "submitted", "the submission")
 
 
 def begin_as_developer(

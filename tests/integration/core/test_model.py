@@ -106,8 +106,12 @@ class Model:
 
     def end_claim(self, task: ModelTask) -> None:
         agent, task.holder = task.holder, ""
-        ended = lambda lock: lock.holder == agent and lock.scope == "task" and lock.task == task.id  # noqa: E731
-        self.locks = {name: lock for name, lock in self.locks.items() if not ended(lock)}
+        kept = {
+            name: lock
+            for name, lock in self.locks.items()
+            if (lock.holder, lock.scope, lock.task) != (agent, "task", task.id)
+        }
+        self.locks = kept
 
     def end_agent(self, agent: Agent, counts: bool) -> None:
         if task := self.held_by(agent):
@@ -340,7 +344,11 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def submit(self, pick: int) -> None:
         claim = self.a_claim(pick)
-        task, step = self.current(claim), lambda: self.octet.tasks.submit(*claim, branch="b")
+        task = self.current(claim)
+
+        def step() -> object:
+            return self.octet.tasks.submit(*claim, branch="b")
+
         if task is None:
             self.refused(StaleToken, step)
         elif task.state != "claimed":
@@ -359,7 +367,11 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def complete(self, pick: int) -> None:
         claim = self.a_claim(pick)
-        task, step = self.current(claim), lambda: self.octet.tasks.complete(*claim)
+        task = self.current(claim)
+
+        def step() -> None:
+            self.octet.tasks.complete(*claim)
+
         known = self.model.tasks[claim[0]]
         if known.state == "done" and known.token == claim[1]:
             step()
@@ -394,10 +406,11 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def send_back(self, pick: int) -> None:
         claim = self.a_claim(pick)
-        task, step = (
-            self.current(claim),
-            lambda: self.octet.tasks.send_back(*claim, "x", offer_ms=0),
-        )
+        task = self.current(claim)
+
+        def step() -> None:
+            self.octet.tasks.send_back(*claim, "x", offer_ms=0)
+
         if task is None:
             self.refused(StaleToken, step)
         elif task.state != "merging":
@@ -541,7 +554,7 @@ def _names(chance: random.Random) -> list[str]:
     return chance.choices(RESOURCES, k=chance.randint(1, 3))
 
 
-Walked = Callable[[Machine, random.Random, int], None]
+Walked = Callable[[Machine, random.Random, int], object]
 # Ends of agents are few and claims many, so that work comes to its end.
 WALK: list[Walked] = [
     lambda m, c, pick: m.register(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 from tests.support.redis_fixtures import wait_for
@@ -28,6 +29,10 @@ def build(octet: Octet, agent: Agent, task_id: str | None = None) -> Task:
 def merge(octet: Octet, guardian: Agent, task_id: str) -> None:
     task = octet.tasks.claim(guardian, "merge", task_id)
     octet.tasks.complete(task.id, task.token)
+
+
+def wait_for_count(count: Callable[[], int], wanted: int) -> None:
+    wait_for(lambda: count() == wanted, f"{wanted} agents wait or have theirs")
 
 
 def test_a_task_waits_for_all_its_dependencies(octet: Octet) -> None:
@@ -300,12 +305,10 @@ def test_a_blocking_claim_wakes(octet: Octet) -> None:
     threads = [threading.Thread(target=wait, args=(agent,)) for agent in agents]
     for number, thread in enumerate(threads, 1):
         thread.start()
-        wait_for(
-            lambda number=number: octet.store.client.zcard(waiters) == number, "the agent waits"
-        )
+        wait_for_count(lambda: octet.store.client.zcard(waiters), number)
     for number, thread in enumerate(threads, 1):
         octet.tasks.add("work")
-        wait_for(lambda number=number: len(got) == number, "the agent has it", 10)
+        wait_for_count(lambda: len(got), number)
         thread.join(10)
     assert got == [agent.id for agent in agents]
     assert octet.store.client.exists(waiters) == 0

@@ -42,7 +42,7 @@ NO_RECORD = [
 
 def claim_all(octet: Octet) -> dict[str, float]:
     agent = join(octet)
-    found = {}
+    found: dict[str, float] = {}
     while True:
         try:
             task = octet.tasks.claim(agent)

@@ -389,11 +389,12 @@ class MapMachine(Machine):
     @rule(pick=PICK, result=VALUES, end=st.sampled_from(["done", "fail", "back"]))
     def settle(self, pick: int, result: Any, end: str) -> None:
         token = self.tokens[pick % len(self.tokens)] if self.tokens else "1"
-        call = {
+        calls: dict[str, Callable[[], object]] = {
             "done": lambda: self.map.done(token, result),
             "fail": lambda: self.map.fail(token, "no"),
             "back": lambda: self.map.release(token),
-        }[end]
+        }
+        call = calls[end]
         if token not in self.held:
             self.refuses(StaleToken, call)
             return
@@ -546,4 +547,4 @@ def test_random_lives(machine: type[Machine], redis_servers: Callable[[str], Ser
             deadline=None,
             suppress_health_check=list(HealthCheck),
         )
-        run_state_machine_as_test(machine, settings=wanted)  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(machine, settings=wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from tests.integration.merge.conftest import built, kinds, queue_of
 from tests.support.redis_fixtures import wait_for
@@ -62,7 +63,7 @@ def test_a_lock_that_another_holds_is_waited_for(octet: Octet, shop: Git, guardi
     built(octet, {"b.txt": "x\n"})
     other = join(octet, "repository-guardian")
     token = octet.locks.acquire(other, ["repository:main"])["repository:main"]
-    before, reports = shop.commit("main"), []
+    before, reports = shop.commit("main"), list[Any]()
     working = threading.Thread(
         target=lambda: reports.extend(queue_of(octet, guardian).serve(wait_s=0.2))
     )

@@ -34,7 +34,7 @@ ROLES_USUAL = (
 
 
 def room_for(sessions: int, **changes: float) -> Machine:
-    return replace(LARGE, memory_mb=RESERVE_MB + sessions * SESSION_MB, **changes)  # type: ignore[arg-type]
+    return replace(LARGE, memory_mb=RESERVE_MB + sessions * SESSION_MB, **changes)
 
 
 def names(plan: CrewPlan) -> list[str]:

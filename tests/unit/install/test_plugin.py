@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from octet.base.errors import OctetError
 from octet.install import plugin
 from octet.install.client_settings import MARK
 
@@ -137,7 +138,7 @@ def test_a_hook_that_cannot_be_rendered_is_an_error(source: Path) -> None:
     (source / "hooks" / "hooks.json").write_text(
         '{"hooks": {"Stop": [{"hooks": [{"type": "prompt", "prompt": "x"}]}]}}'
     )
-    with pytest.raises(plugin.OctetError):
+    with pytest.raises(OctetError):
         plugin.render_hooks(source)
 
 

@@ -5,6 +5,7 @@ replaced write nothing.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,13 +35,14 @@ def refused(octet: Octet, agent: Agent, task_id: str) -> list[str]:
     """
     before, told = snapshot(octet.store.client), []
     tasks: Any = octet.tasks
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: tasks.add("x", by=agent),
         lambda: tasks.add_many([], by=agent) or tasks.add("y", by=agent),
         lambda: tasks.cancel(task_id, by=agent),
         lambda: tasks.retry(task_id, by=agent),
         lambda: tasks.claim(agent, "plan"),
-    ):
+    ]
+    for call in calls:
         with pytest.raises((NotLeading, AgentGone)) as error:
             call()
         told.append(str(error.value))

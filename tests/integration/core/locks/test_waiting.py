@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from tests.support.redis_fixtures import wait_for
@@ -28,7 +29,7 @@ def begin(octet: Octet) -> Iterator[Begin]:
     with ThreadPoolExecutor() as pool:
 
         def start(
-            agent: Agent, *resources: str, wait_s: float = 20, **named: str
+            agent: Agent, *resources: str, wait_s: float = 20, **named: Any
         ) -> Future[Mapping[str, str]]:
             before = waiting(octet)
             found = pool.submit(
@@ -149,7 +150,7 @@ def test_every_end_of_a_lock_calls(octet: Octet, begin: Begin, end: str) -> None
         task = octet.tasks.claim(agent)
     octet.locks.acquire(agent, ["path:a"], scope="turn")
     found = begin(other, "path:a")
-    ends = {
+    ends: dict[str, Callable[[], object]] = {
         "end_turn": lambda: octet.locks.end_turn(agent),
         "leave": lambda: octet.agents.leave(agent),
         "expire": lambda: octet.agents.expire(agent),

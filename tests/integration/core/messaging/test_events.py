@@ -63,9 +63,12 @@ def test_fields_come_back_as_they_went(octet: Octet) -> None:
 
 def test_a_live_event_carries_its_place_in_the_log(octet: Octet) -> None:
     """A watcher can go on where its reading of the log ended, without a gap or a double."""
-    live = watched(
-        octet, "n*", lambda: [octet.events.publish("note", {"n": n}) for n in range(5)], count=5
-    )
+
+    def publish() -> None:
+        for number in range(5):
+            octet.events.publish("note", {"n": number})
+
+    live = watched(octet, "n*", publish, count=5)
     assert live == octet.events.log()
     assert [event.id for event in live] == sorted(event.id for event in live)
 
