@@ -96,7 +96,7 @@ def many_clients(url: str) -> float:
 
 @contextmanager
 def serving(directory: Path, side: str) -> Iterator[str]:
-    """A server as Octet starts it, set as the side says; for `everysec` with somebody who flushes,
+    """A server as Octet starts it, set as the side says; for `everysec` with a flushing process,
     as the daemon does.
     """
     directory.mkdir(mode=0o700)

@@ -4,7 +4,7 @@ whole machine silent.
 Everything is real: sessions that their hooks have registered, a warm daemon with its store, kill
 -9. Times are the server's own, from the kill to the script that gives the task back. A machine that
 goes silent was last heard of at a random moment of the ten seconds between two heartbeats; the
-server tells of leases that run out, and then, as a server of somebody else's may, it does not.
+server tells of leases that run out, and then, as another's server may, it does not.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def make_plan(size: Size, seed: int = SEED) -> list[NewTask]:
     plan: list[NewTask] = []
     for number in range(size.tasks):
         parts = dice.sample(range(size.parts), dice.choice([1, 1, 1, 2, 2, 3]))
-        # Not on those just before: a chain through all of them would leave nobody else anything to
+        # Not on those just before: a chain through all of them would leave the others nothing to
         # do.
         earlier = plan[: max(0, number - 2 * size.developers)]
         after = dice.sample(earlier, min(len(earlier), dice.choice([0, 0, 1, 1, 2, 3])))

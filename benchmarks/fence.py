@@ -103,7 +103,7 @@ def fill(root: Path, environment: Mapping[str, str]) -> Path:
         path.write_text(f"{number}\n" * 20)
     tree = root.parent / "tree"
     branch = ["symbolic-ref", "HEAD", "refs/heads/main"]
-    quiet = ["config", "gc.auto", "0"]  # else it starts in the midst of a measurement
+    quiet = ["config", "gc.auto", "0"]  # else it starts during a measurement
     for words in (
         quiet,
         branch,

@@ -5,7 +5,7 @@ Both sides run the same fifty processes for the same time, in turn: take it, hol
 than anybody needs who changes a file or a branch), release it, come again at once. A hand-over is
 what passes between one holder's release and the next one's taking: a system call's time for flock,
 two round trips for a lock, each through a process that must be woken. The last rows say what a lock
-that nobody else wants costs beside no, a hundred and ten thousand others.
+that no other wants costs beside no, a hundred and ten thousand others.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Span = tuple[float, float, float]
 
 def run() -> list[Row]:
     """The worst wait as a ratio of flock's, the order of arrival, and the cost of a lock that
-    nobody else wants.
+    no other wants.
     """
     with tempfile.TemporaryDirectory(prefix="octet-bench") as directory:
         server, path = start_server(Path(directory))
@@ -123,7 +123,7 @@ def hand_over(spans: Sequence[Span]) -> float:
 
 
 def passed_over(spans: Sequence[Span]) -> float:
-    """Per cent of takings that passed somebody who had come clearly earlier: by five hold times, in
+    """Per cent of acquisitions that overtook a clearly earlier waiter: by five hold times, in
     which fifty processes that share two processors have all got their place in the queue.
     """
     ordered = sorted(spans, key=lambda span: span[1])

@@ -41,7 +41,7 @@ def run(sessions: int = SESSIONS, messages: int = MESSAGES, idle_s: float = IDLE
         waiters = [arm(place, pid) for pid in pids]
         try:
             rows = [
-                Row("CPU of the daemon, nobody waits", alone, "% of a core", None, None, True),
+                Row("CPU of the daemon, no waiter", alone, "% of a core", None, None, True),
                 *measure_idle(place, [waiter.pid for waiter in waiters], idle_s),
             ]
         finally:

@@ -25,7 +25,7 @@ pytest_plugins = (
 os.environ.setdefault("PYTHONPATH", str(Path(__file__).resolve().parents[1] / "src"))
 
 REAL_HOME = Path.home()
-# What it takes to reach the package registry from here, and nothing else of whoever runs the tests.
+# What it takes to reach the package registry from here, and nothing else of the caller's settings.
 REGISTRY_SETTINGS = (
     "PIP_",
     "UV_",
@@ -70,9 +70,7 @@ def clean_env(temporary_home: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def registry_env() -> dict[str, str]:
-    """The settings with which whoever runs the tests reaches the package registry, to be added to
-    `clean_env`.
-    """
+    """The caller's settings for the package registry, to be added to `clean_env`."""
     env = {
         name: value
         for name, value in os.environ.items()

@@ -1,4 +1,4 @@
-"""One orchestrator of the election test: writes in its role as fast as it is let, whoever leads,
+"""One orchestrator of the election test: writes in its role as fast as it is let, leader or not,
 and says what came of it.
 
 Usage: election_worker.py URL PROJECT HISTORY LEASE_MS

@@ -21,7 +21,7 @@ OK = "ok"
 
 
 class Recorder:
-    """Writes one process's history; each line is one `write`, so that SIGKILL leaves whole lines."""
+    """Writes one process's history, one `write` a line: SIGKILL leaves whole lines."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -73,7 +73,7 @@ class Operation:
 
     @property
     def outcome(self) -> str:
-        """What it came to; "?" where nobody knows."""
+        """What it came to; "?" where that is unknown."""
         return str(self.answer.get("outcome", "?"))
 
 

@@ -129,7 +129,7 @@ def enter_and_leave(directory: Path, paths: list[str], name: str, stay_s: float)
         try:
             os.link(own, mark)
         except FileExistsError:
-            overlap(directory, f"{name} enters {mark.name}, where somebody is")
+            overlap(directory, f"{name} enters {mark.name}, where another is")
     time.sleep(stay_s)
     for mark in marks:
         if not mark.exists() or mark.read_text() != name:

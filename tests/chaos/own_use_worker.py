@@ -95,7 +95,7 @@ def analyse(octet: Octet, number: int, history: TextIO) -> None:
 
 
 def steps(octet: Octet, number: int, history: TextIO) -> None:
-    """Do what steps of a pipeline nobody else does; a line for each."""
+    """Do those steps of a pipeline that no other does; a line for each."""
 
     def do(given: int | None) -> int:
         print(number, file=history, flush=True)

@@ -32,7 +32,7 @@ def op(
     worker: str = "w",
     **arguments: Any,
 ) -> Operation:
-    """One operation from `at` to `until` (ms; None: nobody knows); an answer is its outcome, or
+    """One operation from `at` to `until` (ms; None: unknown); an answer is its outcome, or
     what came with "ok".
     """
     said = {"outcome": answer} if isinstance(answer, str) else {"outcome": "ok", **answer}
@@ -218,7 +218,7 @@ RIGHT = {
         settle("ack", 13, 14, 5, "stale"),
         settle("ack", 15, 16, 6),
     ],
-    "an item given to nobody who heard": [
+    "an item given in an answer that was lost": [
         PUSHED,
         op("reserve", 1, None, queue="q"),
         reserve(11, 12, 6, 20, 2),
@@ -232,7 +232,7 @@ RIGHT = {
         taken(5, 6, "m2"),
         taken(7, 8, last=True),
     ],
-    "a message that nobody heard": [sent("m1"), taken(3, None), taken(7, 8, last=True)],
+    "a message in an answer that was lost": [sent("m1"), taken(3, None), taken(7, 8, last=True)],
     "a counter with a lost step": [
         op("count", 0, None, counter="c", by=1),
         op("count", 1, 2, {"value": 2}, counter="c", by=1),
@@ -270,7 +270,7 @@ WRONG = {
         claim(2, 3, "b", 5, "u"),
     ],
     (2, "an added task is not there"): [ADDED, op("get", 5, 6, "missing", task="t", last=True)],
-    (2, "a task is done that nobody did"): [
+    (2, "a task is done without a worker"): [
         ADDED,
         op("get", 5, 6, {"state": "done", "holder": "", "token": "0"}, task="t"),
     ],
@@ -292,7 +292,7 @@ WRONG = {
         acquire(0, 1, "a", "path:d/f", 5, ttl_ms=10),
         acquire(9, 9.5, "b", "path:d/f", 6),
     ],
-    (3, "held by nobody"): [
+    (3, "held by no agent"): [
         op(
             "acquire",
             0,

@@ -32,7 +32,7 @@ SHORT_LEASE_MS = 1500
 
 
 class Field:
-    """Workers of one project; whoever buries here does it as the daemon does."""
+    """Workers of one project; an expiry here is done as the daemon does it."""
 
     def __init__(self, url: str, directory: Path) -> None:
         self.url, self.directory = url, directory
@@ -120,6 +120,10 @@ def reigns(events: list[Event], creators: dict[str, str]) -> list[str]:
     return found
 
 
+def wait_for_more(field: Field, written: int) -> None:
+    wait_for(lambda: field.written() > written, "the leader writes")
+
+
 def test_never_two_that_lead(field: Field, tmp_path: Path, redis_url: str) -> None:
     """Kills, leaves, sleeps past the lease and stops within it, at random: one leads at any time,
     and only its writes are taken.
@@ -139,13 +143,13 @@ def test_never_two_that_lead(field: Field, tmp_path: Path, redis_url: str) -> No
                 field.end(pid, signal.SIGTERM)
                 field.launch()
             case _:
-                os.kill(pid, signal.SIGSTOP)  # slow, not dead: nobody is elected for that
+                os.kill(pid, signal.SIGSTOP)  # slow, not dead: no election follows
                 field.launch()
                 assert field.octet.agents.expire_silent(before) is None
                 os.kill(pid, signal.SIGCONT)
                 assert field.leader().id == before.id
         added = field.written()
-        wait_for(lambda added=added: field.written() > added, "whoever leads writes")  # type: ignore[misc]
+        wait_for_more(field, added)
     pid = field.launch(SHORT_LEASE_MS)
     while field.leader().pid != pid:
         field.end(field.leader().pid, signal.SIGKILL)

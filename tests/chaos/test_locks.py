@@ -1,5 +1,5 @@
 """Sixty-four processes over thirty-two paths, several at once, with waits and kills: no two are
-ever in one file, and nobody starves.
+ever in one file, and none starves.
 
 Two detectors that know nothing of each other: marks that holders leave in files, and the project's
 log.
@@ -65,7 +65,7 @@ class Crowd:
             self.pids[name] = int(pid)
 
     def kill(self, name: str) -> None:
-        """SIGKILL, its marks taken away while its locks still keep others out, and then its burial."""
+        """SIGKILL; its marks are removed while its locks still keep others out; then it expires."""
         pid = self.pids.pop(name)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -131,7 +131,7 @@ def event_of(data: dict[str, str]) -> dict[str, Any]:
 
 def check(events: list[dict[str, Any]]) -> list[str]:
     """What contradicts: a file under two locks of different agents, a token that does not grow, a
-    lock freed that nobody had.
+    lock freed without a holder.
     """
     found, holders, newest = [], dict[str, tuple[str, str]](), 0
     for event in events:

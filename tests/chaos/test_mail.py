@@ -121,9 +121,7 @@ class Session(threading.Thread):
         assert process.stdin
         process.stdin.write(payload)
         process.stdin.close()
-        time.sleep(
-            self.random.uniform(0, 0.05)
-        )  # somewhere on the hook's way, the point being that nobody knows where
+        time.sleep(self.random.uniform(0, 0.05))  # somewhere on the hook's way, at no chosen point
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         for stream in (process.stdout, process.stderr):
@@ -275,7 +273,7 @@ def settle(server: Server, sessions: list[Session]) -> None:
 
 def check(sessions: list[Session], senders: list[Sender]) -> None:
     shown = shown_in(sessions)
-    # An event that outlives its killed client may register an agent for a moment; nobody reads what
+    # An event that outlives its killed client may register an agent for a moment; no one reads what
     # everybody is told in its place.
     real = {"developer", *(f"developer-{number}" for number in range(1, SESSIONS + 1))}
     wanted = {

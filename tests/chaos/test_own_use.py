@@ -128,7 +128,7 @@ def test_the_check_sees_an_item_held_twice() -> None:
 
 
 def test_a_counter_is_exact(crowd: Crowd) -> None:
-    """No addition is lost, each sum is answered once, and whoever waits for the last is told."""
+    """No addition is lost, each sum is answered once, and the waiter for the last is told."""
     crowd.start("count")
     assert crowd.octet.counter("c").wait(PROCESSES * 50, wait_s=60) == PROCESSES * 50
     assert sorted(int(line[0]) for line in crowd.finish()) == list(range(1, PROCESSES * 50 + 1))
@@ -145,7 +145,7 @@ def test_no_update_is_lost(crowd: Crowd) -> None:
 
 
 def test_a_map_loses_nothing(crowd: Crowd) -> None:
-    """Every item has one result, the right one, though every fifth worker is killed in the middle."""
+    """Every item has one result, the right one, although every fifth worker is killed."""
     chance, mapped = random.Random(8), crowd.octet.map("m")
     mapped.start(range(ITEMS))
     pids = crowd.start("analyse")

@@ -160,7 +160,7 @@ class Killer(threading.Thread):
 
 @pytest.mark.usefixtures("home")
 def test_every_acknowledged_write_survives() -> None:
-    """Five thousand acknowledged writes under a hail of kill -9: all there, in order, none twice."""
+    """Five thousand acknowledged writes under many kill -9: all there, in order, none twice."""
     killer = Killer()
     killer.start()
     acknowledged: list[int] = []
@@ -224,7 +224,7 @@ def test_acknowledged_writes_survive_a_slow_disk(slow_fsync: Path, home: Path) -
 def test_server_outlives_its_starter(
     home: Path, starters: list[subprocess.Popen[str]], end: signal.Signals
 ) -> None:
-    """The server lives on when its starter's whole process group is killed, and keeps nobody's pipe
+    """The server lives on when its starter's whole process group is killed, and keeps no pipe
     open.
     """
     reader, writer = os.pipe()

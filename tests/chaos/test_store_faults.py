@@ -83,7 +83,7 @@ def test_a_slow_way(proxy: FaultProxy) -> None:
 def test_a_clients_clock_is_wrong(
     octet: Octet, monkeypatch: pytest.MonkeyPatch, shift_s: float
 ) -> None:
-    """A day wrong, a client buries nobody, its own leases last, and its times are the server's."""
+    """A day wrong, a client expires no agent, its leases last, and its times are the server's."""
     other = join(octet)
     task = octet.tasks.add("x")
     real, real_ns = time.time, time.time_ns

@@ -58,9 +58,14 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not name.startswith(("OCTET_", "CLAUDE", "PYTHON"))
     }
     built = subprocess.run(
-        [PROJECT / "bin" / "octet", "--version"], env=environment | {"XDG_CACHE_HOME": str(cache), "XDG_STATE_HOME": str(state)},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BUILD_DEADLINE_S, check=False,
-    )  # fmt: skip
+        [PROJECT / "bin" / "octet", "--version"],
+        env=environment | {"XDG_CACHE_HOME": str(cache), "XDG_STATE_HOME": str(state)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=BUILD_DEADLINE_S,
+        check=False,
+    )
     assert built.returncode == 0, built.stdout + built.stderr
     return cache
 

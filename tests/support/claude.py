@@ -122,7 +122,7 @@ class _Client:
         return self.process.pid
 
     def kill(self) -> None:
-        """SIGKILL to the client alone, as when a terminal is torn away; what it started lives on."""
+        """SIGKILL to the client alone, as when a terminal goes; what it started lives on."""
         self.process.kill()
         self.process.wait(DEADLINE_S)
 
@@ -161,10 +161,21 @@ class ClaudeHeadless(_Client):
         self._stderr = b""
         feed = ["--input-format", "stream-json"] if prompt is None else []
         self.process = subprocess.Popen(
-            [str(binary), "-p", *([] if prompt is None else [prompt]), *HEADLESS, *feed, *arguments],
-            cwd=directory, env=dict(environment), start_new_session=True,
-            stdin=subprocess.DEVNULL if prompt is not None else subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            [
+                str(binary),
+                "-p",
+                *([] if prompt is None else [prompt]),
+                *HEADLESS,
+                *feed,
+                *arguments,
+            ],
+            cwd=directory,
+            env=dict(environment),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL if prompt is not None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         self._readers = [
             threading.Thread(target=read, daemon=True)
             for read in (self._read_events, self._read_stderr)
@@ -254,9 +265,14 @@ class ClaudeInteractive(_Client):
         self._master, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
         self.process = subprocess.Popen(
-            [str(binary), *arguments], cwd=directory, env=dict(environment), start_new_session=True,
-            stdin=terminal, stdout=terminal, stderr=terminal,
-        )  # fmt: skip
+            [str(binary), *arguments],
+            cwd=directory,
+            env=dict(environment),
+            start_new_session=True,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+        )
         os.close(terminal)
         self._ended, self._end = os.pipe()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -269,9 +285,8 @@ class ClaudeInteractive(_Client):
     def type_line(self, text: str) -> None:
         """Paste `text` into the prompt and press Enter."""
         self._write(b"\x1b[200~" + text.encode() + b"\x1b[201~")
-        time.sleep(
-            0.15
-        )  # an Enter that comes in the same read belongs to the paste: the one pause that no event can replace
+        # An Enter in the same read belongs to the paste, and no event announces the next read.
+        time.sleep(0.15)
         self._write(b"\r")
 
     def press(self, keys: bytes) -> None:

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "octet"
 
 
 def defined(source: Path = SOURCE) -> Iterator[tuple[str, str]]:
-    """Each public name with its module, as a path relative to `source`: `Task`, core/tasks/record.py."""
+    """Each public name with its module, a path below `source`: `Task`, core/tasks/record.py."""
     for path in sorted(source.rglob("*.py")):
         where = path.relative_to(source).as_posix()
         for statement in ast.parse(path.read_text(encoding="utf-8")).body:

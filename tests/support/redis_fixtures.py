@@ -198,7 +198,7 @@ def short_directory() -> Iterator[Path]:
 
 @pytest.fixture
 def embedded_home(short_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An OCTET_HOME and HOME of the test's own; an embedded server in it is ended after the test."""
+    """An OCTET_HOME and HOME of the test's own; its embedded server is ended after the test."""
     for name in ("OCTET_REDIS_URL", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     home = short_directory / "home"

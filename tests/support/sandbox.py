@@ -93,16 +93,22 @@ class Sandbox:
         was said.
         """
         done = subprocess.run(
-            [PROJECT / "bin" / "octet", *arguments], cwd=cwd or self.repository, env=self.environment(),
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
-        )  # fmt: skip
+            [PROJECT / "bin" / "octet", *arguments],
+            cwd=cwd or self.repository,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
         assert done.returncode == 0 or not check, (
             f"octet {' '.join(arguments)}: exit {done.returncode}: {done.stdout}{done.stderr}"
         )
         return done
 
     def opt_in(self) -> None:
-        """`octet init`, with the drop-in where this sandbox has one, committed like a team would."""
+        """`octet init`, with the drop-in where this sandbox has one, committed as by a team."""
         told = self.octet("init", "--json", *(["--drop-in"] if self.has_drop_in else []))
         self.project = json.loads(told.stdout)["project"]
         git(self.repository, "add", "-A")
@@ -154,7 +160,7 @@ class Sandbox:
         return found[0]
 
     def holder(self, path: str) -> str:
-        """Who holds the repository-relative `path`; "" when nobody does."""
+        """The holder of the repository-relative `path`, or ""."""
         value = self.store.get(self.key(f"locks:path:{path}"))
         return str(json.loads(value)["holder"]) if value else ""
 

@@ -83,7 +83,7 @@ def single_octet(redis_servers: Callable[[str], Server]) -> Iterator[Octet]:
 
 @pytest.fixture
 def only_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody looks again though nothing is said: a wait ends because it was told, or too late for
+    """No waiter looks again by itself: a wait ends because it was told, or too late for
     the test.
     """
     for module in ("store.subscription", "patterns.queue", "patterns.state", "patterns.pipeline"):

@@ -1,6 +1,7 @@
-"""Checks a history of operations (`tests.chaos.history`) against the invariants of the design, and knows nothing of how Octet works.
+"""Checks a history of operations (`tests.chaos.history`) against the invariants of the design. It
+knows nothing of how Octet works.
 
-    check(read(paths))                      # what contradicts them, each with the operations that show it
+    check(read(paths))         # what contradicts them, each with the operations that show it
 
 | object | method | invariant |
 |---|---|---|
@@ -8,11 +9,12 @@
 | the locks below one top directory | the same | 3 |
 | each field of a state, each counter | the same | 2 |
 | tokens | order of a counter whose results are known (`tokens`) | 1 |
-| agents | nobody is dead before it may be, none of the dead is left (`lives`) | 4 |
+| agents | none is dead before it may be, none of the dead is left (`lives`) | 4 |
 | inboxes | exactly once, in order (`messages`) | 6 |
 | protected branches | each move begins where the one before ended (`branches`) | 7 |
 
-The vocabulary of the operations is what `tests.chaos.torture.acts` records; whoever records others says them in these words.
+The vocabulary of the operations is what `tests.chaos.torture.acts` records; other recorders use the
+same words.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tests.chaos.history import Operation
 
 
 def check_branches(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """Every branch on its own; a move without an answer counts where somebody went on from it."""
+    """Every branch on its own; a move without an answer counts if a later one started from it."""
     branches: dict[str, list[Operation]] = defaultdict(list)
     for op in operations:
         if op.name == "move" and (op.ok or op.answered is None):

@@ -31,7 +31,7 @@ Configuration = tuple[State, int]
 
 
 class Model(Protocol[State]):
-    """What the object does when nobody else is there."""
+    """What the object does for a single client."""
 
     start: State
 

@@ -58,7 +58,7 @@ def read_lives(operations: Iterable[Operation]) -> dict[str, Life]:
 
 
 def check_lives(operations: Sequence[Operation], lives: dict[str, Life]) -> Iterator[Violation]:
-    """Nobody is told that it is dead before it is, and in the end no dead one is registered."""
+    """No agent is told that it is dead before it is; at the end no dead one is registered."""
     for op in operations:
         life = lives.get(op.arguments.get("agent", ""))
         if (

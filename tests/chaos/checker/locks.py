@@ -1,7 +1,7 @@
 """Locks: invariant 3. The locks that may cover one another (one group: here those below one top
 directory) are one object.
 
-A refusal is checked as well: whoever is said to hold the lock must hold it. That somebody else
+A refusal is checked as well: the named holder must hold the lock. That another agent
 waits (`awaited`) or that waiting would go round (`deadlock`) is no statement about holders and
 changes nothing. A lock may be gone when its TTL has run out since its last renewal, which took
 effect at its invocation or later; and when its holder is dead.

@@ -4,7 +4,7 @@ answer may have left some to be given again; in a role's, nobody is given what t
 themselves, so that an older one may be left for the next.
 
 A call of `take` without an answer may have been given as many messages as it asked for, and nobody
-will see them: so many of an inbox may be missing at the end, and no more. Whoever is dead takes
+will see them: so many of an inbox may be missing at the end, and no more. A dead agent takes
 nothing any more, so that its own inbox may keep what is in it. A text that no `send` has is a
 message of Octet's own, and is known by its id alone.
 """
@@ -66,7 +66,7 @@ def _lost(
             yield Violation(
                 6,
                 f"inbox {inbox}",
-                f"{len(lost)} acknowledged messages were given to nobody",
+                f"{len(lost)} acknowledged messages were given to no agent",
                 excerpt([*lost, *unheard]),
             )
 

@@ -22,7 +22,7 @@ def check_object(
     invariant: Callable[[Operation], int],
 ) -> Iterator[Violation]:
     """At most one violation; an object whose history is too complex is one of "invariant 0", so
-    that nobody takes it for checked.
+    that it is not taken for checked.
     """
     try:
         found = explain(operations, model)

@@ -205,7 +205,7 @@ def _unheard(own: Sequence[Operation], lost: dict[str, list[Operation]]) -> Iter
 
 
 def _stuck(key: str, own: Sequence[Operation]) -> Iterator[Violation]:
-    """At the end nobody is left: a task that is held by somebody is held by a dead one."""
+    """At the end no agent is left: a task that is held is held by a dead one."""
     for op in own:
         if op.name == "get" and op.arguments.get("last") and op.answer.get("holder"):
             yield Violation(

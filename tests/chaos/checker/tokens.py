@@ -18,7 +18,7 @@ from tests.chaos.history import Operation
 
 @dataclass(slots=True)
 class Grant:
-    """A number that was given for something (`what`) at some time between `since` and `until` (ns)."""
+    """A number that was given for `what` at some time between `since` and `until` (ns)."""
 
     token: int
     what: str

@@ -1,7 +1,7 @@
 """Shared state and counters: each field and each counter a register of its own.
 
-Versions are tokens, so that a field's history has its writes in a known order. Whoever sets a field
-writes a value that nobody else writes. A read without an answer says nothing and is left out.
+Versions are tokens, so that a field's history has its writes in a known order. Each setter of a
+field writes values of its own. A read without an answer says nothing and is left out.
 """
 
 from __future__ import annotations

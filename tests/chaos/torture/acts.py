@@ -48,7 +48,7 @@ ABSENT = {"value": "", "version": "0"}
 
 
 class Acts:
-    """Operations of one process. Each returns its answer, {} where nobody knows what became of it."""
+    """Operations of one process. Each returns its answer, {} where its outcome is unknown."""
 
     def __init__(self, octet: Octet, recorder: Recorder) -> None:
         self.octet, self.recorder, self._clock_ns = octet, recorder, clock_ahead_ns()

@@ -104,7 +104,7 @@ def _read_values(acts: Acts, operations: Sequence[Operation]) -> None:
 
 
 def _drain_queues(acts: Acts, queues: Sequence[str]) -> None:
-    """Take out what is left, leases that have to run out among it, and say that there is no more."""
+    """Take out what is left, leased items after their lease, and record that nothing remains."""
     for queue in queues:
         deadline, seen = time.monotonic() + 30, set[str]()
         while acts.octet.queue(queue).stats().left and time.monotonic() < deadline:

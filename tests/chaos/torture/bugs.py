@@ -22,7 +22,7 @@ class Bug:
     """`patches`: what is replaced by what, by file of the package; each text is there exactly once.
 
     `mix`: what the workers do; `kills`: whether some are killed; `buries`: whether it shows only
-    where somebody expires, which is done every quarter of a second.
+    where an agent expires, which is done every quarter of a second.
     """
 
     name: str
@@ -45,7 +45,7 @@ BUGS = (
         },
     ),
     Bug(
-        "a task that somebody has is given to the next",
+        "a claimed task is given to the next",
         1,
         "tasks",
         {
@@ -179,13 +179,14 @@ BUGS = (
         },
     ),
     Bug(
-        "an item that somebody else has is done",
+        "an item of another worker is done",
         1,
         "queues",
         {
             "store/lua/queue/ack.lua": (
                 (
-                    "if redis.call('ZREM', K.queue_leased, A.token) == 0 then return { 'STALE' } end",
+                    "if redis.call('ZREM', K.queue_leased, A.token) == 0 then return { "
+                    "'STALE' } end",
                     "redis.call('ZREM', K.queue_leased, A.token)",
                 ),
             )

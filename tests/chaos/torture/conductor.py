@@ -62,7 +62,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """How it ended. `open` counts the operations whose outcome nobody knows."""
+    """How it ended. `open` counts the operations of unknown outcome."""
 
     violations: list[Violation]
     operations: Counter[str]
@@ -94,7 +94,7 @@ def torture(options: Options) -> Result:
 
 @contextmanager
 def _machine(options: Options) -> Iterator[Path]:
-    """A home that nobody else uses; what runs in it is ended, and the history is kept where that is
+    """A home of its own; what runs in it is ended, and the history is kept where that is
     asked for.
     """
     top = Path(tempfile.mkdtemp(prefix="octet-torture-"))
@@ -119,7 +119,7 @@ def _machine(options: Options) -> Iterator[Path]:
 
 
 class Conductor:
-    """The process that starts, disturbs and ends the others. It has one thread, because it forks."""
+    """The process that starts, disturbs and ends the others; single-threaded, because it forks."""
 
     def __init__(self, options: Options, top: Path) -> None:
         self.options, self.top, self.history = options, top, top / "history"

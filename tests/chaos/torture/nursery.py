@@ -25,7 +25,7 @@ WORD = 8
 
 
 class Tally:
-    """Numbers that all processes see: how many operations each slot has done, and whether to end."""
+    """Numbers that all processes see: operations done by each slot, and whether to end."""
 
     def __init__(self, slots: int) -> None:
         self._numbers = memoryview(mmap.mmap(-1, (slots + 1) * WORD)).cast("Q")
@@ -65,7 +65,7 @@ class Nursery:
         return int(left), failed
 
     def close(self) -> None:
-        """End it and whoever is left of its children."""
+        """End it and its remaining children."""
         self._socket.close()
         os.waitpid(self.pid, 0)
 

@@ -28,12 +28,14 @@ PAGE = """\
 
     {command}
 
-Workers add, claim, report on, submit, judge, complete, fail and give back tasks; take and free locks on files and directories; push,
-reserve and acknowledge items; read, set and compare-and-set fields; count; send and take messages. One in ten says that it is on another
-machine and has nothing but its lease; one in ten goes over a wire that is cut, slowed down and made to swallow. Meanwhile workers, the
-daemon, its supervisor and the embedded server are killed and stopped. Every operation's invocation and answer is recorded with its
-times by the process that made it, and the history is checked against the invariants of the design, object by object
-(`tests/chaos/checker`). In the end the store is read, and what is left must be what the history says.
+Workers add, claim, report on, submit, judge, complete, fail and release tasks; acquire and release
+locks on files and directories; push, reserve and acknowledge items; read, set and compare-and-set
+fields; count; send and take messages. One in ten says that it is on another machine and has nothing
+but its lease; one in ten uses a connection that is cut, slowed down and made to swallow. Meanwhile
+workers, the daemon, its supervisor and the embedded server are killed and stopped. The process that
+makes an operation records its invocation and answer with their times, and the history is checked
+against the invariants of the design, object by object (`tests/chaos/checker`). At the end the store
+is read, and its content must be what the history says.
 
 | | |
 |---|---|
@@ -45,13 +47,15 @@ times by the process that made it, and the history is checked against the invari
 | **violations of the invariants** | **{violations}** |
 | the check | {check_seconds:.0f} s, {memory_mb:,} MB |
 
-The seed decides which faults come, in which order and with which gaps (`scripts/torture --seed 7 --plan 20` shows the first twenty), and
-what each worker does next given the same answers. It does not decide which process the operating system lets run when; so the answers, the
-operation at which a fault strikes and the counts below differ from run to run. `--keep DIRECTORY` keeps the history, `--check DIRECTORY`
-checks it again.
+The seed decides which faults come, in which order and with which gaps (`scripts/torture --seed 7
+--plan 20` shows the first twenty), and what each worker does next given the same answers. It does
+not decide which process the operating system lets run when; so the answers, the operation at which
+a fault strikes and the counts below differ from run to run. `--keep DIRECTORY` keeps the history,
+`--check DIRECTORY` checks it again.
 
-`scripts/torture --seconds 60` is the short form; `tests/chaos/test_torture.py` runs some seconds of it, and shows that the checker finds
-each of {bugs} bugs that are planted in a copy of Octet (`tests/chaos/torture/bugs.py`).
+`scripts/torture --seconds 60` is the short form; `tests/chaos/test_torture.py` runs some seconds of
+it, and shows that the checker finds each of {bugs} bugs that are planted in a copy of Octet
+(`tests/chaos/torture/bugs.py`).
 
 """
 

@@ -1,4 +1,4 @@
-"""What one worker does: again and again one of six things, by its chance, each operation recorded."""
+"""What one worker does: again and again one of six things, by chance, each recorded."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Worker:
         return agent
 
     def settle(self, answer: Answer) -> Answer:
-        """Go on after an answer: as somebody else when this agent is dead, and when the server is
+        """Go on after an answer: as another agent when this one is dead, and when the server is
         there again.
         """
         if not answer:
@@ -133,7 +133,7 @@ class Worker:
                 time.sleep(0.02)
 
     def new(self, kind: str) -> str:
-        """A name that nobody else gives."""
+        """A name that no other worker gives."""
         self.made += 1
         return f"{kind}-{self.name}-{self.made}"
 

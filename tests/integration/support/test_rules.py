@@ -12,7 +12,7 @@ IMPATIENT = "from tests.support import leftovers\nleftovers.SETTLE_S = 0.2\n"
 
 
 def run_planted(directory: Path, text: str, *, before: str = "") -> str:
-    """The last lines of pytest over one planted file; `before` is run by the shell that starts it."""
+    """The output of pytest over one planted file; the shell that starts it runs `before`."""
     (directory / "test_planted.py").write_text(text)
     options = [
         "-p",
@@ -23,14 +23,15 @@ def run_planted(directory: Path, text: str, *, before: str = "") -> str:
         "no:randomly",
         f"--rootdir={directory}",
     ]
+    shell = ["sh", "-c", f'{before} exec "$@"', "sh"]
     return subprocess.run(
-        ["sh", "-c", f'{before} exec "$@"', "sh", sys.executable, "-m", "pytest", *options, "-q", str(directory)],
+        [*shell, sys.executable, "-m", "pytest", *options, "-q", str(directory)],
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
         cwd=directory,
         capture_output=True,
         text=True,
         check=False,
-    ).stdout  # fmt: skip
+    ).stdout
 
 
 def test_a_unit_test_is_pure(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A repository laid out by hand: what the guard reads of git is files, so no git process is needed."""
+"""A repository laid out by hand: the guard reads git's files, so no git process is needed."""
 
 from __future__ import annotations
 
