@@ -36,6 +36,8 @@ class FakeService:
                 return Reply(2, b"", b"denied\n")
             case "crash":
                 raise RuntimeError("a bug")
+            case "crash while outdated" if not is_up_to_date():
+                raise RuntimeError("a file is gone")
             case wait if wait.startswith("wait "):
                 Path(wait.removeprefix("wait ")).read_bytes()  # a FIFO: until the test closes it
             case "die once" if not (mark := state_dir() / "died").exists():
@@ -66,6 +68,11 @@ class FakeLiveness:
             return int((state_dir() / "agents").read_text())
         except FileNotFoundError:
             return 0
+
+
+def is_up_to_date() -> bool:
+    """Whether the record says that the daemon was replaced by one of the code on the disk."""
+    return bool(json.loads((state_dir() / "daemon.json").read_text())["modified_ns"] > 1)
 
 
 def instruction(payload: bytes) -> str:

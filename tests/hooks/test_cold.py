@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -179,6 +181,39 @@ def test_a_bug_in_the_service_is_answered_by_the_failure_policy(machine: Machine
     assert run_in_time(machine, GUARD, b'{"fake": "crash"}').blocks
     assert "systemMessage" in run_in_time(machine, "Stop", b'{"fake": "crash"}').json
     assert run_in_time(machine, GUARD).json["worker"] == first.pid
+    assert machine.command_runs == 0, "it is as new as the code on the disk"
+
+
+def test_a_daemon_that_fails_since_an_update_is_replaced(machine: Machine) -> None:
+    """Its code is older than what is on the disk: the command is started, once, and the daemon
+    asked again; hooks that come meanwhile wait for that.
+    """
+    machine.start_daemon()
+    record = machine.state / "daemon.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "modified_ns": 1}))
+    assert "systemMessage" in run_in_time(machine, "Stop", b'{"fake": "crash"}').json
+    assert machine.command_runs == 1
+    # In the place of the newer daemon: it has a record of its own, and does not fail.
+    written = json.dumps({**json.loads(record.read_text()), "modified_ns": time.time_ns()})
+    machine.set_command(f"sleep 0.5; echo {shlex.quote(written)} > {shlex.quote(str(record))}")
+    answers = machine.run_together(8, "Stop", b'{"fake": "crash while outdated"}')
+    assert [answer.json["event"] for answer in answers] == ["Stop"] * 8
+    assert machine.command_runs == 2
+
+
+def test_while_octet_is_updated_a_session_goes_on(machine: Machine) -> None:
+    """The guard says why it blocks; nobody else is told, because the next hook is answered."""
+    machine.start_daemon()
+    record = machine.state / "daemon.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "modified_ns": 1}))
+    at_work = machine.state / "at work"
+    at_work.touch()
+    machine.set_command(f"while [ -e {shlex.quote(str(at_work))} ]; do sleep 0.1; done")
+    guarded = run_in_time(machine, GUARD, machine.recorded("pre_tool_use_write", fake="crash"))
+    assert guarded.blocks
+    assert b"is being updated" in guarded.out + guarded.err
+    assert run_in_time(machine, "Stop", b'{"fake": "crash"}').out == b""
+    at_work.unlink()
 
 
 @pytest.mark.parametrize("name", ODD_PAYLOADS)

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -296,12 +297,18 @@ def run_worker(assemble: Callable[[], tuple[Handler, Liveness]]) -> NoReturn:
 
 
 def assemble() -> tuple[Handler, Liveness]:
-    """The real service and heartbeat."""
+    """The real service and heartbeat, with all that they will ever read of the package: an update
+    in place takes its files away.
+    """
     from octet.daemon.hooks.service import HookService
     from octet.daemon.liveness.heartbeat import Heartbeat
     from octet.daemon.projects.sessions import Projects
     from octet.daemon.turns.parking import release_untouched
+    from octet.store.script_files import load_script, script_names
 
+    import_module("octet.fence.failsafe")  # and the guard's, for `failure_reply`
+    for name in script_names():
+        load_script(name)
     projects = Projects()
     heartbeat = Heartbeat(projects)
     service = HookService(projects, heartbeat)

@@ -22,7 +22,7 @@ from octet.base.errors import OctetError
 from octet.base.polling import poll_until
 from octet.daemon import supervisor
 from octet.daemon.process import commands
-from octet.daemon.process.build import read_build
+from octet.daemon.process.build import PACKAGE, read_build
 from octet.daemon.process.status import Status, recorded_processes
 from octet.daemon.protocol import wire
 from octet.daemon.protocol.wire import MalformedMessage, Request
@@ -105,7 +105,7 @@ def _launch_if_free(state: Path, command: Sequence[str], launched: bool) -> bool
 
 def serve(root: Path, url: str) -> None:
     """Have a daemon serve a project (heartbeats, sweep, flushes of the embedded server): the
-    running one, or a new one.
+    running one, or a new one. The running one checks whether this code is newer than its own.
 
     `url` is the store's, where the caller's environment or command line names it; "" for the
     repository's own.
@@ -113,9 +113,11 @@ def serve(root: Path, url: str) -> None:
     Raises:
         DaemonFailed: none answers.
     """
-    request = Request(event=wire.SERVE, root=str(root), redis_url=url)
+    plugin = PACKAGE.parents[1]
+    request = Request(event=wire.SERVE, root=str(root), redis_url=url, plugin=str(plugin))
     try:
-        wire.call(socket_path(), request, SERVE_WITHIN_S)
+        if wire.call(socket_path(), request, SERVE_WITHIN_S) == wire.Reply():
+            start()  # 0.1.0's: it does not say which build it is, and does not look at ours
     except TimeoutError:
         raise DaemonFailed(_silent()) from None
     except (OSError, MalformedMessage):

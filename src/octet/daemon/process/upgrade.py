@@ -1,7 +1,7 @@
-"""A session that starts with a newer plugin brings a newer daemon.
+"""A session that starts with a newer plugin brings a newer daemon; so does a newer command.
 
-Hooks talk to the daemon that runs; without this, an update of the plugin would wait until the last
-session has ended.
+Hooks talk to the daemon that runs; without this, an update would wait until the last session has
+ended.
 """
 
 from __future__ import annotations
@@ -10,31 +10,48 @@ import logging
 import os
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 from octet.daemon.process.build import Build, read_build
 from octet.daemon.process.server import Handler
-from octet.daemon.protocol.wire import Reply, Request
+from octet.daemon.protocol.wire import SERVE, Reply, Request
 
 START_LIMIT_S = 60.0
+LOOK_AGAIN_S = 10.0
 
 _log = logging.getLogger(__name__)
 
 
 class Upgrading:
-    """A handler around `handler` that checks the plugin at each SessionStart, in a thread."""
+    """A handler around `handler` that checks the plugin, in a thread: at each SessionStart, and at
+    times when a command is served. The command is told which build serves it.
+    """
 
     def __init__(self, handler: Handler, own: Build) -> None:
         self._handler = handler
         self._own = own
         self._busy = threading.Lock()
+        self._look_again_at: dict[str, float] = {}
 
     def handle(self, request: Request) -> Reply:
-        if request.event == "SessionStart" and request.plugin:
+        if request.plugin and self._is_due(request):
             threading.Thread(
                 target=self._look, args=(Path(request.plugin),), name="upgrade", daemon=True
             ).start()
-        return self._handler.handle(request)
+        reply = self._handler.handle(request)
+        if request.event == SERVE and reply == Reply():
+            return Reply(stdout=self._own.fingerprint.encode())
+        return reply
+
+    def _is_due(self, request: Request) -> bool:
+        if request.event == SERVE:
+            now = time.monotonic()
+            if now < self._look_again_at.get(request.plugin, 0.0):
+                return False
+            self._look_again_at[request.plugin] = now + LOOK_AGAIN_S
+            return True
+        return request.event == "SessionStart"
 
     def _look(self, plugin: Path) -> None:
         package, command = plugin / "src" / "octet", plugin / "bin" / "octet"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from octet.daemon.process import upgrade
 from octet.daemon.process.build import Build
-from octet.daemon.process.upgrade import Upgrading
-from octet.daemon.protocol.wire import Reply, Request
+from octet.daemon.process.upgrade import LOOK_AGAIN_S, Upgrading
+from octet.daemon.protocol.wire import SERVE, Reply, Request
 
 OWN = Build("1.0.0", "own", 5)
 
@@ -50,6 +52,36 @@ def ask(plugin: Path, event: str = "SessionStart") -> None:
         Upgrading(Service(), OWN).handle(Request(event, plugin=str(plugin))).stdout
         == event.encode()
     )
+
+
+class Serving:
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+
+    def handle(self, _: Request) -> Reply:
+        return self.reply
+
+
+def test_a_command_is_told_which_build_serves_it() -> None:
+    """Where it is served; a refusal reaches it as it is."""
+    for reply, expected in [(Reply(), Reply(0, b"own")), (Reply(2, b"", b"no"),) * 2]:
+        assert Upgrading(Serving(reply), OWN).handle(Request(SERVE)) == expected
+
+
+def test_a_newer_command_takes_over(
+    plugin: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty commands in a row look at it once, until some time has passed."""
+    now_s = 100.0
+    monkeypatch.setattr(upgrade, "time", SimpleNamespace(monotonic=lambda: now_s))
+    newer = plugin("1.0.1")
+    upgrading = Upgrading(Serving(Reply()), OWN)
+    for _ in range(50):
+        upgrading.handle(Request(SERVE, plugin=str(newer)))
+    assert runs(newer) == "background daemon start\n"
+    now_s += LOOK_AGAIN_S
+    upgrading.handle(Request(SERVE, plugin=str(newer)))
+    assert runs(newer) == "background daemon start\n" * 2
 
 
 def test_a_newer_plugin_takes_over(plugin: Callable[[str], Path]) -> None:
