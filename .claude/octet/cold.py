@@ -7,7 +7,7 @@ imports little; `json` and the failure policy are for those that are left withou
 """
 
 # pathlib would cost more than all that is imported here.
-# ruff: noqa: PTH103, PTH113, PTH120
+# ruff: noqa: PTH103, PTH113, PTH116, PTH120
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ GUARD = "PreToolUse"
 # The share of the time left that starting the daemon may take; the rest is for the failure policy.
 START_SHARE = 0.75
 POLL_S = 0.015
+REPLACING_POLL_S = 0.1
 # A daemon that takes the request and closes without a valid reply counts as broken after so many
 # times.
 MAX_ATTEMPTS = 3
@@ -68,11 +69,17 @@ class Call:
 
 
 class Unavailable(Exception):
-    """No daemon will answer this call; the message says why, for people."""
+    """No daemon will answer this call; the message says why, for people. `reply` is the last that
+    a daemon said of its own failure.
+    """
+
+    def __init__(self, why: str, reply: Answer | None = None) -> None:
+        self.reply = reply
+        super().__init__(why)
 
 
 class SettingUp(Unavailable):
-    """The virtual environment is still being built."""
+    """The virtual environment is still being built, or the daemon being replaced."""
 
 
 def answer(call: Call, error: Exception) -> Answer:
@@ -84,17 +91,22 @@ def answer(call: Call, error: Exception) -> Answer:
             raise Unavailable("Octet's daemon does not answer in time: `octet daemon stop` ends it")
         return ask_started(call, (call.end - time.monotonic()) * START_SHARE)
     except Unavailable as unavailable:
+        if unavailable.reply:
+            return unavailable.reply
         call.set_alarm(call.end - time.monotonic())
         return fail_safe(call, unavailable)
 
 
 def ask_started(call: Call, within_s: float) -> Answer:
-    """Start the daemon unless another process does, and ask it as soon as its socket is there.
+    """Start the daemon unless another process does, and ask it as soon as its socket is there. One
+    that fails and is older than the code on the disk is replaced.
 
     Raises:
         Unavailable: it cannot be started, is not there in time, or sends no valid reply.
     """
     attempts, end = 0, time.monotonic() + within_s
+    reply: Answer | None = None
+    replacing = False
     call.set_alarm(within_s)
     try:
         with Starter(call) as starter:
@@ -105,13 +117,22 @@ def ask_started(call: Call, within_s: float) -> Answer:
                     starter.look()
                 except TimeoutError:
                     break
-                except (OSError, ValueError):  # it ended with our request: the next one gets it
-                    attempts += 1
-                time.sleep(POLL_S)
+                except (OSError, ValueError) as error:
+                    # It ended with our request, and the next one gets it; or it failed.
+                    reply = getattr(error, "reply", None)
+                    was_replacing, replacing = replacing, starter.replace()
+                    attempts += not replacing
+                    if reply and not (replacing or was_replacing):
+                        break  # it would fail again
+                time.sleep(REPLACING_POLL_S if replacing else POLL_S)
     except TimeoutError:
         pass
-    if attempts == MAX_ATTEMPTS:
-        raise Unavailable("Octet's daemon breaks off: see `octet daemon logs`")
+    if replacing:
+        raise SettingUp(
+            "Octet is being updated (some seconds); until then it cannot tell who holds what"
+        )
+    if reply or attempts == MAX_ATTEMPTS:
+        raise Unavailable("Octet's daemon breaks off: see `octet daemon logs`", reply)
     raise Unavailable("Octet's daemon does not come up in time: see `octet daemon logs`")
 
 
@@ -125,6 +146,7 @@ class Starter:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._child = 0
+        self._has_replaced = False
         try:
             os.makedirs(call.state, 0o700, exist_ok=True)
             os.chdir(call.state)
@@ -154,6 +176,18 @@ class Starter:
         elif self._lock():
             self._refuse_too_early()
             self._child = self._spawn()
+
+    def replace(self) -> bool:
+        """Have a daemon replaced that is older than the code on the disk; whether that goes on.
+
+        Raises:
+            Unavailable: as `look`.
+        """
+        if not self._child and (self._has_replaced or not is_outdated(self._call)):
+            return False
+        self.look()
+        self._has_replaced = self._has_replaced or bool(self._child)
+        return True
 
     def _lock(self) -> bool:
         try:
@@ -234,6 +268,26 @@ class Starter:
             return note if is_note and float(note["until"]) and float(note["delay_s"]) else nothing
         except (ValueError, TypeError, AttributeError):
             return nothing
+
+
+def is_outdated(call: Call) -> bool:
+    """Whether the daemon is older than the code on the disk: an update in place takes away files
+    that it has not read yet.
+    """
+    import json
+
+    try:
+        with open(f"{call.state}/daemon.json", "rb") as file:
+            modified_ns = json.load(file)["modified_ns"]
+        for directory, _, names in os.walk(f"{find_package(call)}/octet"):
+            for name in names:
+                if not name.endswith((".py", ".lua")):
+                    continue
+                if os.stat(f"{directory}/{name}").st_mtime_ns > modified_ns:
+                    return True
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # no record, or an update at this very moment: the next hook looks again
+    return False
 
 
 def find_command(call: Call) -> str | None:

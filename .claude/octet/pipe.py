@@ -28,6 +28,8 @@ DEFAULT_TOTAL_S = 4.0
 # busy machine.
 DAEMON_SHARE = 0.75
 REPLY_LIMIT = 1 << 24
+# What a daemon of any version says of a call on which it failed.
+FAILED = b"Octet failed on this call"
 HEADER_ENVIRONMENT = (
     (b"pid", b"CLAUDE_PID"),
     (b"project", b"CLAUDE_PROJECT_DIR"),
@@ -43,6 +45,14 @@ class Expired(TimeoutError):
 
 class Malformed(ValueError):
     """What the daemon sent is no reply."""
+
+
+class Failed(Malformed):
+    """The daemon could not do its work; `reply` is what it said."""
+
+    def __init__(self, reply: "Answer") -> None:
+        self.reply = reply
+        super().__init__("failed")
 
 
 def main() -> "NoReturn":
@@ -147,11 +157,14 @@ def ask(request: bytes) -> "Answer":
     Raises:
         OSError: there is no daemon, or it went away.
         Malformed: it sent no complete, valid reply.
+        Failed: its reply says that it failed, as after an update that took its files away.
     """
     link = connect()
     send(link, request)
     reply = receive(link)
     link.close()
+    if FAILED in reply[1] or FAILED in reply[2]:
+        raise Failed(reply)
     return reply
 
 
