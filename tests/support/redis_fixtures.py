@@ -166,11 +166,24 @@ def redis_servers() -> Iterator[Callable[[str], Server]]:
 @pytest.fixture(params=PROGRAMS)
 def redis_url(request: pytest.FixtureRequest, redis_servers: Callable[[str], Server]) -> str:
     """URL of a real server, empty when the test begins."""
-    url = redis_servers(request.param).url
-    with open_client(url) as client:
+    return empty_server(redis_servers(request.param))
+
+
+def empty_server(server: Server) -> str:
+    """Its URL, with no data and no scripts in it."""
+    with open_client(server.url) as client:
         client.flushall()
         client.script_flush()
-    return url
+    return server.url
+
+
+@pytest.fixture(params=PROGRAMS[:1])
+def single_redis_url(request: pytest.FixtureRequest, redis_servers: Callable[[str], Server]) -> str:
+    """The same on one server. A conftest.py calls it `redis_url` where the second server shows
+    nothing new: what may differ between the two is shown by the tests of store, lua, core and
+    patterns.
+    """
+    return empty_server(redis_servers(request.param))
 
 
 @pytest.fixture

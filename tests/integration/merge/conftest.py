@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.redis_fixtures import single_redis_url
 from tests.support.repositories import commit, make_repository, name_somebody
 from tests.support.store_fixtures import join
 
@@ -22,6 +23,8 @@ from octet.project import trust
 from octet.project.config import FILE
 from octet.project.repository import load_project
 from octet.worktree.creation import prepare_worktree
+
+redis_url = single_redis_url
 
 SETTINGS = 'project = "shop"\n[test]\ncommand = "sh check.sh"\n'
 # Passes unless the files of two works that exclude each other are both there.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.redis_fixtures import single_redis_url
 from tests.support.store_fixtures import join
 
 from octet.base.process import host_id
@@ -20,6 +21,8 @@ from octet.project.config import FILE
 from octet.project.repository import load_project
 from octet.worktree.creation import PreparedWorktree, prepare_worktree
 from octet.worktree.ownership import list_linked_worktrees
+
+redis_url = single_redis_url
 
 SETTINGS = """project = "shop"
 [worktree]

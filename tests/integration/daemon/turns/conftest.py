@@ -11,8 +11,11 @@ from tests.integration.daemon.client import Client
 from tests.integration.daemon.turns.crew import (
     DEVELOPER,
 )
+from tests.support.redis_fixtures import single_redis_url
 
 from octet.daemon.hooks.service import HookService
+
+redis_url = single_redis_url
 
 
 @pytest.fixture
