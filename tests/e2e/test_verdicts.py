@@ -241,9 +241,7 @@ def test_a_write_that_no_parser_sees_is_told(team: Sandbox, model: Model) -> Non
     team.start(marker("B") + " write").finish()
     texts = model.requests_of("B")[-1].texts()
     told = [
-        text
-        for text in texts
-        if "a.py changed while this command ran, and guest-1 holds it" in text
+        text for text in texts if "a.py changed while this command ran; its holder guest-1" in text
     ]
     assert len(told) == 2
     gate.open()
