@@ -320,14 +320,18 @@ def test_a_gate_that_always_ends_badly_gives_up(any_octet: Octet) -> None:
 
 
 def test_events_name_gate_and_commit(octet: Octet) -> None:
-    """Whoever watches sees with each step at a gate where the task is and which commit it is about."""
+    """Each event of a gate names the stage of the task and the commit that it is about."""
     author, judge = join(octet), join(octet)
     task = submitted(octet, author, ("review", "merge"))
     octet.tasks.renew(task.id, agent=author, branch="octet/1", commit="c2")
     octet.tasks.pass_on(task.id, octet.tasks.claim(judge, "review").token)
     octet.tasks.send_back(task.id, octet.tasks.claim(judge, "merge").token, "no")
-    found = [(event.type, event.fields.get("gate"), event.fields["stage"], event.fields["commit"]) for event in octet.events.log(50)
-             if event.type in {"task_submitted", "task_renewed", "task_passed", "task_returned"}]  # fmt: skip
+    kinds = {"task_submitted", "task_renewed", "task_passed", "task_returned"}
+    found = [
+        (event.type, event.fields.get("gate"), event.fields["stage"], event.fields["commit"])
+        for event in octet.events.log(50)
+        if event.type in kinds
+    ]
     assert found == [
         ("task_submitted", None, "review", "c1"),
         ("task_renewed", None, "review", "c2"),

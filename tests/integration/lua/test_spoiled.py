@@ -421,7 +421,7 @@ def test_spoiled_fields_of_a_task(
 
 
 def test_what_was_spoiled_can_be_claimed_again(world: World) -> None:
-    """A task with every number spoiled goes back to the queue, is claimed, built, merged and done."""
+    """A task with every number spoiled is requeued, claimed, built, merged and done."""
     octet, keys = world.octet, world.octet.store.keys
     spoiled = dict.fromkeys(
         ["priority", "order", "attempts", "max_attempts", "progress", "created_ms"], "spoiled"

@@ -95,7 +95,7 @@ def test_what_is_no_backup(running: Path, tmp_path: Path, content: bytes) -> Non
 def test_a_server_that_tried_a_backup_does_not_stay(
     running: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed while it tries a backup, whoever comes next ends the server that was started for it."""
+    """After a kill while a backup is tried, the next backup ends the server that was left."""
     pids = []
     with connect(None) as client:
         client.set("a", "1")

@@ -1,4 +1,4 @@
-"""The data: read by the next program, mended where only its end is torn, and never taken for empty."""
+"""The data: read by the next program, mended where its end is torn, never taken for empty."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_an_empty_directory(running: Path) -> None:
 
 @pytest.mark.parametrize("how", ["removed", "emptied", "cut to a third"])
 def test_a_file_that_lost_what_was_safe(running: Path, how: str) -> None:
-    """A log that is gone or much shorter than it was when it was safe is not taken for a small one."""
+    """A log that is gone, or much shorter than when it was safe, is not taken for a small one."""
     fill(running)
     log = log_of(running)
     whole = log.read_bytes()

@@ -112,7 +112,7 @@ def test_client_revives_its_server(running: Path) -> None:
 
 
 def test_stale_pid_of_a_stranger(running: Path) -> None:
-    """A foreign process that got the dead server's pid is neither taken for the server nor killed."""
+    """A foreign process with the dead server's pid is neither taken for the server nor killed."""
     kill(running)
     with subprocess.Popen(["/bin/sleep", "60"]) as stranger:
         (running / "redis.pid").write_text(f"{stranger.pid}\n")
