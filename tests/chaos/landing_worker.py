@@ -2,8 +2,7 @@
 a word to git, a test run.
 
     landing_worker.py STRATEGY REMOTE REPOSITORY STEP WORK=COMMIT…    # STEP 0: no kill
-    landing_worker.py serve                                           # such lines on standard
-    input, each in a fork; answers how it ended
+    landing_worker.py serve    # reads such lines, runs each in a fork, answers how it ended
 
 Outcomes go to `outcomes` beside the repository, a line each: work, kind.
 """

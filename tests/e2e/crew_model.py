@@ -2,8 +2,7 @@
 SessionStart hook put into the conversation.
 
     with CrewModel() as model:
-        model.play("developer", develop)        # a conversation for each turn of a session of the
-        role
+        model.play("developer", develop)    # a conversation for each turn of a developer's session
 
 A conversation is an iterator of tool calls, or a generator that gets each call's result. When it
 ends the turn ends. The next turn, for whatever reason it begins, is answered by a new conversation,

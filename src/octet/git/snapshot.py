@@ -1,9 +1,9 @@
 """The work in a worktree kept as a commit under `refs/octet/rescue/`, byte for byte, without
 touching its index or files.
 
-    snapshot = take_snapshot(Git(tree), "task-7", "2", base="main") snapshot.ref                 #
-    "refs/octet/rescue/task-7/2", or "…/2-2" where that name holds other work already snapshot.size
-    # "3 files changed, 10 insertions(+); 1 commit not in main"
+    snapshot = take_snapshot(Git(tree), "task-7", "2", base="main")
+    snapshot.ref     # "refs/octet/rescue/task-7/2", or "…/2-2" if that name holds other work
+    snapshot.size    # "3 files changed, 10 insertions(+); 1 commit not in main"
 
 The commit's tree is the files as they lie there, changed, staged or untracked, without the filters
 that `git add` would apply (line ends, LFS). Its first parent is HEAD; where the index holds yet

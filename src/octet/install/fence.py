@@ -1,9 +1,8 @@
 """Where git's hooks of the fence go, beside whatever hooks a repository has, and whether they are
 still there.
 
-    wanted = plan(root, ("main",))           # Setup(files, edits, additions), for
-    `installation.install` examine(load_project(root))              # State(ok=False,
-    detail="reference-transaction was overwritten …")
+    setup = plan(root, ("main",))       # Setup(files, edits, additions), for `installation.install`
+    examine(load_project(root))         # State(ok=False, detail="… was overwritten …")
 
 Where git looks in its own directory (`hooks`), ours are written there, and one of the same name is
 moved to `hooks-before-octet`, from where ours runs it. Where `core.hooksPath` names another

@@ -1,9 +1,8 @@
 """The text of git's hooks that `octet init` installs: a few lines about the repository, and
 `fence.sh`.
 
-files = render(place)                    # {"reference-transaction": b"#!/bin/sh\\n…", "pre-push":
-…, "pre-commit": …} read_protected(content)                  # ("main", "release/*"), of a hook that
-was written earlier
+render(place, None)        # {"reference-transaction": b"…", "pre-push": b"…", "pre-commit": b"…"}
+read_protected(content)    # ("main", "release/*"), of a hook that was written earlier
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The plugin's own files: where they lie, and the drop-in `.claude` rendered from the same sources.
 
-root = plugin_root()              # holds .claude-plugin/, hooks/, commands/, agents/
-render_files(root)                # {"commands/claim-task.md": Asset(…), "octet/launch": Asset(…),
-…}, paths below .claude render_hooks(root)                # what goes under "hooks" in
-.claude/settings.json
+root = plugin_root()    # holds .claude-plugin/, hooks/, commands/, agents/
+render_files(root)      # by paths below .claude: {"commands/claim-task.md": Asset(…), …}
+render_hooks(root)      # what goes under "hooks" in .claude/settings.json
 """
 
 from __future__ import annotations

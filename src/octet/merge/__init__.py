@@ -10,7 +10,8 @@ The steps of a merge, in order; each is a module:
    3. `combination`: the works become commits on the branch's tip (`strategy`, `tree_merge`,
       `commits`), in a worktree that is used for nothing else (`worktree`).
    4. `test_command`: the project's tests run on the combined tree.
-   5. `branch_move`: branch and checkout move together, by compare-and-swap (`index`).
+   5. `branch_move`: branch and checkout move together, by compare-and-swap. `checkout`
+      replaces the index at once; `move_record` keeps a record of the move for `recovery`.
 4. `records`: the outcome goes on the task's record, with `feedback` for its developer; the
    worktree and branch of merged work are cleaned up.
 5. `prediction`: work in flight that conflicts with the new tip is sent back or warned of.

@@ -1,8 +1,8 @@
 """`.claude/octet.toml`: what a repository says about Octet, read into a frozen `Config`.
 
-    config = load(Path("/home/ann/shop")) config.protected            # ("main", "master")
-    dangerous(config)           # {"redis.url": "", "test.command": "pytest -q", "worktree.setup":
-    ""}
+    config = load(Path("/home/ann/shop"))
+    config.protected     # ("main", "master")
+    dangerous(config)    # {"redis.url": "", "test.command": "pytest -q", "worktree.setup": ""}
 
 An unknown key is an error and not a shrug: `on_store_dwon = "deny"` that is silently ignored would
 be a guard that is silently off.

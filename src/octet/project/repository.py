@@ -1,11 +1,11 @@
 """The repository that a path belongs to, its worktrees, and whether it uses Octet. Reads `.git` by
 hand: no git process.
 
-    root = find_root(Path.cwd())             # the main checkout, also from inside a linked
-    worktree; None: not opted in project = load_project(root)             # Project(name, root,
-    config) find_worktree(root / "src/a.py")         # Worktree(path, name, git_dir, common_dir,
-    is_main) repository_path(project, "/home/ann/shop/.claude/worktrees/dev-1/src/a.py")   #
-    "src/a.py"
+    # The main checkout, also from inside a linked worktree; None: not opted in.
+    root = find_root(Path.cwd())
+    project = load_project(root)        # Project(name, root, config)
+    find_worktree(root / "src/a.py")    # Worktree(path, name, git_dir, common_dir, is_main)
+    repository_path(project, root / ".claude/worktrees/dev-1/src/a.py")    # "src/a.py"
 
 All paths are real paths: symbolic links resolved, also above a tail that does not exist.
 """

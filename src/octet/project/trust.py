@@ -1,11 +1,11 @@
 """This machine's approval of a repository: what `octet init` records and `hooks/launch` looks for,
 like `direnv allow`.
 
-    approve(project)                         # the person's word: writes trust/<root>/octet.json
-    under the state directory trust = check(project) trust.approved                           #
-    False: Octet does nothing in this repository trust.store_refusal                      # "" or
-    why the store must not be connected to trust.command_refusal("test.command")    # "" or why that
-    command must not run
+    approve(project)                         # the person's word, kept as trust/<root>/octet.json
+    trust = check(project)
+    trust.approved                           # False: Octet does nothing in this repository
+    trust.store_refusal                      # "" or why the store must not be connected to
+    trust.command_refusal("test.command")    # "" or why that command must not run
 
 A cloned or pulled repository can change its settings at will; what it cannot change is the hash of
 those that a person approved.

@@ -5,13 +5,15 @@ Standard library only, run by bin/octet on the system's Python: whatever this wo
 it is about to install. Only the dependencies go into the environment; Octet itself runs from its
 source.
 
-    <base>/venv-<key>/                  the environment; base is $CLAUDE_PLUGIN_DATA where that is
-    set, else the cache directory <cache>/venv-<key>                  a link, where base is the
-    plugin's data: a tool's command is not told of that directory <cache>/ready/<root>/octet.venv
-    for bin/octet: the path of the environment of the source tree <root>, and its stamp
-    <cache>/venv.lock                   held by whoever builds <cache>/setup.log
-    what the installers said <cache>/setup.failed                why the last build failed, for
-    those who do not wait for it
+    <base>/venv-<key>/                the environment; base is $CLAUDE_PLUGIN_DATA if that is set,
+                                      else the cache directory
+    <cache>/venv-<key>                a link, where base is the plugin's data: a tool's command is
+                                      not told of that directory
+    <cache>/ready/<root>/octet.venv   for bin/octet: the path of the environment of the source tree
+                                      <root>, and its stamp
+    <cache>/venv.lock                 held by whoever builds
+    <cache>/setup.log                 what the installers said
+    <cache>/setup.failed              why the last build failed, for those who do not wait for it
 """
 
 from __future__ import annotations

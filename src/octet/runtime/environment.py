@@ -3,8 +3,9 @@ away.
 
 Standard library only: bootstrap.py runs this on the system's Python.
 
-    <base>/venv-<key>/          complete as soon as it has this name <base>/venv-<key>.*.tmp/
-    being built or removed; where a process was killed at it, removed by the next build
+    <base>/venv-<key>/          complete as soon as it has this name
+    <base>/venv-<key>.*.tmp/    being built or removed; if the process doing that was killed, the
+                                next build removes it
 
 A process holds a shared lock on the directory of the environment it runs from (`hold` in
 __main__.py), and the directory's time says when that was last done: an environment that nobody has

@@ -1,4 +1,4 @@
-"""What each git subcommand does to the branches and objects that agents share: one function a
+"""What each git subcommand does to the branches and objects that agents share: one function per
 subcommand.
 
 A rule yields `Moves(branch)` for a protected branch, which needs the lock `repository:<branch>`, or
