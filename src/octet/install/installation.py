@@ -1,4 +1,7 @@
-"""What `octet init` writes into a repository, remembered so that `--undo` takes back exactly that.
+"""Writes what `octet init` installs, and remembers it so that `--undo` takes back exactly that.
+
+`cli.init` says what is written: it asks `plugin` for the drop-in and `fence` for git's hooks. This
+module writes what it is given.
 
     with locked():
         changes = install(root, files, edits)    # [Change("created", ".claude/octet.toml"), …]
@@ -6,7 +9,8 @@
 
 Three kinds of writing. A *file* is Octet's own: it is never written over one that somebody else
 made or changed. An *edit* adds to a file that belongs to the user (settings.json, git's exclude
-list): its bytes from before are kept, and put back.
+list): its bytes from before are kept, and put back. A *move* puts a file of the user's aside, where
+one of Octet's needs its name, and back again.
 
 The manifest lies beside the trust record, outside the repository, and is saved before the first
 write. So a run that was killed half-way is completed by the next one, or undone.

@@ -1,4 +1,9 @@
-"""Every sentence that the guard says, except the reasons in `guard.git.rules`.
+"""The sentences of the guard's verdicts on tool calls.
+
+Other sentences stand where they are said: why a git command is refused in `guard.git.rules` and
+`guard.git.script`; that a call cannot be read in `guard.failsafe`; what an agent that was declared
+dead is told in `daemon.liveness.fenced_out`, and its new name in `daemon.hooks.pre_tool_use`; what
+git's own hooks say in `daemon.hooks.fence`, `fence.attempt` and `fence/fence.sh`.
 
 Models read most of them, at each denied call, so each has a budget of characters in
 tests/unit/guard/policy/test_wording.py. A denial says what is wrong and what to do next.
