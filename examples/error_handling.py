@@ -25,16 +25,16 @@ def check(path: str) -> str:
 
 
 def work(run: str) -> None:
-    with octet.connect() as crew:
+    with octet.connect() as project:
         try:
-            crew.run(run).map(NAME).work(check, lease_s=1.0)
+            project.run(run).map(NAME).work(check, lease_s=1.0)
         except octet.Stopped as stopped:
             print(f"{os.getpid()} stops: {stopped}", flush=True)
 
 
 def main() -> None:
-    with octet.connect() as crew:
-        run = crew.run(RUN)
+    with octet.connect() as project:
+        run = project.run(RUN)
         try:
             run.errors(NAME).limit(FAIL_FAST)
             run.map(NAME).start(FILES)
@@ -54,7 +54,7 @@ def main() -> None:
             errors, tally = run.errors(NAME).list(), run.map(NAME).tally()
             assert len(errors) >= FAIL_FAST
             assert all("syntax error" in error.text for error in errors)
-            assert tally.ready > 0, "what was not begun was not done"
+            assert tally.ready > 0, "items that were not begun are not done"
             print(
                 f"ended right: {len(errors)} errors, {tally.done} done, {tally.ready} never begun"
             )

@@ -23,13 +23,13 @@ def analyse(path: str) -> dict[str, object]:
 
 
 def work(run: str) -> None:
-    with octet.connect() as crew:
-        crew.run(run).map(NAME).work(analyse, lease_s=LEASE_S)
+    with octet.connect() as project:
+        project.run(run).map(NAME).work(analyse, lease_s=LEASE_S)
 
 
 def main() -> None:
-    with octet.connect() as crew:
-        run = crew.run(RUN)
+    with octet.connect() as project:
+        run = project.run(RUN)
         try:
             run.map(NAME).start(FILES)
             workers = [

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Example 2: three agents do one step each: search, analyse, report. The one that analyses is killed in the middle; another begins its step
-# again when its lease has run out, and the report waits for that, by events.
+# Example 2: three agents do one step each: search, analyse, report. The analyst is killed; another agent
+# begins its step again when its lease has run out, and the reporter waits for that, by events.
 #
 # Run it in a repository that uses Octet: sh examples/sequential_pipeline.sh
 set -eu
@@ -24,7 +24,7 @@ reporter=$!
 turn=$(octet pipeline step start report search)
 octet pipeline step done report "$(printf '%s\n' "$turn" | token)" '["file1.ts", "file2.ts"]'
 
-# Agent 2 begins to analyse, and dies with it.
+# Agent 2 begins to analyse, and dies.
 begun=$(mktemp)
 ( octet pipeline step start report analyse --wait 10s --lease 1s >"$begun"; exec sleep 60 ) &
 analyst=$!
@@ -34,7 +34,7 @@ kill -9 "$analyst"
 echo "killed the analyst"
 rm -f "$begun"
 
-# Agent 4 takes over: it waits for the dead one's lease, and is given the files again.
+# Agent 4 takes over: it waits for the dead agent's lease, and gets the files again.
 turn=$(octet pipeline step start report analyse --wait 30s)
 files=$(printf '%s\n' "$turn" | head -n 1)
 [ "$files" = '["file1.ts", "file2.ts"]' ]

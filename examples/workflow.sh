@@ -1,5 +1,5 @@
 #!/bin/sh
-# The workflow: three agents work on six files, by commands alone; one is killed with a file in its hands, and another does that file too.
+# Three agents work on six files, by commands alone. One is killed while it has a file, and another agent does that file too.
 #
 # Run it in a repository that uses Octet: sh examples/workflow.sh
 set -eu

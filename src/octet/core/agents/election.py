@@ -72,7 +72,7 @@ class Election:
         led = (
             f"{leader.agent} has led for {age(leader.since_ms, now_ms)} (epoch {leader.epoch})"
             if leader
-            else "nobody leads"
+            else "there is no leader"
         )
         return (
             f", on standby: {led}. Do nothing in this role until a message says that you lead; "
@@ -101,7 +101,11 @@ def as_orchestrator(agent: Agent | None) -> tuple[str, str]:
 def refusal(reply: Sequence[Any]) -> NotLeading:
     """The error for a script's reply `LED`."""
     leader, epoch, for_ms = str(reply[1]), str(reply[2]), int(reply[3])
-    now = f"{leader} has led for {age(1, for_ms + 1)} (epoch {epoch})" if leader else "nobody does"
+    now = (
+        f"{leader} has led for {age(1, for_ms + 1)} (epoch {epoch})"
+        if leader
+        else "there is no leader"
+    )
     advice = (
         "you are told when it is you; until then leave plan and tasks alone, or write to it: "
         "`octet msg send orchestrator TEXT`"

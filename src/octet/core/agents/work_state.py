@@ -136,7 +136,7 @@ class WorkState:
 
     @property
     def paused_by(self) -> str:
-        """Who paused it; "" where it is not paused, or nobody is known."""
+        """Who paused it; "" if it is not paused, or by an unknown hand."""
         return self.pause.by if self.pause else ""
 
     @property
