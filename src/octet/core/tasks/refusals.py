@@ -10,6 +10,7 @@ from octet.base.errors import (
     IllegalTransition,
     NotFound,
     NothingToClaim,
+    NotYourTurn,
     OctetError,
     Refused,
     StaleToken,
@@ -48,13 +49,37 @@ def refused_step(reply: Sequence[Any], task_id: str, step: str, allowed: str) ->
     raise AssertionError(f"a script answered {reply!r}")
 
 
+def refused_claim(
+    reply: Sequence[Any], agent_id: str, stage: str, task_id: str, allowed: str
+) -> OctetError:
+    """The error of a claim that got no task; `allowed` are the states that allow it."""
+    if reply[0] == Reply.EMPTY:
+        return nothing_to_claim(stage, int(reply[1]), int(reply[2]), int(reply[3]))
+    if reply[0] == Reply.LATER:
+        return NotYourTurn(f"others have waited longer for the {stage} stage")
+    if reply[0] == Reply.NEEDS:
+        return Refused(
+            f"task {task_id} needs {reply[1]!r}, which {agent_id} lacks: `octet agent join "
+            f"ROLE --capability {reply[1]}`"
+        )
+    if reply[0] == Reply.SCOPE:
+        return Refused(
+            f"task {task_id} may touch the same files as task {reply[1]}, which is in "
+            "flight: wait for that, or claim another"
+        )
+    return refused_step(reply, task_id, "claim", allowed)
+
+
 def nothing_to_claim(stage: str, overlapping: int, offer_ms: int, own: int) -> NothingToClaim:
     """The error of a claim that found nothing: `overlapping` tasks wait for the scopes in flight,
     `own` are the agent's own work, and one is offered to another agent for `offer_ms`.
     """
     why = f"no task waits for the {stage} stage that you could claim"
     if own:
-        why = f"every task that waits for the {stage} stage is your own work, which another agent must judge"
+        why = (
+            f"every task that waits for the {stage} stage is your own work, which another agent "
+            "must judge"
+        )
     if overlapping:
         why = (
             f"{overlapping} of the tasks that wait for the {stage} stage may touch the same "

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-from octet.base.errors import NotFound, NotYourTurn, Refused, UsageError
+from octet.base.errors import NotFound, Refused, UsageError
 from octet.base.vocabulary import BUILD, PLAN, stage_of_role
 from octet.core.agents.election import as_orchestrator, refusal
 from octet.core.agents.registry import Agent
@@ -24,7 +24,7 @@ from octet.core.tasks.plans import (
 )
 from octet.core.tasks.reader import TaskReader, stage_named
 from octet.core.tasks.record import HELD_STATES, Task, TaskState
-from octet.core.tasks.refusals import check_reply, nothing_to_claim, refused_step
+from octet.core.tasks.refusals import check_reply, refused_claim
 from octet.core.tasks.verdicts import NewRecord
 from octet.store.scripts import Reply, as_mapping
 
@@ -172,21 +172,7 @@ class Tasks(TaskReader):
                     "release it first"
                 )
             return task
-        if reply[0] == Reply.EMPTY:
-            raise nothing_to_claim(stage, int(reply[1]), int(reply[2]), int(reply[3]))
-        if reply[0] == Reply.LATER:
-            raise NotYourTurn(f"others have waited longer for the {stage} stage")
-        if reply[0] == Reply.NEEDS:
-            raise Refused(
-                f"task {task_id} needs {reply[1]!r}, which {agent.id} lacks: `octet agent join "
-                f"ROLE --capability {reply[1]}`"
-            )
-        if reply[0] == Reply.SCOPE:
-            raise Refused(
-                f"task {task_id} may touch the same files as task {reply[1]}, which is in "
-                "flight: wait for that, or claim another"
-            )
-        raise refused_step(reply, task_id or "", "claim", step.waiting)
+        raise refused_claim(reply, agent.id, stage, task_id or "", step.waiting)
 
     def progress(self, task_id: str, token: str, percent: float, note: str = "") -> None:
         """Record progress, 0 to 100.
@@ -215,8 +201,7 @@ class Tasks(TaskReader):
         note: str = "",
         gates: Sequence[str] = (),
     ) -> str:
-        """Submit built work to its first gate, which ends the claim and the task's locks. Returns
-        that gate.
+        """Submit built work to its first gate, which ends claim and locks; returns the gate.
 
         `gates`: the gates that the work passes (`gates_for`), stored with it; default: the task's
         own, or else the merge alone.
@@ -311,8 +296,7 @@ class Tasks(TaskReader):
         *,
         record: NewRecord | None = None,
     ) -> None:
-        """Mark the task done, and queue the tasks that waited for nothing else. `record` is stored
-        too.
+        """Mark the task done, queue the tasks that waited only for it, and store `record`.
 
         A task with a branch is completed only from the merge stage. A repeated call with the same
         token is harmless.
@@ -393,8 +377,7 @@ class Tasks(TaskReader):
         return str(reply[1])
 
     def retry(self, task_id: str, *, by: Agent | None = None) -> TaskState:
-        """Queue a dead or cancelled task again, with its full number of attempts. Returns its new
-        state.
+        """Queue a dead or cancelled task again, with all its attempts. Returns its new state.
 
         Raises:
             IllegalTransition: it is neither.
