@@ -23,7 +23,7 @@ from typing import IO
 
 LOOK_S = 0.5
 _GROUP_END_S = 1.0
-# The watcher waits for the end of a socket that nobody writes to, and kills the group then. That
+# The watcher waits for the end of a socket that stays silent, and kills the group then. That
 # comes when the process that runs the command closes its side, or is killed. The watcher is no
 # child of the command, whose shell or `make` would wait for it.
 _WATCHED = (

@@ -32,7 +32,7 @@ def make_private(directory: Path) -> Path:
     """Create `directory` with mode 0700 and return it; refuse one that another user owns.
 
     Raises:
-        UsageError: it cannot be made (read-only home, full disk) or is somebody else's.
+        UsageError: it cannot be made (read-only home, full disk) or belongs to another user.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -61,7 +61,8 @@ def short_path(path: Path) -> str:
     links = Path(tempfile.gettempdir()) / f"octet-{os.getuid()}"
     if links.is_symlink():  # planted: whatever it leads to is not ours to change
         raise UsageError(
-            f"{links} is a link that somebody made: remove it, or set OCTET_HOME to a shorter path"
+            f"{links} is a link that Octet did not make: remove it, or set OCTET_HOME to a shorter "
+            "path"
         )
     make_private(links)
     link = links / hashlib.sha256(os.fsencode(path.parent)).hexdigest()[:16]

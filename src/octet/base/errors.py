@@ -40,9 +40,7 @@ class Refused(OctetError):
 
 
 class NothingToClaim(Refused):
-    """No pending task fits this agent; in `offer_ms` (0: never) one that is kept for somebody else
-    may.
-    """
+    """No pending task fits this agent; in `offer_ms` (0: never) one kept for another may."""
 
     def __init__(self, message: str, *, offer_ms: int = 0) -> None:
         self.offer_ms = offer_ms
@@ -62,7 +60,7 @@ class Stopped(Refused):
 
 
 class CommandFailed(Refused):
-    """A command ended badly; `killed`: by a signal, which says nothing about what it was run for."""
+    """A command failed; `killed`: by a signal, which says nothing about what it was run for."""
 
     def __init__(self, message: str, *, killed: bool = False) -> None:
         self.killed = killed
@@ -70,9 +68,7 @@ class CommandFailed(Refused):
 
 
 class LockHeld(Refused):
-    """Another agent holds the resource, or a lock that covers it (`by`); `waiting` others wait for
-    it.
-    """
+    """Another agent holds the resource or a lock that covers it (`by`); `waiting` others wait."""
 
     def __init__(
         self,
@@ -104,18 +100,14 @@ class LockHeld(Refused):
 
 
 class LockAwaited(LockHeld):
-    """Nobody holds the resource, and another agent (`holder`, since `since_ms`) has waited longer
-    for it.
-    """
+    """The resource is free, but another agent (`holder`, since `since_ms`) has waited longer."""
 
     def _said(self) -> str:
         return f"{self.resource} goes to {self.holder} first, who has waited longer"
 
 
 class Deadlock(Refused):
-    """To wait would be to wait for oneself; `chain` says for what and whom: (resource, agent), and
-    so on.
-    """
+    """The wait would be for oneself; `chain` says for what and whom: (resource, agent), …."""
 
     def __init__(self, agent: str, chain: tuple[tuple[str, str], ...]) -> None:
         self.chain = chain
@@ -158,7 +150,7 @@ class AgentGone(Refused):
 
 class NotLeading(Refused):
     """An orchestrator wrote that does not lead: it is on standby, or was replaced; `leader` ("":
-    nobody) has led for `for_ms`.
+    none) has led for `for_ms`.
     """
 
     def __init__(self, message: str, *, leader: str, epoch: str, for_ms: int) -> None:

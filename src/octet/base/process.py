@@ -1,5 +1,4 @@
-"""A process's identity: host, pid and start time. A pid alone is given again; the three together
-are not.
+"""A process's identity: host, pid and start time. A pid alone is reused, all three never.
 
 me = identify(os.getpid())
 str(me)                                  # "vm-1f0c2a9b:4242:88213"
@@ -68,7 +67,7 @@ def identify(pid: int) -> ProcessIdentity | None:
 
 
 def is_alive(identity: ProcessIdentity) -> bool:
-    """Whether that very process runs. One of another host counts as alive: only its lease can tell."""
+    """Whether that very process runs. Another host's counts as alive: only its lease can tell."""
     if identity.host != host_id():
         return True
     stat = _stat(identity.pid)

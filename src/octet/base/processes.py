@@ -1,5 +1,4 @@
-"""Every process that belongs to something: those whose environment, command line or directory names
-its mark.
+"""All processes of something: those whose environment, command line or directory names its mark.
 
 A mark is a directory of its own, or a text put into the environment, which whatever is started
 inherits.

@@ -12,10 +12,11 @@ _ESCAPE = re.compile(
     r"-/]*[0-~]?|\x9b[0-?]*[ -/]*[@-~]"
 )
 _LINE_END = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-# Printable by the book and seen by nobody: fillers, joiners, variation selectors. They can carry
+# Printable by the book, but invisible: fillers, joiners, variation selectors. They can carry
 # text that only a model reads.
 _UNSEEN = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U000e0100-\U000e01ef]"
 )
 _TAG = re.compile(r"<(?=\s*[/!?]?\s*[^\W\d_])")
 CUT = "> …"
@@ -25,9 +26,7 @@ LINE_WIDTH = 400
 
 
 def plain(text: str, most: int = 200) -> str:
-    """`text` on one line, without control, formatting and bidirectional characters, cut to `most`
-    characters.
-    """
+    """`text` on one line of `most` characters at most, without control, format and bidi ones."""
     shown = "".join(c if c.isprintable() else " " for c in text[:most])
     return shown if len(text) <= most else shown[: most - 1] + "…"
 

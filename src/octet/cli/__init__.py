@@ -1,4 +1,4 @@
-"""The `octet` command: sub-commands are imported when they are called, and every error ends here."""
+"""The `octet` command: sub-commands are imported when called, and every error ends here."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
@@ -140,7 +140,7 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
 
@@ -207,7 +207,7 @@ def _run(argv: list[str]) -> int:
             click.echo(err=True)  # the terminal has just shown ^C
         _complain("interrupted")
         return 130
-    except Exception as error:  # noqa: BLE001 - the edge: a bug becomes one line, its trace goes where it can be found
+    except Exception as error:  # noqa: BLE001 - a bug becomes one line; its trace is kept
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             _complain(f"cannot print or write: {error.strerror}")
             return 1
@@ -220,16 +220,14 @@ def _complain(text: str) -> None:
 
 
 def _write_anything() -> None:
-    """Show characters that the terminal's encoding lacks as escapes; they must not end the command."""
+    """Show characters that the terminal's encoding lacks as escapes: none may end the command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _print_all(code: int) -> int:
-    """`code`, or 1 if the last output cannot be written: Python itself would end with 120 and a
-    traceback.
-    """
+    """`code`, or 1 if the last output cannot be written: Python would end with 120 and a trace."""
     try:
         if sys.stdout:
             sys.stdout.flush()

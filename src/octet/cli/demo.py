@@ -127,9 +127,7 @@ def audience(plain: bool, as_json: bool) -> Iterator[Show]:
 
 
 def pictured(show: Show, picture: Path) -> Show:
-    """`show`, which also writes the board to a file once the dead agent's task has a new holder, for
-    the documentation.
-    """
+    """`show`, which also writes the documentation's board, once the dead agent's task is held."""
     from octet.demo.board import export_board
 
     feature = load_sample().feature

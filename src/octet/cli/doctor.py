@@ -1,6 +1,4 @@
-"""`octet doctor`: what keeps Octet from working on this machine or in this repository, and how to
-repair it.
-"""
+"""`octet doctor`: what stops Octet on this machine or in this repository, and how to repair it."""
 
 from __future__ import annotations
 
@@ -49,7 +47,7 @@ class CheckResult:
 @click.command("doctor")
 @json_option
 def doctor_command(as_json: bool) -> int:
-    """Check this machine and repository; say how to repair them. Exit code 1 if something is wrong."""
+    """Check this machine and repository; say how to repair them. Exit code 1 if one is wrong."""
     findings = list(examine(_start()))
     marks = {True: "ok  ", False: "BAD ", None: "-   "}
     lines = [
@@ -163,9 +161,7 @@ def _store(project: Project | None) -> str:
 
 
 def _settings(project: Project) -> Iterator[CheckResult]:
-    """What will hurt though the store answers, and what became of a server's of our own last
-    failure.
-    """
+    """What will hurt though the store answers, and how our own server's last failure ended."""
     url = api.store_url(project)
     try:
         client = connection.connect(url)
@@ -188,9 +184,7 @@ def _settings(project: Project) -> Iterator[CheckResult]:
 
 
 def _endless(project: Project) -> str:
-    """Keys for people's own use that will stay for ever: nothing is broken, and nobody else will
-    tell.
-    """
+    """Keys for people's own use that never expire: nothing is broken, and no other part tells."""
     url = api.store_url(project)
     with connection.connect(url) as client:
         found = list_without_expiry(Store(client, Keys(project.name)))
@@ -203,7 +197,7 @@ def _endless(project: Project) -> str:
     more = f" and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
     return (
         f"{len(found)} without a time to live: {names}{more}; `octet gc --older-than 2d "
-        "--dry-run` shows which nobody uses"
+        "--dry-run` shows the unused ones"
     )
 
 

@@ -1,4 +1,4 @@
-"""`octet hook EVENT`: the same as `hooks/launch` and `hooks/pipe.py`, for other programs than Claude
+"""`octet hook EVENT`: what `hooks/launch` and `hooks/pipe.py` do, for programs other than Claude
 Code and for trying a hook by hand.
 """
 

@@ -149,9 +149,7 @@ def _planned(root: Path, drop_in: bool) -> tuple[dict[str, plugin.Asset], list[i
 
 
 def _approved(project: Project) -> dict[str, str]:
-    """The dangerous settings; a URL is read as strictly as when it is used, and shown without its
-    password.
-    """
+    """The dangerous settings; a URL is read as strictly as in use, and shown without password."""
     values = config.dangerous(project.config)
     if url := values["redis.url"]:
         values["redis.url"] = str(parse_address(url))

@@ -127,7 +127,7 @@ def wait(mapped: Map, wait_s: float) -> Output:
 
 @map_group.verb("results")
 def results(mapped: Map) -> Output:
-    """Show the results and errors so far, in the order of the items; with --json workers and times."""
+    """Show the results and errors so far, in the items' order; with --json workers and times."""
     mapped.tally()
     found = mapped.results()
     return Output(found, _lines(found) or f"map {mapped.name} has no results yet")

@@ -86,7 +86,7 @@ def run_pipeline(
 @click.option("--step", default="", metavar="STEP", help="The step to wait for; default: all.")
 @wait_option()
 def wait(pipeline: Pipeline, step: str, wait_s: float) -> Output:
-    """Wait until the pipeline is done, and print its result. Exit code 1 as soon as a step fails."""
+    """Wait for the pipeline to be done, and print its result. Exit code 1 once a step fails."""
     steps = pipeline.wait(step, wait_s=wait_s)
     found = next(each for each in reversed(steps) if step in ("", each.name))
     return Output({"pipeline": pipeline.name, **asdict(found)}, show(found.result))

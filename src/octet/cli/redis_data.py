@@ -27,8 +27,7 @@ _INSTEAD = {
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @json_option
 def backup(file: Path | None, as_json: bool) -> None:
-    """Write a backup of the running embedded server's data to FILE, and load it in another server to
-    verify it.
+    """Write a backup of the embedded server's data to FILE, and load it in another to verify it.
 
     Without FILE, it goes to `backups/` in Octet's state directory.
     """

@@ -105,7 +105,7 @@ def add(title: str, gates: tuple[str, ...], as_json: bool, **fields: Any) -> Non
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
 @json_option
 def list_tasks(state: str | None, limit: int, as_json: bool) -> None:
-    """Show tasks: first those in work, then the queues in the order of claims, then finished ones."""
+    """Show tasks: those in work, then the queues in the order of claims, then finished ones."""
     with opened() as octet:
         tasks = octet.tasks.list(state, limit)
         now = octet.now_ms()

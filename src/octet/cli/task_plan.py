@@ -38,9 +38,7 @@ def import_plan(file: Path, as_json: bool) -> None:
 
 
 def _line_of(message: str, plan: Sequence[Planned]) -> str:
-    """`:LINE` of the first task that the message names by its id or by a dependency; "" without
-    one.
-    """
+    """`:LINE` of the first task that the message names by its id or by a dependency; else ""."""
     words = set(message.replace(";", " ").replace(":", " ").split())
     named = [planned.line for planned in plan if planned.task.id in words] or [
         p.line for p in plan if words & set(p.task.after)

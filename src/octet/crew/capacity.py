@@ -50,9 +50,7 @@ def _load() -> float:
 
 
 def _groups(root: Path) -> Iterator[tuple[Path, str]]:
-    """Each cgroup that limits this process, up to the top: its directory and its controller ("" in
-    v2).
-    """
+    """Each cgroup that limits this process, up to the top: directory and controller ("" in v2)."""
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = ["", "", "", *line.split(":", 2)][-3:]
         for name in _controllers(controllers):

@@ -205,9 +205,7 @@ class TmuxHost:
         return "\n".join(self._run("display-message", "-p", "-t", pane, what)) if pane else ""
 
     def _run(self, *words: str) -> Sequence[str]:
-        """Run one tmux command; its output, or nothing if it failed: its window may just have been
-        closed.
-        """
+        """Run one tmux command; its output, or () if it failed: its window may just have closed."""
         try:
             lines: Sequence[str] = self._server.cmd(*words).stdout
         except (self._failure, OSError):

@@ -137,9 +137,7 @@ class Supervisor:
         return Worker(pid, beat, life)
 
     def become_worker(self, beat: int, life: int) -> "NoReturn":
-        """In the child. What a broken installation prints goes to `daemon.err`, for the last start
-        only.
-        """
+        """In the child. A broken installation's output goes to `daemon.err`, the last start's."""
         try:
             _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
             for fd in (self.lock, self.listener, beat, life):
@@ -153,9 +151,7 @@ class Supervisor:
             posix._exit(127)
 
     def owns_state(self) -> bool:
-        """Whether the state directory still has the lock that we hold: it may have been removed, or
-        made again.
-        """
+        """Whether the state directory still has our lock: it may be removed, or made again."""
         try:
             there, here = posix.stat(LOCK), posix.fstat(self.lock)
         except OSError:

@@ -235,9 +235,7 @@ def _note(scene: Scene) -> Generator[Action, ActionResult, bool]:
 
 
 def _try_to_stash(scene: Scene, tree: Path) -> Part:
-    """What a developer must not do: all worktrees share one stash, and another agent would get its
-    content.
-    """
+    """What a developer must not do: worktrees share one stash; another agent gets its content."""
     result = yield RunCommand(f"git -C {shlex.quote(str(tree))} stash")
     if not result.denied:
         raise Unexpected(f"{scene.name} was allowed to stash: {result.text}")

@@ -1,6 +1,4 @@
-"""Runs a demo from the empty directory to the report: sandbox, repository, crew, one agent killed,
-checks.
-"""
+"""A demo from empty directory to report: sandbox, repository, crew, a killed agent, checks."""
 
 from __future__ import annotations
 
@@ -64,9 +62,7 @@ class DemoOptions:
 
 @dataclass(frozen=True)
 class Occurrence:
-    """Something that the demo was told: an event of the store (`member` is "") or a record of a
-    member.
-    """
+    """Something the demo was told: an event of the store (`member` is "") or a member's record."""
 
     member: str
     kind: str

@@ -37,9 +37,7 @@ class DemoSandbox:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Give this process the sandbox's environment, so that the library uses its state, server
-        and daemon.
-        """
+        """Set the sandbox's environment here: the library uses its state, server and daemon."""
         before = dict(os.environ)
         os.environ.clear()
         os.environ.update(self.environment)

@@ -46,9 +46,7 @@ HOOKS_ONLY = ("CLAUDE_PROJECT_DIR", "CLAUDE_ENV_FILE")
 
 
 class StandInSession:
-    """One session in a role. Its directory is the shared checkout, as when a person starts `claude`
-    there.
-    """
+    """One session in a role. Its directory is the shared checkout, as where a person starts."""
 
     def __init__(self, role: str, scene: Scene) -> None:
         self._role = role

@@ -11,9 +11,7 @@ LOOK_AGAIN_S = 0.3
 
 
 def wait_for_work(octet: Octet, total: int, until: Until) -> bool:
-    """Block until a task waits for the stage `until`; False once the feature's `total` tasks have
-    all ended.
-    """
+    """Block until a task waits for the stage `until`; False once all `total` tasks have ended."""
     while True:
         if until != "complete" and octet.tasks.waiting(until):
             return True

@@ -67,8 +67,7 @@ class Attempt:
 
 
 def parse(raw: bytes) -> Attempt:
-    """The attempt that `octet.fence.client` sends: fields between NULs, git's lines `OLD NEW REF`
-    last.
+    """The attempt that `octet.fence.client` sends: NUL-separated, git's lines `OLD NEW REF` last.
 
     Raises:
         UsageError: it is not an attempt.

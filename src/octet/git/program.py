@@ -41,7 +41,7 @@ REDIRECTIONS = (
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 )
-# No prompt or editor may hold up a process that nobody watches, and no `gc` may stay behind in the
+# No prompt or editor may hold up a process without a terminal, and no `gc` may stay behind in the
 # background. Nor may a look at a checkout take its lock, which would stay there if the git that
 # looks is killed.
 QUIET = {
@@ -89,9 +89,7 @@ class Ran:
 
 
 def neutral_environment() -> dict[str, str]:
-    """This process's environment without what would redirect git; for programs that may run git
-    themselves.
-    """
+    """This environment without what redirects git; for programs that may run git themselves."""
     return {name: value for name, value in os.environ.items() if name not in REDIRECTIONS}
 
 
@@ -189,9 +187,7 @@ class Git:
         )
 
     def patient(self, *args: str, keep: tuple[int, ...] = ()) -> Ran:
-        """`run`, tried again for some seconds while another git process holds one of git's own
-        locks.
-        """
+        """`run`, retried for some seconds while another git process holds one of git's locks."""
         deadline = time.monotonic() + BUSY_DEADLINE_S
         pause = 0.02
         while True:

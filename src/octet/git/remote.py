@@ -1,5 +1,5 @@
-"""A branch at a remote: fetched, and moved there by compare-and-swap. Nobody is ever asked for a
-password, nothing waits for ever.
+"""A branch at a remote: fetched, and moved there by compare-and-swap. Git never asks for a password
+here, and nothing waits for ever.
 """
 
 from __future__ import annotations
@@ -145,9 +145,7 @@ class Remote:
         return silent.having(GIT_SSH_COMMAND=f"{ssh} {_SSH}") if ssh else silent
 
     def _ssh_command(self) -> str:
-        """The person's ssh with its options, "" where it is another program, which would not know
-        ours.
-        """
+        """The person's ssh with its options; "" for another program, which may not know ours."""
         if "GIT_SSH" in os.environ and "GIT_SSH_COMMAND" not in os.environ:
             return ""
         command = (

@@ -52,8 +52,7 @@ class Changes:
 
 
 def take_snapshot(git: Git, name: str, attempt: str, *, base: str) -> Snapshot | None:
-    """Keep what the worktree `git.directory` has and the branch `base` has not; None when that is
-    nothing.
+    """Keep what the worktree `git.directory` has and the branch `base` lacks; None: nothing.
 
     Raises:
         GitFailed: git could not do it; nothing was kept.
@@ -160,9 +159,7 @@ def _looked_away(git: Git) -> Iterator[str]:
 def _commit_files(
     git: Git, head: str, changes: Changes, scratch: Path
 ) -> tuple[str, tuple[str, ...]]:
-    """The commit of index and files, `head` itself when they add nothing to it; and what was
-    skipped.
-    """
+    """The commit of index and files, `head` when they add nothing to it; and what was skipped."""
     files = git.having(GIT_INDEX_FILE=str(scratch / "files"))
     files.out("read-tree", *([head] if head else ["--empty"]))
     entries, gone, skipped = _entries(git, changes.paths)
@@ -188,9 +185,7 @@ def _commit_files(
 
 
 def _staged_tree(git: Git, scratch: Path) -> str:
-    """The index's own tree, "" where it has none: in the middle of a conflict, or before the first
-    `git add`.
-    """
+    """The index's tree; "" where it has none: in a conflict, or before the first `git add`."""
     try:
         shutil.copyfile(git.path("index"), scratch / "index")
     except FileNotFoundError:
@@ -210,9 +205,7 @@ def _commit(git: Git, tree: str, parents: Sequence[str], message: str) -> str:
 
 
 def _entries(git: Git, paths: Sequence[str]) -> tuple[list[str], list[str], tuple[str, ...]]:
-    """Lines for `update-index --index-info`, the paths that are no more, and those that could not
-    be read.
-    """
+    """Lines for `update-index --index-info`, the paths that are gone, and the unreadable ones."""
     found: list[str] = []
     gone: list[str] = []
     skipped: list[str] = []
@@ -239,9 +232,7 @@ def _entries(git: Git, paths: Sequence[str]) -> tuple[list[str], list[str], tupl
 
 
 def _store(git: Git, paths: list[str]) -> list[tuple[str, str]]:
-    """Each path with the blob of its bytes, "" where it cannot be read; one such file must not lose
-    the others.
-    """
+    """Each path with its blob, "" if it is unreadable; one such file must not lose the others."""
     ran = git.run("hash-object", "-w", "--no-filters", "--", *paths)
     if ran.status == 0:
         return list(zip(paths, ran.out.splitlines(), strict=True))

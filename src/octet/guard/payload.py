@@ -167,8 +167,7 @@ def is_guard(event_name: str) -> bool:
 
 
 def parse(raw: bytes, header: Mapping[str, str]) -> Event:
-    """The record of `header["event"]`; `header` may also hold `source`, `pid`, `project` and
-    `envfile`.
+    """The record of `header["event"]`; `header` may hold `source`, `pid`, `project` and `envfile`.
 
     Raises:
         PayloadError: not the JSON that the client sends for this event, or an unknown event.

@@ -45,8 +45,7 @@ def render_verdict(verdict: Verdict, event: PreToolUse | None = None) -> Reply:
 
 
 def render_context(event_name: str | None, context: str = "", *, notice: str = "") -> Reply:
-    """Context for the model at an event that takes it, and a notice for the person; both may be
-    empty.
+    """Context for the model at an event that takes it, a notice for the person; both may be "".
 
     At Stop and SubagentStop context lets the turn go on. (So does a `block` decision, but the
     client words that as an error, tells the model twice, and once of these in the system's name.)

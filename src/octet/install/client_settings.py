@@ -1,5 +1,4 @@
-"""A Claude Code settings file edited as text: our hooks go in and come out, every other byte stays
-as it was.
+"""A Claude Code settings file edited as text: our hooks go in and out, every other byte stays.
 
 Loading and dumping the JSON would rewrite the user's line breaks, escapes and inline lists. So the
 text is read with the standard decoder, which tells where each value ends, and spliced.
@@ -63,8 +62,7 @@ def add_hooks(text: str, hooks: Hooks) -> str:
 
 
 def remove_hooks(text: str) -> str:
-    """`text` without the hooks that `add_hooks` put there, and without the lists that only they
-    filled.
+    """`text` without the hooks that `add_hooks` put there, and the lists that only they filled.
 
     Raises:
         ConfigError: as for `add_hooks`.
@@ -101,9 +99,7 @@ def _ours_in(settings: dict[str, Any]) -> Hooks:
 
 
 def _only_ours(value: Any) -> bool:
-    """Whether a hook, or all hooks of a group, of an event's list or of the whole `hooks` object,
-    are ours.
-    """
+    """Whether a hook, or all hooks of a group, an event's list or the `hooks` object, are ours."""
     if isinstance(value, dict):
         if MARK in json.dumps([value.get("command"), value.get("args")]):
             return True
@@ -112,9 +108,7 @@ def _only_ours(value: Any) -> bool:
 
 
 def _first_ours(text: str) -> tuple[int, int] | None:
-    """Span to cut for the first and widest part that is ours alone, with the comma that goes with
-    it.
-    """
+    """Span to cut for the first and widest part that is ours alone, its comma included."""
     top = _top(text)
     children = list(_children(text, top))
     for index, child in enumerate(children):
@@ -173,7 +167,7 @@ def _children(text: str, at: int) -> Iterator[_Child]:
 
 @dataclass(frozen=True)
 class _Style:
-    """How the file is written: indent of one level (None where all is on one line) and line ending."""
+    """How the file is written: a level's indent (None: all on one line) and the line ending."""
 
     indent: str | None
     newline: str

@@ -192,9 +192,7 @@ def _written(root: Path) -> list[str]:
 
 
 def _others(root: Path, common: Path) -> str | None:
-    """The directory where git would look for hooks without us; None for its own, in which ours can
-    be.
-    """
+    """Where git would look for hooks without us; None for its own directory: ours can be there."""
     ran = Git(root).run(
         "config", "-z", "--show-origin", "--type=path", "--get-all", "core.hooksPath"
     )
@@ -274,9 +272,7 @@ def _room(common: Path, hooks: Sequence[str]) -> Additions:
 
 
 def _are_of_one_tool(one: Path, other: Path) -> bool:
-    """Whether a hook is another's later version: run by each other, as `NAME.legacy`, they would
-    never end.
-    """
+    """Whether a hook is another's later version: they would run each other for ever."""
     first, second = (_content(path) or b"" for path in (one, other))
     return first.splitlines()[:3] == second.splitlines()[:3]
 

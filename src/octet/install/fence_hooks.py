@@ -1,5 +1,4 @@
-"""The text of git's hooks that `octet init` installs: a few lines about the repository, and
-`fence.sh`.
+"""The text of the git hooks that `octet init` installs: lines about the repository, and `fence.sh`.
 
 render(place, None)        # {"reference-transaction": b"…", "pre-push": b"…", "pre-commit": b"…"}
 read_protected(content)    # ("main", "release/*"), of a hook that was written earlier

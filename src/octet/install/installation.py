@@ -7,7 +7,7 @@ module writes what it is given.
         changes = install(root, files, edits)    # [Change("created", ".claude/octet.toml"), …]
         changes = uninstall(root)
 
-Three kinds of writing. A *file* is Octet's own: it is never written over one that somebody else
+Three kinds of writing. A *file* is Octet's own: it is never written over one that another hand
 made or changed. An *edit* adds to a file that belongs to the user (settings.json, git's exclude
 list): its bytes from before are kept, and put back. A *move* puts a file of the user's aside, where
 one of Octet's needs its name, and back again.
@@ -235,9 +235,7 @@ def settings_edit(root: Path, hooks: client_settings.Hooks) -> Edit:
 
 
 def exclude_edit(common_dir: Path) -> Edit:
-    """Agents' worktrees hidden from `git status`, in git's own list and not in the user's
-    .gitignore.
-    """
+    """Agents' worktrees hidden from `git status`: in git's own list, not the user's .gitignore."""
     return Edit(exclude.path_in(common_dir), "exclude", exclude.add_ours)
 
 

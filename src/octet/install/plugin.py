@@ -22,11 +22,12 @@ from octet.install.client_settings import Hooks, add_hooks
 CLIENT_COMMANDS = frozenset({"doctor", "init", "review", "status"})
 
 # The launcher is read, not executed, and a missing one is not an error. The drop-in lies in the
-# repository for whoever opens it, and a guard that cannot start blocks every write: a copy that
-# lost its executable bit would stop people who never asked for Octet.
+# repository for everyone who opens it, and a guard that cannot start blocks every write: a copy
+# without its executable bit would stop people who never asked for Octet.
 LOADER = (
     '[ -r "$0" ] && . "$0"; [ -e .claude/octet.toml ] && '
-    """echo '{"systemMessage": "Octet is off: .claude/octet/launch is missing. `octet init --drop-in` writes it again."}'; exit 0"""
+    """echo '{"systemMessage": "Octet is off: .claude/octet/launch is missing. """
+    """`octet init --drop-in` writes it again."}'; exit 0"""
 )
 LAUNCHER = "${CLAUDE_PROJECT_DIR}/.claude/octet/launch"
 

@@ -1,6 +1,4 @@
-"""A protected branch, at its remote or else in this repository: where it is, and what has landed on
-it already.
-"""
+"""A protected branch, at its remote or in this repository: its position, and what landed on it."""
 
 from __future__ import annotations
 

@@ -92,9 +92,7 @@ class _Combiner:
         return tip
 
     def _sort_conflict(self, resolved: ResolvedWork, found: ConflictingPaths) -> None:
-        """A conflict with the branch is final. One with an earlier work is not: that may fail its
-        tests.
-        """
+        """A conflict with the branch is final; one with an earlier work, which may fail, is not."""
         own = merge_trees(self.git, self.onto.commit, resolved.commit) if self._steps else found
         if isinstance(own, ConflictingPaths):
             self._failed.append(Conflict(resolved.work, own.paths, self.onto.commit))

@@ -88,9 +88,7 @@ def _with_identity(git: Git) -> Git:
 
 @dataclass(frozen=True)
 class OriginalCommit:
-    """What a rewritten commit keeps of the original. `date` is as git stores it: seconds and time
-    zone.
-    """
+    """What a rewritten commit keeps of the original. `date` as git stores it: seconds and zone."""
 
     parents: tuple[str, ...]
     name: str

@@ -152,9 +152,7 @@ class _Landing:
         return batch
 
     def _start_round(self) -> _Start:
-        """Recover from a kill, bring this repository to where the branch is, check that it can
-        move.
-        """
+        """Recover from a kill, bring this repository to the branch, check that it can move."""
         branch, name = self.branch, self.branch.target.branch
         known = list_worktrees(branch.git)
         # First, because `git fetch` fails while there is half a worktree.

@@ -21,9 +21,7 @@ class Strategy(StrEnum):
 
 @dataclass(frozen=True)
 class Work:
-    """One submitted piece of work. `commit` is what was reviewed; `branch` is its name at the
-    remote.
-    """
+    """One submitted work. `commit` is what was reviewed; `branch` is its name at the remote."""
 
     task: str
     title: str
@@ -33,9 +31,7 @@ class Work:
 
 @dataclass(frozen=True)
 class MergeTarget:
-    """The branch that moves, and the remote that has its authoritative position; "" for this
-    repository.
-    """
+    """The branch that moves, and the remote with its authoritative position; "": this one."""
 
     branch: str
     remote: str = ""
@@ -85,9 +81,7 @@ class Landed:
 
 @dataclass(frozen=True)
 class Conflict:
-    """The work and the branch, which is at `onto`, changed the same lines of these files; nothing
-    moved.
-    """
+    """The work and the branch (at `onto`) changed the same lines of these files; nothing moved."""
 
     work: Work
     paths: tuple[str, ...]
@@ -106,9 +100,7 @@ class TestsFailed:
 
 @dataclass(frozen=True)
 class Unusable:
-    """The work cannot land wherever the branch is: its commit does not exist, or has no history in
-    common.
-    """
+    """The work can never land: its commit does not exist, or shares no history with the branch."""
 
     work: Work
     why: str

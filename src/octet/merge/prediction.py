@@ -1,6 +1,4 @@
-"""Conflicts predicted before a merge: work in flight is tried against the branch, touching no
-worktree.
-"""
+"""Conflicts predicted before a merge: work in flight is tried on the branch, without a worktree."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ IN_FLIGHT = (TaskState.SUBMITTED, TaskState.IN_REVIEW, TaskState.TESTING, TaskSt
 
 @dataclass(frozen=True)
 class PredictedConflict:
-    """A task whose work conflicts with the branch now: it was sent back, or the agent `told` was
-    warned.
-    """
+    """A task whose work conflicts with the branch: sent back, or the agent `told` was warned."""
 
     task: str
     paths: tuple[str, ...]

@@ -47,8 +47,7 @@ WAITER_TURN_S = 3600.0
 
 
 class MergeQueue:
-    """One agent's work at the queue. As a context manager it releases the agent's claims at the
-    end.
+    """One agent's work at the queue; as a context manager it releases the agent's claims.
 
     Args:
         register: registers the agent that merges; called again if the agent was declared dead
@@ -127,9 +126,7 @@ class MergeQueue:
             tasks = [] if task_id else self.claim_batch()
 
     def claim_batch(self) -> Sequence[Task]:
-        """The tasks that an earlier round has left to this agent, then those that wait, up to a
-        batch.
-        """
+        """The tasks that an earlier round left to this agent, then waiting ones, up to a batch."""
         held = list(self._octet.tasks.held_by(self._agent.id))
         tasks = [task for task in held if task.state == TaskState.MERGING]
         others = len(held) - len(tasks)

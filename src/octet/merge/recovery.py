@@ -23,9 +23,7 @@ _EMPTY_LOCK_S = 1.0
 
 
 def recover_move(git: Git, common: Path, known: list[ListedWorktree]) -> str:
-    """Bring the checkout of a killed move to where its branch is; returns why that is impossible
-    now, or "".
-    """
+    """Bring a killed move's checkout to its branch; returns why that is impossible now, or ""."""
     move = read_record(common)
     if not isinstance(move, BranchMove):
         return move or ""

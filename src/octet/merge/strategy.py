@@ -27,8 +27,7 @@ class ResolvedWork:
 def add_work(
     git: Git, strategy: Strategy, tip: Tip, resolved: ResolvedWork
 ) -> Tip | ConflictingPaths:
-    """The tip with the work in it; `tip` itself if the work adds nothing. `git` has neutral
-    settings.
+    """The tip with the work in it; `tip` if the work adds nothing. `git` has neutral settings.
 
     Raises:
         GitFailed: the work cannot be combined with anything.

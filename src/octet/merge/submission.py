@@ -68,8 +68,7 @@ def checked_out_branch(directory: Path) -> str:
 
 
 def refuse_conflicts(octet: Octet, branch: str, commit: str) -> None:
-    """Refuse work that conflicts with the protected branch as it is known here, before others spend
-    time on it.
+    """Refuse work that conflicts with the protected branch as known here, before others look at it.
 
     Raises:
         Refused: it conflicts; the message names the files and says what to do.
@@ -155,8 +154,7 @@ def read_change(octet: Octet, task: Task) -> SubmittedChange | None:
 
 
 def find_newer_tip(octet: Octet, task: Task) -> str:
-    """The commit to which a submitted task's branch has moved since, "" if it has not, or is not
-    here.
+    """The commit to which a submitted task's branch has moved; "" if it has not, or is not here.
 
     A branch of this name may be an older copy, from before a fetch: a commit that the submitted one
     contains, or that was made before it, is not newer.

@@ -45,8 +45,7 @@ class GateResult:
 
 
 def run_test_gate(octet: Octet, settings: MergeSettings, task: Task) -> GateResult:
-    """Run the tests on a task that the caller has claimed for the gate, and pass it on or send it
-    back.
+    """Run the tests on a task that the caller claimed for the gate; pass it on or send it back.
 
     Raises:
         StaleToken: the claim was lost while the tests ran; its new holder runs them again.

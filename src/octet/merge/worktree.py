@@ -1,5 +1,4 @@
-"""The worktree in which works are combined and tested: on no branch, without hooks, removed at the
-end.
+"""The worktree that combines and tests works: on no branch, without hooks, removed at the end.
 
     with merge_worktree(git, common, directory) as worktree:
         worktree.clear_leftovers(list_worktrees(git))

@@ -4,7 +4,7 @@
     done.incr()
     done.wait(3, wait_s=600)
 
-A counter is a plain STRING, so that INCR by redis-cli counts as well; a waiter sees that within 3 s.
+A counter is a plain STRING, so INCR by redis-cli counts as well; a waiter sees that within 3 s.
 """
 
 from __future__ import annotations

@@ -44,8 +44,8 @@ class ErrorCount:
 
 
 class Errors:
-    """One list of errors. An addition renews its time to live: to `ttl_s` (`math.inf`: for ever), or
-    by default to at least 24 h.
+    """One list of errors. An addition renews its time to live: `ttl_s` (`math.inf`: for ever), by
+    default at least 24 h.
     """
 
     def __init__(self, store: Store, name: str, ttl_s: float | None = None) -> None:
@@ -57,7 +57,7 @@ class Errors:
     def add(
         self, *texts: str, item: str = "", by: str | None = None, fail_fast: int | None = None
     ) -> ErrorCount:
-        """Report errors, all in one step; `fail_fast` sets the number that stops the work (0: none).
+        """Report errors, all in one step; `fail_fast` is the number that stops the work (0: none).
 
         Raises:
             UsageError: a text is empty, or there are more than 1000.
@@ -76,7 +76,7 @@ class Errors:
         return self._run(fail_fast, "", "")
 
     def count(self) -> ErrorCount:
-        """The number of errors, with those that redis-cli reported, and whether they stop the work."""
+        """The number of errors, those from redis-cli included, and whether they stop the work."""
         with self._store.errors():
             pipe = self._store.client.pipeline(transaction=False)
             pipe.llen(self._key)

@@ -1,5 +1,4 @@
-"""A project's keys with their type, size and expiry, and its primitives with the time of their last
-use.
+"""A project's keys with type, size and expiry, and its primitives with the time of their last use.
 
 A primitive (a queue, a map with its queue and errors) has several keys, which are deleted together
 or not at all. Tasks, agents, locks, messages and the log are not among them.

@@ -3,7 +3,7 @@
     octet.kv.put("agent:search:results", {"files": ["a.ts"]}, ttl_s=3600)
     octet.kv.wait("agent:search:results", wait_s=60, take=True)
 
-Each is a plain STRING with a TTL, so that SETEX, GET and DEL by redis-cli do the same; a waiter sees
+Each is a plain STRING with a TTL, so SETEX, GET and DEL by redis-cli do the same; a waiter sees
 that within 3 s.
 """
 
@@ -38,8 +38,8 @@ class KeyValues:
         self._store = store
 
     def put(self, key: str, value: Any, *, ttl_s: float | None = None, new: bool = False) -> bool:
-        """Store a value for `ttl_s` (`math.inf`: for ever), by default 24 h. With `new`, an existing
-        value stays, and False is returned.
+        """Store a value for `ttl_s` (`math.inf`: for ever), by default 24 h. With `new`, an
+        existing value stays, and False is returned.
 
         Raises:
             UsageError: the value is no JSON or larger than 64 KiB.
@@ -59,9 +59,7 @@ class KeyValues:
         return self._fetch("GET", key, default)
 
     def take(self, key: str, default: Any = None) -> Any:
-        """The value, deleted in the same step, so that only one process gets it; `default` if there
-        is none.
-        """
+        """The value, deleted in the same step, so only one process gets it; else `default`."""
         return self._fetch("GETDEL", key, default)
 
     def delete(self, *keys: str) -> int:

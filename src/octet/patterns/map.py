@@ -9,7 +9,7 @@ or, in several processes, on several machines:
     item = analysis.take(); analysis.done(item, {"lines": 9})   # each worker, or `analysis.work(…)`
     results = analysis.wait(wait_s=600)                         # one process
 
-The items stand in the work queue `map:<name>`, so a dead worker's item is leased again, and a failed
+The items are in the work queue `map:<name>`, so a dead worker's item is leased again, and a failed
 item is a dead letter there. Each item is there once: starting the same items again goes on with
 those that have no result.
 """
@@ -145,15 +145,11 @@ class Map:
         return int(self.queue.checked(reply, token)[1])
 
     def release(self, item: Item | str, reason: str = "", *, delay_s: float = 0.0) -> bool:
-        """Return the item for another worker. False after its last delivery: it has failed. Raises
-        as `done`.
-        """
+        """Return the item for another worker; False: failed, no delivery left. Raises as `done`."""
         return self.queue.nack(item, delay_s=delay_s, reason=reason)
 
     def retry(self) -> int:
-        """Add failed items again as new ones; returns their number. The errors stay until they are
-        cleared.
-        """
+        """Add failed items again as new ones; returns their number. Errors stay until cleared."""
         return self.queue.revive()
 
     def tally(self) -> Tally:

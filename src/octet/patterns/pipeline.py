@@ -5,7 +5,7 @@
     step = pipeline.begin("analyse", wait_s=600)          # waits for "search", and has its result
     pipeline.done(step, {"total_lines": 500})
 
-When a worker dies, its step can be begun again once its lease runs out. The store holds no commands:
+When a worker dies, its step can be begun again once its lease runs out. The store has no commands:
 the worker that runs a step brings them.
 """
 

@@ -75,8 +75,7 @@ class Progress:
         self._key = store.keys.progress(name)
 
     def set(self, current: int, *, total: int | None = None, note: str = "") -> Reading:
-        """Set the amount that is done, and the total where it is given. Setting it back starts the
-        rate anew.
+        """Set the amount that is done, and the total if given. Setting it back restarts the rate.
 
         Raises:
             UsageError: a number is negative or larger than 2^53.
@@ -100,9 +99,7 @@ class Progress:
         return _reading(self.name, fields)
 
     def watch(self, timeout_s: float | None = None) -> Iterator[Reading]:
-        """The progress now and at each change, until it is done, or `timeout_s` passes without a
-        change.
-        """
+        """The progress now and at each change, until done, or `timeout_s` without a change."""
         last: Reading | None = None
         while found := self._after(last, 1e9 if timeout_s is None else timeout_s):
             yield found

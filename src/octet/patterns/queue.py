@@ -5,7 +5,7 @@
     item = queue.reserve(wait_s=60)
     queue.ack(item)
 
-The items that have never been leased are a plain LIST. When a lease runs out, by the server's clock,
+The items that were never leased are a plain LIST. When a lease runs out, by the server's clock,
 the next `reserve` takes the item back; no daemon is needed. After its last delivery an item becomes
 a dead letter.
 """

@@ -44,9 +44,7 @@ KINDS = {
 
 
 class Space:
-    """The primitives under one prefix. `ttl_s`: how long they live after a use (None: at least
-    24 h).
-    """
+    """The primitives under one prefix. `ttl_s`: their life after a use (None: at least 24 h)."""
 
     def __init__(self, store: Store) -> None:
         self.store = store

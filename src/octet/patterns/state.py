@@ -88,8 +88,7 @@ class State:
         return dict(zip(fields, self._run("state/set", version="", fields=pairs)[1:], strict=True))
 
     def compare_and_set(self, field: str, value: Any, version: str) -> str:
-        """Set a field if its version is still `version` ("0": if it is missing); returns its new
-        version.
+        """Set a field if its version is still `version` ("0": missing); returns its new version.
 
         Raises:
             VersionConflict: it has another version; nothing was changed.

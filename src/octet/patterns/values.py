@@ -86,13 +86,13 @@ def decode(text: str) -> Any:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two values are the same JSON: true is not 1, and the order of fields is irrelevant."""
+    """Whether two values are the same JSON: true is not 1, and the fields' order is irrelevant."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def ttl_ms(ttl_s: float | None) -> int:
-    """A time to live as scripts take it: 0 for ever (`math.inf`), ms, or minus the ms to which a use
-    renews it at least (None: 24 h).
+    """A time to live as scripts take it: 0 for ever (`math.inf`), ms, or minus the ms to which a
+    use renews it at least (None: 24 h).
     """
     if ttl_s is None:
         return -int(DEFAULT_TTL_S * 1000)

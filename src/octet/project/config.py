@@ -382,12 +382,12 @@ on_store_down = "deny"
 # remote = "origin"                  # where the protected branch is fetched from and pushed to
 
 # [budget]
-# task_tokens = 5_000_000            # of all kinds, cached ones too: whoever holds a task that used so many is paused
-# day_tokens = 100_000_000           # the whole crew is paused until tomorrow (UTC), or `octet agent resume --all`
+# task_tokens = 5_000_000            # cached ones too; beyond it the task's holder is paused
+# day_tokens = 100_000_000           # then all pause until 0:00 UTC or `octet agent resume --all`
 
 # [crew]
-# loop = true                        # an agent with a role is handed its next task when its turn ends
-# quiet_s = 120                      # after a person has talked with it, it starts nothing new for so long
+# loop = true                        # an agent with a role gets its next task when its turn ends
+# quiet_s = 120                      # how long it starts nothing new after a person's prompt
 # most_without_commit = 3            # after so many tasks in a row without a commit it is parked
 # developers = 2                     # how many `octet up` starts, 1 to 16
 # roles = ["orchestrator", "developer", "code-sentinel", "test-orchestrator", "repository-guardian"]

@@ -1,5 +1,4 @@
-"""Git's configuration files, read by hand: the sections that have no subsection. Includes are not
-followed.
+"""Git's configuration files, read by hand: sections without a subsection; includes are skipped.
 
 section(Path.home() / ".gitconfig", "alias")      # {"ci": "commit", "pub": "!git push origin HEAD"}
 """
@@ -43,7 +42,7 @@ def _logical_lines(path: Path) -> list[str]:
 
 
 def _value(written: str) -> str:
-    """A value as git reads it: quotes and escapes taken off, a comment outside of quotes cut away."""
+    """A value as git reads it: without quotes, escapes and any comment outside of quotes."""
     parts: list[str] = []
     quoted = False
     characters = iter(written.strip())

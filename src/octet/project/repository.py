@@ -152,9 +152,7 @@ def worktrees_of(common_dir: Path) -> Iterator[Worktree]:
 
 
 def main_checkout(worktree: Worktree) -> Path | None:
-    """The directory of the main checkout of a worktree's repository; None when that repository is
-    bare.
-    """
+    """The main checkout's directory of a worktree's repository; None when that is bare."""
     if worktree.is_main:
         return worktree.path
     common = worktree.common_dir
@@ -222,8 +220,7 @@ def repository_path(project: Project, path: str | Path) -> str:
 
 
 def checkout_of(project: Project, real: Path) -> Worktree | Path | None:
-    """Where a real path lies: a linked `Worktree` of the project, the project's root, or None for
-    outside.
+    """Where a real path lies: a linked `Worktree` of the project, its root, or None: outside.
 
     What lies in another repository inside the root (a submodule) counts as the root's.
     """

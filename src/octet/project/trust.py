@@ -37,9 +37,7 @@ _LABELS = {
 
 @dataclass(frozen=True)
 class Trust:
-    """What a person approved here. `changed` names the dangerous settings that differ from what was
-    approved.
-    """
+    """What a person approved here. `changed` names the dangerous settings that differ from it."""
 
     approved: bool
     changed: tuple[str, ...] = ()

@@ -1,5 +1,4 @@
-"""Runs a command of a source tree: sees to it that there is an environment for it, then becomes the
-command.
+"""Runs a command of a source tree: makes sure of its environment, then becomes the command.
 
 Standard library only, run by bin/octet on the system's Python: whatever this would import is what
 it is about to install. Only the dependencies go into the environment; Octet itself runs from its
@@ -11,7 +10,7 @@ source.
                                       not told of that directory
     <cache>/ready/<root>/octet.venv   for bin/octet: the path of the environment of the source tree
                                       <root>, and its stamp
-    <cache>/venv.lock                 held by whoever builds
+    <cache>/venv.lock                 held by the process that builds
     <cache>/setup.log                 what the installers said
     <cache>/setup.failed              why the last build failed, for those who do not wait for it
 """
@@ -115,9 +114,7 @@ def find(requirements: Sequence[str]) -> Path | None:
 
 
 def plugin_data() -> Iterator[Path]:
-    """The directory that Claude Code keeps for the plugin, in those processes that are told of it:
-    its hooks.
-    """
+    """The directory that Claude Code keeps for the plugin, told only to the plugin's hooks."""
     if data := os.environ.get("CLAUDE_PLUGIN_DATA"):
         yield Path(data)
 
@@ -216,9 +213,7 @@ def build_in_background(root: str, requirements: Sequence[str]) -> int:
 
 
 def detach(kept: int) -> None:
-    """Leave the caller's session and descriptors: Claude Code waits for whoever has a hook's
-    standard output.
-    """
+    """Leave the caller's session and descriptors: Claude Code waits for a hook's stdout to end."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
@@ -271,7 +266,7 @@ def open_log(cache: Path) -> IO[str]:
 
 @contextlib.contextmanager
 def open_lock(cache: Path) -> Iterator[IO[bytes]]:
-    """The file that whoever builds has locked; released by the system however the process ends.
+    """The file that the building process locks; the system unlocks it however the process ends.
 
     Raises:
         SetupFailed: the disk is full or read-only, under this file or while it is open.
@@ -303,8 +298,7 @@ def announced() -> Iterator[None]:
 
 
 def fill_standard_streams() -> None:
-    """Put something in the place of a standard stream that is closed, lest the lock or the log get
-    its number.
+    """Fill a closed standard stream, so that neither the lock nor the log gets its number.
 
     It is not inherited: the command starts with the stream closed, as it would have.
     """

@@ -1,6 +1,4 @@
-"""Processes that outlive their starter: a session of their own, a clean environment, no descriptor
-of ours.
-"""
+"""Processes that outlive their starter: own session, clean environment, none of our descriptors."""
 
 from __future__ import annotations
 
@@ -15,7 +13,8 @@ from pathlib import Path
 # session's keys, ids, virtual environment or OCTET_REDIS_URL. Only what is the user's or the
 # machine's passes.
 _KEPT = re.compile(
-    r"HOME|USER|LOGNAME|SHELL|PATH|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|OCTET_(HOME|LOG|DAEMON_IDLE_S|DAEMON_LEASE_S)|SSL_CERT_(FILE|DIR)"
+    r"HOME|USER|LOGNAME|SHELL|PATH|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|SSL_CERT_(FILE|DIR)"
+    r"|OCTET_(HOME|LOG|DAEMON_IDLE_S|DAEMON_LEASE_S)"
     r"|XDG_(STATE|CACHE|CONFIG|DATA)_HOME|XDG_RUNTIME_DIR"
 )
 

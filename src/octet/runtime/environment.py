@@ -1,5 +1,4 @@
-"""The virtual environment with Octet's dependencies: its name, how it is built, and how it goes
-away.
+"""The virtual environment with Octet's dependencies: its name, its build, and its removal.
 
 Standard library only: bootstrap.py runs this on the system's Python.
 
@@ -8,8 +7,8 @@ Standard library only: bootstrap.py runs this on the system's Python.
                                 next build removes it
 
 A process holds a shared lock on the directory of the environment it runs from (`hold` in
-__main__.py), and the directory's time says when that was last done: an environment that nobody has
-used for a week is removed.
+__main__.py), and the directory's time says when that was last done: an environment unused
+for a week is removed.
 """
 
 from __future__ import annotations
@@ -76,7 +75,8 @@ for directory in sys.argv[1:]:
     compileall.compile_dir(directory, quiet=2)
 sys.path.insert(0, sys.argv[1])
 import octet
-for module in pkgutil.walk_packages(octet.__path__, "octet.", onerror=lambda name: traceback.print_exc()):
+failed = lambda name: traceback.print_exc()
+for module in pkgutil.walk_packages(octet.__path__, "octet.", onerror=failed):
     if not module.name.endswith("__main__"):
         try:
             importlib.import_module(module.name)
@@ -90,9 +90,7 @@ class SetupFailed(UsageError):
 
 
 def name_of(requirements: Sequence[str]) -> str:
-    """The directory's name: version and Python for people, and a digest of everything that it
-    depends on.
-    """
+    """The directory's name: version and Python for people, a digest of all it depends on."""
     parts = (
         __version__,
         sys.implementation.cache_tag,
@@ -106,8 +104,7 @@ def name_of(requirements: Sequence[str]) -> str:
 
 
 def real_python() -> str:
-    """The interpreter under any virtual environment, by a name that keeps its minor version through
-    upgrades.
+    """The interpreter under any virtual environment, by a name that keeps the minor version.
 
     `python3` becomes another Python when the system is upgraded, and the file behind a package
     manager's links is gone with each patch release; `python3.N` in the same directory stays. So
@@ -265,7 +262,7 @@ def installer_environment() -> dict[str, str]:
 
 
 def remove_unused(base: Path) -> None:
-    """Remove from `base` what killed builds left, and environments that nobody has used for long."""
+    """Remove from `base` what killed builds left, and environments that are long unused."""
     for venv in base.glob("venv-*"):
         with contextlib.suppress(OSError):  # gone meanwhile, or not ours
             abandoned = venv.suffix == ".tmp" or time.time() - venv.stat().st_mtime > REMOVE_AFTER_S
@@ -286,7 +283,7 @@ def remove_if_idle(venv: Path) -> None:
 
 
 def remove(venv: Path) -> None:
-    """Take the name away first, then the files: nobody meets half of it."""
+    """Take the name away first, then the files: no process meets half of it."""
     if venv.is_symlink():
         venv.unlink()
     elif venv.exists():

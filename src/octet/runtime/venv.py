@@ -34,8 +34,7 @@ def stamp(root: str) -> str:
 
 
 def hold(venv: str) -> bool:
-    """Keep the environment from being removed while this process lives; false where it is gone or
-    going.
+    """Keep the environment while this process lives; false where it is gone or going.
 
     The lock is on the directory itself, and its time says when it was last used.
     """

@@ -37,9 +37,7 @@ _PLAIN = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b"}
 
 @dataclass(frozen=True)
 class Command:
-    """One command: when (s since 1970), by which client, what it did; `micros`: its duration, 0 if
-    unknown.
-    """
+    """One command: when (s since 1970), which client, what; `micros`: duration, 0 if unknown."""
 
     at_s: float
     client: str

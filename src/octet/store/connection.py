@@ -170,8 +170,7 @@ class _UnixConnection(_HealthCheck, UnixDomainSocketConnection):
 
 
 class _EmbeddedConnection(_UnixConnection):
-    """A connection to the embedded server that starts it when it is dead and waits while it loads
-    its data.
+    """A connection to the embedded server: starts a dead one, and waits while it loads its data.
 
     Only here is that safe: nothing has been sent, so nothing can be done twice.
     """

@@ -257,9 +257,7 @@ class Keys:
         return self._key(f"agents:returned:{agent}")
 
     def touched(self, path: str) -> str:
-        """HASH of the agents that change a path in worktrees of their own; `touched("")` is the
-        prefix.
-        """
+        """HASH of the agents that change a path in their worktrees; `touched("")`: the prefix."""
         return self._key(f"touched:{path}")
 
     def expiry(self, process: str) -> str:

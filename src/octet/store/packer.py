@@ -14,8 +14,7 @@ class CommandPacker:
     """What redis-py's connections take as their `command_packer`."""
 
     def pack(self, *words: Any) -> list[bytes]:
-        """The command as one piece; redis-py gives names of two words, such as "SCRIPT LOAD", as
-        one.
+        """The command as one piece; redis-py has names of two words, such as "SCRIPT LOAD", as one.
 
         Raises:
             UnicodeEncodeError: a text is not valid Unicode.

@@ -1,5 +1,4 @@
-"""The keys with a given prefix, by SCAN: in steps, so that a server with millions of keys goes on
-serving.
+"""The keys with a given prefix, by SCAN: in steps, so that a server with millions keeps serving.
 
 The keyspace itself is read, not an index beside it: an index would miss keys that redis-cli made,
 and keep keys that have expired. All keys of a project are on one node of a cluster, and only that

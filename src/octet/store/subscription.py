@@ -1,5 +1,4 @@
-"""Waiting for a change: a subscription, and a look every few seconds for changes that publish
-nothing.
+"""Waiting for a change: a subscription, and a periodic look for changes that publish nothing.
 
 A waiter subscribes, and the server confirms that, before it looks: no change falls between.
 """

@@ -37,9 +37,7 @@ SETUP_LOCK_TIMEOUT_S = LIMIT_S + LOCK_TIMEOUT_S
 
 @dataclass(frozen=True)
 class PreparedWorktree:
-    """A worktree ready for work; each of `notices` is a line about something that did not go as
-    configured.
-    """
+    """A worktree ready for work; each of `notices` tells what did not go as configured."""
 
     path: str
     branch: str
@@ -110,9 +108,7 @@ def _free_attempt(git: Git, task: Task) -> int:
 
 
 def _unused_native(project: Project, agent: Agent) -> Worktree | None:
-    """The worktree that the client made for this agent (`isolation: worktree`), if it holds no work
-    yet.
-    """
+    """The worktree that the client made for this agent (`isolation: worktree`), if it is unused."""
     worktree = find_linked_worktree(project, agent.worktree)
     if worktree is None or read_ownership(worktree):
         return None

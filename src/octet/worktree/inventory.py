@@ -62,7 +62,7 @@ class WorktreeStatus:
 
 @dataclass(frozen=True)
 class WorktreeProblem:
-    """Something to clean up. `act` is what `--fix` does about it: unlock, remove, "" for nothing."""
+    """Something to clean up. `act` is what `--fix` does: unlock, remove, "" for nothing."""
 
     name: str
     what: str

@@ -28,9 +28,7 @@ _LOCKER = re.compile(r"\(pid (?P<pid>[0-9]{1,10})(?: start (?P<start>[0-9]{1,20}
 
 @dataclass(frozen=True)
 class Ownership:
-    """The task, attempt and agent that a worktree was made for; `set_up` once its set-up command
-    has run.
-    """
+    """The task, attempt and agent of a worktree; `set_up`: its set-up command has run."""
 
     task: str
     attempt: int

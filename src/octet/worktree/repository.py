@@ -20,8 +20,7 @@ def require_repository(octet: Octet) -> Project:
 
 
 def base_branch(project: Project) -> str:
-    """The protected branch that work starts from and returns to: the first configured one that
-    exists.
+    """The protected branch where work starts and returns: the first configured one that exists.
 
     Raises:
         UsageError: none of them exists.

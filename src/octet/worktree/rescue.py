@@ -46,9 +46,7 @@ def rescue_held_task(octet: Octet, task_id: str) -> Snapshot | None:
 
 
 def rescue_claims(octet: Octet, agent: Agent, tasks: list[Task]) -> None:
-    """Keep the work of an agent that died or leaves, for each task that it holds; failures are
-    logged.
-    """
+    """Keep a dead or leaving agent's work, for each task that it holds; failures are logged."""
     for task in tasks:
         try:
             rescue_task(octet, agent, task)
@@ -102,8 +100,7 @@ def _rescue(
 
 
 def record_rescue(octet: Octet, author: str, task_id: str, snapshot: Snapshot) -> None:
-    """Write on the task where the work is; if another agent holds the task by now, it is told by
-    message.
+    """Write on the task where the work is; a message tells another agent that holds it by now.
 
     Raises:
         StoreUnreachable: the store does not answer; the snapshot exists all the same.

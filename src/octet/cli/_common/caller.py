@@ -20,9 +20,7 @@ def caller(octet: Octet) -> Agent:
 
 
 def by_an_agent() -> bool:
-    """Whether this command was started by a Claude Code session or a script that named itself an
-    agent.
-    """
+    """Whether a Claude Code session, or a script that named itself an agent, started this."""
     return bool(os.environ.get("CLAUDE_PID") or os.environ.get("OCTET_AGENT"))
 
 

@@ -41,7 +41,8 @@ def crew_lines(crew: dict[str, Any] | None) -> list[str]:
     where = f"tmux session {crew['tmux']}" if crew["tmux"] else crew["mode"]
     if not crew["supervised"]:
         return [
-            f"crew    {where}: its supervisor has ended, `octet up` goes on with it, `octet down` ends it"
+            f"crew    {where}: its supervisor has ended, `octet up` goes on with it, "
+            "`octet down` ends it"
         ]
     up = [one for one in crew["members"] if one["state"] == UP]
     lines = [f"crew    {where}: {len(up)} of {crew['wanted']} sessions up"]

@@ -21,8 +21,7 @@ token_option = click.option("--token", help="Fencing token; default: that of you
 
 
 def take(octet: Octet, agent: Agent, stage: str, task_id: str | None, wait_s: float) -> Task:
-    """Claim a task of a stage: the named one, or the first that fits, after at most `wait_s`
-    seconds.
+    """Claim a task of a stage, the named one or the first that fits; wait at most `wait_s` seconds.
 
     Raises:
         UsageError: both an id and a wait. The others are those of `Tasks.claim`.

@@ -2,7 +2,7 @@
 
 The scripts that register and retire agents elect: the leader is replaced in the step that takes it
 off the registry, and never before. Each election has an *epoch*, a token that only grows. An
-orchestrator's writes in its role (tasks added, cancelled and queued again, claims of the plan stage,
+orchestrator's writes in its role (tasks added, cancelled, queued again, claims of the plan stage,
 its role's mail) are refused by the script that would make them, unless it leads.
 """
 

@@ -95,9 +95,7 @@ class Registration:
 
 @dataclass(frozen=True)
 class Joined:
-    """A registration's outcome; `how` is known (registered before), back (a returned session) or
-    new.
-    """
+    """A registration's outcome; `how`: known (registered before), back (same session) or new."""
 
     agent: Agent
     how: str
@@ -185,7 +183,7 @@ class Agents:
         return Joined(self.get(reply[1]), reply[3])
 
     def join(self, agent: Agent, role: str, capabilities: Sequence[str] = ()) -> Agent:
-        """Change an agent's role, and its name with it; its work is released. Returns the new agent.
+        """Change an agent's role, and so its name; its work is released. Returns the new agent.
 
         `capabilities`, where given, replace its own. An agent without a process (a person, a
         script) is known by its name only, and keeps it.
@@ -236,7 +234,7 @@ class Agents:
         return found
 
     def find(self, process: str) -> Agent | None:
-        """The registered agent of a process (`host:pid:start`, with `#agent_id` for a sub-agent)."""
+        """The registered agent of a process (`host:pid:start`; a sub-agent's has `#agent_id`)."""
         with self._store.errors():
             agent_id = self._store.client.hget(self._keys.processes, process)
             text = self._store.client.hget(self._keys.registry, agent_id) if agent_id else None
@@ -248,7 +246,7 @@ class Agents:
             return self._store.client.get(self._keys.session(session)) or ""
 
     def list(self) -> Sequence[Agent]:
-        """All agents, by role and number; entries written by hand that are no agents are left out."""
+        """All agents, by role and number, without entries written by hand that are no agents."""
         with self._store.errors():
             entries = self._store.client.hgetall(self._keys.registry)
         found = [
@@ -310,9 +308,7 @@ class Agents:
             self._store.client.delete(self._keys.expiry(process))
 
     def heartbeat(self, agents: Sequence[Agent], lease_ms: int = LEASE_MS) -> Sequence[bool]:
-        """Renew the leases of many agents and their locks, in one pipeline; False for an agent that
-        is gone.
-        """
+        """Renew many agents' leases and locks in one pipeline; False for one that is gone."""
         if not agents:
             return []
         with self._store.errors():
@@ -375,8 +371,8 @@ def _check_registration(wanted: Registration) -> None:
         )
     if wanted.name in (*ROLES, GUEST):
         raise UsageError(
-            f"{wanted.name} is a role, and every agent of a role takes its messages: choose another "
-            f"name, such as {wanted.name}-x"
+            f"{wanted.name} is a role, and every agent of a role takes its messages: choose "
+            f"another name, such as {wanted.name}-x"
         )
     if wanted.lease_ms < 1:
         raise UsageError(f"a lease lasts 1 ms or longer, not {wanted.lease_ms}")

@@ -81,8 +81,8 @@ def begin_session(state: WorkState) -> WorkState:
 
 
 def hear_person(state: WorkState) -> WorkState:
-    """A person's prompt has come: one that is parked goes on, and of a task in hand nothing has been
-    said since.
+    """A person's prompt has come: a parked agent goes on, and nothing was said of a task in hand
+    since.
     """
     heard = _start_anew(state) if state.park else state
     task = replace(state.task, mark="", reminders=0) if state.task else None

@@ -146,9 +146,7 @@ class WorkState:
 
 
 def from_fields(fields: Mapping[str, str]) -> WorkState:
-    """The record of a Redis hash. What was spoiled by hand, or is only part of something, counts as
-    absent.
-    """
+    """The record of a Redis hash. Fields that are spoiled by hand or incomplete count as absent."""
 
     def text(name: str) -> str:
         return fields.get(name, "")
@@ -189,9 +187,7 @@ def from_fields(fields: Mapping[str, str]) -> WorkState:
 
 
 def to_fields(state: WorkState) -> dict[str, str]:
-    """The fields of the hash, `version` aside; "" for one that is absent, `now` for a time that is
-    `NOW`.
-    """
+    """The hash's fields without `version`; "" for an absent one, `now` for a time that is `NOW`."""
     pause, park = state.pause or Pause(""), state.park or Park("")
     task = state.task or HandedTask("", "")
     unclaimable = state.unclaimable or Unclaimable("")

@@ -123,9 +123,7 @@ class WorkStates:
         self.change(agent, work_changes.resume, event="agent_resumed")
 
     def lift(self, agent: Agent, by: str) -> None:
-        """End the agent's pause if it is by that; harmless where it is not, or where the agent is
-        gone.
-        """
+        """End the agent's pause if it is by that; harmless otherwise, and if it is gone."""
         state = self.get(agent.id)
         with suppress(AgentGone):
             while state.paused_by == by:

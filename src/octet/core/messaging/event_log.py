@@ -34,9 +34,7 @@ class LogReader:
             self.last, self._index = newest or BEGINNING, _number(added)
 
     def read(self) -> tuple[list[Entry], int | None]:
-        """The next entries, and the number of entries before them that were trimmed unread (None:
-        not known).
-        """
+        """The next entries, and how many before them were trimmed unread (None: not known)."""
         _, added, length, first, newest, *entries = self._ask(self.last, READ_AT_ONCE)
         trimmed: int | None = 0
         if entries:

@@ -38,7 +38,7 @@ Since = str | datetime | timedelta
 
 @dataclass(frozen=True)
 class Event:
-    """One event: its id in the log, which grows, its type, and its fields (`at_ms`: server time)."""
+    """One event: its id in the log, which grows, its type and fields (`at_ms`: server time)."""
 
     id: str
     type: str

@@ -103,14 +103,14 @@ class Messages:
         self._keys = store.keys
 
     def send(
-        self, to: str, text: str, *, sender: str, kind: str = "note", task: str = "", priority: str = "normal", reply_to: str = "",
-        everyone: bool = False,
+        self, to: str, text: str, *, sender: str, kind: str = "note", task: str = "",
+        priority: str = "normal", reply_to: str = "", everyone: bool = False,
     ) -> Sent:  # fmt: skip
         """Store a message; it is in the store when this returns.
 
         Args:
             to: an agent; a role, of which one agent other than the sender takes it; `task:<id>`,
-                the present or next holder of the task; `all`, every registered agent but the sender.
+                the task's present or next holder; `all`, every registered agent but the sender.
             everyone: with a role: each of its registered agents.
 
         Raises:
@@ -200,7 +200,7 @@ class Messages:
         return Taken(messages, [_given(*row[:3]) for row in rows], int(reply[1]))
 
     def settle(self, verdicts: Sequence[tuple[Given, bool]]) -> None:
-        """Settle given messages: those that were shown leave their inboxes, the others wait again."""
+        """Settle given messages: shown ones leave their inboxes, the others wait again."""
         if not verdicts:
             return
         told = [

@@ -1,7 +1,7 @@
 """Plan files: JSON, Markdown, or YAML where PyYAML is installed. Every error names file and line.
 
 A JSON or YAML file is a list of tasks, or has one under `tasks`; a task has the fields of
-`NewTask`. In Markdown a task is a list item, with its id, if it has one, in brackets; its fields and
+`NewTask`. In Markdown a task is a list item, with its id, if any, in brackets; its fields and
 its description are indented below it, and the heading above is its feature:
 
     # Checkout

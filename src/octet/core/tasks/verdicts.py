@@ -1,10 +1,10 @@
 """The gates' records of a task: the judge, the commit, the verdict, and the evidence for it.
 
 A record is written by the script of its step (`task/pass_on.lua`, `task/send_back.lua`,
-`task/complete.lua`), which adds its number, gate, judge, commit and time. The last hundred of a task
-are kept, each at most 64 KiB long.
+`task/complete.lua`), which adds its number, gate, judge, commit and time. A task keeps the last
+hundred, each at most 64 KiB long.
 
-`evidence` is a JSON object. `octet task show` reads its fields `command`, `exit_code`, `duration_ms`
+`evidence` is a JSON object. `octet task show` reads its `command`, `exit_code`, `duration_ms`
 and `output` (the end of it), and shows all others (base, tree, conflicting paths) as JSON.
 """
 
@@ -47,7 +47,8 @@ class Severity(StrEnum):
 
 
 _FINDING = re.compile(
-    rf"(?P<file>.+?)(?::(?P<line>[0-9]{{1,9}}))?:\s*(?P<severity>{'|'.join(Severity)})\s*:\s*(?P<text>\S.*)",
+    r"(?P<file>.+?)(?::(?P<line>[0-9]{1,9}))?:\s*"
+    rf"(?P<severity>{'|'.join(Severity)})\s*:\s*(?P<text>\S.*)",
     re.DOTALL,
 )
 
@@ -99,7 +100,7 @@ class NewRecord:
         return "\n".join([*map(str, self.findings), *filter(None, [self.note])])
 
     def pack(self) -> str:
-        """The record as JSON of at most `MAX_BYTES`; a longer one loses the beginning of its output,
+        """The record as JSON of at most `MAX_BYTES`; a longer one loses its output's beginning,
         then its last findings, then the end of its note.
 
         Raises:

@@ -1,8 +1,8 @@
 """A claim that waits: woken by the project's events, in the order of arrival.
 
 A waiter subscribes first and tries then, so that it misses nothing. A task goes to the agent that
-has waited longest among those with the same capabilities; if that one does not claim it (its process
-was killed), the next does after `GRACE_S`.
+has waited longest among those with the same capabilities; if it does not claim it (its process was
+killed), the next does after `GRACE_S`.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from octet.project.config import Config
 from octet.store.scripts import Reply, Store
 
 MEMORY_MS = 30 * 24 * 3600 * 1000
-# A transcript is read again when another process was faster; after so many tries it is left to that.
+# A transcript is read again when another process was faster, which has it after so many tries.
 MAX_TRIES = 5
 PAUSED_BY = "budget"  # in an agent's work state
 LIFTED = " lifted"

@@ -1,6 +1,6 @@
 """The tokens used according to a transcript.
 
-A model's answer is a line for each of its blocks, which share the message's id and repeat its usage:
+A model's answer has a line for each block, which share the message's id and repeat its usage:
 it counts once, with the largest figures. A forked session begins with copies of another's lines,
 which name that session in `requestSessionId` and count there. A sub-agent has a file of its own,
 `<session>/subagents/agent-<id>.jsonl`.
@@ -84,9 +84,7 @@ def unpack(text: str) -> tuple[ReadPosition, dict[str, str]]:
 
 
 def end_of(path: Path) -> ReadPosition:
-    """The present end of a transcript, from which later lines are read; the beginning of a missing
-    one.
-    """
+    """A transcript's present end, from which later lines are read; a missing one's beginning."""
     return ReadPosition(*find_end(path))
 
 

@@ -85,9 +85,7 @@ def answer_held(octet: Octet, held: LockHeld) -> policy.Held:
 
 
 def _is_renewed(octet: Octet, holder: str) -> bool:
-    """Whether the holder's locks live as long as its process; those of a person or a script end by
-    their TTL.
-    """
+    """Whether the holder's locks live as long as its process, or end by their TTL without one."""
     try:
         return bool(octet.agents.get(holder).process)
     except NotFound:

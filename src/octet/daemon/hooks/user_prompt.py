@@ -13,9 +13,7 @@ from octet.guard.reply import render_context
 
 
 def answer_user_prompt(context: HookContext, call: HookCall[UserPromptSubmit]) -> Answer:
-    """What the agent has lost, what it holds, and its mail; without mail, the task that it was
-    woken for.
-    """
+    """What the agent lost and holds, and its mail; without mail, the task that it was woken for."""
     agent = context.agents.find_or_register(call)
     mail = deliver_mail(context, call, agent)
     if mail:

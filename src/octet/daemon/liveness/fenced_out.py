@@ -1,5 +1,4 @@
-"""Agents that were declared dead while they lived: a laptop slept, a process stood still, a link
-was cut.
+"""Agents declared dead while they lived: a laptop slept, a process stood still, a link was cut.
 
 When such an agent comes back, each of its hooks says that it has lost its task and what became of
 it, and a write in that task's worktree is refused until it has taken other work. Its unfinished
@@ -63,9 +62,7 @@ class FencedOut:
         return policy.Verdict("deny", text) if text else None
 
     def tell(self, project: ProjectSession, agent: Agent, event: str) -> str:
-        """What became of its work, a few times at each kind of event; "" for an agent that lost
-        nothing.
-        """
+        """What became of its work, a few times at each kind of event; "" if nothing was lost."""
         loss = self._find(project, agent)
         if loss is None or loss.told[event] >= _MAX_TOLD:
             return ""
@@ -73,9 +70,7 @@ class FencedOut:
         return _tell(project.connected(), agent, loss)
 
     def _find(self, project: ProjectSession, agent: Agent) -> _Loss | None:
-        """From memory after the first time: what an incarnation lost before it began does not
-        change.
-        """
+        """Cached after the first time: what an incarnation lost before it began never changes."""
         if not agent.process:
             return None
         key = (project.key, agent.process, agent.incarnation)

@@ -82,9 +82,7 @@ def expire_process(project: ProjectSession, process: ProcessIdentity, rescuer: R
 
 
 def local_process(agent: Agent) -> ProcessIdentity | None:
-    """The process of an agent of this machine; None for another machine's, or for one without a
-    process.
-    """
+    """An agent's process on this machine; None for another machine's, and without a process."""
     if agent.host != host_id() or not agent.process:
         return None
     try:

@@ -96,7 +96,7 @@ class Server:
             try:
                 with link:
                     self._answer(link)
-            except Exception:  # noqa: BLE001  a thread that ends would be missed by every later hook
+            except Exception:  # noqa: BLE001  later hooks would miss a thread that ends
                 _log.exception("a connection was dropped")
             finally:
                 with self._count:

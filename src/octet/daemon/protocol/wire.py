@@ -136,8 +136,7 @@ def decode_header(header: bytes) -> Request:
 
 
 def receive_request(link: socket.socket) -> Request:
-    """Read one request to its end of stream; the socket's time-out limits each wait, `deadline` the
-    whole.
+    """Read a request to its end of stream; the socket's timeout limits a wait, `deadline` all.
 
     Raises:
         MalformedMessage: the framing is broken. TooLarge: the payload was read and dropped, so that

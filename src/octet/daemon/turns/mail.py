@@ -54,8 +54,7 @@ def deliver(
     reader: TranscriptReader,
     room: int = ROOM,
 ) -> str:
-    """What waits for the agent, as quoted data of at most `room` characters and some lines; "" for
-    none.
+    """The agent's waiting mail as quoted data of at most `room` characters and some lines; or "".
 
     Raises:
         AgentGone: it was declared dead.

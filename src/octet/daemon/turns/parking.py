@@ -82,9 +82,7 @@ def parked_notice(agent: Agent, reason: str) -> str:
 
 
 def head_moved_ns(agent: Agent) -> int:
-    """When HEAD last moved where the agent works, by the machine's clock; 0 where git keeps no such
-    log.
-    """
+    """When HEAD last moved where the agent works, by the machine's clock; 0 without a reflog."""
     worktree = find_worktree(agent.worktree or agent.cwd)
     try:
         return (worktree.git_dir / "logs" / "HEAD").stat().st_mtime_ns if worktree else 0

@@ -1,6 +1,4 @@
-"""A session's waiter (`hooks/wake.py`): the open connection that is answered when the session is to
-be woken.
-"""
+"""A session's waiter (`hooks/wake.py`): the open connection whose answer wakes the session."""
 
 from __future__ import annotations
 

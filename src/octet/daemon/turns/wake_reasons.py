@@ -82,9 +82,7 @@ def release_offers(octet: Octet, agent: Agent, offers: list[str]) -> None:
 
 
 def _must_sleep(octet: Octet, agent: Agent) -> bool:
-    """Whether nothing may wake it. Mail would cost tokens too: it waits for the person, or for
-    `resume`.
-    """
+    """Whether nothing may wake it. Mail costs tokens too: it waits for a person or `resume`."""
     state = octet.work_states.get(agent.id)
     return bool(state.stopped) and state.paused_by != CREW_DOWN
 

@@ -44,9 +44,7 @@ class Call:
 
 
 def read_call(command: SimpleCommand) -> Call | None:
-    """The git call that a simple command is; None when it is something else, or git without a
-    subcommand.
-    """
+    """The git call of a simple command; None for another command, or git without a subcommand."""
     if command.program != "git":
         return None
     words = [word.template for word in command.words]

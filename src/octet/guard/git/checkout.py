@@ -120,9 +120,7 @@ class Checkout:
         return any(_may_match(branch, pattern) for pattern in self.project.config.protected)
 
     def alias(self, call: Call) -> str | None:
-        """The text of the subcommand's alias; None when it is no alias, as git's own commands never
-        are.
-        """
+        """The subcommand's alias as text; None if it is none: git's own commands never are."""
         name = call.subcommand.lower()
         given = [value for key, value in call.settings if key == f"alias.{name}"]
         if given:
@@ -144,9 +142,7 @@ def _global_files() -> Sequence[Path]:
 
 
 def _may_match(template: str, pattern: str) -> bool:
-    """Whether a branch whose name is `template`, parts of it unknown, can be one that `pattern`
-    protects.
-    """
+    """Whether a branch named `template`, partly unknown, can be one that `pattern` protects."""
     if UNKNOWN not in template:
         return fnmatchcase(template, pattern)
     if _is_pattern(pattern):  # two patterns: they meet unless their literal beginnings differ

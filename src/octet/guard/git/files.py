@@ -51,9 +51,7 @@ _WORKING = frozenset(
 
 
 def file_changes(call: Call, checkout: Checkout) -> Iterator[Write]:
-    """The files that the call may change; for a linked worktree that it works in, the worktree as a
-    whole.
-    """
+    """The files that the call may change; a linked worktree that it works in counts as a whole."""
     if checkout.worktree is None:
         return
     if checkout.linked and call.subcommand in _WORKING and not _only_looks(call):
@@ -76,9 +74,7 @@ def _everything(checkout: Checkout) -> Write:
 def _paths(
     operands: Sequence[str], checkout: Checkout, *, removes: bool = False
 ) -> Iterator[Write]:
-    """Pathspecs seen from where the call runs; a directory or a pattern stands for what lies below
-    it.
-    """
+    """Pathspecs from where the call runs; a directory or pattern stands for what lies below it."""
     for operand in operands:
         begin, text = checkout.directory or checkout.top, operand
         for magic in (":/", ":(top)"):

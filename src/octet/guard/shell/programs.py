@@ -65,9 +65,7 @@ def _output(*names: str) -> Program:
 
 
 def _changes_attributes(words: Sequence[str]) -> Operands:
-    """`chmod`, `chown` and their like: the first operand is what to set, unless `--reference` says
-    it.
-    """
+    """`chmod`, `chown` and such: the first operand is what to set, except with `--reference`."""
     flags, operands = parse_options(words, "reference from")
     for operand in operands if "reference" in flags else operands[1:]:
         yield Operand(f"{operand}{BELOW}" if "R" in flags or "recursive" in flags else operand)

@@ -24,9 +24,7 @@ _BRANCH_LIMIT = 8
 
 
 class Redirect(NamedTuple):
-    """`operator` is one of `< > >> >| <> &> &>> >& <<<`; duplicated descriptors such as `2>&1` are
-    left out.
-    """
+    """`operator`: one of `< > >> >| <> &> &>> >& <<<`; duplications as in `2>&1` are left out."""
 
     operator: str
     target: Word
@@ -146,9 +144,7 @@ class Shell:
         self.where = where._replace(also=_few(also))
 
     def settle(self, skipped: Sequence[Where]) -> None:
-        """An `&&` chain has ended: a `cd` in it may have failed, or been `skipped` at one of these
-        places.
-        """
+        """An `&&` chain ended: a `cd` in it may have failed, or been `skipped` at these places."""
         where = self.where
         if where.before_cd:
             fallback = dict.fromkeys((*where.before_cd, *where.fallback))

@@ -63,9 +63,7 @@ def parse(
 
 
 class _Simple:
-    """A simple command being read. `body`: of its here-document. `command`: its record, once it was
-    run.
-    """
+    """A simple command being read. `body`: its here-document's. `command`: its record, once run."""
 
     __slots__ = ("assignments", "body", "command", "redirects", "words")
 
@@ -371,9 +369,7 @@ class _Parser(WordReader):
         return self.shell.output_of(text.strip())
 
     def _redirect(self) -> None:
-        """A redirection at `pos`; a number right before it is its descriptor and not a word of the
-        command.
-        """
+        """A redirection at `pos`; a number right before it is its descriptor, not a word."""
         words = self.simple.words
         if words and self.word_end == self.pos and words[-1].plain and words[-1].template.isdigit():
             words.pop()

@@ -1,5 +1,4 @@
-"""Words of a shell command: quotes, escapes and expansions, read from left to right, each character
-once.
+"""Words of a shell command: quotes, escapes and expansions, read left to right in one pass.
 
 `WordReader.word()` gives `Word`s; the parser in `script` builds on it and reads the command lists
 inside words. Text that only the running shell knows (`$1`, `$(date)`) becomes `UNKNOWN` in a word's
@@ -35,7 +34,8 @@ _PARAMETER_HEAD = re.compile(r"\$\{[!#]?(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!
 _TILDE = re.compile(r"~([A-Za-z0-9._+-]*)(?=[/ \t\n;&|<>()]|\Z)")
 _ANSI_RUN = re.compile(r"(?:[^'\\]|\\.)*", re.DOTALL)
 _ANSI = re.compile(
-    r"\\(?:([abefnrtv\\'\"?])|x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|([0-7]{1,3})|c(.))",
+    r"\\(?:([abefnrtv\\'\"?])|x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})"
+    r"|U([0-9A-Fa-f]{1,8})|([0-7]{1,3})|c(.))",
     re.DOTALL,
 )
 _ANSI_LETTERS = {
@@ -91,9 +91,7 @@ def quote_words(words: Sequence[str]) -> str:
 
 
 class _Draft:
-    """A word being read; `fields` are the words that an unquoted variable with blanks has already
-    finished.
-    """
+    """A word being read; `fields`: the words that an unquoted variable with blanks has finished."""
 
     __slots__ = (
         "braces",
@@ -120,9 +118,7 @@ class _Draft:
 
 
 class WordReader:
-    """Reads words of `text` from `pos` on. A subclass runs the commands inside words and holds the
-    variables.
-    """
+    """Reads words of `text` from `pos` on. A subclass runs inner commands, holds the variables."""
 
     def __init__(self, text: str, depth: int, budget: StepBudget) -> None:
         if depth > DEPTH_LIMIT:
@@ -297,9 +293,7 @@ class WordReader:
         self.depth -= 1
 
     def arithmetic(self) -> bool:
-        """Pass over `((…))` at `pos`; False, and nothing passed, when it is two subshells after
-        all.
-        """
+        """Pass over `((…))` at `pos`; False, and no move, when it turns out to be two subshells."""
         begin, open_parentheses = self.pos, 0
         self.pos += 2
         while self.pos < self.end:

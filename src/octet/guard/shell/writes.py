@@ -89,9 +89,7 @@ def _is_directory(path: str) -> bool:
 
 
 class _Matcher:
-    """Expands patterns as the shell does, at a bounded cost; beyond it a pattern becomes a partial
-    path.
-    """
+    """Expands patterns as the shell does, at a bounded cost; beyond it, to a partial path."""
 
     def __init__(self) -> None:
         self._entries = _ENTRY_LIMIT

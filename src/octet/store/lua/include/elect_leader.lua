@@ -24,7 +24,7 @@ end
 
 local function tell_leader(agent, epoch, before)
   if expect('XLEN', K.inbox .. agent) then return end
-  local why = before == '' and 'nobody else does' or before .. ' does not any more'
+  local why = before == '' and 'no other agent does' or before .. ' does not any more'
   local text = 'You lead this project as its orchestrator now (epoch ' .. epoch .. '): ' .. why
     .. '. `octet status` and `octet task graph` show where it stands: go on from there.'
   post(agent, { from = 'octet', to = agent, text = text })
