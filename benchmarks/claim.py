@@ -303,9 +303,7 @@ def ask(link: socket.socket, command: bytes) -> bytes:
 
 
 def field(reply: bytes, name: bytes) -> str:
-    """The bulk string that follows the one called `name` in a reply; without a name, the reply is
-    one itself.
-    """
+    """The bulk string after the one called `name` in a reply; without a name, the reply itself."""
     start = reply.index(b"\r\n" + name + b"\r\n") + len(name) + 4 if name else 0
     return reply[start:].split(b"\r\n", 2)[1].decode()
 

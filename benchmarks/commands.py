@@ -1,5 +1,4 @@
-"""What it costs to see what a shell command does: an everyday one, and the longest that anybody
-could send.
+"""The cost of seeing what a shell command does: an everyday one, and the longest possible one.
 
 Each is read and judged in this process as the daemon does it; the fastest of some rounds counts,
 because what is measured is work and not the machine's other work.

@@ -1,5 +1,4 @@
-"""A commit behind the fence against a plain `git commit`, and against one whose hooks do nothing at
-all.
+"""A commit behind the fence against a plain `git commit`, and against one with empty hooks.
 
 Everything is real: `octet init`, the hooks, a warm daemon with its store, a repository of some
 size. The candidates take turns; medians of CPU (git and all that it starts) and of wall time. What

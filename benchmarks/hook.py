@@ -1,5 +1,4 @@
-"""A guarded write's hook, as a whole process, against the bare interpreter: `python3 -I -S -c
-pass`.
+"""A guarded write's hook as a whole process, against a bare `python3 -I -S -c pass`.
 
 Everything is real: the launcher, the pipe, a warm daemon with its store, a payload of Claude Code.
 The candidates take turns (A B C A B C …), so that whatever else the machine does meets all of them;

@@ -202,9 +202,7 @@ def octet_taker(path: str, number: int, _: Path) -> Callable[[], AbstractContext
 
 
 def uncontended(path: str, others: int) -> float:
-    """The median time of taking and releasing a file's lock, in ms, where so many other files are
-    locked.
-    """
+    """The median time to take and release a file's lock, in ms, with so many other files locked."""
     store, holder = registered(path, 1)
     store.client.flushdb()
     (_, holder), (_, agent) = registered(path, 1), registered(path, 2)

@@ -1,5 +1,4 @@
-"""Idle sessions: what their waiters cost, and how long a message takes into the model's next
-request.
+"""Idle sessions: the cost of their waiters, and a message's delay into the model's next request.
 
 Twenty waiters are real (launcher, `wake.py`, daemon, store), their clients are processes that only
 live. The latency is measured with the real client in a terminal, against the scripted model, from
