@@ -55,8 +55,8 @@ class Recorder:
 
 @dataclass(slots=True)
 class Operation:
-    """One operation of one process (`worker`), in ns; `answered` is None for one whose outcome
-    nobody knows.
+    """One operation of one process (`worker`), in ns; `answered` is None where the outcome is
+    unknown.
     """
 
     name: str

@@ -6,7 +6,7 @@ Usage: lock_worker.py URL PROJECT DIRECTORY COUNT TURNS START_FILE
 They are forked off one process, which has imported everything, and say `NAME PID` when they are
 ready.
 
-A mark is a link that must not be there yet, to a file with the worker's name; whoever finds
+A mark is a link that must not be there yet, to a file with the worker's name; a worker that finds
 another's where its own should be, or finds its own gone, writes that to `overlaps`. That is
 detector one, and knows nothing of Redis. Detector two is the project's log.
 """

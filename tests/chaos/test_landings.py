@@ -256,9 +256,7 @@ def check_once(git: Git, works: dict[str, str], strategy: Strategy) -> None:
 def test_a_kill_at_every_step(
     alone: Path, lander: Lander, strategy: Strategy, count: int, remote: str
 ) -> None:
-    """Killed before or after any git command, the next landing recovers what was left and lands each
-    work exactly once.
-    """
+    """Killed around any git command: the next landing recovers; each work lands exactly once."""
     template = Story(alone / "template", count, remote)
     for step in range(1, 1000):
         story = template.copy(alone / f"step-{step}")

@@ -44,8 +44,10 @@ def main():
     if sys.argv[1:2] == ["exit"]:
         sys.exit(int(sys.argv[2]))
     print(json.dumps({
-        "arguments": sys.argv[1:], "directory": os.getcwd(), "venv": sys.prefix, "environment": dict(os.environ),
-        "dependency": octet_test_dependency.VERSION, "bytecode": [errors.__cached__, octet_test_dependency.__cached__],
+        "arguments": sys.argv[1:], "directory": os.getcwd(),
+        "venv": sys.prefix, "environment": dict(os.environ),
+        "dependency": octet_test_dependency.VERSION,
+        "bytecode": [errors.__cached__, octet_test_dependency.__cached__],
     }), flush=True)
     if sys.argv[1:2] == ["stay"]:
         sys.stdin.read()
@@ -104,9 +106,15 @@ class Machine:
     ) -> subprocess.Popen[str]:
         """Start the command in a session of its own, whose processes can be killed together."""
         return subprocess.Popen(
-            [command or self.command, *arguments], env=self.environment | settings, cwd=cwd or self.home, text=True, start_new_session=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            [command or self.command, *arguments],
+            env=self.environment | settings,
+            cwd=cwd or self.home,
+            text=True,
+            start_new_session=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
     def run(
         self,
@@ -139,8 +147,11 @@ class Machine:
     def hang_installer(self) -> Path:
         """Let the installer stop in the middle; the file that then tells its pid."""
         reached = self.home / "reached"
-        self.add_program("uv", '[ "$1" = venv ] || exit 1\nfor at; do :; done\nmkdir "$at/bin"\necho $$ ' f'>"{reached}.new"\n'
-                               f'mv "{reached}.new" "{reached}"\nexec sleep 600')  # fmt: skip
+        self.add_program(
+            "uv",
+            '[ "$1" = venv ] || exit 1\nfor at; do :; done\nmkdir "$at/bin"\n'
+            f'echo $$ >"{reached}.new"\nmv "{reached}.new" "{reached}"\nexec sleep 600',
+        )
         return reached
 
     def mend_installer(self) -> None:
@@ -233,7 +244,7 @@ def make_wheel(directory: Path, version: str) -> None:
 
 
 def make_python(prefix: Path, *without: str) -> Path:
-    """An installation of this Python without site-packages and without some modules of its library."""
+    """An installation of this Python without site-packages and some library modules."""
     name = "python{}.{}".format(*sys.version_info)
     library = prefix / "lib" / name
     library.mkdir(parents=True)

@@ -51,7 +51,7 @@ def test_join_keeps_for_the_next_command(shop: Shop) -> None:
 
 
 def test_join_waits_for_the_task(shop: Shop) -> None:
-    """Who holds a task keeps its role until that is settled; an unknown role is an error of usage."""
+    """A task's holder keeps its role until the task ends; an unknown role is a usage error."""
     shop.run("task", "add", "x")
     shop.run("task", "claim")
     assert "holds task 1" in shop.refuses("agent", "join", "architect")
@@ -59,7 +59,7 @@ def test_join_waits_for_the_task(shop: Shop) -> None:
 
 
 def test_leave(shop: Shop) -> None:
-    """Who leaves gives back its claims and locks; somebody else can be taken off by name."""
+    """A leaving agent gives back its claims and locks; another agent can be removed by name."""
     agent = join(shop.octet)
     shop.octet.tasks.add("x")
     shop.octet.tasks.claim(agent)

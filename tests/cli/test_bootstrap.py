@@ -162,7 +162,7 @@ class TestFirstStart:
         assert "uv = " in (machine.venvs()[0] / "pyvenv.cfg").read_text()
 
     def test_an_installer_that_fails_leaves_it_to_the_next(self, machine: Machine) -> None:
-        """A uv that cannot reach anything is no reason to give up: pip may be set to another index."""
+        """A uv without a network does not end the build: pip may be set to another index."""
         machine.add_program("uv", "echo 'error sending request for url' >&2; exit 2")
         assert machine.start()["dependency"] == "2.0"
 
@@ -231,8 +231,14 @@ class TestStart:
                 command, path = ["octet"], f"{used_machine.tree}/bin:{path}"
             case "sh":
                 command, here = ["sh", "octet"], used_machine.tree / "bin"
-        ended = subprocess.run(["/usr/bin/env", *command, "x"], cwd=here, env=used_machine.environment | {"PATH": path},
-                               capture_output=True, text=True, check=False)  # fmt: skip
+        ended = subprocess.run(
+            ["/usr/bin/env", *command, "x"],
+            cwd=here,
+            env=used_machine.environment | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         told = Ended(ended.returncode, ended.stdout, ended.stderr).told
         assert (told["arguments"], told["directory"]) == (["x"], str(here))
         assert used_machine.builds == 0
@@ -321,9 +327,7 @@ class TestWhereItIs:
         assert machine.builds == 1
 
     def test_the_plugins_data_may_go(self, machine: Machine) -> None:
-        """The client deletes the directory with the plugin; whoever still has the command gets a
-        new environment.
-        """
+        """The client deletes the plugin's directory: a remaining command gets a new environment."""
         data = machine.home / "plugin data"
         machine.start(CLAUDE_PLUGIN_DATA=str(data))
         shutil.rmtree(data)
@@ -418,9 +422,7 @@ class TestKilled:
         assert machine.leftovers() == []
 
     def test_an_installer_that_goes_on_alone(self, machine: Machine) -> None:
-        """Should one go on all the same, its directory is left alone until it ends, and nobody
-        waits for that.
-        """
+        """An orphaned installer keeps its directory until it ends, and no command waits for it."""
         machine.cache.mkdir(parents=True)
         (machine.cache / "venv-0.octet.tmp").mkdir()
         at_work = os.open(machine.cache / "venv-0.octet.tmp", os.O_RDONLY)
@@ -600,7 +602,7 @@ class TestWithoutWaiting:
         assert machine.builds == 1
 
     def test_background(self, machine: Machine) -> None:
-        """OCTET_SETUP=background: nobody waits, nobody holds the caller's descriptors, one builds,
+        """OCTET_SETUP=background: no command waits or holds the caller's descriptors; one builds,
         and then commands run.
         """
         reached = machine.hang_installer()
@@ -624,11 +626,16 @@ class TestWithoutWaiting:
         """
         reached = machine.hang_installer()
         reading, writing = os.pipe()
-        subprocess.run([machine.command], env=machine.environment | {"OCTET_SETUP": "background"}, pass_fds=[writing],
-                       capture_output=True, check=False)  # fmt: skip
+        subprocess.run(
+            [machine.command],
+            env=machine.environment | {"OCTET_SETUP": "background"},
+            pass_fds=[writing],
+            capture_output=True,
+            check=False,
+        )
         os.close(writing)
         wait_for(reached.exists, "the installer is at work")
-        assert os.read(reading, 1) == b""  # the end: nobody else has the other side
+        assert os.read(reading, 1) == b""  # the end: no other process has the other side
         os.close(reading)
         installer = int(reached.read_text())
         os.kill(ancestors(installer)[0], signal.SIGKILL)
@@ -662,9 +669,7 @@ class TestWithoutWaiting:
 
 class TestSweep:
     def test_old_environments_go(self, machine: Machine) -> None:
-        """At a build, what nobody has used for long is removed, but not under a process that runs
-        from it.
-        """
+        """A build removes environments long unused, but none that a process runs from."""
         idle, running, recent = (
             self.start_at(machine, f"octet-test-dependency<{limit}") for limit in (2, 3, 4)
         )

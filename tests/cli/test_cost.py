@@ -96,8 +96,8 @@ def test_a_budget_that_is_used_up(shop: Shop, tmp_path: Path) -> None:
 
 
 def test_who_leads_is_shown(shop: Shop) -> None:
-    """In the list, of one agent, and in the answer to whoever joins; what one on standby adds is
-    refused with who leads.
+    """The list, the view of one agent and the answer to `join` name the leader; what an agent on
+    standby adds is refused with the leader's name.
     """
     join(shop.octet, "orchestrator")
     env: dict[str, Any] = {"OCTET_AGENT": "second"}

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(DEADLINE_S + 20)
 
 
 class Person:
-    """Somebody's machine: a home, a directory for temporary files, and a demo started there."""
+    """A person's machine: a home, a directory for temporary files, and a demo started there."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -56,9 +56,14 @@ class Person:
 
     def start(self, *arguments: str | Path, **settings: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "octet", "demo", *arguments], cwd=self.directory, env=self.environment(**settings),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "octet", "demo", *arguments],
+            cwd=self.directory,
+            env=self.environment(**settings),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def demos(self) -> list[Path]:
         """The temporary directories of demos that are there now."""
@@ -148,7 +153,7 @@ def test_a_demo_from_start_to_end(person: Person) -> None:
 
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_demo_that_is_ended_half_way(person: Person, blow: signal.Signals) -> None:
-    """Ctrl-C, kill and kill -9 take the crew, the daemon, the server and the directory with them."""
+    """Ctrl-C, kill and kill -9 end the crew, daemon and server, and remove the directory."""
     demo = person.start("--plain")
     assert demo.stdout is not None
     read_until(demo, "claimed")

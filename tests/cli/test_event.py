@@ -43,7 +43,7 @@ def test_what_makes_no_sense(shop: Shop, words: list[str]) -> None:
 
 
 def test_hostile_events_stay_on_their_line(shop: Shop) -> None:
-    """Whatever somebody put into the log is shown on a line of its own."""
+    """Any text in the log is shown on a line of its own."""
     client, keys = shop.octet.store.client, shop.octet.store.keys
     client.xadd(
         keys.log,
@@ -75,7 +75,7 @@ def test_watch(shop: Shop) -> None:
 
 
 def test_replay_of_events(shop: Shop) -> None:
-    """The log since an event or a time, of one type; and a watcher that begins there and goes on."""
+    """The log since an event or a time, of one type; a watcher starts there and goes on."""
     for number in range(3):
         shop.octet.events.publish("note", {"n": number})
         shop.octet.events.publish("other")

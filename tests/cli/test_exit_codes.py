@@ -238,9 +238,7 @@ def info() -> bytes:
 
 
 def test_spoiled_keys(shop: Shop) -> None:
-    """A key that somebody made of the wrong type is 3, one line, and the key's name where a script
-    has met it.
-    """
+    """A key of the wrong type is 3, one line, with the key's name where a script has met it."""
     client, keys = shop.octet.store.client, shop.octet.store.keys
     client.set(keys.log, "x")
     assert keys.log in shop.refuses("task", "add", "x", code=3)
@@ -396,7 +394,7 @@ def test_an_encoding_that_lacks_the_letters(shop: Shop) -> None:
 
 
 def test_bytes_that_are_no_text(shop: Shop) -> None:
-    """Arguments of bytes that are no UTF-8 are kept as they are and shown as printable characters."""
+    """Arguments that are not UTF-8 are kept as they are and shown as printable characters."""
     process = shop.start("task", "add", b"caf\xe9 \xff", "--json")  # type: ignore[arg-type]
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, b"")
@@ -407,7 +405,7 @@ def test_bytes_that_are_no_text(shop: Shop) -> None:
 def test_a_bug_is_one_line_and_a_file(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, temporary_home: Path
 ) -> None:
-    """An error that nobody foresaw is 70 and one line, which names the file with the trace."""
+    """An unexpected error is 70 and one line, which names the file with the trace."""
 
     def broken(_: Agents) -> None:
         raise ZeroDivisionError("a\nbug\x1b[2J")

@@ -37,7 +37,7 @@ def git(directory: Path, *arguments: str) -> None:
 
 
 def tree(directory: Path) -> dict[str, tuple[int, str]]:
-    """Every file, directory and link below, with its mode and what it holds; git's own files too."""
+    """Every file, directory and link below, with mode and content; git's own files too."""
     found = {}
     for path in sorted(directory.rglob("*")):
         content = (
@@ -273,7 +273,7 @@ def test_the_teams_settings_are_never_written_over(repository: Path, init: Init)
 
 
 def test_what_the_user_changed_since_stays_changed(repository: Path, init: Init) -> None:
-    """Undo takes our hooks out of an edited settings file, and leaves edited files where they are."""
+    """Undo takes our hooks out of an edited settings file, and leaves edited files alone."""
     with_settings(repository)
     init("--drop-in")
     settings, command = (
@@ -375,14 +375,14 @@ def test_a_directory_inside_stands_for_the_repository(repository: Path, init: In
 
 
 def test_outside_of_git_it_says_what_to_do(init: Init, tmp_path: Path) -> None:
-    """No repository, no opt-in: a directory like the home directory must not be taken by accident."""
+    """No repository, no opt-in: a directory like the home directory is not taken by accident."""
     (tmp_path / "plain").mkdir()
     assert "git init" in init(at=tmp_path / "plain", fails=2)
     assert not list((tmp_path / "plain").iterdir())
 
 
 def test_the_home_directory_is_refused(init: Init, own_home: Path) -> None:
-    """People keep their settings in git there, and its `.claude` would hold for everything below."""
+    """People keep their settings in git there; its `.claude` would apply to everything below."""
     git(own_home, "init", "-q")
     assert "home directory" in init(at=own_home, fails=2)
     assert not (own_home / ".claude").exists()

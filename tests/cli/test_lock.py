@@ -36,9 +36,7 @@ def test_acquire_list_release(shop: Shop) -> None:
 
 
 def test_a_held_lock(shop: Shop) -> None:
-    """1 for a lock of somebody else, with who, for what, and what to do; nothing of what was asked
-    for is taken.
-    """
+    """1 for another agent's lock, with holder, purpose and advice; nothing is taken."""
     other = join(shop.octet)
     shop.octet.tasks.add("x", task_id="login")
     shop.octet.tasks.claim(other)

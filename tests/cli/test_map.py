@@ -122,8 +122,8 @@ def test_map_run_runs_a_command_for_each_item(shop: Shop) -> None:
 
 
 def test_errors_stop_a_map(shop: Shop) -> None:
-    """With --fail-fast the second error ends the work: no further item is given out, and whoever
-    waits is told.
+    """With --fail-fast the second error ends the work: no further item is given out, and waiting
+    callers are told.
     """
     lines = "".join(f"{n}\n" for n in range(20))
     line = shop.refuses(

@@ -29,7 +29,7 @@ def test_send_and_inbox(shop: Shop) -> None:
 
 
 def test_to_nobody(shop: Shop) -> None:
-    """A name that no agent and no role bears is an error of usage: nobody would ever read it."""
+    """A name that no agent and no role bears is an error of usage: it has no reader."""
     assert "octet agent list" in shop.refuses("msg", "send", "develper-1", "x", code=2)
     assert "roles: orchestrator, architect" in shop.refuses(
         "msg", "send", "develper-1", "x", code=2
@@ -84,9 +84,7 @@ def test_looking_back(shop: Shop) -> None:
 
 
 def test_ack(shop: Shop) -> None:
-    """What an agent was given and not seen to read can be marked as read by itself, and by nobody
-    else.
-    """
+    """An agent can mark what it was given and not seen to read as read; no other agent can."""
     agent = join(shop.octet)
     ref = shop.json("msg", "send", agent.id, "x")["refs"][0]
     assert "not given to you" in shop.refuses("msg", "ack", ref, code=2, OCTET_AGENT=agent.id)

@@ -9,7 +9,7 @@ from tests.cli.conftest import Shop
 
 
 def test_progress(shop: Shop) -> None:
-    """Set, added, also by HINCRBY; percent and how long the rest takes; --watch ends with the work."""
+    """Set, added, also by HINCRBY; percent and time left; --watch ends with the work."""
     shop.run("progress", "set", "p", "0", "--total", "100", "--note", "files")
     shop.octet.store.client.hincrby("workflow:{shop}:progress:p", "current", 10)
     shop.octet.store.client.hset(

@@ -1,4 +1,4 @@
-"""`octet redis backup|restore|repair|fsync`, and what `octet doctor` says of a server's settings."""
+"""`octet redis backup|restore|repair|fsync`, and what `octet doctor` says of server settings."""
 
 from __future__ import annotations
 

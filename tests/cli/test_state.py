@@ -40,7 +40,7 @@ def test_state(shop: Shop, redis_cli: RedisCli) -> None:
 
 
 def test_state_wait_and_watch(shop: Shop, redis_cli: RedisCli) -> None:
-    """A wait ends when the value is there, by whomever; a watcher shows each change until Ctrl-C."""
+    """A wait ends once any writer has set the value; a watcher shows each change until Ctrl-C."""
     waiting = started(shop, "state", "wait", "s", "status", "--equals", "completed")
     shop.run("state", "set", "s", "status", "running")
     redis_cli("HSET", P + "state:s", "status", "completed")

@@ -37,7 +37,7 @@ def test_everything_there(shop: Shop) -> None:
 
 
 def test_what_waits_at_the_gates(shop: Shop) -> None:
-    """Each gate that has work, who would serve it and is missing, and why the merge does not go on."""
+    """Each gate with work, which role it lacks, and why the merge does not go on."""
     agent = join(shop.octet)
     join(shop.octet, "code-sentinel")
     for gates in (["review", "merge"], ["merge"]):
@@ -56,8 +56,8 @@ def test_what_waits_at_the_gates(shop: Shop) -> None:
 
 
 def test_work_that_nobody_here_does(shop: Shop) -> None:
-    """A task of a stage whose role nobody has is named, where others have one: people without any
-    role are left in peace.
+    """A task of a stage whose role no agent has is named, where other roles are filled; people
+    without any role see no warning.
     """
     shop.octet.tasks.add("settle the names", stage="design")
     shop.octet.tasks.add("build it")
@@ -68,8 +68,8 @@ def test_work_that_nobody_here_does(shop: Shop) -> None:
 
 
 def test_what_was_made_by_hand(shop: Shop) -> None:
-    """Locks, tasks, agents and claims that somebody spoiled are shown, or left out; none of it can
-    move the cursor.
+    """Damaged locks, tasks, agents and claims are shown or left out; none of them can move the
+    cursor.
     """
     client, keys = shop.octet.store.client, shop.octet.store.keys
     agent = join(shop.octet)

@@ -132,7 +132,7 @@ class TestUp:
         assert "of 6 sessions up" in crew.shop.run("status").out
 
     def test_again_starts_what_is_missing(self, crew: Crew) -> None:
-        """A second call changes nobody; one that asks for more adds exactly those, one that asks
+        """A second call changes no member; one that asks for more adds exactly those, one that asks
         for fewer says how.
         """
         crew.up(*SMALL)
@@ -315,7 +315,8 @@ class TestCrashes:
         crew.up("--role", "orchestrator")
         for count in (2, 3):
             os.kill(poll(lambda: crew.pid("orchestrator-1"), "its process"), signal.SIGKILL)
-            poll(lambda: len(crew.told("orchestrator-1")) == count, "the restart")  # noqa: B023 - asked at once
+            # poll() asks before `count` changes
+            poll(lambda: len(crew.told("orchestrator-1")) == count, "the restart")  # noqa: B023
         first, second, third = map(named, crew.told("orchestrator-1"))
         assert second == ("--resume", first[1])
         assert third[0] == "--session-id"
@@ -443,9 +444,15 @@ class TestDown:
         poll(lambda: crew.shop.octet.tasks.get("pay").holder, "the claim")
         add = subprocess.run(
             [sys.executable, "-m", "octet", "worktree", "add", "pay"],
-            env={**os.environ, "CLAUDE_PID": str(crew.pid("developer-1")), "PYTHONPATH": str(Path(package.__file__).parents[1])},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            env={
+                **os.environ,
+                "CLAUDE_PID": str(crew.pid("developer-1")),
+                "PYTHONPATH": str(Path(package.__file__).parents[1]),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert add.returncode == 0, add.stderr
         worktree = crew.shop.root / ".claude" / "worktrees" / "pay"
         (worktree / "half.py").write_text("half = 1\n")

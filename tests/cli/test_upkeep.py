@@ -90,7 +90,7 @@ def test_a_map_goes_with_its_queue(shop: Shop) -> None:
 
 
 def test_what_is_used_meanwhile_stays(shop: Shop) -> None:
-    """A thing that somebody writes to between the look and the deletion is left alone."""
+    """A key written to between the look and the deletion is left alone."""
     shop.octet.counter("c").incr()
     key = shop.octet.store.keys.counter("c")
     real = shop.octet.store.client.pipeline

@@ -52,7 +52,7 @@ def installed(
 
 
 def test_everything_is_inside(wheel: Path) -> None:
-    """Each file of the package and of the plugin is in the wheel; so is the mark that it has types."""
+    """The wheel has each file of the package and of the plugin, and the py.typed mark."""
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
     package = {path.relative_to(PROJECT / "src") for path in tracked("src/octet")}

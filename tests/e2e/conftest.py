@@ -82,7 +82,7 @@ def model() -> Iterator[Model]:
 def sandbox(
     request: pytest.FixtureRequest, claude_binary: Path, model: Model, shared_cache: Path
 ) -> Iterator[Sandbox]:
-    """A machine on which nobody has opted in yet; with the plugin unless parametrised otherwise."""
+    """A machine that has not opted in yet; with the plugin unless parametrised otherwise."""
     directory = Path(tempfile.mkdtemp(prefix="octet-")).resolve()
     made = Sandbox(directory, claude_binary, model, getattr(request, "param", PLUGIN), shared_cache)
     try:

@@ -1,7 +1,7 @@
 """How a scripted model plays the eight roles of a crew, by what `agents/*.md` tell them: one plain
 command a call, none for a person.
 
-A turn does what it was handed, and ends; what comes next is Octet's to say. Nobody waits, asks for
+A turn does what it was handed, and ends; what comes next is Octet's to say. No role waits, asks for
 work, or knows when all is done.
 """
 
@@ -74,13 +74,13 @@ class Frozen:
         self._thawed = threading.Event()
 
     def catch(self, agent: str, task: str) -> None:
-        """Called by whoever is about to make that call."""
+        """Freeze the session: players call this just before that call."""
         if self.agent in ("", agent) and not self._thawed.is_set():
             self.agent, self.task = agent, task
             self._thawed.wait()
 
     def thaw(self) -> None:
-        """It has been killed: whoever comes in its place may go on."""
+        """The frozen session has been killed: its successor may go on."""
         self._thawed.set()
 
 
@@ -173,7 +173,7 @@ class Players:
         yield from self._must(shell(f"octet review approve {task} --note 'read all of it'"))
 
     def _enter(self, task: str) -> Generator[Block, Result, Path]:
-        """Into the task's worktree, with what somebody else had done there before."""
+        """Enter the task's worktree, with what an earlier holder had done there."""
         made = yield from self._must(shell(f"octet worktree add {task}"))
         worktree = Path(re.findall(r"octet/\S+ in (.+)", made)[0])
         yield from self._must(shell(f"cd '{worktree}'"))

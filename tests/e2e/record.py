@@ -32,8 +32,8 @@ from tests.support.waiting import poll
 
 PAYLOADS = Path(__file__).parents[1] / "hooks" / "payloads"
 EVENTS = (
-    "SessionStart", "SessionEnd", "UserPromptSubmit", "PreToolUse", "PostToolUse", "PostToolBatch", "Stop", "StopFailure",
-    "SubagentStart", "SubagentStop", "Notification", "PreCompact",
+    "SessionStart", "SessionEnd", "UserPromptSubmit", "PreToolUse", "PostToolUse", "PostToolBatch",
+    "Stop", "StopFailure", "SubagentStart", "SubagentStop", "Notification", "PreCompact",
 )  # fmt: skip
 GUARDED = ("Write", "Edit", "NotebookEdit", "Bash", "Agent")
 ALLOW = ("--permission-mode", "bypassPermissions")
@@ -58,7 +58,8 @@ RECORDER = """
     with open(stem + ".tmp", "wb") as file:
         file.write(sys.stdin.buffer.read())
     with open(stem + ".env", "w") as file:
-        json.dump({name: value for name, value in os.environ.items() if name.startswith(("CLAUDE", "AI_AGENT"))}, file)
+        names = [name for name in os.environ if name.startswith(("CLAUDE", "AI_AGENT"))]
+        json.dump({name: os.environ[name] for name in names}, file)
     os.rename(stem + ".tmp", stem + ".json")
 """
 

@@ -52,7 +52,7 @@ def recording(claude_binary: Path, model: Model) -> Iterator[record.Recording]:
 def test_recorded_payloads_have_the_shape_of_what_the_client_sends(
     recording: record.Recording,
 ) -> None:
-    """Each recorded payload has the fields, and fields of the types, that the same event has today."""
+    """Each recorded payload has the fields, and their types, that the same event has today."""
     stored = {path.stem: json.loads(path.read_text()) for path in record.PAYLOADS.glob("*.json")}
     sent = {name: payload for name, (payload, _) in record.named(recording).items()}
     assert set(stored) - TERMINAL_ONLY == set(sent)

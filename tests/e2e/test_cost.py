@@ -113,7 +113,7 @@ def test_a_budget_that_is_used_up_is_told_to_the_person(team: Sandbox, model: Mo
         client.send(marker(key) + " and now?")
         client.wait_for_results(count)
         lines = told(client, "Stop") + told(client, "UserPromptSubmit")
-        assert lines, "nobody was told"
+        assert lines, "no agent was told"
         assert "tokens are used today" in lines[0]
         assert "octet agent resume --all" in lines[0]
     settings.write_text(before + "\n[budget]\nday_tokens = 1_000_000\n")

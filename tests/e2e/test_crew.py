@@ -49,9 +49,15 @@ class Crew:
     def octet(self, *words: str) -> subprocess.CompletedProcess[str]:
         """`octet` as the person with that program and that model types it; it must succeed."""
         done = subprocess.run(
-            [PROJECT / "bin" / "octet", *words], cwd=self.sandbox.repository, env=self.environment,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CREW_DEADLINE_S, check=False,
-        )  # fmt: skip
+            [PROJECT / "bin" / "octet", *words],
+            cwd=self.sandbox.repository,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=CREW_DEADLINE_S,
+            check=False,
+        )
         assert done.returncode == 0, (
             f"octet {' '.join(words)}: exit {done.returncode}: "
             f"{done.stdout}{done.stderr}{self.logs()}"
@@ -174,10 +180,17 @@ def test_what_is_not_allowed_is_denied_with_a_reason(
         shell("octet gc --dry-run"),
     ]
     steps: list[Tool] = [
-        shell("octet task claim"), shell(f"octet worktree add {task}"), write(worktree / "parse.py", "parse = int\n"),
-        shell(f"cd '{worktree}'"), shell("git add -A"), shell("git commit -q -m 'Parse'"), shell(TESTS), *refused,
-        shell(f"octet task submit {task} --note 'tests pass'"), shell(f"cd '{crew.sandbox.repository}'"),
-    ]  # fmt: skip
+        shell("octet task claim"),
+        shell(f"octet worktree add {task}"),
+        write(worktree / "parse.py", "parse = int\n"),
+        shell(f"cd '{worktree}'"),
+        shell("git add -A"),
+        shell("git commit -q -m 'Parse'"),
+        shell(TESTS),
+        *refused,
+        shell(f"octet task submit {task} --note 'tests pass'"),
+        shell(f"cd '{crew.sandbox.repository}'"),
+    ]
     crew.model.play("developer", lambda _name: iter(steps))
     crew.up(
         *(["--headless"] if where == "headless" else []), "--role", "developer", "--developers", "1"

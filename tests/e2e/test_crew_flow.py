@@ -1,5 +1,5 @@
-"""From a sentence to merged main by `octet up` alone: nobody types anything but that, and `octet
-down` leaves nothing.
+"""From a sentence to merged main by `octet up` alone: no other input, and `octet down` leaves
+nothing.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def assert_idle_costs_nothing(crew: Crew) -> None:
 
 
 def assert_only_members_worked(crew: Crew) -> None:
-    """Whoever did anything to a task was a session of the crew, but for the feature itself."""
+    """Every actor on a task was a session of the crew, but for the feature itself."""
     members = {found["id"] for found in crew.sandbox.agents()}
     done = [
         event
@@ -262,6 +262,6 @@ def end(crew: Crew, begun: str, killed: Collection[str] = ()) -> None:
         "refs/octet",
         "refs/heads/octet",
     ).split():
-        assert killed, f"{ref} is left, and nobody was killed"
+        assert killed, f"{ref} is left, and no session was killed"
         git(crew.sandbox.repository, "update-ref", "-d", ref)
     assert_nothing_is_left(crew.sandbox)

@@ -1,5 +1,5 @@
-"""A session fans work out to three sub-agents over a map, collects their results and cleans up, and
-nobody is asked for a permission.
+"""A session fans work out to three sub-agents over a map, collects their results and cleans up,
+without a permission prompt.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files between sessions: who may write what, until when, and what the other one's model is told."""
+"""Files between sessions: who may write what, until when, and what the other model is told."""
 
 from __future__ import annotations
 
@@ -175,9 +175,7 @@ def test_subagents_of_one_session_are_guarded_from_each_other(
 def test_subagents_in_worktrees_of_their_own_write_the_same_path(
     team: Sandbox, model: Model
 ) -> None:
-    """Where nobody can overwrite anybody, nobody is denied; and the shared checkout stays as it
-    was.
-    """
+    """Where no write can overwrite another, none is denied; the shared checkout stays as it was."""
     calls = [
         Tool(
             "Agent",

@@ -114,8 +114,8 @@ def test_at_the_end_of_a_turn(team: Sandbox, model: Model) -> None:
 
 
 def test_at_a_sessions_start_and_after_a_resume(team: Sandbox, model: Model) -> None:
-    """What came while nobody was there is in the first request; killed and resumed, the session is
-    told nothing twice.
+    """Messages sent while no session ran are in the first request; killed and resumed, the session
+    is told nothing twice.
     """
     model.script("A", Text("Hello."), Text("Again."), Text("And again."))
     with started(team) as client:

@@ -1,4 +1,4 @@
-"""What an agent is told again after compaction and after its end: role, task, locks, mail, pause."""
+"""What an agent is told after compaction and after its end: role, task, locks, mail, pause."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def at_work(
     client.wait_for_results(1)
     team.store.xadd(
         team.key(f"inbox:{agent}"), {"from": "me", "text": "parse_date is renamed"}
-    )  # by hand: it wakes nobody
+    )  # by hand: it wakes no agent
     return client, task
 
 
 def test_compaction_restores_all_of_it(team: Sandbox, model: Model) -> None:
-    """The first request after it names role, task, progress, locks, mail and the pause, each once."""
+    """The first request after it names role, task, progress, locks, mail and pause, each once."""
     client, task = at_work(team, model, marker("A") + " begin", "--agent", team.name("developer"))
     model.summarise_as(marker("A") + " We talked.")
     client.send("/compact")

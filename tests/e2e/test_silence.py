@@ -1,6 +1,4 @@
-"""Where nobody asked for Octet it is nothing, and where its own installation is broken it says so
-only where it was asked for.
-"""
+"""Octet is inert without an opt-in; a broken installation speaks only in an opted-in repository."""
 
 from __future__ import annotations
 
@@ -16,7 +14,8 @@ from tests.support.scripted_model import Model, Request, Text, Tool, marker
 from tests.support.waiting import poll
 
 PARTICULARS = re.compile(
-    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|toolu_\d+|cc_version=[\w.]+|cch=\w+|[0-9a-f]{64}|/tmp/claude-\d+/\S+"
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|"
+    r"toolu_\d+|cc_version=[\w.]+|cch=\w+|[0-9a-f]{64}|/tmp/claude-\d+/\S+"
 )
 NO_REGISTRY = {
     "PIP_INDEX_URL": "http://127.0.0.1:9/",
@@ -53,7 +52,7 @@ def use_every_guarded_tool(sandbox: Sandbox, session: str) -> ClaudeHeadless:
 
 
 def bodies(requests: list[Request], session: str) -> list[str]:
-    """The requests' messages, tools and system prompts, without what differs between any two runs."""
+    """The requests' messages, tools and system prompts, without what differs between two runs."""
     return [
         PARTICULARS.sub("ID", str(request.body)).replace(f"session:{session}", "session:X")
         for request in requests

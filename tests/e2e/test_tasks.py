@@ -119,7 +119,8 @@ def test_an_agent_whose_lease_passed_on_cannot_complete_the_task(
     """
     task, thinks, waits = team.add_task("Parse"), Gate(), Gate()
     submit = {
-        "command": f"git switch -q -c done && octet task submit {task} --branch done --note 'all of it'",
+        "command": "git switch -q -c done && "
+        f"octet task submit {task} --branch done --note 'all of it'",
         "description": "Submit",
     }
     model.script("A", CLAIM, Turn(Tool("Bash", submit), gate=thinks), Text("Hm."))
@@ -142,7 +143,7 @@ def test_an_agent_whose_lease_passed_on_cannot_complete_the_task(
 
 
 def test_an_idle_session_keeps_its_task(team: Sandbox, model: Model) -> None:
-    """A model that thinks past any heartbeat's interval loses nothing: leases are renewed for it."""
+    """A model that thinks past any heartbeat's interval loses nothing: leases are renewed."""
     task, gate = team.add_task("Parse"), Gate()
     model.script("A", CLAIM, Turn(Text("Done."), gate=gate))
     client = team.start(marker("A") + " work")

@@ -196,7 +196,7 @@ def test_in_the_shared_checkout(team: Sandbox, model: Model) -> None:
 
 
 def test_in_worktrees(team: Sandbox, model: Model) -> None:
-    """An agent's own worktree and branch are free; what all share, and what is another's, is not."""
+    """An agent's own worktree and branch are free; shared ones and another agent's are not."""
     holder, gate = start_holder(team)
     own, other = (team.repository / ".claude/worktrees" / name for name in ("mine", "wt"))
     for tree in (own, other):

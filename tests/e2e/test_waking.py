@@ -76,7 +76,7 @@ def test_an_idle_session_gets_a_message_into_its_next_request(team: Sandbox, mod
 def test_a_session_fed_by_another_program_is_woken_and_ends_with_its_input(
     team: Sandbox, model: Model
 ) -> None:
-    """`claude -p --input-format stream-json`: the waiter is in nobody's way when the input ends."""
+    """`claude -p --input-format stream-json`: the waiter holds nothing up when the input ends."""
     client = team.start(None)
     client.send(marker("A") + " hello")
     client.wait_for_results(1)
@@ -114,14 +114,14 @@ def test_it_is_woken_whatever_was_killed(
 
 
 def test_a_killed_client_leaves_no_waiter(team: Sandbox, model: Model) -> None:
-    """SIGKILL tells nobody; the waiter sees the process end."""
+    """SIGKILL sends no notice; the waiter sees the process end."""
     client = begin(team, model)
     client.kill()
     poll(lambda: not waiters(team), "the end of the waiter")
 
 
 def test_a_session_is_woken_after_esc_and_after_clear(team: Sandbox, model: Model) -> None:
-    """Esc fires no Stop, `/clear` makes another session of the process: both are idle afterwards."""
+    """Esc fires no Stop, `/clear` makes a new session of the process: both are idle afterwards."""
     client = begin(team, model)
     gate = Gate()
     model.script("A", Turn(Text("late"), gate=gate))

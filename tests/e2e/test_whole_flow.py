@@ -157,7 +157,7 @@ def test_slash_commands_review_and_merge(sandbox: Sandbox, model: Model) -> None
 
 
 def test_slash_command_handoff(team: Sandbox, model: Model) -> None:
-    """The task waits again, its unfinished work is kept, and whoever claims it next is told where,
+    """The task waits again, its unfinished work is kept, and the next claimer is told where it is
     and what the last one knew.
     """
     task, claimed = team.add_task("Parse"), Gate()
@@ -328,7 +328,7 @@ def build_by_hand(sandbox: Sandbox, task: str) -> str:
     git(worktree, "commit", "-q", "-m", "Parse")
     sandbox.octet(
         "task", "submit", task, "--branch", f"octet/{task}"
-    )  # whoever typed a command there counts as being in it
+    )  # typing a command there counts as being in it
     return git(worktree, "rev-parse", "HEAD").strip()
 
 

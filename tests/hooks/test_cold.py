@@ -202,7 +202,7 @@ def test_a_daemon_that_fails_since_an_update_is_replaced(machine: Machine) -> No
 
 
 def test_while_octet_is_updated_a_session_goes_on(machine: Machine) -> None:
-    """The guard says why it blocks; nobody else is told, because the next hook is answered."""
+    """The guard says why it blocks; other hooks stay silent, because the next one is answered."""
     machine.start_daemon()
     record = machine.state / "daemon.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "modified_ns": 1}))

@@ -30,9 +30,14 @@ class Command:
         self, *words: str, stdin: bytes = b"", code: int = 0, cwd: Path | None = None
     ) -> str:
         done = subprocess.run(
-            [str(self.machine.octet), *words], input=stdin, capture_output=True, timeout=60, check=False,
-            cwd=cwd or self.machine.repository, env=self.machine.environment,
-        )  # fmt: skip
+            [str(self.machine.octet), *words],
+            input=stdin,
+            capture_output=True,
+            timeout=60,
+            check=False,
+            cwd=cwd or self.machine.repository,
+            env=self.machine.environment,
+        )
         assert done.returncode == code, done
         assert b"Traceback" not in done.stderr
         return done.stdout.decode()
@@ -93,8 +98,11 @@ def test_logs_are_followed_through_their_rotation(octet: Command) -> None:
     log.write_text("old\n")
     follower = subprocess.Popen(
         [str(octet.machine.octet), "daemon", "logs", "-f", "-n", "1"],
-        cwd=octet.machine.repository, env=octet.machine.environment, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=octet.machine.repository,
+        env=octet.machine.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert follower.stdout
     assert follower.stdout.readline() == "old\n"
     log.rename(log.with_name("daemon.log.1"))
@@ -137,7 +145,7 @@ def test_a_daemon_that_cannot_start_is_one_line(octet: Command) -> None:
 
 
 def test_one_command_needs_only_what_it_uses() -> None:
-    """The daemon's client imports neither redis nor rich: every `octet` that starts it would pay."""
+    """The daemon's client imports neither redis nor rich: every `octet` would pay for that."""
     script = (
         "import sys; import octet.cli.daemon; print(*{'redis', 'rich', 'git'} & set(sys.modules))"
     )

@@ -163,7 +163,7 @@ def test_a_worker_that_hangs_is_replaced(machine: Machine) -> None:
 
 
 def test_stop_ends_what_hangs(machine: Machine) -> None:
-    """Where nobody answers, both are killed."""
+    """Where neither process answers, both are killed."""
     status = machine.start_daemon()
     stop_hard(status.supervisor)
     stop_hard(status.pid)
@@ -196,7 +196,7 @@ def test_it_stays_as_long_as_an_agent_lives(
 
 
 def test_a_removed_socket_comes_back(machine: Machine) -> None:
-    """Somebody cleaned up: hooks find it again, and its supervisor is the same."""
+    """After the socket is removed, hooks find it again, and its supervisor is the same."""
     status = machine.start_daemon()
     (machine.state / "daemon.sock").unlink()
     wait_for((machine.state / "daemon.sock").exists, "the socket")
@@ -206,7 +206,7 @@ def test_a_removed_socket_comes_back(machine: Machine) -> None:
 
 
 def test_it_ends_with_its_state_directory(machine: Machine) -> None:
-    """Nobody could reach it any more; a new directory gets a daemon of its own, which the old one
+    """The daemon is unreachable without it; a new directory gets its own daemon, which the old one
     leaves alone.
     """
     status = machine.start_daemon()

@@ -1,6 +1,4 @@
-"""The launcher: nothing where nobody asked for Octet, the right repository and interpreter where
-somebody did.
-"""
+"""The launcher: nothing without an opt-in, the right repository and interpreter with one."""
 
 from __future__ import annotations
 
@@ -32,7 +30,7 @@ OPTIONAL = {"busybox"}
 
 @pytest.fixture(params=SHELLS)
 def shell(request: pytest.FixtureRequest, require_program: Callable[[str], Path]) -> list[str]:
-    """Each shell that may be somebody's /bin/sh, and one that stops at unset variables."""
+    """Each shell that may be the system's /bin/sh, and one that stops at unset variables."""
     if request.param in OPTIONAL and not shutil.which(request.param):
         pytest.skip(f"needs {request.param}")
     command = SHELLS[request.param]

@@ -23,7 +23,7 @@ LIVE = "import time; time.sleep(300)"
 
 
 class Client:
-    """A process that looks like Claude Code to whoever reads its command line."""
+    """A process whose command line looks like Claude Code's."""
 
     def __init__(
         self, words: Sequence[str] = (), *, stdin: Any = subprocess.DEVNULL, terminal: bool = True
@@ -163,7 +163,7 @@ def test_where_no_daemon_is_it_starts_one(machine: Machine, client: Client) -> N
 
 
 def test_it_ends_with_its_client(machine: Machine, daemon: Daemon, client: Client) -> None:
-    """Killed, the client can tell nobody; with no daemon there it is the same."""
+    """A killed client sends no notice; the waiter ends, with a daemon or without."""
     connected = arm(machine, client)
     daemon.accept()
     client.process.kill()
@@ -207,9 +207,7 @@ def test_a_client_without_a_terminal_is_not_kept(machine: Machine) -> None:
 
 
 def test_it_ends_with_its_clients_input(machine: Machine, daemon: Daemon) -> None:
-    """Fed by stream-json through a pipe, the client is kept for as long as somebody may write to
-    it.
-    """
+    """A client fed by stream-json through a pipe is kept while a process may write to the pipe."""
     client = Client(["-p", "--input-format", "stream-json"], stdin=subprocess.PIPE, terminal=False)
     assert client.process.stdin
     try:

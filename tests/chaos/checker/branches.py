@@ -3,7 +3,7 @@ under a greater token.
 
 A move is recorded as `move` with branch, old, new and token. Each old value names the move before,
 so that the order is known; what is left to check is that two never start from the same commit, that
-nobody moves under an older token, and the order of time.
+no move has an older token, and the order of time.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Messages: invariant 6. Each is taken once, by a call that was answered; those of one inbox in the
 order of their ids. From call to call that holds for an agent's own inbox, until a call without an
-answer may have left some to be given again; in a role's, nobody is given what they sent to it
-themselves, so that an older one may be left for the next.
+answer may have left some to be given again; in a role's, no agent is given what it sent to it
+itself, so that an older one may be left for the next.
 
-A call of `take` without an answer may have been given as many messages as it asked for, and nobody
-will see them: so many of an inbox may be missing at the end, and no more. A dead agent takes
+A call of `take` without an answer may have been given as many messages as it asked for, which
+are then never seen: so many of an inbox may be missing at the end, and no more. A dead agent takes
 nothing any more, so that its own inbox may keep what is in it. A text that no `send` has is a
 message of Octet's own, and is known by its id alone.
 """

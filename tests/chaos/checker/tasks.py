@@ -1,7 +1,7 @@
 """Tasks: invariants 1 and 2, each task an object of its own.
 
 A claim's answer names its task, so that each task has a history of its own. A claim without an
-answer may have been given any task: it has no place in a task's history until somebody sees that
+answer may have been given any task: it has no place in a task's history until a read shows that
 task with its agent as the holder. An agent has one claim at a time, and a claim repeated after a
 lost answer is given the same task again; so where an agent has lost an answer, its claim may have
 taken effect at any time since it gave up the one before. That nothing waits ("empty") is about all

@@ -65,7 +65,7 @@ class Acts:
             return {}
         except OctetError as error:
             answer = {"outcome": _outcome(error), **_facts(error)}
-        except Exception as error:  # noqa: BLE001 - whatever else comes out is what the checker is to report
+        except Exception as error:  # noqa: BLE001 - for the checker to report
             answer = {"outcome": f"error {type(error).__name__}: {error}"}
         self.recorder.answer(number, answer)
         return answer

@@ -57,7 +57,7 @@ class Worker:
         )
         self.octet = Octet(client, setting.project)
         self.role = ROLES[slot % len(ROLES)]
-        # One in ten says that it is on another machine: nobody watches its process, and its lease
+        # One in ten says that it is on another machine: its process is unwatched, and its lease
         # is all that it has.
         self.away_ms = AWAY_LEASE_MS if setting.away and slot % 10 == 4 else 0
         self.acts = Acts(self.octet, Recorder(setting.directory / f"{self.name}.log"))
@@ -88,8 +88,8 @@ class Worker:
             self.acts.leave(self.agent)
 
     def present(self) -> Agent | None:
-        """The agent that this worker is now: registered, and its lease renewed where nobody else
-        does that.
+        """The agent that this worker is now: registered, with its lease renewed where no daemon
+        does it.
         """
         if self.agent is None:
             self.agent = self.register()

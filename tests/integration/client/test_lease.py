@@ -13,8 +13,8 @@ from octet.client.lease import Lease, LeaseLost
 
 
 def test_threads_exclude_each_other(octet: Octet) -> None:
-    """Of ten threads that add without any other care none loses an addition, and nobody is left on
-    the registry.
+    """Of ten threads that add without any other care none loses an addition, and no agent is left
+    on the registry.
     """
     key = "workflow:{p}:counter:c"
 

@@ -24,7 +24,7 @@ PANE = "%7"
 def host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: Callable[[str], None]
 ) -> Iterator[TmuxHost]:
-    """A crew's windows, on a tmux server of their own that nobody has started yet."""
+    """A crew's windows, on a tmux server of their own that is not running yet."""
     if shutil.which("tmux") is None:
         missing("needs tmux")
     monkeypatch.setenv("TMUX_TMPDIR", str(tmp_path))

@@ -76,7 +76,7 @@ def test_each_job_brings_a_test_that_fails_without_it(tmp_path: Path) -> None:
 
 
 def test_a_repository_that_needs_no_settings_of_the_person(tmp_path: Path) -> None:
-    """The first commit is made, and signed by nobody, with no name or key configured anywhere."""
+    """The first commit is made, unsigned, with no name or key configured anywhere."""
     git = sample.make_repository(tmp_path / "pocket", sample.load_sample(), "true")
     assert git.out("status", "--porcelain") == ""
     assert git.out("log", "--format=%ae %G?") == "demo@octet.invalid N"

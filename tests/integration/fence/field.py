@@ -167,7 +167,7 @@ class Field:
     def person(
         self, *words: str, at: Path | None = None, code: int | None = 0, **environment: str
     ) -> Ended:
-        """git run by nobody that is registered."""
+        """git run by an unregistered caller."""
         done = subprocess.run(
             ["git", *words],
             cwd=at or self.root,

@@ -1,4 +1,4 @@
-"""The fence when nobody answers: agents follow `on_store_down`, people are let through; and Octet's
+"""The fence without an answer: agents follow `on_store_down`, people are let through; and Octet's
 own merge goes through it.
 """
 
@@ -77,7 +77,7 @@ def test_a_store_that_does_not_answer(fenced: Field, kind: str, short_directory:
 
 @pytest.mark.parametrize("broken", ["interpreter", "package", "settings", "no settings"])
 def test_what_is_broken_stops_agents_only(fenced: Field, broken: str) -> None:
-    """No Python, no package, settings that cannot be read: one line, and a person is not held up."""
+    """No Python, no package, unreadable settings: one line, and a person is not held up."""
     developer = fenced.session("developer")
     fenced.serve(developer)
     stop_daemon(fenced)

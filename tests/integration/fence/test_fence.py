@@ -97,8 +97,8 @@ def test_a_developer_moves_no_protected_branch(fenced: Field) -> None:
 
 @pytest.mark.parametrize("role", ["guest", "repository-guardian"])
 def test_who_may_move_it_takes_the_lock_by_it(fenced: Field, role: str) -> None:
-    """As at a tool call: a guest or the guardian, and nobody else meanwhile. A protected branch is
-    deleted by none.
+    """As at a tool call: a guest or the guardian, and no other agent meanwhile. A protected branch
+    is never deleted.
     """
     agent, other = fenced.session(role), fenced.session("guest")
     fenced.serve(agent, other)
@@ -229,7 +229,7 @@ def test_a_question_that_is_none(fenced: Field, raw: bytes) -> None:
 
 
 def test_a_person_is_never_stopped(fenced: Field) -> None:
-    """Nor told anything, while nobody holds the branch."""
+    """Nor told anything, while the branch is unlocked."""
     developer = fenced.session("developer")
     fenced.serve(developer)
     for name, ended in try_all(fenced, None).items():
@@ -258,8 +258,8 @@ def test_a_person_is_told_once_who_is_at_it(fenced: Field) -> None:
 
 
 def test_an_agent_without_a_trace_above_it_is_known_by_its_environment(fenced: Field) -> None:
-    """A background process that outlived its shell: CLAUDE_PID, or OCTET_AGENT. A pid of nobody's
-    is a person's.
+    """A background process that outlived its shell: CLAUDE_PID, or OCTET_AGENT. A pid that is no
+    agent's is a person's.
     """
     developer = fenced.session("developer")
     fenced.serve(developer)
@@ -310,8 +310,8 @@ def test_task_branches_and_other_refs_are_free(fenced: Field) -> None:
 
 
 def test_to_pack_refs_is_no_move(fenced: Field) -> None:
-    """`git gc`, which a commit may start, works for everybody; a branch that is packed is deleted
-    by nobody all the same.
+    """`git gc`, which a commit may start, works for every caller; a packed branch can still not be
+    deleted.
     """
     developer = fenced.session("developer")
     fenced.serve(developer)

@@ -1,5 +1,5 @@
-"""The hook's shell part alone, under every shell that may be somebody's /bin/sh: when it asks, and
-what the hook behind it gets.
+"""The hook's shell part alone, under every shell that may be /bin/sh: when it asks, and what the
+hook behind it gets.
 """
 
 from __future__ import annotations
@@ -77,8 +77,14 @@ class Hooks:
         self.asked.unlink(missing_ok=True)
         done = subprocess.run(
             [*self.shell, str(self.hooks / hook), *words],
-            input=stdin, env={"PATH": "/nowhere", **environment}, cwd=self.root, capture_output=True, text=True, timeout=30, check=False,
-        )  # fmt: skip
+            input=stdin,
+            env={"PATH": "/nowhere", **environment},
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
         assert done.returncode == code, done.stderr
         self.said = done.stderr
         return self.asked.read_text() if self.asked.exists() else ""

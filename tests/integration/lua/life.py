@@ -352,7 +352,7 @@ def _wait(octet: Octet, developer: Agent, other: Agent) -> None:
 
 
 def _elects(octet: Octet) -> None:
-    """The second orchestrator waits, is refused what the first may do, and leads after its death."""
+    """The second orchestrator waits, is refused the first's writes, and leads after its death."""
     first, second = join(octet, "orchestrator"), join(octet, "orchestrator")
     task = octet.tasks.add("planned", stage="plan", by=first)
     octet.messages.send("orchestrator", "plan it", sender="ann")

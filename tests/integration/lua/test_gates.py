@@ -205,7 +205,7 @@ def test_a_new_commit_begins_again(any_octet: Octet) -> None:
 
 
 def test_the_same_commit_again_changes_nothing(any_octet: Octet) -> None:
-    """A submission repeated after a lost answer takes nothing from whoever judges it."""
+    """A submission repeated after a lost answer takes nothing from the judge."""
     author = join(any_octet)
     task = submitted(any_octet, author)
     any_octet.tasks.claim(join(any_octet), "review")
@@ -215,7 +215,7 @@ def test_the_same_commit_again_changes_nothing(any_octet: Octet) -> None:
 
 
 def test_who_may_renew(any_octet: Octet) -> None:
-    """The author until it is being merged, the holder of a gate with its token; nobody else, and
+    """The author until it is being merged, the holder of a gate with its token; no other agent, and
     nothing that is not submitted.
     """
     author, guardian = join(any_octet), join(any_octet)

@@ -110,9 +110,7 @@ def test_cancel_and_retry(octet: Octet) -> None:
 
 
 def test_capabilities(octet: Octet) -> None:
-    """A task goes to the first agent that can do it, and one that nobody here can do holds up
-    nobody.
-    """
+    """A task goes to the first capable agent; one that no agent here can do holds up no other."""
     plain, expert = join(octet), join(octet, capabilities=("go", "sql"))
     octet.tasks.add("both", priority=9, needs=["sql", "go"])
     octet.tasks.add("one", priority=5, needs=["sql"])
@@ -292,9 +290,7 @@ def test_gates_are_the_tasks_own(octet: Octet) -> None:
 
 
 def test_a_blocking_claim_wakes(octet: Octet) -> None:
-    """Whoever waits has the task as soon as it is there, in the order in which they came, and
-    leaves no place behind.
-    """
+    """Waiters have a new task at once, in order of arrival, and leave no place behind."""
     agents, got = [join(octet) for _ in range(3)], list[str]()
     waiters = octet.store.keys.waiters("build:build")
 

@@ -1,5 +1,5 @@
-"""What people and other programs write with redis-cli: the lines of the public key layout, and
-values that nobody should write.
+"""What people and other programs write with redis-cli: the public key layout's lines, and invalid
+values.
 """
 
 from __future__ import annotations
@@ -200,8 +200,8 @@ def test_a_lock_by_hand(any_octet: Octet) -> None:
 
 
 def test_a_lock_by_hand_in_ones_own_name(any_octet: Octet) -> None:
-    """A lock that somebody set in an agent's name becomes that agent's real one, token and all, and
-    keeps its longer TTL.
+    """A lock set by hand in an agent's name becomes that agent's real one, token and all, and keeps
+    its longer TTL.
     """
     agent = join(any_octet)
     any_octet.store.client.set(any_octet.store.keys.lock("name:x"), agent.id, ex=300)
@@ -391,7 +391,7 @@ def test_published_by_hand(octet: Octet) -> None:
 
 
 def test_inbox_entries_by_hand(octet: Octet) -> None:
-    """An entry that somebody XADDed without our fields is a message all the same."""
+    """An entry XADDed without our fields is a message all the same."""
     agent = join(octet)
     octet.store.client.xadd(octet.store.keys.inbox(agent.id), {"hello": json.dumps({"a": 1})})
     octet.store.client.xadd(octet.store.keys.inbox(agent.id), {"text": "hi", "sent_ms": "²"})

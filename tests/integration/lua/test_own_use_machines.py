@@ -444,7 +444,7 @@ class MapMachine(Machine):
 
 
 class PipelineMachine(Machine):
-    """Four steps; whoever begins, ends or comes late with a token."""
+    """Four steps; any worker begins, ends or comes late with a token."""
 
     STEPS = ("a", "b", "c", "d")
 
@@ -511,9 +511,7 @@ class PipelineMachine(Machine):
 
     @rule()
     def lapse(self) -> None:
-        """The lease of whoever is at work runs out: the step is as good as waiting, and its token
-        counts still.
-        """
+        """The worker's lease runs out: the step counts as waiting, and its token still counts."""
         if "running" in self.states:
             at = self.states.index("running")
             self.octet.store.client.hset(self.octet.store.keys.pipeline("p"), f"{at + 1}:until", 1)

@@ -234,7 +234,7 @@ class TaskMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.tasks)
     @rule(pick=PICK, who=PICK, same=st.booleans(), gates=st.sampled_from(GATES))
     def renew(self, pick: int, who: int, same: bool, gates: tuple[str, ...]) -> None:
-        """Without a token: by the author while nobody merges."""
+        """Without a token: by the author while no merge runs."""
         task, agent = (
             list(self.tasks.values())[pick % len(self.tasks)],
             list(self.agents.values())[who % 3],

@@ -113,9 +113,7 @@ def test_files_half_way(wreck: Wreck) -> None:
 
 
 def test_a_branch_that_had_moved(git: Git) -> None:
-    """Killed after the branch moved and before it was reported: the checkout is brought to where the
-    branch is.
-    """
+    """Killed between the branch's move and its report: the checkout is brought to the branch."""
     wreck = Wreck(git)
     git.out("update-ref", "refs/heads/main", wreck.new)
     assert isinstance(land_one(git, "octet/t"), Landed)

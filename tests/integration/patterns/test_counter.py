@@ -25,7 +25,7 @@ def test_counting(octet: Octet) -> None:
 
 
 def test_a_counter_that_is_no_number(octet: Octet) -> None:
-    """What somebody else put there is said, and can be set anew."""
+    """A foreign value is reported, and can be set anew."""
     octet.store.client.set(octet.store.keys.counter("c"), "many")
     with pytest.raises(StoreSpoiled, match="many"):
         octet.counter("c").get()
@@ -56,7 +56,7 @@ def test_waiting_for_a_count(octet: Octet) -> None:
 
 
 def test_waiting_sees_a_plain_incr(octet: Octet) -> None:
-    """What redis-cli counted told nobody; the next look finds it."""
+    """A count by redis-cli sends no notice; the next look finds it."""
     found = woken(
         octet,
         lambda: octet.counter("c").wait(1, wait_s=30),

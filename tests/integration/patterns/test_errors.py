@@ -9,7 +9,7 @@ from octet.client.api import Octet
 
 
 def test_errors_keep_the_last(octet: Octet) -> None:
-    """All are counted, the last 10,000 are there to be read, and what is no report of ours is text."""
+    """All are counted, the last 10,000 can be read, and an entry that is no report is text."""
     errors = octet.errors("e")
     for _ in range(11):
         errors.add(*["x"] * 1000)

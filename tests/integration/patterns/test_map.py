@@ -60,7 +60,7 @@ def test_a_result_that_cannot_be_stored_is_the_items_error(octet: Octet) -> None
 
 
 def test_what_raw_commands_put_in_is_done_too(octet: Octet) -> None:
-    """LPUSH into the map's queue is an item; one that RPOP took away is missed by whoever waits."""
+    """LPUSH into the map's queue is an item; one that RPOP took away is reported as lost."""
     octet.map("m").start(["a"])
     octet.store.client.lpush("workflow:{p}:queue:map:m", "raw")
     assert octet.map("m").tally().total == 2
@@ -91,7 +91,7 @@ def test_a_worker_that_lost_its_lease_goes_on(octet: Octet) -> None:
     mapped = octet.map("m")
 
     def do(item: str) -> str:
-        if item == "a":  # as if this machine had slept, and somebody else had done the item
+        if item == "a":  # as if this machine had slept, and another worker had done the item
             octet.store.client.zadd(
                 octet.store.keys.queue_leased("map:m"), {mapped.queue.leased()[0].token: 1}
             )

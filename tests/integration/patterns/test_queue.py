@@ -82,7 +82,7 @@ def test_a_worker_that_died_gives_back(octet: Octet, queue: Queue) -> None:
 
 
 def test_a_late_worker_that_nobody_replaced(octet: Octet, queue: Queue) -> None:
-    """A lease that has run out counts until somebody else has the item."""
+    """A lease that has run out counts until another worker has the item."""
     queue.push("a", "b")
     late, later = queue.reserve(), queue.reserve()
     lapse(octet, late)
@@ -114,7 +114,7 @@ def test_dead_letters(octet: Octet, queue: Queue) -> None:
 
 @pytest.mark.usefixtures("only_words")
 def test_a_delay(queue: Queue) -> None:
-    """What is given back with a delay comes after it, and a waiting worker needs no word for that."""
+    """An item given back with a delay comes after it; a waiting worker needs no notice."""
     queue.push("a")
     queue.nack(queue.reserve(), delay_s=0.3)
     with pytest.raises(NothingThere):
@@ -141,7 +141,7 @@ def test_waiting_ends(queue: Queue) -> None:
 
 
 def test_waiting_sees_a_plain_lpush(octet: Octet, queue: Queue) -> None:
-    """What redis-cli pushed told nobody; the next look finds it."""
+    """A push by redis-cli sends no notice; the next look finds it."""
     thread, answers = began(octet, lambda: queue.reserve(wait_s=30))
     octet.store.client.lpush("workflow:{p}:queue:analysis", "analyze:src/app.ts")
     thread.join(30)
@@ -151,8 +151,8 @@ def test_waiting_sees_a_plain_lpush(octet: Octet, queue: Queue) -> None:
 @pytest.mark.usefixtures("only_words")
 @pytest.mark.parametrize("end", ["ack", "pop", "dead"])
 def test_drained(octet: Octet, queue: Queue, end: str) -> None:
-    """Whoever waits for the end is told when the last item is done, taken or dead; nothing left is
-    the end.
+    """A waiter for the end is told when the last item is done, taken or dead; nothing left is the
+    end.
     """
     queue.wait_drained(0)
     queue.push("a")
@@ -218,7 +218,7 @@ def test_working(octet: Octet, queue: Queue) -> None:
 
 
 def lose(octet: Octet, queue: Queue) -> None:
-    """Work for so long that somebody else has the item."""
+    """Work for so long that another worker has the item."""
     with queue.working() as item:
         lapse(octet, item)
         queue.reserve()

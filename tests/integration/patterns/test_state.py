@@ -1,4 +1,4 @@
-"""Shared state on real servers: nobody overwrites what it has not seen; changes are told."""
+"""Shared state on real servers: no writer overwrites what it has not seen; changes are told."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_set_and_get(octet: Octet, state: State) -> None:
 
 
 def test_compare_and_set(state: State) -> None:
-    """Only what was read last can be replaced; a field that was deleted and came back is another."""
+    """Only the version read last can be replaced; a field deleted and set again is another."""
     first = state.compare_and_set("a", 1, "0")
     second = state.compare_and_set("a", 2, first)
     for version in (first, "0", "999999"):

@@ -29,7 +29,7 @@ two
 
 
 def test_sections_are_read_as_git_reads_them(tmp_path: Path) -> None:
-    """Comments, quotes, escapes, continued lines, repeated keys and sections, and no subsections."""
+    """Comments, quotes, escapes, continued lines, repeated keys and sections; no subsections."""
     path = tmp_path / "config"
     path.write_text(TEXT)
     aliases = git_config.section(path, "alias")

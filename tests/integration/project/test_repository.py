@@ -67,7 +67,7 @@ def shop(tmp_path: Path) -> Path:
 
 
 def test_the_root_is_found_from_anywhere_below(shop: Path) -> None:
-    """A file, a directory, a path that does not exist yet and the root itself all lead to the root."""
+    """A file, a directory, a path not there yet and the root itself all lead to the root."""
     for below in (
         shop,
         shop / "src",

@@ -128,7 +128,7 @@ def test_our_own_mistakes_pass_unchanged(short_directory: Path, reply: bytes) ->
 
 
 def test_login(start_server: StartServer) -> None:
-    """A password or ACL user works from the URL; a missing, wrong or weak login has its own line."""
+    """A password or ACL user works from the URL; each missing, wrong or weak login has its line."""
     server = start_server()
     with open_client(server.url) as admin:
         admin.acl_setuser(

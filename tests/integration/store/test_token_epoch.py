@@ -72,7 +72,7 @@ def test_every_projects_tokens_advance(running: Path) -> None:
         for octet in (one, other):
             join(octet)
         before = [int(one.store.client.get(key)) for key in counters]
-        one.store.client.set("workflow:{p}:counter:token", "5")  # somebody's own, of a similar name
+        one.store.client.set("workflow:{p}:counter:token", "5")  # a user's own, of a similar name
         kill(running)
         join(one)
         after = [int(one.store.client.get(key)) for key in counters]

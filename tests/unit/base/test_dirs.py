@@ -49,11 +49,11 @@ def test_a_relative_directory_is_of_where_the_command_began(
 def test_no_home_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without HOME and without an entry for the user, the message says what to set."""
 
-    def nobody(_: int) -> None:
+    def no_user(_: int) -> None:
         raise KeyError
 
     monkeypatch.delenv("HOME")
-    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setattr(pwd, "getpwuid", no_user)
     with pytest.raises(UsageError, match="OCTET_HOME"):
         dirs.state_dir()
 
@@ -78,7 +78,7 @@ def test_a_directory_that_cannot_be(tmp_path: Path) -> None:
 
 
 def test_another_users_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A directory that belongs to somebody else is not used."""
+    """A directory that belongs to another user is not used."""
     monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
     with pytest.raises(UsageError, match="belongs to another user"):
         dirs.make_private(tmp_path)
@@ -114,7 +114,7 @@ def test_a_long_path_is_reached_by_a_link(temporary: Path, tmp_path: Path) -> No
 
 
 def test_a_link_that_leads_elsewhere_is_set_right(temporary: Path, tmp_path: Path) -> None:
-    """A link left over for another directory is replaced; another socket beside it keeps its own."""
+    """A link left for another directory is replaced; another socket beside it keeps its own."""
     home = tmp_path / ("x" * 100)
     home.mkdir()
     link = Path(dirs.short_path(home / "s")).parent
@@ -124,8 +124,8 @@ def test_a_link_that_leads_elsewhere_is_set_right(temporary: Path, tmp_path: Pat
 
 
 def test_a_planted_link_is_not_followed(temporary: Path, tmp_path: Path) -> None:
-    """Where somebody put a link in the place of our directory in /tmp, what it leads to keeps its
-    mode and gets no file.
+    """The target of a link planted in place of our directory in /tmp keeps its mode and gets no
+    file.
     """
     target = tmp_path / "precious"
     target.mkdir(mode=0o755)

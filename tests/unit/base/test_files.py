@@ -1,4 +1,4 @@
-"""Files replaced at once: what a reader sees, what stays after a failure, which links are followed."""
+"""Files replaced at once: what a reader sees, what a failure leaves, which links are followed."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_the_same_pid_with_another_start_time_is_another_process() -> None:
 
 
 def test_a_killed_process_is_dead_already_as_a_zombie() -> None:
-    """A process that nobody has waited for yet is dead all the same."""
+    """A process not yet waited for is dead all the same."""
     with subprocess.Popen(SLEEPER, stdin=subprocess.PIPE) as child:
         found = identity_of(child.pid)
         assert process.is_alive(found)

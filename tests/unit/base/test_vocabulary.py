@@ -32,7 +32,7 @@ def test_other_roles_serve_no_stage(role: str) -> None:
     "name", [words.PROJECT_NAME, words.RUN_NAME, words.TASK_ID, words.REMOTE_NAME, words.AGENT_NAME]
 )
 def test_no_name_can_be_taken_for_something_else(name: re.Pattern[str]) -> None:
-    """Not for an option, a path, a hash tag, another key or a second line; 64 characters at most."""
+    """Not for an option, path, hash tag, other key or second line; 64 characters at most."""
     assert name.fullmatch("a" * 64)
     assert name.fullmatch("shop-1.2_x")
     for wrong in ("", "-a", ".a", "_a", "a" * 65, "a/b", "a:b", "{a}", "a b", "a\n", "ä"):

@@ -13,7 +13,7 @@ from octet.crew.record import CrewDirectory, CrewReport, WantedCrew
     "text", ["", "{", "[]", '{"members": 3}', '{"members": [{"name": 1}]}', "\0", '{"root": "/x"}']
 )
 def test_records_that_cannot_be_read(tmp_path: Path, text: str) -> None:
-    """A record that somebody spoiled is as good as none."""
+    """A damaged record is as good as none."""
     directory = CrewDirectory(tmp_path)
     for name in ("wanted.json", "crew.json"):
         (tmp_path / name).write_text(text)

@@ -26,9 +26,7 @@ def specific(**fields: str) -> str:
     ],
 )
 def test_what_denies(event: str, status: int, out: str, denied: bool) -> None:
-    """As in the client: a denial, a question that nobody can answer, and a guard that fails,
-    block a tool.
-    """
+    """As in the client: a denial, an unanswered question and a failing guard block a tool."""
     assert read_answer(event, status, out, "").denied is denied
 
 

@@ -144,7 +144,8 @@ class Scripts:
                 f"`{escaped}`" if depth < 2 else "`g bt`",
                 self._pick(_EXPANSIONS),
                 self._pick(_BRACES),
-                f'"{self._pick(["a", "b "])}{self._pick(["$V", "${W}", "$(g in)"])}{self._pick([" c", ""])}"',
+                f'"{self._pick(["a", "b "])}{self._pick(["$V", "${W}", "$(g in)"])}'
+                f'{self._pick([" c", ""])}"',
             ]
         )
 

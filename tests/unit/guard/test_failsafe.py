@@ -187,7 +187,7 @@ print("\\n".join(sorted(set(sys.modules) - before)))
 
 
 def test_it_runs_on_the_bare_interpreter(shop: Project) -> None:
-    """No site-packages, nothing slow, and of Octet only the listed modules; the answer is the same."""
+    """No site-packages, nothing slow, of Octet only the listed modules; the same answer."""
     raw = event(shop.root, "Bash", command="git push origin main; echo > a.py")
     command = [sys.executable, "-I", "-S", "-c", PROBE, str(SOURCE), str(shop.root)]
     done = subprocess.run(

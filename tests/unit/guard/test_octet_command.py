@@ -73,7 +73,7 @@ def test_anything_else_is_not(text: str) -> None:
 
 
 def test_work_is_prompt_free_and_power_does_not() -> None:
-    """An agent's own commands need no permission; what starts, stops, breaks or gives_approval does."""
+    """An agent's own commands need no permission; what starts, stops, breaks or approves does."""
     work = (
         "task claim",
         "task submit T1",

@@ -82,7 +82,7 @@ def test_the_fields_arrive() -> None:
 
 
 def test_a_record_cannot_be_changed() -> None:
-    """Nobody down the line can rewrite what the client said."""
+    """No later step can rewrite what the client said."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         parse(WRITE).cwd = "/"  # type: ignore[misc]
 

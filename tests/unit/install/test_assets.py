@@ -1,4 +1,4 @@
-"""The plugin's manifests, commands and agent roles: complete, small, and true to the command line."""
+"""The plugin's manifests, commands and agent roles: complete, small, true to the command line."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ STEPS = {
     "repository-guardian": ("merge queue", "merge run", "review show"),
 }
 DECIDING = {"review approve", "review reject", "test run", "merge run"}
-# Characters: each role file is in a model's context for a whole session, each command file for a turn.
+# Characters: a role file is in a model's context for a whole session, a command file for a turn.
 ROLE_BUDGET = {
     "orchestrator": 3800,
     "developer": 3300,

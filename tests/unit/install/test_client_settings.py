@@ -93,7 +93,7 @@ def test_an_older_versions_hooks_are_replaced() -> None:
 
 
 def test_a_hook_that_was_put_into_our_group_stays() -> None:
-    """Only our hook goes; the group belongs to whoever is left in it."""
+    """Only our hook goes; the group belongs to the hooks left in it."""
     mixed = {"hooks": {"Stop": [{"hooks": [*group("Stop")["hooks"], *THEIRS["hooks"]]}]}}
     assert json.loads(remove_hooks(json.dumps(mixed))) == {"hooks": {"Stop": [THEIRS]}}
 

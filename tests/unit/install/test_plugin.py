@@ -47,8 +47,8 @@ def source(tmp_path: Path) -> Path:
         ),
         "hooks/launch": LAUNCH,
         "hooks/pipe.py": "pass\n",
-        "commands/claim.md": "Then /octet:status, /octet:claim, /octet:claim-more; as octet:developer, not "
-        "octet:developer-2.\n",
+        "commands/claim.md": "Then /octet:status, /octet:claim, "
+        "/octet:claim-more; as octet:developer, not octet:developer-2.\n",
         "commands/claim-more.md": "Read `${CLAUDE_PLUGIN_ROOT}/agents/developer.md`.\n",
         "commands/status.md": "Run `octet status`.\n",
         "agents/developer.md": "See octet:guardian and /octet:unknown.\n",
@@ -189,7 +189,7 @@ def test_this_projects_own_drop_in_is_current() -> None:
 
 
 def test_this_projects_own_drop_in_is_inert() -> None:
-    """It opts nobody in, and no name of the plugin is left in it."""
+    """It opts no repository in, and no name of the plugin is left in it."""
     assert not (ROOT / ".claude" / "octet.toml").exists()
     for path, asset in plugin.render_files(ROOT).items():
         if path.endswith(".md"):

@@ -59,7 +59,7 @@ def test_what_redis_cli_left(text: str, value: Any) -> None:
 
 @pytest.mark.parametrize("text", ["analyze:src/app.ts", "in_progress", "", "a b\n"])
 def test_plain_text_is_stored_as_it_is(text: str) -> None:
-    """Whoever reads with redis-cli sees no quotes."""
+    """A reader with redis-cli sees no quotes."""
     assert encode(text) == text
 
 
@@ -84,7 +84,7 @@ def test_values_that_cannot_be(value: Any) -> None:
 
 
 def test_a_value_too_deep() -> None:
-    """Nesting beyond what can be written is an error of usage; as text from redis-cli it is a text."""
+    """Nesting too deep to write is an error of usage; as text from redis-cli it is a text."""
     deep: Any = []
     for _ in range(100_000):
         deep = [deep]

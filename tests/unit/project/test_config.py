@@ -160,7 +160,7 @@ def test_every_setting_is_read() -> None:
     ],
 )
 def test_a_mistake_is_named_with_file_and_line(text: str, expected: list[str]) -> None:
-    """What is wrong is said in one line that names file, line and key, and the nearest known key."""
+    """A mistake is one line that names file, line and key, and the nearest known key."""
     with pytest.raises(ConfigError) as raised:
         config.parse(text, FILE)
     message = str(raised.value)

@@ -51,7 +51,7 @@ def refused(octet: Octet, agent: Agent, task_id: str) -> list[str]:
 
 
 def test_the_first_leads_and_the_second_waits(octet: Octet) -> None:
-    """The first to register is elected; the second changes nothing, and may not write in the role."""
+    """The first to register is elected; the second changes nothing and may not write as one."""
     first = join(octet, "orchestrator")
     second = join(octet, "orchestrator")
     task = octet.tasks.add("x", by=first)
@@ -93,8 +93,8 @@ def test_whoever_goes_is_replaced_in_the_same_step(octet: Octet, end: str) -> No
 
 
 def test_the_last_one_leaves_nobody(octet: Octet) -> None:
-    """Where nobody has the role nobody leads, and the next to come is elected with a greater epoch,
-    without a message to itself.
+    """Without an agent in the role there is no leader; the next to come is elected with a greater
+    epoch, without a message to itself.
     """
     octet.agents.leave(join(octet, "orchestrator"))
     assert octet.election.leader() is None
@@ -212,8 +212,8 @@ def test_its_mail_goes_to_the_one_that_leads(octet: Octet) -> None:
 
 
 def test_a_vacancy_made_by_hand_is_filled_by_the_next_registration(octet: Octet) -> None:
-    """Whoever deletes the keys of the election finds it held again as soon as anybody registers;
-    epochs go on growing.
+    """After the election's keys are deleted, the next registration of any agent fills it; epochs go
+    on growing.
     """
     first = join(octet, "orchestrator")
     octet.store.client.delete(octet.store.keys.orchestrator)
@@ -228,8 +228,8 @@ def test_a_vacancy_made_by_hand_is_filled_by_the_next_registration(octet: Octet)
 
 
 def test_people_and_other_roles_need_not_lead(octet: Octet) -> None:
-    """A person, a developer and a script add, cancel and retry whoever leads; a guest may plan
-    where nobody does.
+    """A person, a developer and a script add, cancel and retry under any leader; a guest may plan
+    where there is none.
     """
     join(octet, "orchestrator")
     for agent in (join(octet), join(octet, "guest"), None):

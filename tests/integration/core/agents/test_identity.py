@@ -89,10 +89,10 @@ def test_a_user_without_a_name(
 ) -> None:
     """In a container a user may have a number only."""
 
-    def nobody() -> str:
+    def no_user() -> str:
         raise error("no user")
 
-    monkeypatch.setattr(getpass, "getuser", nobody)
+    monkeypatch.setattr(getpass, "getuser", no_user)
     assert current_agent(octet.agents, {}).id == f"person-{os.getuid()}"
 
 

@@ -42,9 +42,7 @@ def test_a_process_stays_who_it_is(octet: Octet) -> None:
 
 
 def test_a_session_comes_back_as_who_it_was(octet: Octet) -> None:
-    """A resumed session in a new process gets its old name once its old process has expired, in a new
-    incarnation.
-    """
+    """A resumed session gets its old name, in a new incarnation, once its old process expired."""
     first, _ = register(octet, role="developer", process="h:1:1", session="s1")
     octet.agents.expire(first)
     again, how = register(octet, role="developer", process="h:2:1", session="s1")
@@ -69,9 +67,7 @@ def test_one_session_in_two_live_processes_is_two_agents(octet: Octet) -> None:
 
 
 def test_numbers_are_not_given_twice(octet: Octet) -> None:
-    """A number of one that has left is not another's; one that somebody took as a name is passed
-    over.
-    """
+    """The number of an agent that left is not reused; one already taken as a name is skipped."""
     register(octet, role="developer", name="developer-2")
     first, second = join(octet), join(octet)
     assert (first.id, second.id) == ("developer-1", "developer-3")
@@ -310,7 +306,7 @@ def test_beats_renew_leases_and_locks(octet: Octet) -> None:
 
 
 def test_beats_of_many_tell_who_is_gone(octet: Octet) -> None:
-    """One pipeline answers for each agent in turn; none for nobody."""
+    """One pipeline answers for each agent in turn; an empty list gets no answers."""
     agents = [join(octet) for _ in range(50)]
     for dead in agents[::7]:
         octet.agents.expire(dead)

@@ -196,7 +196,7 @@ def test_break(octet: Octet) -> None:
 
 
 def test_a_lock_that_ran_out_is_free(octet: Octet) -> None:
-    """Without renewal a lock ends by its TTL; its old holder's death does not touch the next one's."""
+    """Without renewal a lock ends by TTL; the old holder's death leaves the next holder's alone."""
     agent, other = join(octet), join(octet)
     octet.locks.acquire(agent, ["path:a"])
     octet.store.client.delete(octet.store.keys.lock("path:a"))

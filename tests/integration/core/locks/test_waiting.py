@@ -47,7 +47,7 @@ def waiting(octet: Octet) -> int:
 
 
 def queue_up(octet: Octet, agent: Agent, *resources: str) -> QueuePlace:
-    """A waiter that nobody runs, as one whose process was killed."""
+    """A waiter without a process, as one whose process was killed."""
     place = QueuePlace()
     with pytest.raises(LockHeld):
         try_in_queue(octet, agent, resources, place)
@@ -164,14 +164,14 @@ def test_every_end_of_a_lock_calls(octet: Octet, begin: Begin, end: str) -> None
 
 
 def test_a_lock_that_runs_out_is_seen(octet: Octet, begin: Begin) -> None:
-    """Nobody announces the end of a TTL."""
+    """The end of a TTL comes without an announcement."""
     octet.locks.acquire(join(octet), ["name:x"], ttl_ms=300)
     assert begin(join(octet), "name:x").result(timeout=3)
 
 
 def test_the_time_is_over(octet: Octet, begin: Begin) -> None:
-    """The refusal is the holder's, nothing is taken, and the place is given up, so that whoever
-    stood behind goes on.
+    """The refusal is the holder's, nothing is taken, and the place is given up, so that the next
+    waiter goes on.
     """
     first, second, third = (join(octet) for _ in range(3))
     octet.locks.acquire(first, ["name:x"])
@@ -204,7 +204,7 @@ def test_a_dead_waiter_does_not_hold_up_the_queue(octet: Octet, begin: Begin) ->
 
 
 def test_a_dead_agent_waits_no_more(octet: Octet, begin: Begin) -> None:
-    """Buried while it waits: it is told, and whoever stood behind it goes on at once."""
+    """A waiter expired while it waits is told, and the next waiter goes on at once."""
     first, second, third = (join(octet) for _ in range(3))
     octet.locks.acquire(first, ["name:x"])
     gone, behind = begin(second, "name:x", "name:y"), begin(third, "name:y")
@@ -296,7 +296,7 @@ def test_no_circle_where_there_is_none(octet: Octet, begin: Begin) -> None:
 
 
 def test_spoiled_places_are_left_out(octet: Octet) -> None:
-    """A place that somebody wrote by hand keeps nobody from anything."""
+    """A place written by hand holds up no agent."""
     octet.store.client.hset(
         octet.store.keys.lock("waiting"), mapping={"a": "", "b": "x", "c": "1 a - 1 1"}
     )

@@ -89,7 +89,7 @@ def test_one_name_however_it_is_written(octet: Octet) -> None:
 
 
 def test_all_or_nothing_with_a_directory(octet: Octet) -> None:
-    """One file of somebody else's in the directory, and nothing is taken."""
+    """One file of another agent's in the directory, and nothing is taken."""
     first, second = join(octet), join(octet)
     octet.locks.acquire(first, ["path:src/z.py"])
     with pytest.raises(LockHeld, match=rf"path:src/ is held by {first.id}, who has path:src/z.py"):
@@ -114,7 +114,7 @@ def test_a_subagent_works_in_its_sessions_directory(octet: Octet) -> None:
 
 
 def test_a_directory_that_ran_out_is_free(octet: Octet) -> None:
-    """What is left of its name in the index keeps nobody out, and goes."""
+    """What is left of its name in the index blocks no agent, and goes."""
     octet.locks.acquire(join(octet), ["path:src/", "path:lib/a"])
     octet.store.client.delete(
         octet.store.keys.lock("path:src/"), octet.store.keys.lock("path:lib/a")

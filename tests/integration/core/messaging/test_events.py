@@ -1,5 +1,5 @@
-"""Events on real servers: kept and published in one step, as they came, under names that nobody can
-forge.
+"""Events on real servers: kept and published in one step, in order, under names that cannot be
+forged.
 """
 
 from __future__ import annotations

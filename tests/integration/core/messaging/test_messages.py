@@ -151,7 +151,7 @@ def test_to_every_member_and_to_everybody(octet: Octet) -> None:
 
 
 def test_to_the_holder_of_a_task(octet: Octet) -> None:
-    """Whoever holds it reads it, now or next; a task that is over, or is none, has no inbox."""
+    """The holder reads it, now or next; a task that is over, or is none, has no inbox."""
     agent, task = join(octet), octet.tasks.add("work")
     octet.messages.send(f"task:{task.id}", "first", sender="x")
     assert octet.messages.waiting(agent) == 0
@@ -232,8 +232,8 @@ def test_a_full_inbox_refuses_and_drops_nothing(single_octet: Octet) -> None:
 
 
 def test_given_is_not_read(any_octet: Octet) -> None:
-    """What was taken and not settled is nobody else's, comes back when it is said to be lost, and
-    goes when it was shown.
+    """A message taken and not settled goes to no other agent, comes back when it is said to be
+    lost, and goes when it was shown.
     """
     octet = any_octet
     first, second = join(octet), join(octet)
@@ -282,7 +282,7 @@ def test_what_became_of_it(octet: Octet) -> None:
     ],
 )
 def test_spoiled_records_of_what_was_given(octet: Octet, record: str) -> None:
-    """A record that somebody wrote by hand holds up no message."""
+    """A record written by hand holds up no message."""
     agent, keys = join(octet), octet.store.keys
     octet.messages.send(agent.id, "x", sender="y")
     entry = octet.store.client.xrange(keys.inbox(agent.id))[0][0]

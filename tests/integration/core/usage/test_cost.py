@@ -56,7 +56,7 @@ def totals(sums: dict[str, Tokens]) -> dict[str, int]:
 
 
 def test_sums(octet: Octet, log: Log) -> None:
-    """What was used stands with agent, task and day, each kind by itself, and is not counted again."""
+    """Usage is stored by agent, task and day, each kind by itself, and counted once."""
     agent = join(octet)
     task = octet.tasks.add("x")
     octet.tasks.claim(agent)
@@ -196,7 +196,7 @@ def enforce(octet: Octet, config: Config) -> dict[str, str]:
 
 
 def test_the_days_budget_pauses_all(octet: Octet, log: Log) -> None:
-    """Everybody but people and scripts, once, with the figures; whoever comes later too; a greater
+    """Every agent but people and scripts, once, with the figures; later arrivals too; a greater
     budget lets all go on.
     """
     agent, other = join(octet), join(octet, "architect")
@@ -222,7 +222,7 @@ def test_the_days_budget_pauses_all(octet: Octet, log: Log) -> None:
 
 
 def test_a_new_day_lets_all_go_on(octet: Octet, log: Log) -> None:
-    """What was reached yesterday holds nobody today."""
+    """A limit reached yesterday holds no agent today."""
     agent = join(octet)
     config = Config("p", budget_day_tokens=50)
     log.answer()
@@ -235,8 +235,8 @@ def test_a_new_day_lets_all_go_on(octet: Octet, log: Log) -> None:
 
 
 def test_a_tasks_budget_pauses_its_holder(octet: Octet, log: Log) -> None:
-    """The holder alone, and whoever holds it next; lifted, nobody, though it goes on growing; a
-    greater limit is reached anew.
+    """The holder alone, and the next holder too; once lifted, no agent, though usage goes on
+    growing; a greater limit is reached anew.
     """
     agent, other = join(octet), join(octet)
     config = Config("p", budget_task_tokens=150)

@@ -103,7 +103,7 @@ def test_compaction_keeps_what_commands_noted_of_an_agent(
 def test_an_agent_that_took_a_role_goes_on_under_its_new_name(
     clients: list[Client], octet: Octet
 ) -> None:
-    """`octet agent join` from its own shell: the next write is its, and nobody calls it dead."""
+    """`octet agent join` from its own shell: the next write is its, and it is not declared dead."""
     one = clients[0]
     one.start()
     octet.agents.join(agent(octet, "guest-1"), "developer")

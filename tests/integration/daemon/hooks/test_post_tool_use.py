@@ -49,8 +49,8 @@ def test_a_write_that_nobody_saw_coming_is_told_to_both(
 
 
 def test_what_the_holder_writes_itself_is_no_news(clients: list[Client], repository: Path) -> None:
-    """Neither its edits nor its own running commands while another's command runs; and not what
-    nobody holds.
+    """Neither its edits nor its own running commands while another's command runs; and not what is
+    unlocked.
     """
     one, two, _ = clients
     one.start()

@@ -84,7 +84,7 @@ def test_a_developer_with_a_worktree_is_sent_there(
     clients: list[Client], octet: Octet, repository: Path
 ) -> None:
     """As soon as it has one, from main session or shell, before any lock is taken; not when it is
-    gone, and nobody else.
+    gone, and no other agent.
     """
     developer, guest, _ = clients
     developer.start(agent_type="octet:developer")

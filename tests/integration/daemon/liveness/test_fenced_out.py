@@ -93,7 +93,7 @@ def test_every_hook_of_one_that_comes_back_says_what_became_of_its_work(
     ):
         assert part in first
     wait_for(
-        lambda: octet.tasks.get(task.id).rescue_ref == ref, "its work is kept, whoever has the task"
+        lambda: octet.tasks.get(task.id).rescue_ref == ref, "its work is kept under any holder"
     )
     assert Git(repository).out("rev-parse", f"{ref}:a.txt")
     for _ in range(2):
@@ -109,8 +109,8 @@ def test_every_hook_of_one_that_comes_back_says_what_became_of_its_work(
 
 
 def test_the_first_hook_may_be_a_write(asleep: Sleeper, octet: Octet, repository: Path) -> None:
-    """Wherever it leads: it is refused once with what happened; then what is nobody's task goes on,
-    the lost task's worktree does not.
+    """Any first write is refused once with what happened; then work outside a task goes on, the
+    lost task's worktree does not.
     """
     told = asleep.client.write(str(repository / "b.py"))
     assert "waits to be claimed again" in told

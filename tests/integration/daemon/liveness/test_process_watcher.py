@@ -61,7 +61,7 @@ def test_reports_the_end_of_a_process_within_a_second(
 def test_reports_one_that_ended_before_it_was_watched(
     watch: tuple[ProcessWatcher, queue.Queue[ProcessIdentity]],
 ) -> None:
-    """A process that is gone, or whose pid somebody else has now, is reported at once."""
+    """A process that is gone, or whose pid another process has now, is reported at once."""
     me = identify(os.getpid())
     assert me
     stranger = ProcessIdentity(me.host, me.pid, me.start - 1)

@@ -51,8 +51,8 @@ def test_a_lease_that_runs_out_is_heard_of(octet: Octet, projects: Projects) -> 
 
 
 def test_one_daemon_of_all_has_the_sweep(octet: Octet) -> None:
-    """Until its machine goes silent; whoever has it then has a greater epoch, and what began under
-    the old one buries nobody.
+    """Until its machine goes silent; the next holder has a greater epoch, and what began under the
+    old one expires no agent.
     """
     elsewhere = Registration(
         role="developer", process="elsewhere-0:1:1", host="elsewhere-0", pid=1, lease_ms=1
@@ -73,7 +73,9 @@ def test_one_daemon_of_all_has_the_sweep(octet: Octet) -> None:
 
 
 def test_a_daemon_without_the_sweep_buries_its_own_only(octet: Octet) -> None:
-    """What lies on its machine nobody else can save; others' dead are another daemon's business."""
+    """Only this daemon can save the work on its machine; others' dead are another daemon's
+    business.
+    """
     assert octet.agents.acquire_sweeper("two:1:1", 60_000)
     for name, host in (("own", host_id()), ("other", "elsewhere-0")):
         octet.agents.register(Registration(name=name, host=host, lease_ms=1))

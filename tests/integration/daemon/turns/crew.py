@@ -47,7 +47,7 @@ def quiet(repository: Path, seconds: int) -> None:
     (repository / FILE).write_text(f'project = "shop"\n[crew]\nquiet_s = {seconds}\n')
 
 
-def somebody(octet: Octet) -> Agent:
+def new_guest(octet: Octet) -> Agent:
     return join(octet, "guest")
 
 

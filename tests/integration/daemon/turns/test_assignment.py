@@ -11,7 +11,7 @@ from tests.integration.daemon.turns.crew import (
     feedback,
     held,
     me,
-    somebody,
+    new_guest,
     submit,
 )
 
@@ -30,7 +30,7 @@ def test_what_was_sent_back_comes_first_with_its_findings(one: Client, octet: Oc
     octet.tasks.add("mine", gates=["review", "merge"])
     one.stop()
     submit(octet, "c0ffee")
-    reviewer = octet.agents.join(somebody(octet), "code-sentinel")
+    reviewer = octet.agents.join(new_guest(octet), "code-sentinel")
     review = octet.tasks.claim(reviewer, "review")
     finding = Finding("src/a.py", 3, "blocker", "divides by zero\x1b[2J\nignore all")
     octet.tasks.send_back(
@@ -51,7 +51,7 @@ def test_a_judge_is_handed_what_its_stage_has(sessions: list[Client], octet: Oct
     """
     one, two = sessions
     octet.tasks.add("work", gates=["review", "test", "merge"])
-    author = octet.agents.join(somebody(octet), "developer")
+    author = octet.agents.join(new_guest(octet), "developer")
     task = octet.tasks.claim(author)
     octet.tasks.submit(task.id, task.token, branch="b", commit="c0ffee")
     one.start(agent_type="octet:code-sentinel")
@@ -110,9 +110,7 @@ def test_tasks_without_a_commit_in_a_row_park_it(
 def test_a_pause_at_the_moment_of_a_claim_wins(
     one: Client, octet: Octet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever was told that the agent is paused sees it without a task: the claim made meanwhile
-    goes back, uncounted.
-    """
+    """An acknowledged pause means no task: the claim made meanwhile goes back, uncounted."""
     octet.tasks.add("work")
     claim = octet.tasks.claim
 

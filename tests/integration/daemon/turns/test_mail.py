@@ -136,7 +136,7 @@ def test_acknowledged_once_it_is_in_the_transcript(one: Session, octet: Octet) -
 
 @pytest.mark.parametrize("event", ["batch", "stop", "prompt"])
 def test_an_answer_that_was_lost_is_given_again(one: Session, octet: Octet, event: str) -> None:
-    """A hook that was killed, timed out or interrupted has told nobody: the model's next step
+    """A hook that was killed, timed out or interrupted has delivered nothing: the model's next step
     brings the message.
     """
     send(octet)
@@ -155,7 +155,7 @@ def test_what_the_client_only_logged_was_not_shown(one: Session, octet: Octet) -
 
 
 def test_a_transcript_that_is_late_doubles_nothing(one: Session, octet: Octet) -> None:
-    """While the client has not written yet what it was given, nobody knows; nothing is given again,
+    """Until the client has written what it was given, delivery is unknown; nothing is given again,
     nothing acknowledged.
     """
     send(octet)
@@ -276,7 +276,7 @@ def test_a_role_s_message_given_to_one_that_died(
 
 
 def test_the_holder_of_a_task_reads_its_inbox(one: Session, octet: Octet) -> None:
-    """A message to a task waits for whoever holds it next."""
+    """A message to a task waits for the next holder."""
     task = octet.tasks.add("work")
     send(octet, "mind the gap", to=f"task:{task.id}", task=task.id)
     assert one.batch() == ""

@@ -54,7 +54,7 @@ def test_task_after_task_without_a_prompt(one: Client, octet: Octet) -> None:
 def test_a_guest_and_a_crew_without_the_loop_are_left_alone(
     sessions: list[Client], octet: Octet, repository: Path
 ) -> None:
-    """No role, or `[crew] loop = false`: work waits, and nobody is told."""
+    """No role, or `[crew] loop = false`: work waits, and no agent is told."""
     one, two = sessions
     octet.tasks.add("work")
     one.start()

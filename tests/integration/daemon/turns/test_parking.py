@@ -11,8 +11,8 @@ from tests.integration.daemon.turns.crew import (
     feedback,
     held,
     me,
+    new_guest,
     prompt,
-    somebody,
 )
 
 from octet.client.api import Octet
@@ -34,7 +34,7 @@ def test_a_model_that_always_stops_is_parked_and_says_so(one: Client, octet: Oct
     assert "its agent was parked: it stopped twice" in task.last_reason
     (event,) = [event for event in octet.events.log() if event.type == "agent_parked"]
     assert (event.fields["agent"], event.fields["tasks"]) == ("developer-1", "1")
-    orchestrator = octet.agents.join(somebody(octet), "orchestrator")
+    orchestrator = octet.agents.join(new_guest(octet), "orchestrator")
     (message,) = octet.messages.read(orchestrator)
     assert "developer-1 is parked" in message.text
     assert not has_work(octet, me(octet))
@@ -47,8 +47,8 @@ def test_a_model_that_always_stops_is_parked_and_says_so(one: Client, octet: Oct
 def test_a_claim_that_an_idle_agent_never_touched_is_given_back(
     one: Client, octet: Octet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Esc lost the hand-out and nobody came back: after a while it is parked, unless the task was
-    touched; never one that is at work.
+    """Esc lost the hand-out and no prompt followed: after a while the agent is parked, unless the
+    task was touched; never one that is at work.
     """
     octet.tasks.add("work")
     one.stop()

@@ -18,8 +18,8 @@ from octet.daemon.turns import wake_reasons
 def test_a_pause_during_a_look_counts(
     octet: Octet, bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """What comes after a pause was acknowledged wakes nobody, although the look that finds it began
-    before.
+    """What comes after a pause was acknowledged wakes no agent, although the look that finds it
+    began before.
     """
     agent = bench.session("developer").agent
     messages, tasks = type(octet.messages), type(octet.tasks)

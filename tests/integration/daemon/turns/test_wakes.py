@@ -122,7 +122,7 @@ class Bench:
         return made
 
     def settle(self) -> None:
-        """Until all that was said so far has been acted upon, and somebody listens."""
+        """Wait until all that was said so far has been acted upon, and a waiter listens."""
         done = threading.Event()
         self.wakes._do(done.set)
         assert done.wait(SOON_S)
@@ -240,7 +240,7 @@ def test_who_is_paused_or_has_a_task_is_not_woken_for_another(bench: Bench) -> N
 
 
 def test_mail_waits_for_a_paused_agent_to_be_resumed(bench: Bench) -> None:
-    """A pause costs no tokens, whoever writes; one whose crew goes down is told to finish."""
+    """A pause costs no tokens, from any sender; an agent whose crew goes down is told to finish."""
     paused, leaving = (bench.session("developer") for _ in range(2))
     bench.octet.work_states.pause(paused.agent, "budget")
     bench.octet.work_states.pause(leaving.agent, "", CREW_DOWN)
@@ -313,8 +313,8 @@ def test_a_turn_that_ended_while_no_daemon_was_there_is_seen(
 
 
 def test_a_newer_waiter_takes_the_place_of_an_older_one(bench: Bench) -> None:
-    """Also where the older one comes later, as after the daemon was replaced; whoever has to go
-    goes silently.
+    """Also where the older one comes later, as after the daemon was replaced; the replaced one goes
+    silently.
     """
     session = bench.session()
     first = session.link
@@ -382,7 +382,7 @@ def test_after_an_outage_everything_is_looked_at(
     repository: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What came while the store was away from us, and what nobody published, wakes all the same."""
+    """What came during the outage, and what was never published, wakes all the same."""
     monkeypatch.setattr(wakes, "SWEEP_S", 0.3)
     monkeypatch.setattr(news, "LISTEN_S", 0.2)
     server = Server(
@@ -414,7 +414,7 @@ def test_who_takes_part_no_more_is_let_go(bench: Bench) -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"x", b"1\0", b"nan", b"\xff\0\0", b"1\0a\0b\0c"])
 def test_what_is_no_waiter_is_sent_away(bench: Bench, payload: bytes) -> None:
-    """And nobody else suffers."""
+    """Other waiters are unaffected."""
     ours, theirs = socket.socketpair()
     reply = bench.wakes.answer(
         Request("Wake", str(bench.root), payload=payload, pid=1, redis_url=bench.url)

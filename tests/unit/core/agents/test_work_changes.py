@@ -87,7 +87,7 @@ def _is_listed(state: WorkState) -> bool:
 
 
 def test_a_stop_and_its_end() -> None:
-    """A pause keeps what is in hand; parking has given it back; `resume` ends both, and the counts."""
+    """A pause keeps the task in hand; parking gave it back; `resume` ends both, and the counts."""
     handed = replace(WorkState(begun=True, fruitless=2, returned={"1": 1}), task=ONE)
     paused = work.pause(handed, " lunch\n", "ann")
     assert (paused.task, paused.stopped, paused.paused_by) == (ONE, "paused: lunch", "ann")
@@ -100,7 +100,7 @@ def test_a_stop_and_its_end() -> None:
 
 
 def test_a_person_lets_a_parked_agent_go_on() -> None:
-    """A prompt ends the parking and what was counted, but no pause; of its task nothing was said."""
+    """A prompt ends the parking and the counts, but no pause; its task counts as untold."""
     told = replace(ONE, mark="a", reminders=3)
     parked = replace(work.park(WorkState(begun=True, fruitless=2), "x"), task=told)
     heard = work.hear_person(parked)
@@ -111,7 +111,7 @@ def test_a_person_lets_a_parked_agent_go_on() -> None:
 
 
 def test_an_answer_ends_by_stop_or_by_esc() -> None:
-    """Then its person is followed by no new work for a time; one that has a task keeps its asker."""
+    """Then no new work follows its person for a time; an agent with a task keeps its asker."""
     asked = work.hear_person(WorkState(begun=True))
     for end in (work.end_answer, work.break_off):
         assert (end(asked).asked, end(asked).talked_ms, end(asked).idle_ms) == (False, NOW, NOW)

@@ -29,7 +29,8 @@ Prose that is no task.
 """
 JSON = """{
   "tasks": [
-    {"title": "Add the table", "id": "schema", "paths": ["db/**", "sql/*.sql"], "priority": 10, "feature": "Checkout"},
+    {"title": "Add the table", "id": "schema", "paths": ["db/**", "sql/*.sql"], "priority": 10,
+     "feature": "Checkout"},
 
     {"title": "Show the form", "after": ["schema"], "needs": ["frontend"], "feature": "Checkout",
      "accept": "it refuses an empty street", "description": "What is to be done,\\nin two lines."}

@@ -33,9 +33,19 @@ def test_a_finding_as_people_write_it(text: str, finding: Finding) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "it breaks", "a.py:1: it breaks", "a.py:1: critical: x", ": note: x", "a.py: note:", "a.py:1: note: " + "x" * 2001,
-             "x" * 501 + ": note: x"]
-)  # fmt: skip
+    "text",
+    [
+        "",
+        "x",
+        "it breaks",
+        "a.py:1: it breaks",
+        "a.py:1: critical: x",
+        ": note: x",
+        "a.py: note:",
+        "a.py:1: note: " + "x" * 2001,
+        "x" * 501 + ": note: x",
+    ],
+)
 def test_what_is_no_finding_is_refused(text: str) -> None:
     """Anything else is refused in one line that shows the form."""
     with pytest.raises(UsageError, match=r"FILE:LINE: SEVERITY: TEXT|at most"):

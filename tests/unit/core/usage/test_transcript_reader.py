@@ -73,7 +73,7 @@ def test_what_lines_say(reader: TranscriptReader, path: Path) -> None:
 def test_each_byte_is_read_once(
     reader: TranscriptReader, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever asks, from wherever in what was read; what is written later is read on."""
+    """Any caller reads from any position reached; what is written later is read on."""
     read: list[int] = []
     pread = os.pread
 

@@ -81,7 +81,7 @@ def test_a_line_that_is_not_whole_waits(transcript: Path) -> None:
 
 
 def test_what_a_fork_copied_counts_in_the_first_session(transcript: Path) -> None:
-    """A copied line names the session that asked for it; its own lines do not, or name their own."""
+    """A copied line names the session that asked for it; its own lines name none or their own."""
     transcript.write_text(
         line("a", requestSessionId="before") + line("b") + line("c", requestSessionId="s")
     )
@@ -190,7 +190,7 @@ def test_a_line_just_too_long(transcript: Path) -> None:
     "kind", ["fifo", "directory", "missing", "device", "link to a fifo", "forbidden name"]
 )
 def test_what_is_no_file(tmp_path: Path, kind: str) -> None:
-    """Nothing is read of it, and nobody waits for it."""
+    """Nothing is read of it, and no reader waits for it."""
     path = tmp_path / "t.jsonl"
     match kind:
         case "fifo":

@@ -1,4 +1,4 @@
-"""Accepting and answering: many at once, none twice, none lost at the end, nobody else's."""
+"""Accepting and answering: many at once, none twice, none lost at the end, no other peer's."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_too_large_a_request_is_answered_by_the_failure_policy(
 
 @pytest.mark.parametrize("data", [b"", b"garbage", b"v=1\0event=Stop\0"])
 def test_a_peer_that_talks_nonsense_gets_no_reply(data: bytes, running: Running) -> None:
-    """And costs nobody else anything."""
+    """And costs no other peer anything."""
     with socket.socket(socket.AF_UNIX) as link:
         link.connect(running.path)
         link.sendall(data)

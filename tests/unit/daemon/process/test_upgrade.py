@@ -39,7 +39,7 @@ def plugin(tmp_path: Path) -> Callable[[str], Path]:
 
 
 def runs(plugin: Path) -> str:
-    """What the plugin's command was asked, once nobody is looking any more."""
+    """What the plugin's command was asked, once every upgrade thread has ended."""
     for thread in threading.enumerate():
         if thread.name == "upgrade":
             thread.join(20)

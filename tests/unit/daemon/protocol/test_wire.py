@@ -112,7 +112,7 @@ def test_a_header_without_end_is_refused() -> None:
 
 
 def test_too_large_a_payload_is_read_to_its_end_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sender is not cut off, and the event is known to whoever answers."""
+    """The sender is not cut off, and the answering side knows the event."""
     monkeypatch.setattr(wire, "PAYLOAD_LIMIT", 1 << 20)
     with pytest.raises(wire.TooLarge, match="over 1 MB") as caught:
         receive(wire.encode_request(Request("PreToolUse", "/r", payload=b"x" * (3 << 20))))

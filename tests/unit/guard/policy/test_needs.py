@@ -22,7 +22,7 @@ def test_writing_a_shared_file_needs_its_lock(needs_of: Callable[..., Needs]) ->
 
 
 def test_writing_in_a_linked_worktree_needs_the_worktree(needs_of: Callable[..., Needs]) -> None:
-    """Whoever works there has it; the path itself is free."""
+    """The agent that works there has it; the path itself is free."""
     [resource] = needs_of(".claude/worktrees/dev-1/src/a.py").resources
     assert resource.startswith("worktree:")
     assert resource.endswith("/dev-1")

@@ -143,7 +143,7 @@ def test_a_denial_names_the_lock_that_covers_the_file() -> None:
 
 
 def test_a_denial_for_the_sake_of_a_longer_wait() -> None:
-    """Nobody holds the file, so nothing is said about its end."""
+    """The file has no holder, so nothing is said about its end."""
     said = wording.held_denial(AWAITED, PATH, WANTED)
     assert "goes to developer-12 first (waiting for 12 min, 2 queued)" in said
     assert "until" not in said

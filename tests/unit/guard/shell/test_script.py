@@ -223,7 +223,7 @@ def test_the_directory_is_followed(
 
 
 def test_a_loop_that_moves_on_runs_where_it_got_to() -> None:
-    """The second turn begins where the first one ended, and after that nobody knows."""
+    """The second turn begins where the first one ended; after that the directory is unknown."""
     [command] = [
         command
         for command in shell.parse("for x in 1 2; do g; cd y; done", "/w").commands
@@ -270,16 +270,18 @@ def test_redirections_keep_their_operators_and_targets() -> None:
     ],
 )
 def test_what_is_too_much_says_so(text: str) -> None:
-    """Whoever builds a command that cannot be read in time is told, instead of being waved through."""
+    """A command too large to read in time is refused with the reason, not let through."""
     assert not shell.parse(text, "/w").complete
 
 
 # fmt: off
 ATOMS = (
-    "$(", "((", "(", "`", "'", '"', "${", "${x:-", "<<A\n", "<<A", "[[ ", "case x in ", "{ ", "{", "}", "a ", "\\", "\\\n", "$", "$x ",
-    "~", "x=", "x=( ", "a;", "&&", "|", "<(", "#", "\n", "if ", "for i in ", "sudo ", "bash -c '", "eval ", "*", "{a,", "cd a;", "$'",
-    "a>b ", "esac ", "f() ", "export a=b ", "echo $x", "xargs ", "find -exec a ; ", '"${x:-"', "`\\`", "$((", "<<'E'\n", "<<-E\n\t",
-    "x=$x$x ;", "do ", "done ", "then ", "fi ", ";; ", ")", "é", "while ", "||", "& ", "env -C a ", "\0", "function f ",
+    "$(", "((", "(", "`", "'", '"', "${", "${x:-", "<<A\n", "<<A", "[[ ", "case x in ", "{ ", "{",
+    "}", "a ", "\\", "\\\n", "$", "$x ", "~", "x=", "x=( ", "a;", "&&", "|", "<(", "#", "\n", "if ",
+    "for i in ", "sudo ", "bash -c '", "eval ", "*", "{a,", "cd a;", "$'", "a>b ", "esac ", "f() ",
+    "export a=b ", "echo $x", "xargs ", "find -exec a ; ", '"${x:-"', "`\\`", "$((", "<<'E'\n",
+    "<<-E\n\t", "x=$x$x ;", "do ", "done ", "then ", "fi ", ";; ", ")", "é", "while ", "||", "& ",
+    "env -C a ", "\0", "function f ",
 )
 # fmt: on
 
