@@ -55,9 +55,7 @@ class Recorder:
 
 @dataclass(slots=True)
 class Operation:
-    """One operation of one process (`worker`), in ns; `answered` is None where the outcome is
-    unknown.
-    """
+    """One operation of a process (`worker`), in ns; `answered` is None for an unknown outcome."""
 
     name: str
     worker: str

@@ -42,9 +42,7 @@ def main() -> None:
 
 
 def queue(octet: Octet, number: int, history: TextIO) -> None:
-    """Work until nothing is left; a line for each item: token, value, when asked, had and given up
-    (ns).
-    """
+    """Work until none is left; a line per item: token, value, when asked, had, given up (ns)."""
     items = octet.queue("q")
     while True:
         asked = time.monotonic_ns()

@@ -1,6 +1,4 @@
-"""The checker itself: histories written by hand, and generated ones against a search through every
-order.
-"""
+"""The checker: histories written by hand, and generated ones against a search of every order."""
 
 from __future__ import annotations
 

@@ -31,9 +31,7 @@ WORKER = Path(__file__).parent / "claim_worker.py"
 
 
 class Race:
-    """Workers of one project, started together; those that die are expired by pid, as the daemon
-    does it.
-    """
+    """Workers of one project, started together; dead ones are expired by pid, as by the daemon."""
 
     def __init__(self, url: str, directory: Path, tasks_each: int) -> None:
         self.tasks_each = tasks_each

@@ -98,9 +98,7 @@ def field(redis_url: str, tmp_path: Path) -> Iterator[Field]:
 
 
 def reigns(events: list[Event], creators: dict[str, str]) -> list[str]:
-    """What in the log contradicts one leader at a time, epochs that grow, and writes by the leader
-    alone.
-    """
+    """Log entries that contradict one leader at a time, growing epochs, and writes by it alone."""
     leader, epoch, found = "", 0, list[str]()
     for event in events:
         agent = str(event.fields.get("agent", ""))

@@ -165,9 +165,7 @@ def stand_still_for_a_moment(host: Host, field: Field) -> None:
 
 
 def test_what_a_killed_test_left_is_removed(namespaces: None) -> None:
-    """Namespaces by the pid in their names, with the processes in them; those of a living test
-    stay.
-    """
+    """Namespaces by the pid in their names, with their processes; a living test's stay."""
     assert namespaces is None
     with subprocess.Popen(["true"]) as ended:
         ended.wait()

@@ -186,9 +186,7 @@ def test_no_two_are_ever_in_one_file(crowd: Crowd, request: pytest.FixtureReques
 def test_both_detectors_catch_a_script_that_does_not_look(
     crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the look at the holder taken out of the script, the marks and the log both show
-    overlaps.
-    """
+    """Without the script's check of the holder, marks and log both show overlaps."""
     text = load_script("lock/acquire").text
     broken = text.replace("lock and not is_own(me, lock.holder)", "false")
     assert broken != text

@@ -132,9 +132,7 @@ class Session(threading.Thread):
 
 
 class Sender(threading.Thread):
-    """Sends its share to agents, to the role and to everybody, and notes for each inbox what was
-    stored.
-    """
+    """Sends its share to agents, role and everybody; notes what was stored in each inbox."""
 
     def __init__(self, url: str, number: int, seed: int, names: list[str]) -> None:
         super().__init__(name=f"sender-{number}")

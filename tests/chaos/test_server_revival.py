@@ -110,9 +110,7 @@ def test_fifty_ask_at_once(home: Path, starters: list[subprocess.Popen[str]]) ->
 
 
 def test_fifty_threads_revive_one_server(home: Path) -> None:
-    """After a kill -9, fifty clients at the same moment find it dead, and one server comes back for
-    all.
-    """
+    """After a kill -9, fifty clients find it dead at once, and one server comes back for all."""
     embedded.ensure_server()
     clients = [connect(None) for _ in range(50)]
     for client in clients:
@@ -138,9 +136,7 @@ def test_fifty_threads_revive_one_server(home: Path) -> None:
 
 
 class Killer(threading.Thread):
-    """Kills the server every 100 ms, at whatever it is doing, until `done` is set; counts in
-    `kills`.
-    """
+    """Kills the server every 100 ms, at any work, until `done` is set; counts in `kills`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -224,9 +220,7 @@ def test_acknowledged_writes_survive_a_slow_disk(slow_fsync: Path, home: Path) -
 def test_server_outlives_its_starter(
     home: Path, starters: list[subprocess.Popen[str]], end: signal.Signals
 ) -> None:
-    """The server lives on when its starter's whole process group is killed, and keeps no pipe
-    open.
-    """
+    """The server outlives its starter's killed process group, and keeps no pipe open."""
     reader, writer = os.pipe()
     os.set_inheritable(writer, True)
     starter = start(STARTER, descriptors=(writer,))
@@ -249,9 +243,7 @@ def test_server_outlives_its_starter(
 def test_server_holds_no_foreign_descriptor(
     home: Path, starters: list[subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    """Of its starter's open files and environment the server has none, but the lock that says it
-    lives.
-    """
+    """The server has no file or variable of its starter's but the lock that says it lives."""
     with (tmp_path / "secret").open("w") as file:
         os.set_inheritable(file.fileno(), True)
         os.environ["OCTET_TEST_SECRET"] = "s3cret"
@@ -271,9 +263,7 @@ def test_server_holds_no_foreign_descriptor(
 def test_starter_killed_before_the_server_answers(
     home: Path, starters: list[subprocess.Popen[str]]
 ) -> None:
-    """A server whose starter died while it was loading is waited for by the next who asks, not
-    doubled.
-    """
+    """The next client waits for a loading server whose starter died, and starts no second."""
     with connect(None) as client:
         pipe = client.pipeline(transaction=False)
         for n in range(3000):

@@ -105,9 +105,7 @@ def test_a_clients_clock_is_wrong(
 
 
 def test_a_stopped_server(embedded_home: Path) -> None:
-    """SIGSTOP: commands end in time with one line; SIGCONT: the same client goes on, nothing is
-    lost.
-    """
+    """SIGSTOP: commands end in time with one line; SIGCONT: the client goes on without loss."""
     assert embedded_home
     with Octet(connect(None, answer_s=ANSWER_S), "p") as octet:
         octet.tasks.add("before")

@@ -116,9 +116,7 @@ def test_pause_and_resume(shop: Shop) -> None:
 
 
 def test_who_has_left_wants_no_work_until_it_joins_again(shop: Shop) -> None:
-    """A session that leaves is registered again by its next hook, under its old name: it is paused
-    then.
-    """
+    """The next hook of a session that left registers it under its old name, paused."""
     env: dict[str, Any] = {"CLAUDE_PID": str(os.getpid()), "CLAUDE_CODE_SESSION_ID": "s1"}
     name = shop.json("agent", "join", "developer", **env)["id"]
     shop.run("agent", "leave", **env)

@@ -110,9 +110,7 @@ class TestFirstStart:
         assert (machine.builds, len(machine.venvs()), machine.leftovers()) == (1, 1, [])
 
     def test_other_dependencies_are_another_environment(self, machine: Machine) -> None:
-        """An update of the dependencies in place is noticed; a file that was only touched is not
-        one.
-        """
+        """An update of the dependencies in place is noticed; a touched file is not one."""
         depend(machine.tree, "octet-test-dependency<2")
         assert machine.start()["dependency"] == "1.0"
         depend(machine.tree, "octet-test-dependency>=2")
@@ -177,9 +175,7 @@ class TestStart:
         assert [used_machine.run("exit", status).status for status in ("0", "1", "3")] == [0, 1, 3]
 
     def test_leaves_the_environment_as_it_was(self, used_machine: Machine) -> None:
-        """The command, and what it starts, see the caller's variables and no others but the shell's
-        own.
-        """
+        """The command and its children see only the caller's variables and the shell's own."""
         seen = used_machine.start(PYTHONPATH="/own", OCTET_SETUP="fail")["environment"]
         assert seen.keys() - used_machine.environment.keys() <= {
             "PWD",
@@ -271,9 +267,7 @@ class TestStart:
         assert not list(used_machine.tree.rglob("*.pyc"))
 
     def test_closed_streams(self, machine: Machine) -> None:
-        """Started with its standard streams closed, it does not take a file of its own for one of
-        them.
-        """
+        """Started with closed standard streams, it takes no file of its own for one of them."""
         closed = f'exec <&- >&- 2>&-; "{machine.command}" exit 7'
         for mode, status in (("background", NOT_READY), ("", 7), ("", 7)):
             ended = machine.run("-c", closed, command="/bin/sh", OCTET_SETUP=mode)
@@ -293,9 +287,7 @@ class TestStart:
         )
 
     def test_damage_is_told_in_a_line(self, machine: Machine) -> None:
-        """Packages that someone removed are one line, which says what to do; that done, it works
-        again.
-        """
+        """Removed packages are one line with the remedy; after that it works again."""
         venv = Path(machine.start()["venv"])
         next(venv.glob("lib/python*/site-packages/octet_test_dependency.py")).unlink()
         shutil.rmtree(venv / "pycache")
@@ -343,9 +335,7 @@ class TestWhereItIs:
 
     @pytest.mark.parametrize("variable", ["OCTET_HOME", "XDG_CACHE_HOME"])
     def test_settings_move_it(self, used_machine: Machine, used_cache: Path, variable: str) -> None:
-        """The rule for directories is the same in sh and in Python: the second start is the short
-        way.
-        """
+        """sh and Python share the rule for directories: the second start is the short way."""
         base = used_machine.home / "else where"
         cache = base / ("cache" if variable == "OCTET_HOME" else "octet")
         cache.mkdir(parents=True)
@@ -450,9 +440,7 @@ class TestKilled:
         assert machine.leftovers() == []
 
     def test_those_who_wait_take_over(self, machine: Machine) -> None:
-        """When the one that builds is killed, one of those that wait builds instead, and all of
-        them run.
-        """
+        """When the builder is killed, a waiting process builds instead, and all of them run."""
         reached = machine.hang_installer()
         first = machine.spawn()
         wait_for(reached.exists, "the installer is at work")
@@ -492,9 +480,7 @@ class TestRefusals:
         assert machine.start()["dependency"] == "2.0"
 
     def test_a_shim(self, machine: Machine) -> None:
-        """A shim that changes the environment of what it starts is asked for the interpreter, not
-        used.
-        """
+        """A shim that changes its child's environment is asked for the interpreter, not used."""
         machine.add_program("python3", f'export PATH=/shim:$PATH SHIM=1\nexec "{PYTHON}" "$@"')
         assert "SHIM" not in machine.start()["environment"]
 
@@ -621,9 +607,7 @@ class TestWithoutWaiting:
         assert machine.builds == 1
 
     def test_a_background_build_keeps_nothing_open(self, machine: Machine) -> None:
-        """A hook may have inherited anything: a descriptor that the build kept would block the
-        tool.
-        """
+        """A descriptor that a build kept from its hook would block the tool."""
         reached = machine.hang_installer()
         reading, writing = os.pipe()
         subprocess.run(

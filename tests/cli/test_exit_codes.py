@@ -283,9 +283,7 @@ def test_not_opted_in(
 
 
 def test_not_approved(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A repository that this machine has not approved is 1; so is one whose server URL changed
-    since.
-    """
+    """1 for a repository not approved on this machine, or whose server URL changed since."""
     assert run(["status"]) == 1
     assert "octet init" in capsys.readouterr().err
     trust.approve(load_project(repository))

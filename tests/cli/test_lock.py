@@ -50,9 +50,7 @@ def test_a_held_lock(shop: Shop) -> None:
 
 
 def test_break(shop: Shop) -> None:
-    """A person who says yes takes a lock away, and its holder is told; who says no, or nothing,
-    does not.
-    """
+    """A person's yes takes a lock away and tells its holder; a no, or no answer, does not."""
     other = join(shop.octet)
     shop.octet.locks.acquire(other, ["repository:main"])
     assert "add --yes" in shop.run("lock", "break", "repository:main", code=1).err.splitlines()[-1]

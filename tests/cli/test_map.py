@@ -152,9 +152,7 @@ def test_errors_stop_a_map(shop: Shop) -> None:
 
 @pytest.mark.chaos
 def test_a_killed_map_run_leaves_no_command_and_no_item_behind(shop: Shop) -> None:
-    """SIGKILL to one of two in the middle: its command dies with it, and the other does its items
-    too.
-    """
+    """SIGKILL to one of two: its command dies with it, and the other does its items too."""
     shop.run("map", "start", "m", *"abcdef")
     (shop.root / "pids").mkdir()
     slow = ["sh", "-c", 'echo $$ >"pids/$1"; [ -e go ] || exec sleep 60; echo ok', "_", "{}"]

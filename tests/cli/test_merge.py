@@ -59,9 +59,7 @@ def worked_on(shop: Shop) -> str:
 
 
 def test_from_submission_to_merged_main(tested: Shop) -> None:
-    """The test gate passes it on with evidence, the queue shows it, the merge ends it; each says
-    so.
-    """
+    """The test gate adds evidence, the queue shows it, the merge ends it; each says so."""
     task = build(tested, {"new": "x\n"})
     assert tested.json("merge", "queue")["tasks"] == []
     judged = tested.json("test", "run")
@@ -140,9 +138,7 @@ def test_without_a_test_command(shop: Shop) -> None:
 
 @pytest.mark.parametrize("command", [("merge", "run", "--once"), ("test", "run")])
 def test_a_failed_registration_gives_its_reason(tested: Shop, command: tuple[str, ...]) -> None:
-    """The store refuses writes (it is out of memory): exit code 3 and one line, not an internal
-    error.
-    """
+    """A store out of memory refuses writes: exit code 3 and one line, not an internal error."""
     tested.octet.store.client.config_set("maxmemory", "1")
     try:
         assert "out of memory" in tested.refuses(*command, code=3)
@@ -201,9 +197,7 @@ def test_it_waits_for_work(tested: Shop) -> None:
 
 
 def test_it_ends_with_the_session_that_began_it(tested: Shop) -> None:
-    """A session that was killed leaves its command behind: that does not go on in the person's
-    name.
-    """
+    """A killed session's command does not go on in the person's name."""
     with subprocess.Popen(["sleep", "1000"]) as session:
         asking = {"CLAUDE_PID": str(session.pid)}
         name = tested.json("agent", "join", "repository-guardian", **asking)["id"]

@@ -11,9 +11,7 @@ P = "workflow:{shop}:"
 
 
 def test_queue(shop: Shop) -> None:
-    """Push, reserve, give back, done; 1 where there is nothing, and for a token that is not in
-    force.
-    """
+    """Push, reserve, give back, done; 1 where it is empty, and for a token not in force."""
     assert shop.json("queue", "push", "analysis", "analyze:src/app.ts", '{"file": "b"}', "42") == {
         "queue": "analysis",
         "pushed": 3,

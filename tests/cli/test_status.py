@@ -68,9 +68,7 @@ def test_work_that_nobody_here_does(shop: Shop) -> None:
 
 
 def test_what_was_made_by_hand(shop: Shop) -> None:
-    """Damaged locks, tasks, agents and claims are shown or left out; none of them can move the
-    cursor.
-    """
+    """Damaged locks, tasks, agents and claims are shown or left out; none moves the cursor."""
     client, keys = shop.octet.store.client, shop.octet.store.keys
     agent = join(shop.octet)
     shop.octet.tasks.add("gone\x1b[2J")

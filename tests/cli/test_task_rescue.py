@@ -9,9 +9,7 @@ from tests.cli.test_worktree import crew as crew
 
 
 def test_a_task_handed_over_with_its_work(crew: Crew) -> None:
-    """add, dirty, release: the next holder's claim names the ref, and `rescue` brings the file
-    back.
-    """
+    """add, dirty, release: the next claim names the ref, and `rescue` restores the file."""
     crew("planner", "task", "add", "work", "--id", "t")
     crew("dev-1", "task", "claim")
     path = Path(crew.json("dev-1", "worktree", "add")["path"])

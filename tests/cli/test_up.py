@@ -92,9 +92,7 @@ class Crew:
         return ProcessIdentity.parse(report.supervisor).pid
 
     def processes(self) -> dict[int, str]:
-        """Everything that runs for this crew: the supervisor, its members, and what these have
-        started.
-        """
+        """Every process of this crew: the supervisor, its members and their children."""
         return processes_of(str(self.directory.path))
 
 

@@ -167,9 +167,7 @@ def doctor(shop: Shop) -> str:
 
 
 def test_monitor_shows_this_project_in_our_words(shop: Shop) -> None:
-    """Scripts by their names, keys without the prefix; nothing of another project; it ends by
-    itself.
-    """
+    """Scripts by name, keys without prefix, no other project; it ends by itself."""
     for warm in (
         shop.octet.queue("warm").push,
         shop.octet.counter("warm").incr,

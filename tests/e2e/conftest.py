@@ -35,9 +35,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def claude_binary() -> Path:
-    """The real client of the version the tests know; without it the tests are skipped, but fail in
-    CI.
-    """
+    """The real client of the tested version; without it the tests are skipped, but fail in CI."""
     binary = find_claude()
     if reason := unfit_because(binary):
         skip_or_fail(reason)
@@ -47,9 +45,7 @@ def claude_binary() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache directory in which `bin/octet` has built its virtual environment, once for all
-    sandboxes.
-    """
+    """A cache directory with the virtual environment that `bin/octet` built for all sandboxes."""
     cache = Path(os.environ.get("OCTET_TEST_CACHE") or tmp_path_factory.mktemp("cache"))
     state = tmp_path_factory.mktemp("state")
     environment = {

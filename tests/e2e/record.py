@@ -216,9 +216,7 @@ def record_subagents(recording: Recording) -> None:
 
 
 def record_terminal(recording: Recording) -> None:
-    """What only the terminal program sends; about seven seconds, as a person is only notified after
-    six.
-    """
+    """What only the terminal program sends; about seven seconds: it notifies only after six."""
     recording.model.script(
         "asks", Tool("Bash", {"command": "touch b", "description": "Make b"}), Text("Made b.")
     )
@@ -271,9 +269,7 @@ def named(recording: Recording) -> dict[str, tuple[dict[str, Any], dict[str, str
 
 
 def without_particulars(text: str, recording: Recording) -> str:
-    """`text` with paths and ids replaced by placeholders; ids of one kind are numbered as they
-    come.
-    """
+    """`text` with placeholders for paths and ids; ids of one kind are numbered in order."""
     for path, placeholder in (
         (recording.repository, "@REPO@"),
         (recording.home, "@HOME@"),

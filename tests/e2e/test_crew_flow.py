@@ -1,6 +1,4 @@
-"""From a sentence to merged main by `octet up` alone: no other input, and `octet down` leaves
-nothing.
-"""
+"""From a sentence to merged main by `octet up` alone; `octet down` leaves nothing."""
 
 from __future__ import annotations
 
@@ -217,9 +215,7 @@ def assert_as_instructed(model: CrewModel) -> None:
 
 
 def assert_gates(sandbox: Sandbox) -> None:
-    """Each task passed its gates in order, each by its own role, all about the commit that was
-    merged.
-    """
+    """Each task passed its gates in order, each by its own role, all about the merged commit."""
     for task in (*CODE, "manual"):
         fresh = [record for record in records_of(sandbox, task) if not record["stale"]]
         gates = [gate for gate in GATES if gate != "security" or task == "tax"]

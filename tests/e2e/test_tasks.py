@@ -114,9 +114,7 @@ def test_stop_is_published_with_agent_task_and_first_line(
 def test_an_agent_whose_lease_passed_on_cannot_complete_the_task(
     team: Sandbox, model: Model
 ) -> None:
-    """Declared dead while it thought, it comes back to a task that is another's, and changes
-    nothing.
-    """
+    """Declared dead while it thought, it finds its task another's, and changes nothing."""
     task, thinks, waits = team.add_task("Parse"), Gate(), Gate()
     submit = {
         "command": "git switch -q -c done && "

@@ -74,9 +74,7 @@ MENDED = (
 
 
 def test_sessions_take_a_plan_of_three_tasks_to_merged_main(sandbox: Sandbox, model: Model) -> None:
-    """Six sessions and no person; what is sent back comes again; git and the records prove the
-    order.
-    """
+    """Six sessions, no person; rejected work comes again; git and the records prove the order."""
     opt_in_with_tests(sandbox)
     begun = git(sandbox.repository, "rev-parse", "main").strip()
     plan = sandbox.directory / "plan.md"
@@ -355,9 +353,7 @@ def merges_of(sandbox: Sandbox, begun: str) -> list[str]:
 
 
 def assert_proven(sandbox: Sandbox, task: dict[str, Any], agents: dict[str, str]) -> None:
-    """Approved by a reviewer, tested and merged: in this order, and all about the commit that was
-    merged.
-    """
+    """Approved by a reviewer, tested and merged, in this order, all about the merged commit."""
     records = records_of(sandbox, task["id"])
     commit, merge = task["commit"], task["merge_commit"]
     assert git(sandbox.repository, "rev-parse", f"{merge}^2").strip() == commit
@@ -389,9 +385,7 @@ def assert_proven(sandbox: Sandbox, task: dict[str, Any], agents: dict[str, str]
 
 
 def assert_sent_back_once(model: Model, tasks: dict[str, Any], agents: dict[str, str]) -> None:
-    """One rejection; its finding reached the model of the author, and only that one built the task
-    again.
-    """
+    """One rejection; its finding reached the author's model, which alone built the task again."""
     rejected = [
         (task["id"], record)
         for task in tasks.values()

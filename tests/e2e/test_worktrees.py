@@ -1,6 +1,4 @@
-"""Worktrees: those that the client makes by itself, and the work that a killed session leaves in
-one.
-"""
+"""Worktrees: those that the client makes, and the work that a killed session leaves in one."""
 
 from __future__ import annotations
 

@@ -251,9 +251,7 @@ def test_a_hook_starts_the_daemon(machine: Machine) -> None:
 
 
 def test_the_daemon_keeps_nothing_of_the_hook_that_started_it(machine: Machine) -> None:
-    """A pipe held open would block the tool; a session's key or variables are not for other
-    sessions.
-    """
+    """A held pipe would block the tool; a session's key or variables are its own."""
     environment = {
         **machine.environment,
         "ANTHROPIC_API_KEY": "secret",

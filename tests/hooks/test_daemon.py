@@ -119,9 +119,7 @@ def test_a_killed_supervisor_is_replaced(machine: Machine) -> None:
 
 @pytest.mark.chaos
 def test_no_hook_is_lost_while_its_processes_are_killed(machine: Machine) -> None:
-    """Six kills among hooks that never pause: each hook is answered by some worker, and none is
-    blocked.
-    """
+    """Six kills among hooks that never pause: a worker answers each, and none is blocked."""
     status = machine.start_daemon()
     answers, done = [], threading.Event()
 
@@ -303,9 +301,7 @@ def start_with(script: Path, machine: Machine) -> subprocess.CompletedProcess[st
 
 
 def test_a_newer_version_takes_over_and_no_hook_notices(newer: Path, machine: Machine) -> None:
-    """Hooks all the while: each is answered on the hot path, first by the old one, then by the new
-    one.
-    """
+    """Every hook meanwhile is answered on the hot path, by the old daemon, then by the new one."""
     old = machine.start_daemon()
     answers, done = [], threading.Event()
 

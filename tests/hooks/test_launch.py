@@ -118,9 +118,7 @@ def test_an_unapproved_drop_in_speaks_only_to_whoever_has_the_command(machine: M
 
 
 def test_an_approved_repository_gets_its_pipe(shell: list[str], recording: Machine) -> None:
-    """With hooks directory, event, root, source and state directory, whatever characters are in
-    them.
-    """
+    """With hooks directory, event, root, source and state directory, in any characters."""
     given = arguments(recording.run("Stop", launch=shell, source="dropin"))
     assert given == [str(HOOKS), "Stop", str(recording.repository), "dropin", str(recording.state)]
 

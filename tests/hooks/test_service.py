@@ -25,9 +25,7 @@ from .test_pipe import ODD_PAYLOADS
 
 @pytest.fixture
 def whole(embedded_home: Path, tmp_path: Path) -> Iterator[Machine]:
-    """A machine with the real service and an embedded server of its own, both started by the first
-    hook.
-    """
+    """A machine with the real service and its own embedded server, started by the first hook."""
     machine = Machine(tmp_path, embedded_home)
     machine.environment |= {"OCTET_HOME": os.environ["OCTET_HOME"], "CLAUDE_PID": str(os.getpid())}
     machine.use_real_octet()
@@ -93,9 +91,7 @@ def test_a_file_that_another_session_holds_is_denied(size: int, whole: Machine) 
 
 
 def test_two_hundred_writes_at_once(whole: Machine) -> None:
-    """From nothing but a session: one daemon, one server, and the session's own writes are all
-    allowed.
-    """
+    """From nothing but a session: one daemon, one server, all the session's own writes allowed."""
     run_in_time(whole, "SessionStart", whole.recorded("session_start_startup"))
     answers = whole.run_together(200, GUARD, whole.recorded("pre_tool_use_write"))
     assert [answer for answer in answers if answer.code or answer.blocks] == []

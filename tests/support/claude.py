@@ -80,9 +80,7 @@ def client_environment(home: Path, model_url: str) -> dict[str, str]:
 
 
 def accept_first_run_questions(home: Path, *repositories: Path) -> None:
-    """Write what the terminal program would otherwise ask a person at its first start: theme, key,
-    trust.
-    """
+    """Write the answers to the terminal program's first-start questions: theme, key, trust."""
     state = {
         "hasCompletedOnboarding": True,
         "bypassPermissionsModeAccepted": True,

@@ -90,9 +90,7 @@ def globals_of(text: str) -> tuple[set[str], set[str]]:
 
 
 class _Reader:
-    """Lua 5.1 bytecode, as lundump.c reads it: 4-byte ints, 8-byte sizes, 4-byte instructions,
-    doubles.
-    """
+    """Lua 5.1 bytecode as lundump.c reads it: 4-byte ints and opcodes, 8-byte sizes, doubles."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0

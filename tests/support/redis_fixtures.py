@@ -201,9 +201,7 @@ def server_program(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def short_directory() -> Iterator[Path]:
-    """A directory whose path leaves room for a socket's name, as pytest's `tmp_path` often does
-    not.
-    """
+    """A directory with a path short enough for a socket's name, unlike pytest's `tmp_path`."""
     directory = Path(tempfile.mkdtemp(prefix="octet-test-"))
     yield directory
     shutil.rmtree(directory, ignore_errors=True)

@@ -92,9 +92,7 @@ class Request(Received):
 
     @property
     def wants_summary(self) -> bool:
-        """Whether it asks for a summary, as at compaction: with a session's tools, but none of its
-        turns.
-        """
+        """Whether it asks for a summary, as at compaction: a session's tools, none of its turns."""
         return any(
             SUMMARY_REQUEST in text
             for message in self.messages[-1:]

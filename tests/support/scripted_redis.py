@@ -1,6 +1,4 @@
-"""A server that says what a test tells it to: what a real one cannot be made to say at the right
-moment.
-"""
+"""A server that a test scripts, for replies that a real one cannot be made to give in time."""
 
 from __future__ import annotations
 

@@ -12,9 +12,7 @@ from typing import Any
 
 
 class Transcript:
-    """One session's file; entries that are `held` are written by `flush`, as the client writes
-    late.
-    """
+    """One session's file; `flush` writes the `held` entries, as the client writes late."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.held = path, False

@@ -1,6 +1,4 @@
-"""Waiting for what no event announces: asked again and again, up to a deadline. Tests wait by this
-alone.
-"""
+"""Waiting for what no event announces: polled up to a deadline. Tests wait by this alone."""
 
 from __future__ import annotations
 

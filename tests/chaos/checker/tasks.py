@@ -89,9 +89,7 @@ def _claim(task: Task, op: Operation) -> Task | None:
 
 
 def _write(task: Task, op: Operation) -> Task | None:
-    """A write that shows a token: with the one in force it does what it says, with any other
-    nothing.
-    """
+    """A write with a token: the one in force does what it says, any other nothing."""
     in_force = task.phase == "held" and task.token == int(op.arguments["token"])
     repeated = (
         op.name == "complete" and task.phase == "done" and task.token == int(op.arguments["token"])

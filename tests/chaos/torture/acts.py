@@ -124,9 +124,7 @@ class Acts:
         write: Callable[[str, str], object],
         **arguments: Any,
     ) -> Answer:
-        """A write under a claim (`claim`'s answer), stale or not; what it returns is a state or a
-        stage.
-        """
+        """A write under a claim (`claim`'s answer), stale or not; returns a state or a stage."""
         words = {"agent": agent.id, "task": claim["task"], "token": claim["token"], **arguments}
 
         def act() -> Answer:

@@ -94,9 +94,7 @@ def torture(options: Options) -> Result:
 
 @contextmanager
 def _machine(options: Options) -> Iterator[Path]:
-    """A home of its own; what runs in it is ended, and the history is kept where that is
-    asked for.
-    """
+    """A home of its own; its processes are ended, and the history is kept where asked for."""
     top = Path(tempfile.mkdtemp(prefix="octet-torture-"))
     for name in [name for name in os.environ if name.startswith(("OCTET_", "XDG_", "CLAUDE"))]:
         del os.environ[name]

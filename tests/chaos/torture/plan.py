@@ -1,6 +1,4 @@
-"""What a seed decides, and nothing else does: the faults with their times, and the chance of each
-worker.
-"""
+"""What a seed alone decides: the faults with their times, and the chance of each worker."""
 
 from __future__ import annotations
 

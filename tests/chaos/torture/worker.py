@@ -88,9 +88,7 @@ class Worker:
             self.acts.leave(self.agent)
 
     def present(self) -> Agent | None:
-        """The agent that this worker is now: registered, with its lease renewed where no daemon
-        does it.
-        """
+        """The agent that this worker is now: registered, its lease renewed if no daemon does."""
         if self.agent is None:
             self.agent = self.register()
         elif self.away_ms and time.monotonic() - self.beaten > self.away_ms / 5000:

@@ -535,9 +535,7 @@ def test_any_sequence_of_steps(redis_servers: Callable[[str], Server]) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_long_walks(redis_servers: Callable[[str], Server], seed: int) -> None:
-    """Five walks of a thousand steps, which come as far as merges, last attempts and names that
-    return.
-    """
+    """Five walks of a thousand steps: merges, last attempts and returning names occur."""
     Machine.url = redis_servers("redis").url
     chance, machine = random.Random(seed), Machine()
     machine.begin([0, 5, 0])

@@ -201,9 +201,7 @@ def remote(field: Field) -> Path:
 
 
 def use(field: Field, *, at: Path | None = None) -> list[str]:
-    """Commit and push as a person; what the hooks wrote down, without what differs from time to
-    time.
-    """
+    """Commit and push as a person; what the hooks wrote, without what differs between runs."""
     ran = field.root / ".git" / "ran"
     ran.unlink(missing_ok=True)
     commit = field.person(*COMMIT, at=at)

@@ -40,9 +40,7 @@ class TestGit:
     def test_a_missing_directory_is_not_replaced_by_the_process_own(
         self, git: Git, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A directory that is gone is an error, never the repository the process happens to stand
-        in.
-        """
+        """A missing directory is an error, never the repository of the current directory."""
         monkeypatch.chdir(git.directory)
         with pytest.raises(GitFailed):
             git.at(git.directory / "gone").out("rev-parse", "HEAD")

@@ -1,6 +1,4 @@
-"""One life of a project that runs every script and meets every reply code; a client that notes the
-calls.
-"""
+"""One project life that runs every script and meets every reply code; a client notes the calls."""
 
 from __future__ import annotations
 

@@ -67,9 +67,7 @@ def start_server(short_directory: Path, server_program: Path) -> Iterator[StartS
 
 
 def test_all_keys_share_a_slot(start_server: StartServer) -> None:
-    """On a cluster's node, where a key in another slot is refused, the library lives its whole
-    life.
-    """
+    """The library lives its whole life on a cluster's node, which refuses other slots' keys."""
     port = free_port()
     server = start_server(
         "--port",

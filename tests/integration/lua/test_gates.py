@@ -59,9 +59,7 @@ def test_gates_are_decided_when_work_is_submitted(any_octet: Octet) -> None:
     "gates", [("review",), ("merge", "review"), ("merge", "merge"), ("nonsense", "merge"), ("",)]
 )
 def test_gates_that_cannot_be(octet: Octet, gates: tuple[str, ...]) -> None:
-    """Gates out of order, unknown, twice or without the merge are refused, and the task stays
-    claimed.
-    """
+    """Gates out of order, unknown, twice or without the merge are refused; the claim stays."""
     task = octet.tasks.claim(join(octet), task_id=octet.tasks.add("x").id)
     with pytest.raises(UsageError, match="in this order"):
         octet.tasks.submit(task.id, task.token, gates=gates)

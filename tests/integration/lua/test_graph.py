@@ -150,9 +150,7 @@ PATHS = [
 
 
 def takes_in(glob: str, path: str) -> bool:
-    """Whether a scope has a path in it: as in .gitignore, but that a bare name is the one at the
-    top.
-    """
+    """Whether a scope has a path in it: as in .gitignore, but a bare name is the one at the top."""
     return matches(path, glob if set("/*?[") & set(glob) else f"/{glob}")
 
 

@@ -1,6 +1,4 @@
-"""What people and other programs write with redis-cli: the public key layout's lines, and invalid
-values.
-"""
+"""Hand-written keys, as by redis-cli: the public key layout's lines, and invalid values."""
 
 from __future__ import annotations
 

@@ -319,9 +319,7 @@ def spoil(world: World, key: str) -> None:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_key_of_the_wrong_type(world: World, name: str) -> None:
-    """For every key there is: the step goes through, or is refused in words and has changed
-    nothing.
-    """
+    """For every key: the step goes through, or is refused in words and changes nothing."""
     refusals = []
     for key in world.kept:
         world.restore()

@@ -170,9 +170,7 @@ def test_an_unfinished_merge_in_the_checkout_refuses(git: Git) -> None:
 
 
 def test_an_untracked_file_in_the_way_refuses(git: Git) -> None:
-    """A file that the merge would overwrite keeps its content, and the branch stays with the
-    index.
-    """
+    """A file that the merge would overwrite keeps its content; branch and index stay."""
     work(git, "t", {"t.txt": "theirs\n"})
     (git.directory / "t.txt").write_text("mine\n")
     tip = git.commit("main")

@@ -100,9 +100,7 @@ def test_a_single_merge_of_a_batch_can_be_reverted(git: Git) -> None:
 
 @pytest.mark.parametrize("bad", [0, 2, 4])
 def test_a_batch_that_fails_is_halved(git: Git, bad: int) -> None:
-    """The one that breaks the tests is found and goes back with its evidence; the others land,
-    tested.
-    """
+    """The work that breaks the tests goes back with its evidence; the others land, tested."""
     tasks = [f"t{number}" for number in range(5)]
     for number, task in enumerate(tasks):
         work(git, task, {f"bad-{task}" if number == bad else task: "x\n"})

@@ -185,9 +185,7 @@ def test_variables_of_git(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_author_with_a_strange_name(git: Git) -> None:
-    """A squash keeps the work's author, also if the commit has an encoding of its own or no
-    address.
-    """
+    """A squash keeps the author, also with an encoding of its own or no address."""
     work(git, "t", {"t.txt": "t\n"})
     tree = git.at(trees(git) / "t")
     tree.out("commit", "--quiet", "--allow-empty", "--author=Ünal = 'x' y <>", "-m", "more")

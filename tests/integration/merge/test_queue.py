@@ -57,9 +57,7 @@ def test_once_gives_back_what_cannot_be_merged_now(
 
 
 def test_a_lock_that_another_holds_is_waited_for(octet: Octet, shop: Git, guardian: Agent) -> None:
-    """Nothing moves while another agent has the branch's lock; once it is free the merge goes on at
-    once.
-    """
+    """Nothing moves while another agent locks the branch; once free, the merge goes on at once."""
     built(octet, {"b.txt": "x\n"})
     other = join(octet, "repository-guardian")
     token = octet.locks.acquire(other, ["repository:main"])["repository:main"]

@@ -120,9 +120,7 @@ def test_work_that_fails_the_tests_goes_back_with_their_output(
 
 
 def test_a_commit_that_is_gone_goes_back(octet: Octet, guardian: Agent) -> None:
-    """A task whose commit is not in this repository cannot wait for ever: its author reads what to
-    do.
-    """
+    """A task whose commit is not here cannot wait for ever: its author reads what to do."""
     task = built(octet, {"b.txt": "x\n"})
     octet.store.client.hset(octet.store.keys.task(task.id), "commit", "1" * 40)
     assert kinds(queue_of(octet, guardian).merge_once()) == ["returned"]

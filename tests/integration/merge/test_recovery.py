@@ -257,9 +257,7 @@ def test_an_interrupt_between_files_and_branch(git: Git, monkeypatch: pytest.Mon
 
 
 def test_git_stops_half_way_in_the_checkout(git: Git) -> None:
-    """For want of space, rights or a filter: what it had written goes back, and the reason is
-    given.
-    """
+    """No space, no rights or a filter: the written part goes back, and the reason is given."""
     commit(git, {".gitattributes": "z.txt filter=moody\n", "z.txt": "z\n"})
     git.out("config", "filter.moody.required", "true")
     git.out("config", "filter.moody.clean", "cat")

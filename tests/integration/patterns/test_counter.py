@@ -37,9 +37,7 @@ def test_a_counter_that_is_no_number(octet: Octet) -> None:
 
 @pytest.mark.usefixtures("only_words")
 def test_waiting_for_a_count(octet: Octet) -> None:
-    """Woken when it is reached, also where it is reset at once; at once where it was reached
-    before.
-    """
+    """Woken when it is reached, even if reset at once; immediate if reached before."""
     counter = octet.counter("c")
 
     def reach() -> None:

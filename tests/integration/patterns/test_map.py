@@ -18,9 +18,7 @@ from octet.patterns.values import MAX_BYTES
 
 
 def test_one_call(octet: Octet) -> None:
-    """Results come in the order of the items, with an error for each that failed, whatever the
-    items are.
-    """
+    """Results come in the items' order, with an error for each failure, for any items."""
     items = ["b", "a", {"deep": [1]}, 7, "", None]
 
     def do(item: Any) -> Any:

@@ -61,9 +61,7 @@ def test_first_in_first_out(queue: Queue) -> None:
 
 
 def test_a_worker_that_died_gives_back(octet: Octet, queue: Queue) -> None:
-    """After its lease another has the item, under a greater token; the first can change nothing any
-    more.
-    """
+    """After its lease another has the item under a greater token; the first has no effect."""
     queue.push("a")
     first = queue.reserve(worker="one")
     assert [kept.worker for kept in queue.leased()] == ["one"]
@@ -151,9 +149,7 @@ def test_waiting_sees_a_plain_lpush(octet: Octet, queue: Queue) -> None:
 @pytest.mark.usefixtures("only_words")
 @pytest.mark.parametrize("end", ["ack", "pop", "dead"])
 def test_drained(octet: Octet, queue: Queue, end: str) -> None:
-    """A waiter for the end is told when the last item is done, taken or dead; nothing left is the
-    end.
-    """
+    """The waiter is told when the last item is done, taken or dead; an empty queue is the end."""
     queue.wait_drained(0)
     queue.push("a")
     with pytest.raises(NothingThere, match="1 items left"):

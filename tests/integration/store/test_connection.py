@@ -25,9 +25,7 @@ from octet.store.connection import (
 
 
 def test_url_precedence() -> None:
-    """--redis wins over the environment, that over the repository; nothing set means the embedded
-    server.
-    """
+    """--redis precedes the environment, that the repository; unset means the embedded server."""
     environ = {"OCTET_REDIS_URL": "redis://env"}
     assert resolve_url("redis://flag", environ, "redis://file") == "redis://flag"
     assert resolve_url(None, environ, "redis://file") == "redis://env"
@@ -231,9 +229,7 @@ def test_sentinel(start_server: StartServer) -> None:
 
 
 def test_cluster(start_server: StartServer) -> None:
-    """redis+cluster:// runs scripts on a project's slot, publishes, and sends a failing command
-    once.
-    """
+    """redis+cluster:// runs scripts on a project's slot, publishes, sends a bad command once."""
     port = free_port()
     node = start_server(
         "--port",

@@ -59,9 +59,7 @@ def test_no_home_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_make_private(tmp_path: Path) -> None:
-    """A directory is made with mode 0700, parents too, and one that others can enter is closed to
-    them.
-    """
+    """A directory and its parents have mode 0700; one that others can enter is closed to them."""
     made = dirs.make_private(tmp_path / "a" / "b")
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
     made.chmod(0o755)
@@ -124,9 +122,7 @@ def test_a_link_that_leads_elsewhere_is_set_right(temporary: Path, tmp_path: Pat
 
 
 def test_a_planted_link_is_not_followed(temporary: Path, tmp_path: Path) -> None:
-    """The target of a link planted in place of our directory in /tmp keeps its mode and gets no
-    file.
-    """
+    """The target of a link planted as our directory in /tmp keeps its mode and gets no file."""
     target = tmp_path / "precious"
     target.mkdir(mode=0o755)
     (temporary / f"octet-{os.getuid()}").symlink_to(target)

@@ -98,9 +98,7 @@ def test_quoted_lines_cannot_be_mistaken(text: str, most: int) -> None:
 
 
 def test_quoted_says_what_was_cut() -> None:
-    """A text that fits is whole; of one that does not the beginning is there, and a last line says
-    so.
-    """
+    """A text that fits is whole; a longer one has its beginning and a last line that says so."""
     assert quoted("a\r\nb\u2028c\td", 100) == "> a\n> b\n> c d"
     assert quoted("x" * 500, 1000) == f"> {'x' * 400}\n> {'x' * 100}"
     assert quoted("ab\ncd\nef", 12) == f"> ab\n{CUT}"

@@ -85,9 +85,7 @@ def test_the_plugin_is_loaded_once(project: Project, tmp_path: Path) -> None:
 
 
 def test_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """OCTET_CLAUDE comes before PATH; a directory, a text file or another program is one clear
-    line.
-    """
+    """OCTET_CLAUDE precedes PATH; a directory, text file or other program is one clear line."""
     monkeypatch.setenv("OCTET_CLAUDE", str(tmp_path))
     with pytest.raises(UsageError, match="is no program"):
         client.find_claude()

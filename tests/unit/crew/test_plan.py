@@ -115,9 +115,7 @@ class TestPlan:
         assert len(plan_crew(replace(LARGE, memory_mb=None), ROLES_USUAL, 2).new) == 6
 
     def test_who_runs_stays(self) -> None:
-        """Only what is missing is new; fewer developers than run is reported, and no session is
-        ended.
-        """
+        """Only missing members are new; fewer developers than run is reported, none is ended."""
         running = plan_crew(LARGE, ROLES_USUAL, 2).new
         more = plan_crew(LARGE, ROLES_USUAL, 4, running=running)
         assert names(more) == ["developer-3", "developer-4"]

@@ -278,9 +278,7 @@ def test_two_spellings_of_a_new_file_share_a_lock(ignoring: Project, shop: Proje
 
 
 def test_what_takes_a_directory_away_needs_all_of_it(shop: Project) -> None:
-    """A directory's lock covers what lies in it; a file, and a write into a directory, need the one
-    path.
-    """
+    """A directory's lock covers its content; a file, and a write into a directory, need a path."""
     assert write_resources(shop, "src", removes=True) == ("path:src/",)
     assert write_resources(shop, ".", removes=True) == ("path:**",)
     assert write_resources(shop, "src") == ("path:src",)

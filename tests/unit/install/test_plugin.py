@@ -1,6 +1,4 @@
-"""The drop-in `.claude`: rendered from the plugin's sources, and harmless where something is
-missing.
-"""
+"""The drop-in `.claude`: rendered from the plugin's sources, harmless where a part is missing."""
 
 from __future__ import annotations
 
@@ -160,9 +158,7 @@ def test_the_launcher_runs_with_or_without_its_executable_bit(
 
 
 def test_a_missing_launcher_blocks_nobody(source: Path, tmp_path: Path) -> None:
-    """Half a copy of the drop-in, in a repository that never asked for Octet, is as if it were not
-    there.
-    """
+    """Half a drop-in copy in a repository without an opt-in is as if it were not there."""
     done = run_hook(rendered_hook(source), tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

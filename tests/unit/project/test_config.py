@@ -197,9 +197,7 @@ def test_a_file_that_is_not_there_or_not_text_is_a_config_error(tmp_path: Path) 
     "directory", ["shop", "My Shop!", "-.-", "", "ünïcode", "x" * 300, "a" * 56 + " b", '"; rm']
 )
 def test_the_fresh_file_reads_back(directory: str) -> None:
-    """What `octet init` writes is valid for a directory of any name, and its name is a valid
-    project.
-    """
+    """`octet init` writes a valid file and project name for a directory of any name."""
     read = config.parse(config.fresh_text(directory), FILE)
     assert read.protected == ("main", "master")
     assert PROJECT_NAME.fullmatch(read.project)

@@ -34,9 +34,7 @@ def test_nothing_is_approved_until_a_person_says_so(tmp_path: Path) -> None:
 
 
 def test_approval_lies_where_the_launcher_looks(home: Path) -> None:
-    """The record is `trust<root>/octet.json` under the state directory, private, and names no
-    secret.
-    """
+    """The record is the state directory's `trust<root>/octet.json`, private, without secrets."""
     root = Path("/srv/my shop/ünï")
     path = trust.approve(project_at(root, redis_url="redis://:secret@db/0"))
     assert str(path) == f"{home}/trust{root}/octet.json"

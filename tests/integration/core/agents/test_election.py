@@ -157,9 +157,7 @@ def test_one_that_comes_back_from_the_dead_waits(octet: Octet) -> None:
 
 
 def test_who_left_on_purpose_comes_back_as_a_guest(octet: Octet) -> None:
-    """Only a lease that ran out is remembered: a session that gave its role up does not get it
-    again.
-    """
+    """Only an expired lease is remembered: a session that gave its role up does not get it back."""
     first = join(octet, "orchestrator")
     octet.agents.leave(first)
     assert octet.agents.register(Registration(process=first.process)).agent.role == "guest"

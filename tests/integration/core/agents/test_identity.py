@@ -25,9 +25,7 @@ def lease_ms(octet: Octet, agent_id: str) -> int:
 
 
 def test_a_session_is_its_process(octet: Octet) -> None:
-    """CLAUDE_PID names the process; a second command is the same agent, whatever session it has by
-    now.
-    """
+    """CLAUDE_PID names the process; a second command is the same agent, in any session."""
     env = {"CLAUDE_PID": str(os.getpid()), "CLAUDE_CODE_SESSION_ID": "s1"}
     agent = current_agent(octet.agents, env)
     assert (agent.id, agent.kind, agent.session, agent.pid) == (

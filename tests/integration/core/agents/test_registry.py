@@ -76,9 +76,7 @@ def test_numbers_are_not_given_twice(octet: Octet) -> None:
 
 
 def test_agents_without_process_and_session_share_nothing(octet: Octet) -> None:
-    """Two that say only a role are two, and one that comes after another has left is not that
-    other.
-    """
+    """Two that say only a role are two; a later one is not the one that left."""
     first, _ = register(octet, role="worker")
     second, _ = register(octet, role="worker")
     octet.agents.leave(second)

@@ -90,9 +90,7 @@ def test_a_parents_path_passes_to_its_subagent(octet: Octet) -> None:
 
 
 def test_other_locks_of_a_parent_are_shared(octet: Octet) -> None:
-    """A repository or name that the session holds lets its sub-agent through, and stays the
-    session's.
-    """
+    """A session's repository or name lets its sub-agent through, and stays the session's."""
     parent = join(octet)
     child = child_of(octet, parent, "a1")
     token = octet.locks.acquire(parent, ["repository:main", "name:x"])
@@ -174,9 +172,7 @@ def test_release(octet: Octet) -> None:
 
 
 def test_break(octet: Octet) -> None:
-    """A person frees another's lock; the log says who did it to whom, and the old token is worth
-    nothing.
-    """
+    """A person frees another's lock; the log says who and whose, and the old token is void."""
     agent, other = join(octet), join(octet)
     token = octet.locks.acquire(agent, ["repository:main"])["repository:main"]
     assert octet.locks.break_lock("repository:main", "person-ann") == agent.id
@@ -210,9 +206,7 @@ def test_a_lock_that_ran_out_is_free(octet: Octet) -> None:
 
 
 def test_an_ended_incarnation_takes_and_ends_nothing(octet: Octet) -> None:
-    """An agent that has expired gets no lock, and its late end of turn frees none of its
-    successor's.
-    """
+    """An expired agent gets no lock, and its late end of turn frees none of its successor's."""
     agent = join(octet, session="s")
     octet.agents.expire(agent)
     again = join(octet, session="s")

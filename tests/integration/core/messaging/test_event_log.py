@@ -20,9 +20,7 @@ def trim(octet: Octet, left: int) -> None:
 
 
 def test_from_the_beginning(any_octet: Octet) -> None:
-    """All that there is, then nothing, then what came; what was trimmed before anybody asked is no
-    gap.
-    """
+    """All that exists, then nothing, then what came; entries trimmed before are no gap."""
     assert LogReader(any_octet.store, "0-0").read() == ([], 0)
     publish(any_octet, *range(10))
     trim(any_octet, 4)

@@ -1,6 +1,4 @@
-"""Events on real servers: kept and published in one step, in order, under names that cannot be
-forged.
-"""
+"""Events on real servers: stored and published in one step, in order, under unforgeable names."""
 
 from __future__ import annotations
 
@@ -132,9 +130,7 @@ def test_fields_that_cannot_be(octet: Octet, fields: dict[str, Any]) -> None:
 
 
 def test_fields_too_deep(octet: Octet) -> None:
-    """Fields that are nested beyond what can be written are an error of usage, not of the
-    interpreter.
-    """
+    """Fields nested too deep to write are an error of usage, not of the interpreter."""
     with pytest.raises(UsageError, match="deep"):
         octet.events.publish("note", deep())
 

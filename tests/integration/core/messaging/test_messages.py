@@ -59,9 +59,7 @@ def test_order_and_portions(octet: Octet) -> None:
 
 
 def test_a_large_portion(single_octet: Octet) -> None:
-    """More messages by hand than an inbox takes are given out all the same, some thousands at a
-    time.
-    """
+    """More messages by hand than an inbox takes are given out, some thousands at a time."""
     octet = single_octet
     pipe = octet.store.client.pipeline(transaction=False)
     agent = join(octet)

@@ -447,9 +447,7 @@ def test_texts_come_back_as_given(octet: Octet) -> None:
 
 
 def test_events_carry_long_texts_in_brief(octet: Octet) -> None:
-    """A result of 64 KiB is kept with the task; the bounded log has its beginning, cut at a
-    character.
-    """
+    """A result of 64 KiB stays with the task; the log has its beginning, cut at a character."""
     octet.tasks.add("x")
     task = octet.tasks.claim(join(octet))
     octet.tasks.complete(task.id, task.token, "aü" * MAX_TEXT)

@@ -10,9 +10,7 @@ from octet.client.api import Octet
 def test_an_interrupted_turn_ends_when_the_session_is_idle(
     clients: list[Client], octet: Octet
 ) -> None:
-    """Esc fires no Stop; the idle notification frees the turn's locks, any other notification
-    nothing.
-    """
+    """Esc fires no Stop; the idle notification frees the turn's locks, any other none."""
     one = clients[0]
     one.start()
     one.write("a.py")

@@ -63,9 +63,7 @@ def test_messages_are_delivered_once_as_a_colleagues_words(
 def test_messages_that_do_not_fit_wait_for_the_next_prompt(
     clients: list[Client], octet: Octet
 ) -> None:
-    """Six long messages reach the model whole, in order, over several prompts; none is cut off
-    unseen.
-    """
+    """Six long messages reach the model whole, in order, over several prompts."""
     one = clients[0]
     one.start()
     for number in range(6):

@@ -1,6 +1,4 @@
-"""Work of the killed: kept before their tasks go back, whatever git does; the next to claim is
-told.
-"""
+"""Work of killed agents: kept before their tasks go back, on git failures too; the claimer is told."""
 
 from __future__ import annotations
 

@@ -73,9 +73,7 @@ def test_one_daemon_of_all_has_the_sweep(octet: Octet) -> None:
 
 
 def test_a_daemon_without_the_sweep_buries_its_own_only(octet: Octet) -> None:
-    """Only this daemon can save the work on its machine; others' dead are another daemon's
-    business.
-    """
+    """Only this daemon can save its machine's work; other machines' dead are not its concern."""
     assert octet.agents.acquire_sweeper("two:1:1", 60_000)
     for name, host in (("own", host_id()), ("other", "elsewhere-0")):
         octet.agents.register(Registration(name=name, host=host, lease_ms=1))

@@ -21,9 +21,7 @@ def test_a_successor_takes_up_the_projects_of_a_killed_daemon(
     redis_url: str,
     sleeper: subprocess.Popen[bytes],
 ) -> None:
-    """Nothing is kept only in a daemon's memory: the next one renews leases before any hook has
-    come by.
-    """
+    """The next daemon renews leases before any hook: no state is only in memory."""
     agent = register(octet, sleeper)
     first = Heartbeat(projects)
     first.start()

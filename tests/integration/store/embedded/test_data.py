@@ -107,9 +107,7 @@ def test_program_of_another_environment(only: Only) -> None:
 
 
 def test_cut_off_tail(running: Path) -> None:
-    """A last command that was cut off is dropped, all before it stays, and the file as it was is
-    kept.
-    """
+    """A last command cut off is dropped, all before it stays, and the old file is kept."""
     with connect(None) as client:
         client.set("a", "1")
         client.set("b", "2")

@@ -15,9 +15,7 @@ from octet.store.embedded import backups
 def test_a_restoration_that_is_killed(
     running: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """Killed at any step, the next start has what was there before, or all of the backup, never
-    neither.
-    """
+    """Killed at any step, the next start has the old data or the whole backup, never neither."""
 
     class Killed(BaseException):
         pass

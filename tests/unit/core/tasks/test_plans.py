@@ -1,6 +1,4 @@
-"""Plan files and the pictures of their graph: what is read, what is refused and where, what is
-drawn.
-"""
+"""Plan files and the pictures of their graph: what is read, refused (and where), and drawn."""
 
 from __future__ import annotations
 

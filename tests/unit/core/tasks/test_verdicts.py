@@ -25,9 +25,7 @@ TEXT = st.text(st.characters(exclude_categories=[]), max_size=200)
     ],
 )
 def test_a_finding_as_people_write_it(text: str, finding: Finding) -> None:
-    """File, line, severity and text; the line may be missing. It reads the same when it is written
-    again.
-    """
+    """File, line (optional), severity and text, which read the same when written again."""
     assert Finding.parse(text) == finding
     assert Finding.parse(str(finding)) == finding
 

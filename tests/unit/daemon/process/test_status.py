@@ -20,9 +20,7 @@ def test_a_status_of_another_version_can_be_read() -> None:
 
 
 def test_the_record_names_the_processes_that_run(tmp_path: Path) -> None:
-    """Supervisor first; one that has ended is left out, so that its pid's next owner is not taken
-    for it.
-    """
+    """Supervisor first; an ended one is left out, so that its pid's next owner is not named."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     write_record(tmp_path, Status(pid=os.getpid(), supervisor=child.pid))
     assert [process.pid for process in recorded_processes(tmp_path)] == [child.pid, os.getpid()]
