@@ -1,4 +1,4 @@
-"""Work of killed agents: kept before their tasks go back, on git failures too; the claimer is told."""
+"""Work of killed agents: kept before their tasks go back, even if git fails; claimers are told."""
 
 from __future__ import annotations
 

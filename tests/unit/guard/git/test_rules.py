@@ -337,7 +337,7 @@ def test_a_rebase_in_progress_moves_its_branch(tmp_path: Path) -> None:
 
 
 def test_a_branch_that_cannot_be_read_counts_as_protected(tmp_path: Path) -> None:
-    """In a reftable repository HEAD is no help, and the command is refused rather than let through."""
+    """In a reftable repository HEAD is no help: the command is refused, not let through."""
     project = opt_in(make_repository(tmp_path / "shop"))
     write(project.root / ".git/HEAD", "ref: refs/heads/.invalid\n")
     assert effects_of("git commit -m x", project) == REFUSED
