@@ -27,7 +27,7 @@ Prose that is no task.
 """
 JSON = """{
   "tasks": [
-    {"title": "Add the table", "id": "schema", "paths": ["db/**", "sql/*.sql"], "priority": 10,
+    {"title": "Add the table", "id": "schema", "paths": ["db/**", "sql/*.sql"], "priority": 10, \
      "feature": "Checkout"},
 
     {"title": "Show the form", "after": ["schema"], "needs": ["frontend"], "feature": "Checkout",
