@@ -458,42 +458,6 @@ def test_events_carry_long_texts_in_brief(octet: Octet) -> None:
     told.encode()  # no half character
 
 
-def test_list_and_counts(octet: Octet) -> None:
-    """Tasks in work come first, then the queues in order, then the finished; a limit cuts the list;
-    counts see all.
-    """
-    developer, guardian = join(octet), join(octet, "repository-guardian")
-    merge = merging(octet, guardian, developer, "merging")
-    for title in ("dead", "done", "submitted", "claimed"):
-        octet.tasks.add(title, priority=10, max_attempts=1)
-    octet.tasks.add("low", priority=-1)
-    octet.tasks.add("high", priority=5)
-    for _ in range(4):
-        task = octet.tasks.claim(developer)
-        if task.title == "dead":
-            octet.tasks.fail(task.id, task.token, "x")
-        elif task.title == "done":
-            octet.tasks.complete(task.id, task.token)
-        elif task.title == "submitted":
-            octet.tasks.submit(task.id, task.token, branch="b")
-    titles = [task.title for task in octet.tasks.list()]
-    assert titles == ["claimed", "merging", "submitted", "high", "low", "dead", "done"]
-    assert [task.title for task in octet.tasks.list(limit=3)] == titles[:3]
-    assert [task.title for task in octet.tasks.list("merging")] == [merge.title]
-    counts = {state: count for state, count in octet.tasks.counts().items() if count}
-    assert counts == {
-        "pending": 2,
-        "claimed": 1,
-        "submitted": 1,
-        "merging": 1,
-        "done": 1,
-        "dead": 1,
-    }
-    assert octet.tasks.list(limit=0) == []
-    with pytest.raises(UsageError, match="no state"):
-        octet.tasks.list("nonsense")
-
-
 def test_events_tell_the_story(octet: Octet) -> None:
     """Each step is in the log, in order, with who did it and what for."""
     developer, guardian = join(octet), join(octet, "repository-guardian")
@@ -517,25 +481,3 @@ def test_events_tell_the_story(octet: Octet) -> None:
     assert story[1].fields["token"] < story[3].fields["token"] == merge.token
     assert story[-1].fields["commit"] == "d0ne"
     assert json.dumps([dict(event.fields) for event in story])
-
-
-def test_a_task_read_from_a_spoiled_record() -> None:
-    """Fields that are no numbers or lists fall back to nothing; unknown ones are left out."""
-    spoiled = {
-        "id": "1",
-        "priority": "1e999",
-        "attempts": "nan",
-        "progress": "50%",
-        "labels": "[" * 9999,
-        "paths": '{"a": 1}',
-        "x": "y",
-    }
-    task = Task.from_hash(spoiled)
-    assert (task.priority, task.attempts, task.progress, task.labels, task.paths, task.title) == (
-        0,
-        0,
-        50,
-        (),
-        (),
-        "",
-    )
