@@ -1,3 +1,1 @@
-"""What everything else stands on: errors, text, files, process identity. Imports the standard
-library only.
-"""
+"""What every other package uses: errors, words, text, files, processes. Standard library only."""

@@ -23,9 +23,9 @@ from typing import IO
 
 LOOK_S = 0.5
 _GROUP_END_S = 1.0
-# The watcher waits for the end of a socket that stays silent, and kills the group then. That
-# comes when the process that runs the command closes its side, or is killed. The watcher is no
-# child of the command, whose shell or `make` would wait for it.
+# The watcher waits for the end of a socket that nothing is written to, and kills the group then.
+# The end comes when the process that runs the command closes its side, or is killed. The watcher is
+# no child of the command, whose shell or `make` would wait for it.
 _WATCHED = (
     'exec N<&0 <"$1"; shift; ( { read -r _ <&N; kill -9 0; } </dev/null >/dev/null 2>&1 & ); '
     'exec N<&-; exec "$@"'

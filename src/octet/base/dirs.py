@@ -1,4 +1,4 @@
-"""Where Octet keeps what belongs to a person on a machine: state, cache, sockets, trust records.
+"""Where a person's state on a machine lies: daemon, server, cache, sockets, trust records.
 
 One rule on every system, because `hooks/launch` computes the same in a few lines of `sh`:
 `$OCTET_HOME`, else the XDG base directories, else their defaults under the home directory.
@@ -24,15 +24,15 @@ def state_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """Directory of what can be built again: the virtual environment, bytecode; not created here."""
+    """Directory of the virtual environment and other rebuildable files; not created here."""
     return _base("OCTET_HOME", "cache", "XDG_CACHE_HOME", ".cache")
 
 
 def make_private(directory: Path) -> Path:
-    """Create `directory` with mode 0700 and return it; refuse one that another user owns.
+    """Create `directory` with mode 0700 and return it.
 
     Raises:
-        UsageError: it cannot be made (read-only home, full disk) or belongs to another user.
+        UsageError: it cannot be made (read-only home, full disk), or another user owns it.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -53,13 +53,13 @@ def make_private(directory: Path) -> Path:
 def short_path(path: Path) -> str:
     """The path of a unix socket in a form short enough to connect to.
 
-    A long home directory would pass the limit of `sun_path`; then a link in the temporary directory
-    stands for the socket's directory. The limit counts the name as given, not what it resolves to.
+    A long home directory exceeds the limit of `sun_path`. Then the result leads through a link in
+    the temporary directory, because the limit counts the name as given, not what it resolves to.
     """
     if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
         return str(path)
     links = Path(tempfile.gettempdir()) / f"octet-{os.getuid()}"
-    if links.is_symlink():  # planted: whatever it leads to is not ours to change
+    if links.is_symlink():  # planted: its target is not ours to change
         raise UsageError(
             f"{links} is a link that Octet did not make: remove it, or set OCTET_HOME to a shorter "
             "path"

@@ -1,7 +1,7 @@
-"""Every error that Octet raises on purpose, each with the exit code its command ends with.
+"""Every error that Octet raises on purpose, with the exit code of the command that raised it.
 
 OctetError
-├── Refused                 exit 1: the operation is understood and the answer is no
+├── Refused                 exit 1: the request is valid and the answer is no
 │   ├── NothingToClaim
 │   │   └── NotYourTurn
 │   ├── NothingThere
@@ -17,7 +17,7 @@ OctetError
 │   ├── NotLeading
 │   ├── IllegalTransition
 │   └── NotTrusted
-├── UsageError              exit 2: what was asked for makes no sense
+├── UsageError              exit 2: the request itself is wrong
 │   ├── NotFound
 │   ├── ConfigError
 │   └── NoProject
@@ -30,17 +30,17 @@ from __future__ import annotations
 
 
 class OctetError(Exception):
-    """Root of the tree; `exit_code` is the command line's."""
+    """Root of the tree; a command that raises it ends with `exit_code`."""
 
     exit_code = 1
 
 
 class Refused(OctetError):
-    """The operation is understood and the answer is no."""
+    """The request is valid and the answer is no."""
 
 
 class NothingToClaim(Refused):
-    """No pending task fits this agent; in `offer_ms` (0: never) one kept for another may."""
+    """No pending task fits this agent; one kept for another agent may in `offer_ms` (0: never)."""
 
     def __init__(self, message: str, *, offer_ms: int = 0) -> None:
         self.offer_ms = offer_ms
@@ -48,19 +48,19 @@ class NothingToClaim(Refused):
 
 
 class NotYourTurn(NothingToClaim):
-    """A task waits, and so do other agents, for longer than this one."""
+    """A task waits, but other agents have waited for one longer than this agent."""
 
 
 class NothingThere(Refused):
-    """No item, no value, or not what was waited for before the time was over."""
+    """There is no item or value, or the awaited one did not come in time."""
 
 
 class Stopped(Refused):
-    """A step failed, or as many errors came as stop the work: what follows is not done."""
+    """A step failed, or the error limit was reached: the steps after it are not done."""
 
 
 class CommandFailed(Refused):
-    """A command failed; `killed`: by a signal, which says nothing about what it was run for."""
+    """A command failed; `killed`: by a signal, which says nothing about the item it ran for."""
 
     def __init__(self, message: str, *, killed: bool = False) -> None:
         self.killed = killed
@@ -68,7 +68,7 @@ class CommandFailed(Refused):
 
 
 class LockHeld(Refused):
-    """Another agent holds the resource or a lock that covers it (`by`); `waiting` others wait."""
+    """Another agent holds the resource, or a lock that covers it."""
 
     def __init__(
         self,
@@ -82,14 +82,14 @@ class LockHeld(Refused):
         by: str = "",
         waiting: int = 0,
     ) -> None:
-        self.resource = resource
-        self.holder = holder
-        self.scope = scope
-        self.task = task
-        self.since_ms = since_ms
-        self.ttl_ms = ttl_ms
-        self.by = by or resource
-        self.waiting = waiting
+        self.resource = resource  # as it was asked for
+        self.holder = holder  # the agent that has it
+        self.scope = scope  # when it ends by itself: turn, task, or "" for neither
+        self.task = task  # the holder's task, "" without one
+        self.since_ms = since_ms  # when the holder got it, server time
+        self.ttl_ms = ttl_ms  # the time left of its lease
+        self.by = by or resource  # the lock that covers the resource
+        self.waiting = waiting  # the number of other agents that wait for it
         super().__init__(self._said())
 
     def _said(self) -> str:
@@ -100,14 +100,14 @@ class LockHeld(Refused):
 
 
 class LockAwaited(LockHeld):
-    """The resource is free, but another agent (`holder`, since `since_ms`) has waited longer."""
+    """The resource is free, but `holder` has waited longer for it (since `since_ms`)."""
 
     def _said(self) -> str:
         return f"{self.resource} goes to {self.holder} first, who has waited longer"
 
 
 class Deadlock(Refused):
-    """The wait would be for oneself; `chain` says for what and whom: (resource, agent), …."""
+    """Waiting would close a cycle; `chain` lists its links, each (resource, agent)."""
 
     def __init__(self, agent: str, chain: tuple[tuple[str, str], ...]) -> None:
         self.chain = chain
@@ -119,13 +119,11 @@ class Deadlock(Refused):
 
 
 class StaleToken(Refused):
-    """The claim or lock has passed on: the fencing token shown is not the current one."""
+    """The fencing token shown is not the current one: the claim or lock has a new holder."""
 
 
 class VersionConflict(Refused):
-    """The value has been changed, or deleted (version "0"), since it was read; `version` is its
-    version now.
-    """
+    """The value has changed since it was read; `version` is its version now, "0" when deleted."""
 
     def __init__(self, message: str, version: str) -> None:
         self.version = version
@@ -133,7 +131,7 @@ class VersionConflict(Refused):
 
 
 class WorkMoved(Refused):
-    """The verdict is about another commit than the one that the task is at now (`commit`)."""
+    """The verdict is about another commit than the task's current one, `commit`."""
 
     def __init__(self, task: str, commit: str) -> None:
         self.task = task
@@ -145,12 +143,13 @@ class WorkMoved(Refused):
 
 
 class AgentGone(Refused):
-    """The agent was declared dead and its work given back; register again."""
+    """The agent was declared dead and its work released; it has to register again."""
 
 
 class NotLeading(Refused):
-    """An orchestrator wrote that does not lead: it is on standby, or was replaced; `leader` ("":
-    none) has led for `for_ms`.
+    """An orchestrator that is on standby, or was replaced, tried to write.
+
+    `leader` ("": none) has led for `for_ms`.
     """
 
     def __init__(self, message: str, *, leader: str, epoch: str, for_ms: int) -> None:
@@ -174,7 +173,7 @@ class NotTrusted(Refused):
 
 
 class UsageError(OctetError):
-    """What was asked for makes no sense as asked."""
+    """The request itself is wrong."""
 
     exit_code = 2
 
@@ -202,6 +201,4 @@ class ServerFailed(StoreUnreachable):
 
 
 class StoreSpoiled(StoreUnreachable):
-    """A key of the project holds what Octet did not put there; nothing was done, and the message
-    names the key where it can.
-    """
+    """A key of the project holds foreign data; nothing was done. The message names it if known."""

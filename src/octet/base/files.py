@@ -31,21 +31,20 @@ def read_file(path: Path) -> bytes | None:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
 
 
-def read_text(path: Path, most_bytes: int, advice: str = "") -> str:
-    """A file that a person wrote, as text; `advice` says what to do with one that is longer than
-    `most_bytes`.
+def read_text(path: Path, max_bytes: int, advice: str = "") -> str:
+    """A file that a person wrote, as text; `advice` is for one longer than `max_bytes`.
 
     Raises:
         UsageError: it cannot be read, is no UTF-8, or is too long.
     """
     try:
         with open(path, "rb") as file:
-            data = file.read(most_bytes + 1)
+            data = file.read(max_bytes + 1)
         text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
-    if len(data) > most_bytes:
-        raise UsageError(f"{path} has more than {most_bytes} bytes{advice}")
+    if len(data) > max_bytes:
+        raise UsageError(f"{path} has more than {max_bytes} bytes{advice}")
     return text
 
 

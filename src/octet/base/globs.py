@@ -12,21 +12,21 @@ from fnmatch import fnmatchcase
 
 
 def matches_any(path: str, patterns: Iterable[str]) -> bool:
-    """Whether one of the patterns takes in the path."""
+    """Whether one of the patterns matches the path."""
     return any(matches(path, pattern) for pattern in patterns)
 
 
 def matches(path: str, pattern: str) -> bool:
-    """Whether the pattern takes in the path, or a directory that it lies in."""
+    """Whether the pattern matches the path, or a directory that it lies in."""
     parts, wanted = path.split("/"), pattern.strip("/").split("/")
     if "/" not in pattern.rstrip("/"):
         wanted.insert(0, "**")
-    # Which beginnings of the pattern are used up after each part of the path; as long as the
-    # pattern, so nothing backtracks.
-    alive = _skip({0}, wanted)
+    # The positions in the pattern that can be reached after each part of the path. There are no
+    # more than the pattern has parts, so nothing backtracks.
+    reached = _skip({0}, wanted)
     for part in parts:
-        alive = _skip({step for at in alive for step in _steps(at, part, wanted)}, wanted)
-        if len(wanted) in alive:
+        reached = _skip({step for at in reached for step in _steps(at, part, wanted)}, wanted)
+        if len(wanted) in reached:
             return True
     return False
 
@@ -39,10 +39,10 @@ def _steps(at: int, part: str, wanted: list[str]) -> tuple[int, ...]:
     return (at + 1,) if fnmatchcase(part, wanted[at]) else ()
 
 
-def _skip(alive: set[int], wanted: list[str]) -> set[int]:
+def _skip(reached: set[int], wanted: list[str]) -> set[int]:
     """`**` also stands for no directory at all, except at the end."""
-    found = set(alive)
-    for at in sorted(alive):
+    found = set(reached)
+    for at in sorted(reached):
         while at < len(wanted) - 1 and wanted[at] == "**":
             at += 1
             found.add(at)

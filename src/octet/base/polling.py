@@ -1,4 +1,4 @@
-"""Waiting for what cannot be waited for otherwise: another process's end, a file's appearance."""
+"""Waiting by looking again and again, where there is no event to wait for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ POLL_S = 0.02
 
 
 def poll_until(holds: Callable[[], bool], within_s: float, every_s: float = POLL_S) -> bool:
-    """Look until a condition holds; false when the time is over before it does."""
+    """Look until the condition holds; false when the time runs out first."""
     deadline = time.monotonic() + within_s
     while not holds():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""A process's identity: host, pid and start time. A pid alone is reused, all three never.
+"""A process's identity: host, pid and start time. A pid alone is reused; the three together never.
 
 me = identify(os.getpid())
 str(me)                                  # "vm-1f0c2a9b:4242:88213"
@@ -25,8 +25,8 @@ _PS_TIMEOUT_S = 5.0
 class ProcessIdentity:
     """One process on one boot of one machine.
 
-    `start` is in clock ticks since boot on Linux and in seconds since 1970 elsewhere; it is
-    compared, never reckoned with.
+    `start` is in clock ticks since boot on Linux and in seconds since 1970 elsewhere; it serves
+    for comparison only.
     """
 
     host: str
@@ -61,13 +61,13 @@ def host_id() -> str:
 
 
 def identify(pid: int) -> ProcessIdentity | None:
-    """Identity of the running process `pid`; None when there is none, or only its zombie."""
+    """Identity of the running process `pid`; None when there is none, or a zombie."""
     stat = _stat(pid)
     return None if stat is None else ProcessIdentity(host_id(), pid, stat.start)
 
 
 def is_alive(identity: ProcessIdentity) -> bool:
-    """Whether that very process runs. Another host's counts as alive: only its lease can tell."""
+    """Whether that very process runs. One of another host counts as alive: its lease decides."""
     if identity.host != host_id():
         return True
     stat = _stat(identity.pid)
@@ -126,8 +126,8 @@ def _boot_and_namespace() -> str:
             return boot + str(Path("/proc/self/ns/pid").readlink())
         except OSError:
             return ""
-    # Not kern.boottime: macOS moves it whenever the clock is set, and the agents of one boot would
-    # be of two hosts.
+    # Not kern.boottime: macOS moves it when the clock is set, and the agents of one boot would get
+    # two hosts.
     return _run(["sysctl", "-n", "kern.bootsessionuuid"]) or _run(["sysctl", "-n", "kern.boottime"])
 
 

@@ -1,7 +1,6 @@
-"""All processes of something: those whose environment, command line or directory names its mark.
+"""Processes that belong together: their environment, command line or directory names one mark.
 
-A mark is a directory of its own, or a text put into the environment, which whatever is started
-inherits.
+A mark is a directory, or a text in the environment, which child processes inherit.
 """
 
 from __future__ import annotations
@@ -20,14 +19,15 @@ SETTLE_S = 10.0
 
 
 def processes_of(mark: Path | str) -> dict[int, str]:
-    """Pid → command line of each running process that names the mark, without the one that asks."""
+    """Pid → command line of each running process that names the mark, without this process."""
     find = _from_proc if Path("/proc/self/environ").exists() else _from_ps
     return {pid: command for pid, command in find(os.fsencode(mark)) if pid != os.getpid()}
 
 
 def kill_all(mark: Path | str) -> None:
-    """SIGKILL to every process that names the mark until none is left: a demo's daemon is two that
-    start each other anew.
+    """SIGKILL every process that names the mark until none is left.
+
+    Once is not enough: the two processes of a daemon restart each other.
     """
 
     def are_gone() -> bool:

@@ -1,18 +1,16 @@
-"""Text from elsewhere (another agent, a task's title, a file name) made fit for one line of a
-terminal or a model's context.
-"""
+"""Foreign text (another agent's, a task's title, a file name) made safe for terminals and models."""
 
 from __future__ import annotations
 
 import re
 
-# What a terminal takes for a command: escape sequences whole, so that no half of one stays as text.
+# Escape sequences, matched whole, so that no half of one stays as text.
 _ESCAPE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[]PX^_][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)?|\x1b[ "
     r"-/]*[0-~]?|\x9b[0-?]*[ -/]*[@-~]"
 )
 _LINE_END = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-# Printable by the book, but invisible: fillers, joiners, variation selectors. They can carry
+# Fillers, joiners and variation selectors: printable by definition, and invisible. They can carry
 # text that only a model reads.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
@@ -25,14 +23,14 @@ _TABS = str.maketrans("\t", " ")
 LINE_WIDTH = 400
 
 
-def plain(text: str, most: int = 200) -> str:
-    """`text` on one line of `most` characters at most, without control, format and bidi ones."""
-    shown = "".join(c if c.isprintable() else " " for c in text[:most])
-    return shown if len(text) <= most else shown[: most - 1] + "…"
+def plain(text: str, max_chars: int = 200) -> str:
+    """`text` on one line, cut to `max_chars`; control, format and bidi characters become blanks."""
+    shown = "".join(c if c.isprintable() else " " for c in text[:max_chars])
+    return shown if len(text) <= max_chars else shown[: max_chars - 1] + "…"
 
 
 def age(since_ms: int, now_ms: int) -> str:
-    """How long ago, for people: 5 s, 3 min, 2 h, 4 d; empty for never."""
+    """The time since then, for people: 5 s, 3 min, 2 h, 4 d; empty for never."""
     if not since_ms:
         return ""
     return duration((now_ms - since_ms) / 1000)
@@ -46,24 +44,24 @@ def duration(seconds: float) -> str:
     return f"{int(max(0.0, seconds))} s"
 
 
-def quoted(text: str, most: int) -> str:
-    """`text` as lines that each begin with `>`, without control, formatting and unseen characters;
-    `most` characters in all.
+def quoted(text: str, max_chars: int) -> str:
+    """`text` as lines that each begin with `>`, without control, format and invisible characters.
 
-    No line of it can be taken for one of what is around it, and no tag for one of the client's: `<`
-    before a name is `OPENING`. The result has at most twice as many characters as `text` has bytes;
-    what was cut off shows in a last line `> …`.
+    No line of it can be mistaken for a line around it, and no tag for one of the client's: `<`
+    before a name becomes `OPENING`. The result has at most `max_chars` characters, and at most
+    twice as many as `text` has bytes; a last line `> …` marks a cut.
     """
-    lines = _LINE_END.sub("\n", _ESCAPE.sub("", text[: 4 * most])).translate(_TABS).split("\n")
+    start = text[: 4 * max_chars]
+    lines = _LINE_END.sub("\n", _ESCAPE.sub("", start)).translate(_TABS).split("\n")
     shown: list[str] = []
-    left = most - len(CUT) - 1
+    left = max_chars - len(CUT) - 1
     for line in _wrapped(lines):
         clean = f"> {_harmless(line)}".rstrip()
         if left < len(clean) + 1:
             return "\n".join([*shown, CUT])
         left -= len(clean) + 1
         shown.append(clean)
-    return "\n".join([*shown, CUT] if len(text) > 4 * most else shown)
+    return "\n".join([*shown, CUT] if len(text) > len(start) else shown)
 
 
 def _harmless(line: str) -> str:
