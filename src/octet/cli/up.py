@@ -26,7 +26,7 @@ from octet.crew.control import exclusive
 from octet.crew.down import EndedCrew, end_crew
 from octet.crew.record import GIVEN_UP, TMUX, CrewDirectory, CrewReport, MemberReport, agents_of
 from octet.crew.up import CrewRequest, PreparedCrew, StartedCrew, prepare, shown_command, start
-from octet.project.config import MOST_DEVELOPERS
+from octet.project.config import MAX_DEVELOPERS
 
 MOST_HEADLINE = 120
 
@@ -34,7 +34,7 @@ MOST_HEADLINE = 120
 @click.command("up")
 @click.option(
     "--developers",
-    type=click.IntRange(1, MOST_DEVELOPERS),
+    type=click.IntRange(1, MAX_DEVELOPERS),
     help="Number of developers; default: [crew] in octet.toml, else 2.",
 )
 @click.option(

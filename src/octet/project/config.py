@@ -1,11 +1,11 @@
 """`.claude/octet.toml`: what a repository says about Octet, read into a frozen `Config`.
 
     config = load(Path("/home/ann/shop"))
-    config.protected     # ("main", "master")
-    dangerous(config)    # {"redis.url": "", "test.command": "pytest -q", "worktree.setup": ""}
+    config.protected            # ("main", "master")
+    dangerous(config)           # {"redis.url": "", "test.command": "pytest -q", …}
 
-An unknown key is an error and not a shrug: `on_store_dwon = "deny"` that is silently ignored would
-be a guard that is silently off.
+An unknown key is an error: if `on_store_dwon = "deny"` were ignored, the guard would be off and
+say nothing.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from octet.base.vocabulary import GATES, MERGE, PROJECT_NAME, REMOTE_NAME, REVIE
 
 FILE = Path(".claude") / "octet.toml"
 
-MOST_BATCH = 64
-# The store counts no further exactly.
-MOST_TOKENS = 10**15
-MOST_QUIET_S = 24 * 3600
-MOST_WITHOUT_COMMIT = 100
-MOST_DEVELOPERS = 16
+MAX_BATCH = 64
+# The store does not count exactly beyond this.
+MAX_TOKENS = 10**15
+MAX_QUIET_S = 24 * 3600
+MAX_WITHOUT_COMMIT = 100
+MAX_DEVELOPERS = 16
 PORT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
-MOST_PORTS = 20
+MAX_PORTS = 20
 
 OnStoreDown = Literal["deny", "allow", "ask"]
 LockMode = Literal["enforce", "warn", "off"]
@@ -39,57 +39,60 @@ MergeStrategy = Literal["merge", "squash", "rebase"]
 
 @dataclass(frozen=True)
 class Config:
-    """One repository's settings.
+    """One repository's settings. Commands are lines for `sh -c`; an empty one means none."""
 
-    `protected` and `lock_ignore` hold glob patterns: of branch names, and of repository-relative
-    paths. An empty `redis_url` means the embedded server. `worktree_directory` is relative to the
-    repository's root, or absolute; `worktree_ports` names variables that each worktree gets a port
-    of its own for. Commands are for `sh -c`; empty means none.
-
-    `gates` are what submitted work passes, in order, merge the last; `security_labels` and
-    `security_paths` (glob patterns) call for the security gate beside them. `merge_batch` is how
-    many tasks are tested together at most; an empty `merge_remote` means none. `budget_task_tokens`
-    and `budget_day_tokens` pause the crew when so many tokens were used for a task or on a day; 0
-    means no limit.
-
-    `crew_loop`: an agent with a role is handed its next task when its turn ends. `crew_quiet_s` is
-    how long it leaves a person who has just talked with it alone, in seconds; after
-    `crew_most_without_commit` tasks in a row that came to no commit it is parked. `crew_roles` are
-    those that `octet up` starts a session for (without any: those that the gates call for);
-    `crew_developers` how many of that role.
-    """
-
+    # The name in every key of the store.
     project: str
+    # Globs of the branches that only a merge moves.
     protected: tuple[str, ...] = ("main", "master")
+    # The guard's answer when the store cannot be asked.
     on_store_down: OnStoreDown = "deny"
+    # The store; empty: the embedded server.
     redis_url: str = ""
+    # Whether a write takes a lock on its path.
     lock_paths: LockMode = "enforce"
+    # Globs of repository-relative paths that take none.
     lock_ignore: tuple[str, ...] = ()
+    # The command of the test gate.
     test_command: str = ""
+    # The command that prepares a new worktree.
     worktree_setup: str = ""
+    # Where worktrees lie: absolute, or relative to the root.
     worktree_directory: str = ".claude/worktrees"
+    # Variables for which each worktree gets a port of its own.
     worktree_ports: tuple[str, ...] = ()
+    # The gates that submitted work passes, in order, merge the last.
     gates: tuple[str, ...] = (REVIEW, TEST, MERGE)
+    # Labels, and globs of touched paths, that add the security gate.
     security_labels: tuple[str, ...] = ("security",)
     security_paths: tuple[str, ...] = ()
+    # How a task's commits get onto the branch.
     merge_strategy: MergeStrategy = "merge"
+    # The largest number of tasks tested together.
     merge_batch: int = 8
+    # The remote that protected branches are fetched from and pushed to; empty: none.
     merge_remote: str = ""
+    # Tokens used for one task, or on one day, at which the crew is paused; 0: no limit.
     budget_task_tokens: int = 0
     budget_day_tokens: int = 0
+    # Whether an agent with a role is handed its next task when its turn ends.
     crew_loop: bool = True
+    # After a person has talked with an agent, the time in which it starts nothing new.
     crew_quiet_s: int = 120
-    crew_most_without_commit: int = 3
+    # The number of tasks in a row without a commit after which an agent is parked.
+    crew_max_without_commit: int = 3
+    # The roles for which `octet up` starts a session; empty: those that the gates need.
     crew_roles: tuple[str, ...] = ()
+    # The number of developers among them.
     crew_developers: int = 2
 
 
 def load(root: Path) -> Config:
-    """Read `root`'s settings.
+    """Read the settings of the repository at `root`.
 
     Raises:
-        ConfigError: the file cannot be read, or says something that Octet does not know; one line
-            with file, line and key.
+        ConfigError: the file cannot be read, or has an unknown key or value; one line with file,
+            line and key.
     """
     path = root / FILE
     try:
@@ -102,7 +105,7 @@ def load(root: Path) -> Config:
 
 
 def parse(text: str, path: Path) -> Config:
-    """Settings from TOML text; `path` is only named in errors.
+    """Settings from TOML text; `path` is for error messages.
 
     Raises:
         ConfigError: not TOML, an unknown key, or a value of the wrong kind.
@@ -135,9 +138,7 @@ def parse(text: str, path: Path) -> Config:
 
 
 def dangerous(config: Config) -> dict[str, str]:
-    """The settings that let a repository act on this machine: what it runs and where it connects.
-    Setting name → value, "" when unset.
-    """
+    """The settings by which a repository runs commands or connects: name → value, "" when unset."""
     return {
         "redis.url": config.redis_url,
         "test.command": config.test_command,
@@ -146,11 +147,11 @@ def dangerous(config: Config) -> dict[str, str]:
 
 
 def fresh_text(directory: str) -> str:
-    """Text of a new `octet.toml` for a repository in a directory of this name; the project's name
-    gets six random hex digits.
+    """Text of a new `octet.toml` for a repository in a directory of this name.
+
+    The project's name ends with six random hex digits: two people's clones named "app" must not
+    share tasks on one server.
     """
-    # Two clones named "app" of two different people must not share tasks on one server: hence the
-    # random part.
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", directory).strip("-._")[:57].rstrip("-._") or "project"
     return _TEMPLATE.format(project=f"{slug}-{os.urandom(3).hex()}")
 
@@ -195,12 +196,12 @@ def _texts(value: Any) -> tuple[str, ...]:
 def _ports(value: Any) -> tuple[str, ...]:
     names = _texts(value)
     if (
-        len(names) > MOST_PORTS
+        len(names) > MAX_PORTS
         or len(set(names)) < len(names)
         or not all(map(PORT_NAME.fullmatch, names))
     ):
         raise ValueError(
-            f'must be at most {MOST_PORTS} different names of variables such as ["PORT", "DB_PORT"]'
+            f'must be at most {MAX_PORTS} different names of variables such as ["PORT", "DB_PORT"]'
         )
     return names
 
@@ -212,10 +213,10 @@ def _gates(value: Any) -> tuple[str, ...]:
     return gates
 
 
-def _number(least: int, most: int) -> Callable[[Any], int]:
+def _number(minimum: int, maximum: int) -> Callable[[Any], int]:
     def read(value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise ValueError(f"must be a number from {least} to {most}")
+        if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
+            raise ValueError(f"must be a number from {minimum} to {maximum}")
         return value
 
     return read
@@ -235,8 +236,8 @@ def _roles(value: Any) -> tuple[str, ...]:
 
 
 def _tokens(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_TOKENS:
-        raise ValueError(f"must be a number of tokens from 0 (no limit) to {MOST_TOKENS}")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_TOKENS:
+        raise ValueError(f"must be a number of tokens from 0 (no limit) to {MAX_TOKENS}")
     return value
 
 
@@ -270,17 +271,15 @@ _SETTINGS: Mapping[str, _Setting] = {
     "gates.security_labels": _Setting("security_labels", _texts),
     "gates.security_paths": _Setting("security_paths", _texts),
     "merge.strategy": _Setting("merge_strategy", _choice(get_args(MergeStrategy))),
-    "merge.batch": _Setting("merge_batch", _number(1, MOST_BATCH)),
+    "merge.batch": _Setting("merge_batch", _number(1, MAX_BATCH)),
     "merge.remote": _Setting("merge_remote", _remote),
     "budget.task_tokens": _Setting("budget_task_tokens", _tokens),
     "budget.day_tokens": _Setting("budget_day_tokens", _tokens),
     "crew.loop": _Setting("crew_loop", _flag),
-    "crew.quiet_s": _Setting("crew_quiet_s", _number(0, MOST_QUIET_S)),
-    "crew.most_without_commit": _Setting(
-        "crew_most_without_commit", _number(1, MOST_WITHOUT_COMMIT)
-    ),
+    "crew.quiet_s": _Setting("crew_quiet_s", _number(0, MAX_QUIET_S)),
+    "crew.most_without_commit": _Setting("crew_max_without_commit", _number(1, MAX_WITHOUT_COMMIT)),
     "crew.roles": _Setting("crew_roles", _roles),
-    "crew.developers": _Setting("crew_developers", _number(1, MOST_DEVELOPERS)),
+    "crew.developers": _Setting("crew_developers", _number(1, MAX_DEVELOPERS)),
 }
 _TABLES = frozenset(name.split(".")[0] for name in _SETTINGS if "." in name)
 
@@ -296,9 +295,7 @@ def _flatten(document: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _where(path: Path, text: str, name: str) -> str:
-    """`file:line` of a key, or the file alone where the key is written in a way this simple search
-    does not follow.
-    """
+    """`file:line` of a key, or the file alone where this simple search does not find the key."""
     table, _, key = name.rpartition(".")
     current = ""
     for number, line in enumerate(text.splitlines(), 1):
@@ -314,7 +311,7 @@ def _where(path: Path, text: str, name: str) -> str:
 
 
 def _suggestion(name: str) -> str:
-    import difflib  # only a typing mistake pays for it
+    import difflib  # only for a typing mistake: it is slow to import
 
     last = {known.rpartition(".")[2]: known for known in _SETTINGS} | {
         table: f"[{table}]" for table in _TABLES
@@ -382,12 +379,16 @@ on_store_down = "deny"
 # remote = "origin"                  # where the protected branch is fetched from and pushed to
 
 # [budget]
-# task_tokens = 5_000_000            # cached ones too; beyond it the task's holder is paused
-# day_tokens = 100_000_000           # then all pause until 0:00 UTC or `octet agent resume --all`
+# task_tokens = 5_000_000            # of all kinds, cached ones too: whoever holds a task that \
+used so many is paused
+# day_tokens = 100_000_000           # the whole crew is paused until tomorrow (UTC), or \
+`octet agent resume --all`
 
 # [crew]
-# loop = true                        # an agent with a role gets its next task when its turn ends
-# quiet_s = 120                      # how long it starts nothing new after a person's prompt
+# loop = true                        # an agent with a role is handed its next task when its turn \
+ends
+# quiet_s = 120                      # after a person has talked with it, it starts nothing new \
+for so long
 # most_without_commit = 3            # after so many tasks in a row without a commit it is parked
 # developers = 2                     # how many `octet up` starts, 1 to 16
 # roles = ["orchestrator", "developer", "code-sentinel", "test-orchestrator", "repository-guardian"]

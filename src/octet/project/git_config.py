@@ -1,4 +1,4 @@
-"""Git's configuration files, read by hand: sections without a subsection; includes are skipped.
+"""Git's configuration files, read by hand: sections without a subsection, and no includes.
 
 section(Path.home() / ".gitconfig", "alias")      # {"ci": "commit", "pub": "!git push origin HEAD"}
 """
@@ -14,9 +14,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "b": "\b"}
 
 
 def section(path: Path, name: str) -> dict[str, str]:
-    """Keys (in lower case) and last values of the section `name`, which has no subsection. {} when
-    there is no such file.
-    """
+    """Keys (in lower case) and last values of the section `name`; {} when there is no such file."""
     found: dict[str, str] = {}
     current = ""
     for line in _logical_lines(path):
@@ -32,7 +30,7 @@ def section(path: Path, name: str) -> dict[str, str]:
 
 def _logical_lines(path: Path) -> list[str]:
     try:
-        if not path.is_file():  # a FIFO in its place would hold us for ever
+        if not path.is_file():  # a FIFO in its place would block us for ever
             return []
         with path.open("rb") as file:
             text = file.read(_SIZE_LIMIT).decode("utf-8", "surrogateescape")
@@ -42,7 +40,7 @@ def _logical_lines(path: Path) -> list[str]:
 
 
 def _value(written: str) -> str:
-    """A value as git reads it: without quotes, escapes and any comment outside of quotes."""
+    """A value as git reads it: without quotes, escapes and a comment outside of quotes."""
     parts: list[str] = []
     quoted = False
     characters = iter(written.strip())

@@ -1,13 +1,12 @@
-"""The repository that a path belongs to, its worktrees, and whether it uses Octet. Reads `.git` by
-hand: no git process.
+"""The repository that a path belongs to, its worktrees, and whether it uses Octet.
 
-    # The main checkout, also from inside a linked worktree; None: not opted in.
-    root = find_root(Path.cwd())
-    project = load_project(root)        # Project(name, root, config)
-    find_worktree(root / "src/a.py")    # Worktree(path, name, git_dir, common_dir, is_main)
-    repository_path(project, root / ".claude/worktrees/dev-1/src/a.py")    # "src/a.py"
+    root = find_root(Path.cwd())      # the main checkout, also of a linked worktree; None: no Octet
+    project = load_project(root)      # Project(name, root, config, …)
+    find_worktree(root / "src/a.py")  # Worktree(path, name, git_dir, common_dir, is_main)
+    repository_path(project, root / ".claude/worktrees/dev-1/src/a.py")     # "src/a.py"
 
-All paths are real paths: symbolic links resolved, also above a tail that does not exist.
+Reads `.git` by hand, without a git process. All paths are real paths: symbolic links resolved, also
+above a tail that does not exist.
 """
 
 from __future__ import annotations
@@ -22,10 +21,11 @@ from octet.project import config as settings
 from octet.project import git_config
 from octet.project.config import Config
 
-# What Linux takes; nothing longer can be opened, and resolving it component by component would cost
-# as much as its length.
+# The limit of Linux. Nothing longer can be opened, and resolving it would cost time for each part.
 PATH_LIMIT = 4096
 _SMALL_FILE = 1 << 16
+# The placeholder that a reftable repository keeps in HEAD.
+_REFTABLE_HEAD = "ref: refs/heads/.invalid"
 _PACKED_REFS = 1 << 24
 
 
@@ -50,11 +50,10 @@ class Worktree:
 
 @dataclass(frozen=True)
 class Project:
-    """A repository that opted in. `root` is the main checkout; `common_dir` its git directory, None
-    without git.
+    """A repository that opted in.
 
-    `ignores_case`: its files lie where `SRC/A.py` is `src/a.py`, as git found when the repository
-    was made (core.ignorecase).
+    `root` is the main checkout, `common_dir` its git directory, None without git. `ignores_case`:
+    on its file system `SRC/A.py` is `src/a.py`, as git found out at `git init` (core.ignorecase).
     """
 
     name: str
@@ -65,11 +64,10 @@ class Project:
 
 
 def find_root(start: str | Path) -> Path | None:
-    """The main checkout with a `.claude/octet.toml` that `start` lies in, directly or through a
-    linked worktree; None: there is none.
+    """The main checkout with a `.claude/octet.toml` around `start`; None when there is none.
 
-    A repository inside another one (a submodule, a clone) that has not opted in belongs to the
-    outer project's tree.
+    From a linked worktree it is that of its repository. A repository inside another one (a
+    submodule, a clone) that has not opted in belongs to the outer project's tree.
 
     Raises:
         UnusablePath: no file can have that path.
@@ -77,8 +75,8 @@ def find_root(start: str | Path) -> Path | None:
     for directory in _upward(real_path(start)):
         worktree = _worktree_at(directory)
         if worktree and not worktree.is_main and (main := main_checkout(worktree)):
-            # The copy of octet.toml in a linked worktree is that branch's; the repository's word is
-            # in its main checkout.
+            # The copy of octet.toml in a linked worktree belongs to its branch; the main checkout's
+            # counts for the repository.
             if _opted_in(main):
                 return main
         elif _opted_in(directory):
@@ -113,8 +111,9 @@ def common_dir_of(root: Path) -> Path | None:
 
 
 def find_worktree(path: str | Path) -> Worktree | None:
-    """The innermost checkout that `path` lies in, of whatever repository; None outside of git or in
-    a bare repository.
+    """The innermost checkout of any repository around `path`.
+
+    None outside of git, or in a bare repository.
 
     Raises:
         UnusablePath: no file can have that path.
@@ -126,8 +125,9 @@ def find_worktree(path: str | Path) -> Worktree | None:
 
 
 def worktree_of_git_dir(git_dir: Path) -> Worktree | None:
-    """The checkout of a git directory (a real path), as `--git-dir` names it; None when that is
-    none. `path` is where git last saw it, for a main checkout a guess: the parent.
+    """The checkout of a git directory (a real path, as in `--git-dir`); None when it is none.
+
+    Its `path` is where git last saw it; for a main checkout a guess: the parent.
     """
     # Only a linked worktree has `commondir`; a submodule or a separate git directory is a
     # repository of its own.
@@ -141,9 +141,7 @@ def worktree_of_git_dir(git_dir: Path) -> Worktree | None:
 
 
 def worktrees_of(common_dir: Path) -> Iterator[Worktree]:
-    """The checkouts of the repository whose shared git directory this is, as its files name them;
-    one whose directory is gone as well.
-    """
+    """The checkouts of a repository, from its shared git directory; also those that are gone."""
     if _is_git_dir(common_dir):
         yield Worktree(common_dir.parent, "", common_dir, common_dir, True)
     for git_dir in _list(common_dir / "worktrees"):
@@ -152,7 +150,7 @@ def worktrees_of(common_dir: Path) -> Iterator[Worktree]:
 
 
 def main_checkout(worktree: Worktree) -> Path | None:
-    """The main checkout's directory of a worktree's repository; None when that is bare."""
+    """The directory of the main checkout of a worktree's repository; None when it is bare."""
     if worktree.is_main:
         return worktree.path
     common = worktree.common_dir
@@ -167,15 +165,13 @@ def main_checkout(worktree: Worktree) -> Path | None:
 
 
 def current_branch(worktree: Worktree) -> str | None:
-    """The branch that a commit in this worktree moves; "" when none is (detached), None when HEAD
-    cannot be read by hand.
+    """The branch that a commit in this worktree moves; "" when HEAD is detached.
 
-    In the middle of a rebase HEAD is detached, and the branch is the one being rebased.
+    None when HEAD cannot be read by hand. During a rebase, when HEAD is detached, the branch is the
+    one being rebased.
     """
     head = _head(worktree.git_dir)
-    if (
-        head is None or head == "ref: refs/heads/.invalid"
-    ):  # the placeholder that a reftable repository keeps there
+    if head in (None, _REFTABLE_HEAD):
         return None
     if head.startswith("ref: "):
         return head.removeprefix("ref: ").strip().removeprefix("refs/heads/")
@@ -186,9 +182,7 @@ def current_branch(worktree: Worktree) -> str | None:
 
 
 def branch_exists(worktree: Worktree, name: str) -> bool:
-    """Whether a local branch or a remote's branch of that name is known, so that `git checkout
-    NAME` would switch to it.
-    """
+    """Whether `git checkout NAME` would switch to a local branch or to a remote's."""
     common = worktree.common_dir
     if _is_file(common / "refs" / "heads" / name):
         return True
@@ -203,12 +197,11 @@ def branch_exists(worktree: Worktree, name: str) -> bool:
 
 
 def repository_path(project: Project, path: str | Path) -> str:
-    """`path` relative to the checkout it lies in, with slashes: the same for a file in the main
-    checkout and in a linked worktree.
+    """`path` relative to its checkout, with slashes: the same in every worktree.
 
     Raises:
         UnusablePath: no file can have that path.
-        NoProject: it lies in no checkout of this project.
+        NoProject: it is in no checkout of this project.
     """
     real = real_path(path)
     checkout = checkout_of(project, real)
@@ -220,9 +213,9 @@ def repository_path(project: Project, path: str | Path) -> str:
 
 
 def checkout_of(project: Project, real: Path) -> Worktree | Path | None:
-    """Where a real path lies: a linked `Worktree` of the project, its root, or None: outside.
+    """The checkout around a real path: a linked `Worktree`, the project's root, or None.
 
-    What lies in another repository inside the root (a submodule) counts as the root's.
+    Another repository inside the root (a submodule) counts as part of the root.
     """
     for directory in _upward(real):
         if directory == project.root:
@@ -234,7 +227,7 @@ def checkout_of(project: Project, real: Path) -> Worktree | Path | None:
 
 
 def real_path(path: str | Path) -> Path:
-    """The absolute real path, symbolic links resolved; the tail need not exist.
+    """The absolute path with symbolic links resolved; its tail need not exist.
 
     Raises:
         UnusablePath: no file can have that path.
@@ -253,9 +246,8 @@ def real_path(path: str | Path) -> Path:
 
 
 def is_within(path: Path, directory: Path) -> bool:
-    """Whether a real path is a real directory or lies in it; without the two thousand objects that
-    `parents` makes of a deep path.
-    """
+    """Whether a real path is a real directory or lies in it."""
+    # Not by `path.parents`, which makes two thousand objects of a deep path.
     return path == directory or str(path).startswith(f"{str(directory).rstrip('/')}/")
 
 
@@ -287,7 +279,7 @@ def _worktree_at(directory: Path) -> Worktree | None:
     try:
         entry.lstat()
     except (OSError, ValueError):
-        return None  # the one look that most directories on the way up cost
+        return None  # the only cost of most directories on the way up
     if _is_git_dir(entry):
         git_dir = Path(os.path.realpath(entry))
         return Worktree(directory, "", git_dir, git_dir, True)
@@ -318,19 +310,15 @@ def _names_branch(ref: str, name: str) -> bool:
 
 
 def _read_small(path: Path, limit: int = _SMALL_FILE) -> str | None:
-    """Text of a regular file without its last line end; None when there is no such file or it
-    cannot be read.
-    """
+    """A regular file's text without its last line end; None when it is missing or unreadable."""
     try:
-        if not path.is_file():  # a FIFO in its place would hold us for ever
+        if not path.is_file():  # a FIFO in its place would block us for ever
             return None
         with path.open("rb") as file:
             text = os.fsdecode(file.read(limit)).rstrip("\r\n")
-        return (
-            None if "\0" in text else text
-        )  # git's small files are lines of text, and mostly paths
     except (OSError, ValueError):
         return None
+    return None if "\0" in text else text  # git's small files are lines of text, mostly paths
 
 
 def _is_file(path: Path) -> bool:

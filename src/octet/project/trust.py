@@ -1,14 +1,13 @@
-"""This machine's approval of a repository: what `octet init` records and `hooks/launch` looks for,
-like `direnv allow`.
+"""This machine's approval of a repository, like `direnv allow`: made by `octet init`, looked up by
+`hooks/launch`.
 
-    approve(project)                         # the person's word, kept as trust/<root>/octet.json
+    approve(project)                        # writes trust/<root>/octet.json in the state directory
     trust = check(project)
-    trust.approved                           # False: Octet does nothing in this repository
-    trust.store_refusal                      # "" or why the store must not be connected to
-    trust.command_refusal("test.command")    # "" or why that command must not run
+    trust.approved                          # False: Octet does nothing in this repository
+    trust.store_refusal                     # why the store must not be connected to, or ""
+    trust.command_refusal("test.command")   # why that command must not run, or ""
 
-A cloned or pulled repository can change its settings at will; what it cannot change is the hash of
-those that a person approved.
+A cloned or pulled repository can change its settings, but not the hashes of the approved ones.
 """
 
 from __future__ import annotations
@@ -37,18 +36,18 @@ _LABELS = {
 
 @dataclass(frozen=True)
 class Trust:
-    """What a person approved here. `changed` names the dangerous settings that differ from it."""
+    """A person's approval. `changed` names the dangerous settings that were changed since."""
 
     approved: bool
     changed: tuple[str, ...] = ()
 
     @property
     def store_refusal(self) -> str:
-        """Why the repository's server must not be connected to; "" when it may."""
+        """The reason not to connect to the repository's server; "" when there is none."""
         return self.command_refusal("redis.url")
 
     def command_refusal(self, setting: str) -> str:
-        """Why this dangerous setting must not be acted on; "" when it may."""
+        """The reason not to act on this dangerous setting; "" when there is none."""
         if not self.approved:
             return "this machine has not approved the repository: run `octet init`"
         if setting in self.changed:
@@ -60,13 +59,12 @@ class Trust:
 
 
 def record_path(root: Path) -> Path:
-    """Where the approval of the repository at the absolute path `root` lies."""
+    """The approval's file, of the repository at the absolute path `root`."""
     return _top() / root.relative_to(root.anchor) / RECORD
 
 
 def approve(project: Project) -> Path:
-    """Record that the person of this machine accepts the project's settings as they are now; the
-    record's path.
+    """Record that the person approves the project's present settings; the record's path.
 
     Raises:
         UsageError: the record cannot be written.
@@ -88,7 +86,7 @@ def approve(project: Project) -> Path:
 
 
 def revoke(root: Path) -> bool:
-    """Withdraw the approval and remove the directories it leaves empty; whether there was one.
+    """Withdraw the approval, and remove directories left empty; whether there was one.
 
     Raises:
         UsageError: the record cannot be removed.
@@ -105,9 +103,7 @@ def revoke(root: Path) -> bool:
 
 
 def check(project: Project) -> Trust:
-    """What of the project is approved on this machine, now. A record that cannot be read approves
-    no dangerous setting.
-    """
+    """The project's approval on this machine. An unreadable record approves no dangerous setting."""
     path = record_path(project.root)
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
@@ -141,7 +137,7 @@ def _remove_empty(directory: Path) -> None:
         try:
             directory.rmdir()
         except OSError:
-            return  # another repository's record lies below, or another process was quicker
+            return  # it holds another repository's record, or another process was faster
         directory = directory.parent
 
 

@@ -26,7 +26,7 @@ def test_a_project_name_is_enough() -> None:
         (),
     )
     assert (read.merge_strategy, read.merge_batch, read.merge_remote) == ("merge", 8, "")
-    assert (read.crew_loop, read.crew_quiet_s, read.crew_most_without_commit) == (True, 120, 3)
+    assert (read.crew_loop, read.crew_quiet_s, read.crew_max_without_commit) == (True, 120, 3)
     assert (read.budget_task_tokens, read.budget_day_tokens) == (0, 0)
     assert (read.on_store_down, read.lock_paths, read.worktree_directory) == (
         "deny",
@@ -86,7 +86,7 @@ def test_every_setting_is_read() -> None:
         merge_remote="origin",
         crew_loop=False,
         crew_quiet_s=0,
-        crew_most_without_commit=5,
+        crew_max_without_commit=5,
         budget_task_tokens=5_000_000,
     )
 

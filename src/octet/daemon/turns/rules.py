@@ -107,7 +107,7 @@ def _runs_away(before: WorkState, after: WorkState, config: Config) -> str:
     times = after.returned[before.task.id]
     if times >= MAX_RETURNS:
         return f"it ended task {before.task.id} without a result {times} times"
-    if after.fruitless >= config.crew_most_without_commit:
+    if after.fruitless >= config.crew_max_without_commit:
         return f"{after.fruitless} tasks in a row came to no commit"
     return ""
 
