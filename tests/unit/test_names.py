@@ -12,7 +12,13 @@ LOGGERS = {"log"}
 ENTRY_POINTS = {"main"}
 # Verbs whose module is the noun: callers write `manifest.load()` and `config.load()`.
 VERBS = """
-    build call check connect decide examine has_work install launch load parse render repair start
+    approve build call check clear decide examine forget install judge launch load parse publish
+    render repair start
+"""
+# Still to be renamed; nothing may be added.
+DEBT = """
+    Change Event Evidence Finding Outcome Place Reply State Step Verdict Worker
+    connect is_alive read_status
 """
 # Still to be renamed: the second meaning, and nothing may be added.
 DEBT = {

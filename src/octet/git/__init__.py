@@ -1,3 +1,1 @@
-"""The git program, and what a repository holds: worktrees, remotes, snapshots. Cold path only,
-never in a hook.
-"""
+"""The git program, and worktrees, remotes and snapshots by it. Cold path only, never in a hook."""

@@ -1,22 +1,20 @@
-"""Git's own list of ignored files, `info/exclude`, edited as text: what Octet puts into a checkout
-is hidden from `git status`.
-"""
+"""Git's own list of ignored files, `info/exclude`: it hides Octet's files from `git status`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 WORKTREES = "/.claude/worktrees/"
-OURS = (WORKTREES, "/.env.octet")  # the second has a worktree's ports
+OURS = (WORKTREES, "/.env.octet")  # the second names a worktree's ports
 
 
 def path_in(common_dir: Path) -> Path:
-    """The list of a repository, from its common git directory."""
+    """Where the list of a repository is, from its common git directory."""
     return common_dir / "info" / "exclude"
 
 
 def add_ours(text: str) -> str:
-    """The list with our lines at its end; unchanged where it has them."""
+    """The list with our lines at its end; unchanged when it has them."""
     missing = [line for line in OURS if line not in text.splitlines()]
     if not missing:
         return text

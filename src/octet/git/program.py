@@ -1,7 +1,6 @@
 """The git program, run through GitPython in one named directory; cold path only, never in a hook.
 
-GitPython is used as a way to run the program and for nothing else: `octet.git.worktrees`,
-`octet.merge` and their like are plain git commands.
+GitPython runs the program and does nothing else: docs/adr/0001-gitpython.md says why.
 """
 
 from __future__ import annotations
@@ -21,9 +20,8 @@ from typing import BinaryIO, cast
 from octet.base.commands import kill_group
 from octet.base.errors import OctetError, UsageError
 
-# What would point git at another repository, index or object store than the directory's own. A git
-# hook or `git rebase --exec` sets these for its children, and an agent's shell may have been
-# started from one.
+# Variables that point git at another repository, index or object store than the directory's own. A
+# git hook or `git rebase --exec` sets these for its children, and an agent's shell may be one.
 REDIRECTIONS = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -41,9 +39,8 @@ REDIRECTIONS = (
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 )
-# No prompt or editor may hold up a process without a terminal, and no `gc` may stay behind in the
-# background. Nor may a look at a checkout take its lock, which would stay there if the git that
-# looks is killed.
+# No prompt or editor may block a process that no person watches, and no `gc` may stay behind in the
+# background. Reading a checkout must not take its lock, which would stay if that git is killed.
 QUIET = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_EDITOR": "true",
@@ -53,7 +50,7 @@ QUIET = {
 NO_GC = ("-c", "gc.auto=0", "-c", "maintenance.auto=false")
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
 
-# Messages of a git that met another git at work. Each is gone at the next try.
+# Messages of a git that met another git at work. A later try succeeds.
 BUSY = (
     "unable to create",  # Unable to create '….lock': File exists
     "could not lock config file",
@@ -66,14 +63,12 @@ _LISTEN_S = 1.0
 
 
 class GitFailed(OctetError):
-    """The git program is missing or answered with an error; the message is its own first line."""
+    """The git program is missing, or failed; the message has the line in which it says why."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What one git command answered: exit status, standard output without its last newline,
-    standard error.
-    """
+    """A finished git command: exit status, output without its last newline, standard error."""
 
     status: int
     out: str
@@ -81,7 +76,7 @@ class Ran:
 
     @property
     def complaint(self) -> str:
-        """The line of standard error that says what is wrong."""
+        """The line of standard error that says why it failed."""
         lines = [line for line in self.err.splitlines() if line.strip()]
         marked = [line for line in lines if line.startswith(("fatal: ", "error: "))]
         first = (marked or lines or [f"git ended with status {self.status}"])[0]
@@ -89,7 +84,7 @@ class Ran:
 
 
 def neutral_environment() -> dict[str, str]:
-    """This environment without what redirects git; for programs that may run git themselves."""
+    """This process's environment without `REDIRECTIONS`, for programs that may run git."""
     return {name: value for name, value in os.environ.items() if name not in REDIRECTIONS}
 
 
@@ -98,7 +93,7 @@ class Git:
     """The git program in one directory.
 
     Args:
-        directory: any directory of the repository; it decides which worktree the command acts on.
+        directory: a directory of the repository; the command acts on the worktree around it.
         flags: options given to every command, before its name.
         variables: `NAME=value`, added to every command's environment.
     """
@@ -108,10 +103,10 @@ class Git:
     variables: tuple[str, ...] = field(default=())
 
     def run(self, *args: str, keep: tuple[int, ...] = ()) -> Ran:
-        """Run one command to its end, whatever its exit status.
+        """Run one command to its end; a failure is a result too.
 
         Args:
-            keep: descriptors that it and its children hold open as long as they live.
+            keep: descriptors that the command and its children inherit.
 
         Raises:
             GitFailed: there is no git program.
@@ -131,7 +126,7 @@ class Git:
         """Run one command that must succeed; its standard output.
 
         Raises:
-            GitFailed: it ended with an error.
+            GitFailed: it failed.
         """
         ran = self.run(*args)
         if ran.status != 0:
@@ -139,10 +134,10 @@ class Git:
         return ran.out
 
     def fed(self, text: bytes, *args: str) -> str:
-        """Like `out`, with `text` on the command's standard input.
+        """`out`, with `text` on the command's standard input.
 
         Raises:
-            GitFailed: it ended with an error.
+            GitFailed: it failed.
         """
         from git.cmd import Git as Program
 
@@ -163,10 +158,9 @@ class Git:
         return ran.out
 
     def within(self, limit_s: float, *args: str) -> Ran:
-        """`run` for a command that talks to another machine: at the end of the time it is killed
-        with all that it started.
+        """`run` for a command that talks to another machine: killed, with its children, in time.
 
-        It has no terminal, so that neither git nor ssh can ask anybody anything.
+        It has no terminal, so that neither git nor ssh can ask a person.
         """
         from git.cmd import Git as Program
 
@@ -187,7 +181,7 @@ class Git:
         )
 
     def patient(self, *args: str, keep: tuple[int, ...] = ()) -> Ran:
-        """`run`, retried for some seconds while another git process holds one of git's locks."""
+        """`run`, tried again for some seconds while another git process holds one of git's locks."""
         deadline = time.monotonic() + BUSY_DEADLINE_S
         pause = 0.02
         while True:
@@ -214,13 +208,13 @@ class Git:
         )
 
     def commit(self, revision: str) -> str:
-        """Object name of the commit that `revision` is, "" when there is none."""
+        """The object name of the commit `revision`; "" when there is none."""
         if revision.startswith("-"):
             raise UsageError(f"{revision!r} is no name of a branch or commit")
         return self.run("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").out
 
     def contains(self, descendant: str, ancestor: str) -> bool:
-        """Whether `ancestor` is part of the history of `descendant`."""
+        """Whether the history of `descendant` contains `ancestor`."""
         return self.run("merge-base", "--is-ancestor", ancestor, descendant).status == 0
 
     def common_dir(self) -> Path:
@@ -233,10 +227,9 @@ class Git:
 
     @contextmanager
     def converse(self, *args: str, keep: tuple[int, ...] = ()) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a command that is spoken to over its standard input; closing that ends it.
+        """Run a command that reads orders from its standard input; closing that ends it.
 
-        Killed with this process or not, `git update-ref --stdin` then gives up what it has not
-        committed.
+        So does a kill of this process: `git update-ref --stdin` then drops what is not committed.
         """
         from git.cmd import Git as Program
 
@@ -246,15 +239,14 @@ class Git:
             self._command(args), istream=pipe, as_process=True, env=QUIET, pass_fds=keep
         )
         assert handle.proc is not None
-        with (
-            handle.proc as process
-        ):  # through `handle`, which ends the process when it is collected
+        # `handle` ends the process when it is garbage-collected: it has to live as long.
+        with handle.proc as process:
             yield process
 
     def _command(self, args: tuple[str, ...]) -> list[str]:
-        # `-C`, because GitPython falls back to the process's own directory where it cannot enter
-        # the named one: that may be another repository. `env -u`, because it can add to the
-        # environment and not take away.
+        # `-C`, because GitPython falls back to this process's directory when it cannot enter the
+        # named one, and that may be another repository. `env -u`, because GitPython can only add
+        # variables.
         program = shutil.which("git")
         if program is None:
             raise GitFailed("git is not on PATH: install it")
@@ -273,8 +265,8 @@ class Git:
 
 
 def _listen(process: subprocess.Popen[bytes], limit_s: float) -> tuple[bytes, bytes]:
-    """Its output. An ssh that it leaves behind to be used again (ControlPersist) holds the pipes,
-    and is not waited for.
+    """Its output. An ssh that stays for later use (ControlPersist) keeps the pipes open: it is not
+    waited for.
     """
     deadline = time.monotonic() + limit_s
     while True:

@@ -1,5 +1,6 @@
-"""A branch at a remote: fetched, and moved there by compare-and-swap. Git never asks for a password
-here, and nothing waits for ever.
+"""A branch at a remote: fetched, and moved there by compare-and-swap.
+
+Git never asks for a password here, and never waits for ever.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ _PLAIN = (
     *("-c", "push.recurseSubmodules=no"),
     *("-c", "submodule.recurse=false"),
 )
-# Another push was at work in the same moment; the remote's branch may not show it yet.
-_CROWDED = (
+# Another push was at work at the same time; the remote's branch may not show it yet.
+_CONTENDED = (
     "cannot lock ref",
     "failed to update ref",
     "failed to lock",
@@ -32,7 +33,7 @@ _CROWDED = (
     "stale info",
     "incorrect old value",
 )
-_HALF_MADE = "bad object worktrees/"  # of a worktree that another process is adding
+_HALF_MADE = "bad object worktrees/"  # a worktree that another process is adding
 _PAUSE_S = 0.2
 _TRIES = 5
 _MISSING = "couldn't find remote ref"
@@ -44,14 +45,14 @@ def is_missing(why: str) -> bool:
     return _MISSING in why
 
 
-def is_crowded(why: str) -> bool:
-    """Whether a push was refused because another was at work in the same moment."""
-    return any(sign in why.lower() for sign in _CROWDED)
+def is_contended(why: str) -> bool:
+    """Whether a push was refused because another was at work at the same time."""
+    return any(sign in why.lower() for sign in _CONTENDED)
 
 
 @dataclass(frozen=True)
 class Remote:
-    """One branch of a remote; `git` runs in a repository that has the remote by that name."""
+    """One branch of a remote; `git` runs in a repository that knows the remote by this name."""
 
     git: Git
     name: str
@@ -59,24 +60,23 @@ class Remote:
 
     @property
     def tracking(self) -> str:
-        """The reference in which `fetch` leaves the branch."""
+        """The reference that `fetch` updates."""
         return f"refs/remotes/{self.name}/{self.branch}"
 
     def fetch(self) -> str:
-        """Bring `tracking` up to date; what went wrong, or ""."""
+        """Update `tracking` from the remote; the error, or ""."""
         return self._fetch(f"+refs/heads/{self.branch}:{self.tracking}")
 
     def fetch_branch(self, branch: str) -> str:
-        """Get another branch's commits, under no name; what went wrong, or ""."""
+        """Fetch another branch's commits, without a reference to them; the error, or ""."""
         if _NO_BRANCH.search(branch):
             return f"{_MISSING} {branch!r}: that is no name of a branch"
         return self._fetch(f"refs/heads/{branch}")
 
     def push(self, new: str, old: str) -> str:
-        """Move the branch at the remote from `old` to `new`; "" when it is there.
+        """Move the branch at the remote from `old` to `new`; the error, or "".
 
-        After a failure the branch may have moved all the same (the answer was lost): `fetch` and
-        look.
+        It may have moved in spite of an error (the answer was lost): `fetch` tells.
         """
         lease = f"--force-with-lease=refs/heads/{self.branch}:{old}"
         ran = self._run(
@@ -90,16 +90,16 @@ class Remote:
         if ran.status == 0:
             return ""
         why = _refusal(ran)
-        if is_crowded(why):
+        if is_contended(why):
             time.sleep(_PAUSE_S)
         return why
 
     def publish(self, branch: str, commit: str) -> str:
-        """Put a task's branch there, whatever it was before; what went wrong, or ""."""
+        """Set a task's branch there, whether it exists or not; the error, or ""."""
         return self._change(branch, f"+{commit}:refs/heads/{branch}")
 
     def withdraw(self, branch: str, commit: str) -> str:
-        """Delete a task's branch there if it is still at `commit`; what went wrong, or ""."""
+        """Delete a task's branch there if it is still at `commit`; the error, or ""."""
         return self._change(
             branch, f":refs/heads/{branch}", f"--force-with-lease=refs/heads/{branch}:{commit}"
         )
@@ -145,7 +145,7 @@ class Remote:
         return silent.having(GIT_SSH_COMMAND=f"{ssh} {_SSH}") if ssh else silent
 
     def _ssh_command(self) -> str:
-        """The person's ssh with its options; "" for another program, which may not know ours."""
+        """The person's ssh with its options; "" for another program, which has other options."""
         if "GIT_SSH" in os.environ and "GIT_SSH_COMMAND" not in os.environ:
             return ""
         command = (
@@ -161,7 +161,7 @@ class Remote:
 
 
 def _refusal(ran: Ran) -> str:
-    """Git's line on why a push was refused."""
+    """The reason that git gives for a refused push."""
     refused = [line.split("\t")[-1] for line in ran.out.splitlines() if line.startswith("!")]
     said = [
         line.removeprefix("remote: ")

@@ -1,13 +1,13 @@
-"""The work in a worktree kept as a commit under `refs/octet/rescue/`, byte for byte, without
-touching its index or files.
+"""A worktree's work kept as a commit under `refs/octet/rescue/`, byte for byte; its index and files
+stay as they are.
 
     snapshot = take_snapshot(Git(tree), "task-7", "2", base="main")
-    snapshot.ref     # "refs/octet/rescue/task-7/2", or "…/2-2" if that name holds other work
-    snapshot.size    # "3 files changed, 10 insertions(+); 1 commit not in main"
+    snapshot.ref      # "refs/octet/rescue/task-7/2", or "…/2-2" when that name holds other work
+    snapshot.size     # "3 files changed, 10 insertions(+); 1 commit not in main"
 
-The commit's tree is the files as they lie there, changed, staged or untracked, without the filters
-that `git add` would apply (line ends, LFS). Its first parent is HEAD; where the index holds yet
-another content, that is the second parent.
+The commit's tree holds the files as they are, changed, staged or untracked, without the filters
+that `git add` applies (line ends, LFS). Its first parent is HEAD; where the index holds something
+else again, that is the second parent.
 """
 
 from __future__ import annotations
@@ -26,14 +26,12 @@ RESCUE = "refs/octet/rescue/"
 AUTHOR = "rescue@octet.invalid"
 _BATCH = 200
 _NAMES_TRIED = 1000
-_MOST_COUNTED = 1000
+_MAX_COUNTED = 1000
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Work that was kept. `skipped` names what could not be: other repositories inside, sockets,
-    files that cannot be read.
-    """
+    """Work that was kept. `skipped`: nested repositories, sockets and unreadable files."""
 
     ref: str
     commit: str
@@ -43,19 +41,17 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Changes:
-    """Paths relative to the worktree: what differs from HEAD in files or index, or may; and what no
-    snapshot can hold.
-    """
+    """Paths that may differ from HEAD in files or index; `foreign` ones no snapshot can hold."""
 
     paths: tuple[str, ...]
     foreign: tuple[str, ...]
 
 
 def take_snapshot(git: Git, name: str, attempt: str, *, base: str) -> Snapshot | None:
-    """Keep what the worktree `git.directory` has and the branch `base` lacks; None: nothing.
+    """Keep the worktree's work that the branch `base` lacks; None when there is none.
 
     Raises:
-        GitFailed: git could not do it; nothing was kept.
+        GitFailed: git failed; nothing was kept.
     """
     quiet = git.at(git.directory, *NO_HOOKS)
     changes = read_changes(quiet)
@@ -72,9 +68,7 @@ def take_snapshot(git: Git, name: str, attempt: str, *, base: str) -> Snapshot |
 
 
 def keep_commit(git: Git, name: str, attempt: str, commit: str, *, base: str) -> Snapshot | None:
-    """The same for a worktree whose directory is gone: its last commit is all that is left. None
-    when `base` has it.
-    """
+    """The same for a worktree whose directory is gone: its last commit. None when `base` has it."""
     if not commit or git.contains(f"refs/heads/{base}", commit):
         return None
     return Snapshot(
@@ -85,9 +79,7 @@ def keep_commit(git: Git, name: str, attempt: str, commit: str, *, base: str) ->
 
 
 def read_changes(git: Git) -> Changes:
-    """What is changed, staged or untracked, also where the index says to look away
-    (assume-unchanged, skip-worktree).
-    """
+    """Changed, staged and untracked paths, also those marked assume-unchanged or skip-worktree."""
     args = (
         "status",
         "--porcelain=v2",
@@ -106,14 +98,15 @@ def read_changes(git: Git) -> Changes:
         )
         (foreign if is_repository else paths)[path] = None
     paths |= dict.fromkeys(
-        path for path in _looked_away(git) if os.path.lexists(git.directory / path)
+        path for path in _hidden_by_flags(git) if os.path.lexists(git.directory / path)
     )
     return Changes(tuple(paths), tuple(foreign))
 
 
-def has_work(git: Git, base: str, landed: str = "") -> bool:
-    """Whether a worktree has anything that the branch `base` has not; files that git ignores do not
-    count, nor what has `landed`.
+def has_unlanded_work(git: Git, base: str, landed: str = "") -> bool:
+    """Whether a worktree has work that the branch `base` lacks.
+
+    Files that git ignores do not count, nor does the commit that has `landed`.
     """
     changes, head = read_changes(git), git.commit("HEAD")
     unmerged = head and head != landed and not git.contains(f"refs/heads/{base}", head)
@@ -121,12 +114,12 @@ def has_work(git: Git, base: str, landed: str = "") -> bool:
 
 
 def is_snapshot(git: Git, commit: str) -> bool:
-    """Whether a commit was made by `take_snapshot`, and is not one of the agent's own."""
+    """Whether `take_snapshot` made a commit, and not the agent."""
     return git.out("log", "-1", "--format=%ae", commit) == AUTHOR
 
 
 def list_snapshots(git: Git, name: str) -> Sequence[str]:
-    """The refs under which work of a task or worktree was kept, the latest first."""
+    """The refs of the snapshots of a task or worktree, the latest first."""
     found = git.out(
         "for-each-ref",
         "--sort=-committerdate",
@@ -138,18 +131,18 @@ def list_snapshots(git: Git, name: str) -> Sequence[str]:
 
 
 def measure(git: Git, commit: str, base: str) -> str:
-    """How much a commit has that `base` has not, in a line."""
+    """The size of what a commit has and `base` lacks, in a line."""
     fork = git.run("merge-base", f"refs/heads/{base}", commit).out
     files = git.run("diff", "--shortstat", fork, commit).out.strip() if fork else ""
     authors = git.run(
-        "log", "--format=%ae", f"--max-count={_MOST_COUNTED}", commit, f"^refs/heads/{base}"
+        "log", "--format=%ae", f"--max-count={_MAX_COUNTED}", commit, f"^refs/heads/{base}"
     ).out.splitlines()
     own = len([author for author in authors if author != AUTHOR])
     commits = f"{own} commit{'s' if own != 1 else ''} not in {base}" if own else ""
     return "; ".join(filter(None, (files, commits))) or "no difference"
 
 
-def _looked_away(git: Git) -> Iterator[str]:
+def _hidden_by_flags(git: Git) -> Iterator[str]:
     for entry in git.out("ls-files", "-v", "-z").split("\0"):
         tag, _, path = entry.partition(" ")
         if path and (tag.islower() or tag == "S"):
@@ -159,11 +152,11 @@ def _looked_away(git: Git) -> Iterator[str]:
 def _commit_files(
     git: Git, head: str, changes: Changes, scratch: Path
 ) -> tuple[str, tuple[str, ...]]:
-    """The commit of index and files, `head` when they add nothing to it; and what was skipped."""
+    """The commit of index and files (`head` when they add nothing), and the skipped paths."""
     files = git.having(GIT_INDEX_FILE=str(scratch / "files"))
     files.out("read-tree", *([head] if head else ["--empty"]))
     entries, gone, skipped = _entries(git, changes.paths)
-    # Deletions first: where a directory has taken a file's place, the file must make room.
+    # Deletions first: where a directory has replaced a file, the file's entry must go before.
     lines = [*(f"0 {'0' * len(head)}\t{path}" for path in gone if head), *entries]
     files.fed(
         "".join(f"{line}\0" for line in lines).encode("utf-8", "surrogateescape"),
@@ -185,7 +178,7 @@ def _commit_files(
 
 
 def _staged_tree(git: Git, scratch: Path) -> str:
-    """The index's tree; "" where it has none: in a conflict, or before the first `git add`."""
+    """The index's own tree; "" when it has none: during a conflict, before the first `git add`."""
     try:
         shutil.copyfile(git.path("index"), scratch / "index")
     except FileNotFoundError:
@@ -232,7 +225,7 @@ def _entries(git: Git, paths: Sequence[str]) -> tuple[list[str], list[str], tupl
 
 
 def _store(git: Git, paths: list[str]) -> list[tuple[str, str]]:
-    """Each path with its blob, "" if it is unreadable; one such file must not lose the others."""
+    """Each path with the blob of its bytes, "" when unreadable; one such file loses no other."""
     ran = git.run("hash-object", "-w", "--no-filters", "--", *paths)
     if ran.status == 0:
         return list(zip(paths, ran.out.splitlines(), strict=True))
@@ -243,7 +236,7 @@ def _store(git: Git, paths: list[str]) -> list[tuple[str, str]]:
 
 
 def _mode(path: Path) -> str:
-    """Git's mode of what lies there; "" for nothing, "other" for what git cannot hold."""
+    """Git's mode of the file; "" when there is none, "other" for a kind that git cannot hold."""
     try:
         mode = path.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -256,13 +249,11 @@ def _mode(path: Path) -> str:
 
 
 def _keep(git: Git, name: str, attempt: str, commit: str) -> str:
-    """Give the commit a name of its own: what an earlier snapshot holds is never overwritten, and
-    not kept twice.
-    """
+    """Give the commit a ref. An earlier snapshot's is never overwritten; equal work has one."""
     for number in range(1, _NAMES_TRIED):
         ref = f"{RESCUE}{name}/{attempt}" + (f"-{number}" if number > 1 else "")
-        # An empty old value: only where there is none yet. Who loses that race looks at what the
-        # other has kept.
+        # An empty old value: only when there is no such ref yet. The loser of that race compares
+        # its work with the winner's.
         if git.commit(ref) == "" and git.patient("update-ref", ref, commit, "").status == 0:
             return ref
         if (present := git.commit(ref)) and _same_work(git, present, commit):
@@ -274,8 +265,6 @@ def _keep(git: Git, name: str, attempt: str, commit: str) -> str:
 
 
 def _same_work(git: Git, one: str, other: str) -> bool:
-    """The same tree on the same parents; made at another second, a snapshot of the same work is
-    another commit.
-    """
+    """Whether two snapshots have one tree and the same parents; their times may differ."""
     first, second = (git.out("log", "-1", "--format=%T %P", commit) for commit in (one, other))
     return one == other or (first == second and is_snapshot(git, one))

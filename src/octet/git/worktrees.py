@@ -17,16 +17,14 @@ TEST_WORKTREE_PREFIX = f"{MERGE_WORKTREE}-try"
 
 @dataclass(frozen=True)
 class ListedWorktree:
-    """One checkout; `branch` is "" where HEAD is detached, `head` "" where there is no commit yet,
-    `reason` why it is locked.
-    """
+    """One checkout."""
 
     path: Path
-    head: str = ""
-    branch: str = ""
+    head: str = ""  # "" when there is no commit yet
+    branch: str = ""  # "" when HEAD is detached
     bare: bool = False
     locked: bool = False
-    reason: str = ""
+    reason: str = ""  # of the lock
 
 
 def list_worktrees(git: Git) -> list[ListedWorktree]:
@@ -35,19 +33,18 @@ def list_worktrees(git: Git) -> list[ListedWorktree]:
     Raises:
         GitFailed: the directory is in no repository.
     """
-    ran = git.patient(
-        "worktree", "list", "--porcelain"
-    )  # git fails on one that another process is just adding or removing
+    # Patient: git fails on a worktree that another process is adding or removing.
+    ran = git.patient("worktree", "list", "--porcelain")
     if ran.status != 0:
         raise GitFailed(f"git worktree in {git.directory}: {ran.complaint}")
     return [_read_block(block) for block in ran.out.split("\n\n") if block.strip()]
 
 
 def check_name(name: str) -> None:
-    """Refuse what cannot be part of a ref and of a path at once.
+    """Refuse a name that cannot be part of a ref and of a path.
 
     Raises:
-        UsageError: with the characters that can.
+        UsageError: it names the characters that can.
     """
     if not _NAME.fullmatch(name) or ".." in name or name.endswith((".", ".lock")):
         raise UsageError(f"{name!r} cannot name a branch: use letters, digits, '.', '_' and '-'")
@@ -57,7 +54,7 @@ def branch_of(task: str, attempt: int = 1) -> str:
     """The branch of an attempt at a task: `octet/<task>`, from the second attempt on
     `octet/<task>-<attempt>`.
 
-    A second attempt does not touch the first one's branch or directory: they may hold the only copy
+    A second attempt leaves the first one's branch and directory alone: they may hold the only copy
     of a dead agent's work.
 
     Raises:
@@ -72,16 +69,15 @@ def add_worktree(
 ) -> ListedWorktree:
     """Check a task's branch out in a directory of its own, from the tip of branch `base`.
 
-    Safe at any number of processes at once. An agent that asks again gets the worktree it already
-    has.
+    Safe in any number of processes at once. An agent that asks again gets the worktree it has.
 
     Args:
-        directory: where worktrees lie; the new one is named like the last part of its branch.
+        directory: of the worktrees; the new one is named like the last part of its branch.
 
     Raises:
         Refused: the branch is checked out elsewhere, or something else is in the way.
         UsageError: no such base branch, or a task id that cannot name a branch.
-        GitFailed: git could not do it.
+        GitFailed: git failed.
     """
     branch = branch_of(task, attempt)
     path = directory.resolve() / branch.removeprefix(BRANCH_PREFIX)
@@ -125,5 +121,5 @@ def _read_block(block: str) -> ListedWorktree:
 
 
 def is_merge_worktree(path: Path) -> bool:
-    """Whether a worktree is one of these, from its name."""
+    """Whether a worktree, by its name, is one of the merge's or the test gate's."""
     return path.name == MERGE_WORKTREE or path.name.startswith(TEST_WORKTREE_PREFIX)

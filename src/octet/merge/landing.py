@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from octet.git.program import BUSY, Git, GitFailed
-from octet.git.remote import is_crowded
+from octet.git.remote import is_contended
 from octet.git.worktrees import list_worktrees
 from octet.merge.branch import ProtectedBranch
 from octet.merge.branch_move import CheckedOutBranch, check_can_follow, find_checkout, move_branch
@@ -235,7 +235,7 @@ class _Landing:
             self._push(new, old) if branch.remote else self._move_here(place, new, old, self.fence)
         )
         if why and (now := branch.read_tip().commit) != new:
-            if now == old and not is_crowded(why):
+            if now == old and not is_contended(why):
                 raise CannotMerge(why)
             return branch.git.contains(now, new)
         if branch.remote and start.local:

@@ -14,7 +14,7 @@ from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.core.tasks.record import Task
 from octet.git.program import Git
-from octet.git.snapshot import has_work
+from octet.git.snapshot import has_unlanded_work
 from octet.git.worktrees import add_worktree, branch_of
 from octet.guard.paths import worktree_resource
 from octet.project.repository import Project, Worktree
@@ -112,7 +112,7 @@ def _unused_native(project: Project, agent: Agent) -> Worktree | None:
     worktree = find_linked_worktree(project, agent.worktree)
     if worktree is None or read_ownership(worktree):
         return None
-    return None if has_work(Git(worktree.path), base_branch(project)) else worktree
+    return None if has_unlanded_work(Git(worktree.path), base_branch(project)) else worktree
 
 
 def _switch_native(

@@ -16,7 +16,7 @@ from octet.base.errors import AgentGone, NotFound, OctetError, Refused, StaleTok
 from octet.client.api import Octet
 from octet.core.agents.registry import Agent
 from octet.git.program import Git, GitFailed
-from octet.git.snapshot import Snapshot, has_work, keep_commit, take_snapshot
+from octet.git.snapshot import Snapshot, has_unlanded_work, keep_commit, take_snapshot
 from octet.git.worktrees import BRANCH_PREFIX, ListedWorktree
 from octet.guard.paths import worktree_resource
 from octet.project.repository import Project, Worktree, find_worktree, is_within
@@ -103,7 +103,7 @@ def _clean_up(octet: Octet, project: Project, listed: ListedWorktree, landed: st
     git, base = Git(project.root), base_branch(project)
     if listed.locked or _is_inhabited(octet, listed):
         return f"{listed.path} stays: an agent is in it"
-    if has_work(git.at(listed.path), base, landed):
+    if has_unlanded_work(git.at(listed.path), base, landed):
         return f"{listed.path} stays: it has work that is not in {base}"
     if listed.head == landed and not git.contains(f"refs/heads/{base}", landed):
         _remove_rewritten(octet, project, listed)

@@ -12,7 +12,13 @@ import pytest
 
 from octet.base.errors import Refused
 from octet.git.program import REDIRECTIONS, Git
-from octet.git.snapshot import Snapshot, has_work, is_snapshot, list_snapshots, take_snapshot
+from octet.git.snapshot import (
+    Snapshot,
+    has_unlanded_work,
+    is_snapshot,
+    list_snapshots,
+    take_snapshot,
+)
 from octet.worktree.rescue import apply_rescue
 
 
@@ -141,7 +147,7 @@ def test_commits_alone_are_kept_as_they_are(git: Git) -> None:
 def test_nothing_to_keep(git: Git) -> None:
     """Clean and merged: no ref."""
     assert take_snapshot(git, "t", "1", base="main") is None
-    assert not has_work(git, "main")
+    assert not has_unlanded_work(git, "main")
     assert list_snapshots(git, "t") == []
 
 
