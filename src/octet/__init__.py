@@ -1,12 +1,11 @@
 """Octet: many Claude Code sessions on one codebase, with no two on the same task, file or merge.
 
-Importing this package imports nothing else: the hook's failure policy runs from it on the bare
-interpreter.
+Importing it imports nothing else, because a hook's failure policy imports it on the bare interpreter.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # as in `typing`, the import of which costs more than an interpreter's start
+TYPE_CHECKING = False  # as in `typing`, whose import costs more than an interpreter's start
 if TYPE_CHECKING:
     from typing import Any
 

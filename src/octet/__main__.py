@@ -1,7 +1,4 @@
-"""`python -m octet`, and what bin/octet runs: Python on this very directory.
-
-Imports as little as it can, because it stands in front of every command.
-"""
+"""`python -m octet`; bin/octet runs Python on this directory. Few imports: every command pays them."""
 
 from __future__ import annotations
 
@@ -9,15 +6,15 @@ import os
 import sys
 
 if not __package__:
-    # Python puts a directory that it runs first on the path; there `process` and `events` would be
-    # modules of their own.
+    # Python puts a directory that it runs first on the path; there `git` would be Octet's package,
+    # and not GitPython's.
     sys.path[0] = os.path.dirname(sys.path[0])
 
 from octet.runtime.venv import CHECKED, hold, stamp
 
 
 def main() -> None:
-    """Run the command line; where bin/octet chose the environment, see first that it still fits."""
+    """Run the command line, after a check that the environment that bin/octet chose still fits."""
     if recorded := sys._xoptions.get("octet"):
         root = os.path.dirname(sys.path[0])
         fits = sys.prefix != sys.base_prefix and hold(sys.prefix) and recorded == stamp(root)

@@ -1,1 +1,1 @@
-"""How Octet itself starts: its virtual environment, and processes detached from their starter."""
+"""How Octet starts: its virtual environment, and processes detached from their starter."""

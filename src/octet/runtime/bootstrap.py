@@ -1,18 +1,17 @@
-"""Runs a command of a source tree: makes sure of its environment, then becomes the command.
+"""Runs a command of a source tree: builds the environment if it is missing, then becomes the command.
 
-Standard library only, run by bin/octet on the system's Python: whatever this would import is what
-it is about to install. Only the dependencies go into the environment; Octet itself runs from its
-source.
+Standard library only, because bin/octet runs it on the system's Python, before anything is
+installed. Only the dependencies go into the environment; Octet itself runs from its source.
 
-    <base>/venv-<key>/                the environment; base is $CLAUDE_PLUGIN_DATA if that is set,
-                                      else the cache directory
-    <cache>/venv-<key>                a link, where base is the plugin's data: a tool's command is
-                                      not told of that directory
-    <cache>/ready/<root>/octet.venv   for bin/octet: the path of the environment of the source tree
-                                      <root>, and its stamp
-    <cache>/venv.lock                 held by the process that builds
-    <cache>/setup.log                 what the installers said
-    <cache>/setup.failed              why the last build failed, for those who do not wait for it
+    <base>/venv-<key>/              the environment; base is $CLAUDE_PLUGIN_DATA where that is set,
+                                    else the cache directory
+    <cache>/venv-<key>              a link to it, where base is the plugin's data: commands that a
+                                    tool runs do not know that directory
+    <cache>/ready/<root>/octet.venv for bin/octet: the environment of the source tree <root>, and
+                                    its stamp
+    <cache>/venv.lock               locked by the process that builds
+    <cache>/setup.log               the installers' output
+    <cache>/setup.failed            why the last build failed, for those that do not wait for it
 """
 
 from __future__ import annotations
@@ -46,10 +45,9 @@ LOG_LIMIT_BYTES = 1_000_000
 
 
 def main(root: str, arguments: Sequence[str]) -> int:
-    """Become the command `arguments` of the source tree `root` as soon as its environment is there;
-    else an exit status.
+    """Become the command `arguments` of the source tree `root`; an exit status where that fails.
 
-    The environment variable OCTET_SETUP says what to do until then; see bin/octet.
+    Where the environment is not ready, the variable OCTET_SETUP says what to do; see bin/octet.
     """
     mode = os.environ.get("OCTET_SETUP", "")
     try:
@@ -82,8 +80,7 @@ def run(root: str, venv: Path, arguments: Sequence[str]) -> NoReturn:
 
 
 def read_requirements(root: str, *extras: str) -> tuple[str, ...]:
-    """The dependencies in `root`'s pyproject.toml and those of its `extras`; their markers are the
-    installer's business.
+    """The dependencies in `root`'s pyproject.toml and those of its `extras`, with their markers.
 
     Raises:
         SetupFailed: there is no such file, or it is not Octet's.
@@ -105,7 +102,7 @@ def read_requirements(root: str, *extras: str) -> tuple[str, ...]:
 
 
 def find(requirements: Sequence[str]) -> Path | None:
-    """The environment that has them, wherever it was built."""
+    """The environment that has them: in the cache, or in the plugin's data."""
     name = environment.name_of(requirements)
     for base in (dirs.cache_dir(), *plugin_data()):
         if environment.is_complete(base / name):
@@ -114,7 +111,7 @@ def find(requirements: Sequence[str]) -> Path | None:
 
 
 def plugin_data() -> Iterator[Path]:
-    """The directory that Claude Code keeps for the plugin, told only to the plugin's hooks."""
+    """The directory that Claude Code keeps for the plugin; only its hooks are told of it."""
     if data := os.environ.get("CLAUDE_PLUGIN_DATA"):
         yield Path(data)
 
@@ -122,7 +119,7 @@ def plugin_data() -> Iterator[Path]:
 def choose_base(cache: Path) -> Path:
     """The directory to build in: the plugin's data where it can be written, else the cache."""
     for data in plugin_data():
-        with contextlib.suppress(OSError):  # read-only: the cache does as well
+        with contextlib.suppress(OSError):  # read-only: then the cache
             data.mkdir(parents=True, exist_ok=True)
             if os.access(data, os.W_OK | os.X_OK):
                 return data
@@ -130,8 +127,9 @@ def choose_base(cache: Path) -> Path:
 
 
 def publish(root: str, venv: Path) -> None:
-    """Record what the next start and the hooks go by; where that cannot be written, the next start
-    goes the long way again.
+    """Record the environment for the next start and the hooks.
+
+    Where that cannot be written, the next start looks for it again.
     """
     cache = dirs.cache_dir()
     with contextlib.suppress(OSError):
@@ -156,8 +154,7 @@ def forget_lost_trees(cache: Path) -> None:
 
 
 def record_interpreter() -> None:
-    """Write the state file `interpreter` for hooks/launch, if it differs: Python, the package's
-    directory, the command.
+    """Write the state file `interpreter` for the hooks: Python, the package's directory, the command.
 
     Raises:
         UsageError: the state directory cannot be used.
@@ -171,16 +168,15 @@ def record_interpreter() -> None:
 def own_command() -> Path:
     """The `octet` command that belongs to this code."""
     command = Path(__file__).absolute().parents[3] / "bin" / "octet"
-    return (
-        command if command.exists() else Path(sys.executable).parent / "octet"
-    )  # installed as a wheel
+    installed = Path(sys.executable).parent / "octet"  # by a wheel
+    return command if command.exists() else installed
 
 
-# Who builds it
+# Building it
 
 
 def build_once(root: str, requirements: Sequence[str]) -> Path:
-    """Build the environment, or wait for the process that does."""
+    """Build the environment, or wait for the process that builds it."""
     cache = dirs.make_private(dirs.cache_dir())
     with announced(), open_lock(cache) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -188,9 +184,7 @@ def build_once(root: str, requirements: Sequence[str]) -> Path:
 
 
 def build_in_background(root: str, requirements: Sequence[str]) -> int:
-    """Leave the build to a process of its own, unless one is at it or has just failed; the caller's
-    exit status.
-    """
+    """Leave the build to another process, unless one is at work or has just failed; exit status."""
     cache = dirs.make_private(dirs.cache_dir())
     if reason := recent_failure(cache):
         raise SetupFailed(reason)
@@ -204,7 +198,7 @@ def build_in_background(root: str, requirements: Sequence[str]) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return NOT_READY
-        # the lock goes on with the child: there is no moment at which a second one could take it
+        # The child inherits the lock: no other process can take it in between.
         if os.fork():
             return NOT_READY
         detach(lock.fileno())
@@ -213,19 +207,22 @@ def build_in_background(root: str, requirements: Sequence[str]) -> int:
 
 
 def detach(kept: int) -> None:
-    """Leave the caller's session and descriptors: Claude Code waits for a hook's stdout to end."""
+    """Leave the caller's session and close its descriptors.
+
+    Claude Code waits until no process has a hook's standard output open.
+    """
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
         os.dup2(null, standard)
     for descriptor in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:
         if descriptor > 2 and descriptor != kept:
-            with contextlib.suppress(OSError):  # the one that listed the directory
+            with contextlib.suppress(OSError):  # of the listing itself, closed by now
                 os.close(descriptor)
 
 
 def build(cache: Path, root: str, requirements: Sequence[str]) -> Path:
-    """Build the environment and clear away what is no longer needed; the caller holds the lock."""
+    """Build the environment and remove unused ones; the caller holds the lock."""
     base = choose_base(cache)
     venv = base / environment.name_of(requirements)
     note = cache / "setup.failed"
@@ -240,15 +237,13 @@ def build(cache: Path, root: str, requirements: Sequence[str]) -> Path:
             raise reason from error
         note.unlink(missing_ok=True)
         environment.compile_all(venv, Path(root, "src"), log)
-    environment.remove_unused(
-        base
-    )  # again: what an installer was still writing whose parent had been killed
+    environment.remove_unused(base)  # again: an orphaned installer may have ended meanwhile
     forget_lost_trees(cache)
     return venv.resolve()
 
 
 def recent_failure(cache: Path) -> str:
-    """Why the last build failed, for so long that not every hook tries again."""
+    """Why the last build failed; "" after `RETRY_AFTER_S`, when the next hook may try again."""
     note = cache / "setup.failed"
     try:
         return note.read_text() if time.time() - note.stat().st_mtime < RETRY_AFTER_S else ""
@@ -257,7 +252,7 @@ def recent_failure(cache: Path) -> str:
 
 
 def open_log(cache: Path) -> IO[str]:
-    """The log, to write on and to read back; begun anew where it has grown long."""
+    """The log, to append to and to read back; a long one is begun anew."""
     path = cache / "setup.log"
     if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
         path.unlink()
@@ -266,7 +261,7 @@ def open_log(cache: Path) -> IO[str]:
 
 @contextlib.contextmanager
 def open_lock(cache: Path) -> Iterator[IO[bytes]]:
-    """The file that the building process locks; the system unlocks it however the process ends.
+    """The file that the building process locks; the system releases it at the process's end.
 
     Raises:
         SetupFailed: the disk is full or read-only, under this file or while it is open.
@@ -279,13 +274,13 @@ def open_lock(cache: Path) -> Iterator[IO[bytes]]:
 
 
 def unusable(directory: Path, error: OSError) -> SetupFailed:
-    """What to tell of a directory that the system does not let us write in."""
+    """The error for a directory that cannot be written."""
     return SetupFailed(f"cannot set up in {directory}: {error.strerror}: free it or set OCTET_HOME")
 
 
 @contextlib.contextmanager
 def announced() -> Iterator[None]:
-    """Say what takes so long; at once to a person, to a program only if it really does."""
+    """Say that the build takes time: to a person at once, to a program after a while."""
     delay_s = 0 if sys.stderr.isatty() else ANNOUNCE_AFTER_S
     line = "octet: setting up (once, about 20 s) ..."
     timer = threading.Timer(delay_s, print, [line], {"file": sys.stderr, "flush": True})
@@ -298,9 +293,9 @@ def announced() -> Iterator[None]:
 
 
 def fill_standard_streams() -> None:
-    """Fill a closed standard stream, so that neither the lock nor the log gets its number.
+    """Open closed standard streams: the lock or the log must not get one of their numbers.
 
-    It is not inherited: the command starts with the stream closed, as it would have.
+    They are not inherited: the command starts with these streams closed, as before.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
@@ -309,7 +304,7 @@ def fill_standard_streams() -> None:
 
 
 def enter(root: str, arguments: Sequence[str]) -> int:
-    """`main`, with one line for what it did not foresee."""
+    """`main`, with one line for an unexpected error."""
     fill_standard_streams()
     try:
         return main(root, arguments)

@@ -1,4 +1,4 @@
-"""Processes that outlive their starter: own session, clean environment, none of our descriptors."""
+"""Processes that outlive their starter: in a session of their own, with nothing of ours open."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# The daemon outlives the session whose hook starts it and serves all others: it must not carry that
-# session's keys, ids, virtual environment or OCTET_REDIS_URL. Only what is the user's or the
-# machine's passes.
+# The daemon outlives the session whose hook starts it, and serves all others: it must not carry that
+# session's keys, ids, virtual environment or OCTET_REDIS_URL. Variables of the user and the machine
+# pass, and no others.
 _KEPT = re.compile(
-    r"HOME|USER|LOGNAME|SHELL|PATH|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|SSL_CERT_(FILE|DIR)"
-    r"|OCTET_(HOME|LOG|DAEMON_IDLE_S|DAEMON_LEASE_S)"
+    r"HOME|USER|LOGNAME|SHELL|PATH|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR"
+    r"|OCTET_(HOME|LOG|DAEMON_IDLE_S|DAEMON_LEASE_S)|SSL_CERT_(FILE|DIR)"
     r"|XDG_(STATE|CACHE|CONFIG|DATA)_HOME|XDG_RUNTIME_DIR"
 )
 
@@ -26,11 +26,13 @@ def launch(
     environment: Mapping[str, str] | None = None,
     errors: int = subprocess.DEVNULL,
 ) -> int:
-    """Start `command` in a session of its own with nothing open but `inherited`, and `errors` for
-    what it says; return its pid.
+    """Start `command` in a session of its own; its pid.
 
-    A hook's pipes kept open would block the tool that the hook guards. `environment`: default, that
-    of a daemon.
+    Only `inherited` descriptors stay open: a hook's pipes would block the tool that it guards.
+
+    Args:
+        environment: by default `daemon_environment`.
+        errors: where its standard error goes.
     """
     process = subprocess.Popen(
         command,
@@ -47,7 +49,7 @@ def launch(
 
 
 def daemon_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The part of `environment` that a daemon may keep."""
+    """The variables of `environment` that a daemon may keep."""
     kept = {name: value for name, value in environment.items() if _KEPT.fullmatch(name)}
     if home := kept.get("OCTET_HOME"):
         kept["OCTET_HOME"] = str(Path(home).absolute())

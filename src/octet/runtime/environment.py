@@ -1,14 +1,12 @@
-"""The virtual environment with Octet's dependencies: its name, its build, and its removal.
+"""The virtual environment with Octet's dependencies: its name, its build and its removal.
 
 Standard library only: bootstrap.py runs this on the system's Python.
 
     <base>/venv-<key>/          complete as soon as it has this name
-    <base>/venv-<key>.*.tmp/    being built or removed; if the process doing that was killed, the
-                                next build removes it
+    <base>/venv-<key>.*.tmp/    being built or removed; left by a kill, the next build removes it
 
-A process holds a shared lock on the directory of the environment it runs from (`hold` in
-__main__.py), and the directory's time says when that was last done: an environment unused
-for a week is removed.
+A process holds a shared lock on the directory of its environment (`venv.hold`), and the directory's
+time says when that was last done: an environment unused for a week is removed.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ from octet.base.errors import UsageError
 INSTALL_LIMIT_S = 900.0
 REMOVE_AFTER_S = 7 * 24 * 3600.0
 
-# What installers print, and what it means; the more certain first.
+# Installers' output and its meaning, the more certain first.
 DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|os error (28|122)\b")
 NO_REGISTRY = re.compile(
     r"NewConnectionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError|Failed to "
@@ -60,23 +58,22 @@ REASONS = (
     ),
 )
 
-# Settings for the caller's own work, which would send the packages elsewhere or make Python start
-# differently.
+# Settings for the caller's own work, which would install elsewhere or make Python start differently.
 FOREIGN_SETTINGS = re.compile(
     r"PYTHON|VIRTUAL_ENV|UV_(PYTHON|SYSTEM_PYTHON|PROJECT|WORKING_DIR|TARGET|PREFIX|REQUIRE)"
     r"|PIP_(TARGET|PREFIX|ROOT|USER|PYTHON|REQUIRE|DRY_RUN|EDITABLE|NO_DEPS|QUIET)"
 )
 
-# Under a prefix of its own Python shares no bytecode with others, the standard library's included:
-# import it all once.
+# With a `pycache_prefix`, Python finds no bytecode of others, also not of the standard library:
+# compile and import everything once.
 COMPILE = """
 import compileall, importlib, pkgutil, sys, traceback
 for directory in sys.argv[1:]:
     compileall.compile_dir(directory, quiet=2)
 sys.path.insert(0, sys.argv[1])
 import octet
-failed = lambda name: traceback.print_exc()
-for module in pkgutil.walk_packages(octet.__path__, "octet.", onerror=failed):
+show = lambda name: traceback.print_exc()
+for module in pkgutil.walk_packages(octet.__path__, "octet.", onerror=show):
     if not module.name.endswith("__main__"):
         try:
             importlib.import_module(module.name)
@@ -90,7 +87,7 @@ class SetupFailed(UsageError):
 
 
 def name_of(requirements: Sequence[str]) -> str:
-    """The directory's name: version and Python for people, a digest of all it depends on."""
+    """The directory's name: version and Python for people, a digest of all that it depends on."""
     parts = (
         __version__,
         sys.implementation.cache_tag,
@@ -104,11 +101,11 @@ def name_of(requirements: Sequence[str]) -> str:
 
 
 def real_python() -> str:
-    """The interpreter under any virtual environment, by a name that keeps the minor version.
+    """The interpreter below any virtual environment, by a name that survives upgrades.
 
-    `python3` becomes another Python when the system is upgraded, and the file behind a package
-    manager's links is gone with each patch release; `python3.N` in the same directory stays. So
-    links are followed out of the environment, and no further.
+    `python3` becomes another version when the system is upgraded, and the file behind a package
+    manager's links goes with each patch release; `python3.N` in the same directory stays. So links
+    are followed out of the environment, and no further.
     """
     base = Path(sys.executable)
     while base.is_symlink() and (base.parent.parent / "pyvenv.cfg").exists():
@@ -123,9 +120,7 @@ def real_python() -> str:
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """A command line that runs `main()` of a module of this very package, whatever the environment
-    says of Python.
-    """
+    """A command line that runs `main()` of a module of this package, despite PYTHON* variables."""
     packages = str(Path(__file__).resolve().parents[2])
     return [
         sys.executable,
@@ -137,15 +132,14 @@ def module_command(module: str, *arguments: str) -> list[str]:
 
 
 def is_complete(venv: Path) -> bool:
-    """Whether it is there, and the interpreter that it was built on still is."""
+    """Whether the environment exists, and the interpreter that it was built on."""
     return os.access(venv / "bin" / "python", os.X_OK)
 
 
 def python_command(venv: Path) -> list[str]:
-    """Isolated from the caller's PYTHON* settings; bytecode goes beside the packages, because the
-    source may be read-only.
+    """Python in an environment, isolated from the caller's PYTHON* settings. As in bin/octet.
 
-    bin/octet has the same line.
+    Bytecode goes beside the packages, because the source may be read-only.
     """
     return [f"{venv}/bin/python", "-I", "-X", f"pycache_prefix={venv}/pycache"]
 
@@ -154,12 +148,10 @@ def python_command(venv: Path) -> list[str]:
 
 
 def build(venv: Path, requirements: Sequence[str], log: IO[str]) -> None:
-    """Install in a directory beside `venv` and give it that name, so that there is no such thing as
-    half of one.
+    """Install in a directory beside `venv`, then rename it, so that no half of one has that name.
 
     Raises:
-        SetupFailed: the requirements cannot be installed; the message says why, as far as that is
-            known.
+        SetupFailed: the requirements cannot be installed; the message says why, if known.
         OSError: the directory cannot be written.
     """
     temporary = Path(tempfile.mkdtemp(prefix=f"{venv.name}.", suffix=".tmp", dir=venv.parent))
@@ -167,9 +159,8 @@ def build(venv: Path, requirements: Sequence[str], log: IO[str]) -> None:
     try:
         fcntl.flock(directory, fcntl.LOCK_SH)
         install(requirements, temporary, log, directory)
-        if not is_complete(
-            venv
-        ):  # where two caches share the plugin's data, another may have been faster
+        # Where two caches share the plugin's data, another process may have been faster.
+        if not is_complete(venv):
             remove(venv)
             temporary.rename(venv)
     finally:
@@ -178,16 +169,14 @@ def build(venv: Path, requirements: Sequence[str], log: IO[str]) -> None:
 
 
 def install(requirements: Sequence[str], target: Path, log: IO[str], held: int) -> None:
-    """Go through the ways of installing until one succeeds; the installers keep the descriptor
-    `held`, and its lock.
-    """
+    """Try each way of installing until one succeeds; the installers inherit `held`, a lock."""
     begin = os.fstat(log.fileno()).st_size
     for recipe in recipes(requirements, target):
         if all(call(command, log, held) for command in recipe):
             return
         log.seek(begin)
         said = log.read()
-        is_pip = Path(recipe[0][0]).name != "uv"  # which does not know what pip is set to
+        is_pip = Path(recipe[0][0]).name != "uv"  # which does not read pip's settings
         if DISK_FULL.search(said) or (is_pip and NO_REGISTRY.search(said)):
             break
     advice = next(
@@ -200,8 +189,7 @@ def install(requirements: Sequence[str], target: Path, log: IO[str], held: int) 
 def recipes(requirements: Sequence[str], target: Path) -> Iterator[list[list[str]]]:
     """Ways to fill `target`, the fastest first; each is a list of commands.
 
-    Where possible pip itself stays out of the environment: it takes longer, and more room, than all
-    the rest.
+    Where possible without pip inside: it takes more time and room than all the rest.
     """
     python = real_python()
     inside = f"{target}/bin/python"
@@ -220,14 +208,12 @@ def recipes(requirements: Sequence[str], target: Path) -> Iterator[list[list[str
 
 
 def compile_all(venv: Path, source: Path, log: IO[str]) -> None:
-    """Write the bytecode of the dependencies and of `source` (the directory of the package); only
-    speed hangs on it.
-    """
+    """Write the bytecode of the dependencies and of `source`, the package's directory, for speed."""
     call([*python_command(venv), "-c", COMPILE, str(source), f"{venv}/lib"], log)
 
 
 def call(command: Sequence[str], log: IO[str], *held: int) -> bool:
-    """Run it with its output in the log; whether it succeeded."""
+    """Run a command with its output in the log; whether it succeeded."""
     log.write(f"$ {shlex.join(command)}\n")
     log.flush()
     environment = installer_environment()
@@ -244,9 +230,7 @@ def call(command: Sequence[str], log: IO[str], *held: int) -> bool:
 
 
 def installer_environment() -> dict[str, str]:
-    """The caller's environment for installers: with its index, proxy and certificates, without what
-    is for its own work.
-    """
+    """The caller's environment for installers: index, proxy, certificates, no `FOREIGN_SETTINGS`."""
     kept = {name: value for name, value in os.environ.items() if not FOREIGN_SETTINGS.match(name)}
     kept |= {
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -262,7 +246,7 @@ def installer_environment() -> dict[str, str]:
 
 
 def remove_unused(base: Path) -> None:
-    """Remove from `base` what killed builds left, and environments that are long unused."""
+    """Remove from `base` what killed builds left, and environments that were long unused."""
     for venv in base.glob("venv-*"):
         with contextlib.suppress(OSError):  # gone meanwhile, or not ours
             abandoned = venv.suffix == ".tmp" or time.time() - venv.stat().st_mtime > REMOVE_AFTER_S
@@ -283,7 +267,7 @@ def remove_if_idle(venv: Path) -> None:
 
 
 def remove(venv: Path) -> None:
-    """Take the name away first, then the files: no process meets half of it."""
+    """Rename it first, then remove the files, so that no process finds half of it."""
     if venv.is_symlink():
         venv.unlink()
     elif venv.exists():

@@ -1,6 +1,4 @@
-"""Whether an environment still fits, and holding on to it. Stands in front of every command, so it
-imports as little as it can.
-"""
+"""Whether an environment still fits, and a lock on it. Every command imports this first: few imports."""
 
 from __future__ import annotations
 
@@ -9,16 +7,13 @@ import sys
 
 from octet import __version__
 
-# In place of a stamp: bootstrap.py has just looked, so that what does not fit now would not fit
-# next time either.
+# In place of a stamp: bootstrap.py has just chosen the environment, so another look is of no use.
 CHECKED = "checked"
 USE_RECORDED_EVERY_S = 24 * 3600
 
 
 def stamp(root: str) -> str:
-    """What an environment was chosen for; bin/octet hands back the one recorded, and another value
-    asks for a closer look.
-    """
+    """What an environment was chosen for. Where it differs from the recorded one, bootstrap.py runs."""
     try:
         project = os.stat(os.path.join(root, "pyproject.toml"))
     except OSError:
@@ -34,7 +29,7 @@ def stamp(root: str) -> str:
 
 
 def hold(venv: str) -> bool:
-    """Keep the environment while this process lives; false where it is gone or going.
+    """Keep the environment from removal while this process lives; false where it is gone or going.
 
     The lock is on the directory itself, and its time says when it was last used.
     """
