@@ -1,6 +1,6 @@
 """Octet: many Claude Code sessions on one codebase, with no two on the same task, file or merge.
 
-Importing it imports nothing else, because a hook's failure policy imports it on the bare interpreter.
+Importing it imports nothing else: a hook's failure policy does so on the bare interpreter.
 """
 
 from __future__ import annotations

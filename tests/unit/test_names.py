@@ -12,19 +12,12 @@ LOGGERS = {"log"}
 ENTRY_POINTS = {"main"}
 # Verbs whose module is the noun: callers write `manifest.load()` and `config.load()`.
 VERBS = """
-    approve build call check clear decide examine forget install judge launch load parse publish
-    render repair start
-"""
-# Still to be renamed; nothing may be added.
-DEBT = """
-    Change Event Evidence Finding Outcome Place Reply State Step Verdict Worker
-    connect is_alive read_status
+    build call check connect decide examine install launch load parse render repair start
 """
 # Still to be renamed: the second meaning, and nothing may be added.
 DEBT = {
     "Event": "guard.payload: what a hook event of the client has",
     "Reply": "daemon.protocol.wire and guard.reply: the answer to a hook",
-    "State": "install.fence: whether the fence is set up",
     "Step": "demo.sample: one change of the scripted feature",
     "Verdict": "guard.policy.judgement: the decision on a tool call",
     "Worker": "daemon.supervisor: the process of a worker",

@@ -1,4 +1,4 @@
-"""Foreign text (another agent's, a task's title, a file name) made safe for terminals and models."""
+"""Foreign text (another agent's, a title, a file name) made safe for terminals and models."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import re
 
 # Escape sequences, matched whole, so that no half of one stays as text.
 _ESCAPE = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[]PX^_][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)?|\x1b[ "
-    r"-/]*[0-~]?|\x9b[0-?]*[ -/]*[@-~]"
+    r"\x1b\[[0-?]*[ -/]*[@-~]"
+    r"|\x1b[]PX^_][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)?"
+    r"|\x1b[ -/]*[0-~]?"
+    r"|\x9b[0-?]*[ -/]*[@-~]"
 )
 _LINE_END = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 # Fillers, joiners and variation selectors: printable by definition, and invisible. They can carry

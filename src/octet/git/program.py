@@ -181,7 +181,7 @@ class Git:
         )
 
     def patient(self, *args: str, keep: tuple[int, ...] = ()) -> Ran:
-        """`run`, tried again for some seconds while another git process holds one of git's locks."""
+        """`run`, repeated for some seconds while another git process holds one of git's locks."""
         deadline = time.monotonic() + BUSY_DEADLINE_S
         pause = 0.02
         while True:

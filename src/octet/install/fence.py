@@ -2,7 +2,7 @@
 still there.
 
     setup = plan(root, ("main",))       # Setup(files, edits, additions), for `installation.install`
-    examine(load_project(root))         # State(ok=False, detail="… was overwritten …")
+    examine(load_project(root))         # FenceState(ok=False, detail="… was overwritten …")
 
 Where git looks in its own directory (`hooks`), ours are written there, and one of the same name is
 moved to `hooks-before-octet`, from where ours runs it. Where `core.hooksPath` names another
@@ -57,7 +57,7 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class State:
+class FenceState:
     """Whether the fence stands, for people."""
 
     ok: bool
@@ -113,20 +113,20 @@ def plan(root: Path, protected: Sequence[str]) -> Setup:
     )
 
 
-def examine(project: Project) -> State:
+def examine(project: Project) -> FenceState:
     """Whether git runs our hooks, as they should be now."""
     assert project.common_dir is not None
     version = Git(project.root).out("--version")
     found = re.search(r"(\d+)\.(\d+)", version)
     if found and (int(found[1]), int(found[2])) < _NEEDED_GIT:
-        return State(
+        return FenceState(
             False, f"{plain(version)} knows no reference-transaction hook: install 2.28 or newer"
         )
     wanted = plan(project.root, project.config.protected)
     if trouble := _bypass(project.root, wanted) or next(_troubles(wanted), ""):
-        return State(False, f"{trouble}: run `octet init`, which mends it")
+        return FenceState(False, f"{trouble}: run `octet init`, which mends it")
     hooks = [name for name in HOOKS if any(Path(path).name == name for path in wanted.files)]
-    return State(
+    return FenceState(
         True,
         f"{' and '.join(hooks)} guard "
         f"{', '.join(map(plain, project.config.protected)) or 'no branch'}",

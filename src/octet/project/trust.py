@@ -103,7 +103,7 @@ def revoke(root: Path) -> bool:
 
 
 def check(project: Project) -> Trust:
-    """The project's approval on this machine. An unreadable record approves no dangerous setting."""
+    """The project's approval here. A record that is unreadable approves no dangerous setting."""
     path = record_path(project.root)
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Runs a command of a source tree: builds the environment if it is missing, then becomes the command.
+"""Builds the environment of a source tree if it is missing, then becomes the tree's command.
 
 Standard library only, because bin/octet runs it on the system's Python, before anything is
 installed. Only the dependencies go into the environment; Octet itself runs from its source.
@@ -154,7 +154,7 @@ def forget_lost_trees(cache: Path) -> None:
 
 
 def record_interpreter() -> None:
-    """Write the state file `interpreter` for the hooks: Python, the package's directory, the command.
+    """Write the state file `interpreter`, for hooks: Python, the package's directory, the command.
 
     Raises:
         UsageError: the state directory cannot be used.

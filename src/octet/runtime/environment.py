@@ -58,7 +58,7 @@ REASONS = (
     ),
 )
 
-# Settings for the caller's own work, which would install elsewhere or make Python start differently.
+# The caller's own settings, which would install elsewhere or make Python start differently.
 FOREIGN_SETTINGS = re.compile(
     r"PYTHON|VIRTUAL_ENV|UV_(PYTHON|SYSTEM_PYTHON|PROJECT|WORKING_DIR|TARGET|PREFIX|REQUIRE)"
     r"|PIP_(TARGET|PREFIX|ROOT|USER|PYTHON|REQUIRE|DRY_RUN|EDITABLE|NO_DEPS|QUIET)"
@@ -208,7 +208,7 @@ def recipes(requirements: Sequence[str], target: Path) -> Iterator[list[list[str
 
 
 def compile_all(venv: Path, source: Path, log: IO[str]) -> None:
-    """Write the bytecode of the dependencies and of `source`, the package's directory, for speed."""
+    """Write the bytecode of the dependencies, and of the package in `source`; only for speed."""
     call([*python_command(venv), "-c", COMPILE, str(source), f"{venv}/lib"], log)
 
 
@@ -230,7 +230,7 @@ def call(command: Sequence[str], log: IO[str], *held: int) -> bool:
 
 
 def installer_environment() -> dict[str, str]:
-    """The caller's environment for installers: index, proxy, certificates, no `FOREIGN_SETTINGS`."""
+    """The caller's environment (index, proxy, certificates) without `FOREIGN_SETTINGS`."""
     kept = {name: value for name, value in os.environ.items() if not FOREIGN_SETTINGS.match(name)}
     kept |= {
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",

@@ -1,4 +1,4 @@
-"""Whether an environment still fits, and a lock on it. Every command imports this first: few imports."""
+"""Whether an environment still fits, and a lock on it. Every command pays for its imports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ USE_RECORDED_EVERY_S = 24 * 3600
 
 
 def stamp(root: str) -> str:
-    """What an environment was chosen for. Where it differs from the recorded one, bootstrap.py runs."""
+    """What an environment was chosen for. When it has changed, bootstrap.py has to choose again."""
     try:
         project = os.stat(os.path.join(root, "pyproject.toml"))
     except OSError:

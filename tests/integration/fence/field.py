@@ -187,7 +187,7 @@ class Field:
         """The agent takes the branch's lock by its own command; the token."""
         return self.octet.locks.acquire(agent, [f"repository:{branch}"])[f"repository:{branch}"]
 
-    def doctor(self) -> fence.State:
+    def doctor(self) -> fence.FenceState:
         return fence.examine(load_project(self.root))
 
 
