@@ -1,4 +1,4 @@
-"""`python -m octet`; bin/octet runs Python on this directory. Every command pays for its imports."""
+"""`python -m octet`; bin/octet runs Python on this directory. Each command pays for its imports."""
 
 from __future__ import annotations
 

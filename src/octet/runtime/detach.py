@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # The daemon outlives the session whose hook starts it, and serves all others: it must not carry
-# that session's keys, ids, virtual environment or OCTET_REDIS_URL. Only variables of the user and of
-# the machine pass.
+# that session's keys, ids, virtual environment or OCTET_REDIS_URL. Only variables of the user and
+# of the machine pass.
 _KEPT = re.compile(
     r"HOME|USER|LOGNAME|SHELL|PATH|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR"
     r"|OCTET_(HOME|LOG|DAEMON_IDLE_S|DAEMON_LEASE_S)|SSL_CERT_(FILE|DIR)"
