@@ -159,7 +159,7 @@ def _approved(project: Project) -> dict[str, str]:
 def _undo(root: Path) -> InitResult:
     was_in = trust.revoke(root)  # first, so that Octet is off here even if the rest fails
     changes = installation.uninstall(root)
-    for stray in fence_setup.strays(root):
+    for stray in fence_setup.displaced_hooks(root):
         remove_file(stray)
     notices = [] if was_in or changes else ["nothing to undo: this machine had not opted in"]
     if (root / config.FILE).exists():

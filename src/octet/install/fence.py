@@ -1,15 +1,13 @@
-"""Where git's hooks of the fence go, beside whatever hooks a repository has, and whether they are
-still there.
+"""Where the fence's git hooks go, beside the repository's own, and whether they are still there.
 
     setup = plan(root, ("main",))       # Setup(files, edits, additions), for `installation.install`
     examine(load_project(root))         # FenceState(ok=False, detail="… was overwritten …")
 
-Where git looks in its own directory (`hooks`), ours are written there, and one of the same name is
-moved to `hooks-before-octet`, from where ours runs it. Where `core.hooksPath` names another
-directory (husky's `.husky/_`, a shared one), that stays as it is, its files and the setting: an
-include at the end of git's own configuration names `octet/hooks`, whose hooks go on to those. It
-counts in this place only (`includeIf gitdir`), so that a repository that is moved has its own hooks
-again.
+Where git looks in its own directory (`hooks`), ours are written there, and another of the same name
+is moved to `hooks-before-octet`, where ours runs it. Where `core.hooksPath` names another directory
+(husky's `.husky/_`, a shared one), that setting and its files stay: an include at the end of git's
+own configuration names `octet/hooks`, whose hooks then run those. It counts for the repository's
+present path only (`includeIf gitdir`), so that a moved repository has its own hooks again.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ from octet.install import manifest as manifests
 from octet.install.fence_hooks import (
     HOOKS,
     PASSED_ON,
-    Place,
+    HookFacts,
     is_ours,
     read_protected,
     render,
@@ -49,7 +47,7 @@ _NEEDED_GIT = (2, 28)
 
 @dataclass(frozen=True)
 class Setup:
-    """What `installation.install` is given for the fence; empty outside of git."""
+    """The fence's part for `installation.install`; empty outside of git."""
 
     files: Mapping[str, Asset] = field(default_factory=dict)
     edits: Sequence[Edit] = ()
@@ -58,7 +56,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class FenceState:
-    """Whether the fence stands, for people."""
+    """Whether the fence is in order, and what is wrong or guarded, for people."""
 
     ok: bool
     detail: str
@@ -73,38 +71,41 @@ def plan(root: Path, protected: Sequence[str]) -> Setup:
     common = common_dir_of(root)
     if common is None:
         return Setup()
-    place = _place(root, common, protected)
-    behind = _others(root, common)
+    facts = _facts(root, common, protected)
+    behind = _other_directory(root, common)
     if behind is None:
-        hooks = _worthwhile(common)
-        files = {
-            str(common / "hooks" / name): content
-            for name, content in render(place, None).items()
-            if name in hooks
-        }
-        room = _room(common, hooks)
-        obsolete = [
-            path
-            for path in _written(root)
-            if path.startswith((f"{common}/octet/", f"{common}/hooks/")) and path not in files
-        ]
-        return Setup(
-            _assets(files),
-            (),
-            Additions(room.moves, room.strays, [*map(Path, obsolete), common / "config"]),
-        )
+        return _plan_in_git_directory(root, common, facts)
+    return _plan_by_include(root, common, facts, behind)
+
+
+def _plan_in_git_directory(root: Path, common: Path, facts: HookFacts) -> Setup:
+    hooks = _hooks_to_install(common)
     files = {
-        str(common / _DIRECTORY / name): content for name, content in _passing(root, behind).items()
+        str(common / "hooks" / name): content
+        for name, content in render(facts, None).items()
+        if name in hooks
     }
-    files |= {
-        str(common / _DIRECTORY / name): content for name, content in render(place, behind).items()
-    }
-    assets = _assets(files) | {str(common / CONFIG): Asset(_settings(common))}
-    obsolete = [path for path in _written(root) if path.startswith(f"{common}/hooks/")]
-    obsolete += [
+    room = _make_room(common, hooks)
+    obsolete = [
         path
         for path in _written(root)
-        if path.startswith(f"{common}/octet/") and path not in assets
+        if path.startswith((f"{common}/octet/", f"{common}/hooks/")) and path not in files
+    ]
+    return Setup(
+        _assets(files),
+        (),
+        Additions(room.moves, room.displaced, [*map(Path, obsolete), common / "config"]),
+    )
+
+
+def _plan_by_include(root: Path, common: Path, facts: HookFacts, behind: str) -> Setup:
+    hooks = {**_passing(root, behind), **render(facts, behind)}
+    files = {str(common / _DIRECTORY / name): content for name, content in hooks.items()}
+    assets = _assets(files) | {str(common / CONFIG): Asset(_settings(common))}
+    written = _written(root)
+    obsolete = [path for path in written if path.startswith(f"{common}/hooks/")]
+    obsolete += [
+        path for path in written if path.startswith(f"{common}/octet/") and path not in assets
     ]
     return Setup(
         assets,
@@ -114,7 +115,7 @@ def plan(root: Path, protected: Sequence[str]) -> Setup:
 
 
 def examine(project: Project) -> FenceState:
-    """Whether git runs our hooks, as they should be now."""
+    """Whether git runs our hooks, and they are as they should be now."""
     assert project.common_dir is not None
     version = Git(project.root).out("--version")
     found = re.search(r"(\d+)\.(\d+)", version)
@@ -134,15 +135,16 @@ def examine(project: Project) -> FenceState:
 
 
 def touch(setup: Setup) -> None:
-    """The hooks are newer than the settings, from which they take the protected branches."""
+    """Make the hooks newer than the settings, from which they have the protected branches."""
     for path in setup.files:
         if Path(path).name in HOOKS and is_ours(read_file(Path(path))):
             os.utime(path)
 
 
 def _bypass(root: Path, wanted: Setup) -> str:
-    """Where git looks for hooks, if ours are not there: another tool has set it, or a worktree's
-    configuration, which outweighs.
+    """The directory where git looks for hooks, if ours are not there.
+
+    Another tool has set it, or a worktree's configuration, which takes precedence.
     """
     if not wanted.edits:
         return ""
@@ -159,7 +161,7 @@ def _troubles(wanted: Setup) -> Iterator[str]:
     for path, asset in wanted.files.items():
         name, current = Path(path).name, read_file(Path(path))
         if name == "pre-commit" and not wanted.edits and not is_ours(current):
-            # removed, or another tool's that came later: the transaction refuses all the same
+            # Removed, or another tool's that came later: the transaction's hook still refuses.
             continue
         if current is None:
             yield f"the hook {name} is missing"
@@ -177,8 +179,8 @@ def _troubles(wanted: Setup) -> Iterator[str]:
             yield f"the hook {name} is not executable"
 
 
-def _place(root: Path, common: Path, protected: Sequence[str]) -> Place:
-    return Place(
+def _facts(root: Path, common: Path, protected: Sequence[str]) -> HookFacts:
+    return HookFacts(
         root, common, dirs.state_dir(), trust.record_path(root), root / FILE, tuple(protected)
     )
 
@@ -191,8 +193,8 @@ def _written(root: Path) -> list[str]:
     return list(manifests.load(root).files)
 
 
-def _others(root: Path, common: Path) -> str | None:
-    """Where git would look for hooks without us; None for its own directory: ours can be there."""
+def _other_directory(root: Path, common: Path) -> str | None:
+    """Where git would look for hooks without us; None for its own directory, which ours can use."""
     ran = Git(root).run(
         "config", "-z", "--show-origin", "--type=path", "--get-all", "core.hooksPath"
     )
@@ -206,7 +208,7 @@ def _others(root: Path, common: Path) -> str | None:
     named = found[-1].rstrip("/") if found and found[-1] else ""
     if named and not (named.startswith("/") and os.path.realpath(named) == os.path.realpath(own)):
         return named
-    return str(own) if own.is_symlink() else None  # it leads to files that may be tracked
+    return str(own) if own.is_symlink() else None  # its target may hold tracked files
 
 
 def _counts(origin: str) -> bool:
@@ -216,7 +218,7 @@ def _counts(origin: str) -> bool:
 
 
 def _passing(root: Path, behind: str) -> dict[str, bytes]:
-    """All that git may run from the other directory, whether it is there now or comes later."""
+    """Hooks for all that git may run from the other directory, now or when it is added there."""
     directory = root / behind
     there = (
         [path.name for path in directory.iterdir() if "." not in path.name and path.is_file()]
@@ -234,9 +236,10 @@ def _settings(common: Path) -> bytes:
     return f'[core]\n\thooksPath = "{path}"\n'.encode("utf-8", "surrogateescape")
 
 
-def _worthwhile(common: Path) -> Sequence[str]:
-    """Which hooks to install in git's own directory. A pre-commit of ours, where there is no other,
-    would come before nothing that takes its time, and cost each commit one more process.
+def _hooks_to_install(common: Path) -> Sequence[str]:
+    """The hooks for git's own directory; `pre-commit` only where there is another one.
+
+    Ours spares the time of another `pre-commit`; without one it costs each commit a process.
     """
     home, place = common / "hooks" / "pre-commit", common / BEFORE / "pre-commit"
     another = not is_ours(_content(home)) and os.access(home, os.X_OK)
@@ -247,28 +250,29 @@ def _worthwhile(common: Path) -> Sequence[str]:
     )
 
 
-def _room(common: Path, hooks: Sequence[str]) -> Additions:
-    """What makes room for our hooks. A tool that came after us has perhaps put ours aside, as
-    `NAME.legacy` or `NAME.old`, to be run by its own: what ours had run is then found under that
-    name.
+def _make_room(common: Path, hooks: Sequence[str]) -> Additions:
+    """The moves that make room for our hooks.
+
+    A tool that came after us may have put ours aside, as `NAME.legacy` or `NAME.old`, and its hook
+    runs that. The hook that ours had run then gets that name.
     """
     moves: list[Move] = []
-    strays = list(_strays(common))
+    displaced = list(_displaced(common))
     for name in hooks:
         home, place = common / "hooks" / name, common / BEFORE / name
         if not os.path.lexists(home) or is_ours(_content(home)):
             continue
-        put_aside = [stray for stray in strays if stray.name.startswith(f"{name}.")]
+        put_aside = [path for path in displaced if path.name.startswith(f"{name}.")]
         if os.path.lexists(place) and not _are_of_one_tool(place, home):
             beside = put_aside[0] if put_aside else home.with_name(f"{name}.before")
             moves.append(Move(place, place.with_name(beside.name), beside))
         neighbours = [
             path
             for path in sorted(home.parent.glob(f"{name}.*"))
-            if path not in strays and path.suffix != ".sample"
+            if path not in displaced and path.suffix != ".sample"
         ]
         moves += [Move(path, place.with_name(path.name), path) for path in (*neighbours, home)]
-    return Additions(moves, strays)
+    return Additions(moves, displaced)
 
 
 def _are_of_one_tool(one: Path, other: Path) -> bool:
@@ -277,13 +281,13 @@ def _are_of_one_tool(one: Path, other: Path) -> bool:
     return first.splitlines()[:3] == second.splitlines()[:3]
 
 
-def strays(root: Path) -> list[Path]:
+def displaced_hooks(root: Path) -> list[Path]:
     """Hooks of ours under other names, put aside by another tool."""
     common = common_dir_of(root)
-    return list(_strays(common)) if common else []
+    return list(_displaced(common)) if common else []
 
 
-def _strays(common: Path) -> Iterator[Path]:
+def _displaced(common: Path) -> Iterator[Path]:
     for name in HOOKS:
         yield from (
             path for path in sorted((common / "hooks").glob(f"{name}.*")) if is_ours(_content(path))

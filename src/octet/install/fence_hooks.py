@@ -1,6 +1,6 @@
 """The text of the git hooks that `octet init` installs: lines about the repository, and `fence.sh`.
 
-render(place, None)        # {"reference-transaction": b"…", "pre-push": b"…", "pre-commit": b"…"}
+render(facts, None)        # {"reference-transaction": b"…", "pre-push": b"…", "pre-commit": b"…"}
 read_protected(content)    # ("main", "release/*"), of a hook that was written earlier
 """
 
@@ -17,8 +17,8 @@ from pathlib import Path
 
 HOOKS = ("reference-transaction", "pre-push", "pre-commit")
 MARK = "# Octet's fence, written by `octet init` and taken back by `octet init --undo`."
-# What git runs for a person at work, and for a push into this repository. Not those whose mere
-# presence changes what git does.
+# The hooks that git runs for a person at work, and for a push into this repository; not those whose
+# mere presence changes what git does.
 PASSED_ON = (
     *(
         "applypatch-msg",
@@ -43,28 +43,27 @@ _PROTECTED = re.compile(rb"^octet_protected='(.*)'$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Place:
-    """The repository of which the hooks are: its main checkout, its common git directory, this
-    machine's approval and state.
+class HookFacts:
+    """The facts of a repository that its hooks carry."""
+
+    root: Path  # the main checkout
+    common: Path  # its git directory
+    state: Path  # of this machine
+    approval: Path  # this machine's record
+    settings: Path  # octet.toml
+    protected: tuple[str, ...]  # globs of branches
+
+
+def render(facts: HookFacts, behind: str | None) -> Mapping[str, bytes]:
+    """The hooks' contents by name.
+
+    `behind` is the directory whose hooks run after ours; None: `hooks-before-octet` beside ours.
     """
-
-    root: Path
-    common: Path
-    state: Path
-    approval: Path
-    settings: Path
-    protected: tuple[str, ...]
-
-
-def render(place: Place, behind: str | None) -> Mapping[str, bytes]:
-    """The hooks' contents by name. `behind` is the directory whose hooks run after ours; None:
-    `hooks-before-octet` beside ours.
-    """
-    return {hook: _fence(place, hook, behind) for hook in HOOKS}
+    return {hook: _fence(facts, hook, behind) for hook in HOOKS}
 
 
 def render_passing(hook: str, behind: str) -> bytes:
-    """A hook that does nothing but run the one in the directory `behind`."""
+    """A hook that only runs the one in the directory `behind`."""
     lines = [
         "#!/bin/sh",
         MARK,
@@ -76,34 +75,34 @@ def render_passing(hook: str, behind: str) -> bytes:
 
 
 def is_ours(content: bytes | None) -> bool:
-    """Whether a hook's content is of this module, now or in another version."""
+    """Whether a hook's content is from this module, of any version."""
     return content is not None and MARK.encode() in content[:300]
 
 
 def read_protected(content: bytes) -> tuple[str, ...]:
-    """The patterns that a hook of ours protects; () where it names none."""
+    """The patterns that a hook of ours protects; () when it names none."""
     found = _PROTECTED.search(content)
     return tuple(json.loads(found[1].replace(b"'\\''", b"'"))) if found else ()
 
 
-def _fence(place: Place, hook: str, behind: str | None) -> bytes:
-    facts = {
+def _fence(facts: HookFacts, hook: str, behind: str | None) -> bytes:
+    values = {
         "hook": hook,
-        "root": str(place.root),
-        "common": str(place.common),
-        "state": str(place.state),
-        "approval": str(place.approval),
-        "settings": str(place.settings),
+        "root": str(facts.root),
+        "common": str(facts.common),
+        "state": str(facts.state),
+        "approval": str(facts.approval),
+        "settings": str(facts.settings),
     }
     lines = [
         "#!/bin/sh",
         MARK,
-        *(f"octet_{name}={shlex.quote(value)}" for name, value in facts.items()),
+        *(f"octet_{name}={shlex.quote(value)}" for name, value in values.items()),
     ]
-    quoted = json.dumps(place.protected).replace("'", "'\\''")
+    quoted = json.dumps(facts.protected).replace("'", "'\\''")
     lines.append(f"octet_protected='{quoted}'")
     lines.append(
-        f"is_protected() {{ case $1 in {_patterns(place.protected)}) ;; *) return 1 ;; esac; }}"
+        f"is_protected() {{ case $1 in {_patterns(facts.protected)}) ;; *) return 1 ;; esac; }}"
     )
     if behind is None:  # beside this very file, wherever the repository has been moved to
         lines.append("case $0 in */hooks/*) octet_next=${0%/hooks/*} ;; *) octet_next=. ;; esac")

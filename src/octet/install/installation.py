@@ -49,19 +49,18 @@ LOCK_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Change:
-    """What happened to one file. `action` is created, changed, removed, restored, or skipped (`why`
-    says the reason).
-    """
+    """What happened to one file."""
 
-    action: str
+    action: str  # created, changed, removed, restored, kept, or skipped
     path: str
-    why: str = ""
+    why: str = ""  # the reason, when skipped
 
 
 @dataclass(frozen=True)
 class Edit:
-    """Text that Octet adds to a user's file; `kind` names what takes it out again. `add` returns a
-    text that has it as it is.
+    """Text that Octet adds to a user's file.
+
+    `kind` names the function that removes it. `add` leaves a text alone that has it.
     """
 
     path: Path
@@ -71,23 +70,19 @@ class Edit:
 
 @dataclass(frozen=True)
 class Move:
-    """A file of the user's that makes room for one of Octet's: from `now` to `place`; `--undo`
-    brings it to `home`.
-    """
+    """A file of the user's that makes room for one of Octet's."""
 
-    now: Path
-    place: Path
-    home: Path
+    now: Path  # where it is
+    place: Path  # where it goes
+    home: Path  # where `--undo` puts it
 
 
 @dataclass(frozen=True)
 class Additions:
-    """More than files and edits: what makes room for them, what of Octet's lies under another name,
-    and files and edits of an earlier run that this one does without.
-    """
+    """Moves that make room, files of Octet's under other names, and what this run does without."""
 
     moves: Sequence[Move] = ()
-    strays: Sequence[Path] = ()
+    displaced: Sequence[Path] = ()
     obsolete: Sequence[Path] = ()
 
 
@@ -101,7 +96,7 @@ class _Write:
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """One `octet init` of a person at a time: fifty at once write one manifest, one project name.
+    """Let one `octet init` of a person run at a time, with one manifest and one project name.
 
     Raises:
         UsageError: another one did not end in time, or the state directory cannot be written.
@@ -148,7 +143,7 @@ def install(
         for path in map(str, additions.obsolete)
         if path in manifest.files or path in manifest.edits
     ]
-    if writes or additions.moves or additions.strays or obsolete:
+    if writes or additions.moves or additions.displaced or obsolete:
         _note_directories(
             root,
             manifest,
@@ -156,8 +151,8 @@ def install(
         )
         manifest.moved |= {str(move.home): str(move.place) for move in additions.moves}
         manifests.save(root, manifest)
-        for stray in additions.strays:
-            remove_file(stray)
+        for path in additions.displaced:
+            remove_file(path)
         for move in additions.moves:
             move_file(move.now, move.place)
         for step in writes:

@@ -15,7 +15,14 @@ from typing import Any
 
 import pytest
 
-from octet.install.fence_hooks import HOOKS, Place, is_ours, read_protected, render, render_passing
+from octet.install.fence_hooks import (
+    HOOKS,
+    HookFacts,
+    is_ours,
+    read_protected,
+    render,
+    render_passing,
+)
 
 SHELLS = {
     "sh": ["/bin/sh"],
@@ -40,7 +47,7 @@ class Hooks:
         self.root, self.state = directory / "a 'root", directory / "state"
         self.common = self.root / ".git"
         approval = self.state / "approval"
-        self.place = Place(
+        self.place = HookFacts(
             self.root, self.common, self.state, approval, self.root / "octet.toml", tuple(protected)
         )
         self.hooks, self.before = self.common / "hooks", self.common / "hooks-before-octet"
@@ -303,7 +310,7 @@ def test_newer_settings_are_asked_about(hooks: Hooks) -> None:
 
 def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
     """The patterns, whatever is in them, and whose hook it is."""
-    place = Place(tmp_path, tmp_path, tmp_path, tmp_path, tmp_path, tuple(ODD))
+    place = HookFacts(tmp_path, tmp_path, tmp_path, tmp_path, tmp_path, tuple(ODD))
     for name, content in render(place, "/x").items():
         assert name in HOOKS
         assert is_ours(content)
