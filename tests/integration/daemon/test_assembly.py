@@ -37,7 +37,10 @@ def test_a_round_releases_a_claim_that_was_never_begun(
     heartbeat.start()
     try:
         wait_for(lambda: not octet.tasks.get("1").holder, "its claim goes back")
-        assert "never began it" in octet.work_states.get("developer-1").parked
+        wait_for(
+            lambda: "never began it" in octet.work_states.get("developer-1").parked,
+            "its agent is parked with the reason",
+        )
     finally:
         heartbeat.stop()
         heartbeat.close_stores()
