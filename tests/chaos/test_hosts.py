@@ -99,7 +99,7 @@ def test_a_cut_link(field: Field) -> None:
     successor = name_of(two, field)
     one.heal()
     wait_for(
-        lambda: "heard of for too long" in str(one.hook("UserPromptSubmit", prompt="x")),
+        lambda: "was silent for too long" in str(one.hook("UserPromptSubmit", prompt="x")),
         "the link is there again",
     )
     check_stale(field, one, task, token)
