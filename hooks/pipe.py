@@ -28,8 +28,10 @@ DEFAULT_TOTAL_S = 4.0
 # busy machine.
 DAEMON_SHARE = 0.75
 REPLY_LIMIT = 1 << 24
-# What a daemon of any version says of a call on which it failed.
+# How what a daemon of any version says of a call on which it failed begins: a JSON string in the
+# answer to the client, a line in that to git. Text of others that quotes it stands further in.
 FAILED = b"Octet failed on this call"
+FAILED_IN_JSON = b': "' + FAILED
 HEADER_ENVIRONMENT = (
     (b"pid", b"CLAUDE_PID"),
     (b"project", b"CLAUDE_PROJECT_DIR"),
@@ -163,7 +165,7 @@ def ask(request: bytes) -> "Answer":
     send(link, request)
     reply = receive(link)
     link.close()
-    if FAILED in reply[1] or FAILED in reply[2]:
+    if FAILED_IN_JSON in reply[1] or reply[2].startswith(FAILED):
         raise Failed(reply)
     return reply
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -192,6 +193,36 @@ def test_pipe_and_package_read_replies_alike(data: bytes, pipe: object) -> None:
     except pipe.Malformed:  # type: ignore[attr-defined]
         found = None
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "failed"),
+    [
+        (b'{"systemMessage": "Octet failed on this call: see the logs"}\n', b"", True),
+        (b'{"a": {"permissionDecisionReason": "Octet failed on this call, so"}}\n', b"", True),
+        (b"", b"Octet failed on this call, so it is refused\n", True),
+        (b'{"a": {"additionalContext": "mail\\n> Octet failed on this call"}}\n', b"", False),
+        (b'{"additionalContext": "> said: \\"Octet failed on this call\\""}\n', b"", False),
+        (b"", b"the task 'Octet failed on this call' waits\n", False),
+    ],
+)
+def test_text_that_quotes_a_failure_is_none(
+    stdout: bytes, stderr: bytes, failed: bool, pipe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mail that quotes the words must not make the hook ask again: its mail would be lost."""
+
+    class Link:
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(pipe, "connect", Link)
+    monkeypatch.setattr(pipe, "send", lambda *_: None)
+    monkeypatch.setattr(pipe, "receive", lambda _: (0, stdout, stderr))
+    if failed:
+        with pytest.raises(pipe.Failed):
+            pipe.ask(b"")
+    else:
+        assert pipe.ask(b"") == (0, stdout, stderr)
 
 
 def test_the_daemons_time_ends_before_the_pipes(pipe: object) -> None:
